@@ -63,9 +63,7 @@ class Predictor:
         info: the whole sidecar.
     """
 
-    def __init__(
-        self, info: dict[str, Any], sha256: str, run: Callable[[np.ndarray, bool], list[np.ndarray]]
-    ) -> None:
+    def __init__(self, info: dict[str, Any], sha256: str, run: Callable[[np.ndarray, bool], list[np.ndarray]]) -> None:
         self.info = info
         self.name: str = info["name"]
         self.version: str = info["version"]
@@ -88,9 +86,7 @@ class Predictor:
         """
         pixels = np.asarray(pixels)
         if pixels.ndim != 2 or 0 in pixels.shape:
-            raise ValueError(
-                f"a film must be (H, W) and not empty; got shape {pixels.shape}. Pass Radiograph.pixels."
-            )
+            raise ValueError(f"a film must be (H, W) and not empty; got shape {pixels.shape}. Pass Radiograph.pixels.")
         low, high = float(pixels.min()), float(pixels.max())
         if not (low >= -1e-3 and high <= 1 + 1e-3):
             raise ValueError(
@@ -129,14 +125,10 @@ class Predictor:
         probs, maps = self._answer(films, prepared, maps=True)
         return probs, np.moveaxis(maps, 3, 1)
 
-    def _answer(
-        self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool
-    ) -> list[np.ndarray]:
+    def _answer(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
         side = self.input_size
         if not prepared:
-            batch = (
-                np.stack([self.prepare(film) for film in films]) if len(films) else np.empty((0, side, side))
-            )
+            batch = np.stack([self.prepare(film) for film in films]) if len(films) else np.empty((0, side, side))
         else:
             batch = np.asarray(films)
             if batch.shape[1:] != (side, side):
@@ -230,8 +222,6 @@ def _keras_run(path: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
 
     def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
         outputs = model(batch, training=False)
-        return [
-            keras.ops.convert_to_numpy(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))
-        ]
+        return [keras.ops.convert_to_numpy(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))]
 
     return run

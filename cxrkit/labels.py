@@ -31,9 +31,7 @@ NO_FINDING = "No Finding"
 #: Other spellings met in label files: BBox_List_2017 writes Infiltrate, some releases use a space.
 _ALIASES = {"Infiltrate": "Infiltration", "Pleural Thickening": "Pleural_Thickening", "Effusions": "Effusion"}
 
-DISCLAIMER = (
-    "cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat."
-)
+DISCLAIMER = "cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat."
 
 #: One colour for each finding and for COVID-19, the same in every figure (matplotlib's tab20, dark half first).
 COLOURS = dict(

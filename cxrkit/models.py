@@ -84,9 +84,7 @@ def squeezenet(
         Iandola et al. 2016, arXiv:1602.07360; version 1.1.
     """
     if input_size < 64:
-        raise ValueError(
-            f"input_size must be at least 64 pixels; got {input_size}. Films are usually 192 to 320."
-        )
+        raise ValueError(f"input_size must be at least 64 pixels; got {input_size}. Films are usually 192 to 320.")
     if activation not in ("sigmoid", "softmax"):
         raise ValueError(f'activation must be "sigmoid" or "softmax"; got {activation!r}.')
     films = keras.Input((input_size, input_size, 1), name="films")
@@ -124,9 +122,7 @@ def _load_squeezenet(model: keras.Model, path: Path) -> None:
         )
     with h5py.File(path) as file:
         stored: dict[str, np.ndarray] = {}
-        file.visititems(
-            lambda name, item: stored.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-        )
+        file.visititems(lambda name, item: stored.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
     # "fire2/expand1x1/fire2/expand1x1_3/kernel:0" -> ("fire2_expand1x1", "kernel")
     by_layer = {
         ("_".join(name.split("/")[: len(name.split("/")) // 2]), name.rsplit("/", 1)[1].split(":")[0]): value
