@@ -1,0 +1,241 @@
+"""The manifest: what `read` refuses and how it says so, what `split` promises, what `check` finds."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrkit import manifest
+from cxrkit.labels import FINDINGS
+
+HEADER = ",".join(manifest.COLUMNS)
+
+
+def film(image="a.png", **cells):
+    """One row of a manifest as a dict, all legal unless told otherwise."""
+    row = {"image": image, "source": "s", "patient_id": "p1", "follow_up": 0, "view": "PA", "sex": "F", "age": 61.0}
+    row |= {"covid": 0, "findings": "", "split": "", "seed": pd.NA, "sha256": "", "width": 8, "height": 8}
+    return row | {"license": "CC0-1.0"} | cells
+
+
+def table(*rows):
+    return pd.DataFrame(rows)
+
+
+def put(tmp_path, *lines, header=HEADER, encoding="utf-8"):
+    path = tmp_path / "m.csv"
+    path.write_bytes("\n".join([header, *lines, ""]).encode(encoding))
+    return path
+
+
+def test_read_gives_the_promised_columns_and_types(tmp_path):
+    path = put(tmp_path, "a.png,nih,p1,2,PA,F,61,1,Mass|Effusion,train,,,1024,1024,x,kept", header=HEADER + ",day")
+    frame = manifest.read(path)
+    assert list(frame) == [*manifest.COLUMNS, "day"]
+    assert frame.loc[0, "findings"] == "Effusion|Mass"
+    assert frame.loc[0, "follow_up"] == 2
+    assert frame.loc[0, "day"] == "kept"
+    assert pd.isna(frame.loc[0, "seed"])
+    assert {str(frame[c].dtype) for c in ("follow_up", "covid", "seed", "width", "height")} == {"Int64"}
+    assert frame["age"].dtype == float
+
+
+def test_no_finding_is_an_empty_cell_and_whole_numbers_may_be_written_as_floats(tmp_path):
+    frame = manifest.read(put(tmp_path, "a.png,s,p1,0.0,,,,1.0,No Finding,,,,,,"))
+    assert frame.loc[0, "findings"] == ""
+    assert frame.loc[0, "covid"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path, encoding):
+    assert manifest.read(put(tmp_path, "é.png,s,p1,,,,,,,,,,,,", encoding=encoding)).loc[0, "image"] == "é.png"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "legal"),
+    [
+        ("image", "", "a path"),
+        ("patient_id", " ", "any text"),
+        ("follow_up", "-1", "a whole number >= 0"),
+        ("view", "pa", "PA, AP, AP Supine, LL, RL, or empty"),
+        ("sex", "Male", "F, M, or empty"),
+        ("age", "411", "years from 0 to 120"),
+        ("age", "061Y", "years from 0 to 120"),
+        ("covid", "yes", "0, 1, or empty"),
+        ("findings", "Effusion|SARS", "Atelectasis, Cardiomegaly"),
+        ("split", "dev", "train, val, test, or empty"),
+        ("seed", "1e5", "a whole number >= 0"),
+        ("sha256", "abc", "64 hexadecimal digits"),
+        ("width", "0", "a whole number of pixels"),
+    ],
+)
+def test_a_cell_at_fault_is_named_by_row_and_column(tmp_path, column, value, legal):
+    good, bad = film("a.png"), film("b.png") | {column: value}
+    lines = [",".join(manifest._as_text(row[name]) for name in manifest.COLUMNS) for row in (good, bad)]
+    with pytest.raises(manifest.ManifestError, match=f"row 3, {column}: got {value!r}; legal: {re.escape(legal)}"):
+        manifest.read(put(tmp_path, *lines))
+
+
+def test_all_faults_are_kept_and_the_first_twenty_shown(tmp_path):
+    lines = [f"{number}.png,s,p,,,X,,,,,,,,," for number in range(30)]
+    with pytest.raises(manifest.ManifestError, match="30 faults") as caught:
+        manifest.read(put(tmp_path, *lines))
+    assert len(caught.value.faults) == 30
+    assert caught.value.faults["row"].tolist() == list(range(2, 32))
+    assert str(caught.value).count("\n") == 21
+    assert "and 10 more" in str(caught.value)
+
+
+def test_an_image_listed_twice_is_a_fault_of_both_rows():
+    with pytest.raises(manifest.ManifestError, match="each image once") as caught:
+        manifest.validate(table(film("a.png"), film("b.png"), film("a.png")))
+    assert caught.value.faults["row"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; its first row must be image,source"),
+        (HEADER.replace(",", ";").encode(), "separated by semicolons, not commas; save it as 'CSV UTF-8"),
+        (HEADER.replace(",", "\t").encode(), "separated by tabs"),
+        (HEADER.encode() + b"\nM\xfcller.png", "is not UTF-8 .byte"),
+        (HEADER.encode() + b"\na.png,s", "row 2: got '2 cells'; legal: 15 cells, as in the header"),
+        (HEADER.replace("findings", "finding").encode() + b"\n", "lacks the column findings .is it 'finding'"),
+        (HEADER.encode() + b",age\n", "has the column 'age' twice"),
+        (HEADER.encode() + b'\n"a.png', "not a comma-separated file"),
+    ],
+)
+def test_a_file_that_is_no_manifest_says_the_way_out(tmp_path, content, message):
+    path = tmp_path / "m.csv"
+    path.write_bytes(content)
+    with pytest.raises(manifest.ManifestError, match=message):
+        manifest.read(path)
+
+
+def test_blank_lines_are_passed_over_but_counted(tmp_path):
+    with pytest.raises(manifest.ManifestError, match="row 4, sex"):
+        manifest.read(put(tmp_path, "a.png,s,p,,,F,,,,,,,,,", "", "b.png,s,p,,,X,,,,,,,,,"))
+
+
+def test_a_manifest_of_no_films_is_one(tmp_path):
+    assert manifest.read(put(tmp_path)).shape == (0, 15)
+
+
+texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), max_size=12)
+films = st.fixed_dictionaries(
+    {
+        "source": texts,
+        "patient_id": texts.filter(str.strip),
+        "follow_up": st.none() | st.integers(0, 10**6),
+        "view": st.sampled_from(["", *manifest.VIEWS]),
+        "sex": st.sampled_from(["", "F", "M"]),
+        "age": st.none() | st.floats(0, 120, allow_subnormal=False).map(lambda age: round(age, 2)),
+        "covid": st.sampled_from([0, 1, None]),
+        "findings": st.lists(st.sampled_from(FINDINGS), unique=True).map("|".join),
+        "split": st.sampled_from(["", *manifest.SPLITS]),
+        "seed": st.none() | st.integers(0, 2**53),
+        "sha256": st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
+        "width": st.none() | st.integers(1, 99999),
+        "height": st.none() | st.integers(1, 99999),
+        "license": texts,
+        "note": texts,
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(films, max_size=6), names=st.lists(texts.filter(str.strip), min_size=6, max_size=6, unique=True))
+def test_writing_then_reading_gives_the_same(tmp_path_factory, rows, names):
+    path = tmp_path_factory.mktemp("m") / "m.csv"
+    frame = pd.DataFrame(
+        [{"image": name, **row} for name, row in zip(names, rows, strict=False)], columns=[*manifest.COLUMNS, "note"]
+    )
+    manifest.write(frame, path)
+    first = path.read_bytes()
+    back = manifest.read(path)
+    pd.testing.assert_frame_equal(back, manifest.validate(frame))
+    manifest.write(back, path)
+    assert path.read_bytes() == first
+
+
+def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "m.csv"
+    manifest.write(table(film()), path)
+    before = path.read_bytes()
+    with pytest.raises(manifest.ManifestError, match="row 0, sex"):
+        manifest.write(table(film(sex="X")), path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
+
+
+def test_a_name_of_two_lines_is_refused():
+    with pytest.raises(manifest.ManifestError, match="text of one line"):
+        manifest.validate(table(film("a\nb.png")))
+
+
+patients = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from([0, 1, None]), st.sampled_from(["", "Mass", "Hernia|Mass"])),
+    min_size=1,
+    max_size=40,
+)
+
+
+def cohort(people):
+    return pd.DataFrame(
+        [
+            film(f"{person}-{number}.png", patient_id=f"p{person}", covid=covid, findings=findings)
+            for person, (count, covid, findings) in enumerate(people)
+            for number in range(count)
+        ]
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    people=patients,
+    ratios=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)),
+    seed=st.integers(0, 2**32),
+    stratify=st.sampled_from([None, "covid", "findings", ("covid", "findings")]),
+)
+def test_a_split_never_parts_a_patient_keeps_the_ratios_and_forgets_the_order(people, ratios, seed, stratify):
+    frame = cohort(people)
+    done = manifest.split(frame, ratios, seed=seed, stratify=stratify)
+    assert (done.groupby("patient_id")["split"].nunique() == 1).all()
+    largest = max(count for count, *_ in people)
+    for name, ratio in zip(manifest.SPLITS, ratios, strict=True):
+        films_in = (done["split"] == name).sum()
+        assert abs(films_in - len(frame) * ratio / sum(ratios)) < 2 * largest
+        assert ratio or not films_in
+    turned = manifest.split(frame.iloc[::-1], ratios, seed=seed, stratify=stratify)
+    pd.testing.assert_series_equal(turned["split"].sort_index(), done["split"])
+
+
+def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding():
+    people = [(1, 1, "")] * 10 + [(1, 0, "Hernia|Mass")] * 5 + [(1, 0, "Mass")] * 35
+    done = manifest.split(cohort(people), seed=3, stratify=("covid", "findings"))
+    assert done[done["covid"] == 1]["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert done[done["findings"] == "Hernia|Mass"]["split"].value_counts().to_dict() == {
+        "train": 3,
+        "val": 1,
+        "test": 1,
+    }
+
+
+def test_another_seed_deals_otherwise():
+    frame = cohort([(1, 0, "")] * 30)
+    deals = {tuple(manifest.split(frame, seed=seed)["split"]) for seed in range(5)}
+    assert len(deals) == 5
+
+
+@pytest.mark.parametrize("ratios", [(3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)])
+def test_ratios_that_cannot_be_used(ratios):
+    with pytest.raises(ValueError, match="three numbers >= 0"):
+        manifest.split(table(film()), ratios, seed=0)
+
+
+def test_films_without_a_patient_are_not_split():
+    with pytest.raises(ValueError, match="1 films have no patient_id"):
+        manifest.split(table(film(), film("b.png", patient_id="")), seed=0)
