@@ -1,0 +1,56 @@
+# GNU make 4.3. `make demo` and `make test` do all of their own set-up; PYTHON=... names the interpreter.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+BIN := .venv/bin
+PYTHON ?=
+export PYTHON
+
+.PHONY: help setup demo test check lint types notebooks notebooks-check gallery lab lock clean distclean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '  make %-16s %s\n' "$$name" "$$text"; done
+
+setup: ## make .venv from requirements.lock, or bring it up to date
+	@sh tools/setup.sh
+
+demo: setup ## triage the bundled course films and compare with what is true
+	@$(BIN)/cxrkit demo
+
+test: lint types notebooks-check ## everything: lint, types, all tests, every notebook executed
+	$(BIN)/python -m pytest
+
+check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy
+	$(BIN)/mypy
+
+notebooks: setup ## make notebooks/*.ipynb from notebooks/src/*.py
+	$(BIN)/python tools/build_notebooks.py
+
+notebooks-check: setup ## fail where a notebook is not what its source makes
+	$(BIN)/python tools/build_notebooks.py --check
+
+gallery: notebooks ## execute the notebooks and render them to docs/gallery
+	$(BIN)/python tools/run_notebooks.py --gallery docs/gallery
+
+lab: notebooks ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lock: setup ## regenerate requirements.lock from pyproject.toml, keeping pins that still fit
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra tf --extra notebooks \
+	    --extra augment --group dev --generate-hashes --no-emit-index-url --no-header \
+	    --custom-compile-command "make lock" --output-file requirements.lock --quiet
+
+clean: ## remove what tools left, but not .venv
+	rm -rf build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find cxrkit tests tools benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf .venv .venv.lock
