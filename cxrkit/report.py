@@ -1,0 +1,644 @@
+"""Results in, figures and tables out. Nothing is computed here: what is shown was computed below this layer.
+
+Figures are matplotlib figures without pyplot, so that they can be drawn in a notebook, a thread or a server alike.
+Tables are `Markdown` or `Html` text that a notebook renders when it is the last value of a cell. Whatever came from
+a user's folder (file names, reasons) is escaped. Colours are `labels.COLOURS`, and no colour stands alone: what it
+says is also said by a word, a mark or a shade.
+"""
+
+import html
+import io
+import math
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from cxrkit import images
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
+from cxrkit.metrics import Estimate
+
+#: Width of a figure that fills a notebook's column, inches.
+WIDTH = 9.0
+#: Longest side to which a film is reduced before it is drawn, pixels: finer than the screen shows.
+_DRAWN_PX = 640
+_INK, _GREY, _PALE, _NOT_COVID = "#222222", "#767676", "#dddddd", "#4c78a8"
+#: Perceptually even and readable with every kind of colour blindness. Its black end is left out: on a film it would
+#: look like a darker lung.
+_HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
+_BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
+_ASIDE = "not shown to work on real films"
+
+Box = tuple[float, float, float, float]
+
+
+class Drawing(Figure):
+    """A matplotlib figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+class Markdown(str):
+    """Markdown text that a notebook renders."""
+
+    __slots__ = ()
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+class Html(str):
+    """HTML text that a notebook renders."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def escape_markdown(text: object) -> str:
+    """Return text that Markdown shows as it is, on one line, whatever it holds."""
+    one_line = " ".join(str(text).split())
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
+
+
+def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Markdown:
+    """Return what must stand wherever a person sees output.
+
+    Args:
+        simulated: the films are simulated.
+        not_shown: labels not shown to work on real films.
+    Returns:
+        One Markdown block quote.
+    """
+    words = [f"**{DISCLAIMER}**"]
+    if simulated:
+        words.append("The films are simulated: nothing here is a measurement on patients.")
+    if named := [escape_markdown(name) for name in not_shown]:
+        words.append(f"{_ASIDE.capitalize()}: {', '.join(named)}.")
+    return Markdown("> " + " ".join(words))
+
+
+# ---------------------------------------------------------------------------------------------------- films
+
+
+def film(
+    pixels: np.ndarray, *, title: str = "", boxes: Mapping[str, Sequence[Box]] | None = None, simulated: bool = False
+) -> Drawing:
+    """Draw one radiograph.
+
+    Args:
+        pixels: (H, W), float in [0, 1] or uint8, bones bright.
+        title: above the film.
+        boxes: for each finding its boxes (x, y, width, height) in pixels from the top left.
+        simulated: say so under the film.
+    Returns:
+        The figure.
+    """
+    figure = _figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
+    _show(figure.subplots(), pixels, title, boxes)
+    return figure
+
+
+def film_with_map(
+    pixels: np.ndarray,
+    cam: np.ndarray,
+    *,
+    label: str = "",
+    opacity: float = 0.6,
+    scale: float | None = None,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw a radiograph, its class activation map, and the map laid over the radiograph.
+
+    Only what speaks for the label is drawn: values under 0 are clear. The stronger a place speaks, the more opaque
+    it is, so that the film stays readable where the map has nothing to say.
+
+    Args:
+        pixels: (H, W), float in [0, 1] or uint8, bones bright.
+        cam: (h, w), class activation map of one label, row 0 at the top, any scale.
+        label: what the map is for.
+        opacity: of the strongest place, in [0, 1].
+        scale: value of `cam` drawn strongest; None takes the map's own largest value. Give one to compare maps.
+        boxes: as for `film`.
+        title: above the film.
+        simulated: say so under the film.
+    Returns:
+        The figure, three panels.
+    Raises:
+        ValueError: `opacity` outside [0, 1], or `cam` not of two dimensions.
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must lie in [0, 1]; got {opacity}. 0 hides the map.")
+    cam = np.asarray(cam, np.float32)
+    if cam.ndim != 2:
+        raise ValueError(f"cam must be (h, w); got shape {cam.shape}. Take one film and one label: maps[0, 0].")
+    top = float(cam.max()) if scale is None else scale
+    norm = Normalize(0.0, top if top > 0 else 1.0, clip=True)
+    figure = _figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
+    left, middle, right = figure.subplots(1, 3)
+    grey = _unit(pixels)
+    height, width = grey.shape
+    _show(left, grey, title or "film", boxes)
+    _show(right, grey, "map over film", boxes)
+    middle.set_facecolor(_PALE)
+    heat = middle.imshow(
+        np.ma.masked_less_equal(cam, 0), cmap=_HEAT, norm=norm, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+    )
+    _bare(middle, f"what speaks for {label}" if label else "what speaks for the label")
+    bar = figure.colorbar(heat, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
+    bar.set_ticks([norm.vmin, norm.vmax], labels=["nothing", "most" if top > 0 else "(nothing here does)"])
+    fine = norm(images.resize(_spread(cam), grey.shape) * _reach(cam) + float(cam.min()))
+    right.imshow(np.asarray(fine), cmap=_HEAT, vmin=0, vmax=1, alpha=np.asarray(fine) * opacity)
+    return figure
+
+
+def gallery(
+    films: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: int = 4, simulated: bool = False
+) -> Drawing:
+    """Draw several radiographs side by side.
+
+    Args:
+        films: (H, W) each, float in [0, 1] or uint8; sizes may differ.
+        titles: one per film, or none.
+        columns: films in a row.
+        simulated: say so under the films.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: no film, or another number of titles than of films.
+    """
+    if not films or (titles and len(titles) != len(films)):
+        raise ValueError(
+            f"gallery needs films and one title each, or no titles; got {len(films)} films and {len(titles)} titles."
+        )
+    columns = min(columns, len(films))
+    rows = math.ceil(len(films) / columns)
+    side = WIDTH / columns
+    figure = _figure(WIDTH, rows * (side + 0.35) + 0.25, simulated=simulated, model=False)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, pixels, title in zip(axes, films, titles or [""] * len(films), strict=False):
+        _show(axis, pixels, title)
+    for axis in axes[len(films) :]:
+        axis.set_axis_off()
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------- answers
+
+
+def findings_bars(
+    probs: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    *,
+    not_shown: Iterable[str] = (),
+    truth: Iterable[str] | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw the probability of each label as a bar against the label's own threshold.
+
+    Full bars are called, pale ones are not. Labels not shown to work on real films are grey and hatched, and said
+    to be so. A probability that is NaN was never asked for (the film was called COVID-19 first).
+
+    Args:
+        probs: probability in [0, 1] or NaN by label; drawn top to bottom in this order.
+        thresholds: probability from which a label is called, for each label in `probs`.
+        not_shown: labels not shown to work on real films.
+        truth: labels that are true, marked at the right; None when the truth is unknown.
+        title: above the bars.
+        simulated: say so under the bars.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: a label without a threshold.
+    """
+    if missing := [label for label in probs if label not in thresholds]:
+        raise ValueError(f"thresholds lack {', '.join(missing)}; pass Predictor.thresholds.")
+    aside, true = set(not_shown) & set(probs), None if truth is None else set(truth)
+    figure = _figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
+    axis = figure.subplots()
+    for row, (label, prob) in enumerate(probs.items()):
+        asked = math.isfinite(prob)
+        called = asked and prob >= thresholds[label]
+        colour = _GREY if label in aside else COLOURS.get(label, _INK)
+        axis.barh(
+            row,
+            prob if asked else 0.0,
+            height=0.66,
+            color=(colour, 1.0 if called else 0.35),
+            edgecolor=_INK if called else colour,
+            linewidth=1.2 if called else 0.6,
+            hatch="////" if label in aside else None,
+        )
+        text = ("%.2f  called" if called else "%.2f") % prob if asked else "not asked"
+        axis.text(1.015, row, text, va="center", fontsize=8.5, fontweight="bold" if called else None)
+        if true is not None and label in true:
+            axis.text(1.16, row, "● true", va="center", fontsize=8.5)
+        for ink, width in (("white", 4.5), (_INK, 2)):
+            axis.plot([thresholds[label]] * 2, [row - 0.42, row + 0.42], color=ink, linewidth=width)
+    axis.set_yticks(range(len(probs)), [_pretty(label) + (" †" if label in aside else "") for label in probs])
+    axis.set(ylim=(len(probs) - 0.4, -0.6), xlim=(0, 1), xlabel="probability that the network gives")
+    axis.set_title(title, loc="left", fontsize=11)
+    _tidy(axis)
+    handles: list[Any] = [
+        Patch(facecolor=_INK, edgecolor=_INK, label="called"),
+        Patch(facecolor=(_INK, 0.3), label="not called"),
+        Line2D([], [], color=_INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"),
+    ]
+    if not all(map(math.isfinite, probs.values())):
+        handles.append(Patch(facecolor="none", label="not asked: called COVID-19 first"))
+    if aside:
+        handles.append(Patch(facecolor=(_GREY, 0.4), edgecolor=_GREY, hatch="////", label=f"† {_ASIDE}"))
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
+    axis.margins(x=0)
+    return figure
+
+
+def triage_table(frame: pd.DataFrame, *, rows: int | None = None, columns: Sequence[str] | None = None) -> Html:
+    """Return the rows of a triage CSV as an HTML table; every cell is escaped.
+
+    Args:
+        frame: as `covid.csv`, `not_covid.csv` or `combined.csv` is read, or a part of it.
+        rows: how many to show; None shows all.
+        columns: which to show; None shows all.
+    Returns:
+        HTML; what was left out is counted under the table.
+    """
+    shown = frame if columns is None else frame[list(columns)]
+    shown = shown if rows is None else shown.head(rows)
+    head = "".join(f'<th style="text-align:left">{html.escape(str(name))}</th>' for name in shown.columns)
+    lines = [
+        "<tr>" + "".join(f'<td style="text-align:left">{html.escape(_cell(value))}</td>' for value in row) + "</tr>"
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    rest = len(frame) - len(shown)
+    notes = [f"{rest:,} more row{'s' if rest > 1 else ''}."] if rest else []
+    return Html(
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        f"<p><small>{html.escape(' '.join([*notes, DISCLAIMER]))}</small></p>"
+    )
+
+
+def triage_overview(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simulated: bool = False) -> Drawing:
+    """Draw what became of a folder: COVID-19, not COVID-19 or no answer; and how often each finding was called.
+
+    Args:
+        frame: `combined.csv` as read: columns `Image Index`, `Predict label`, `status`.
+        not_shown: labels not shown to work on real films, drawn grey and hatched.
+        simulated: say so under the figure.
+    Returns:
+        The figure, two panels.
+    """
+    label = frame["Predict label"].fillna("")
+    error, covid = frame["status"] == "error", label == COVID
+    counts = {COVID: int(covid.sum()), "not COVID-19": int((~covid & ~error).sum()), "no answer": int(error.sum())}
+    found = Counter(name for text in label[~covid & ~error] for name in split_findings(text))
+    none = int((label[~covid & ~error] == "").sum())
+    aside = set(not_shown)
+    figure = _figure(WIDTH, 4.6, simulated=simulated)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    _counts(left, counts, {COVID: COLOURS[COVID], "not COVID-19": _NOT_COVID, "no answer": _PALE}, aside)
+    left.set_title(f"{len(frame):,} file{'' if len(frame) == 1 else 's'}", loc="left", fontsize=11)
+    _counts(
+        right,
+        {**{name: found[name] for name in FINDINGS}, "none called": none},
+        {**COLOURS, "none called": _PALE},
+        aside,
+    )
+    right.set_title(f"findings called on the {counts['not COVID-19']:,} not COVID-19", loc="left", fontsize=11)
+    if aside:
+        key = Patch(facecolor=(_GREY, 0.4), edgecolor=_GREY, hatch="////", label=f"† {_ASIDE}")
+        figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------- measures
+
+
+def metrics_table(rows: Mapping[str, Mapping[str, Estimate]], *, first: str = "") -> Markdown:
+    """Return estimates as a Markdown table: value, interval and n; what is undefined says why under the table.
+
+    Args:
+        rows: by row name, the estimates by column name; a row may lack a column.
+        first: heading of the column of row names.
+    Returns:
+        Markdown.
+    """
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    reasons: dict[str, int] = {}
+    body = []
+    for name, row in rows.items():
+        cells = [_estimate(row.get(column), reasons) for column in columns]
+        sizes = "/".join(dict.fromkeys(f"{estimate.n:,}" for estimate in row.values()))
+        body.append([escape_markdown(name), *cells, sizes])
+    text = _markdown_table([first, *map(escape_markdown, columns), "n"], body)
+    return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
+
+
+def published_beside_measured(
+    rows: Mapping[str, tuple[Estimate | float | str | None, Estimate | float | str | None]], *, first: str = ""
+) -> Markdown:
+    """Return what the report printed beside what was measured here, as a Markdown table.
+
+    Args:
+        rows: by row name, the published and the measured value; None where there is none.
+        first: heading of the column of row names.
+    Returns:
+        Markdown.
+    """
+    reasons: dict[str, int] = {}
+    body = [[escape_markdown(name), *(_estimate(value, reasons) for value in pair)] for name, pair in rows.items()]
+    text = _markdown_table([first, "report (2020)", "measured here"], body)
+    return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
+
+
+def intervals(
+    estimates: Mapping[str, Estimate],
+    *,
+    reference: float | None = 0.5,
+    not_shown: Iterable[str] = (),
+    xlabel: str = "AUROC",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw estimates as dots with their intervals.
+
+    Args:
+        estimates: by name, top to bottom; an undefined one says why in its row.
+        reference: where to draw the line of chance; None for no line.
+        not_shown: labels not shown to work on real films, drawn grey.
+        xlabel: what is measured.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    """
+    aside = set(not_shown)
+    figure = _figure(WIDTH, 0.3 * len(estimates) + 1.2, simulated=simulated)
+    axis = figure.subplots()
+    for row, (name, estimate) in enumerate(estimates.items()):
+        if not math.isfinite(estimate.value):
+            axis.text(0.01, row, f"undefined: {estimate.reason}", va="center", fontsize=8.5, color=_GREY)
+            continue
+        colour = _GREY if name in aside else COLOURS.get(name, _INK)
+        axis.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
+        axis.plot(
+            estimate.value, row, "o", markersize=8, color="white" if name in aside else colour, markeredgecolor=_INK
+        )
+        text = f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+        axis.text(1.015, row, text, va="center", fontsize=8.5)
+    if reference is not None:
+        axis.axvline(reference, color=_INK, linewidth=1, linestyle="--")
+        axis.text(reference, -0.75, "chance", ha="center", va="bottom", fontsize=8.5)
+    axis.set_yticks(range(len(estimates)), [_pretty(name) + (" †" if name in aside else "") for name in estimates])
+    axis.set(ylim=(len(estimates) - 0.4, -0.7), xlim=(0, 1), xlabel=xlabel)
+    axis.set_title(title, loc="left", fontsize=11, pad=16)
+    _tidy(axis)
+    if aside:
+        key = Line2D(
+            [], [], color=_GREY, marker="o", markerfacecolor="white", markeredgecolor=_INK, label=f"† {_ASIDE}"
+        )
+        figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
+    return figure
+
+
+def confusion(counts: np.ndarray, names: Sequence[str], *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw a confusion matrix: rows are the truth, columns what was called.
+
+    Args:
+        counts: (classes, classes), whole numbers; [i, j] counts films of class i called j.
+        names: one per class.
+        title: above the matrix.
+        simulated: say so under the figure.
+    Returns:
+        The figure; each cell holds its count and its share of its row, and is shaded by that share.
+    Raises:
+        ValueError: `counts` is not square, or `names` do not fit it.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"counts must be ({len(names)}, {len(names)}), one row per name; got shape {counts.shape}.")
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    figure = _figure(WIDTH * 0.6, WIDTH * 0.5, simulated=simulated)
+    axis = figure.subplots()
+    axis.imshow(share, cmap=_BLUES, vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        axis.text(column, row, f"{count:,}", ha="center", va="bottom", fontsize=16, color=_INK)
+        part = f"{share[row, column]:.0%} of {totals[row, 0]:,}" if totals[row, 0] else "no such film"
+        axis.text(column, row + 0.06, part, ha="center", va="top", fontsize=9, color=_INK)
+    axis.set_xticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="called", ylabel="true")
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.tick_params(length=0)
+    return figure
+
+
+def roc(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    areas: Mapping[str, Estimate] | None = None,
+    points: Mapping[str, tuple[float, float]] | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw receiver operating characteristics.
+
+    Args:
+        curves: by name, false-positive and true-positive rates, each (n,) in [0, 1].
+        areas: AUROC by name, for the legend.
+        points: by name, the operating point in use (false-positive rate, true-positive rate).
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    """
+    figure = _figure(WIDTH, WIDTH * 0.52, simulated=simulated)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="chance")
+    for index, (name, (fpr, tpr)) in enumerate(curves.items()):
+        area = (areas or {}).get(name)
+        text = f"{_pretty(name)}: {_plain(area)}" if area is not None else _pretty(name)
+        style = ("-", "-.", ":", (0, (5, 1)))[index % 4]
+        axis.plot(fpr, tpr, color=COLOURS.get(name, _INK), linestyle=style, linewidth=2, label=text)
+        if points and name in points:
+            x, y = points[name]
+            axis.plot(x, y, "o", markersize=10, color=COLOURS.get(name, _INK), markeredgecolor=_INK, clip_on=False)
+            axis.annotate("threshold in use", (x, y), (10, -14), textcoords="offset points", fontsize=8.5)
+    axis.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="1 - specificity", ylabel="sensitivity")
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.legend(loc="center left", bbox_to_anchor=(1.03, 0.5), fontsize=9, frameon=False)
+    _tidy(axis)
+    return figure
+
+
+def scores(
+    groups: Mapping[str, Sequence[float] | np.ndarray],
+    threshold: float,
+    *,
+    xlabel: str = "probability of COVID-19",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw every film's probability as a dot, one row per group, against a threshold.
+
+    Args:
+        groups: probabilities by the name of the group they belong to in truth.
+        threshold: the line from which a film is called.
+        xlabel: what the probabilities are of.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure; how many lie at or over the line is written at the right of each row.
+    """
+    figure = _figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
+    axis = figure.subplots()
+    for row, (name, values) in enumerate(groups.items()):
+        values = np.asarray(values, float)
+        # Spread the dots of a row so that each is seen; the same everywhere, whatever was drawn before.
+        heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
+        colour = COLOURS.get(name, _NOT_COVID)
+        axis.plot(values, heights, "o", color=(colour, 0.55), markeredgecolor=(_INK, 0.4), markersize=5, clip_on=False)
+        axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\ncalled", va="center", fontsize=9)
+    axis.axvline(threshold, color=_INK, linewidth=2)
+    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
+    axis.set_yticks(range(len(groups)), list(groups))
+    axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel)
+    axis.set_title(title, loc="left", fontsize=11, pad=16)
+    _tidy(axis)
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------- helpers
+
+
+def _figure(width: float, height: float, *, simulated: bool, model: bool = True) -> Drawing:
+    figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
+    words = [*(["Simulated films."] if simulated else []), *([DISCLAIMER] if model else [])]
+    if words:
+        # About 15 characters of this size go into an inch.
+        figure.supxlabel(textwrap.fill(" ".join(words), int(width * 15)), fontsize=8, color=_GREY, x=0.01, ha="left")
+    return figure
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    """Return a film as float32 (H, W) in [0, 1], at most `_DRAWN_PX` on its longest side."""
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2:
+        raise ValueError(f"a film must be (H, W); got shape {pixels.shape}. Pass Radiograph.pixels.")
+    grey = np.clip(pixels.astype(np.float32) / (255.0 if pixels.dtype == np.uint8 else 1.0), 0.0, 1.0)
+    shrink = max(grey.shape) / _DRAWN_PX
+    if shrink <= 1:
+        return grey
+    height, width = (max(1, round(side / shrink)) for side in grey.shape)
+    return images.resize(grey, (height, width))
+
+
+def _reach(cam: np.ndarray) -> float:
+    return max(float(cam.max() - cam.min()), 1e-12)
+
+
+def _spread(cam: np.ndarray) -> np.ndarray:
+    """Return a map stretched to [0, 1], the range that `images.resize` is for."""
+    return (cam - cam.min()) / np.float32(_reach(cam))
+
+
+def _show(axis: Axes, pixels: np.ndarray, title: str, boxes: Mapping[str, Sequence[Box]] | None = None) -> None:
+    grey = _unit(pixels)
+    axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
+    shrink = np.asarray(pixels).shape[1] / grey.shape[1]
+    for label, found in (boxes or {}).items():
+        for box in found:
+            x, y, width, height = (side / shrink for side in box)
+            colour = COLOURS.get(label, "#ffffff")
+            axis.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2))
+            style = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
+            axis.text(x, y, _pretty(label), va="bottom", fontsize=8, color=_INK, bbox=style)
+    _bare(axis, title)
+
+
+def _bare(axis: Axes, title: str) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    # A file's name may hold dollar signs, which matplotlib would take for mathematics.
+    axis.set_title(title, fontsize=10, parse_math=False)
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def _counts(axis: Axes, counts: Mapping[str, int], colours: Mapping[str, str], aside: set[str]) -> None:
+    for row, (name, count) in enumerate(counts.items()):
+        grey = name in aside
+        colour = _GREY if grey else colours[name]
+        axis.barh(
+            row,
+            count,
+            height=0.7,
+            color=(colour, 0.4 if grey else 1.0),
+            edgecolor=_GREY if grey else _INK,
+            linewidth=0.6,
+            hatch="////" if grey else None,
+        )
+        axis.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set_yticks(range(len(counts)), [_pretty(name) + (" †" if name in aside else "") for name in counts])
+    axis.set(ylim=(len(counts) - 0.4, -0.6), xlim=(0, max(1, *counts.values()) * 1.15), xlabel="films")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    _tidy(axis)
+
+
+def _pretty(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else f"{value:.3f}"
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _plain(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _estimate(value: Estimate | float | str | None, reasons: dict[str, int]) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return escape_markdown(value)
+    if isinstance(value, Estimate):
+        if math.isfinite(value.value):
+            return _plain(value)
+        return f"undefined [{reasons.setdefault(value.reason, len(reasons) + 1)}]"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
