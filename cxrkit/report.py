@@ -23,6 +23,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from cxrkit import images
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
@@ -77,7 +78,7 @@ def png(figure: Figure) -> bytes:
 def escape_markdown(text: object) -> str:
     """Return text that Markdown shows as it is, on one line, whatever it holds."""
     one_line = " ".join(str(text).split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
+    return re.sub(r"([\\`*_{}\[\]#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
 
 
 def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Markdown:
@@ -154,7 +155,8 @@ def film_with_map(
     if cam.ndim != 2:
         raise ValueError(f"cam must be (h, w); got shape {cam.shape}. Take one film and one label: maps[0, 0].")
     top = float(cam.max()) if scale is None else scale
-    norm = Normalize(0.0, top if top > 0 else 1.0, clip=True)
+    most = top if top > 0 else 1.0
+    norm = Normalize(0.0, most, clip=True)
     figure = _figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
     left, middle, right = figure.subplots(1, 3)
     grey = _unit(pixels)
@@ -167,7 +169,7 @@ def film_with_map(
     )
     _bare(middle, f"what speaks for {label}" if label else "what speaks for the label")
     bar = figure.colorbar(heat, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
-    bar.set_ticks([norm.vmin, norm.vmax], labels=["nothing", "most" if top > 0 else "(nothing here does)"])
+    bar.set_ticks([0.0, most], labels=["nothing", "most" if top > 0 else "(nothing here does)"])
     fine = norm(images.resize(_spread(cam), grey.shape) * _reach(cam) + float(cam.min()))
     right.imshow(np.asarray(fine), cmap=_HEAT, vmin=0, vmax=1, alpha=np.asarray(fine) * opacity)
     return figure
@@ -609,7 +611,7 @@ def _counts(axis: Axes, counts: Mapping[str, int], colours: Mapping[str, str], a
         axis.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
     axis.set_yticks(range(len(counts)), [_pretty(name) + (" †" if name in aside else "") for name in counts])
     axis.set(ylim=(len(counts) - 0.4, -0.6), xlim=(0, max(1, *counts.values()) * 1.15), xlabel="films")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axis)
 
 

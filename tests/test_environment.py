@@ -1,0 +1,84 @@
+"""The check of the machine: what it finds, and what it says to do."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cxrkit import engine, environment
+
+
+def row(what):
+    frame = environment.check().set_index("what")
+    return frame.loc[next(name for name in frame.index if name.startswith(what))]
+
+
+def test_this_machine_is_ready():
+    frame = environment.check()
+    assert list(frame.columns) == ["what", "found", "ok", "what to do"]
+    assert set(frame["ok"]) <= {"yes", "optional"}
+    assert {f"model {name}" for name in engine.bundled()} <= set(frame["what"])
+
+
+def test_a_python_that_is_too_old_is_told_what_to_use(monkeypatch):
+    monkeypatch.setattr(environment, "PYTHONS", ((3, 98), (3, 99)))
+    assert tuple(row("Python"))[1:] == ("no", "use Python 3.98 to 3.99")
+
+
+@pytest.mark.parametrize(("name", "ok"), [("pydicom", "no"), ("ipywidgets", "optional")])
+def test_a_missing_package_is_missed_as_much_as_it_is_needed(monkeypatch, name, ok):
+    version = importlib.metadata.version
+
+    def without(asked):
+        if asked == name:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(asked)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    found = row(name)
+    assert (found["found"], found["ok"]) == ("missing", ok)
+    assert "make setup" in found["what to do"]
+
+
+def test_a_damaged_model_is_found(monkeypatch, tmp_path):
+    name = engine.bundled()[0]
+    shutil.copytree(engine.folder_of(name), tmp_path / name)
+    (tmp_path / name / "model.onnx").write_bytes(b"cut short")
+    monkeypatch.setattr(engine, "BUNDLED", tmp_path)
+    assert tuple(row(f"model {name}"))[:2] == ("damaged", "no")
+
+
+def test_no_model_at_all_is_no_success(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "BUNDLED", tmp_path)
+    assert row("bundled models")["ok"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"memory.max": "1000000\n"}, 1_000_000),
+        ({"memory/memory.limit_in_bytes": "2000000\n"}, 2_000_000),
+    ],
+)
+def test_the_limit_of_a_container_counts(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert environment.memory_bytes(tmp_path) == expected
+
+
+def test_a_container_without_limit_has_the_memory_of_the_machine(tmp_path):
+    (tmp_path / "memory.max").write_text("max\n")
+    assert environment.memory_bytes(tmp_path) == environment.memory_bytes(tmp_path / "none")
+
+
+def test_too_little_memory_is_said(monkeypatch):
+    monkeypatch.setattr(environment, "memory_bytes", lambda: 10**9)
+    assert tuple(row("memory"))[:2] == ("1.0 GB", "no")
+
+
+def test_tensorflow_is_not_imported():
+    code = "import sys; from cxrkit import environment; environment.check(); print('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
