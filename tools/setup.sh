@@ -68,7 +68,7 @@ case $found in
         rm -f $stamp
         ;;
     *)
-        echo "setup: making $venv with $PYTHON from requirements.lock; once, a few minutes and 2.5 GB of disk" >&2
+        echo "setup: making $venv with $PYTHON from requirements.lock; once, a few minutes and 3 GB of disk" >&2
         rm -f $stamp
         "$PYTHON" -m venv --clear $venv
         ;;
