@@ -1,0 +1,117 @@
+"""The notebooks' exercises: answers are worked out from the reader's own results and compared, never printed first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cxrkit.labels import FINDINGS
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check of an answer says.
+
+    Attributes:
+        right: None when there is no answer yet.
+        text: for the reader.
+    """
+
+    right: bool | None
+    text: str
+
+    def __repr__(self) -> str:
+        """Return the text alone, so that a notebook shows it as it is."""
+        return self.text
+
+
+@dataclass(frozen=True)
+class _Exercise:
+    is_right: Callable[..., bool]
+    hint: str
+    explanation: str
+
+
+def check(name: str, answer: Any, **results: Any) -> Verdict:
+    """Check an answer.
+
+    Args:
+        name: notebook and number, as the notebook says: "09.1".
+        answer: the reader's; None when there is none yet.
+        results: what the notebook computed and the answer must fit.
+    Returns:
+        Whether it is right; a hint while it is not, an explanation when it is.
+    Raises:
+        ValueError: no such exercise.
+    """
+    if name not in _EXERCISES:
+        raise ValueError(f"exercise must be one of {', '.join(_EXERCISES)}; got {name!r}.")
+    exercise = _EXERCISES[name]
+    if answer is None:
+        return Verdict(None, f"Exercise {name}: no answer yet. Hint: {exercise.hint}")
+    try:
+        right = bool(exercise.is_right(answer, **results))
+    except (TypeError, ValueError) as error:
+        return Verdict(False, f"Exercise {name}: {answer!r} cannot be checked ({error}). Hint: {exercise.hint}")
+    if right:
+        return Verdict(True, f"Exercise {name}: right. {exercise.explanation}")
+    return Verdict(False, f"Exercise {name}: {answer!r} is not it yet. Hint: {exercise.hint}")
+
+
+def _called_at_half(answer: int, *, probs: Mapping[str, float]) -> bool:
+    return int(answer) == sum(probs[name] >= 0.5 for name in FINDINGS)
+
+
+def _nearest_below(answer: str, *, probs: Mapping[str, float], thresholds: Mapping[str, float]) -> bool:
+    below = {name: thresholds[name] - probs[name] for name in FINDINGS if probs[name] < thresholds[name]}
+    return str(answer) == min(below, key=lambda name: below[name], default="none")
+
+
+def _missed(answer: int, *, truth: np.ndarray, called: np.ndarray) -> bool:
+    return int(answer) == int((np.asarray(truth, bool) & ~np.asarray(called, bool)).sum())
+
+
+def _misses_none(answer: float, *, truth: np.ndarray, probs: np.ndarray) -> bool:
+    lowest = float(np.asarray(probs)[np.asarray(truth, bool)].min())
+    return lowest - 0.011 < float(answer) <= lowest
+
+
+def _rare_disease(answer: float, *, sensitivity: float, specificity: float) -> bool:
+    true, false = 0.01 * sensitivity, 0.99 * (1 - specificity)
+    return true + false > 0 and abs(float(answer) - true / (true + false)) < 0.01
+
+
+_EXERCISES = {
+    "00.1": _Exercise(
+        _called_at_half,
+        "count the values of `probs` of the 14 findings that are at least 0.5.",
+        "One line for all findings is not what the networks were tuned for: a rare finding seldom gets a high "
+        "probability, so each has its own threshold, chosen on validation films.",
+    ),
+    "00.2": _Exercise(
+        _nearest_below,
+        "subtract each probability from its threshold; among the findings not called, which difference is smallest? "
+        "Give its name as a string, or 'none' when all are called.",
+        "A threshold turns a difference in the third decimal into a yes or a no. That is why the CSVs keep the "
+        "probabilities beside the labels.",
+    ),
+    "09.1": _Exercise(
+        _missed,
+        "the confusion matrix has this number: its row is the truth, its column what was called.",
+        "Each of them went on to the 14-finding network, which has no word for COVID-19.",
+    ),
+    "09.2": _Exercise(
+        _misses_none,
+        "find the lowest probability that a film with COVID-19 got, and round it down to two decimals.",
+        "Look back at the dots: at that threshold nothing is missed, and every film without COVID-19 to its right is "
+        "called as well.",
+    ),
+    "09.3": _Exercise(
+        _rare_disease,
+        "of 10,000 films 100 have COVID-19. How many of these are called, how many of the other 9,900, and what "
+        "share of all that are called is right?",
+        "A predictive value is a property of the test and of the ward together; sensitivity and specificity alone do "
+        "not give it.",
+    ),
+}

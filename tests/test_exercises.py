@@ -1,0 +1,55 @@
+"""Exercises: right answers pass, wrong ones get a hint, and no text gives the answer away before it is found."""
+
+import numpy as np
+import pytest
+
+from cxrkit import exercises
+from cxrkit.labels import FINDINGS
+
+PROBS = dict.fromkeys(FINDINGS, 0.1) | {"Mass": 0.5, "Edema": 0.7, "Hernia": 0.29}
+THRESHOLDS = dict.fromkeys(FINDINGS, 0.6) | {"Hernia": 0.3}
+TRUTH = np.array([1, 1, 1, 0, 0])
+RESULTS = {
+    "00.1": {"probs": PROBS},
+    "00.2": {"probs": PROBS, "thresholds": THRESHOLDS},
+    "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
+    "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
+    # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
+    "09.3": {"sensitivity": 0.9, "specificity": 0.9},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [("00.1", 2), ("00.2", "Hernia"), ("09.1", 2), ("09.2", 0.43), ("09.3", 0.083)]
+)
+def test_a_right_answer_is_right(name, answer):
+    verdict = exercises.check(name, answer, **RESULTS[name])
+    assert verdict.right is True
+    assert repr(verdict).startswith(f"Exercise {name}: right.")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("00.1", 3), ("00.2", "Mass"), ("09.1", 1), ("09.2", 0.44), ("09.2", 0.3), ("09.3", 0.9), ("09.1", "many")],
+)
+def test_a_wrong_answer_gets_a_hint(name, answer):
+    verdict = exercises.check(name, answer, **RESULTS[name])
+    assert verdict.right is False
+    assert "Hint:" in verdict.text
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_no_answer_is_neither_right_nor_wrong(name):
+    verdict = exercises.check(name, None, **RESULTS[name])
+    assert verdict.right is None
+    assert "no answer yet. Hint:" in verdict.text
+
+
+def test_where_every_finding_is_called_none_is_nearest():
+    results = {"probs": dict.fromkeys(FINDINGS, 0.9), "thresholds": dict.fromkeys(FINDINGS, 0.5)}
+    assert exercises.check("00.2", "none", **results).right
+
+
+def test_an_unknown_exercise_is_refused():
+    with pytest.raises(ValueError, match=r"exercise must be one of 00\.1, .*; got '77'"):
+        exercises.check("77", 1)
