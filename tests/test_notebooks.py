@@ -1,0 +1,188 @@
+"""The notebooks, and the tools that build, run and render them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import build_notebooks
+import nbformat
+import pytest
+import run_notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Far over the two minutes that a reader waits: a busy machine is no fault of the notebook. Memory has no such slack.
+CAP_S = 600.0
+
+SOURCE = """# %% [markdown]
+# # A title
+#
+# What you will see.
+
+# %%
+import math
+
+# %% tags=["parameters"]
+SCALE = "course"
+
+# %%
+print(math.pi, SCALE)
+"""
+
+
+def with_cells(*cells: str) -> str:
+    return SOURCE + "".join(f"\n# %%\n{cell}\n" for cell in cells)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    def write(*cells: str) -> Path:
+        path = tmp_path / "00_case.ipynb"
+        path.write_text(build_notebooks.build(with_cells(*cells), name="00_case"), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_every_notebook_is_what_its_source_makes():
+    assert build_notebooks.out_of_step(ROOT / "notebooks", build_notebooks.build_all(ROOT / "notebooks")) == []
+
+
+def test_no_notebook_holds_an_output():
+    cells = [cell for path in NOTEBOOKS for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+
+
+def test_a_source_always_makes_the_same_bytes():
+    assert build_notebooks.build(SOURCE, name="00_a") == build_notebooks.build(SOURCE, name="00_a")
+
+
+def test_a_built_notebook_is_valid_and_names_the_python3_kernel():
+    built = nbformat.reads(build_notebooks.build(SOURCE, name="00_a"), as_version=4)
+    nbformat.validate(built)
+    assert built.metadata.kernelspec.name == "python3"
+    assert [cell.cell_type for cell in built.cells] == ["markdown", "code", "code", "code"]
+    assert built.cells[2].metadata == {"tags": ["parameters"]}
+
+
+def test_a_new_cell_leaves_the_ids_of_the_others():
+    def ids(source):
+        return [cell["id"] for cell in json.loads(build_notebooks.build(source, name="00_a"))["cells"]]
+
+    assert ids(with_cells("1 + 1"))[:4] == ids(SOURCE)
+
+
+def test_equal_cells_get_different_ids():
+    built = json.loads(build_notebooks.build(with_cells("x = 1", "x = 1"), name="00_a"))
+    ids = [cell["id"] for cell in built["cells"]]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("# %%\n1 + 1\n", "00_a must open with a markdown cell whose first line is `# Title`."),
+        ("# %% [markdown]\n# ## Small\n", "00_a must open with a markdown cell"),
+        ("# %% [markdown]\n# # Title\n", "00_a has 0 cells tagged parameters; it needs exactly one"),
+        (SOURCE + '\n# %% tags=["parameters"]\nX = 1\n', "00_a has 2 cells tagged parameters; it needs exactly one"),
+    ],
+)
+def test_a_source_without_title_or_parameters_is_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        build_notebooks.build(source, name="00_a")
+
+
+def test_check_names_what_is_stale_missing_or_without_source(tmp_path, capsys):
+    (tmp_path / "src").mkdir()
+    for name in ("00_stale", "01_missing"):
+        (tmp_path / "src" / f"{name}.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "00_stale.ipynb").write_text("{}", encoding="utf-8")
+    (tmp_path / "02_orphan.ipynb").write_text("{}", encoding="utf-8")
+    assert build_notebooks.main(["--check", "--folder", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "00_stale.ipynb is not what its source makes" in said
+    assert "01_missing.ipynb is missing" in said
+    assert "02_orphan.ipynb has no src/02_orphan.py" in said
+    assert (tmp_path / "00_stale.ipynb").read_text(encoding="utf-8") == "{}"
+
+
+def test_building_writes_what_check_then_accepts(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "00_a.py").write_text(SOURCE, encoding="utf-8")
+    assert build_notebooks.main(["--folder", str(tmp_path)]) == 0
+    assert build_notebooks.main(["--check", "--folder", str(tmp_path)]) == 0
+
+
+def test_a_source_with_another_kind_of_name_is_refused(tmp_path, capsys):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "intro.py").write_text(SOURCE, encoding="utf-8")
+    assert build_notebooks.main(["--folder", str(tmp_path)]) == 2
+    assert "intro.py must be named NN_name.py" in capsys.readouterr().err
+
+
+def test_a_notebook_is_run_in_a_folder_that_holds_it_alone(notebook):
+    path = notebook("import os; print(sorted(os.listdir()))", "open('left_over', 'w').close()")
+    result = run_notebooks.run(path)
+    assert result.faults == ()
+    assert result.notebook.cells[4].outputs[0].text == "['00_case.ipynb']\n"
+    assert [file.name for file in path.parent.iterdir()] == ["00_case.ipynb"]
+
+
+def test_running_reports_seconds_and_peak_memory(notebook):
+    # 400 MB that are given back before the notebook ends still count.
+    result = run_notebooks.run(notebook("block = bytearray(400_000_000)", "del block"))
+    assert result.seconds > 0
+    assert 400e6 < result.peak_bytes < 700e6
+
+
+def test_too_much_memory_is_a_fault(notebook):
+    result = run_notebooks.run(notebook("block = bytearray(200_000_000)"), max_bytes=150e6)
+    assert [fault.endswith("GB, over 0.15 GB") for fault in result.faults] == [True]
+
+
+def test_an_exception_is_a_fault_and_ends_the_run(notebook):
+    result = run_notebooks.run(notebook("1 / 0", "print('not reached')"))
+    assert result.faults == ("cell 4 failed: ZeroDivisionError: division by zero",)
+    assert result.notebook.cells[5].outputs == []
+
+
+def test_anything_on_stderr_is_a_fault(notebook):
+    result = run_notebooks.run(notebook("import sys; print('careful', file=sys.stderr)"))
+    assert result.faults == ("cell 4 wrote to stderr: careful",)
+
+
+def test_a_notebook_that_takes_too_long_is_stopped(notebook):
+    result = run_notebooks.run(notebook("import threading; threading.Event().wait()"), max_seconds=5)
+    assert result.faults == ("cell 4 was stopped: the notebook took over 5 s",)
+    assert result.seconds < 30
+
+
+def test_a_kernel_that_dies_is_a_fault(notebook):
+    result = run_notebooks.run(notebook("import os; os._exit(1)"))
+    assert result.faults == ("cell 4 failed: Kernel died",)
+
+
+def test_the_gallery_holds_pictures_and_tables_but_no_style_or_widget(notebook, tmp_path):
+    path = notebook(
+        "%matplotlib inline\nimport matplotlib.pyplot as plt\n_ = plt.plot([1, 2])",
+        "import pandas as pd\npd.DataFrame({'finding': ['Mass']})",
+        "import ipywidgets\nipywidgets.IntSlider()",
+    )
+    result = run_notebooks.run(path)
+    assert result.faults == ()
+    written = run_notebooks.render(result.notebook, "00_case", tmp_path / "gallery")
+    text = written[0].read_text(encoding="utf-8")
+    assert "![png](00_case_files/00_case_4_0.png)" in text
+    assert "<td>Mass</td>" in text
+    assert "<style" not in text
+    assert "IntSlider(value" not in text
+    assert (tmp_path / "gallery/00_case_files/00_case_4_0.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_top_to_bottom_within_binders_limits(path, record_property):
+    result = run_notebooks.run(path, max_seconds=CAP_S)
+    record_property("notebook", run_notebooks.table([result]).splitlines()[-1])
+    assert result.faults == ()
