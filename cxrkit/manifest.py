@@ -8,12 +8,15 @@ the 14. `covid` is 1, 0 or empty (not known). Further columns are kept, as text.
 import csv
 import difflib
 import functools
+import hashlib
 import io
 import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,9 @@ SEXES = ("F", "M")
 MAX_AGE = 120
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
 _SHOWN_FAULTS = 20
+#: Films whose perceptual hashes differ in at most this many of 256 bits are called near-duplicates; see `check`.
+NEAR_BITS = 40
+_MAX_PAIRS = 100_000
 
 
 class ManifestError(ValueError):
@@ -242,6 +248,222 @@ def label_counts(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["split", "label", "count"])
 
 
+@dataclass(frozen=True, eq=False)
+class CheckResult:
+    """What `check` found; every frame is tidy and empty when all is well.
+
+    Attributes:
+        shared_patients: patients in more than one split: patient_id, splits (joined by `|`), films.
+        duplicates: films whose files are the same bytes: group, image, patient_id, split.
+        near_duplicates: pairs that look the same: image_a, image_b, bits (of 256 that differ), patient_a, patient_b,
+            split_a, split_b; nearest first, at most 100,000.
+        missing: films without a file: image.
+        changed: films whose file is not the one listed: image, expected, found (sha256).
+        unreadable: films that cannot be decoded: image, reason.
+        counts: films per split and label, as `label_counts` gives.
+    """
+
+    shared_patients: pd.DataFrame
+    duplicates: pd.DataFrame
+    near_duplicates: pd.DataFrame
+    missing: pd.DataFrame
+    changed: pd.DataFrame
+    unreadable: pd.DataFrame
+    counts: pd.DataFrame
+
+    @property
+    def leaks(self) -> int:
+        """How many patients, groups of equal files and look-alike pairs stand in more than one split."""
+        groups = self.duplicates.groupby("group")["split"].nunique()
+        pairs = self.near_duplicates
+        return len(self.shared_patients) + int((groups > 1).sum()) + int((pairs["split_a"] != pairs["split_b"]).sum())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every film is there, unchanged and readable, and nothing leaks from one split into another."""
+        return not (self.leaks or len(self.missing) or len(self.changed) or len(self.unreadable))
+
+    def summary(self) -> str:
+        """Say in a few lines what was found."""
+        groups = self.duplicates["group"].nunique()
+        lines = [
+            f"{len(self.shared_patients)} patients in more than one split",
+            f"{groups} groups of equal files ({len(self.duplicates)} films)",
+            f"{len(self.near_duplicates)} pairs of films that look the same",
+            f"{len(self.missing)} films missing, {len(self.changed)} changed, {len(self.unreadable)} unreadable",
+            f"{self.leaks} leaks from one split into another",
+        ]
+        return "\n".join(lines)
+
+
+def check(
+    frame: pd.DataFrame,
+    root: str | os.PathLike[str] = ".",
+    *,
+    near_bits: int | None = NEAR_BITS,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckResult:
+    """Look for what would spoil a manifest's splits or films.
+
+    Near-duplicates are found by a perceptual hash: the signs of the 16 x 16 lowest cosine terms of the film at
+    64 x 64 pixels, against their median. Measured on the 1,811 films of ../shared/real-cxr (2026-11-23): of 300 films
+    each, re-encoded (JPEG quality 30), halved, squashed to a square or put through a gamma of 0.7 or 1.4, all stay
+    within 32 bits of the original, and 97% within 40 after local contrast equalisation (CLAHE). Among 1.6 million
+    pairs of films of different patients one lies within 40, and it is a copy; the next lie at 48 (a copy, too) and
+    52. Follow-up films of one person are not near: 1% of their pairs lie below 70. A film cropped by 3% on each side
+    is mostly not found (median 60 bits).
+
+    Args:
+        frame: as `read` gives.
+        root: what relative image paths are relative to: the manifest's folder.
+        near_bits: how many of 256 bits may differ; None does not decode the films at all, which is faster.
+        progress: called with how many films were looked at, and of how many.
+    Returns:
+        The findings.
+    Raises:
+        ManifestError: `frame` is no manifest.
+    """
+    frame = validate(frame)
+    prints = list(_fingerprints(frame, Path(root), near_bits is not None, progress))
+    images, splits = frame["image"], frame["split"]
+    by_patient = frame[splits != ""].groupby("patient_id")["split"]
+    shared = by_patient.agg(splits=lambda names: "|".join(name for name in SPLITS if name in set(names)), films="size")
+    shared = shared[shared["splits"].str.contains("|", regex=False)].reset_index()
+
+    digests = pd.Series([found.sha256 for found in prints], index=frame.index, dtype=object)
+    there = digests[digests != ""]
+    repeated = there[there.duplicated(keep=False)]
+    duplicates = frame.loc[repeated.index, ["image", "patient_id", "split"]]
+    duplicates.insert(0, "group", pd.factorize(repeated)[0])
+    duplicates = duplicates.sort_values(["group", "image"]).reset_index(drop=True)
+
+    expected = frame["sha256"]
+    differs = (digests != "") & (expected != "") & (digests != expected)
+    changed = pd.DataFrame({"image": images, "expected": expected, "found": digests})[differs].reset_index(drop=True)
+    unreadable = [(image, found.error) for image, found in zip(images, prints, strict=True) if found.error]
+    absent = [image for image, found in zip(images, prints, strict=True) if not found.sha256 and not found.error]
+    return CheckResult(
+        shared_patients=shared,
+        duplicates=duplicates,
+        near_duplicates=_near_pairs(frame, prints, near_bits),
+        missing=pd.DataFrame({"image": absent}, dtype=object),
+        changed=changed,
+        unreadable=pd.DataFrame(unreadable, columns=["image", "reason"], dtype=object),
+        counts=label_counts(frame),
+    )
+
+
+def fingerprint(
+    frame: pd.DataFrame, root: str | os.PathLike[str] = ".", *, progress: Callable[[int, int], None] | None = None
+) -> pd.DataFrame:
+    """Fill in sha256, width and height from the files.
+
+    Args:
+        frame: as `read` gives.
+        root: what relative image paths are relative to.
+        progress: called with how many films were looked at, and of how many.
+    Returns:
+        A copy; the three columns are left empty where a film is missing, width and height where it is unreadable.
+    Raises:
+        ManifestError: `frame` is no manifest.
+    """
+    frame = validate(frame)
+    prints = list(_fingerprints(frame, Path(root), True, progress))
+    sizes = [found.size or (pd.NA, pd.NA) for found in prints]
+    return frame.assign(
+        sha256=[found.sha256 for found in prints],
+        width=pd.array([width for _, width in sizes], dtype="Int64"),
+        height=pd.array([height for height, _ in sizes], dtype="Int64"),
+    )
+
+
+@dataclass(frozen=True)
+class _Fingerprint:
+    sha256: str = ""
+    size: tuple[int, int] | None = None
+    bits: np.ndarray | None = None
+    error: str = ""
+
+
+def _fingerprints(
+    frame: pd.DataFrame, root: Path, decode: bool, progress: Callable[[int, int], None] | None
+) -> Iterator[_Fingerprint]:
+    """Look at each film's file, several at once: hashing and decoding leave Python's lock."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for number, found in enumerate(pool.map(lambda image: _look(root / image, decode), frame["image"]), start=1):
+            yield found
+            if progress is not None:
+                progress(number, len(frame))
+
+
+def _look(path: Path, decode: bool) -> _Fingerprint:
+    from cxrkit import images
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return _Fingerprint()
+    except (OSError, ValueError) as error:
+        return _Fingerprint(error=getattr(error, "strerror", None) or str(error))
+    digest = hashlib.sha256(data).hexdigest()
+    if not decode:
+        return _Fingerprint(digest)
+    try:
+        radiograph = images.read(data)
+    except images.UnreadableImage as error:
+        return _Fingerprint(digest, error=str(error))
+    return _Fingerprint(digest, radiograph.original_size, perceptual_hash(radiograph.pixels))
+
+
+@functools.cache
+def _cosines() -> np.ndarray:
+    """The 16 lowest terms of the cosine transform of 64 samples: (16, 64)."""
+    return np.cos(np.pi * np.outer(np.arange(16), np.arange(64) + 0.5) / 64)
+
+
+def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
+    """Hash a film so that copies that were re-encoded, resized or brightened lie near each other.
+
+    Args:
+        pixels: (H, W), in [0, 1].
+    Returns:
+        (256,), bool.
+    Source: the DCT hash of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, with
+        16 x 16 terms instead of 8 x 8: at 64 bits, films of different people are as alike as copies.
+    """
+    from cxrkit import images
+
+    terms = _cosines() @ images.resize(pixels, 64).astype(np.float64) @ _cosines().T
+    return (terms > np.median(terms)).ravel()
+
+
+def _near_pairs(frame: pd.DataFrame, prints: list[_Fingerprint], near_bits: int | None) -> pd.DataFrame:
+    rows = np.array([row for row, found in enumerate(prints) if found.bits is not None], dtype=int)
+    found: list[tuple[int, int, int]] = []
+    if near_bits is not None and len(rows):
+        # Bits as -1 and +1: a product of two hashes is 256 - 2 * (bits that differ), and BLAS compares all with all.
+        signs = np.stack([prints[row].bits for row in rows]).astype(np.float32) * 2 - 1
+        for top in range(0, len(rows), 1024):
+            for left in range(top, len(rows), 8192):
+                alike = signs[top : top + 1024] @ signs[left : left + 8192].T
+                for a, b in np.argwhere(alike >= 256 - 2 * near_bits):
+                    first, second = rows[top + a], rows[left + b]
+                    if first < second and prints[first].sha256 != prints[second].sha256:
+                        found.append((int(256 - alike[a, b]) // 2, int(first), int(second)))
+            if len(found) > _MAX_PAIRS:
+                break
+    found = sorted(found)[:_MAX_PAIRS]
+    first_rows, second_rows = [first for _, first, _ in found], [second for _, _, second in found]
+    columns = {"image_a": ("image", first_rows), "image_b": ("image", second_rows)}
+    columns |= {"patient_a": ("patient_id", first_rows), "patient_b": ("patient_id", second_rows)}
+    columns |= {"split_a": ("split", first_rows), "split_b": ("split", second_rows)}
+    pairs = pd.DataFrame(
+        {name: frame[column].iloc[at].tolist() for name, (column, at) in columns.items()}, dtype=object
+    )
+    pairs.insert(2, "bits", np.array([bits for bits, _, _ in found], dtype=np.int64))
+    return pairs
+
+
 def _cells(text: str, name: str) -> tuple[list[list[str]], list[int]]:
     """Return the rows of a CSV that are not blank, the header first, and their numbers from 1."""
     try:
@@ -331,7 +553,7 @@ def _schema() -> Any:
         "width": size,
         "height": size,
     }
-    one_line = pa.Check(_each(lambda cell: re.search(r"[\r\n\0]", cell) is None), error="text of one line")
+    one_line = pa.Check(_each(lambda cell: re.search("[\r\n\0\ud800-\udfff]", cell) is None), error="text of one line")
     columns = {
         name: pa.Column(
             object, [one_line, *([pa.Check(_each(tests[name][0]), error=tests[name][1])] if name in tests else [])]
