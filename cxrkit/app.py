@@ -1,0 +1,99 @@
+"""Panels for notebooks: they wire widgets to `engine` and `report`, and compute and draw nothing themselves.
+
+A panel holds its picture as PNG, so that it also works in Voila and where figures are not interactive.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import ipywidgets as widgets
+import numpy as np
+
+from cxrkit import report
+from cxrkit.engine import Predictor
+
+
+class FilmPanel(widgets.VBox):
+    """Choose a film, a label and how opaque the map is; see the map over the film.
+
+    Attributes:
+        film, label: drop-down lists.
+        opacity: slider in [0, 1].
+        picture: the figure, PNG.
+    """
+
+    def __init__(
+        self,
+        films: Mapping[str, np.ndarray],
+        predictor: Predictor,
+        *,
+        label: str | None = None,
+        simulated: bool = False,
+    ) -> None:
+        """Build the panel.
+
+        Args:
+            films: (H, W) in [0, 1] each, by the name to show.
+            predictor: gives the maps.
+            label: the label to begin with; None takes the first.
+            simulated: say so under the picture.
+        Raises:
+            ValueError: no film.
+        """
+        if not films:
+            raise ValueError("films must hold at least one film; got none.")
+        wide = {"description_width": "4.5em"}
+        self.film = widgets.Dropdown(options=list(films), description="film", style=wide)
+        self.label = widgets.Dropdown(
+            options=list(predictor.labels), value=label or predictor.labels[0], description="label", style=wide
+        )
+        self.opacity = widgets.FloatSlider(0.6, min=0, max=1, step=0.05, description="opacity", style=wide)
+        self.picture = widgets.Image(format="png")
+        # One film's maps are kept, so that moving the slider costs no forward pass.
+        self._maps = functools.lru_cache(maxsize=1)(lambda name: predictor.predict_maps([films[name]])[1][0])
+        self._films, self._labels, self._simulated = films, predictor.labels, simulated
+        super().__init__([widgets.HBox([self.film, self.label, self.opacity]), self.picture])
+        for control in (self.film, self.label, self.opacity):
+            control.observe(self._draw, "value")
+        self._draw()
+
+    def _draw(self, change: object = None) -> None:
+        self.picture.value = report.png(
+            report.film_with_map(
+                self._films[self.film.value],
+                self._maps(self.film.value)[self._labels.index(self.label.value)],
+                label=self.label.value,
+                opacity=self.opacity.value,
+                title=self.film.value,
+                simulated=self._simulated,
+            )
+        )
+
+
+class ThresholdPanel(widgets.VBox):
+    """Move a threshold; see which films it calls.
+
+    Attributes:
+        threshold: slider in [0, 1].
+        picture: the figure, PNG.
+    """
+
+    def __init__(self, groups: Mapping[str, np.ndarray], threshold: float, *, simulated: bool = False) -> None:
+        """Build the panel.
+
+        Args:
+            groups: probabilities (films,) by the name of the group they belong to in truth.
+            threshold: to begin with.
+            simulated: say so under the picture.
+        """
+        self.threshold = widgets.FloatSlider(
+            threshold, min=0, max=1, step=0.01, description="threshold", layout={"width": "40em"}
+        )
+        self.picture = widgets.Image(format="png")
+        self._groups, self._simulated = groups, simulated
+        super().__init__([self.threshold, self.picture])
+        self.threshold.observe(self._draw, "value")
+        self._draw()
+
+    def _draw(self, change: object = None) -> None:
+        self.picture.value = report.png(report.scores(self._groups, self.threshold.value, simulated=self._simulated))

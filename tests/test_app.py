@@ -1,0 +1,73 @@
+"""Panels, without a browser: a moved control draws a new picture from the right numbers."""
+
+import numpy as np
+import pytest
+
+from cxrkit import app, report
+from cxrkit.labels import COVID, NOT_COVID
+
+FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20, 20), 0.75, np.float32)}
+
+
+class Asked:
+    """Stands in for a `Predictor`: two labels, and it counts how often it is asked."""
+
+    labels = (COVID, NOT_COVID)
+
+    def __init__(self):
+        self.films = []
+
+    def predict_maps(self, films):
+        self.films.append(float(films[0][0, 0]))
+        return np.full((1, 2), 0.5), np.stack([np.full((2, 2), 1.0), np.full((2, 2), 2.0)])[None]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What `report` is asked to draw."""
+    calls = []
+    draw = report.film_with_map
+
+    def film_with_map(pixels, cam, **options):
+        calls.append({"grey": float(pixels[0, 0]), "cam": float(cam[0, 0]), **options})
+        return draw(pixels, cam, **options)
+
+    monkeypatch.setattr(report, "film_with_map", film_with_map)
+    return calls
+
+
+def test_a_panel_shows_its_first_film_at_once(drawn):
+    panel = app.FilmPanel(FILMS, Asked(), simulated=True)
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+    assert drawn == [{"grey": 0.25, "cam": 1.0, "label": COVID, "opacity": 0.6, "title": "one.png", "simulated": True}]
+
+
+def test_the_chosen_film_label_and_opacity_are_drawn(drawn):
+    panel = app.FilmPanel(FILMS, Asked())
+    panel.film.value = "two.png"
+    panel.label.value = NOT_COVID
+    panel.opacity.value = 0.2
+    assert (drawn[-1]["grey"], drawn[-1]["cam"], drawn[-1]["opacity"]) == (0.75, 2.0, 0.2)
+
+
+def test_moving_the_slider_asks_the_network_no_second_time():
+    predictor = Asked()
+    panel = app.FilmPanel(FILMS, predictor, label=NOT_COVID)
+    panel.opacity.value = 0.1
+    panel.label.value = COVID
+    assert predictor.films == [0.25]
+    panel.film.value = "two.png"
+    assert predictor.films == [0.25, 0.75]
+
+
+def test_a_panel_without_films_is_refused():
+    with pytest.raises(ValueError, match="at least one film; got none"):
+        app.FilmPanel({}, Asked())
+
+
+def test_a_moved_threshold_draws_a_new_picture():
+    panel = app.ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5)
+    before = bytes(panel.picture.value)
+    panel.threshold.value = 0.1
+    assert bytes(panel.picture.value) != before
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
