@@ -1,0 +1,36 @@
+"""Simulated chest radiographs whose truth is known to the pixel: findings, boxes, lung masks, follow-ups.
+
+    film = simulate(1, findings=("Effusion",), severity=0.5)
+    film.pixels, film.masks["Effusion"], film.png()
+
+Simulated films teach and test; they are no substitute for real ones, and nothing here is a medical device.
+"""
+
+from cxrkit.phantom.film import (
+    COURSES,
+    SEVERITY_RANGE,
+    VIEWS,
+    SimulatedFilm,
+    simulate,
+    simulate_many,
+    simulate_series,
+)
+from cxrkit.phantom.findings import KINDS
+from cxrkit.phantom.nuisance import Nuisance
+from cxrkit.phantom.patients import draw_findings, rates
+from cxrkit.phantom.streams import stream
+
+__all__ = [
+    "COURSES",
+    "KINDS",
+    "SEVERITY_RANGE",
+    "VIEWS",
+    "Nuisance",
+    "SimulatedFilm",
+    "draw_findings",
+    "rates",
+    "simulate",
+    "simulate_many",
+    "simulate_series",
+    "stream",
+]

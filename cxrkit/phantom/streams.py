@@ -1,0 +1,34 @@
+"""Random streams that are promised to stay: MT19937 through NumPy's frozen RandomState (NEP 19)."""
+
+import numpy as np
+
+#: Names of the independent streams of one film; the place in this tuple is part of the seed and never changes.
+STREAMS = ("person", "body", "labels", "severity", "layout", "vessels", "texture", "film", "noise", "look", "nuisance")
+
+#: Seeds are kept in 32-bit words, so that one seeds the same stream on every platform.
+MAX_SEED = 2**63 - 1
+
+
+def check_seed(seed: int, name: str = "seed") -> int:
+    """Return `seed` as an int, or say what a seed is.
+
+    Raises:
+        ValueError: not a whole number from 0 to 2**63 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
+        raise ValueError(f"{name} must be a whole number from 0 to 2**63 - 1; got {seed!r}. Pass for example seed=1.")
+    return int(seed)
+
+
+def stream(seed: int, name: str, *keys: int) -> np.random.RandomState:
+    """Open one independent stream of a seed.
+
+    Args:
+        seed: from `check_seed`.
+        name: one of `STREAMS`: what is drawn from it. Drawing more of one thing leaves the others as they were.
+        keys: further numbers >= 0, such as the place of a finding.
+    Returns:
+        A RandomState; NEP 19 froze its bits and its distributions. It is our own, not the global one.
+    """
+    words = [seed & 0xFFFFFFFF, seed >> 32, STREAMS.index(name), *keys]
+    return np.random.RandomState(words)
