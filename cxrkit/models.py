@@ -28,6 +28,8 @@ _FIRES = (
     (9, 64, 256),
 )
 _POOL_AFTER = (3, 5)
+#: The head reads these modules side by side: texture speaks in the middle ones, shape in the last.
+_READ = (5, 7, 9)
 #: keras-squeezenet's input: BGR in 0-255 with these means subtracted.
 _BGR_MEANS = (103.939, 116.779, 123.68)
 SQUEEZENET_SHA256 = "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
@@ -67,7 +69,7 @@ def squeezenet(
     weights: Path | str | None = None,
     dropout: float = 0.2,
 ) -> keras.Model:
-    """Build SqueezeNet 1.1 for grey films, with global average pooling and one dense layer.
+    """Build SqueezeNet 1.1 for grey films; its head pools fire modules 5, 7 and 9 and is one dense layer.
 
     Args:
         labels: names of the outputs, in order.
@@ -91,10 +93,14 @@ def squeezenet(
     x = Standardise(name="standardise")(films)
     x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
+    read = []
     for number, squeeze, expand in _FIRES:
         x = _fire(x, f"fire{number}", squeeze, expand)
         if number in _POOL_AFTER:
             x = layers.MaxPooling2D(3, 2, name=f"pool{number}")(x)
+        if number in _READ:
+            read.append(x)
+    x = layers.Concatenate(name="features")(read)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     probs = layers.Dense(len(labels), activation=activation, name="probs")(x)
@@ -156,13 +162,16 @@ def with_maps(model: keras.Model) -> keras.Model:
             f"class activation maps need global average pooling and one dense layer as the head; {model.name} ends "
             f"in {', '.join(type(layer).__name__ for layer in model.layers[-3:])}. Use Grad-CAM (cxrkit.explain)."
         )
-    kernel = np.asarray(dense.get_weights()[0])
+    kernel, bias = (np.asarray(value) for value in dense.get_weights())
     if dense.activation is keras.activations.softmax:
-        kernel = kernel - kernel.mean(axis=1, keepdims=True)
+        kernel, bias = kernel - kernel.mean(axis=1, keepdims=True), bias - bias.mean()
     projection = layers.Conv2D(kernel.shape[1], 1, use_bias=False, name="maps")
     maps = projection(pools[-1].input)
     projection.set_weights([kernel[None, None]])
-    return keras.Model(model.input, {"probs": model.output, "maps": maps}, name=model.name)
+    # Probabilities are taken from the maps, so that the head's weights are in the exported file once.
+    logits = layers.GlobalAveragePooling2D(name="logits")(maps) + bias
+    probs = layers.Activation(dense.activation, name="probs")(logits)
+    return keras.Model(model.input, {"probs": probs, "maps": maps}, name=model.name)
 
 
 def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Path:
@@ -193,8 +202,20 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         model.save(kept)
         for path in (exported, kept):
             path.replace(folder / path.name)
+    return write_sidecar(folder, sidecar)
+
+
+def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
+    """Write model.json with the sha256 of the model files beside it.
+
+    Args:
+        folder: holds model.keras and model.onnx.
+        sidecar: everything else that model.json says.
+    Returns:
+        The folder.
+    """
     files = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
-    text = json.dumps({**sidecar, "files": files}, indent=2) + "\n"
+    text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
     return folder
 
