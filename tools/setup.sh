@@ -46,7 +46,8 @@ if [ -z "${CXRKIT_SETUP_LOCKED:-}" ] && command -v flock >/dev/null 2>&1; then
 fi
 
 if [ -n "${PYTHON:-}" ]; then
-    in_range "$PYTHON" || fail "PYTHON=$PYTHON is $(version_of "$PYTHON" | sed 's/^$/not a Python/'); cxrkit needs 3.11, 3.12 or 3.13."
+    named=$(version_of "$PYTHON")
+    in_range "$PYTHON" || fail "PYTHON=$PYTHON is ${named:-not a Python}; cxrkit needs Python 3.11, 3.12 or 3.13."
 elif [ -n "$found" ] && in_range $venv/bin/python; then
     PYTHON=$venv/bin/python
 else

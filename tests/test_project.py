@@ -1,0 +1,483 @@
+"""The ground the project stands on: set-up, lock, OpenCV and imgaug, CI rules, layers, sizes, versions."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+import compare_imgaug
+import cv2
+import numpy as np
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import cxrkit
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+?)(?: ; (?P<marker>.+?))? \\$")
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def tracked_files() -> list[Path]:
+    """Files of the project: those git knows, or all that are not made by a tool where there is no git."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0 and listed.stdout:
+        return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    made = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+    return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
+
+
+def lock_blocks() -> list[str]:
+    """The lock, one string per pinned package."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return re.split(r"\n(?=[A-Za-z0-9])", text)
+
+
+def pins(python: str) -> dict[str, str]:
+    """Version by package that the lock means for one Python on Linux x86."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "platform_system": "Linux",
+    }
+    chosen = {}
+    for block in lock_blocks():
+        pin = PIN.match(block.splitlines()[0])
+        assert pin, block.splitlines()[0]
+        if pin["marker"] is None or Marker(pin["marker"]).evaluate(environment):
+            chosen[canonicalize_name(pin["name"])] = pin["version"]
+    return chosen
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+# --- OpenCV and imgaug -----------------------------------------------------------------------------------------
+
+
+def test_one_opencv_is_installed_and_it_is_the_headless_one():
+    names = [canonicalize_name(found.metadata["Name"]) for found in distributions()]
+    assert [name for name in names if name.startswith("opencv")] == ["opencv-python-headless"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what ELF files link")
+def test_cv2_links_neither_libgl_nor_x11():
+    package = Path(cv2.__file__).parent
+    libraries = [*package.glob("*.so"), *(package.parent / "opencv_python_headless.libs").glob("*.so*")]
+    assert package / "cv2.abi3.so" in libraries
+    # ldd follows what each of them needs in turn.
+    linked = subprocess.run(["ldd", *libraries], capture_output=True, text=True, check=True).stdout
+    assert "libavcodec" in linked
+    assert re.findall(r"lib(?:GL|GLX|EGL|X11|xcb|Qt\w*)\b\S*", linked) == []
+
+
+def test_imgaug_imports_on_numpy_2_without_a_display():
+    code = (
+        "import sys, numpy, imgaug.augmenters; from importlib.metadata import version; "
+        "maps = open('/proc/self/maps').read() if sys.platform == 'linux' else ''; "
+        "print(numpy.__version__.split('.')[0], version('imaug'), 'libGL' in maps, 'libX11' in maps)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "WAYLAND_DISPLAY"}}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["2", "0.4.3", "False", "False"]
+
+
+def test_the_reports_thirteen_operations_run_and_repeat():
+    first, second = compare_imgaug.outputs(), compare_imgaug.outputs()
+    names = {key.split("|")[0] for key in first} - {compare_imgaug.LIST}
+    assert len(names) == 13
+    for key, pictures in first.items():
+        assert pictures.shape == (12, 96, 80, int(key[-1]))
+        assert pictures.dtype == np.uint8
+        np.testing.assert_array_equal(pictures, second[key], err_msg=key)
+    for channels in (1, 3):
+        films = compare_imgaug.films(channels)
+        np.testing.assert_array_equal(first[f"{compare_imgaug.LIST}|{channels}"], films)
+        unchanged = [name for name in names if np.array_equal(first[f"{name}|{channels}"], films)]
+        assert unchanged == []
+
+
+# --- the lock --------------------------------------------------------------------------------------------------
+
+
+def test_every_pin_has_hashes():
+    without = [block.split()[0] for block in lock_blocks() if "--hash=sha256:" not in block]
+    assert without == []
+    assert len(lock_blocks()) > 150
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_satisfies_pyproject(python):
+    chosen = pins(python)
+    project = PYPROJECT["project"]
+    asked = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"], *PYPROJECT["build-system"]["requires"]]
+    for extra in ("tf", "notebooks", "augment"):
+        asked += project["optional-dependencies"][extra]
+    environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
+    for line in asked:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            name = canonicalize_name(requirement.name)
+            assert name in chosen, f"{line} is not in requirements.lock; run `make lock`."
+            assert requirement.specifier.contains(chosen[name]), (
+                f"{line}, but the lock has {chosen[name]}: `make lock`."
+            )
+    assert "opencv-python" not in chosen
+    assert Requirement(f"x{project['requires-python']}").specifier.contains(f"{python}.9")
+
+
+def test_what_is_installed_is_what_the_lock_says():
+    chosen = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
+    installed = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions()}
+    if sys.platform == "linux" and os.uname().machine == "x86_64":
+        assert {name: installed.get(name) for name in chosen} == chosen
+
+
+def test_no_file_names_a_registrys_host():
+    # In two parts each, so that this file does not name one either.
+    hosts = ["pi.org", "files.pythonhosted", "registry.npmjs", "conda.anaconda", "repo.anaconda"]
+    hosts = ["py" + hosts[0], *(host.replace(".", r"\.") for host in hosts[1:])]
+    named = re.compile("|".join(f"(?:{host})" for host in hosts).encode())
+    own = Path(__file__)
+    assert [str(path) for path in tracked_files() if path != own and named.search(path.read_bytes())] == []
+
+
+# --- set-up: tools/setup.sh with a Python that only writes down what it was asked ---------------------------------
+
+FAKE_PYTHON = """#!/bin/sh
+case $1$2 in
+-cimport\\ sys*) echo "${FAKE_VERSION:-3.11}"; exit ;;
+-cimport\\ ensurepip*) exit "${FAKE_NO_VENV:-0}" ;;
+esac
+echo "$*" >>"$FAKE_LOG"
+case "$1 $2" in
+"-m venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+"-m pip") [ -z "${FAKE_PIP_FAILS:-}" ] || exit 1 ;;
+esac
+[ "$1" != - ] || cat >/dev/null
+"""
+
+
+class SetUp:
+    """A copy of what tools/setup.sh reads, and a fake Python."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.python = folder / "fake" / "python3.11"
+        (folder / "tools").mkdir()
+        (folder / "fake").mkdir()
+        shutil.copy(ROOT / "tools/setup.sh", folder / "tools")
+        (folder / "requirements.lock").write_text("a==1\n", encoding="utf-8")
+        (folder / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+        self.python.write_text(FAKE_PYTHON, encoding="utf-8")
+        self.python.chmod(0o755)
+
+    def __call__(self, **environment: str) -> tuple[int, str, list[str]]:
+        """Exit code, what was said, and the calls of Python that changed something."""
+        log = self.folder / "log"
+        log.write_text("", encoding="utf-8")
+        done = subprocess.run(
+            ["sh", "tools/setup.sh"],
+            cwd=self.folder,
+            env={"PATH": f"{self.folder / 'fake'}:/usr/bin:/bin", "FAKE_LOG": str(log), **environment},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stderr, log.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def set_up(tmp_path):
+    return SetUp(tmp_path)
+
+
+def kinds(calls: list[str]) -> list[str]:
+    """Which steps were taken."""
+    found = {"-m venv": "venv", "--require-hashes": "lock", "--editable": "project"}
+    return [kind for call in calls for sign, kind in found.items() if sign in call]
+
+
+def test_a_first_set_up_makes_the_environment_from_the_lock_with_hashes(set_up):
+    code, said, calls = set_up()
+    assert (code, kinds(calls)) == (0, ["venv", "lock", "project"])
+    assert "making .venv with python3.11" in said
+    assert "--no-deps --require-hashes -r requirements.lock" in calls[1]
+    assert "--no-build-isolation --no-index --editable ." in calls[-1]
+
+
+def test_a_second_set_up_does_nothing_and_says_nothing(set_up):
+    set_up()
+    assert set_up() == (0, "", [])
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
+def test_a_changed_lock_or_project_is_brought_up_to_date_in_place(set_up, name):
+    set_up()
+    with (set_up.folder / name).open("a", encoding="utf-8") as file:
+        file.write("b==2\n")
+    code, said, calls = set_up()
+    assert (code, kinds(calls)) == (0, ["lock", "project"])
+    assert "bringing .venv up to date" in said
+    assert set_up() == (0, "", [])
+
+
+def test_a_set_up_that_was_cut_off_starts_afresh(set_up):
+    code, _, calls = set_up(FAKE_PIP_FAILS="1")
+    assert code != 0
+    assert kinds(calls) == ["venv", "lock"]
+    assert kinds(set_up()[2]) == ["venv", "lock", "project"]
+
+
+def test_an_update_that_was_cut_off_starts_afresh(set_up):
+    set_up()
+    (set_up.folder / "requirements.lock").write_text("a==2\n", encoding="utf-8")
+    assert set_up(FAKE_PIP_FAILS="1")[0] != 0
+    assert kinds(set_up()[2]) == ["venv", "lock", "project"]
+
+
+def test_another_python_makes_another_environment_only_when_it_is_named(set_up):
+    set_up()
+    assert kinds(set_up(PYTHON=str(set_up.python), FAKE_VERSION="3.11")[2]) == []
+    other = set_up.folder / "fake" / "other"
+    other.write_text(FAKE_PYTHON.replace("${FAKE_VERSION:-3.11}", "3.13"), encoding="utf-8")
+    other.chmod(0o755)
+    assert kinds(set_up(PYTHON=str(other))[2]) == ["venv", "lock", "project"]
+    assert kinds(set_up()[2]) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"FAKE_VERSION": "3.10"}, "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make demo PYTHON="),
+        (
+            {"PYTHON": "python3.11", "FAKE_VERSION": "3.14"},
+            "PYTHON=python3.11 is 3.14; cxrkit needs Python 3.11, 3.12 or",
+        ),
+        (
+            {"PYTHON": "no-such-python"},
+            "PYTHON=no-such-python is not a Python; cxrkit needs Python 3.11, 3.12 or 3.13.",
+        ),
+        ({"FAKE_NO_VENV": "1"}, "has no venv or ensurepip module; on Debian or Ubuntu install python3.11-venv"),
+    ],
+)
+def test_a_python_that_will_not_do_is_refused_in_one_line(set_up, environment, message):
+    # Every Python of this machine is hidden behind the fake one.
+    for name in ("python3.12", "python3.13", "python3", "python"):
+        shutil.copy(set_up.python, set_up.folder / "fake" / name)
+    code, said, calls = set_up(**environment)
+    assert (code, calls) == (1, [])
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+# --- make, CI --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["tools/setup.sh", ".ci/run", "binder/postBuild"])
+def test_a_shell_script_parses_and_may_be_executed(script):
+    subprocess.run(["sh", "-n", ROOT / script], check=True)
+    assert os.access(ROOT / script, os.X_OK)
+
+
+def dry_run(target: str) -> list[str]:
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()
+
+
+def test_make_test_sets_itself_up_first_and_ends_with_pytest():
+    steps = dry_run("test")
+    assert steps[0] == "sh tools/setup.sh"
+    assert steps[-1] == ".venv/bin/python -m pytest"
+    assert [step for step in steps if "ruff check" in step or "ruff format --check" in step or step.endswith("mypy")]
+    assert ".venv/bin/python tools/build_notebooks.py --check" in steps
+
+
+def test_make_demo_sets_itself_up_first():
+    assert dry_run("demo")[0] == "sh tools/setup.sh"
+
+
+def test_ci_runs_make_test_last_and_forbids_skips():
+    lines = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    assert lines[-1] == "exec make test"
+    assert "export CI=true" in lines
+
+
+@pytest.mark.parametrize("kind", ["test", "module"])
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "failed"), ("", "skipped")])
+def test_a_skip_is_a_failure_only_in_ci(tmp_path, kind, ci, outcome):
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path)
+    body = {
+        "test": "import pytest\ndef test_it():\n    pytest.skip('no browser')\n",
+        "module": "import pytest\npytest.importorskip('no_such_module', reason='no browser')\ndef test_it(): pass\n",
+    }
+    (tmp_path / "test_case.py").write_text(body[kind], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
+        env={**os.environ, "CI": ci},
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout
+    if outcome == "failed":
+        assert done.returncode != 0
+        assert "which CI=true forbids: " in said
+        assert "no browser" in said
+    else:
+        assert "1 skipped" in said
+
+
+def test_an_expected_failure_is_no_skip_in_ci(tmp_path):
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path)
+    (tmp_path / "test_case.py").write_text("import pytest\n@pytest.mark.xfail\ndef test_it(): assert False\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
+        env={**os.environ, "CI": "true"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "1 xfailed" in done.stdout) == (0, True)
+
+
+# --- Binder ----------------------------------------------------------------------------------------------------
+
+
+def test_binder_has_the_same_environment_as_the_root():
+    assert (ROOT / "binder/environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
+
+
+def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    entries = re.findall(r"^  - (\S+)$", text, re.MULTILINE)
+    packages = [entry for entry in entries if entry != "conda-forge"]
+    assert all(re.fullmatch(r"[a-z]+=[\d.]+", package) for package in packages)
+    python = dict(package.split("=") for package in packages)["python"]
+    assert python.rsplit(".", 1)[0] in PYTHONS
+    post_build = (ROOT / "binder/postBuild").read_text(encoding="utf-8")
+    assert "--no-deps --require-hashes -r requirements.lock" in post_build
+
+
+# --- layers (docs: DESIGN) -------------------------------------------------------------------------------------
+
+LAYERS = {
+    0: {"labels", "published"},
+    1: {"images", "phantom", "metrics", "augment"},
+    2: {"manifest", "engine", "models"},
+    3: {"rounds", "train", "explain"},
+    4: {"triage", "followup", "deploy"},
+    5: {"report"},
+    6: {"app", "cli"},
+}
+LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
+MAY_IMPORT_TENSORFLOW = {"models", "train", "explain"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of what a file imports when it is imported; an import inside a function is for those who call it."""
+    found = set()
+    package = ["cxrkit", *path.relative_to(ROOT / "cxrkit").parts[:-1]]
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{source}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules() -> dict[str, set[str]]:
+    """What each module of the package imports; a folder counts as one module."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "cxrkit").rglob("*.py")):
+        name = path.relative_to(ROOT / "cxrkit").parts[0].removesuffix(".py")
+        found.setdefault(name, set()).update(imports_of(path))
+    return found
+
+
+def test_a_module_imports_only_from_lower_layers():
+    wrong = [
+        f"{name} (layer {LAYER_OF[name]}) imports {other} (layer {LAYER_OF[other]})"
+        for name, imported in modules().items()
+        if name in LAYER_OF
+        for other in {full.split(".")[1] for full in imported if full.startswith("cxrkit.")}
+        if other in LAYER_OF and other != name and LAYER_OF[other] >= LAYER_OF[name]
+    ]
+    assert wrong == []
+
+
+def test_only_three_modules_import_tensorflow():
+    others = sorted(f"cxrkit.{name}" for name in set(modules()) - MAY_IMPORT_TENSORFLOW - {"__init__"})
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'tensorflow', 'keras', 'tf_keras_vis', 'tf2onnx', 'jax'} & set(sys.modules)\n"
+        "    assert not heavy, f'{name} imports {heavy}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *others], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- versions, documents, sizes --------------------------------------------------------------------------------
+
+
+def test_the_version_is_the_same_everywhere():
+    said = PYPROJECT["project"]["version"]
+    assert cxrkit.__version__ == said
+    assert version("cxrkit") == said
+    assert re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)[1] == said
+    released = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert next(entry for entry in released if entry != "Unreleased") == said
+
+
+def test_the_licence_is_apache_2_in_full():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert PYPROJECT["project"]["license"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert len(text.split()) > 1500
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_a_document_names_only_make_targets_and_files_that_exist(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert set(re.findall(r"\bmake ([a-z-]+)", re.sub(r"(?<!`)\bmake (?=[a-z-]+ [a-z])", "", text))) <= make_targets()
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_what_is_said_to_be_no_medical_device_is_said_in_the_readme():
+    assert "not a medical device" in (ROOT / "README.md").read_text(encoding="utf-8").lower()
+
+
+def test_a_clone_stays_small():
+    sizes = {path.relative_to(ROOT): path.stat().st_size for path in tracked_files()}
+    weights = sum(size for path, size in sizes.items() if path.is_relative_to("cxrkit/weights"))
+    pictures = sum(size for path, size in sizes.items() if path.suffix in {".png", ".jpg", ".svg", ".webp", ".gif"})
+    assert weights < 16e6
+    assert pictures < 10e6
+    assert {str(path) for path, size in sizes.items() if size > 5e6} <= {
+        str(path) for path in sizes if path.is_relative_to("cxrkit/weights")
+    }
