@@ -408,8 +408,7 @@ def intervals(
         axis.plot(
             estimate.value, row, "o", markersize=8, color="white" if name in aside else colour, markeredgecolor=_INK
         )
-        text = f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
-        axis.text(1.015, row, text, va="center", fontsize=8.5)
+        axis.text(1.015, row, _plain(estimate, digits=2), va="center", fontsize=8.5)
     if reference is not None:
         axis.axvline(reference, color=_INK, linewidth=1, linestyle="--")
         axis.text(reference, -0.75, "chance", ha="center", va="bottom", fontsize=8.5)
@@ -625,8 +624,10 @@ def _cell(value: Any) -> str:
     return "" if value is None or value is pd.NA else str(value)
 
 
-def _plain(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+def _plain(estimate: Estimate, *, digits: int = 3) -> str:
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"{estimate.value:.{digits}f} (no interval)"
+    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
 def _estimate(value: Estimate | float | str | None, reasons: dict[str, int]) -> str:
@@ -635,9 +636,8 @@ def _estimate(value: Estimate | float | str | None, reasons: dict[str, int]) -> 
     if isinstance(value, str):
         return escape_markdown(value)
     if isinstance(value, Estimate):
-        if math.isfinite(value.value):
-            return _plain(value)
-        return f"undefined [{reasons.setdefault(value.reason, len(reasons) + 1)}]"
+        text = _plain(value) if math.isfinite(value.value) else "undefined"
+        return f"{text} [{reasons.setdefault(value.reason, len(reasons) + 1)}]" if value.reason else text
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 

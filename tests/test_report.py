@@ -205,6 +205,14 @@ def test_a_metrics_table_gives_value_interval_n_and_the_reason_for_what_is_undef
     ]
 
 
+def test_a_value_without_interval_says_so_and_why():
+    estimate = Estimate(1.0, math.nan, math.nan, 8, "no spread")
+    lines = report.metrics_table({"Mass": {"AUROC": estimate}}).splitlines()
+    assert lines[2] == "| Mass | 1.000 (no interval) [1] | 8 |"
+    assert lines[-1] == "[1] no spread"
+    assert "1.00 (no interval)" in words(report.intervals({"Mass": estimate}))
+
+
 def test_a_metrics_table_leaves_a_cell_empty_where_a_row_lacks_the_column():
     estimate = Estimate(0.5, 0.25, 0.75, 4)
     table = report.metrics_table({"a": {"x": estimate}, "b": {"y": estimate}})
