@@ -87,7 +87,8 @@ def chestxray14(
             "patient_id": "nih-" + entries["Patient ID"],
             "follow_up": _column(entries, "Follow-up #"),
             "view": _column(entries, "View Position"),
-            "sex": _column(entries, "Patient Gender"),
+            # NIH's own copy says Patient Sex, older ones and mirrors Patient Gender.
+            "sex": _column(entries, "Patient Sex" if "Patient Sex" in entries else "Patient Gender"),
             "age": _column(entries, "Patient Age"),
             # The films were taken from 1992 to 2015.
             "covid": "0",
@@ -184,7 +185,7 @@ def hannover(folder: str | os.PathLike[str]) -> DataSet:
     """Adapt ml-workgroup/covid-19-image-repository of Hannover Medical School: data.csv and png/.
 
     Every film is of a COVID-19 patient. `day` is the day of the film since admission: the set's admission_offset
-    counts from the film to the admission, so its sign is turned. Ages are redacted in the set.
+    is relative to the film (-4: admitted four days before it), so its sign is turned. Ages are redacted in the set.
 
     Args:
         folder: the repository's folder, or the one it was unpacked into.

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrkit.labels import COVID, FINDINGS, join_findings, split_findings
+from cxrkit.labels import COVID, FINDINGS, NO_FINDING, join_findings, split_findings
 
 COLUMNS = (
     "image",
@@ -66,11 +66,12 @@ class ManifestError(ValueError):
         self.faults = pd.DataFrame(columns=["row", "column", "value", "legal"]) if faults is None else faults
 
 
-def read(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read(path: str | os.PathLike[str], *, trusted: bool = False) -> pd.DataFrame:
     """Read a manifest and check every cell.
 
     Args:
         path: a comma-separated file in UTF-8 (with or without a byte order mark), with all of `COLUMNS`.
+        trusted: the file was checked when it was written: do not import pandera, which takes a second, to do it again.
     Returns:
         `COLUMNS` in order, then what else the file has. Text columns hold str ("" = not known), `age` float64 (NaN),
         `follow_up`, `covid`, `seed`, `width` and `height` Int64 (NA). `findings` in the order of `labels.FINDINGS`.
@@ -88,7 +89,10 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         ) from error
     rows, numbers = _cells(text, path.name)
     header = rows.pop(0)
-    return _typed(pd.DataFrame(rows, columns=header, dtype=object), numbers[1:], path.name)
+    text_frame = pd.DataFrame(rows, columns=header, dtype=object)
+    if not trusted:
+        _check_cells(text_frame, numbers[1:], path.name)
+    return _typed(text_frame)
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +106,8 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
         ManifestError: as in `read`; rows are counted from 0.
     """
     text = pd.DataFrame({column: [_as_text(cell) for cell in frame[column].tolist()] for column in frame}, dtype=object)
-    return _typed(text, list(range(len(text))), "the frame")
+    _check_cells(text, list(range(len(text))), "the frame")
+    return _typed(text)
 
 
 def write(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -227,7 +232,8 @@ def label_counts(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: as `read` gives.
     Returns:
-        Tidy: split ("" = none yet), label ("films", "patients", "COVID-19", "No Finding" or a finding), count.
+        Tidy: split ("" = none yet), label, count. Labels: "films", "patients", "COVID-19", "No Finding" (none of the 14
+        and not known to be COVID-19), and the findings.
     """
     records = []
     for name in [name for name in (*SPLITS, "") if (frame["split"] == name).any()]:
@@ -241,7 +247,7 @@ def label_counts(frame: pd.DataFrame) -> pd.DataFrame:
             "films": len(part),
             "patients": part["patient_id"].nunique(),
             COVID: int((part["covid"] == 1).sum()),
-            "No Finding": int(lists.get("", 0)),
+            NO_FINDING: int(((part["findings"] == "") & (part["covid"].fillna(0) != 1)).sum()),
             **found,
         }
         records += [{"split": name, "label": label, "count": count} for label, count in counts.items()]
@@ -566,8 +572,8 @@ def _schema() -> Any:
     return pa.DataFrameSchema(columns)
 
 
-def _typed(text: pd.DataFrame, numbers: list[int], name: str) -> pd.DataFrame:
-    """Check a frame of str cells, whose rows are called `numbers` in errors, and give its columns their types."""
+def _check_cells(text: pd.DataFrame, numbers: list[int], name: str) -> None:
+    """Check a frame of str cells, whose rows are called `numbers` in errors."""
     import pandera.errors
 
     missing = [column for column in COLUMNS if column not in text]
@@ -593,6 +599,10 @@ def _typed(text: pd.DataFrame, numbers: list[int], name: str) -> pd.DataFrame:
         order = {column: place for place, column in enumerate(COLUMNS)}
         faults = faults.sort_values(["row", "column"], key=lambda key: key.map(order) if key.name == "column" else key)
         raise _faulty(faults.reset_index(drop=True), name) from None
+
+
+def _typed(text: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns of a checked frame of str cells their order and types."""
     extra = [column for column in text if column not in COLUMNS]
     frame = text[[*COLUMNS, *extra]].copy()
     for column in ("view", "sex", "split"):
