@@ -33,7 +33,19 @@ def tracked_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode == 0 and listed.stdout:
         return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    made = {".git", ".venv", "build", "dist", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+    made = {
+        ".git",
+        ".venv",
+        "demo-out",
+        "runs",
+        ".hypothesis",
+        "build",
+        "dist",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+    }
     return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
 
 
@@ -181,6 +193,7 @@ class SetUp:
     def __init__(self, folder: Path):
         self.folder = folder
         self.python = folder / "fake" / "python3.11"
+        self.log = folder / "log"
         (folder / "tools").mkdir()
         (folder / "fake").mkdir()
         shutil.copy(ROOT / "tools/setup.sh", folder / "tools")
@@ -189,18 +202,22 @@ class SetUp:
         self.python.write_text(FAKE_PYTHON, encoding="utf-8")
         self.python.chmod(0o755)
 
-    def __call__(self, **environment: str) -> tuple[int, str, list[str]]:
-        """Exit code, what was said, and the calls of Python that changed something."""
-        log = self.folder / "log"
-        log.write_text("", encoding="utf-8")
-        done = subprocess.run(
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        """Begin a set-up."""
+        return subprocess.Popen(
             ["sh", "tools/setup.sh"],
             cwd=self.folder,
-            env={"PATH": f"{self.folder / 'fake'}:/usr/bin:/bin", "FAKE_LOG": str(log), **environment},
-            capture_output=True,
+            env={"PATH": f"{self.folder / 'fake'}:/usr/bin:/bin", "FAKE_LOG": str(self.log), **environment},
+            stderr=subprocess.PIPE,
             text=True,
         )
-        return done.returncode, done.stderr, log.read_text(encoding="utf-8").splitlines()
+
+    def __call__(self, **environment: str) -> tuple[int, str, list[str]]:
+        """Exit code, what was said, and the calls of Python that changed something."""
+        self.log.write_text("", encoding="utf-8")
+        process = self.start(**environment)
+        said = process.communicate()[1]
+        return process.returncode, said, self.log.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture
@@ -250,6 +267,13 @@ def test_an_update_that_was_cut_off_starts_afresh(set_up):
     (set_up.folder / "requirements.lock").write_text("a==2\n", encoding="utf-8")
     assert set_up(FAKE_PIP_FAILS="1")[0] != 0
     assert kinds(set_up()[2]) == ["venv", "lock", "project"]
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="set-ups wait for one another where there is flock")
+def test_of_two_set_ups_at_once_one_waits_for_the_other(set_up):
+    both = [set_up.start(), set_up.start()]
+    assert [process.communicate() and process.returncode for process in both] == [0, 0]
+    assert kinds(set_up.log.read_text(encoding="utf-8").splitlines()) == ["venv", "lock", "project"]
 
 
 def test_another_python_makes_another_environment_only_when_it_is_named(set_up):
