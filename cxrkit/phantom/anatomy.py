@@ -111,7 +111,7 @@ def draw_person(seed: int, sex: str | None = None, age: float | None = None) -> 
         lung_height=(22.0 if man else 20.0) * size * (1.0 + 0.05 * normal[4]),
         fat=fat,
         heart_ratio=min(max(0.435 + 0.022 * normal[5] + 0.0004 * (age - 50.0), 0.37), 0.475),
-        heart_tilt=0.62 + 0.12 * normal[6] - 0.05 * fat,
+        heart_tilt=0.92 + 0.10 * normal[6] - 0.10 * fat,
         breast=0.0 if man else 0.35 + 0.65 * uniform[3] + 0.2 * fat,
         bone=(1.05 if man else 0.95) * (1.0 - 0.004 * max(age - 50.0, 0.0)) * (1.0 + 0.08 * normal[7]),
         aorta=1.0 + 0.006 * max(age - 45.0, 0.0) + 0.06 * normal[8],
@@ -242,11 +242,11 @@ def ribs(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     s = np.linspace(0.0, 1.0, 19)[None, :]
     start = np.radians(13.0)
     angle = start + (last_angle[:, None] - start) * s
-    fall = 0.75 * s * s * s + 0.55 * s * s - 0.3 * s * s * s * s - 0.10 * np.sin(np.pi * np.minimum(s * 2.2, 1.0))
+    fall = 0.75 * s * s * s + 0.55 * s * s - 0.3 * s * s * s * s - 0.06 * np.sin(np.pi * np.minimum(s * 2.2, 1.0))
     y = first[:, None] + drop[:, None] * fall
     side_y = first + drop * 0.28
-    wide = frame.lateral(np.clip(side_y, 0.35, frame.base)) + 0.45
-    wide[0] = wide[0] * 0.93
+    wide = frame.lateral(np.clip(side_y, 0.35, frame.base)) + 0.35
+    wide[0] = wide[0] * 0.86
     deep = np.maximum(frame.depth(np.clip(side_y, 1.2, frame.base * 0.95)) + 0.6, 4.0)
     x = wide[:, None] * np.sin(angle)
     front = -deep[:, None] * np.cos(angle)
@@ -257,7 +257,8 @@ def ribs(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         px, py, pz = frame.place(sign * x, y, front)
         points.append(np.stack([px, py, pz], axis=-1))
         tall.append((0.60 + 0.18 * s * s) * grow[:, None] * np.ones_like(x))
-        thick.append((0.36 - 0.10 * s * s) * fade * grow[:, None])
+        # The first rib is thin and lies flat.
+        thick.append((0.36 - 0.10 * s * s) * fade * (grow * np.where(k == 0, 0.55, 1.0))[:, None])
     return np.concatenate(points), np.concatenate(tall), np.concatenate(thick)
 
 
@@ -272,10 +273,16 @@ def shoulder_bones(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for sign in SIGNS:
         lines = [
             # clavicle: S-shaped, from the sternum outward and up
-            (1.6 + (w * 0.98) * s, 2.6 + up - 3.0 * s + 0.55 * np.sin(2 * np.pi * s), 6.0 - 6.0 * s * s, 0.62, 0.42),
+            (1.6 + (w * 0.98) * s, 2.6 + up - 3.0 * s + 0.55 * np.sin(2 * np.pi * s), 6.0 - 6.0 * s * s, 0.58, 0.42),
             # scapula: inner border, outer border, spine
-            (w + out - 1.0 + 1.4 * s * s, 1.2 + 0.4 * up + 12.5 * s, -7.5 + 0.0 * s, 0.28, 0.18),
-            (w + out + 4.2 - 3.8 * s, 4.4 + 0.4 * up + 9.3 * s, -6.5 - 1.0 * s, 0.38, 0.28),
+            (
+                w + out - 1.0 + 1.4 * s * s - 0.5 * np.sin(np.pi * s),
+                1.2 + 0.4 * up + 12.5 * s,
+                -7.5 + 0.0 * s,
+                0.25,
+                0.10,
+            ),
+            (w + out + 4.2 - 3.8 * s - 0.8 * np.sin(np.pi * s), 4.4 + 0.4 * up + 9.3 * s, -6.5 - 1.0 * s, 0.40, 0.20),
             (w + out - 0.6 + 6.6 * s, 4.2 + 0.4 * up - 3.4 * s, -7.5 + 4.5 * s, 0.45, 0.28),
             # humerus
             (w + 4.6 + 2.6 * s, 3.2 + 0.5 * up + 15.0 * s, 0.0 * s - 1.0, 1.15, 1.15),
@@ -284,7 +291,8 @@ def shoulder_bones(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             px, py, pz = frame.place(sign * x, y, front)
             points.append(np.stack([px, py, pz], axis=-1))
             tall.append(np.full(9, height))
-            thick.append(np.full(9, depth))
+            # Bones end rounded, not sawn off.
+            thick.append(depth * np.array([0.25, 0.85, 1, 1, 1, 1, 1, 0.85, 0.25]))
     return np.array(points), np.array(tall), np.array(thick)
 
 
@@ -305,30 +313,31 @@ def airway(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 
 #: Lobar arteries: direction in the film plane (degrees above outward), radius cm, start along the hilum cm.
 _ROOTS = (
-    np.array([[78.0, 0.42, -1.2], [48, 0.42, -0.8], [18, 0.36, 0.0], [-14, 0.38, 0.8], [-44, 0.48, 1.4],
-              [-66, 0.52, 1.8], [-86, 0.46, 2.0]]),
-    np.array([[80.0, 0.40, -1.4], [52, 0.42, -1.0], [20, 0.36, -0.2], [-12, 0.36, 0.6], [-42, 0.44, 1.2],
-              [-64, 0.46, 1.6], [-82, 0.40, 1.8]]),
+    np.array([[78.0, 0.46, -1.2], [48, 0.48, -0.8], [18, 0.40, 0.0], [-14, 0.42, 0.8], [-44, 0.54, 1.4],
+              [-66, 0.62, 1.8], [-86, 0.56, 2.0]]),
+    np.array([[80.0, 0.44, -1.4], [52, 0.46, -1.0], [20, 0.40, -0.2], [-12, 0.40, 0.6], [-42, 0.50, 1.2],
+              [-64, 0.54, 1.6], [-82, 0.48, 1.8]]),
 )  # fmt: skip
 _LEVELS = 6
 
 
-def vessels(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def vessels(frame: Frame) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pulmonary vessels: seven lobar trunks a side, each forking five times.
 
     Returns:
-        points (n, 3, 3) and radius (n, 3), each branch a bent piece of two straight ones; cm.
+        Branches by generation: points (n, k, 3) and radius (n, k); the first three are bent (k = 3), the finer ones
+        straight (k = 2); cm.
     """
     person, changes = frame.person, frame.changes
     rng = stream(person.seed, "vessels")
-    points, radii = [], []
+    branches = []
     grow = frame.height / 21.0
     for side, sign in enumerate(SIGNS):
         roots = _ROOTS[side]
         n = len(roots)
         angle = np.radians(roots[:, 0]) + 0.10 * rng.standard_normal(n)
         lift = 0.35 * rng.standard_normal(n)
-        hilum_x, hilum_y = 0.235 * frame.half_width, (0.455 if side == 0 else 0.415) * frame.height
+        hilum_x, hilum_y = 0.255 * frame.half_width, (0.455 if side == 0 else 0.415) * frame.height
         start = np.stack(
             [np.full(n, hilum_x + changes.midline * sign), hilum_y + roots[:, 2] * grow, np.full(n, -1.0)], 1
         )
@@ -342,11 +351,10 @@ def vessels(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
             bent = np.stack([np.cos(angle + bow) * np.cos(lift), -np.sin(angle + bow) * np.cos(lift), np.sin(lift)], 1)
             middle = start + 0.5 * reach[:, None] * bent
             end = start + reach[:, None] * ahead
-            line = np.stack([start, middle, end], axis=1)
+            line = np.stack([start, middle, end] if level < 3 else [start, end], axis=1)
             px, py, pz = frame.place(sign * line[..., 0], line[..., 1], line[..., 2])
-            points.append(np.stack([px, py, pz], axis=-1))
-            taper = np.array([1.0, 0.93, 0.86])
-            radii.append(radius[:, None] * taper)
+            taper = np.array([1.0, 0.93, 0.86] if level < 3 else [1.0, 0.86])
+            branches.append((np.stack([px, py, pz], axis=-1), np.maximum(radius[:, None] * taper, 0.02)))
             if level == _LEVELS - 1:
                 break
             fork = (0.30 + 0.12 * rng.standard_normal((2, n))) * np.array([[1.0], [-1.0]])
@@ -354,8 +362,8 @@ def vessels(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
             lift = (lift + 0.32 * rng.standard_normal((2, n))).reshape(-1)
             start = np.tile(end, (2, 1))
             share = np.stack([0.80 + 0.06 * rng.standard_normal(n), 0.66 + 0.06 * rng.standard_normal(n)])
-            radius = (0.86 * radius * np.clip(share, 0.4, 0.95)).reshape(-1) * (
+            radius = (0.90 * radius * np.clip(share, 0.4, 0.95)).reshape(-1) * (
                 1.0 - 0.05 * changes.vessel_loss * level
             )
             reach = (reach * (0.74 + 0.08 * rng.standard_normal((2, n)))).reshape(-1)
-    return np.concatenate(points), np.maximum(np.concatenate(radii), 0.02)
+    return branches

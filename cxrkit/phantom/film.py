@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.phantom import anatomy, findings as signs, nuisance as nuisances, patients, png, render, scene as scenes
+from cxrkit.phantom import anatomy, patients, png, render
+from cxrkit.phantom import findings as signs
+from cxrkit.phantom import nuisance as nuisances
+from cxrkit.phantom import scene as scenes
 from cxrkit.phantom.nuisance import Nuisance
 from cxrkit.phantom.streams import check_seed, stream
 

@@ -175,7 +175,7 @@ def _atelectasis(seed: int, severity: float, scene: Scene, paint: Paint) -> None
         hx, hy = 0.20 * scene.frame.half_width, 0.46 * scene.frame.height
         fall = (scene.y - hy) / (top * scene.frame.height + 3.0 - hy)
         border = hx + fall * mix(1.8, 5.5, severity)
-        part = mix(0.35, 0.85, severity) * ramp(border - out, -0.12, 0.35) * ramp(fall, 0.0, 0.35) * ramp(out, 0.0, 0.8)
+        part = mix(0.35, 0.85, severity) * ramp(border - out, -0.25, 0.5) * ramp(fall, 0.0, 0.35) * ramp(out, 0.0, 0.8)
         paint.haze("Atelectasis", scene, part * (scene.side(side)))
         return
     path = np.zeros(scene.rays.shape)
@@ -189,9 +189,9 @@ def _atelectasis(seed: int, severity: float, scene: Scene, paint: Paint) -> None
         bow = off + 0.02 * along * along
         thick = mix(0.20, 0.50, severity)
         path += (
-            mix(1.1, 3.6, severity)
+            mix(1.7, 4.2, severity)
             * ramp(np.abs(bow), thick + 0.16, thick - 0.16)
-            * ramp(np.abs(along), half, 0.6 * half)
+            * ramp(np.abs(along), half, 0.25 * half)
         )
     paint.solid("Atelectasis", scene, path)
 
@@ -227,7 +227,7 @@ def _infiltration(seed: int, severity: float, scene: Scene, paint: Paint) -> Non
     """Faint streaky patches without an outline, anywhere."""
     rng = layout(seed, "Infiltration")
     draw = rng.random_sample(20)
-    streak = texture(rng, scene, 0.8)
+    streak = 0.17 * texture(rng, scene, 0.9) + 0.13 * texture(rng, scene, 0.35)
     rough = 0.35 * texture(rng, scene, 2.0)
     first = int(draw[0] < 0.5)
     for k in range(1 + int(draw[1] < 0.7) + int(draw[2] < 0.4)):
@@ -236,7 +236,7 @@ def _infiltration(seed: int, severity: float, scene: Scene, paint: Paint) -> Non
         centre = scene.at(side, 0.38 + 0.34 * d[0], 0.30 + 0.58 * d[1])
         size = mix(2.2, 3.8, severity) * (0.8 + 0.4 * d[2])
         shape_ = cloud(scene, centre, (size * 1.15, size * 0.85), np.pi * d[3], 0.85, rough)
-        part = mix(0.14, 0.36, severity) * (0.8 + 0.4 * d[4]) * shape_ * np.clip(0.75 + 0.45 * streak, 0.0, 2.0)
+        part = mix(0.14, 0.34, severity) * (0.8 + 0.4 * d[4]) * shape_ * np.clip(0.9 + streak, 0.0, 2.0)
         paint.haze("Infiltration", scene, np.clip(part, 0.0, 0.6) * scene.side(side))
 
 
@@ -262,7 +262,7 @@ def _mass(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     q = (dy * np.cos(tilt) - dx * np.sin(tilt)) / (size * flat)
     r = np.sqrt(p * p + q * q) * (1.0 + lobes)
     path = 2.0 * size * np.sqrt(np.maximum(1.0 - r * r, 0.0))
-    paint.solid("Mass", scene, mix(0.75, 1.0, severity) * path)
+    paint.solid("Mass", scene, mix(0.85, 1.1, severity) * path)
 
 
 def _nodule(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
@@ -274,17 +274,17 @@ def _nodule(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
         size = min(max(mix(0.95, 2.8, severity) * (1.0 if k == 0 else 0.75 + 0.25 * d[3]), 0.6), 3.0) / 2
         flat = 0.90 + 0.10 * d[4]
         # A small nodule is seen when it is denser than tissue: old granulomas hold calcium.
-        paint.solid("Nodule", scene, mix(1.7, 1.15, severity) * ball(scene, (cx, cy), (size, size * flat)))
+        paint.solid("Nodule", scene, mix(2.1, 1.4, severity) * ball(scene, (cx, cy), (size, size * flat)))
 
 
 _LOBES = (
     # side, place (s, h), half-axes in cm, tilt, which straight border (fissure) bounds it: +1 below, -1 above, 0 none
     (0, 0.55, 0.30, 4.4, 3.2, 0.0, 1),
     (0, 0.45, 0.66, 4.2, 2.8, -0.2, -1),
-    (0, 0.58, 0.88, 4.8, 3.6, 0.1, 0),
+    (0, 0.56, 0.94, 4.8, 4.0, 0.1, 0),
     (1, 0.55, 0.30, 4.2, 3.4, 0.0, 0),
     (1, 0.62, 0.68, 3.4, 3.2, 0.3, 0),
-    (1, 0.62, 0.88, 4.6, 3.6, 0.1, 0),
+    (1, 0.60, 0.94, 4.6, 4.0, 0.1, 0),
 )
 
 
@@ -294,8 +294,9 @@ def _lobar(draw: np.ndarray, scene: Scene, rough: np.ndarray, size: float, edge:
     cx, cy = scene.at(side, s + 0.16 * (draw[1] - 0.5), h + 0.10 * (draw[2] - 0.5))
     shape_ = cloud(scene, (cx, cy), (a * size, b * size), tilt * anatomy.SIGNS[side], edge, rough)
     if fissure:
-        line = cy + fissure * (0.55 * b * size) + 0.05 * (scene.x - cx)
-        shape_ = shape_ * ramp(fissure * (line - scene.y), -0.10, 0.15)
+        out = scene.x - cx
+        line = cy + fissure * (0.60 * b * size) + 0.10 * out - 0.012 * out * out
+        shape_ = shape_ * ramp(fissure * (line - scene.y), -0.35, 0.45)
     return side, (cx, cy), shape_ * scene.side(side)
 
 
@@ -303,9 +304,9 @@ def _pneumonia(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Haze of one lobe or segment, soft-edged and patchy inside, on one side."""
     rng = layout(seed, "Pneumonia")
     draw = rng.random_sample(8)
-    rough, inside = 0.22 * texture(rng, scene, 2.2), texture(rng, scene, 1.1)
-    _, _, shape_ = _lobar(draw, scene, rough, mix(0.75, 1.25, severity), 0.45)
-    part = mix(0.20, 0.62, severity) * shape_ * np.clip(0.9 + 0.22 * inside, 0.3, 1.4)
+    rough, inside = 0.16 * texture(rng, scene, 2.6), texture(rng, scene, 1.1)
+    _, _, shape_ = _lobar(draw, scene, rough, mix(0.80, 1.25, severity), 0.55)
+    part = mix(0.16, 0.58, severity) * shape_ * np.clip(0.9 + 0.20 * inside, 0.3, 1.4)
     paint.haze("Pneumonia", scene, np.clip(part, 0.0, 0.8))
 
 
@@ -314,7 +315,7 @@ def _consolidation(seed: int, severity: float, scene: Scene, paint: Paint) -> No
     rng = layout(seed, "Consolidation")
     draw = rng.random_sample(8)
     rough = 0.14 * texture(rng, scene, 1.8)
-    side, (cx, cy), shape_ = _lobar(draw, scene, rough, mix(0.55, 1.15, severity), 0.22)
+    side, (cx, cy), shape_ = _lobar(draw, scene, rough, mix(0.60, 1.15, severity), 0.34)
     sign, frame = anatomy.SIGNS[side], scene.frame
     hx, hy = sign * 0.22 * frame.half_width, 0.46 * frame.height
     aim = np.arctan2(cy - hy, (cx - hx) * sign)
@@ -323,19 +324,19 @@ def _consolidation(seed: int, severity: float, scene: Scene, paint: Paint) -> No
     s = np.linspace(0.0, 1.0, 6)
     lines, radius = [], []
     for k in range(5):
-        angle = aim + (k - 2) * 0.24 + 0.06 * fan[k, 0] + 0.25 * fan[k, 1] * s * s
+        angle = aim + (k - 2) * 0.20 + 0.08 * fan[k, 0] + 0.16 * fan[k, 1] * s
         reach = (far + 2.6 + 0.5 * fan[k, 2]) * s
         x, y = hx + sign * reach * np.cos(angle), hy + reach * np.sin(angle)
         lines.append(np.stack([x + frame.midline(y), y, 0.0 * s], axis=-1))
-        radius.append(0.34 - 0.18 * s)
+        radius.append(0.30 - 0.15 * s)
     bronchi = solids.tube_paths(
-        scene.rays, solids.polylines(scene.rays, np.array(lines), np.array(radius), 1.8 * np.array(radius))
+        scene.rays, solids.polylines(scene.rays, np.array(lines), np.array(radius), 4.2 * np.array(radius))
     )
-    dense = mix(0.62, 0.93, severity)
+    dense = mix(0.34, 0.90, severity)
     part = dense * shape_
     paint.haze("Consolidation", scene, part)
     # Air in the bronchi is seen only where the lung around it is filled.
-    paint.effects.gas = paint.effects.gas + np.minimum(bronchi, scene.lung) * part
+    paint.effects.gas = paint.effects.gas + np.minimum(bronchi, 0.35 * scene.lung) * part
 
 
 def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
@@ -367,13 +368,13 @@ def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
 def _fibrosis(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """A net of fine lines at the bases and along the wall of both lungs; they are small by `shape`."""
     rng = layout(seed, "Fibrosis")
-    coarse, fine, rough = texture(rng, scene, 0.95), texture(rng, scene, 0.60), texture(rng, scene, 3.0)
+    coarse, fine, rough = texture(rng, scene, 0.42), texture(rng, scene, 0.30), texture(rng, scene, 3.0)
     # The zero lines of a smooth random field form a net; two of them look like reticulation.
-    net = np.maximum(1.0 - np.abs(coarse) / 0.42, 0.0) + 0.8 * np.maximum(1.0 - np.abs(fine) / 0.5, 0.0)
+    net = np.maximum(1.0 - np.abs(coarse) / 0.6, 0.0) + 0.8 * np.maximum(1.0 - np.abs(fine) / 0.7, 0.0)
     low = ramp(scene.y / scene.frame.height, 0.35, 0.80)
     rim = ramp(scene.s, 0.55, 0.92)
     where = np.clip(0.85 * low * (0.45 + 0.55 * rim) + 0.55 * rim * (0.3 + 0.7 * low) + 0.18 * rough * low, 0.0, 1.0)
-    part = where * (mix(0.05, 0.14, severity) + mix(0.14, 0.42, severity) * net)
+    part = where * (mix(0.05, 0.16, severity) + mix(0.09, 0.26, severity) * net)
     both = np.clip(part, 0.0, 0.75)
     for side in (0, 1):
         paint.haze("Fibrosis", scene, both * scene.side(side))
@@ -398,7 +399,7 @@ def _pneumothorax(seed: int, severity: float, scene: Scene, paint: Paint) -> Non
     paint.effects.empty = np.maximum(paint.effects.empty, empty)
     wide = max(0.085, 0.55 * scene.rays.cm_per_px)
     line = np.maximum(1.0 - np.abs(inside) / (2 * wide), 0.0) * (0.085 / wide)
-    paint.effects.tissue = paint.effects.tissue + mix(0.9, 1.4, severity) * line * half
+    paint.effects.tissue = paint.effects.tissue + mix(1.3, 1.8, severity) * line * half
     # The lung that is left holds less air.
     paint.effects.clear = paint.effects.clear * (1.0 - mix(0.02, 0.22, severity) * ramp(inside, -0.05, 0.3) * half)
     paint.mark("Pneumothorax", empty * scene.lung)
@@ -439,8 +440,8 @@ def _hernia(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     level = cy - (0.05 + 0.25 * draw[2]) * size
     lumen = ball(scene, (cx, cy), (wide - 0.35, size - 0.35))
     gas = lumen * ramp(scene.y, level + 0.06, level - 0.06)
-    paint.effects.outside = paint.effects.outside + mix(0.55, 0.75, severity) * sac
-    paint.effects.gas = paint.effects.gas + mix(0.75, 1.0, severity) * gas
+    paint.effects.outside = paint.effects.outside + mix(0.50, 0.45, severity) * sac
+    paint.effects.gas = paint.effects.gas + mix(0.70, 0.56, severity) * gas
     paint.mark("Hernia", sac)
 
 
@@ -448,17 +449,17 @@ def _covid(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Several ground-glass patches in both lungs, outer and lower; vessels stay visible through them."""
     rng = layout(seed, COVID)
     draw = rng.random_sample((2, 4, 6))
-    rough, grain = 0.26 * texture(rng, scene, 1.5), texture(rng, scene, 0.55)
+    rough, grain = 0.20 * texture(rng, scene, 2.0), texture(rng, scene, 0.5)
     for side in (0, 1):
-        count = 2 + int(draw[side, 0, 5] < 0.7) + int(draw[side, 1, 5] < 0.5)
+        count = 3 + int(draw[side, 0, 5] < 0.5)
         for k in range(count):
             d = draw[side, k]
-            h = (0.46 + 0.50 * (k + d[0]) / count) if k < 3 else 0.28 + 0.2 * d[0]
+            h = (0.48 + 0.50 * (k + d[0]) / count) if k < 3 else 0.28 + 0.2 * d[0]
             cx, cy = scene.at(side, 0.70 + 0.16 * d[1], h)
-            size = mix(1.7, 2.9, severity) * (0.8 + 0.4 * d[2])
-            shape_ = cloud(scene, (cx, cy), (size * 0.85, size * 1.2), 0.5 * (d[3] - 0.5), 0.42, rough)
-            part = mix(0.20, 0.58, severity) * (0.75 + 0.5 * d[4]) * shape_ * np.clip(1.0 + 0.14 * grain, 0.5, 1.5)
-            paint.haze(COVID, scene, np.clip(part, 0.0, 0.8) * scene.side(side))
+            size = mix(1.6, 2.7, severity) * (0.8 + 0.4 * d[2])
+            shape_ = cloud(scene, (cx, cy), (size * 0.85, size * 1.25), 0.5 * (d[3] - 0.5), 0.52, rough)
+            part = mix(0.17, 0.44, severity) * (0.75 + 0.5 * d[4]) * shape_ * np.clip(1.0 + 0.12 * grain, 0.5, 1.5)
+            paint.haze(COVID, scene, np.clip(part, 0.0, 0.6) * scene.side(side))
 
 
 PAINTERS: dict[str, Callable[[int, float, Scene, Paint], None]] = {

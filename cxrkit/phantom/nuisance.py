@@ -83,7 +83,7 @@ def metal(nuisance: Nuisance, scene: Scene, seed: int) -> dict[str, np.ndarray]:
         x = (u1 - 3.2 - 1.2 * draw[0]) if side > 0 else (u0 + 1.6 + 1.2 * draw[0])
         y = v0 + 1.4 + 2.5 * draw[1]
         strokes = np.array(_STROKES[nuisance.marker]) * 1.7
-        points = np.concatenate([strokes + (x, y), np.zeros((len(strokes), 2, 1))], axis=-1)
+        points = np.concatenate([strokes + np.array([x, y]), np.zeros((len(strokes), 2, 1))], axis=-1)
         wide = np.full((len(strokes), 2), 0.17)
         result["marker"] = 3.0 * np.minimum(solids.tube_paths(rays, solids.polylines(rays, points, wide, wide)), 0.4)
     if nuisance.leads:

@@ -46,17 +46,23 @@ def texture(rng: np.random.RandomState, scene: Scene, grain_cm: float) -> np.nda
         (H, W), a cubic B-spline through a grid of normal numbers.
     """
     rays = scene.rays
-    span_u, span_v = 60.0, 60.0
-    nodes_u, nodes_v = int(span_u / grain_cm) + 4, int(span_v / grain_cm) + 4
-    grid = rng.standard_normal((nodes_v, nodes_u))
+    nodes = int(60.0 / grain_cm) + 5
+    grid = rng.standard_normal((nodes, nodes))
 
-    def basis(at, nodes, span):
-        t = (at + span / 2) / grain_cm + 1.0
-        d = np.abs(t[:, None] - np.arange(nodes)[None, :])
-        near, far = np.maximum(1.0 - d, 0.0), np.maximum(2.0 - d, 0.0)
-        return (far**3 - 4.0 * near**3) / 6.0
+    def taps(at):
+        t = (at + 30.0) / grain_cm + 1.0
+        low = np.floor(t)
+        f = t - low
+        g = 1.0 - f
+        weights = (g * g * g, 4.0 - 6.0 * f * f + 3.0 * f * f * f, 4.0 - 6.0 * g * g + 3.0 * g * g * g, f * f * f)
+        return np.clip(low.astype(np.int64) - 1, 0, nodes - 4), weights
 
-    return 1.9 * (basis(rays.v[:, 0] - 12.0, nodes_v, span_v) @ grid @ basis(rays.u[0], nodes_u, span_u).T)
+    row, down = taps(rays.v[:, 0] - 12.0)
+    col, over = taps(rays.u[0])
+    rows = sum(w[:, None] * grid[row + k] for k, w in enumerate(down))
+    columns = rows.T.copy()
+    field = sum(w[:, None] * columns[col + k] for k, w in enumerate(over))
+    return (1.9 / 36.0) * field.T
 
 
 def attenuation(scene: Scene, effects: Effects) -> np.ndarray:
@@ -69,7 +75,7 @@ def attenuation(scene: Scene, effects: Effects) -> np.ndarray:
     # Blood falls to the base when standing.
     gradient = 0.85 + 0.30 * np.clip(scene.y / frame.base, 0.0, 1.0)
     tissue = np.minimum(LUNG_DENSITY * density * gradient * grain, 0.9) * (1.0 - np.asarray(effects.empty))
-    filled = scenes.soft_in_lung(scene) + scenes.vessel_path(scene) * effects.vessels * (lung > 0)
+    filled = scenes.soft_in_lung(scene) + scenes.vessel_path(scene) * 1.7 * effects.vessels * (lung > 0)
     filled = np.minimum(filled * (1.0 - np.asarray(effects.empty)) + effects.tissue, lung)
     air = (lung - filled) * (1.0 - tissue) * effects.clear
     soft = scenes.body_path(scene) - air - scenes.air_path(scene) + effects.outside - effects.gas
@@ -100,8 +106,8 @@ def expose(scene: Scene, depth: np.ndarray, seed: int, follow_up: int = 0) -> np
     # A grid stops most of the scatter in the department; at the bedside there is often none.
     fraction = (0.16 if bedside else 0.10) + 0.08 * look[0]
     signal = primary + fraction * glow
-    signal = ndimage.gaussian_filter(signal, 0.05 / px + 0.25, mode="nearest", truncate=3.0)
-    quanta = (60000.0 if not bedside else 32000.0) * (0.6 + 0.8 * look[1]) * (px / 0.15) ** 2
+    signal = ndimage.gaussian_filter(signal, 0.03 / px + 0.2, mode="nearest", truncate=3.0)
+    quanta = (300000.0 if not bedside else 180000.0) * (0.6 + 0.8 * look[1]) * (px / 0.15) ** 2
     noise = stream(seed, "noise", follow_up).standard_normal(primary.shape)
     noise = ndimage.uniform_filter(noise, 2, mode="nearest") * 1.4
     signal = signal + np.sqrt(signal / quanta) * noise
@@ -134,17 +140,17 @@ def develop(scene: Scene, logs: np.ndarray, seed: int, follow_up: int = 0) -> np
     padded = np.pad(logs, ((0, tall * step - height), (0, wide * step - width)), mode="edge")
     coarse = padded.reshape(tall, step, wide, step).mean(axis=(1, 3))
     broad = _enlarge(ndimage.gaussian_filter(coarse, 3.5 / (px * step), mode="nearest", truncate=3.0), step)
-    fine = ndimage.gaussian_filter(logs, 0.35 / px, mode="nearest", truncate=2.5)
-    picture = logs + (0.1 + 0.5 * look[2]) * (logs - fine) + (0.05 + 0.30 * look[3]) * (logs - broad[:height, :width])
+    fine = ndimage.gaussian_filter(logs, 0.30 / px, mode="nearest", truncate=2.5)
+    picture = logs + (0.5 + 1.1 * look[2]) * (logs - fine) + (0.10 + 0.40 * look[3]) * (logs - broad[:height, :width])
     inner = picture[height // 10 :: 3, ::3]
     dark, bright = np.percentile(inner, [14.0, 97.0])
-    low = dark - (0.25 + 0.35 * look[4]) * (bright - dark)
-    high = bright + (0.02 + 0.10 * look[5]) * (bright - dark)
+    low = dark - (0.25 + 0.85 * look[4]) * (bright - dark)
+    high = bright + (0.04 + 0.22 * look[5]) * (bright - dark)
     grey = np.clip((picture - low) / (high - low), 0.0, 1.0)
     # Between straight and S-shaped, then brighter or darker.
-    bend = 0.15 + 0.55 * look[6]
+    bend = 0.6 * look[6]
     grey = grey + bend * (grey * grey * (3.0 - 2.0 * grey) - grey)
-    grey = grey ** (0.80 + 0.45 * look[7])
+    grey = grey ** (0.75 + 0.40 * look[7])
     return 255.0 * grey
 
 

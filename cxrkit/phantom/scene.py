@@ -14,9 +14,11 @@ _BODY_W = np.array([6.2, 6.3, 7.2, 10.2, 14.2, 17.2, 18.9, 19.4, 18.4, 17.2, 16.
 _BODY_D = np.array([5.6, 5.6, 5.8, 6.0, 6.4, 7.2, 8.6, 10.2, 11.2, 11.6, 11.8, 11.6])
 _LUNG_W = 13.9
 
-_MEDIASTINUM_Y = np.array([-6.0, 0.0, 3.0, 5.5, 8.0, 11.0, 14.0, 20.0, 30.0])
+# Half-width of the mediastinum (right, left), cm, against height in units of the lung's: great vessels, superior vena
+# cava, pulmonary trunk and left auricle before the heart takes over.
+_MEDIASTINUM_Y = np.array([-0.30, 0.0, 0.12, 0.22, 0.32, 0.40, 0.48, 0.56, 0.66, 0.8, 1.4])
 _MEDIASTINUM_W = np.array(
-    [[2.2, 2.3, 2.7, 2.8, 2.8, 2.7, 2.5, 2.4, 2.4], [2.2, 2.5, 2.9, 2.7, 2.5, 2.7, 2.7, 2.4, 2.2]]
+    [[2.1, 2.3, 2.7, 2.75, 2.6, 2.6, 2.8, 2.9, 2.6, 2.1, 1.9], [2.1, 2.5, 2.8, 2.6, 2.6, 3.2, 3.5, 3.5, 3.0, 2.1, 1.9]]
 )
 
 
@@ -32,7 +34,6 @@ class Scene:
         s: distance from the midline in units of the lung's outer border: 1 at the chest wall.
         wall: distance from the lung's outer border, cm, positive inside.
         lung: path through lung, outside heart, mediastinum and diaphragm, cm.
-        whole: path through the chest cavity before those are taken away, cm.
         heart: path through the heart, cm.
     """
 
@@ -44,7 +45,6 @@ class Scene:
     s: np.ndarray
     wall: np.ndarray
     lung: np.ndarray
-    whole: np.ndarray
     heart: np.ndarray
     thorax_ratio: float
 
@@ -77,21 +77,33 @@ def place_heart(frame: Frame) -> Heart:
     front = 2.2
     z = frame.pose.front * front
     width = ratio * 2.0 * frame.half_width * (1.0 - z / frame.pose.source_cm)
-    tilt = min(max(person.heart_tilt, 0.3), 0.95) + 0.25 * frame.changes.flatten
-    a, b = 0.475 * width, 0.375 * width
+    tilt = min(max(person.heart_tilt, 0.45), 1.0) + 0.25 * frame.changes.flatten
+    # A heart that grows grows to the left and down more than up.
+    a, b = 0.55 * width, 0.345 * width * (11.7 / width) ** 0.35
     reach = np.sqrt((a * np.cos(tilt)) ** 2 + (b * np.sin(tilt)) ** 2)
     low = np.sqrt((a * np.sin(tilt)) ** 2 + (b * np.cos(tilt)) ** 2)
-    y = frame.dome_top(1) + 1.5 - low
+    y = frame.dome_top(1) + 1.3 + 0.12 * width - low
     shift = changes.midline
     x_left, _, _ = frame.place(0.665 * width - reach + shift, y, front)
     right = 0.29 * width
     x_right, _, _ = frame.place(-0.335 * width + right + shift, y - 0.6, front)
-    deep = min(0.46 * width, 0.82 * frame.half_depth)
+    deep = 0.98 * frame.half_depth
     return Heart(
         left=((float(x_left), y, z), (a, b, deep), tilt),
-        right=((float(x_right), y - 0.6, z), (right, 0.40 * width, 0.9 * deep), 0.15),
+        right=((float(x_right), y - 0.6, z), (right, 0.40 * width * (11.7 / width) ** 0.3, 0.9 * deep), 0.15),
         ratio=ratio,
     )
+
+
+def _heart_window(rays: solids.Rays, place: Heart) -> tuple[slice, slice]:
+    """Rows and columns that hold the heart's shadow."""
+    edges = []
+    for (x, y, z), axes, _ in (place.left, place.right):
+        u, v, magnify = rays.project(x, y, z)
+        reach = 1.03 * max(axes) * magnify
+        edges.append((u - reach, u + reach, v - reach, v + reach))
+    low, high = np.min(edges, axis=0), np.max(edges, axis=0)
+    return rays.crop(low[0], high[1], low[2], high[3])
 
 
 def _hull(first, second):
@@ -104,6 +116,11 @@ def _hull(first, second):
 
 def build(frame: Frame, rays: solids.Rays) -> Scene:
     """Cut heart, mediastinum and diaphragm out of the chest cavity."""
+    everywhere = rays.v
+    x_everywhere = rays.u - frame.midline(everywhere)
+    reach = 1.05 * frame.half_width + 0.6
+    box = rays.crop(-reach, reach, 0.0, 1.21 * frame.base)
+    whole_film, rays = rays, rays.part(box)
     y = rays.v
     x = rays.u - frame.midline(y)
     left = x > 0.0
@@ -116,13 +133,14 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
     whole = (centre - cavity, centre + cavity)
 
     place = place_heart(frame)
+    window = _heart_window(rays, place)
     heart = _hull(
-        solids.ellipsoid(rays, *place.left),
-        solids.ellipsoid(rays, *place.right),
+        solids.ellipsoid(rays, *place.left, window),
+        solids.ellipsoid(rays, *place.right, window),
     )
-    rows = [smooth_table(y, _MEDIASTINUM_Y, w) for w in _MEDIASTINUM_W]
+    rows = [smooth_table(y / frame.height, _MEDIASTINUM_Y, w) for w in _MEDIASTINUM_W]
     span = np.where(left, rows[1], rows[0]) * (0.93 + 0.03 * frame.person.fat)
-    middle = solids.quartic_half_depth((x - frame.changes.midline) / span, 1.02 * frame.half_depth)
+    middle = np.sqrt(np.maximum(1.0 - ((x - frame.changes.midline) / span) ** 2, 0.0)) * (1.15 * frame.half_depth)
     mediastinum = (-middle, middle)
 
     a = 0.57 * frame.half_width
@@ -131,21 +149,32 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
     top = np.where(left, tops[1], tops[0])
     down = np.minimum((y - top - b) / b, 0.0)
     across = (outer - 0.46 * frame.half_width) / a
-    thick = 0.94 * frame.half_depth * np.sqrt(np.maximum(1.0 - across * across - down * down, 0.0))
+    thick = 1.25 * frame.half_depth * np.sqrt(np.maximum(1.0 - across * across - down * down, 0.0))
     ahead = frame.pose.front * 0.9
     dome = (ahead - thick, ahead + thick)
-    lung = solids.remaining(whole, heart, mediastinum, dome)
+    # Heart and mediastinum touch: together they fill what lies between the first entry and the last exit.
+    core = tuple(np.broadcast_to(edge, rays.shape).copy() for edge in mediastinum)
+    joined = _hull(heart, tuple(edge[window] for edge in core))
+    core[0][window], core[1][window] = joined
+    heart_path = np.zeros(rays.shape)
+    heart_path[window] = solids.length(heart)
+
+    def spread(part):
+        full = np.zeros(whole_film.shape)
+        full[box] = part
+        return full
+
+    lateral = frame.lateral(everywhere)
     return Scene(
-        rays=rays,
+        rays=whole_film,
         frame=frame,
-        x=x,
-        y=y,
-        left=left,
-        s=outer / np.maximum(lateral, 1e-3),
-        wall=lateral - outer,
-        lung=lung,
-        whole=2.0 * cavity,
-        heart=solids.length(heart),
+        x=x_everywhere,
+        y=everywhere,
+        left=x_everywhere > 0.0,
+        s=np.abs(x_everywhere) / lateral,
+        wall=lateral - np.abs(x_everywhere),
+        lung=spread(solids.remaining(whole, core, dome)),
+        heart=spread(heart_path),
         thorax_ratio=place.ratio,
     )
 
@@ -158,12 +187,13 @@ def body_path(scene: Scene) -> np.ndarray:
     wide = smooth_table(y, _BODY_Y, _BODY_W) * scale + 0.7 * (person.fat - 1.2)
     deep = smooth_table(y, _BODY_Y, _BODY_D) * (frame.half_depth / 9.0) + 0.45 * (person.fat - 1.2)
     trunk = 2.0 * solids.quartic_half_depth(scene.x / wide, deep)
-    s = np.linspace(0.0, 1.0, 5)
+    s = np.linspace(0.0, 1.0, 12)
+    round_off = np.clip(s / 0.2, 0.02, 1.0) ** 0.5
     arms = []
     for sign in anatomy.SIGNS:
-        arms.append(np.stack(frame.place(
-            sign * (frame.half_width + 3.6 + 3.6 * s), 1.5 + 24.0 * s, -0.5 + 0.0 * s), axis=-1))  # fmt: skip
-    thick = np.full((2, 5), 4.1 + 0.5 * person.fat) * scale
+        x = sign * (frame.half_width + 3.4 + 6.3 * s)
+        arms.append(np.stack(frame.place(x, 44.0 * s - 2.0, -0.5 + 0.0 * s), axis=-1))
+    thick = np.stack([(4.3 + 0.5 * person.fat) * scale * round_off] * 2)
     arm = solids.tube_paths(rays, solids.polylines(rays, np.array(arms), thick, thick))
     path = np.maximum(trunk, arm)
     if person.breast > 0:
@@ -191,10 +221,9 @@ def soft_in_lung(scene: Scene) -> np.ndarray:
     grow = frame.person.aorta
     total = np.zeros(rays.shape)
     blobs = [
-        ((1.9 + 0.5 * (grow - 1) + shift, 0.265 * h, -1.0), (1.75 * grow, 1.75 * grow, 3.0), 0.0),
-        ((2.3 + shift, 0.40 * h, 1.0), (1.55, 2.1, 2.2), 0.2),
-        ((-0.225 * frame.half_width + shift, 0.47 * h, -1.0), (1.15, 1.9, 1.4), 0.25),
-        ((0.235 * frame.half_width + shift, 0.425 * h, -1.0), (1.15, 1.6, 1.4), -0.2),
+        ((1.9 + 0.5 * (grow - 1) + shift, 0.265 * h, -1.0), (1.7 * grow, 1.8 * grow, 3.2), 0.0),
+        ((-0.245 * frame.half_width + shift, 0.47 * h, -1.0), (1.3, 2.2, 1.3), 0.3),
+        ((0.265 * frame.half_width + shift, 0.425 * h, -1.0), (1.2, 1.8, 1.2), -0.3),
     ]
     for (bx, by, front), axes, tilt in blobs:
         px, py, pz = (float(v) for v in frame.place(bx, by, front))
@@ -204,7 +233,7 @@ def soft_in_lung(scene: Scene) -> np.ndarray:
             total[window] += solids.length(solids.ellipsoid(rays, (px, py, pz), axes, tilt, window))
     s = np.linspace(0.0, 1.0, 7)
     aorta = np.stack(frame.place(2.3 - 1.1 * s + 0.3 * (grow - 1) + shift, (0.27 + 0.95 * s) * h, -5.0 + 0 * s), -1)
-    wide = np.full((1, 7), 1.2 * grow)
+    wide = grow * np.array([[0.3, 1.0, 1.15, 1.2, 1.2, 1.2, 1.2]])
     return total + solids.tube_paths(rays, solids.polylines(rays, aorta[None], wide, wide))
 
 
@@ -212,7 +241,7 @@ def air_path(scene: Scene) -> np.ndarray:
     """Path through trachea, main bronchi and gas in the stomach and colon, cm."""
     frame, rays = scene.frame, scene.rays
     points, radius = anatomy.airway(frame)
-    air = solids.tube_paths(rays, solids.polylines(rays, points, radius, radius))
+    air = solids.tube_paths(rays, solids.polylines(rays, points, radius, 0.62 * radius))
     rng = anatomy.stream(frame.person.seed, "body")
     uniform = rng.random_sample((5, 5))
     top = frame.dome_top(1)
@@ -239,9 +268,9 @@ def bone_path(scene: Scene) -> np.ndarray:
     """Path through bone in cm of cortex: ribs, clavicles, scapulae, arms, spine."""
     frame, rays = scene.frame, scene.rays
     ribs = solids.polylines(rays, *anatomy.ribs(frame))
-    bone = solids.tube_paths(rays, ribs, shells=((0.0, 1.25), (0.12, -0.80)))
+    bone = solids.tube_paths(rays, ribs, shells=((0.0, 1.30), (0.12, -0.82)))
     limbs = solids.polylines(rays, *anatomy.shoulder_bones(frame))
-    bone += solids.tube_paths(rays, limbs, shells=((0.0, 1.15), (0.15, -0.80)))
+    bone += solids.tube_paths(rays, limbs, shells=((0.0, 1.35), (0.15, -0.85)))
     bone += _scapula_plates(scene) + _spine(scene)
     for sign in anatomy.SIGNS:
         px, py, pz = (float(v) for v in frame.place(sign * (frame.half_width + 4.6), 3.0, -0.5))
@@ -249,7 +278,7 @@ def bone_path(scene: Scene) -> np.ndarray:
         if rays.v[window[0]].size and rays.u[:, window[1]].size:
             outer = solids.length(solids.ellipsoid(rays, (px, py, pz), (2.3, 2.3, 2.3), 0.0, window))
             inner = solids.length(solids.ellipsoid(rays, (px, py, pz), (2.15, 2.15, 2.15), 0.0, window))
-            bone[window] += 0.75 * outer - 0.50 * inner
+            bone[window] += 0.62 * outer - 0.46 * inner
     return bone * frame.person.bone
 
 
@@ -263,13 +292,16 @@ def _scapula_plates(scene: Scene) -> np.ndarray:
     for sign in anatomy.SIGNS:
         corners = [(out - 1.0, 1.2 + up), (out + 4.2, 4.4 + up), (out + 0.4, 13.7 + up)]
         film = [scene.rays.project(*frame.place(sign * cx, cy, -7.5))[:2] for cx, cy in corners]
-        inside = np.full(scene.rays.shape, 9.0)
+        edges = np.array(film)
+        window = scene.rays.crop(edges[:, 0].min(), edges[:, 0].max(), edges[:, 1].min(), edges[:, 1].max())
+        rows, cols = window
+        inside = 9.0
         for (ax, ay), (bx, by) in zip(film, film[1:] + film[:1], strict=True):
             norm = np.hypot(bx - ax, by - ay)
             inside = np.minimum(
-                inside, sign * ((bx - ax) * (scene.rays.v - ay) - (by - ay) * (scene.rays.u - ax)) / norm
+                inside, sign * ((bx - ax) * (scene.rays.v[rows] - ay) - (by - ay) * (scene.rays.u[:, cols] - ax)) / norm
             )
-        path += 0.22 * np.clip(inside / 0.5, 0.0, 1.0)
+        path[window] += 0.30 * np.clip(inside / 0.5, 0.0, 1.0)
     return path
 
 
@@ -285,7 +317,7 @@ def _spine(scene: Scene) -> np.ndarray:
     )
     half = 1.45 + 0.035 * np.clip(y, -6.0, 30.0) + 0.12 * turn
     across = (rays.u - vx - frame.midline(y)) / half
-    spine = 0.80 * np.sqrt(np.maximum(1.0 - across * across, 0.0)) * body
+    spine = 0.27 * np.sqrt(np.maximum(1.0 - across * across, 0.0)) * body
     k = np.arange(-3, 13)
     centres, radii = [], []
     for offset, tall, wide in ((-0.95, 0.42, 0.26), (0.95, 0.42, 0.26), (0.0, 0.5, 0.22)):
@@ -295,10 +327,11 @@ def _spine(scene: Scene) -> np.ndarray:
         centres.append(ends)
         radii.append(np.full((len(k), 2), wide))
     tubes = solids.polylines(rays, np.concatenate(centres), np.concatenate(radii), 0.8 * np.concatenate(radii))
-    return spine + 0.55 * solids.tube_paths(rays, tubes)
+    return spine + 0.40 * solids.tube_paths(rays, tubes)
 
 
 def vessel_path(scene: Scene) -> np.ndarray:
     """Path through pulmonary vessels, cm."""
-    points, radius = anatomy.vessels(scene.frame)
-    return solids.tube_paths(scene.rays, solids.polylines(scene.rays, points, radius, 0.9 * radius))
+    rays = scene.rays
+    tubes = [solids.polylines(rays, points, radius, 0.9 * radius) for points, radius in anatomy.vessels(scene.frame)]
+    return solids.tube_paths(rays, solids.join(*tubes))

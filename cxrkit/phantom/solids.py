@@ -6,7 +6,7 @@ x = u * (1 - z / R), y = v_b + (v - v_b) * (1 - z / R), R being the distance fro
 height of the central ray. A solid answers with the interval of z that a ray spends inside it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Rays:
         """(H, W) of the film."""
         return self.v.shape[0], self.u.shape[1]
 
+    def part(self, window: tuple[slice, slice]) -> "Rays":
+        """The rays of some rows and columns."""
+        return replace(self, u=self.u[:, window[1]], v=self.v[window[0]])
+
     def project(self, x, y, z):
         """Where a point is seen: film coordinates (u, v) in cm, and its magnification against the middle plane."""
         magnify = 1.0 / (1.0 - np.asarray(z) / self.source_cm)
@@ -45,7 +49,7 @@ class Rays:
     def crop(self, u0: float, u1: float, v0: float, v1: float) -> tuple[slice, slice]:
         """Rows and columns that hold a rectangle in cm, with a pixel to spare on each side."""
         height, width = self.shape
-        left, top = self.u[0, 0], self.v[0, 0]
+        left, top = float(self.u[0, 0]), float(self.v[0, 0])
         c0, c1 = int(np.floor((u0 - left) / self.cm_per_px)) - 1, int(np.ceil((u1 - left) / self.cm_per_px)) + 2
         r0, r1 = int(np.floor((v0 - top) / self.cm_per_px)) - 1, int(np.ceil((v1 - top) / self.cm_per_px)) + 2
         c0, r0 = min(max(c0, 0), width), min(max(r0, 0), height)
@@ -148,13 +152,13 @@ def polylines(rays: Rays, points: np.ndarray, radius: np.ndarray, half_depth: np
         points: (lines, k, 3), cm.
         radius: (lines, k), half-width across the film, cm.
         half_depth: (lines, k), half-thickness across the tube and along the ray, cm. Where the tube runs along the
-            ray the path grows as 1 / sin(angle), at most four-fold.
+            ray the path grows as 1 / sin(angle), at most two and a half times.
     """
     u, v, magnify = rays.project(points[..., 0], points[..., 1], points[..., 2])
     step = np.diff(points, axis=1)
     flat = np.hypot(step[..., 0], step[..., 1])
     sine = flat / np.sqrt(flat * flat + step[..., 2] ** 2 + 1e-12)
-    grow = 1.0 / np.maximum(sine, 0.25)
+    grow = 1.0 / np.maximum(sine, 0.4)
     knots = np.concatenate([grow[:, :1], 0.5 * (grow[:, 1:] + grow[:, :-1]), grow[:, -1:]], axis=1)
     film = np.stack([u, v], axis=-1)
     along = np.diff(film, axis=1)
@@ -209,31 +213,37 @@ def tube_paths(rays: Rays, tubes: Tubes, shells=((0.0, 1.0),)) -> np.ndarray:
         return np.zeros((height, width))
     # One run of columns per tube and row: only those columns that the tube can reach in that row.
     which = np.repeat(np.arange(len(tall)), tall)
-    row = np.arange(which.size) - np.repeat(np.cumsum(tall) - tall, tall) + r0[which]
+    row = np.arange(which.size) - np.repeat(np.cumsum(tall) - tall - r0, tall)
     step = end - start
     norm = np.hypot(step[:, 0], step[:, 1]) + 1e-9
-    across = np.stack([-step[:, 1], step[:, 0]], axis=1) / norm[:, None]
-    slope = np.where(np.abs(across[:, 0]) > 0.2, across[:, 0], 1.0)
-    spread = np.where(np.abs(across[:, 0]) > 0.2, reach[:, 0] / np.abs(slope) + 1.0, 1e6)
-    centre = start[which, 0] - (row - start[which, 1]) * (across[:, 1] / slope)[which]
+    nx, ny = -step[:, 1] / norm, step[:, 0] / norm
+    steep = np.abs(nx) > 0.2
+    slope = np.where(steep, nx, 1.0)
+    spread = np.where(steep, reach[:, 0] / np.abs(slope) + 1.0, 1e6)
+    down = row - start[which, 1]
+    centre = start[which, 0] - down * (ny / slope)[which]
     first = np.clip(np.maximum(np.floor(centre - spread[which]), c0[which]), 0, width).astype(np.int64)
     last = np.clip(np.minimum(np.ceil(centre + spread[which]) + 1, c1[which]), 0, width).astype(np.int64)
     run = np.maximum(last - first, 0)
-    seg = np.repeat(which, run)
-    col = np.arange(seg.size) - np.repeat(np.cumsum(run) - run - first, run)
-    rows = np.repeat(row, run)
-    dx, dy = col - start[seg, 0], rows - start[seg, 1]
+    # Along a run everything is linear in the column: value at its first column, and step.
     n = tubes.normals
-    a = dx * n[seg, 0] + dy * n[seg, 1]
-    ex, ey = step[seg, 0] - dx, step[seg, 1] - dy
-    b = ex * n[seg, 2] + ey * n[seg, 3]
-    dist = dx * across[seg, 0] + dy * across[seg, 1]
-    keep = np.flatnonzero((a >= 0.0) & (b > 0.0) & (np.abs(dist) < reach[seg, 0]))
-    seg, a, b, dist = seg[keep], a[keep], b[keep], dist[keep]
-    where = rows[keep] * width + col[keep]
+    right = first - start[which, 0]
+    col = np.arange(int(run.sum())) - np.repeat(np.cumsum(run) - run, run)
+
+    def line(at_first, per_column):
+        return np.repeat(at_first, run) + np.repeat(per_column, run) * col
+
+    wx, wy, vx, vy = n[which, 0], n[which, 1], n[which, 2], n[which, 3]
+    dist = line(right * nx[which] + down * ny[which], nx[which])
+    a = line(right * wx + down * wy, wx)
+    b = line((step[which, 0] - right) * vx + (step[which, 1] - down) * vy, -vx)
+    keep = np.flatnonzero((a >= 0.0) & (b > 0.0))
+    seg = np.repeat(which, run)[keep]
+    where = (np.repeat(row * width + first, run) + col)[keep]
+    a, b, dist = a[keep], b[keep], dist[keep]
     t = a / (a + b)
-    wanted = radius[seg, 0] + t * (radius[seg, 1] - radius[seg, 0])
-    path = tubes.path[seg, 0] + t * (tubes.path[seg, 1] - tubes.path[seg, 0])
+    wanted = radius[:, 0][seg] + t * (radius[:, 1] - radius[:, 0])[seg]
+    path = tubes.path[:, 0][seg] + t * (tubes.path[:, 1] - tubes.path[:, 0])[seg]
     total = np.zeros(len(seg))
     square = dist * dist
     for wall, weight in shells:

@@ -1,4 +1,8 @@
-"""Random streams that are promised to stay: MT19937 through NumPy's frozen RandomState (NEP 19)."""
+"""Random streams that are promised to stay.
+
+NumPy promises the bits of SeedSequence and PCG64, and NEP 19 froze the distributions of RandomState: those of Generator
+may change with a release. PCG64 instead of MT19937 because it opens seven times faster, and a film opens a dozen.
+"""
 
 import numpy as np
 
@@ -28,7 +32,7 @@ def stream(seed: int, name: str, *keys: int) -> np.random.RandomState:
         name: one of `STREAMS`: what is drawn from it. Drawing more of one thing leaves the others as they were.
         keys: further numbers >= 0, such as the place of a finding.
     Returns:
-        A RandomState; NEP 19 froze its bits and its distributions. It is our own, not the global one.
+        A RandomState of our own, never the global one.
     """
     words = [seed & 0xFFFFFFFF, seed >> 32, STREAMS.index(name), *keys]
-    return np.random.RandomState(words)
+    return np.random.RandomState(np.random.PCG64(np.random.SeedSequence(words)))
