@@ -1,0 +1,41 @@
+"""A film with its class activation maps laid over it, as a PNG, fast enough for triage."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from cxrkit import images
+
+#: Longest side of the picture, pixels.
+_SIDE_PX = 512
+
+
+def render(pixels: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
+    """Draw where the network sees what it called.
+
+    Args:
+        pixels: (H, W), in [0, 1].
+        maps: label -> (h, w), positive where the place speaks for the label; empty when nothing was called, then the
+            film alone is drawn. Several maps are joined by their largest value, each on its own scale.
+    Returns:
+        PNG, at most 512 pixels a side, in colour.
+    """
+    scale = min(1.0, _SIDE_PX / max(pixels.shape))
+    height, width = (max(1, round(side * scale)) for side in pixels.shape)
+    grey = np.rint(images.resize(pixels, (height, width)) * 255).astype(np.uint8)
+    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    if maps:
+        strength = np.max([_scaled(values, (height, width)) for values in maps.values()], axis=0)
+        colour = cv2.applyColorMap(np.rint(strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        cover = (0.6 * strength)[..., None]
+        picture = np.rint(picture * (1 - cover) + colour * cover).astype(np.uint8)
+    done, data = cv2.imencode(".png", picture)
+    if not done:
+        raise ValueError(f"a picture of {width} by {height} pixels could not be written as PNG.")
+    return data.tobytes()
+
+
+def _scaled(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    positive = np.maximum(images.resize(values, shape), 0)
+    return positive / max(float(positive.max()), 1e-6)

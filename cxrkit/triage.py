@@ -1,0 +1,442 @@
+"""A folder of films in, three tables out: COVID-19 first, the fourteen findings of the rest after it.
+
+Each film is read, judged and answered on its own, by one thread, with a batch of one and single-threaded kernels: so
+its numbers hang on nothing but the film and the models, and a run that was broken off and gone on with gives the same
+bytes as one that was not. A journal in the output folder keeps what is done.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cxrkit
+from cxrkit import _folder, _heatmap, _tables, engine, images
+from cxrkit._journal import Journal, JournalError, locked
+from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER, FINDINGS, join_findings
+
+#: Where a run keeps its journal, inside the output folder.
+STATE = ".cxrkit-triage"
+#: Records are put on the disk this often, at the least: what a kill can cost.
+_SYNC_FILMS, _SYNC_S = 64, 1.0
+
+
+class TriageError(ValueError):
+    """A run that cannot begin or go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TriageResult:
+    """What a run found.
+
+    Attributes:
+        tables: "covid", "not_covid", "combined" -> file.
+        run_file: run.json.
+        counts: films by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
+        done: files that this run read; `all` less `done` were in the journal already.
+        seconds: of this run.
+        not_shown: labels called that were not shown to work on real films.
+        folders_passed: sub-folders that were not entered, for want of `recursive`.
+    """
+
+    tables: dict[str, Path]
+    run_file: Path
+    counts: dict[str, int]
+    done: int
+    seconds: float
+    not_shown: tuple[str, ...]
+    folders_passed: int
+
+
+#: (files done, files in all) after each file.
+Progress = Callable[[int, int], None]
+
+
+def run(
+    folder: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    covid_model: str | Path = "covid-small",
+    findings_model: str | Path = "findings14-small",
+    threshold: float | None = None,
+    recursive: bool = False,
+    heatmaps: bool = False,
+    format: str = "csv",
+    restart: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> TriageResult:
+    """Sort a folder of films into COVID-19 and not, and read the findings of the rest.
+
+    Args:
+        folder: the films; or one film.
+        out_dir: where covid, not_covid and combined, and run.json go; made when missing. It may lie in `folder`.
+        covid_model: a bundled name or a model folder with the two labels of `labels.COVID_CLASSES`.
+        findings_model: the same with the 14 findings.
+        threshold: probability from which a film is called COVID-19; None takes the model's.
+        recursive: go into sub-folders.
+        heatmaps: draw where the network looks, for every film, into out_dir/heatmaps.
+        format: "csv" or "parquet".
+        restart: forget what an earlier run did in out_dir.
+        workers: films at a time; None: one per core that this process may use.
+        progress: called after each file.
+    Returns:
+        The result. A file that cannot be read is a row with a reason, never an exception.
+    Raises:
+        TriageError: a folder that is not there or is empty, an output folder that cannot be written or is full, or
+            holds a run with other models or options, an illegal option.
+        engine.ModelError: a model that cannot be used.
+    """
+    started = time.monotonic()
+    folder, out_dir = Path(folder).absolute(), Path(out_dir).resolve()
+    if folder.is_dir():
+        folder = folder.resolve()
+    if format not in _tables.FORMATS:
+        raise TriageError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise TriageError(f"threshold must be a probability in [0, 1]; got {threshold}.")
+    if not folder.exists():
+        raise TriageError(f"{folder} is not there; name a folder of films, or one film.")
+    if out_dir == folder:
+        raise TriageError(
+            f"the tables cannot go into {folder} itself; name another folder with --out, it may lie inside."
+        )
+    reader = _Reader(_load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS), threshold, out_dir, heatmaps)
+    try:
+        return _run(folder, out_dir, reader, started, recursive, format, restart, workers, progress)
+    except JournalError as error:
+        raise TriageError(str(error)) from error
+    except OSError as error:
+        raise TriageError(_disk(error, out_dir)) from error
+
+
+def _run(
+    folder: Path,
+    out_dir: Path,
+    reader: "_Reader",
+    started: float,
+    recursive: bool,
+    kind: str,
+    restart: bool,
+    workers: int | None,
+    progress: Progress | None,
+) -> TriageResult:
+    entries = list(_folder.walk(folder, recursive=recursive, leave_out=out_dir))
+    passed = _folders_in(folder, out_dir) if not recursive else 0
+    if not entries:
+        inside = f"; it has {passed} sub-folders: add --recursive to go into them" if passed else ""
+        raise TriageError(f"{folder} holds no files{inside or '; name a folder of films'}.")
+    state = out_dir / STATE
+    state.mkdir(parents=True, exist_ok=True)
+    with locked(state / "lock"):
+        journal_file = state / "journal.jsonl"
+        if restart:
+            _forget(out_dir, journal_file)
+        journal = Journal(journal_file, {"folder": str(folder), **reader.fingerprint()})
+        try:
+            todo = [entry for entry in entries if _key(entry) not in journal]
+            _read_all(todo, len(entries), reader, journal, workers or _cores(), progress)
+            return _finish(folder, out_dir, entries, len(todo), reader, journal, kind, started, passed)
+        finally:
+            journal.close()
+
+
+def _read_all(
+    todo: list[_folder.Entry],
+    total: int,
+    reader: "_Reader",
+    journal: Journal,
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    """Read every entry, a few at a time; nothing is held but the few."""
+    waiting: dict[Future[dict[str, Any]], _folder.Entry] = {}
+    rest = iter(todo)
+    done, since_sync, synced = total - len(todo), 0, time.monotonic()
+    with ThreadPoolExecutor(workers, thread_name_prefix="triage") as pool:
+        try:
+            while True:
+                for entry in rest:
+                    waiting[pool.submit(reader.read, entry)] = entry
+                    if len(waiting) >= 2 * workers:
+                        break
+                if not waiting:
+                    break
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    journal.add(_key(waiting.pop(future)), future.result())
+                    done, since_sync = done + 1, since_sync + 1
+                    if progress is not None:
+                        progress(done, total)
+                if since_sync >= _SYNC_FILMS or time.monotonic() - synced > _SYNC_S:
+                    journal.sync()
+                    since_sync, synced = 0, time.monotonic()
+        finally:
+            # Also on Ctrl-C and a full disk: what waits is not begun, what is known is kept.
+            pool.shutdown(cancel_futures=True)
+    journal.sync()
+
+
+def _finish(
+    folder: Path,
+    out_dir: Path,
+    entries: list[_folder.Entry],
+    done: int,
+    reader: "_Reader",
+    journal: Journal,
+    kind: str,
+    started: float,
+    passed: int,
+) -> TriageResult:
+    counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "error"), 0)
+    called: set[str] = set()
+
+    def records() -> Iterator[tuple[str, dict[str, Any]]]:
+        for entry in entries:
+            yield entry.name, journal.get(_key(entry))
+
+    for _, record in records():
+        counts["all"] += 1
+        counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
+        counts["flagged"] += record["status"] == "flagged"
+        called.update(record["not_shown"])
+    state = out_dir / STATE
+    tables = _tables.write(out_dir, state, kind, reader.heatmaps, records)
+    not_shown = tuple(label for label in _tables.PROBS if label in called)
+    seconds = time.monotonic() - started
+    about = {
+        "notice": DISCLAIMER,
+        "cxrkit": cxrkit.__version__,
+        "python": platform.python_version(),
+        "folder": str(folder),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "files_read_in_this_run": done,
+        "sub_folders_not_entered": passed,
+        "counts": counts,
+        "tables": {table: path.name for table, path in tables.items()},
+        "not_shown_to_work_on_real_films": {
+            "covid_model": sorted(reader.covid.not_shown),
+            "findings_model": sorted(reader.findings.not_shown),
+        },
+        **reader.describe(),
+    }
+    run_file = out_dir / "run.json"
+    _tables.write_text(run_file, state, json.dumps(about, indent=2, ensure_ascii=True) + "\n")
+    return TriageResult(tables, run_file, counts, done, seconds, not_shown, passed)
+
+
+class _Reader:
+    """Reads one entry after another; safe to call from several threads."""
+
+    def __init__(
+        self,
+        covid: engine.Predictor,
+        findings: engine.Predictor,
+        threshold: float | None,
+        out_dir: Path,
+        heatmaps: bool,
+    ) -> None:
+        self.covid, self.findings, self.heatmaps = covid, findings, heatmaps
+        self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
+        self._maps = out_dir / "heatmaps"
+        self._scratch = out_dir / STATE
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return all that a record hangs on besides the film."""
+        return {
+            "cxrkit version": cxrkit.__version__,
+            "COVID-19 model": self.covid.sha256,
+            "findings model": self.findings.sha256,
+            "threshold": self.threshold,
+            "findings thresholds": self.findings.thresholds,
+            "marks": sorted(self.covid.not_shown | self.findings.not_shown),
+            "choice of heat maps": self.heatmaps,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return the models and thresholds, for run.json."""
+        return {
+            "covid_model": {
+                "name": self.covid.name,
+                "version": self.covid.version,
+                "sha256": self.covid.sha256,
+                "threshold": self.threshold,
+            },
+            "findings_model": {
+                "name": self.findings.name,
+                "version": self.findings.version,
+                "sha256": self.findings.sha256,
+                "thresholds": self.findings.thresholds,
+            },
+        }
+
+    def read(self, entry: _folder.Entry) -> dict[str, Any]:
+        """Return the record of one entry; only a disk that cannot be written raises."""
+        if entry.fault:
+            return _error(entry.fault)
+        sha256 = ""
+        try:
+            if entry.size > images.MAX_BYTES:
+                raise images.UnreadableImage(
+                    f"{entry.size / 2**20:.0f} MB is over the limit of {images.MAX_BYTES // 2**20} MB; "
+                    "save the film in a smaller format"
+                )
+            data = entry.path.read_bytes()
+            sha256 = hashlib.sha256(data).hexdigest()
+            film = images.read(data)
+            del data
+            quality = images.quality(film)
+            record, maps = self._answer(film.pixels)
+        except images.UnreadableImage as error:
+            return _error(str(error), sha256)
+        except OSError as error:
+            return _error(f"cannot be read: {error.strerror or type(error).__name__}", sha256)
+        except Exception as error:
+            # Whatever a decoder or a strange film brings about: one bad file never stops the rest. The text of an
+            # unknown exception may hold values from the file's header, so its kind alone is kept.
+            return _error(f"cannot be processed ({type(error).__name__})", sha256)
+        record |= {
+            "quality": list(quality.flags),
+            "status": "flagged" if quality.flags else "ok",
+            "reason": f"look at the film: {', '.join(quality.flags)}" if quality.flags else "",
+            "sha256": sha256,
+            "heatmap": "",
+        }
+        if self.heatmaps:
+            record["heatmap"] = self._draw(entry, film.pixels, record["label"], maps)
+        return record
+
+    def _answer(self, pixels: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        probs, maps = self._one(self.covid, pixels)
+        answer = {COVID: float(probs[0])}
+        if answer[COVID] >= self.threshold:
+            called = (COVID,)
+            label, shown = COVID, {COVID: maps[0]} if self.heatmaps else {}
+        else:
+            probs, maps = self._one(self.findings, pixels)
+            answer |= {name: float(prob) for name, prob in zip(FINDINGS, probs, strict=True)}
+            called = tuple(name for name in FINDINGS if answer[name] >= self.findings.thresholds[name])
+            label = join_findings(called)
+            shown = {name: maps[FINDINGS.index(name)] for name in called} if self.heatmaps else {}
+        doubtful = self.covid.not_shown | self.findings.not_shown
+        record = {"label": label, "probs": answer, "not_shown": [name for name in called if name in doubtful]}
+        return record, shown
+
+    def _one(self, predictor: engine.Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.heatmaps:
+            probs, maps = predictor.predict_maps([pixels])
+            return probs[0], maps[0]
+        return predictor.predict([pixels])[0], np.empty(0)
+
+    def _draw(self, entry: _folder.Entry, pixels: np.ndarray, label: str, maps: dict[str, np.ndarray]) -> str:
+        picture = _heatmap.render(pixels, maps)
+        # The film's own name would do, but for names of 255 bytes and two films that differ in their ending only.
+        name = f"{hashlib.sha256(entry.name.encode()).hexdigest()[:24]}.png"
+        target = self._maps / name[:2] / name
+        unfinished = self._scratch / f"{threading.get_ident()}-{name}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(picture)
+            os.replace(unfinished, target)
+        except OSError as error:
+            raise _OutputError(error.errno, error.strerror) from error
+        return f"heatmaps/{name[:2]}/{name}"
+
+
+class _OutputError(OSError):
+    """The output folder, not a film, is at fault."""
+
+
+def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predictor:
+    predictor = engine.load(name_or_folder, threads=1)
+    if predictor.labels != labels:
+        raise TriageError(
+            f"model {predictor.name} answers {', '.join(predictor.labels)}; here one is needed that answers "
+            f"{', '.join(labels)}."
+        )
+    return predictor
+
+
+def _error(reason: str, sha256: str = "") -> dict[str, Any]:
+    return {
+        "label": "",
+        "probs": {},
+        "quality": [],
+        "status": "error",
+        "reason": " ".join(reason.split()),
+        "not_shown": [],
+        "sha256": sha256,
+        "heatmap": "",
+    }
+
+
+def _key(entry: _folder.Entry) -> str:
+    # A fault is kept only while it lasts; a file that changed is read again.
+    return f"{entry.size}:{entry.mtime_ns}:{entry.fault}:{entry.name}"
+
+
+def _forget(out_dir: Path, journal_file: Path) -> None:
+    for path in (
+        journal_file,
+        out_dir / "run.json",
+        *(out_dir / f"{n}.{f}" for n in _tables.NAMES for f in _tables.FORMATS),
+    ):
+        path.unlink(missing_ok=True)
+    if (out_dir / "heatmaps").is_dir():
+        shutil.rmtree(out_dir / "heatmaps")
+
+
+def _folders_in(folder: Path, out_dir: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    with os.scandir(folder) as inside:
+        return sum(item.is_dir(follow_symlinks=False) and Path(item.path) != out_dir for item in inside)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _disk(error: OSError, out_dir: Path) -> str:
+    what = error.strerror or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"no room left for {out_dir} ({what}); make room and give the same command again: it goes on where it was."
+        )
+    where = error.filename or out_dir
+    return f"{where}: {what}; check that the folder can be read and the output folder written."
+
+
+def summary(result: TriageResult) -> str:
+    """Say in a few lines what a run found and where it is.
+
+    Args:
+        result: of `run`.
+    Returns:
+        Lines for a terminal.
+    """
+    counts = result.counts
+    rate = f", {result.done / result.seconds:.1f} a second" if result.done else ""
+    lines = [
+        f"{counts['all']} files: {counts['covid']} called COVID-19, {counts['not_covid']} not, "
+        f"{counts['error']} could not be read; {counts['flagged']} flagged to be looked at",
+        f"{result.done} read in {result.seconds:.1f} s{rate}; {counts['all'] - result.done} were done before",
+    ]
+    if result.folders_passed:
+        lines.append(f"{result.folders_passed} sub-folders were not entered: add --recursive")
+    if result.not_shown:
+        lines.append(f"called, but NOT SHOWN TO WORK ON REAL FILMS: {', '.join(result.not_shown)}")
+    lines += [*(f"{table:>10}: {path}" for table, path in result.tables.items()), f"{'run':>10}: {result.run_file}"]
+    return "\n".join([*lines, DISCLAIMER])
