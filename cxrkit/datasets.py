@@ -303,6 +303,7 @@ def covid19_train_test(
         _need(table, ("patientid", "finding", "filename"), "cohen_metadata")
         known = {record["filename"]: record for record in table.to_dict("records")}
         unmatched = 0
+        rows[["view", "sex", "age"]] = ""
         for index in rows.index[sick]:
             record = known.get(PurePosixPath(str(rows.at[index, "image"])).name)
             if record is None:
@@ -512,7 +513,7 @@ def _cleaned(rows: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
         bad = {cell: int((rows[column] == cell).sum()) for cell, result in results.items() if result is None}
         if bad:
             shown = ", ".join(repr(cell) for cell in list(bad)[:5]) + (", ..." if len(bad) > 5 else "")
-            notes.append(f"{sum(bad.values())} films have a {column} that cannot be used ({shown}); left empty.")
+            notes.append(f"{column} cannot be used on {sum(bad.values())} films ({shown}); left empty there.")
         rows[column] = rows[column].map({cell: result or "" for cell, result in results.items()})
     return rows, notes
 
