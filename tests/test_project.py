@@ -397,16 +397,18 @@ def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
     assert "--no-deps --require-hashes -r requirements.lock" in post_build
 
 
-# --- layers (docs: DESIGN) -------------------------------------------------------------------------------------
+# --- layers ----------------------------------------------------------------------------------------------------
 
+# CONTRIBUTING.md, "Layers"; after the bar, modules that help those before it.
 LAYERS = {
-    0: {"labels", "published"},
-    1: {"images", "phantom", "metrics", "augment"},
-    2: {"manifest", "engine", "models"},
-    3: {"rounds", "train", "explain"},
+    0: {"labels", "published"} | {"_folder", "_journal", "fetch"},
+    1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
+    2: {"manifest", "engine", "models"} | {"_heatmap", "scoring"},
+    3: {"rounds", "train", "explain"} | {"course", "datasets", "environment"},
     4: {"triage", "followup", "deploy"},
-    5: {"report"},
-    6: {"app", "cli"},
+    5: {"report"} | {"demo"},
+    6: {"app", "cli"} | {"model_card"},
+    7: {"__main__"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 MAY_IMPORT_TENSORFLOW = {"models", "train", "explain"}
@@ -440,6 +442,11 @@ def modules() -> dict[str, set[str]]:
     return found
 
 
+def test_every_module_has_a_layer():
+    without = set(modules()) - set(LAYER_OF) - {"__init__"}
+    assert without == set(), "Give each a layer here and, if it is for users, in CONTRIBUTING.md."
+
+
 def test_a_module_imports_only_from_lower_layers():
     wrong = [
         f"{name} (layer {LAYER_OF[name]}) imports {other} (layer {LAYER_OF[other]})"
@@ -452,7 +459,7 @@ def test_a_module_imports_only_from_lower_layers():
 
 
 def test_only_three_modules_import_tensorflow():
-    others = sorted(f"cxrkit.{name}" for name in set(modules()) - MAY_IMPORT_TENSORFLOW - {"__init__"})
+    others = sorted(f"cxrkit.{name}" for name in set(modules()) - MAY_IMPORT_TENSORFLOW - {"__init__", "__main__"})
     code = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"
