@@ -1,14 +1,11 @@
 """The demo: triage the simulated test films of the course and hold the answers against what is true."""
 
-import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from cxrkit import course, metrics, triage
-from cxrkit._folder import as_written
-from cxrkit.labels import COVID, FINDINGS, split_findings
+from cxrkit import course, scoring, triage
+from cxrkit.labels import COVID, FINDINGS
 from cxrkit.metrics import Estimate
 
 
@@ -28,66 +25,55 @@ def run(folder: Path, out_dir: Path, progress: Callable[[int, int], None] | None
         Text for a terminal: tables, where the CSVs are, what to open next.
     """
     result = triage.run(folder, out_dir, restart=True, progress=progress)
-    rows = _join(folder, result.tables["combined"])
+    score = scoring.score(scoring.read_table(result.tables["combined"]), course.manifest())
     return "\n".join(
         [
-            f"{len(rows)} SIMULATED chest films with known truth, patients that the networks never saw.",
+            f"{len(score.films)} SIMULATED chest films whose truth is known, of patients that the networks never saw",
             "",
-            *_covid_lines(rows),
+            *_covid_lines(score),
             "",
-            *_findings_lines(rows),
+            *_findings_lines(score),
             "",
             triage.summary(result),
             "",
-            f"look at the tables:   {result.tables['combined']}",
+            f"open the tables:      {result.tables['combined']}",
             "open the notebooks:   make lab, then 00_start_here and 09_triage",
             "your own films:       .venv/bin/cxrkit triage FOLDER --out DIR",
         ]
     )
 
 
-def _join(folder: Path, combined: Path) -> list[dict[str, str]]:
-    """Put each film's answer beside its row of the manifest."""
-    with open(combined, encoding="utf-8", newline="") as file:
-        answers = {as_written(row["Image Index"]): row for row in csv.DictReader(file)}
-    with open(course.MANIFEST_PATH, encoding="utf-8", newline="") as file:
-        truth = {Path(row["image"]).name: row for row in csv.DictReader(file) if row["split"] == "test"}
-    return [{**truth[name], **answer} for name, answer in answers.items() if name in truth]
-
-
-def _covid_lines(rows: list[dict[str, str]]) -> list[str]:
-    true = np.array([row["covid"] == "1" for row in rows])
-    called = np.array([row["Predict label"] == COVID for row in rows])
-    hit, spared = int((called & true).sum()), int((~called & ~true).sum())
-    positives, negatives = int(true.sum()), int((~true).sum())
+def _covid_lines(score: scoring.TriageScore) -> list[str]:
+    (hit, missed), (false, right) = score.confusion.tolist()
     return [
-        f"{COVID:22} called  not called",
-        f"  {positives:4} films with it   {hit:6}  {positives - hit:10}   sensitivity "
-        f"{_said(metrics.wilson(hit, positives))}",
-        f"  {negatives:4} without it      {negatives - spared:6}  {spared:10}   specificity "
-        f"{_said(metrics.wilson(spared, negatives))}",
+        f"  {COVID:22} {'called':>6}  {'not called':>10}",
+        f"  {hit + missed:4} films with it        {hit:6}  {missed:10}   sensitivity "
+        f"{_said(score.covid['sensitivity'])}",
+        f"  {right + false:4} without it           {false:6}  {right:10}   specificity "
+        f"{_said(score.covid['specificity'])}",
+        f"  {'':40}   AUROC       {_said(score.covid['AUROC'])}",
     ]
 
 
-def _findings_lines(rows: list[dict[str, str]]) -> list[str]:
-    read = [row for row in rows if row["Predict label"] != COVID and row["status"] != "error"]
+def _findings_lines(score: scoring.TriageScore) -> list[str]:
+    asked = score.films[~score.films["called covid"]]
     lines = [
-        f"findings, on the {len(read)} films not called {COVID}, in order of AUROC",
-        f"  {'finding':20} {'films':>5}  {'called':>6}  {'right':>5}  AUROC (95% interval, by patient)",
+        f"  the {len(asked)} films not called {COVID}",
+        f"  {'finding':20} {'true':>5} {'called':>6} {'right':>5}   AUROC (95% interval)",
     ]
-    patients = [row["patient_id"] for row in read]
-    scored = []
-    for finding in FINDINGS:
-        true = np.array([finding in split_findings(row["findings"]) for row in read])
-        called = np.array([finding in split_findings(row["Predict label"]) for row in read])
-        probs = np.array([float(row[f"prob_{finding}"]) for row in read])
-        (area,) = metrics.auroc_by_patient(true, probs, patients, seed=0)
-        counts = f"{true.sum():5}  {called.sum():6}  {(true & called).sum():5}"
-        scored.append((-np.nan_to_num(area.value), f"  {finding:20} {counts}  {_said(area)}"))
-    return lines + [line for _, line in sorted(scored)]
+    for name in sorted(FINDINGS, key=lambda name: _rank(score.findings[name]["AUROC"])):
+        true = asked["true findings"].map(lambda names, name=name: name in names)
+        called = asked["called findings"].map(lambda names, name=name: name in names)
+        counts = f"{true.sum():5} {called.sum():6} {(true & called).sum():5}"
+        lines.append(f"  {name:20} {counts}   {_said(score.findings[name]['AUROC'])}")
+    return lines
+
+
+def _rank(estimate: Estimate) -> float:
+    return math.inf if math.isnan(estimate.value) else -estimate.value
 
 
 def _said(estimate: Estimate) -> str:
-    if np.isnan(estimate.value):
+    if math.isnan(estimate.value):
         return f"undefined: {estimate.reason}"
     return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
