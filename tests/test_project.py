@@ -21,6 +21,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cxrkit
+from cxrkit import _tables
+from cxrkit.labels import FINDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -497,6 +499,21 @@ def test_a_document_names_only_make_targets_and_files_that_exist(document):
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= make_targets()
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_names_only_commands_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|`\.venv/bin/|^\.venv/bin/)cxrkit ([a-z]+)", text, re.MULTILINE))
+    assert "triage" in named
+    for command in sorted(named):
+        done = subprocess.run([sys.executable, "-m", "cxrkit", command, "--help"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_names_every_column_that_triage_writes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    # One finding stands for the fourteen.
+    assert [c for c in _tables.COLUMNS if f"`{c}`" not in text and c.removeprefix("prob_") not in FINDINGS[1:]] == []
 
 
 def test_what_is_said_to_be_no_medical_device_is_said_in_the_readme():
