@@ -81,7 +81,7 @@ def ensure(
     """
     if split is not None and split not in _SPLITS:
         raise ValueError(f"split must be {', '.join(_SPLITS)} or None; got {split!r}.")
-    text, rows = _manifest_rows()
+    text, rows = _manifest_rows(MANIFEST_PATH)
     rows = [row for row in rows if split in (None, row["split"])]
     # A folder for each edition of the manifest, so that films of two editions never mix.
     edition = hashlib.sha256(text).hexdigest()[:12]
@@ -143,9 +143,9 @@ def parse_severity(text: str) -> dict[str, float]:
 
 
 @functools.cache
-def _manifest_rows() -> tuple[bytes, list[dict[str, str]]]:
+def _manifest_rows(path: Path) -> tuple[bytes, list[dict[str, str]]]:
     """Read the manifest with the standard library alone: a first film is wanted before pandas is imported."""
-    text = MANIFEST_PATH.read_bytes()
+    text = path.read_bytes()
     return text, list(csv.DictReader(text.decode().splitlines()))
 
 

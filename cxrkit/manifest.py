@@ -403,8 +403,6 @@ def _fingerprints(
 
 
 def _look(path: Path, decode: bool) -> _Fingerprint:
-    from cxrkit import images
-
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -414,6 +412,8 @@ def _look(path: Path, decode: bool) -> _Fingerprint:
     digest = hashlib.sha256(data).hexdigest()
     if not decode:
         return _Fingerprint(digest)
+    from cxrkit import images
+
     try:
         radiograph = images.read(data)
     except images.UnreadableImage as error:

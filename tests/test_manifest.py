@@ -1,7 +1,9 @@
 """The manifest: what `read` refuses and how it says so, what `split` promises, what `check` finds."""
 
+import hashlib
 import re
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,7 +148,7 @@ films = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=st.lists(films, max_size=6), names=st.lists(texts.filter(str.strip), min_size=6, max_size=6, unique=True))
 def test_writing_then_reading_gives_the_same(tmp_path_factory, rows, names):
     path = tmp_path_factory.mktemp("m") / "m.csv"
@@ -239,3 +241,126 @@ def test_ratios_that_cannot_be_used(ratios):
 def test_films_without_a_patient_are_not_split():
     with pytest.raises(ValueError, match="1 films have no patient_id"):
         manifest.split(table(film(), film("b.png", patient_id="")), seed=0)
+
+
+def picture(seed, size=96):
+    """A smooth random picture, uint8."""
+    coarse = np.random.default_rng(seed).random((6, 6), dtype=np.float32)
+    return (cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 255).astype(np.uint8)
+
+
+def save(root, name, pixels, *options):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels, list(options))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_clean_manifest_is_ok(tmp_path):
+    rows = [film(f"{k}.png", patient_id=f"p{k}", sha256=save(tmp_path, f"{k}.png", picture(k))) for k in range(4)]
+    seen = []
+    found = manifest.check(table(*rows), tmp_path, progress=lambda *call: seen.append(call))
+    assert found.ok
+    assert found.leaks == 0
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert "0 leaks from one split into another" in found.summary()
+
+
+def test_patients_in_two_splits_are_listed(tmp_path):
+    rows = [
+        film("a.png", patient_id="p1", split="test"),
+        film("b.png", patient_id="p1", split="train"),
+        film("c.png", patient_id="p2", split="train"),
+        film("d.png", patient_id="p2", split=""),
+    ]
+    found = manifest.check(table(*rows), tmp_path, near_bits=None)
+    assert found.shared_patients.values.tolist() == [["p1", "train|test", 2]]
+    assert found.leaks == 1
+    assert not found.ok
+
+
+def test_missing_changed_and_unreadable_films_are_listed(tmp_path):
+    good = save(tmp_path, "good.png", picture(1))
+    found_sha = save(tmp_path, "changed.png", picture(2))
+    (tmp_path / "text.png").write_text("no picture")
+    rows = [
+        film("good.png", sha256=good),
+        film("changed.png", sha256="0" * 64),
+        film("gone.png", sha256=good),
+        film("text.png"),
+    ]
+    found = manifest.check(table(*rows), tmp_path)
+    assert found.missing["image"].tolist() == ["gone.png"]
+    assert found.changed.values.tolist() == [["changed.png", "0" * 64, found_sha]]
+    assert found.unreadable["image"].tolist() == ["text.png"]
+    assert not found.ok
+
+
+def test_equal_files_and_look_alikes_are_told_apart(tmp_path):
+    first = picture(1)
+    save(tmp_path, "a.png", first)
+    save(tmp_path, "copy.png", first)
+    save(tmp_path, "again.jpg", cv2.resize(first, (64, 64), interpolation=cv2.INTER_AREA), cv2.IMWRITE_JPEG_QUALITY, 60)
+    save(tmp_path, "other.png", picture(2))
+    rows = [
+        film("a.png", patient_id="p1", split="train"),
+        film("copy.png", patient_id="p2", split="test"),
+        film("again.jpg", patient_id="p3", split="val"),
+        film("other.png", patient_id="p4", split="test"),
+    ]
+    found = manifest.check(table(*rows), tmp_path)
+    assert found.duplicates[["group", "image", "split"]].values.tolist() == [
+        [0, "a.png", "train"],
+        [0, "copy.png", "test"],
+    ]
+    pairs = found.near_duplicates
+    assert pairs[["image_a", "image_b"]].values.tolist() == [["a.png", "again.jpg"], ["copy.png", "again.jpg"]]
+    assert (pairs["bits"] <= manifest.NEAR_BITS).all()
+    assert found.leaks == 3
+
+
+def test_without_near_bits_no_film_is_decoded(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    found = manifest.check(table(film("a.png")), tmp_path, near_bits=None)
+    assert found.ok
+    assert found.near_duplicates.empty
+
+
+def test_a_hash_outlives_brightness_but_not_another_picture():
+    first, second = picture(1) / np.float32(255), picture(2) / np.float32(255)
+    same = (manifest.perceptual_hash(first) != manifest.perceptual_hash(first**0.7)).sum()
+    other = (manifest.perceptual_hash(first) != manifest.perceptual_hash(second)).sum()
+    assert same <= manifest.NEAR_BITS < 80 < other
+
+
+def test_pairs_are_found_across_the_blocks_that_are_compared():
+    rng = np.random.default_rng(0)
+    hashes = rng.random((2500, 256)) < 0.5
+    hashes[2400] = hashes[3]
+    hashes[2400, :7] ^= True
+    prints = [manifest._Fingerprint(str(k), (8, 8), bits) for k, bits in enumerate(hashes)]
+    frame = pd.DataFrame({"image": [str(k) for k in range(2500)], "patient_id": "p", "split": "train"})
+    pairs = manifest._near_pairs(frame, prints, 40)
+    assert pairs[["image_a", "image_b", "bits"]].values.tolist() == [["3", "2400", 7]]
+
+
+def test_fingerprint_fills_in_what_the_files_say(tmp_path):
+    sha256 = save(tmp_path, "a.png", picture(1)[:, :80])
+    frame = manifest.fingerprint(table(film("a.png"), film("gone.png")), tmp_path)
+    assert frame.loc[0, ["sha256", "width", "height"]].tolist() == [sha256, 80, 96]
+    assert frame.loc[1, "sha256"] == ""
+    assert frame["width"].isna().tolist() == [False, True]
+
+
+def test_labels_are_counted_per_split():
+    rows = [
+        film("a.png", split="train", findings="Mass|Effusion"),
+        film("b.png", split="train", findings="Mass"),
+        film("c.png", split="test", covid=1),
+        film("d.png", split="test"),
+    ]
+    counts = manifest.label_counts(manifest.validate(table(*rows))).set_index(["split", "label"])["count"]
+    assert counts["train", "Mass"] == 2
+    assert counts["train", "patients"] == 1
+    assert counts["test", "COVID-19"] == 1
+    assert counts["test", "No Finding"] == 1

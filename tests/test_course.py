@@ -1,0 +1,200 @@
+"""The course set: what its manifest promises, and the cache that keeps its films."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cxrkit import course, manifest
+from cxrkit.labels import COVID, FINDINGS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return manifest.read(course.MANIFEST_PATH)
+
+
+def test_the_copy_at_the_root_is_the_file_in_the_package():
+    assert (ROOT / "data_manifest.csv").read_bytes() == course.MANIFEST_PATH.read_bytes()
+
+
+def test_600_films_of_400_patients_are_split_3_1_1_by_patient(frame):
+    by_split = frame.groupby("split")
+    assert by_split.size().to_dict() == {"train": 360, "val": 120, "test": 120}
+    assert by_split["patient_id"].nunique().to_dict() == {"train": 240, "val": 80, "test": 80}
+    assert (frame.groupby("patient_id")["split"].nunique() == 1).all()
+
+
+def test_every_split_can_teach_every_sign(frame):
+    counts = manifest.label_counts(frame).set_index(["split", "label"])["count"]
+    for name in FINDINGS:
+        assert counts["test", name] >= 8
+        assert counts["val", name] >= 8
+        assert counts["train", name] >= 24
+    for split, films in (("train", 360), ("val", 120), ("test", 120)):
+        assert 0.15 <= counts[split, COVID] / films <= 0.3
+        assert 0.15 <= counts[split, "No Finding"] / films <= 0.3
+
+
+def test_the_patients_are_adults_of_both_sexes_and_both_views(frame):
+    assert frame["age"].between(18, 90).all()
+    assert set(frame["sex"]) == {"F", "M"}
+    assert set(frame["view"]) == {"PA", "AP"}
+    assert set(frame["license"]) == {"CC0-1.0"}
+
+
+def test_the_severities_say_what_the_findings_say_from_faint_to_severe(frame):
+    values = []
+    for row in frame.itertuples():
+        severity = course.parse_severity(row.severity)
+        assert "|".join(name for name in FINDINGS if name in severity) == row.findings
+        assert (COVID in severity) == bool(row.covid)
+        values += severity.values()
+    assert min(values) < 0.15
+    assert max(values) > 0.9
+
+
+def test_series_keep_the_patient_and_number_the_films(frame):
+    series = frame.groupby("patient_id")
+    assert (series["seed"].nunique() == 1).all()
+    assert frame.groupby("seed")["patient_id"].nunique().max() == 1
+    assert set(frame["seed"]) == set(course.PATIENT_SEEDS)
+    for _, films in series:
+        assert films["follow_up"].tolist() == list(range(len(films)))
+    assert (series.size() > 1).sum() == 100
+
+
+def test_the_quick_reading_is_the_checked_one(frame):
+    pd.testing.assert_frame_equal(course.manifest(), frame)
+
+
+@pytest.mark.parametrize("place", [0, 100, 359, 360, 480, 540])
+def test_a_row_makes_the_film_of_its_checksum(frame, place):
+    row = frame.iloc[place]
+    assert hashlib.sha256(course.simulate_row(row).png()).hexdigest() == row["sha256"]
+
+
+def test_severity_that_does_not_read():
+    assert course.parse_severity("Effusion=0.35|COVID-19=0.6") == {"Effusion": 0.35, "COVID-19": 0.6}
+    assert course.parse_severity("") == {}
+    with pytest.raises(ValueError, match=r"must read like Effusion=0.35\|COVID-19=0.6 or be empty; got 'Effusion'"):
+        course.parse_severity("Effusion")
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A course of four films of 32 pixels, and its sha256 made here."""
+    rows = []
+    for split, follow_up, severity in (
+        ("train", 0, "Effusion=0.8"),
+        ("train", 1, "Effusion=0.4"),
+        ("val", 0, ""),
+        ("test", 0, "COVID-19=0.9"),
+    ):
+        row = {"image": f"{split}/f{follow_up}.png", "source": "phantom", "patient_id": split, "follow_up": follow_up}
+        row |= {"view": "PA", "sex": "F", "age": 50.0, "covid": int("COVID" in severity), "split": split, "seed": 7}
+        row |= {"findings": "Effusion" if "Eff" in severity else "", "width": 32, "height": 32, "license": "CC0-1.0"}
+        row |= {"severity": severity, "sha256": ""}
+        row["sha256"] = hashlib.sha256(course.simulate_row(row).png()).hexdigest()
+        rows.append(row)
+    path = tmp_path / "data_manifest.csv"
+    manifest.write(pd.DataFrame(rows), path)
+    monkeypatch.setattr(course, "MANIFEST_PATH", path)
+    monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "cache"))
+    return course.manifest()
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ensure_makes_the_films_of_the_manifest(tiny, tmp_path, workers):
+    calls = []
+    folder = course.ensure(progress=lambda *call: calls.append(call), workers=workers)
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert digests(folder) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
+    assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_ensure_of_one_split_gives_a_folder_of_that_split_alone(tiny):
+    folder = course.ensure("train")
+    assert folder.name == "train"
+    assert sorted(digests(folder)) == ["f0.png", "f1.png"]
+    assert sorted(digests(folder.parent)) == ["train/f0.png", "train/f1.png"]
+
+
+def test_only_missing_and_damaged_films_are_made_again(tiny):
+    folder = course.ensure()
+    before = (folder / "val/f0.png").stat().st_mtime_ns
+    (folder / "train/f0.png").write_bytes(b"damaged")
+    (folder / "test/f0.png").unlink()
+    calls = []
+    course.ensure(progress=lambda *call: calls.append(call))
+    assert calls[0] == (2, 4)
+    assert digests(folder) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
+    assert (folder / "val/f0.png").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_film_that_comes_out_otherwise_is_named(tiny, tmp_path, workers):
+    path = tmp_path / "data_manifest.csv"
+    wrong = tiny["sha256"].where(tiny["image"] != "val/f0.png", "0" * 64)
+    manifest.write(tiny.assign(sha256=wrong), path)
+    course._manifest_rows.cache_clear()
+    message = r"val/f0.png came out with sha256 [0-9a-f]{16}..., data_manifest.csv says 0{16}.*requirements.lock"
+    with pytest.raises(ValueError, match=message):
+        course.ensure(workers=workers)
+    folder = course.ensure(workers=workers, verify=False)
+    assert len(digests(folder)) == 4
+
+
+def test_several_may_fill_one_cache_at_once(tiny):
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: course.ensure(), range(4)))
+    assert len(folders) == 1
+    assert digests(folders.pop()) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
+
+
+def test_a_cache_that_cannot_be_made_says_what_to_set(tiny, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"cannot be kept in .*Set CXRKIT_CACHE to one, or pass cache_dir="):
+        course.ensure(cache_dir=tmp_path / "file")
+
+
+def test_a_full_disk_leaves_no_half_film(tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match=r"No space left on device.*need 50 MB"):
+        course.ensure(workers=1)
+    assert digests(tmp_path / "cache") == {}
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="split must be train, val, test or None; got 'dev'"):
+        course.ensure("dev")
+
+
+def test_making_films_needs_no_pandas(tiny, tmp_path):
+    program = (
+        "import pathlib, sys; from cxrkit import course; "
+        f"course.MANIFEST_PATH = pathlib.Path({str(course.MANIFEST_PATH)!r}); "
+        "course.ensure('val'); sys.exit('pandas' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CXRKIT_CACHE": str(tmp_path / "other")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0
