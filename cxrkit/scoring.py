@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,9 @@ import pandas as pd
 from cxrkit import metrics
 from cxrkit.labels import COVID, FINDINGS, split_findings
 from cxrkit.metrics import Estimate
+
+#: Columns of probabilities in the triage tables, COVID-19 first.
+PROB_COLUMNS = tuple(f"prob_{label}" for label in (COVID, *FINDINGS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +36,30 @@ class TriageScore:
     unmatched: int
 
 
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read covid, not_covid or combined, as triage writes them, CSV or Parquet.
+
+    Args:
+        path: the file.
+    Returns:
+        One row per film; probabilities as float, NaN where the film was not asked about; all else as text.
+    """
+    if Path(path).suffix == ".parquet":
+        return pd.read_parquet(path)
+    numbers = dict.fromkeys(PROB_COLUMNS, "float64")
+    # A file may be named "NA": only an empty probability means that there is none.
+    missing = {column: [""] for column in PROB_COLUMNS}
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8")
+    return frame.astype(numbers)
+
+
 def score(combined: pd.DataFrame, manifest: pd.DataFrame, *, seed: int = 0) -> TriageScore:
     """Hold a triage against a manifest.
 
     Films are matched by sha256, so that it does not matter where they lay or what they were called.
 
     Args:
-        combined: `combined.csv` as `triage.read` gives it.
+        combined: `combined.csv` as `read_table` gives it.
         manifest: rows with `sha256`, `patient_id`, `covid` and `findings`.
         seed: of the resampling of patients for the intervals of AUROC.
     Returns:
@@ -65,13 +86,13 @@ def score(combined: pd.DataFrame, manifest: pd.DataFrame, *, seed: int = 0) -> T
     (hit, missed), (false, right) = confusion.tolist()
     patients = films["patient_id"].to_numpy()
     covid = {
-        "AUROC": metrics.auroc_by_patient(y, films[COVID].to_numpy(), patients, seed=seed)[0],
+        "AUROC": metrics.auroc_by_patient(y, films[PROB_COLUMNS[0]].to_numpy(), patients, seed=seed)[0],
         "sensitivity": metrics.wilson(hit, hit + missed),
         "specificity": metrics.wilson(right, right + false),
         "precision": metrics.wilson(hit, hit + false),
         "accuracy": metrics.wilson(hit + right, len(films)),
     }
-    asked = films[films[list(FINDINGS)].notna().all(axis=1)]
+    asked = films[films[list(PROB_COLUMNS[1:])].notna().all(axis=1)]
     return TriageScore(films, confusion, covid, score_findings(asked, seed=seed), len(combined) - len(films))
 
 
@@ -81,8 +102,8 @@ def score_findings(
     """Score the 14-finding network on films that it was asked about.
 
     Args:
-        films: rows with `patient_id`, `true findings` and `called findings` as tuples, and a column of probabilities
-            for each finding.
+        films: rows with `patient_id`, `true findings` and `called findings` as tuples, and the
+            finding's column of probabilities (`prob_Effusion`...).
         findings: which to score.
         seed: of the resampling of patients.
     Returns:
@@ -91,7 +112,7 @@ def score_findings(
     truth = np.array([[name in names for name in findings] for names in films["true findings"]], bool)
     called = np.array([[name in names for name in findings] for names in films["called findings"]], bool)
     truth, called = truth.reshape(-1, len(findings)), called.reshape(-1, len(findings))
-    probs = films[list(findings)].to_numpy(float)
+    probs = films[[f"prob_{name}" for name in findings]].to_numpy(float)
     areas = metrics.auroc_by_patient(truth, probs, films["patient_id"].to_numpy(), seed=seed)
     scores = {}
     for k, name in enumerate(findings):

@@ -2,30 +2,32 @@
 
 import math
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxrkit import scoring
+from cxrkit import scoring, triage
 from cxrkit.labels import COVID, FINDINGS
 
-NONE = dict.fromkeys(FINDINGS, math.nan)
 
-
-def found(**probs):
-    return dict.fromkeys(FINDINGS, 0.1) | probs
+def row(label, status, sha256, covid, **probs):
+    """A row as triage writes it; without probabilities the film did not reach the 14-finding network."""
+    findings = {f"prob_{name}": 0.1 if probs else math.nan for name in FINDINGS}
+    findings |= {f"prob_{name}": prob for name, prob in probs.items()}
+    return {"Predict label": label, "status": status, "sha256": sha256, "prob_COVID-19": covid, **findings}
 
 
 # Six files: two with COVID-19, of which one is called; one called wrongly; one that nobody knows; one unreadable.
 COMBINED = pd.DataFrame(
     [
-        {"Predict label": COVID, "status": "ok", "sha256": "a", COVID: 0.9, **NONE},
-        {"Predict label": "Mass", "status": "ok", "sha256": "b", COVID: 0.3, **found(Mass=0.8)},
-        {"Predict label": COVID, "status": "flagged", "sha256": "c", COVID: 0.6, **NONE},
-        {"Predict label": "Effusion|Mass", "status": "ok", "sha256": "d", COVID: 0.2, **found(Effusion=0.9, Mass=0.7)},
-        {"Predict label": "", "status": "ok", "sha256": "e", COVID: 0.1, **found(Effusion=0.2)},
-        {"Predict label": "", "status": "ok", "sha256": "nobody knows", COVID: 0.1, **found()},
-        {"Predict label": "", "status": "error", "sha256": "f", COVID: math.nan, **NONE},
+        row(COVID, "ok", "a", 0.9),
+        row("Mass", "ok", "b", 0.3, Mass=0.8),
+        row(COVID, "flagged", "c", 0.6),
+        row("Effusion|Mass", "ok", "d", 0.2, Effusion=0.9, Mass=0.7),
+        row("", "ok", "e", 0.1, Effusion=0.2),
+        row("", "ok", "nobody knows", 0.1, Mass=0.1),
+        row("", "error", "f", math.nan),
     ]
 )
 MANIFEST = pd.DataFrame(
@@ -101,3 +103,18 @@ def test_a_lower_threshold_trades_specificity_for_sensitivity():
 def test_a_threshold_that_calls_nothing_leaves_the_precision_undefined():
     (point,) = scoring.operating_points(np.array([1, 0]), np.array([0.2, 0.1]), [0.5]).values()
     assert math.isnan(point["precision"].value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_that_triage_wrote_is_read_with_its_numbers_and_odd_names(tmp_path, kind):
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "NA").write_bytes(b"no film")
+    cv2.imwrite(str(films / "null.png"), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+    triage.run(films, tmp_path / "out", format=kind, threshold=1.0)
+    frame = scoring.read_table(tmp_path / "out" / f"combined.{kind}").set_index("Image Index")
+    assert list(frame.index) == ["NA", "null.png"]
+    assert frame.loc["NA", "status"] == "error"
+    assert frame.loc["NA", "Predict label"] == ""
+    assert math.isnan(frame.loc["NA", "prob_COVID-19"])
+    assert frame.loc["null.png", list(scoring.PROB_COLUMNS)].between(0, 1).all()
