@@ -1,0 +1,130 @@
+"""What reading a film gives, the limits of reading, and the one way to resize."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+#: A file may hold this many pixels (frames counted) and bytes; more is refused before anything is decoded.
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 256 * 2**20
+
+LEGAL = "legal are PNG, JPEG, WebP, TIFF, BMP and DICOM"
+
+
+class UnreadableImage(ValueError):
+    """A file that is no film cxrkit can read: one line with what came, what is legal and the way out.
+
+    The line never quotes the file: no text out of it, no DICOM value that could name a patient, no path.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One film and what was learned while reading it.
+
+    Args:
+        pixels: (H, W), float32, in [0, 1], bones bright, pixels square.
+        format: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "DICOM", by the file's content.
+        original_size: (height, width) in the file, before any turning or resampling.
+        bit_depth: bits of one sample in the file.
+        view: "PA", "AP", "LL", ... as the header says; None when it does not.
+        sex: "F" or "M", None when unknown.
+        age: years, None when unknown.
+        notes: what was done or left out on the way, short phrases without patient data.
+        colour: share of the picture that is coloured, in [0, 1]; 0 for grey files.
+        modality: DICOM modality ("DX", "CT", ...), None outside DICOM.
+        body_part: DICOM body part ("CHEST", "LEG", ...) if it is one of the standard's terms, else None.
+    """
+
+    pixels: np.ndarray
+    format: str
+    original_size: tuple[int, int]
+    bit_depth: int
+    view: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    notes: tuple[str, ...] = ()
+    colour: float = 0.0
+    modality: str | None = None
+    body_part: str | None = None
+
+
+def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> None:
+    """Refuse a picture without pixels or with more than `max_pixels`, going by its header.
+
+    Raises:
+        UnreadableImage: no pixels, or too many.
+    """
+    if min(height, width, frames) < 1:
+        raise UnreadableImage("the picture has no pixels; at least 1 x 1 is legal. Export the film again.")
+    if height * width * frames > max_pixels:
+        across = f"{width} x {height}" + (f" x {frames} frames" if frames > 1 else "")
+        raise UnreadableImage(
+            f"the picture is {across} = {height * width * frames / 1e6:.0f} megapixels; at most "
+            f"{max_pixels / 1e6:g} are legal. Export it smaller."
+        )
+
+
+def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:
+    """Turn decoded samples to grey in [0, 1].
+
+    Args:
+        array: (H, W), or (H, W, C) with C = 1, 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha); uint8 or uint16.
+        full: the value of full white, 255 or 65535 or less.
+    Returns:
+        (H, W) float32 in [0, 1], composited over black where there is alpha, and the share of pixels that are
+        coloured (channels apart by a tenth of the range or more, on a thumbnail). Grey is the luma of
+        ITU-R BT.601, rounded to the file's depth.
+    """
+    colour = 0.0
+    alpha = None
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        alpha = array[..., -1]
+        array = array[..., :-1]
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim == 3:
+        step = max(1, max(array.shape[:2]) // 256)
+        thumb = array[::step, ::step].astype(np.int32)
+        colour = float(np.mean(np.ptp(thumb, axis=2) >= 0.1 * full))
+        array = cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_RGB2GRAY)
+    pixels = np.divide(array, np.float32(full), dtype=np.float32)
+    if alpha is not None:
+        pixels *= np.divide(alpha, np.float32(full), dtype=np.float32)
+    return pixels, colour
+
+
+def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
+    """Resize a film: the one way all of cxrkit does it.
+
+    An axis that shrinks is averaged over areas, an axis that grows is interpolated linearly. With one number the
+    whole film is squashed to a square: nothing is cut off and nothing is padded, so that a network sees all of the
+    film and boxes keep their fractions of it. Values never leave the range of the input.
+
+    Args:
+        pixels: (H, W), any real dtype; values are not rescaled.
+        size_px: side of a square, or (height, width).
+    Returns:
+        (height, width), float32.
+    Raises:
+        ValueError: pixels not (H, W) with at least one pixel, or a size below 1.
+    """
+    film = np.ascontiguousarray(pixels, dtype=np.float32)
+    if film.ndim != 2 or not film.size:
+        raise ValueError(
+            f"pixels must be (H, W) with at least one pixel; got shape {film.shape}. Resize one film at a time."
+        )
+    height, width = (size_px, size_px) if isinstance(size_px, int | np.integer) else size_px
+    if height < 1 or width < 1:
+        raise ValueError(f"size_px must be at least 1; got {size_px}. Pass a side, or (height, width).")
+    if (height, width) == film.shape:
+        return film.copy() if film is pixels else film
+    low, high, _, _ = cv2.minMaxLoc(film)
+    # Each axis by its own rule: OpenCV's INTER_AREA falls back to linear for both when one of them grows.
+    smaller = (min(height, film.shape[0]), min(width, film.shape[1]))
+    if smaller != film.shape:
+        film = cv2.resize(film, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if smaller != (height, width):
+        film = cv2.resize(film, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.clip(film, np.float32(low), np.float32(high), out=film)
