@@ -103,7 +103,8 @@ def squeezenet(
     x = layers.Concatenate(name="features")(read)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    probs = layers.Dense(len(labels), activation=activation, name="probs")(x)
+    # The features of ImageNet's weights are large: from zero, the head's first steps do not upset them.
+    probs = layers.Dense(len(labels), activation=activation, kernel_initializer="zeros", name="probs")(x)
     model = keras.Model(films, probs, name="squeezenet")
     if weights is not None:
         _load_squeezenet(model, Path(weights))

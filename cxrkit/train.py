@@ -204,7 +204,10 @@ class EpochAurocs(keras.callbacks.Callback):
         self.best = max(self.best, score)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
         seconds = time.monotonic() - self._started
-        print(f"epoch {epoch}: loss {row['loss']:.4f}; mean AUROC {shown}; score {score:.4f} ({said}); {seconds:.0f} s")
+        print(
+            f"epoch {epoch}: loss {row['loss']:.4f}; mean AUROC {shown}; score {score:.4f} ({said}); {seconds:.0f} s",
+            flush=True,
+        )
 
     def _aurocs(self, name: str) -> dict[str, float]:
         probs, targets = self.model.predict(self._inputs[name], verbose=0), self._targets[name]

@@ -30,6 +30,8 @@ def sidecar(labels, size):
 def covid_folder(tmp_path_factory):
     keras.utils.set_random_seed(3)
     model = models.squeezenet(COVID_CLASSES, input_size=64, activation="softmax")
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([np.random.default_rng(3).normal(size=kernel.shape), bias + [0.1, -0.2]])
     return models.save(model, tmp_path_factory.mktemp("models") / "tiny", sidecar(COVID_CLASSES, 64))
 
 
@@ -107,7 +109,8 @@ def test_maps_average_to_the_logit_without_its_bias():
     keras.utils.set_random_seed(5)
     model = models.squeezenet(FINDINGS, input_size=96)
     dense = model.layers[-1]
-    dense.set_weights([dense.get_weights()[0], np.linspace(-1, 1, 14).astype("f4")])
+    kernel = np.random.default_rng(5).normal(size=dense.get_weights()[0].shape).astype("f4")
+    dense.set_weights([kernel, np.linspace(-1, 1, 14).astype("f4")])
     outputs = models.with_maps(model)(films(2, 96)[..., None], training=False)
     probs, maps = (np.asarray(outputs[key]) for key in ("probs", "maps"))
     logits = maps.mean(axis=(1, 2)) + dense.get_weights()[1]
