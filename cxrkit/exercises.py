@@ -86,8 +86,7 @@ _EXERCISES = {
     "00.1": _Exercise(
         _called_at_half,
         "count the values of `probs` of the 14 findings that are at least 0.5.",
-        "One line for all findings is not what the networks were tuned for: a rare finding seldom gets a high "
-        "probability, so each has its own threshold, chosen on validation films.",
+        "Networks are not tuned to one line for all: each finding has its own threshold, chosen on validation films.",
     ),
     "00.2": _Exercise(
         _nearest_below,

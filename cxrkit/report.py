@@ -93,7 +93,7 @@ def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Mar
     words = [f"**{DISCLAIMER}**"]
     if simulated:
         words.append("The films are simulated: nothing here is a measurement on patients.")
-    if named := [escape_markdown(name) for name in not_shown]:
+    if named := [escape_markdown(_pretty(name)) for name in not_shown]:
         words.append(f"{_ASIDE.capitalize()}: {', '.join(named)}.")
     return Markdown("> " + " ".join(words))
 
@@ -161,8 +161,8 @@ def film_with_map(
     left, middle, right = figure.subplots(1, 3)
     grey = _unit(pixels)
     height, width = grey.shape
-    _show(left, grey, title or "film", boxes)
-    _show(right, grey, "map over film", boxes)
+    _show(left, pixels, title or "film", boxes)
+    _show(right, pixels, "map over film", boxes, named=False)
     middle.set_facecolor(_PALE)
     heat = middle.imshow(
         np.ma.masked_less_equal(cam, 0), cmap=_HEAT, norm=norm, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
@@ -277,6 +277,37 @@ def findings_bars(
     return figure
 
 
+def table(frame: pd.DataFrame) -> Html:
+    """Return a frame as an HTML table without its index; every cell is escaped.
+
+    Args:
+        frame: any; numbers get three decimals, missing values an empty cell.
+    Returns:
+        HTML.
+    """
+    head = "".join(f'<th style="text-align:left">{html.escape(str(name))}</th>' for name in frame.columns)
+    lines = [
+        "<tr>" + "".join(f'<td style="text-align:left">{_cell(value)}</td>' for value in row) + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>")
+
+
+def beside(parts: Mapping[str, Html]) -> Html:
+    """Return tables side by side, each under its heading.
+
+    Args:
+        parts: HTML by heading; the headings are escaped, the HTML is taken as it is.
+    Returns:
+        HTML.
+    """
+    cells = "".join(
+        f'<td style="vertical-align:top;text-align:left"><b>{html.escape(heading)}</b>{part}</td>'
+        for heading, part in parts.items()
+    )
+    return Html(f"<table><tbody><tr>{cells}</tr></tbody></table>")
+
+
 def triage_table(frame: pd.DataFrame, *, rows: int | None = None, columns: Sequence[str] | None = None) -> Html:
     """Return the rows of a triage CSV as an HTML table; every cell is escaped.
 
@@ -289,17 +320,9 @@ def triage_table(frame: pd.DataFrame, *, rows: int | None = None, columns: Seque
     """
     shown = frame if columns is None else frame[list(columns)]
     shown = shown if rows is None else shown.head(rows)
-    head = "".join(f'<th style="text-align:left">{html.escape(str(name))}</th>' for name in shown.columns)
-    lines = [
-        "<tr>" + "".join(f'<td style="text-align:left">{html.escape(_cell(value))}</td>' for value in row) + "</tr>"
-        for row in shown.itertuples(index=False, name=None)
-    ]
     rest = len(frame) - len(shown)
     notes = [f"{rest:,} more row{'s' if rest > 1 else ''}."] if rest else []
-    return Html(
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-        f"<p><small>{html.escape(' '.join([*notes, DISCLAIMER]))}</small></p>"
-    )
+    return Html(f"{table(shown)}<p><small>{html.escape(' '.join([*notes, DISCLAIMER]))}</small></p>")
 
 
 def triage_overview(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simulated: bool = False) -> Drawing:
@@ -341,6 +364,8 @@ def triage_overview(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simul
 def metrics_table(rows: Mapping[str, Mapping[str, Estimate]], *, first: str = "") -> Markdown:
     """Return estimates as a Markdown table: value, interval and n; what is undefined says why under the table.
 
+    Where the estimates of a row rest on as many films, n has a column; else each cell has its own.
+
     Args:
         rows: by row name, the estimates by column name; a row may lack a column.
         first: heading of the column of row names.
@@ -348,14 +373,15 @@ def metrics_table(rows: Mapping[str, Mapping[str, Estimate]], *, first: str = ""
         Markdown.
     """
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    alike = all(len({estimate.n for estimate in row.values()}) == 1 for row in rows.values())
     reasons: dict[str, int] = {}
     body = []
     for name, row in rows.items():
-        cells = [_estimate(row.get(column), reasons) for column in columns]
-        sizes = "/".join(dict.fromkeys(f"{estimate.n:,}" for estimate in row.values()))
-        body.append([escape_markdown(name), *cells, sizes])
-    text = _markdown_table([first, *map(escape_markdown, columns), "n"], body)
-    return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
+        cells = [_estimate(row.get(column), reasons, sized=not alike) for column in columns]
+        size = [f"{next(iter(row.values())).n:,}"] if alike else []
+        body.append([escape_markdown(_pretty(name)), *cells, *size])
+    text = _markdown_table([first, *map(escape_markdown, columns), *(["n"] if alike else [])], body)
+    return _with_reasons(text, reasons)
 
 
 def published_beside_measured(
@@ -371,8 +397,7 @@ def published_beside_measured(
     """
     reasons: dict[str, int] = {}
     body = [[escape_markdown(name), *(_estimate(value, reasons) for value in pair)] for name, pair in rows.items()]
-    text = _markdown_table([first, "report (2020)", "measured here"], body)
-    return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
+    return _with_reasons(_markdown_table([first, "report (2020)", "measured here"], body), reasons)
 
 
 def intervals(
@@ -406,7 +431,13 @@ def intervals(
         colour = _GREY if name in aside else COLOURS.get(name, _INK)
         axis.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
         axis.plot(
-            estimate.value, row, "o", markersize=8, color="white" if name in aside else colour, markeredgecolor=_INK
+            estimate.value,
+            row,
+            "o",
+            markersize=8,
+            color="white" if name in aside else colour,
+            markeredgecolor=_INK,
+            clip_on=False,
         )
         axis.text(1.015, row, _plain(estimate, digits=2), va="center", fontsize=8.5)
     if reference is not None:
@@ -566,7 +597,14 @@ def _spread(cam: np.ndarray) -> np.ndarray:
     return (cam - cam.min()) / np.float32(_reach(cam))
 
 
-def _show(axis: Axes, pixels: np.ndarray, title: str, boxes: Mapping[str, Sequence[Box]] | None = None) -> None:
+def _show(
+    axis: Axes,
+    pixels: np.ndarray,
+    title: str,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    *,
+    named: bool = True,
+) -> None:
     grey = _unit(pixels)
     axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
     shrink = np.asarray(pixels).shape[1] / grey.shape[1]
@@ -575,8 +613,9 @@ def _show(axis: Axes, pixels: np.ndarray, title: str, boxes: Mapping[str, Sequen
             x, y, width, height = (side / shrink for side in box)
             colour = COLOURS.get(label, "#ffffff")
             axis.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2))
-            style = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
-            axis.text(x, y, _pretty(label), va="bottom", fontsize=8, color=_INK, bbox=style)
+            if named:
+                style = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
+                axis.text(x, y, _pretty(label), va="bottom", fontsize=8, color=_INK, bbox=style)
     _bare(axis, title)
 
 
@@ -621,7 +660,8 @@ def _pretty(label: str) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.3f}"
-    return "" if value is None or value is pd.NA else str(value)
+    # A long list of findings may break after its bars.
+    return "" if value is None or value is pd.NA else html.escape(str(value)).replace("|", "|<wbr>")
 
 
 def _plain(estimate: Estimate, *, digits: int = 3) -> str:
@@ -630,15 +670,23 @@ def _plain(estimate: Estimate, *, digits: int = 3) -> str:
     return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
-def _estimate(value: Estimate | float | str | None, reasons: dict[str, int]) -> str:
+def _estimate(value: Estimate | float | str | None, reasons: dict[str, int], *, sized: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return escape_markdown(value)
     if isinstance(value, Estimate):
         text = _plain(value) if math.isfinite(value.value) else "undefined"
-        return f"{text} [{reasons.setdefault(value.reason, len(reasons) + 1)}]" if value.reason else text
+        if sized:
+            text += f", n = {value.n:,}"
+        # "3 of 2000 resamples..." and "5 of 2000 resamples..." are one remark.
+        reason = re.sub(r"^\d+ of ", "some of ", value.reason)
+        return f"{text} [{reasons.setdefault(reason, len(reasons) + 1)}]" if reason else text
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _with_reasons(text: str, reasons: Mapping[str, int]) -> Markdown:
+    return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
 
 
 def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

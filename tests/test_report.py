@@ -188,6 +188,16 @@ def test_a_triage_table_says_how_many_rows_it_left_out_and_that_it_is_no_medical
     assert DISCLAIMER in table
 
 
+def test_tables_stand_side_by_side_under_escaped_headings():
+    both = report.beside({"<the report>": report.table(pd.DataFrame({"a": [1]})), "here": report.Html("<p>x</p>")})
+    assert "<b>&lt;the report&gt;</b><table>" in both
+    assert "<b>here</b><p>x</p>" in both
+
+
+def test_a_long_list_of_findings_may_break():
+    assert "Effusion|<wbr>Mass" in report.triage_table(triage_frame())
+
+
 def test_a_triage_table_leaves_unknown_numbers_empty():
     assert ">0.250</td>" in report.triage_table(pd.DataFrame({"p": [0.25, math.nan]}))
     assert ">nan<" not in report.triage_table(pd.DataFrame({"p": [0.25, math.nan]}))
@@ -215,11 +225,24 @@ def test_a_value_without_interval_says_so_and_why():
 
 def test_a_metrics_table_leaves_a_cell_empty_where_a_row_lacks_the_column():
     estimate = Estimate(0.5, 0.25, 0.75, 4)
-    table = report.metrics_table({"a": {"x": estimate}, "b": {"y": estimate}})
+    table = report.metrics_table({"a": {"x": estimate}, "b": {"y": estimate}}, first="label")
     assert table.splitlines()[2:] == [
         "| a | 0.500 (0.250 to 0.750) |  | 4 |",
         "| b |  | 0.500 (0.250 to 0.750) | 4 |",
     ]
+
+
+def test_estimates_of_different_films_have_their_own_n():
+    row = {"sensitivity": Estimate(0.5, 0.25, 0.75, 4), "specificity": Estimate(0.5, 0.25, 0.75, 96)}
+    lines = report.metrics_table({"Pleural_Thickening": row}).splitlines()
+    assert lines[0] == "|  | sensitivity | specificity |"
+    assert lines[2] == "| Pleural Thickening | 0.500 (0.250 to 0.750), n = 4 | 0.500 (0.250 to 0.750), n = 96 |"
+
+
+def test_remarks_that_differ_in_a_count_only_are_made_once():
+    rows = {str(k): {"AUROC": Estimate(0.5, 0.25, 0.75, 4, f"{k} of 2000 resamples left out")} for k in (3, 5)}
+    lines = report.metrics_table(rows).splitlines()
+    assert [line for line in lines if line.startswith("[")] == ["[1] some of 2000 resamples left out"]
 
 
 def test_published_stands_beside_measured():
@@ -320,5 +343,5 @@ def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
     text = report.disclaimer(simulated=True, not_shown=["Pleural_Thickening"])
     assert text.startswith(f"> **{DISCLAIMER}**")
     assert "simulated" in text
-    assert "Not shown to work on real films: Pleural\\_Thickening." in text
+    assert "Not shown to work on real films: Pleural Thickening." in text
     assert "simulated" not in report.disclaimer()
