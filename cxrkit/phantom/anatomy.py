@@ -13,13 +13,6 @@ from cxrkit.phantom.streams import stream
 #: Side 0 is the patient's right (left of the film), side 1 the left.
 SIGNS = np.array([-1.0, 1.0])
 
-# Lung outline against height: t = 0 at the apex, 1 at the costophrenic angle. Half-widths are in units of the inner
-# half-width of the thorax, depths in units of its inner half-depth; read off posteroanterior films by eye.
-_T = np.array([0.0, 0.02, 0.05, 0.1, 0.18, 0.28, 0.4, 0.55, 0.7, 0.85, 1.0, 1.15])
-_LATERAL = np.array([0.36, 0.48, 0.57, 0.68, 0.79, 0.875, 0.935, 0.975, 0.995, 1.0, 0.985, 0.96])
-_MEDIAL = np.array([0.34, 0.245, 0.19, 0.14, 0.10, 0.07, 0.05, 0.04, 0.03, 0.02, 0.02, 0.02])
-_DEPTH = np.array([0.05, 0.22, 0.33, 0.46, 0.63, 0.78, 0.90, 0.98, 1.0, 0.97, 0.80, 0.35])
-
 
 @dataclass(frozen=True)
 class Person:
@@ -140,16 +133,31 @@ def draw_pose(rng: np.random.RandomState, view: str | None = None) -> Pose:
     )
 
 
-def smooth_table(t: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Cubic Hermite through a table, with Catmull-Rom slopes; flat beyond its ends."""
-    slopes = np.gradient(values, knots)
-    t = np.clip(t, knots[0], knots[-1])
-    i = np.clip(np.searchsorted(knots, t, side="right") - 1, 0, len(knots) - 2)
-    h = knots[i + 1] - knots[i]
-    s = (t - knots[i]) / h
-    a, b = values[i], values[i + 1]
-    rest = (1.0 - s) * (h * slopes[i] - (b - a)) + s * ((b - a) - h * slopes[i + 1])
-    return a + s * (b - a) + s * (1.0 - s) * rest
+class Curve:
+    """Cubic Hermite through a table, with finite-difference slopes; flat beyond its ends."""
+
+    def __init__(self, knots: list[float], values: list[float]):
+        self.knots, self.values = np.array(knots), np.array(values)
+        self.slopes = np.gradient(self.values, self.knots)
+
+    def __call__(self, at) -> np.ndarray:
+        """Values at `at`, of any shape."""
+        knots, values, slopes = self.knots, self.values, self.slopes
+        t = np.minimum(np.maximum(at, knots[0]), knots[-1])
+        i = np.minimum(np.searchsorted(knots, t, side="right") - 1, len(knots) - 2)
+        h = knots[i + 1] - knots[i]
+        s = (t - knots[i]) / h
+        a, b = values[i], values[i + 1]
+        rest = (1.0 - s) * (h * slopes[i] - (b - a)) + s * ((b - a) - h * slopes[i + 1])
+        return a + s * (b - a) + s * (1.0 - s) * rest
+
+
+# Lung outline against height: 0 at the apex, 1 at the costophrenic angle. Half-widths are in units of the inner
+# half-width of the thorax, depths in units of its inner half-depth; read off posteroanterior films by eye.
+_T = [0.0, 0.02, 0.05, 0.1, 0.18, 0.28, 0.4, 0.55, 0.7, 0.85, 1.0, 1.15]
+_LATERAL = Curve(_T, [0.36, 0.48, 0.57, 0.68, 0.79, 0.875, 0.935, 0.975, 0.995, 1.0, 0.985, 0.96])
+_MEDIAL = Curve(_T, [0.34, 0.245, 0.19, 0.14, 0.10, 0.07, 0.05, 0.04, 0.03, 0.02, 0.02, 0.02])
+_DEPTH = Curve(_T, [0.05, 0.22, 0.33, 0.46, 0.63, 0.78, 0.90, 0.98, 1.0, 0.97, 0.80, 0.35])
 
 
 @dataclass(frozen=True)
@@ -166,17 +174,17 @@ class Frame:
 
     def lateral(self, y) -> np.ndarray:
         """Distance of the lung's outer border from the midline at height y."""
-        return self.half_width * smooth_table(np.asarray(y) / self.base, _T, _LATERAL)
+        return self.half_width * _LATERAL(np.asarray(y) / self.base)
 
     def medial(self, y) -> np.ndarray:
         """Distance of the lung's inner border from the midline at height y, before heart and mediastinum."""
-        return self.half_width * smooth_table(np.asarray(y) / self.base, _T, _MEDIAL)
+        return self.half_width * _MEDIAL(np.asarray(y) / self.base)
 
     def depth(self, y) -> np.ndarray:
         """Half-depth of the lung at height y; none above the apex or below the recess."""
         t = np.asarray(y) / self.base
         fade = np.sqrt(np.clip(t / 0.03, 0.0, 1.0)) * np.clip((1.2 - t) / 0.08, 0.0, 1.0)
-        return self.half_depth * smooth_table(t, _T, _DEPTH) * fade
+        return self.half_depth * _DEPTH(t) * fade
 
     def dome_top(self, side: int) -> float:
         """Height of a dome's top; the right one is the higher."""

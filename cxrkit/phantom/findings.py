@@ -227,8 +227,8 @@ def _infiltration(seed: int, severity: float, scene: Scene, paint: Paint) -> Non
     """Faint streaky patches without an outline, anywhere."""
     rng = layout(seed, "Infiltration")
     draw = rng.random_sample(20)
-    streak = 0.17 * texture(rng, scene, 0.9) + 0.13 * texture(rng, scene, 0.35)
-    rough = 0.35 * texture(rng, scene, 2.0)
+    streak = 0.17 * texture(rng, scene.rays, 0.9) + 0.13 * texture(rng, scene.rays, 0.35)
+    rough = 0.35 * texture(rng, scene.rays, 2.0)
     first = int(draw[0] < 0.5)
     for k in range(1 + int(draw[1] < 0.7) + int(draw[2] < 0.4)):
         d = draw[4 + 5 * k : 9 + 5 * k]
@@ -255,7 +255,7 @@ def _mass(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     draw = rng.random_sample(6)
     _, cx, cy = _spot(draw, scene)
     size = mix(3.2, 7.5, severity) / 2
-    lobes = 0.06 * texture(rng, scene, 1.3)
+    lobes = 0.06 * texture(rng, scene.rays, 1.3)
     dx, dy = scene.x - cx, scene.y - cy
     tilt, flat = np.pi * draw[3], 0.86 + 0.14 * draw[4]
     p = (dx * np.cos(tilt) + dy * np.sin(tilt)) / size
@@ -304,7 +304,7 @@ def _pneumonia(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Haze of one lobe or segment, soft-edged and patchy inside, on one side."""
     rng = layout(seed, "Pneumonia")
     draw = rng.random_sample(8)
-    rough, inside = 0.16 * texture(rng, scene, 2.6), texture(rng, scene, 1.1)
+    rough, inside = 0.16 * texture(rng, scene.rays, 2.6), texture(rng, scene.rays, 1.1)
     _, _, shape_ = _lobar(draw, scene, rough, mix(0.80, 1.25, severity), 0.55)
     part = mix(0.16, 0.58, severity) * shape_ * np.clip(0.9 + 0.20 * inside, 0.3, 1.4)
     paint.haze("Pneumonia", scene, np.clip(part, 0.0, 0.8))
@@ -314,7 +314,7 @@ def _consolidation(seed: int, severity: float, scene: Scene, paint: Paint) -> No
     """Dense airspace filling up to the heart or diaphragm, with branching air bronchograms in it."""
     rng = layout(seed, "Consolidation")
     draw = rng.random_sample(8)
-    rough = 0.14 * texture(rng, scene, 1.8)
+    rough = 0.14 * texture(rng, scene.rays, 1.8)
     side, (cx, cy), shape_ = _lobar(draw, scene, rough, mix(0.60, 1.15, severity), 0.34)
     sign, frame = anatomy.SIGNS[side], scene.frame
     hx, hy = sign * 0.22 * frame.half_width, 0.46 * frame.height
@@ -342,7 +342,7 @@ def _consolidation(seed: int, severity: float, scene: Scene, paint: Paint) -> No
 def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Bat-wing haze around both hila, septal lines at the bases, fuller upper vessels (by `shape`)."""
     rng = layout(seed, "Edema")
-    grain = texture(rng, scene, 1.2)
+    grain = texture(rng, scene.rays, 1.2)
     draw = rng.random_sample((2, 9, 4))
     frame = scene.frame
     lines, radius = [], []
@@ -368,7 +368,7 @@ def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
 def _fibrosis(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """A net of fine lines at the bases and along the wall of both lungs; they are small by `shape`."""
     rng = layout(seed, "Fibrosis")
-    coarse, fine, rough = texture(rng, scene, 0.42), texture(rng, scene, 0.30), texture(rng, scene, 3.0)
+    coarse, fine, rough = texture(rng, scene.rays, 0.42), texture(rng, scene.rays, 0.30), texture(rng, scene.rays, 3.0)
     # The zero lines of a smooth random field form a net; two of them look like reticulation.
     net = np.maximum(1.0 - np.abs(coarse) / 0.6, 0.0) + 0.8 * np.maximum(1.0 - np.abs(fine) / 0.7, 0.0)
     low = ramp(scene.y / scene.frame.height, 0.35, 0.80)
@@ -411,7 +411,7 @@ def _pleural_thickening(seed: int, severity: float, scene: Scene, paint: Paint) 
     draw = rng.random_sample(8)
     first = int(draw[0] < 0.5)
     cap = draw[1] < 0.4
-    ragged = texture(rng, scene, 2.4)
+    ragged = texture(rng, scene.rays, 2.4)
     thick = mix(0.45, 1.9, severity)
     for k, side in enumerate([first] + ([1 - first] if draw[2] < 0.3 else [])):
         if cap:
@@ -449,7 +449,7 @@ def _covid(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Several ground-glass patches in both lungs, outer and lower; vessels stay visible through them."""
     rng = layout(seed, COVID)
     draw = rng.random_sample((2, 4, 6))
-    rough, grain = 0.20 * texture(rng, scene, 2.0), texture(rng, scene, 0.5)
+    rough, grain = 0.20 * texture(rng, scene.rays, 2.0), texture(rng, scene.rays, 0.5)
     for side in (0, 1):
         count = 3 + int(draw[side, 0, 5] < 0.5)
         for k in range(count):

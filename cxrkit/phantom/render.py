@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from cxrkit.phantom import scene as scenes
 from cxrkit.phantom.scene import Scene
+from cxrkit.phantom.solids import Rays
 from cxrkit.phantom.streams import stream
 
 #: Linear attenuation of soft tissue at about 70 keV, the mean of a 120 kV chest beam, per cm (NIST XCOM: 0.19 to
@@ -28,7 +29,6 @@ class Effects:
         outside: soft tissue added whatever is there, cm (a hernia behind the heart).
         gas: gas added whatever is there, cm.
         empty: 1 where air lies in the pleural space instead of lung.
-        vessels: factor on the vessels.
     """
 
     clear: np.ndarray | float = 1.0
@@ -36,16 +36,14 @@ class Effects:
     outside: np.ndarray | float = 0.0
     gas: np.ndarray | float = 0.0
     empty: np.ndarray | float = 0.0
-    vessels: np.ndarray | float = 1.0
 
 
-def texture(rng: np.random.RandomState, scene: Scene, grain_cm: float) -> np.ndarray:
+def texture(rng: np.random.RandomState, rays: Rays, grain_cm: float) -> np.ndarray:
     """Smooth random field, about unit variance, of a grain given in cm, so that it does not hang on the film's size.
 
     Returns:
         (H, W), a cubic B-spline through a grid of normal numbers.
     """
-    rays = scene.rays
     nodes = int(60.0 / grain_cm) + 5
     grid = rng.standard_normal((nodes, nodes))
 
@@ -59,6 +57,8 @@ def texture(rng: np.random.RandomState, scene: Scene, grain_cm: float) -> np.nda
 
     row, down = taps(rays.v[:, 0] - 12.0)
     col, over = taps(rays.u[0])
+    first = int(col[0])
+    grid, col = grid[:, first : int(col[-1]) + 4], col - first
     rows = sum(w[:, None] * grid[row + k] for k, w in enumerate(down))
     columns = rows.T.copy()
     field = sum(w[:, None] * columns[col + k] for k, w in enumerate(over))
@@ -67,20 +67,30 @@ def texture(rng: np.random.RandomState, scene: Scene, grain_cm: float) -> np.nda
 
 def attenuation(scene: Scene, effects: Effects) -> np.ndarray:
     """Line integral of the attenuation along each ray, without unit, (H, W)."""
-    frame = scene.frame
+    frame, box = scene.frame, scene.box
+    rays, lung = scene.rays.part(box), scene.lung[box]
+
+    def inside(effect):
+        return effect[box] if isinstance(effect, np.ndarray) else effect
+
     rng = stream(frame.person.seed, "texture")
-    lung = scene.lung
-    grain = 1.0 + 0.07 * texture(rng, scene, 0.35) + 0.035 * texture(rng, scene, 1.6)
-    density = np.where(scene.left, frame.changes.density[1], frame.changes.density[0])
+    grain = 1.0 + 0.07 * texture(rng, rays, 0.35) + 0.035 * texture(rng, rays, 1.6)
+    right, left = frame.changes.density
+    density = right if right == left else np.where(scene.left[box], left, right)
     # Blood falls to the base when standing.
-    gradient = 0.85 + 0.30 * np.clip(scene.y / frame.base, 0.0, 1.0)
-    tissue = np.minimum(LUNG_DENSITY * density * gradient * grain, 0.9) * (1.0 - np.asarray(effects.empty))
-    filled = scenes.soft_in_lung(scene) + scenes.vessel_path(scene) * 1.7 * effects.vessels * (lung > 0)
-    filled = np.minimum(filled * (1.0 - np.asarray(effects.empty)) + effects.tissue, lung)
-    air = (lung - filled) * (1.0 - tissue) * effects.clear
-    soft = scenes.body_path(scene) - air - scenes.air_path(scene) + effects.outside - effects.gas
-    soft = np.maximum(soft, 0.0)
-    return MU_SOFT * soft + MU_BONE * scenes.bone_path(scene)
+    gradient = 0.85 + 0.30 * np.clip(rays.v / frame.base, 0.0, 1.0)
+    tissue = np.minimum((LUNG_DENSITY * density * gradient) * grain, 0.9)
+    filled = scenes.soft_in_lung(frame, rays) + 1.7 * scenes.vessel_path(frame, rays)
+    if isinstance(effects.empty, np.ndarray):
+        tissue, filled = tissue * (1.0 - inside(effects.empty)), filled * (1.0 - inside(effects.empty))
+    filled = np.minimum(filled + inside(effects.tissue), lung)
+    soft = scenes.body_path(scene) - scenes.air_path(scene)
+    soft[box] -= (lung - filled) * (1.0 - tissue) * inside(effects.clear)
+    if isinstance(effects.outside, np.ndarray):
+        soft += effects.outside
+    if isinstance(effects.gas, np.ndarray):
+        soft -= effects.gas
+    return MU_SOFT * np.maximum(soft, 0.0) + MU_BONE * scenes.bone_path(scene)
 
 
 def expose(scene: Scene, depth: np.ndarray, seed: int, follow_up: int = 0) -> np.ndarray:

@@ -1,24 +1,26 @@
 """Path lengths through the thorax on the film: what lies where before any finding is painted."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from cxrkit.phantom import anatomy, solids
-from cxrkit.phantom.anatomy import Frame, smooth_table
+from cxrkit.phantom.anatomy import Curve, Frame
 
 # Outline of the trunk against height above or below the lung apex: half-width and half-depth, cm, for a man of
 # middling build; neck, sloping shoulders, then the chest wall around the lungs.
-_BODY_Y = np.array([-12.0, -7.0, -5.0, -3.4, -1.8, 0.0, 2.0, 5.0, 9.0, 13.0, 20.0, 34.0])
-_BODY_W = np.array([6.2, 6.3, 7.2, 10.2, 14.2, 17.2, 18.9, 19.4, 18.4, 17.2, 16.9, 17.6])
-_BODY_D = np.array([5.6, 5.6, 5.8, 6.0, 6.4, 7.2, 8.6, 10.2, 11.2, 11.6, 11.8, 11.6])
+_BODY_Y = [-12.0, -7.0, -5.0, -3.4, -1.8, 0.0, 2.0, 5.0, 9.0, 13.0, 20.0, 34.0]
+_BODY_W = Curve(_BODY_Y, [6.2, 6.3, 7.2, 10.2, 14.2, 17.2, 18.9, 19.4, 18.4, 17.2, 16.9, 17.6])
+_BODY_D = Curve(_BODY_Y, [5.6, 5.6, 5.8, 6.0, 6.4, 7.2, 8.6, 10.2, 11.2, 11.6, 11.8, 11.6])
 _LUNG_W = 13.9
 
 # Half-width of the mediastinum (right, left), cm, against height in units of the lung's: great vessels, superior vena
 # cava, pulmonary trunk and left auricle before the heart takes over.
-_MEDIASTINUM_Y = np.array([-0.30, 0.0, 0.12, 0.22, 0.32, 0.40, 0.48, 0.56, 0.66, 0.8, 1.4])
-_MEDIASTINUM_W = np.array(
-    [[2.1, 2.3, 2.7, 2.75, 2.6, 2.6, 2.8, 2.9, 2.6, 2.1, 1.9], [2.1, 2.5, 2.8, 2.6, 2.6, 3.2, 3.5, 3.5, 3.0, 2.1, 1.9]]
+_MEDIASTINUM_Y = [-0.30, 0.0, 0.12, 0.22, 0.32, 0.40, 0.48, 0.56, 0.66, 0.8, 1.4]
+_MEDIASTINUM_W = (
+    Curve(_MEDIASTINUM_Y, [2.1, 2.3, 2.7, 2.75, 2.6, 2.6, 2.8, 2.9, 2.6, 2.1, 1.9]),
+    Curve(_MEDIASTINUM_Y, [2.1, 2.5, 2.8, 2.6, 2.6, 3.2, 3.5, 3.5, 3.0, 2.1, 1.9]),
 )
 
 
@@ -31,8 +33,7 @@ class Scene:
         x: distance from the body's midline on the film, cm, left of the patient positive.
         y: distance below the lung apex, (H, 1), cm.
         left: True on the patient's left.
-        s: distance from the midline in units of the lung's outer border: 1 at the chest wall.
-        wall: distance from the lung's outer border, cm, positive inside.
+        box: rows and columns outside which there is no lung.
         lung: path through lung, outside heart, mediastinum and diaphragm, cm.
         heart: path through the heart, cm.
     """
@@ -42,11 +43,20 @@ class Scene:
     x: np.ndarray
     y: np.ndarray
     left: np.ndarray
-    s: np.ndarray
-    wall: np.ndarray
+    box: tuple[slice, slice]
     lung: np.ndarray
     heart: np.ndarray
     thorax_ratio: float
+
+    @cached_property
+    def s(self) -> np.ndarray:
+        """Distance from the midline in units of the lung's outer border: 1 at the chest wall."""
+        return np.abs(self.x) / self.frame.lateral(self.y)
+
+    @cached_property
+    def wall(self) -> np.ndarray:
+        """Distance from the lung's outer border, cm, positive inside."""
+        return self.frame.lateral(self.y) - np.abs(self.x)
 
     def side(self, side: int) -> np.ndarray:
         """Mask of one half of the film: 0 the patient's right, 1 the left."""
@@ -62,8 +72,8 @@ class Scene:
 class Heart:
     """Two ellipsoids, left ventricle and right atrium: centre, axes and tilt of each."""
 
-    left: tuple
-    right: tuple
+    left: tuple[tuple[float, float, float], tuple[float, float, float], float]
+    right: tuple[tuple[float, float, float], tuple[float, float, float], float]
     ratio: float
 
 
@@ -135,27 +145,30 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
     place = place_heart(frame)
     window = _heart_window(rays, place)
     heart = _hull(
-        solids.ellipsoid(rays, *place.left, window),
-        solids.ellipsoid(rays, *place.right, window),
+        solids.ellipsoid(rays, *place.left, window=window),
+        solids.ellipsoid(rays, *place.right, window=window),
     )
-    rows = [smooth_table(y / frame.height, _MEDIASTINUM_Y, w) for w in _MEDIASTINUM_W]
+    rows = [curve(y / frame.height) for curve in _MEDIASTINUM_W]
     span = np.where(left, rows[1], rows[0]) * (0.93 + 0.03 * frame.person.fat)
     middle = np.sqrt(np.maximum(1.0 - ((x - frame.changes.midline) / span) ** 2, 0.0)) * (1.15 * frame.half_depth)
     mediastinum = (-middle, middle)
 
-    a = 0.57 * frame.half_width
-    b = (6.3 - 4.2 * frame.changes.flatten) * (frame.half_width / _LUNG_W)
-    tops = [frame.dome_top(0), frame.dome_top(1)]
-    top = np.where(left, tops[1], tops[0])
-    down = np.minimum((y - top - b) / b, 0.0)
-    across = (outer - 0.46 * frame.half_width) / a
-    thick = 1.25 * frame.half_depth * np.sqrt(np.maximum(1.0 - across * across - down * down, 0.0))
-    ahead = frame.pose.front * 0.9
-    dome = (ahead - thick, ahead + thick)
     # Heart and mediastinum touch: together they fill what lies between the first entry and the last exit.
     core = tuple(np.broadcast_to(edge, rays.shape).copy() for edge in mediastinum)
     joined = _hull(heart, tuple(edge[window] for edge in core))
     core[0][window], core[1][window] = joined
+    air = np.broadcast_to(solids.length(whole), rays.shape) - solids.length(solids.meet(whole, core))
+    a = 0.57 * frame.half_width
+    b = (6.3 - 4.2 * frame.changes.flatten) * (frame.half_width / _LUNG_W)
+    tops = [frame.dome_top(0), frame.dome_top(1)]
+    low, _ = rays.crop(0.0, 0.0, min(tops), 99.0)
+    top = np.where(left[low], tops[1], tops[0])
+    down = np.minimum((y[low] - top - b) / b, 0.0)
+    across = (outer[low] - 0.46 * frame.half_width) / a
+    thick = 1.25 * frame.half_depth * np.sqrt(np.maximum(1.0 - across * across - down * down, 0.0))
+    ahead = frame.pose.front * 0.9
+    below = tuple(edge[low] for edge in whole)
+    air[low] = solids.remaining(below, tuple(edge[low] for edge in core), (ahead - thick, ahead + thick))
     heart_path = np.zeros(rays.shape)
     heart_path[window] = solids.length(heart)
 
@@ -164,16 +177,14 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
         full[box] = part
         return full
 
-    lateral = frame.lateral(everywhere)
     return Scene(
         rays=whole_film,
         frame=frame,
         x=x_everywhere,
         y=everywhere,
         left=x_everywhere > 0.0,
-        s=np.abs(x_everywhere) / lateral,
-        wall=lateral - np.abs(x_everywhere),
-        lung=spread(solids.remaining(whole, core, dome)),
+        box=box,
+        lung=spread(air),
         heart=spread(heart_path),
         thorax_ratio=place.ratio,
     )
@@ -184,8 +195,8 @@ def body_path(scene: Scene) -> np.ndarray:
     frame, rays, y = scene.frame, scene.rays, scene.y
     person = frame.person
     scale = frame.half_width / _LUNG_W
-    wide = smooth_table(y, _BODY_Y, _BODY_W) * scale + 0.7 * (person.fat - 1.2)
-    deep = smooth_table(y, _BODY_Y, _BODY_D) * (frame.half_depth / 9.0) + 0.45 * (person.fat - 1.2)
+    wide = _BODY_W(y) * scale + 0.7 * (person.fat - 1.2)
+    deep = _BODY_D(y) * (frame.half_depth / 9.0) + 0.45 * (person.fat - 1.2)
     trunk = 2.0 * solids.quartic_half_depth(scene.x / wide, deep)
     s = np.linspace(0.0, 1.0, 12)
     round_off = np.clip(s / 0.2, 0.02, 1.0) ** 0.5
@@ -198,25 +209,25 @@ def body_path(scene: Scene) -> np.ndarray:
     path = np.maximum(trunk, arm)
     if person.breast > 0:
         for sign in anatomy.SIGNS:
-            path = path + _breast(scene, sign)
+            _add_breast(scene, sign, path)
     return path
 
 
-def _breast(scene: Scene, sign: float) -> np.ndarray:
+def _add_breast(scene: Scene, sign: float, path: np.ndarray) -> None:
     """Half an ellipsoid on the chest wall, longer above its middle than below."""
     frame = scene.frame
     size = frame.person.breast
     cx, cy, _ = frame.place(sign * 0.64 * frame.half_width, (0.80 + 0.06 * size) * frame.height, frame.half_depth)
     a, above, below = 4.4 + 1.5 * size, 8.5 + 1.0 * size, 3.0 + 2.2 * size
-    dx = (scene.rays.u - cx) / a
-    dy = scene.y - cy
+    window = scene.rays.crop(cx - a, cx + a, cy - above, cy + below)
+    dx = (scene.rays.u[:, window[1]] - cx) / a
+    dy = scene.y[window[0]] - cy
     dy = np.where(dy > 0, dy / below, dy / above)
-    return (0.9 + 2.3 * size) * np.maximum(1.0 - dx * dx - dy * dy, 0.0) ** 0.75
+    path[window] += (0.9 + 2.3 * size) * np.maximum(1.0 - dx * dx - dy * dy, 0.0) ** 0.75
 
 
-def soft_in_lung(scene: Scene) -> np.ndarray:
+def soft_in_lung(frame: Frame, rays: solids.Rays) -> np.ndarray:
     """Path through aorta, pulmonary trunk and hila where they stand out into the lung, cm."""
-    frame, rays = scene.frame, scene.rays
     h, shift = frame.height, frame.changes.midline
     grow = frame.person.aorta
     total = np.zeros(rays.shape)
@@ -268,10 +279,14 @@ def bone_path(scene: Scene) -> np.ndarray:
     """Path through bone in cm of cortex: ribs, clavicles, scapulae, arms, spine."""
     frame, rays = scene.frame, scene.rays
     ribs = solids.polylines(rays, *anatomy.ribs(frame))
-    bone = solids.tube_paths(rays, ribs, shells=((0.0, 1.30), (0.12, -0.82)))
     limbs = solids.polylines(rays, *anatomy.shoulder_bones(frame))
-    bone += solids.tube_paths(rays, limbs, shells=((0.0, 1.35), (0.15, -0.85)))
-    bone += _scapula_plates(scene) + _spine(scene)
+    processes = _processes(frame, rays)
+    counts = [len(part.start) for part in (ribs, limbs, processes)]
+    # Marrow is a part of cortex: wall thickness in cm, weight of the whole, weight of what the wall encloses.
+    wall, whole, marrow = (np.repeat(v, counts) for v in ((0.12, 0.15, 0.1), (1.30, 1.35, 0.40), (-0.82, -0.85, 0.0)))
+    bone = solids.tube_paths(rays, solids.join(ribs, limbs, processes), shells=((0.0, whole), (wall, marrow)))
+    _add_scapula_plates(scene, bone)
+    _add_spine(scene, bone)
     for sign in anatomy.SIGNS:
         px, py, pz = (float(v) for v in frame.place(sign * (frame.half_width + 4.6), 3.0, -0.5))
         window = rays.crop(px - 3, px + 3, py - 3, py + 3)
@@ -282,13 +297,12 @@ def bone_path(scene: Scene) -> np.ndarray:
     return bone * frame.person.bone
 
 
-def _scapula_plates(scene: Scene) -> np.ndarray:
+def _add_scapula_plates(scene: Scene, path: np.ndarray) -> None:
     """Thin triangular plates, each a slab between three half-spaces."""
     frame = scene.frame
     bedside = frame.pose.view == "AP"
     out = frame.half_width + (-2.6 if bedside else 0.6)
     up = -0.8 if bedside else 0.0
-    path = np.zeros(scene.rays.shape)
     for sign in anatomy.SIGNS:
         corners = [(out - 1.0, 1.2 + up), (out + 4.2, 4.4 + up), (out + 0.4, 13.7 + up)]
         film = [scene.rays.project(*frame.place(sign * cx, cy, -7.5))[:2] for cx, cy in corners]
@@ -302,11 +316,10 @@ def _scapula_plates(scene: Scene) -> np.ndarray:
                 inside, sign * ((bx - ax) * (scene.rays.v[rows] - ay) - (by - ay) * (scene.rays.u[:, cols] - ax)) / norm
             )
         path[window] += 0.30 * np.clip(inside / 0.5, 0.0, 1.0)
-    return path
 
 
-def _spine(scene: Scene) -> np.ndarray:
-    """Vertebral bodies with discs between, pedicles and spinous processes."""
+def _add_spine(scene: Scene, path: np.ndarray) -> None:
+    """Vertebral bodies with discs between."""
     frame, rays = scene.frame, scene.rays
     step = 2.25 * frame.height / 21.5
     vx, _, _ = frame.place(0.0, 0.0, -5.5)
@@ -316,8 +329,15 @@ def _spine(scene: Scene) -> np.ndarray:
         1.0 - 0.55 * np.clip((turn - 0.72) / 0.28, 0.0, 1.0) + 0.30 * np.clip((0.72 - np.abs(turn - 0.60)) / 0.7, 0, 1)
     )
     half = 1.45 + 0.035 * np.clip(y, -6.0, 30.0) + 0.12 * turn
-    across = (rays.u - vx - frame.midline(y)) / half
-    spine = 0.27 * np.sqrt(np.maximum(1.0 - across * across, 0.0)) * body
+    middle = vx + frame.midline(y)
+    _, cols = rays.crop(float((middle - half).min()), float((middle + half).max()), 0.0, 0.0)
+    across = (rays.u[:, cols] - middle) / half
+    path[:, cols] += 0.27 * np.sqrt(np.maximum(1.0 - across * across, 0.0)) * body
+
+
+def _processes(frame: Frame, rays: solids.Rays) -> solids.Tubes:
+    """Pedicles and spinous processes of the vertebrae."""
+    step = 2.25 * frame.height / 21.5
     k = np.arange(-3, 13)
     centres, radii = [], []
     for offset, tall, wide in ((-0.95, 0.42, 0.26), (0.95, 0.42, 0.26), (0.0, 0.5, 0.22)):
@@ -326,12 +346,10 @@ def _spine(scene: Scene) -> np.ndarray:
         ends = np.stack([np.stack([px, py - tall, pz], -1), np.stack([px, py + tall, pz], -1)], 1)
         centres.append(ends)
         radii.append(np.full((len(k), 2), wide))
-    tubes = solids.polylines(rays, np.concatenate(centres), np.concatenate(radii), 0.8 * np.concatenate(radii))
-    return spine + 0.40 * solids.tube_paths(rays, tubes)
+    return solids.polylines(rays, np.concatenate(centres), np.concatenate(radii), 0.8 * np.concatenate(radii))
 
 
-def vessel_path(scene: Scene) -> np.ndarray:
+def vessel_path(frame: Frame, rays: solids.Rays) -> np.ndarray:
     """Path through pulmonary vessels, cm."""
-    rays = scene.rays
-    tubes = [solids.polylines(rays, points, radius, 0.9 * radius) for points, radius in anatomy.vessels(scene.frame)]
+    tubes = [solids.polylines(rays, points, radius, 0.9 * radius) for points, radius in anatomy.vessels(frame)]
     return solids.tube_paths(rays, solids.join(*tubes))

@@ -192,8 +192,8 @@ def tube_paths(rays: Rays, tubes: Tubes, shells=((0.0, 1.0),)) -> np.ndarray:
     Args:
         rays: the film's rays.
         tubes: n tubes.
-        shells: pairs (wall, weight): the tube less `wall` cm all round, times `weight`. Cortex of 0.1 cm around
-            marrow is ((0, cortex), (0.1, marrow - cortex)).
+        shells: pairs (wall, weight), numbers or one per tube: the tube less `wall` cm all round, times `weight`.
+            Cortex of 0.1 cm around marrow is ((0, cortex), (0.1, marrow - cortex)).
     Returns:
         (H, W), cm times weight.
     """
@@ -247,8 +247,9 @@ def tube_paths(rays: Rays, tubes: Tubes, shells=((0.0, 1.0),)) -> np.ndarray:
     total = np.zeros(len(seg))
     square = dist * dist
     for wall, weight in shells:
+        wall, weight = (v[seg] if isinstance(v, np.ndarray) else v for v in (wall, weight))
         inner = np.maximum(wanted - wall / px, 1e-3)
-        thin = np.maximum(path - 2.0 * wall, 0.0) if wall else path
+        thin = np.maximum(path - 2.0 * wall, 0.0)
         drawn = np.maximum(inner, _MIN_RADIUS_PX)
         total += weight * thin * (inner / drawn) * np.sqrt(np.maximum(1.0 - square / (drawn * drawn), 0.0))
     return np.bincount(where, weights=total, minlength=height * width).reshape(height, width)
