@@ -40,17 +40,33 @@ class DataSet:
 
     Attributes:
         name: the adapter's name.
-        frame: the manifest of the films that are there; `image` is relative to the folder that was given.
+        root: the folder that `image` is relative to.
+        frame: the manifest of the films that are there.
         missing: films that the set's table lists and the folder lacks; the columns of `frame`.
         left_out: files that are not in `frame`: image, reason.
         notes: a sentence for each thing that was mended or that a user has to know.
     """
 
     name: str
+    root: Path
     frame: pd.DataFrame
     missing: pd.DataFrame
     left_out: pd.DataFrame
     notes: tuple[str, ...]
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the manifest anywhere: its image paths are made relative to its own folder.
+
+        Args:
+            path: the file; an older one is replaced.
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        here, root = Path(path).parent.resolve(), self.root.resolve()
+        # On Windows another drive has no relative path.
+        way = os.path.relpath(root, here) if root.anchor == here.anchor else str(root)
+        images = [Path(way, image).as_posix() for image in self.frame["image"]]
+        manifest.write(self.frame.assign(image=images), path)
 
 
 def chestxray14(
@@ -125,7 +141,7 @@ def chestxray14(
     unplaced = int((rows["split"] == "").sum())
     if unplaced:
         notes.append(f"{unplaced} films are in neither list of the official split; their split is empty.")
-    return _data_set("nih", rows, files, notes)
+    return _data_set("nih", rows, files, notes, root=root)
 
 
 def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
@@ -178,7 +194,7 @@ def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
     notes = []
     if unknown.any():
         notes.append(f"{int(unknown.sum())} rows have no finding yet; their covid is empty.")
-    return _data_set("cohen", rows, files, notes, reasons)
+    return _data_set("cohen", rows, files, notes, reasons, root=root)
 
 
 def hannover(folder: str | os.PathLike[str]) -> DataSet:
@@ -215,7 +231,7 @@ def hannover(folder: str | os.PathLike[str]) -> DataSet:
         }
     )
     rows["follow_up"] = _follow_up(rows["patient_id"], rows["day"])
-    return _data_set("hannover", rows, files, [])
+    return _data_set("hannover", rows, files, [], root=root)
 
 
 def covid19_radiography(folder: str | os.PathLike[str]) -> DataSet:
@@ -265,9 +281,8 @@ def covid19_radiography(folder: str | os.PathLike[str]) -> DataSet:
     rows["origin"] = [origins.get(stem, "") for stem in stems]
     absent = [name for stem, name in listed.items() if stem not in set(stems)]
     lacking = pd.DataFrame({"image": absent, "patient_id": [f"radiography:{name}" for name in absent]})
-    return _data_set(
-        "radiography", pd.concat([rows, lacking], ignore_index=True).fillna(""), files, notes, left_out=out
-    )
+    rows = pd.concat([rows, lacking], ignore_index=True).fillna("")
+    return _data_set("radiography", rows, files, notes, root=root, left_out=out)
 
 
 def covid19_train_test(
@@ -318,7 +333,7 @@ def covid19_train_test(
             rows.at[index, "other"] = record["finding"]
         if unmatched:
             notes.append(f"{unmatched} PNEUMONIA films are not in cohen_metadata; their covid is empty.")
-    return _data_set("train-test-sets", rows, files, notes, left_out=out)
+    return _data_set("train-test-sets", rows, files, notes, root=Path(folder), left_out=out)
 
 
 def covid19_10000(folder: str | os.PathLike[str]) -> DataSet:
@@ -334,7 +349,7 @@ def covid19_10000(folder: str | os.PathLike[str]) -> DataSet:
     files = _files(Path(folder))
     rows, out = _by_class("10000-images", files, {"covid": ("1", "", ""), "normal": ("0", "", "")})
     notes = [_NO_PATIENTS, "Despite its name the set holds about a hundred films, taken from other public sets."]
-    return _data_set("10000-images", rows, files, notes, left_out=out)
+    return _data_set("10000-images", rows, files, notes, root=Path(folder), left_out=out)
 
 
 def covid19_image_dataset(folder: str | os.PathLike[str]) -> DataSet:
@@ -354,7 +369,7 @@ def covid19_image_dataset(folder: str | os.PathLike[str]) -> DataSet:
     }
     files = _files(Path(folder))
     rows, out = _by_class("image-dataset", files, classes, splits=True)
-    return _data_set("image-dataset", rows, files, [_NO_PATIENTS, _no_val(rows)], left_out=out)
+    return _data_set("image-dataset", rows, files, [_NO_PATIENTS, _no_val(rows)], root=Path(folder), left_out=out)
 
 
 #: The columns of a table that `from_table` knows, by their names in lower case.
@@ -463,12 +478,12 @@ def _data_set(
     notes: list[str],
     reasons: list[str] | None = None,
     *,
+    root: Path,
     left_out: list[tuple[str, str]] | None = None,
-    root: Path | None = None,
 ) -> DataSet:
     """Clean rows of text, part those without a file, and name the files without a row.
 
-    `reasons` says for each row why it is not wanted; "" is wanted. With `files` None each row is looked for in `root`.
+    `reasons` says for each row why it is not wanted; "" is wanted. `files` None: each row's file is looked for.
     """
     rows = rows.reset_index(drop=True)
     out = list(left_out or [])
@@ -481,8 +496,7 @@ def _data_set(
         rows = rows[~twice].reset_index(drop=True)
     cleaned, mended = _cleaned(rows, name)
     if files is None:
-        base = root or Path()
-        there = [(base / image).is_file() for image in cleaned["image"]]
+        there = [(root / image).is_file() for image in cleaned["image"]]
     else:
         on_disk = set(files)
         there = [image in on_disk for image in cleaned["image"]]
@@ -498,7 +512,7 @@ def _data_set(
             *notes,
             f"{len(out)} files are left out: {', '.join(f'{count} {reason}' for reason, count in counts)}.",
         ]
-    return DataSet(name, frame, missing, pd.DataFrame(out, columns=["image", "reason"]), (*notes, *mended))
+    return DataSet(name, root, frame, missing, pd.DataFrame(out, columns=["image", "reason"]), (*notes, *mended))
 
 
 def _cleaned(rows: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:

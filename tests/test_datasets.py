@@ -343,3 +343,14 @@ def test_label_counts_include_films_not_in_the_folder(tmp_path):
     counts = datasets.label_counts_by_split(datasets.from_table(tmp_path / "t.csv"))
     assert counts.loc["Mass"].tolist() == [1, 0, 1]
     assert counts.loc["Nodule"].tolist() == [1, 0, 0]
+
+
+def test_a_manifest_may_lie_elsewhere(tmp_path):
+    nih(tmp_path / "set", {1: 1})
+    (tmp_path / "lists").mkdir()
+    datasets.chestxray14(tmp_path / "set").write(tmp_path / "lists/m.csv")
+    frame = manifest.read(tmp_path / "lists/m.csv")
+    assert frame["image"].tolist() == ["../set/images/00000001_000.png"]
+    assert (tmp_path / "lists" / frame.loc[0, "image"]).is_file()
+    datasets.chestxray14(tmp_path / "set").write(tmp_path / "set/m.csv")
+    assert manifest.read(tmp_path / "set/m.csv")["image"].tolist() == ["images/00000001_000.png"]

@@ -1,0 +1,84 @@
+"""How well the perceptual hash of `manifest.check` tells copies from other films, measured on real ones.
+
+    python benchmarks/near_duplicates.py --data FOLDER [--seconds]
+
+FOLDER has a manifest.csv (any table that `datasets.from_table` reads) and its films. Copies of 300 films are made in
+memory (JPEG of quality 30, half the size, squashed to a square, gamma, CLAHE, cropped) and held against the originals;
+then all films against each other. `--seconds` also times the comparison of 112,120 random hashes.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from cxrkit import datasets, images, manifest  # noqa: E402
+
+COPIED = 300
+
+
+def copies(pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    grey = np.round(pixels * 255).astype(np.uint8)
+    height, width = grey.shape
+    yield "JPEG quality 30", cv2.imdecode(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 0) / 255
+    yield "half size", cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    yield "square of 224", cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_AREA)
+    yield "gamma 0.7", pixels**0.7
+    yield "gamma 1.4", pixels**1.4
+    yield "CLAHE", cv2.createCLAHE(2, (8, 8)).apply(grey) / 255
+    for percent in (1, 3):
+        edge = round(percent / 100 * min(height, width))
+        yield f"cropped by {percent}% each side", pixels[edge : height - edge, edge : width - edge]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seconds", action="store_true")
+    arguments = parser.parse_args()
+    frame = datasets.from_table(arguments.data / "manifest.csv").frame
+    copied = set(np.random.default_rng(0).choice(len(frame), COPIED, replace=False))
+    hashes, bits = [], []
+    for row, image in enumerate(frame["image"]):
+        pixels = images.read(arguments.data / image).pixels
+        hashes.append(manifest.perceptual_hash(pixels))
+        if row in copied:
+            for kind, copy in copies(pixels):
+                differ = int((manifest.perceptual_hash(copy.astype(np.float32)) != hashes[-1]).sum())
+                bits.append({"copy": kind, "bits": differ})
+    found = pd.DataFrame(bits).groupby("copy", sort=False)["bits"]
+    table = found.quantile([0.5, 0.95, 1.0]).unstack().set_axis(["median", "95%", "most"], axis=1)
+    table[f"within {manifest.NEAR_BITS}"] = found.apply(lambda values: (values <= manifest.NEAR_BITS).mean())
+    print(f"{COPIED} films and their copies, bits of 256 that differ\n{table.round(3).to_string()}\n")
+
+    signs = np.stack(hashes).astype(np.float32) * 2 - 1
+    distance = (256 - signs @ signs.T) / 2
+    first, second = np.triu_indices(len(frame), 1)
+    one_patient = frame["patient_id"].to_numpy()[first] == frame["patient_id"].to_numpy()[second]
+    for called, which in (("films of two patients", ~one_patient), ("films of one patient", one_patient)):
+        values = np.sort(distance[first, second][which])
+        within = int((values <= manifest.NEAR_BITS).sum())
+        print(
+            f"{len(values):,} pairs of {called}: {within} within {manifest.NEAR_BITS} bits; nearest "
+            f"{values[:6].astype(int).tolist()}; 1% lie below {np.quantile(values, 0.01):.0f}"
+        )
+    if arguments.seconds:
+        rng = np.random.default_rng(1)
+        prints = [manifest._Fingerprint(str(k), (1, 1), row) for k, row in enumerate(rng.random((112_120, 256)) < 0.5)]
+        rows = pd.DataFrame({"image": np.arange(len(prints)).astype(str), "patient_id": "p", "split": "train"})
+        start = time.perf_counter()
+        manifest._near_pairs(rows, prints, manifest.NEAR_BITS)
+        print(f"112,120 hashes against each other: {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
