@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -171,7 +172,10 @@ def grey_film(
     follow_up: int = 0,
     enrich: float = 0.0,
 ) -> tuple[np.ndarray, SimulatedFilm]:
-    """As `simulate`, and with it the film before rounding, float64 (H, W) in [0, 255]."""
+    """As `simulate`, and before it the film not yet rounded, float64 (H, W) in [0, 255].
+
+    For tests of how far grey values stay from a rounding boundary, where another processor could round otherwise.
+    """
     seed = check_seed(seed)
     findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
     _check(size_px, findings, covid, severity, view, sex, age, follow_up)
@@ -218,7 +222,20 @@ def grey_film(
     return grey, film
 
 
-def simulate(seed: int, **options) -> SimulatedFilm:
+def simulate(
+    seed: int,
+    *,
+    size_px: int = 256,
+    findings: Iterable[str] | None = None,
+    covid: bool = False,
+    severity: float | Mapping[str, float] | None = None,
+    view: str | None = None,
+    sex: str | None = None,
+    age: float | None = None,
+    nuisance: Nuisance | dict | None = None,
+    follow_up: int = 0,
+    enrich: float = 0.0,
+) -> SimulatedFilm:
     """Simulate one chest radiograph, the same bytes for the same arguments on any machine.
 
     Args:
@@ -241,7 +258,20 @@ def simulate(seed: int, **options) -> SimulatedFilm:
     Raises:
         ValueError: an argument outside what is listed.
     """
-    return grey_film(seed, **options)[1]
+    _, film = grey_film(
+        seed,
+        size_px=size_px,
+        findings=findings,
+        covid=covid,
+        severity=severity,
+        view=view,
+        sex=sex,
+        age=age,
+        nuisance=nuisance,
+        follow_up=follow_up,
+        enrich=enrich,
+    )
+    return film
 
 
 def simulate_series(
@@ -304,7 +334,8 @@ def simulate_many(specs: Iterable[int | Mapping], *, workers: int = 1, **common)
 
     Args:
         specs: seeds, or dictionaries of `simulate`'s arguments (with "seed").
-        workers: processes; 1 works in this one.
+        workers: processes; 1 works in this one. They are spawned, so that a parent that runs TensorFlow is never
+            forked; in a script call this below `if __name__ == "__main__":`.
         common: arguments for every film; a spec's own win.
     Yields:
         The films, in the order of `specs`.
@@ -317,5 +348,5 @@ def simulate_many(specs: Iterable[int | Mapping], *, workers: int = 1, **common)
     if workers == 1:
         yield from map(_one, full)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_one, full, chunksize=max(1, min(16, len(full) // (4 * workers) or 1)))

@@ -14,7 +14,7 @@ from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import anatomy, solids
 from cxrkit.phantom.anatomy import Changes
 from cxrkit.phantom.render import Effects, texture
-from cxrkit.phantom.scene import Scene, place_heart
+from cxrkit.phantom.scene import Scene
 from cxrkit.phantom.streams import stream
 
 #: What `simulate` can show, in the order that their random streams are numbered by.
@@ -273,7 +273,7 @@ def _nodule(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
         _, cx, cy = _spot(d, scene)
         size = min(max(mix(0.95, 2.8, severity) * (1.0 if k == 0 else 0.75 + 0.25 * d[3]), 0.6), 3.0) / 2
         flat = 0.90 + 0.10 * d[4]
-        # A small nodule is seen when it is denser than tissue: old granulomas hold calcium.
+        # Denser than soft tissue, the small ones most, as old granulomas with calcium are: else 0.6 cm is not seen.
         paint.solid("Nodule", scene, mix(2.1, 1.4, severity) * ball(scene, (cx, cy), (size, size * flat)))
 
 
@@ -490,8 +490,3 @@ def paint(seed: int, severities: dict[str, float], scene: Scene) -> Paint:
         if kind in severities:
             PAINTERS[kind](seed, severities[kind], scene, result)
     return result
-
-
-def cardiothoracic_ratio(scene: Scene) -> float:
-    """Widest heart against widest thorax on the film."""
-    return place_heart(scene.frame).ratio

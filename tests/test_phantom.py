@@ -1,0 +1,476 @@
+import hashlib
+import io
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+from cxrkit import phantom
+from cxrkit.labels import COVID, FINDINGS
+from cxrkit.phantom import anatomy, film, nuisance, patients, png, render, scene, solids
+from cxrkit.phantom.findings import KINDS
+
+SMALL = 96
+
+
+def make_rays(size=64, px=0.5, source=168.0, beam=3.0):
+    axis = (np.arange(size) - size / 2 + 0.5) * px
+    return solids.Rays(u=axis[None, :], v=axis[:, None], source_cm=source, beam_v=beam, cm_per_px=px)
+
+
+def shown(kind, seed=5, size_px=SMALL, **options):
+    findings = () if kind == COVID else (kind,)
+    return phantom.simulate(seed, size_px=size_px, findings=findings, covid=kind == COVID, **options)
+
+
+# --- closed forms ---------------------------------------------------------------------------------------------------
+
+
+def test_ray_through_the_centre_of_an_ellipsoid_crosses_its_whole_depth():
+    rays = make_rays(size=65, px=0.5)
+    interval = solids.ellipsoid(rays, (0.0, 0.0, 0.0), (5.0, 4.0, 3.0))
+    assert solids.length(interval)[32, 32] == pytest.approx(6.0, rel=1e-3)
+    parallel = solids.ellipsoid(make_rays(size=65, source=1e9), (0.0, 0.0, 0.0), (5.0, 4.0, 3.0))
+    # At x = 3 of a half-axis of 5: 2 * 3 * sqrt(1 - 0.36) = 4.8.
+    assert solids.length(parallel)[32, 38] == pytest.approx(4.8)
+
+
+def test_diverging_path_through_a_tilted_ellipsoid_equals_numerical_integration():
+    rays = make_rays(size=24, px=1.0, source=90.0)
+    centre, axes, tilt = (2.0, -1.0, 4.0), (6.0, 3.0, 5.0), 0.5
+    got = solids.length(solids.ellipsoid(rays, centre, axes, tilt))
+    z = np.linspace(-10, 15, 25001)
+    for row, col in itertools.product(range(4, 20, 5), repeat=2):
+        shrink = 1 - z / rays.source_cm
+        dx = rays.u[0, col] * shrink - centre[0]
+        dy = rays.beam_v + (rays.v[row, 0] - rays.beam_v) * shrink - centre[1]
+        p = (dx * np.cos(tilt) + dy * np.sin(tilt)) / axes[0]
+        q = (dy * np.cos(tilt) - dx * np.sin(tilt)) / axes[1]
+        inside = p * p + q * q + ((z - centre[2]) / axes[2]) ** 2 <= 1
+        assert got[row, col] == pytest.approx(inside.sum() * 0.001, abs=0.004)
+
+
+def test_solids_magnify_towards_the_source():
+    rays = make_rays(size=128, px=0.25)
+    near, far = (solids.length(solids.ellipsoid(rays, (0, rays.beam_v, z), (5, 5, 2))) > 0 for z in (-8.0, 8.0))
+    assert far.sum() / near.sum() == pytest.approx(((1 + 8 / 168) / (1 - 8 / 168)) ** 2, rel=0.03)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 8)), min_size=4, max_size=4))
+def test_remaining_length_equals_counting_points_outside_the_union(parts):
+    (low, span), *others = [(np.array([a]), np.array([b])) for a, b in parts]
+    whole = (low, low + span)
+    removed = [(a, a + b) for a, b in others]
+    z = low + (np.arange(5000) + 0.5) / 5000 * span
+    outside = np.ones(5000, bool)
+    for a, b in removed:
+        outside &= (z < a) | (z > b)
+    assert solids.remaining(whole, *removed)[0] == pytest.approx(outside.mean() * span[0], abs=0.01)
+
+
+def test_tube_path_is_the_chord_of_its_circle():
+    rays = make_rays(size=65, px=0.25, source=1e9, beam=0.0)
+    points = np.array([[[-4.0, 0.0, 0.0], [4.0, 0.0, 0.0]]])
+    path = solids.tube_paths(rays, solids.polylines(rays, points, np.full((1, 2), 2.0), np.full((1, 2), 2.0)))
+    # Through the axis 4 cm; 1 cm off the axis 2 * sqrt(4 - 1).
+    assert path[32, 32] == pytest.approx(4.0, rel=1e-6)
+    assert path[36, 32] == pytest.approx(2 * np.sqrt(3), rel=1e-6)
+    assert path[41, 32] == 0.0
+
+
+def test_wall_of_a_tube_is_the_difference_of_two_chords():
+    rays = make_rays(size=65, px=0.25, source=1e9, beam=0.0)
+    points = np.array([[[-4.0, 0.0, 0.0], [4.0, 0.0, 0.0]]])
+    tubes = solids.polylines(rays, points, np.full((1, 2), 2.0), np.full((1, 2), 2.0))
+    wall = solids.tube_paths(rays, tubes, shells=((0.0, 1.0), (0.5, -1.0)))
+    assert wall[32, 32] == pytest.approx(4.0 - 3.0, rel=1e-6)
+    # Near the edge the wall is thicker than in the middle: cortex draws two bright lines.
+    assert wall[38, 32] > 2 * wall[32, 32]
+
+
+def test_bent_tube_is_neither_cut_nor_counted_twice_at_the_bend():
+    rays = make_rays(size=121, px=0.1, source=1e9, beam=0.0)
+    bend = np.array([[[-4.0, 0.0, 0.0], [0.0, 0.0, 0.0], [3.5, 1.5, 0.0]]])
+    path = solids.tube_paths(rays, solids.polylines(rays, bend, np.full((1, 3), 0.8), np.full((1, 3), 0.8)))
+    along = path[60, 30:60]
+    assert along.min() > 1.55
+    assert path.max() < 1.65
+
+
+def test_thin_tube_keeps_its_area():
+    rays = make_rays(size=65, px=0.5, source=1e9, beam=0.0)
+    points = np.array([[[-10.0, 0.1, 0.0], [10.0, 0.1, 0.0]]])
+    thin = np.full((1, 2), 0.05)
+    path = solids.tube_paths(rays, solids.polylines(rays, points, thin, thin))
+    area = path[:, 20:45].sum(axis=0).mean() * 0.5
+    assert area == pytest.approx(np.pi * 0.05**2, rel=0.35)
+
+
+def test_quartic_section_equals_numerical_integration():
+    s = np.array([0.0, 0.5, 0.9, 1.0, 1.2])
+    z = np.linspace(-4, 4, 80001)
+    counted = [(x**4 + (z / 3) ** 2 <= 1).sum() * 1e-4 / 2 for x in s]
+    np.testing.assert_allclose(solids.quartic_half_depth(s, 3.0), counted, atol=2e-4)
+
+
+def test_curve_runs_through_its_table_and_stays_flat_beyond():
+    curve = anatomy.Curve([0.0, 1.0, 3.0], [2.0, 5.0, 4.0])
+    np.testing.assert_allclose(curve(np.array([-1.0, 0.0, 1.0, 3.0, 9.0])), [2, 2, 5, 4, 4])
+
+
+# --- the same bytes -------------------------------------------------------------------------------------------------
+
+PINNED = {
+    (1, None): "2d41b6cd404a7daaa1a2c0ae9d0e91c307fb03695cb6b2444fdd674a992d6fd2",
+    (2, "Effusion"): "3de7f0c0cec48a7e69baf321cdb3b1071e23184c525019d2f459cc68530a6878",
+    (3, COVID): "308d24193beda7bdcbf0b095bedb6ce59a853544dfc964aad9131ab36e68ca16",
+}
+
+
+def pinned_film(seed, kind):
+    return phantom.simulate(seed, size_px=64, findings=None) if kind is None else shown(kind, seed=seed, size_px=64)
+
+
+@pytest.mark.parametrize(("seed", "kind"), PINNED)
+def test_bytes_are_those_of_the_freeze(seed, kind):
+    assert hashlib.sha256(pinned_film(seed, kind).png()).hexdigest() == PINNED[seed, kind]
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others():
+    one, again, other = (phantom.simulate(seed, size_px=64) for seed in (4, 4, 5))
+    assert one.png() == again.png() != other.png()
+
+
+def test_error_of_one_part_in_a_million_million_changes_no_byte(monkeypatch):
+    # Other processors and NumPy releases differ in the last bits of exp, log, sin and pow; this is 4,000 times more.
+    before = [shown(kind, seed=k, size_px=64, severity=0.6).pixels for k, kind in enumerate(KINDS)]
+    shake = np.random.RandomState(0)
+    real = render.attenuation
+    monkeypatch.setattr(render, "attenuation", lambda *a: real(*a) * (1 + 1e-12 * shake.uniform(-1, 1, size=(64, 64))))
+    for k, kind in enumerate(KINDS):
+        np.testing.assert_array_equal(shown(kind, seed=k, size_px=64, severity=0.6).pixels, before[k])
+
+
+def test_grey_values_stay_clear_of_rounding_boundaries():
+    nearest = min(
+        np.abs(grey % 1 - 0.5)[(grey > 0) & (grey < 255)].min()
+        for grey, _ in (film.grey_film(seed, size_px=SMALL) for seed in range(12))
+    )
+    # Errors of the last bit reach about 1e-12 of a grey level.
+    assert nearest > 1e-9
+
+
+def test_global_random_state_is_neither_read_nor_moved():
+    np.random.seed(1)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = phantom.simulate(3, size_px=64).png()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002
+    assert phantom.simulate(3, size_px=64).png() == first
+
+
+def test_png_is_read_back_exactly():
+    for shape in ((1, 1), (7, 300), (300, 301)):
+        pixels = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+        np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(png.encode(pixels)))), pixels)
+
+
+def test_png_holds_stored_blocks_whatever_zlib_is():
+    data = bytes(range(256)) * 300
+    packed = png._stored_zlib(data)
+    assert zlib.decompress(packed) == data
+    assert len(packed) == len(data) + 2 + 2 * 5 + 4
+
+
+def test_png_refuses_floats():
+    with pytest.raises(ValueError, match=r"uint8 \(H, W\).*float64"):
+        png.encode(np.zeros((4, 4)))
+
+
+def test_many_films_come_in_order_from_two_processes():
+    specs = [3, {"seed": 1, "findings": ("Mass",)}, 2]
+    alone = [one.png() for one in phantom.simulate_many(specs, size_px=32)]
+    assert [one.png() for one in phantom.simulate_many(specs, size_px=32, workers=2)] == alone
+    with pytest.raises(ValueError, match="workers must be 1 or more"):
+        list(phantom.simulate_many([1], workers=0))
+
+
+# --- findings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_hold_the_mask_and_touch_it(kind):
+    for seed in (5, 6):
+        one = shown(kind, seed=seed, severity=0.7)
+        assert list(one.labels) == [kind]
+        held = np.zeros_like(one.masks[kind])
+        for x, y, w, h in one.boxes[kind]:
+            assert 0 <= x < x + w <= SMALL
+            assert 0 <= y < y + h <= SMALL
+            held[int(y) : int(y + h), int(x) : int(x + w)] = True
+        assert one.masks[kind].any()
+        assert not (one.masks[kind] & ~held).any()
+        xs, ys = np.flatnonzero(one.masks[kind].any(0)), np.flatnonzero(one.masks[kind].any(1))
+        assert min(b[0] for b in one.boxes[kind]) == xs[0]
+        assert max(b[1] + b[3] for b in one.boxes[kind]) == ys[-1] + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lesion_changes_more_the_severer_it_is(kind):
+    for seed in (5, 6):
+        none = film.grey_film(seed, size_px=SMALL, findings=())[0]
+        changes = []
+        for severity in (0.05, 0.3, 0.6, 1.0):
+            findings = () if kind == COVID else (kind,)
+            grey, _ = film.grey_film(seed, size_px=SMALL, findings=findings, covid=kind == COVID, severity=severity)
+            difference = grey - none
+            changes.append(np.abs(difference - np.median(difference)).mean())
+        assert changes == sorted(changes)
+        assert changes[0] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_faintest_lesion_is_above_the_noise(kind):
+    # Contrast inside the mask, in grey levels, against the noise of a lung in the same film.
+    none = film.grey_film(8, size_px=128, findings=())[0]
+    findings = () if kind == COVID else (kind,)
+    grey, one = film.grey_film(8, size_px=128, findings=findings, covid=kind == COVID, severity=0.05)
+    difference = grey - none
+    contrast = np.abs(difference - np.median(difference))[one.masks[kind]].mean()
+    detail = none - ndimage.median_filter(none, 3)
+    noise = 1.5 * np.median(np.abs(detail[one.lung_mask]))
+    assert contrast > 2 * noise
+
+
+def test_heart_is_over_half_the_thorax_only_in_cardiomegaly():
+    for seed, view in itertools.product(range(15), phantom.VIEWS):
+        normal = phantom.simulate(seed, size_px=32, findings=(), view=view)
+        assert 0.35 < normal.cardiothoracic_ratio < 0.5
+        large = phantom.simulate(seed, size_px=32, findings=("Cardiomegaly",), severity=0.01 + 0.06 * seed, view=view)
+        assert 0.5 < large.cardiothoracic_ratio < 0.75
+
+
+@pytest.mark.parametrize("view", phantom.VIEWS)
+def test_cardiothoracic_ratio_is_what_one_measures_on_the_film(view):
+    for seed in range(4):
+        one = shown("Cardiomegaly", seed=seed, size_px=256, severity=0.3, view=view)
+        (_, _, width, _), columns = one.boxes["Cardiomegaly"][0], np.flatnonzero(one.lung_mask.any(axis=0))
+        assert width / (columns[-1] - columns[0] + 1) == pytest.approx(one.cardiothoracic_ratio, abs=0.035)
+
+
+@pytest.mark.parametrize("severity", [0.01, 0.5, 1.0])
+def test_nodules_are_up_to_three_centimetres_and_masses_more(severity):
+    for seed in range(6):
+        nodule, mass = (shown(k, seed=seed, size_px=256, severity=severity) for k in ("Nodule", "Mass"))
+        for *_, w, h in nodule.boxes["Nodule"]:
+            assert 0.45 < max(w, h) * nodule.cm_per_px < 3.2
+        assert max(mass.boxes["Mass"][0][2:]) * mass.cm_per_px > 2.9
+
+
+def test_pneumothorax_is_darker_and_without_vessels_beyond_the_line():
+    none = phantom.simulate(4, size_px=128, findings=()).pixels.astype(float)
+    one = shown("Pneumothorax", seed=4, size_px=128, severity=0.8)
+    beyond = ndimage.binary_erosion(one.masks["Pneumothorax"] & one.lung_mask, iterations=3)
+    other = ndimage.binary_erosion(one.lung_mask & ~one.masks["Pneumothorax"], iterations=3)
+    shift = one.pixels.astype(float) - none
+    assert np.median(shift[beyond]) < np.median(shift[other]) - 10
+
+
+def test_emphysema_has_long_lungs_and_a_narrow_heart():
+    one, none = shown("Emphysema", severity=0.9), phantom.simulate(5, size_px=SMALL, findings=())
+
+    def height(film):
+        return np.ptp(np.flatnonzero(film.lung_mask.any(axis=1)))
+
+    assert height(one) > height(none)
+    assert one.cardiothoracic_ratio < 0.36
+
+
+def test_fibrosis_has_small_lungs():
+    one, none = shown("Fibrosis", severity=1.0), phantom.simulate(5, size_px=SMALL, findings=())
+    assert one.lung_mask.sum() < 0.9 * none.lung_mask.sum()
+
+
+def test_atelectasis_lifts_the_diaphragm_of_its_side():
+    lifted = anatomy.build_frame(
+        anatomy.draw_person(5), anatomy.draw_pose(phantom.stream(5, "film")),
+        phantom.film.signs.shape(5, {"Atelectasis": 1.0}),
+    )  # fmt: skip
+    assert sorted(lifted.changes.dome_lift)[0] == 0
+    assert sorted(lifted.changes.dome_lift)[1] > 2
+
+
+def test_covid_patches_lie_in_both_lungs_outside_and_mostly_below():
+    lower = []
+    for seed in range(12):
+        one = shown(COVID, seed=seed, severity=0.5)
+        ys, xs = np.nonzero(one.masks[COVID])
+        ly, lx = np.nonzero(one.lung_mask)
+        middle = (lx.min() + lx.max()) / 2
+        assert (xs < middle).any()
+        assert (xs > middle).any()
+        assert len(one.boxes[COVID]) >= 4
+        assert np.abs(xs - middle).mean() > np.abs(lx - middle).mean()
+        lower.append((ys.mean() - ly.mean()) / np.ptp(ly))
+        assert one.findings == ()
+        assert one.covid
+    assert np.mean(lower) > 0.03
+
+
+def test_women_have_breasts_and_men_none():
+    woman, man = (anatomy.draw_person(3, sex=sex) for sex in "FM")
+    assert woman.breast > 0 == man.breast
+    assert woman.seed == man.seed
+
+
+def test_heart_is_magnified_and_scapulae_overlap_in_ap():
+    person = anatomy.draw_person(5)
+    frames = {
+        v: anatomy.build_frame(person, anatomy.draw_pose(phantom.stream(5, "film"), v), anatomy.Changes())
+        for v in phantom.VIEWS
+    }
+    assert scene.place_heart(frames["AP"]).ratio > scene.place_heart(frames["PA"]).ratio
+    inner = {v: np.abs(anatomy.shoulder_bones(f)[0][1, :, 0]).min() / f.half_width for v, f in frames.items()}
+    assert inner["AP"] < 0.85 < 0.9 < inner["PA"]
+
+
+# --- how findings go together ---------------------------------------------------------------------------------------
+
+
+def test_drawn_findings_follow_the_committed_rates():
+    n = 200_000
+    drawn = phantom.draw_findings(phantom.stream(1, "labels"), n)
+    wanted = np.array(phantom.rates()["pair"])
+    got = drawn.T.astype(float) @ drawn.astype(float) / n
+    # Five standard errors of a count, for 105 rates at once.
+    assert (np.abs(got - wanted) < 5 * np.sqrt(wanted / n) + 2 / n).all()
+    assert phantom.rates()["n_films"] == 112_120
+
+
+def test_model_gives_the_rates_exactly():
+    sets, probs = patients._sets()
+    got = (sets * probs[:, None]).T @ sets
+    np.testing.assert_allclose(got, np.array(phantom.rates()["pair"]), atol=2e-6)
+
+
+def test_enriched_draw_holds_every_finding_often():
+    drawn = phantom.draw_findings(phantom.stream(2, "labels"), 4000, enrich=1.0)
+    assert drawn.any(axis=1).all()
+    assert drawn.mean(axis=0).min() > 1 / 14 - 0.02
+    with pytest.raises(ValueError, match="enrich must be between 0"):
+        phantom.draw_findings(phantom.stream(2, "labels"), 1, enrich=2)
+    with pytest.raises(ValueError, match="n must be 0 or more"):
+        phantom.draw_findings(phantom.stream(2, "labels"), -1)
+
+
+def test_findings_drawn_for_a_film_are_on_it():
+    one = phantom.simulate(12, size_px=32, enrich=1.0)
+    assert one.findings
+    assert set(one.labels) == set(one.findings)
+    assert all(0 < severity <= 1 for severity in one.labels.values())
+
+
+# --- series ---------------------------------------------------------------------------------------------------------
+
+
+def test_series_keeps_the_patient_and_follows_the_course():
+    films = phantom.simulate_series(9, n=4, course="grow", findings=("Effusion",), size_px=SMALL)
+    assert len({(f.seed, f.sex, f.age, f.view) for f in films}) == 1
+    assert [f.follow_up for f in films] == [0, 1, 2, 3]
+    severities = [f.labels["Effusion"] for f in films]
+    assert severities == sorted(severities)
+    assert severities[-1] == 1.0
+    areas = [f.masks["Effusion"].sum() for f in films]
+    assert areas == sorted(areas)
+    assert len({f.png() for f in films}) == 4
+
+
+def test_lesion_of_a_series_stays_in_its_place():
+    first, last = phantom.simulate_series(9, n=2, course="grow", findings=("Mass",), size_px=SMALL)
+    centres = [ndimage.center_of_mass(f.masks["Mass"]) for f in (first, last)]
+    assert np.hypot(*np.subtract(*centres)) < 0.12 * SMALL
+
+
+@pytest.mark.parametrize(("course", "there"), [("appear", [False, True]), ("resolve", [True, False])])
+def test_finding_appears_or_resolves_in_a_series(course, there):
+    films = phantom.simulate_series(9, n=3, course=course, covid=True, size_px=32)
+    assert [films[0].covid, films[-1].covid] == there
+
+
+def test_series_refuses_unknown_courses_and_no_films():
+    with pytest.raises(ValueError, match="course must be one of grow, shrink"):
+        phantom.simulate_series(1, course="wobble")
+    with pytest.raises(ValueError, match="n must be 1 film or more"):
+        phantom.simulate_series(1, n=0)
+
+
+# --- nuisances ------------------------------------------------------------------------------------------------------
+
+
+def test_nuisances_leave_everything_beside_them_in_place():
+    plain = phantom.simulate(5, size_px=SMALL, findings=("Mass",))
+    marked = phantom.simulate(5, size_px=SMALL, findings=("Mass",), nuisance={"marker": "L", "leads": 3, "source": "B"})
+    assert plain.nuisance_masks == {}
+    assert set(marked.nuisance_masks) == {"marker", "leads", "border"}
+    assert all(mask.any() for mask in marked.nuisance_masks.values())
+    np.testing.assert_array_equal(plain.masks["Mass"], marked.masks["Mass"])
+    assert marked.labels == plain.labels
+    assert (marked.pixels[marked.nuisance_masks["border"]] <= 2).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"marker": "X"}, "marker must be one of L, R"),
+        ({"leads": 9}, "leads must be a whole number from 0 to 5"),
+        ({"source": "D"}, "source must be one of A, B, C"),
+        ({"colour": 1}, "nuisance must be a Nuisance or a dict"),
+    ],
+)
+def test_unknown_nuisance_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        phantom.simulate(1, size_px=32, nuisance=value)
+
+
+def test_nuisance_survives_a_round_trip_through_a_dictionary():
+    one = phantom.Nuisance(marker="R", leads=2, source="C")
+    assert nuisance.Nuisance.of(one.as_dict()) == one
+
+
+# --- misuse ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*63 - 1; got -1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"size_px": 8}, "size_px must be a whole number from 32 to 2048; got 8"),
+        ({"view": "LL"}, "view must be PA, AP or None"),
+        ({"sex": "X"}, "sex must be F, M or None"),
+        ({"age": 5}, "age must be 18 to 100 years"),
+        ({"follow_up": -1}, "follow_up must be 0"),
+        ({"findings": "Mass"}, r"Pass \('Mass',\)"),
+        ({"findings": ("Fracture",)}, "findings must be of Atelectasis"),
+        ({"findings": (COVID,)}, "For COVID-19 pass covid=True"),
+        ({"severity": 0}, r"severity must lie in \(0, 1\]; got 0"),
+        ({"severity": {"Mass": 1.5}}, r"severity must lie in \(0, 1\]"),
+        ({"severity": {"Gout": 0.5}}, "severity names must be of"),
+    ],
+)
+def test_misuse_is_named(options, message):
+    seed = options.pop("seed", 1)
+    with pytest.raises(ValueError, match=message):
+        phantom.simulate(seed, **options)
+
+
+def test_every_finding_can_be_shown_at_once():
+    one = phantom.simulate(1, size_px=64, findings=FINDINGS, covid=True, severity=1.0)
+    assert set(one.labels) == set(KINDS)
+    assert one.pixels.dtype == np.uint8
