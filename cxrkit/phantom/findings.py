@@ -454,7 +454,7 @@ def _covid(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
         count = 3 + int(draw[side, 0, 5] < 0.5)
         for k in range(count):
             d = draw[side, k]
-            h = (0.48 + 0.50 * (k + d[0]) / count) if k < 3 else 0.28 + 0.2 * d[0]
+            h = (0.56 + 0.48 * (k + d[0]) / count) if k < 3 else 0.40 + 0.2 * d[0]
             cx, cy = scene.at(side, 0.70 + 0.16 * d[1], h)
             size = mix(1.6, 2.7, severity) * (0.8 + 0.4 * d[2])
             shape_ = cloud(scene, (cx, cy), (size * 0.85, size * 1.25), 0.5 * (d[3] - 0.5), 0.52, rough)
