@@ -129,7 +129,7 @@ report.disclaimer(simulated=FILM is None, not_shown=not_shown)
 #
 # The networks end in an average over the picture. Leave the average out and each place of the film keeps its own
 # vote: a *class activation map*. It shows what moved the network, which need not be what a doctor would look at. The
-# boxes mark where the finding really is; the simulator knows.
+# boxes on a course film mark where the finding really is; the simulator knows.
 
 # %%
 label = next((name for name in FINDINGS if name in (truth or called)), FINDINGS[0])

@@ -111,8 +111,8 @@ report.triage_overview(combined, not_shown=not_shown, simulated=True)
 
 # %% [markdown]
 # What is grey was *not shown to work on real films*: on real test films the interval of its AUROC reaches down to 0.5,
-# which is chance. On simulated films it may work very well, as you will see. That is a warning about simulations, and
-# about every test set that looks like its training set.
+# which is chance. Hold that against how well it does on simulated films, below: a test set that looks like the training
+# set flatters a network.
 #
 # `run.json` keeps what is needed to trust the lists later: versions, checksums of the models, thresholds, counts.
 
