@@ -346,7 +346,8 @@ def check(
     a square, put through a gamma of 0.7 or 1.4 or through CLAHE, or cropped by 1% on each side lies within 40 bits;
     of those cropped by 3%, one in fifty does. Of 1.6 million pairs of films of two patients one lies within 40, and it
     is a copy under another name; the next, at 42, is one too, and unlike films begin at 50. Follow-up films of one
-    person are not near: 3 of 1,585 pairs lie within 40, 1% below 70.
+    person are not near: 3 of 1,585 pairs lie within 40, 1% below 70. The pairs grow with the square of the films: for
+    many thousands of them lower `near_bits`, or look at the nearest pairs alone.
 
     Args:
         frame: as `read` gives.
