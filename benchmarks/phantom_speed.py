@@ -29,10 +29,15 @@ def main() -> None:
     parser.add_argument("--size-px", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    list(phantom.simulate_many(range(3), size_px=options.size_px))
+    begin = time.process_time()
+    list(phantom.simulate_many(range(60), size_px=options.size_px))
+    cpu_ms = (time.process_time() - begin) / 60 * 1e3
     print(
         f"{datetime.date.today()} {platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}, "
         f"load {os.getloadavg()[0]:.1f}; {options.films} films of {options.size_px} px, PNG bytes included"
     )
+    print(f"processor time of one film: {cpu_ms:.1f} ms, so at most {1000 / cpu_ms:.0f} films/s on each core")
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(options.rounds):
         for workers, found in rates.items():
