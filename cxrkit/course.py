@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,14 +181,13 @@ def _make_one(row: Mapping[str, str], folder: Path, verify: bool) -> None:
             "ensure(verify=False) uses the films as they come out here."
         )
     path = folder / row["image"]
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as part:
-        try:
-            part.write(data)
-            part.close()
-            os.replace(part.name, path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    # Under a name of its own first: others may be making, or reading, the same film.
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _make_in_workers(rows: list[dict[str, str]], folder: Path, count: int, verify: bool) -> Iterator[None]:

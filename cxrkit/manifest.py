@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import re
-import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -136,18 +136,12 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Put a text in a file so that a reader sees the old file or the new one, never a part."""
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
-        try:
-            part.write(text.encode())
-            part.close()
-            # A temporary file is readable by its owner alone; a manifest is no secret.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(part.name, 0o666 & ~umask)
-            os.replace(part.name, path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        part.write_bytes(text.encode())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def split(
