@@ -148,7 +148,7 @@ films = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows=st.lists(films, max_size=6), names=st.lists(texts.filter(str.strip), min_size=6, max_size=6, unique=True))
 def test_writing_then_reading_gives_the_same(tmp_path_factory, rows, names):
     path = tmp_path_factory.mktemp("m") / "m.csv"
