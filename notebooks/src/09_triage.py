@@ -283,12 +283,12 @@ report.triage_table(answers, columns=["Image Index", "Predict label", "quality",
 #
 # ## A folder of your own
 #
-# Set `FOLDER` at the top; until then the course's validation films stand in. There is no truth to hold the answers
+# Set `FOLDER` at the top; until then the course films stand in. There is no truth to hold the answers
 # against, so this is all that there is: counts, the list, and what to look at again. In a terminal it is
 # `cxrkit triage FOLDER --out OUT`.
 
 # %%
-mine = course.ensure("val") if FOLDER is None else Path(FOLDER)
+mine = films if FOLDER is None else Path(FOLDER)
 result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None, recursive=FOLDER is not None)
 answers = scoring.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
