@@ -12,6 +12,9 @@ import numpy as np
 from cxrkit import report
 from cxrkit.engine import Predictor
 
+#: A picture keeps the width that it was drawn at, so that the panel looks like the static figure above it.
+_AS_DRAWN = {"width": f"{report.WIDTH * report.DPI:.0f}px", "max_width": "100%"}
+
 
 class FilmPanel(widgets.VBox):
     """Choose a film, a label and how opaque the map is; see the map over the film.
@@ -48,7 +51,7 @@ class FilmPanel(widgets.VBox):
             options=list(predictor.labels), value=label or predictor.labels[0], description="label", style=wide
         )
         self.opacity = widgets.FloatSlider(0.6, min=0, max=1, step=0.05, description="opacity", style=wide)
-        self.picture = widgets.Image(format="png")
+        self.picture = widgets.Image(format="png", layout=_AS_DRAWN)
         # One film's maps are kept, so that moving the slider costs no forward pass.
         self._maps = functools.lru_cache(maxsize=1)(lambda name: predictor.predict_maps([films[name]])[1][0])
         self._films, self._labels, self._simulated = films, predictor.labels, simulated
@@ -89,7 +92,7 @@ class ThresholdPanel(widgets.VBox):
         self.threshold = widgets.FloatSlider(
             threshold, min=0, max=1, step=0.01, description="threshold", layout={"width": "40em"}
         )
-        self.picture = widgets.Image(format="png")
+        self.picture = widgets.Image(format="png", layout=_AS_DRAWN)
         self._groups, self._simulated = groups, simulated
         super().__init__([self.threshold, self.picture])
         self.threshold.observe(self._draw, "value")

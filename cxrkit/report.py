@@ -31,6 +31,7 @@ from cxrkit.metrics import Estimate
 
 #: Width of a figure that fills a notebook's column, inches.
 WIDTH = 9.0
+DPI = 100
 #: Longest side to which a film is reduced before it is drawn, pixels: finer than the screen shows.
 _DRAWN_PX = 640
 _INK, _GREY, _PALE, _NOT_COVID = "#222222", "#767676", "#dddddd", "#4c78a8"
@@ -71,7 +72,7 @@ class Html(str):
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 
@@ -281,7 +282,7 @@ def table(frame: pd.DataFrame) -> Html:
     """Return a frame as an HTML table without its index; every cell is escaped.
 
     Args:
-        frame: any; numbers get three decimals, missing values an empty cell.
+        frame: any; fractions get three decimals, missing values an empty cell.
     Returns:
         HTML.
     """
@@ -659,7 +660,8 @@ def _pretty(label: str) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else f"{value:.3f}"
+        # An age is a whole number, a probability never is one above 1.
+        return "" if math.isnan(value) else f"{value:.0f}" if value > 1 and value == round(value) else f"{value:.3f}"
     # A long list of findings may break after its bars.
     return "" if value is None or value is pd.NA else html.escape(str(value)).replace("|", "|<wbr>")
 

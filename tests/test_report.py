@@ -198,6 +198,11 @@ def test_a_long_list_of_findings_may_break():
     assert "Effusion|<wbr>Mass" in report.triage_table(triage_frame())
 
 
+def test_a_table_gives_fractions_three_decimals_and_ages_none():
+    table = report.table(pd.DataFrame({"age": [62.0], "prob": [1.0], "view": ["PA"]}))
+    assert [cell in table for cell in (">62</td>", ">1.000</td>", ">PA</td>")] == [True] * 3
+
+
 def test_a_triage_table_leaves_unknown_numbers_empty():
     assert ">0.250</td>" in report.triage_table(pd.DataFrame({"p": [0.25, math.nan]}))
     assert ">nan<" not in report.triage_table(pd.DataFrame({"p": [0.25, math.nan]}))
