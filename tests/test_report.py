@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkit import report
@@ -336,6 +336,7 @@ def test_every_figure_of_simulated_films_says_so_and_others_do_not(name):
     assert "Simulated" not in words(draw(False))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_escaped_text_stays_in_its_table_cell(text):
     escaped = report.escape_markdown(text)
