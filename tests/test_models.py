@@ -31,7 +31,7 @@ def covid_folder(tmp_path_factory):
     keras.utils.set_random_seed(3)
     model = models.squeezenet(COVID_CLASSES, input_size=64, activation="softmax")
     kernel, bias = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([np.random.default_rng(3).normal(size=kernel.shape), bias + [0.1, -0.2]])
+    model.layers[-1].set_weights([np.random.default_rng(3).normal(size=kernel.shape), bias + np.float32([0.1, -0.2])])
     return models.save(model, tmp_path_factory.mktemp("models") / "tiny", sidecar(COVID_CLASSES, 64))
 
 
