@@ -1,0 +1,28 @@
+"""Networks: build them, start them from published weights, put a new head on, save and export them as a model folder.
+
+A model takes films as (N, H, W, 1) in [0, 1], bones bright; what its backbone wants instead is done inside the
+graph. Every head is global average pooling and one dense layer, so that class activation maps are exact
+(Zhou et al. 2016, arXiv:1512.04150). A model folder is described in `cxrkit.engine`.
+"""
+
+from cxrkit.models.backbones import ACTIVATIONS, BACKBONES, HEADS, Head, backbones, build, labels_of, transfer
+from cxrkit.models.folders import save, sha256, with_maps, write_sidecar
+from cxrkit.models.squeeze import SQUEEZENET_SHA256, Standardise, squeezenet
+
+__all__ = [
+    "ACTIVATIONS",
+    "BACKBONES",
+    "HEADS",
+    "SQUEEZENET_SHA256",
+    "Head",
+    "Standardise",
+    "backbones",
+    "build",
+    "labels_of",
+    "save",
+    "sha256",
+    "squeezenet",
+    "transfer",
+    "with_maps",
+    "write_sidecar",
+]
