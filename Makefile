@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTHON ?=
 export PYTHON
 
-.PHONY: help setup demo test check lint types notebooks notebooks-check gallery lab lock clean distclean
+.PHONY: help setup peers demo test check lint types notebooks notebooks-check gallery lab lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -18,11 +18,14 @@ setup: ## make .venv from requirements.lock, or bring it up to date
 demo: setup ## triage the bundled course films and compare with what is true
 	@$(BIN)/cxrkit demo
 
-test: lint types notebooks-check ## everything: lint, types, all tests, every notebook executed
+test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest
 
 check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
 	$(BIN)/python -m pytest -q -m "not slow"
+
+peers: setup ## install the original libraries that tests compare with
+	@sh tools/peers.sh
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -53,4 +56,4 @@ clean: ## remove what tools left, but not .venv
 	find cxrkit tests tools benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv too
-	rm -rf .venv .venv.lock
+	rm -rf .venv .venv.lock .peers

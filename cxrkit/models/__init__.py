@@ -5,7 +5,7 @@ graph. Every head is global average pooling and one dense layer, so that class a
 (Zhou et al. 2016, arXiv:1512.04150). A model folder is described in `cxrkit.engine`.
 """
 
-from cxrkit.models.backbones import ACTIVATIONS, BACKBONES, HEADS, Head, backbones, build, labels_of, transfer
+from cxrkit.models.backbones import ACTIVATIONS, BACKBONES, HEADS, Head, backbones, build, transfer
 from cxrkit.models.folders import save, sha256, with_maps, write_sidecar
 from cxrkit.models.squeeze import SQUEEZENET_SHA256, Standardise, squeezenet
 
@@ -18,7 +18,6 @@ __all__ = [
     "Standardise",
     "backbones",
     "build",
-    "labels_of",
     "save",
     "sha256",
     "squeezenet",

@@ -1,13 +1,14 @@
-"""Any network of `keras.applications`, or SqueezeNet, with a head for films; and one network's features for another task.
+"""Any network of `keras.applications`, or SqueezeNet, with a head for films; transfer to another head.
 
 What a network wants of its input (0 to 255, [-1, 1], ImageNet's means) is done inside the graph, so that every model
 takes films in [0, 1].
 """
 
 import importlib
+import os
 import re
 import urllib.error
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,16 +188,10 @@ def _published(make: Callable, backbone: str, weights: str | Path) -> list[np.nd
         address = re.search(r"https?://\S+?\.h5", str(error))
         if weights != "imagenet" or (address is None and not isinstance(error, urllib.error.URLError | OSError)):
             raise ValueError(f"{weights} does not hold {backbone}'s weights without the top: {error}") from error
-        cache = Path(keras.config.keras_home()) / "models" if hasattr(keras.config, "keras_home") else None
-        cache = cache or Path.home() / ".keras" / "models"
+        cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
         name = address[0].rsplit("/", 1)[1] if address else f"{backbone.lower()}..._notop.h5"
         raise FileNotFoundError(
             f"ImageNet's weights of {backbone} are not here and could not be fetched. Fetch {name} on a machine with "
             f"the internet{' from ' + address[0] if address else ''}, put it into {cache}, and call again; or pass its "
             "path as weights."
         ) from error
-
-
-def labels_of(head: str | Head) -> Sequence[str]:
-    """Return the names of a head's outputs, in order."""
-    return _head(head).labels

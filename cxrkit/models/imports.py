@@ -42,8 +42,9 @@ XRV_LABELS = (
 )
 #: TorchXRayVision shows its networks films in this range instead of [0, 1].
 XRV_RANGE = (-1024.0, 1024.0)
-#: torch's BatchNorm2d adds this to the variance; Keras' DenseNet adds 1.001e-5.
-_TORCH_EPSILON = 1e-5
+#: torch's names of what a batch normalisation holds, and Keras'. torch adds 1e-5 to the variance and Keras' DenseNet
+#: 1.001e-5, which is less than float32 resolves in variances of about one.
+_NORM_WEIGHTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
 class ImportedModelError(ValueError):
@@ -67,7 +68,7 @@ def import_chexnet(path: Path | str, folder: Path | str) -> Path:
     stored = _keras2_weights(path)
     model = build("DenseNet121", "findings", input_size=224)
     _fill(model, stored, path)
-    return save(model, folder, _sidecar(path, "CheXNet-Keras", FINDINGS, dict.fromkeys(FINDINGS, 0.5), 224))
+    return save(model, folder, _sidecar(path, "CheXNet-Keras", FINDINGS, dict.fromkeys(FINDINGS, 0.5)))
 
 
 def import_xrv(
@@ -101,10 +102,10 @@ def import_xrv(
     """
     path = Path(path)
     state = _torch_state(path, trust, expected_sha256)
-    names, thresholds = _release(release, state)
-    named = {name: (row, threshold) for row, (name, threshold) in enumerate(zip(names, thresholds, strict=True)) if name}
-    labels = tuple(sorted(named, key=lambda name: (FINDINGS.index(name) if name in FINDINGS else 14, named[name][0])))
-    rows = [named[name][0] for name in labels]
+    names, points = _release(release, state)
+    row_of = {name: row for row, name in enumerate(names) if name}
+    labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
+    rows = [row_of[name] for name in labels]
 
     films = keras.Input((224, 224, 1), name="films")
     low, high = XRV_RANGE
@@ -114,15 +115,17 @@ def import_xrv(
     model = keras.Model(films, layers.Dense(len(labels), activation="sigmoid", name="probs")(x), name="densenet121")
     _fill(model, _from_torch(state, rows, path), path)
     title = f"TorchXRayVision {release or 'DenseNet121'}"
-    return save(model, folder, _sidecar(path, title, labels, {name: named[name][1] for name in labels}, 224))
+    return save(model, folder, _sidecar(path, title, labels, {name: points[row_of[name]] for name in labels}))
 
 
-def _sidecar(path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float], size: int) -> dict[str, Any]:
+def _sidecar(
+    path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float], size: int
+) -> dict[str, Any]:
     return {
         "name": path.stem,
         "version": "1",
         "labels": list(labels),
-        "input_size": size,
+        "input_size": 224,
         "pixel_range": [0, 1],
         "thresholds": thresholds,
         # Published figures are of their authors' films and code; here nothing was measured yet.
@@ -143,18 +146,20 @@ def _keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
             f"{path.name} is no HDF5 file ({error}); CheXNet-Keras' weights are one .h5 file. Download it again."
         ) from error
     with file:
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
+        if "layer_names" not in root.attrs:
+            raise ImportedModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
         found = {}
-        for layer in root.values():
-            arrays: dict[str, np.ndarray] = {}
-            layer.visititems(
-                lambda name, item, arrays=arrays: arrays.update({name: item[()]}) if hasattr(item, "dtype") else None
-            )
-            for name, array in arrays.items():
-                # "conv1/conv/kernel:0" lies in the group "conv1/conv", or in "conv1" of the file's root.
-                *parts, weight = f"{name}".split("/")
-                found["_".join(parts), weight.split(":")[0]] = array
-    return {("probs" if layer == "predictions" else layer, weight): array for (layer, weight), array in found.items()}
+        for layer in map(_text, root.attrs["layer_names"]):
+            for weight in map(_text, root[layer].attrs["weight_names"]):
+                # "conv1/conv" was renamed "conv1_conv"; the head was called "predictions".
+                name = "probs" if layer == "predictions" else layer.replace("/", "_")
+                found[name, weight.rsplit("/", 1)[1].split(":")[0]] = root[layer][weight][()]
+    return found
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
@@ -198,7 +203,7 @@ def _pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     except ModuleNotFoundError as error:
         raise ImportedModelError(
-            f"{path.name} is a pickle that needs {error.name}; install it where torch is, or save the state_dict() there."
+            f"{path.name} is a pickle that needs {error.name}; install that too, or save a state_dict()."
         ) from error
 
 
@@ -243,7 +248,12 @@ def _from_torch(state: dict[str, np.ndarray], rows: list[int], path: Path) -> di
         if array.ndim == 4:
             found[layer, "kernel"] = array.transpose(2, 3, 1, 0)
         else:
-            renamed = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+            renamed = {
+                "weight": "gamma",
+                "bias": "beta",
+                "running_mean": "moving_mean",
+                "running_var": "moving_variance",
+            }
             found[layer, renamed[weight]] = array
     return found
 
@@ -276,5 +286,3 @@ def _fill(model: keras.Model, stored: dict[tuple[str, str], np.ndarray], path: P
             values.append(array)
         if values:
             layer.set_weights(values)
-
-

@@ -1,0 +1,182 @@
+"""Others' networks as model folders: files made by the original libraries, answers matched."""
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cxrkit import engine
+from cxrkit.labels import FINDINGS
+from cxrkit.models import imports
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".peers"
+
+
+def made_by(script, folder):
+    """Run a script of tests/peers with the original libraries."""
+    assert (PEERS / ".stamp").is_file(), "run `make peers` first: it installs the libraries that this is compared with"
+    environment = {**os.environ, "PYTHONPATH": str(PEERS), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    made = subprocess.run(
+        [sys.executable, ROOT / "tests/peers" / script, folder], env=environment, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    with np.load(folder / "answers.npz") as stored:
+        return stored["films"], stored["answers"]
+
+
+@pytest.fixture(scope="module")
+def xrv(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("xrv")
+    return folder, *made_by("torchxrayvision_files.py", folder)
+
+
+@pytest.fixture(scope="module")
+def chexnet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chexnet")
+    return folder, *made_by("chexnet_keras_files.py", folder)
+
+
+@pytest.fixture
+def peers(monkeypatch):
+    """torch and torchxrayvision as if the extra were installed, in a process that has not imported them."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(PEERS)]))
+
+    def run(code):
+        shim = (
+            "import torch\n"
+            "operators = torch.library.Library('torchvision', 'DEF')\n"
+            "for name in ('nms', 'qnms'):\n"
+            "    operators.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
+        )
+        preamble = "from pathlib import Path\nfrom cxrkit.models import imports\n"
+        return subprocess.run([sys.executable, "-c", shim + preamble + code], capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["weights.h5", "whole.h5"])
+def test_chexnet_keras_answers_as_it_did_in_keras_2(chexnet, tmp_path, name):
+    source, films, answers = chexnet
+    predictor = engine.load(imports.import_chexnet(source / name, tmp_path / "model"))
+    assert predictor.labels == FINDINGS
+    assert answers.std(axis=0).max() > 1e-3
+    assert predictor.predict(films) == pytest.approx(answers, abs=1e-4)
+    assert predictor.not_shown == set(FINDINGS)
+    assert predictor.info["training"]["sha256"] == hashlib.sha256((source / name).read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_state_dict_of_torchxrayvision_answers_as_it_did_in_torch(xrv, tmp_path, peers):
+    source, films, answers = xrv
+    done = peers(f"imports.import_xrv({str(source / 'state.pt')!r}, {str(tmp_path / 'model')!r})")
+    assert done.returncode == 0, done.stderr
+    predictor = engine.load(tmp_path / "model")
+    assert predictor.labels == (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
+    columns = [imports.XRV_LABELS.index(label) for label in predictor.labels]
+    assert answers.std(axis=0).max() > 1e-3
+    assert predictor.predict(films) == pytest.approx(answers[:, columns], abs=1e-4)
+    assert set(predictor.thresholds.values()) == {0.5}
+
+
+@pytest.mark.slow
+def test_a_release_brings_its_gaps_and_its_operating_points(xrv, tmp_path, peers):
+    source, films, answers = xrv
+    code = (
+        f"imports.import_xrv({str(source / 'whole.pt')!r}, {str(tmp_path / 'model')!r}, trust=True, "
+        "release='densenet121-res224-nih')\n"
+        "import torchxrayvision\n"
+        "print(torchxrayvision.models.model_urls['densenet121-res224-nih']['op_threshs'][13])\n"
+    )
+    done = peers(code)
+    assert done.returncode == 0, done.stderr
+    predictor = engine.load(tmp_path / "model")
+    assert predictor.labels == FINDINGS
+    assert predictor.thresholds["Hernia"] == pytest.approx(float(done.stdout.splitlines()[-1]))
+    assert predictor.predict(films)[:, 13] == pytest.approx(answers[:, 13], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_pickle_is_not_opened_without_consent(xrv, tmp_path, peers):
+    source = xrv[0]
+    for name in ("whole.pt", "evil.pt"):
+        done = peers(f"imports.import_xrv({str(source / name)!r}, {str(tmp_path / 'model')!r})")
+        assert "opening it runs the code it names" in done.stderr
+    assert not (source / "was-run").exists()
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_a_pickle_is_opened_when_its_sha256_is_the_one_that_was_named(xrv, tmp_path, peers):
+    source = xrv[0]
+    digest = hashlib.sha256((source / "whole.pt").read_bytes()).hexdigest()
+    call = "imports.import_xrv({!r}, {!r}, expected_sha256={!r})"
+    refused = peers(call.format(str(source / "whole.pt"), str(tmp_path / "no"), "0" * 64))
+    assert "another file than you meant" in refused.stderr
+    done = peers(call.format(str(source / "whole.pt"), str(tmp_path / "model"), digest))
+    assert done.returncode == 0, done.stderr
+    assert engine.load(tmp_path / "model").info["training"]["sha256"] == digest
+
+
+@pytest.mark.slow
+def test_what_is_no_network_of_theirs_is_named(xrv, tmp_path, peers):
+    (tmp_path / "text.pt").write_text("nothing")
+    done = peers(f"imports.import_xrv({str(tmp_path / 'text.pt')!r}, {str(tmp_path / 'model')!r})")
+    assert "ImportedModelError: text.pt is no file of torch.save" in done.stderr
+    done = peers(
+        f"import torch\ntorch.save({{'a': torch.zeros(1)}}, {str(tmp_path / 'a.pt')!r})\n"
+        f"imports.import_xrv({str(tmp_path / 'a.pt')!r}, {str(tmp_path / 'model')!r})"
+    )
+    assert "holds no DenseNet of TorchXRayVision" in done.stderr
+    done = peers(f"imports.import_xrv({str(xrv[0] / 'state.pt')!r}, {str(tmp_path / 'model')!r}, release='resnet')")
+    assert "release must be one of densenet121-res224-all, " in done.stderr
+
+
+def test_without_torch_the_way_out_is_named(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"x")
+    with pytest.raises(imports.ImportedModelError, match=r"needs torch, which is an extra"):
+        imports.import_xrv(tmp_path / "a.pt", tmp_path / "model")
+
+
+def test_an_h5_file_of_another_network_is_named(tmp_path):
+    (tmp_path / "no.h5").write_text("nothing")
+    with pytest.raises(imports.ImportedModelError, match=r"no\.h5 is no HDF5 file"):
+        imports.import_chexnet(tmp_path / "no.h5", tmp_path / "model")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = np.zeros(3)
+    with pytest.raises(imports.ImportedModelError, match=r"other\.h5 holds no weights as Keras 2"):
+        imports.import_chexnet(tmp_path / "other.h5", tmp_path / "model")
+    with h5py.File(tmp_path / "small.h5", "w") as file:
+        file.attrs["layer_names"] = ["conv1/conv"]
+        file.create_group("conv1/conv").attrs["weight_names"] = ["conv1/conv/kernel:0"]
+        file["conv1/conv/conv1/conv/kernel:0"] = np.zeros((3, 3, 3, 64), np.float32)
+    with pytest.raises(imports.ImportedModelError, match=r"conv1_conv/kernel it has shape \(3, 3, 3, 64\), .*7, 7, 3"):
+        imports.import_chexnet(tmp_path / "small.h5", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_layer_of_torch_has_its_keras_name():
+    cases = {
+        "conv0": "conv1_conv",
+        "norm0": "conv1_bn",
+        "norm5": "bn",
+        "denseblock1.denselayer1.norm1": "conv2_block1_0_bn",
+        "denseblock4.denselayer16.conv2": "conv5_block16_2_conv",
+        "denseblock2.denselayer3.norm2": "conv3_block3_1_bn",
+        "transition3.conv": "pool4_conv",
+    }
+    assert {name: imports._keras_layer(name.split(".")) for name in cases} == cases
+
+
+def test_operating_points_that_are_no_probability_become_a_half():
+    state = {"classifier.bias": np.zeros(18), "op_threshs": np.array([0.1, math.nan, *[0.2] * 16])}
+    names, points = imports._release(None, state)
+    assert points[:3] == [0.1, 0.5, 0.2]
+    assert names[1] == "Consolidation"
