@@ -55,11 +55,10 @@ def main() -> int:
     print("| finding | positives | reported there | AUROC here | by patient | DeLong | difference |")
     print("|---|---|---|---|---|---|---|")
     for k, name in enumerate(FINDINGS):
-        area, films = areas[k], delong[k]
-        print(
-            f"| {name} | {targets[:, k].sum():,} | {theirs[k]:.6f} | {area.value:.6f} | {area.low:.3f} to {area.high:.3f} "
-            f"| {films.low:.3f} to {films.high:.3f} | {area.value - theirs[k]:.1e} |"
-        )
+        area = areas[k]
+        intervals = [f"{each.low:.3f} to {each.high:.3f}" for each in (area, delong[k])]
+        cells = [name, f"{targets[:, k].sum():,}", f"{theirs[k]:.6f}", f"{area.value:.6f}", *intervals]
+        print(f"| {' | '.join(cells)} | {area.value - theirs[k]:.1e} |")
     worst = max(abs(area.value - other) for area, other in zip(areas, theirs, strict=True))
     agree = worst <= TOLERANCE
     print(f"\nlargest difference {worst:.1e}: {'agrees' if agree else 'DIFFERS'} to {TOLERANCE:g}")

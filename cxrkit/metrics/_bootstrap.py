@@ -21,14 +21,15 @@ class Scorer:
         n: films the measure rests on, all weights being 1.
         reason: why it is undefined for weights of 1; empty when it is not.
         loss: what happened in a resample where it is undefined.
-        biased: resampling itself raises it, as it does a calibration error: the interval is mirrored.
+        noise: for a measure that chance alone raises above 0, as it does a calibration error: what chance adds in a
+            resample. Then the interval is the mirrored one, and reaches 0 where chance alone could give the value.
     """
 
     of: Callable[[np.ndarray], np.ndarray]
     n: int
     reason: str = ""
     loss: str = "left it undefined"
-    biased: bool = False
+    noise: "Scorer | None" = None
 
 
 def scores(scorers: Sequence[Scorer], films: int) -> list[float]:
@@ -65,8 +66,21 @@ def draw_scores(
     return drawn
 
 
-def from_draws(scorer: Scorer, value: float, draws: np.ndarray, level: float) -> Estimate:
-    """Make an estimate of a value and its resamples (resamples,): their percentiles, widened to hold the value."""
+def from_draws(
+    scorer: Scorer, value: float, draws: np.ndarray, level: float, *, noise: np.ndarray | None = None
+) -> Estimate:
+    """Make an estimate of a value and its resamples.
+
+    Args:
+        scorer: the measure.
+        value: of the films as they are.
+        draws: (resamples,); NaN is left out, and the reason says how many.
+        level: of the interval.
+        noise: (resamples,), what chance alone gave; None for a measure that chance does not raise.
+    Returns:
+        The estimate with the percentiles of the resamples as interval, widened to hold the value; with noise mirrored
+        at the value, and from 0 on where noise alone reaches the value.
+    """
     normal_quantile(level)
     if math.isnan(value):
         return undefined(scorer.n, scorer.reason or scorer.loss)
@@ -75,10 +89,11 @@ def from_draws(scorer: Scorer, value: float, draws: np.ndarray, level: float) ->
     reason = f"{lost} of {len(draws)} resamples {scorer.loss} and were left out" if lost else ""
     if not len(kept):
         return Estimate(value, math.nan, math.nan, scorer.n, reason or "no resamples")
-    tail = (1 - level) / 2
-    low, high = (float(end) for end in np.quantile(kept, [tail, 1 - tail]))
-    if scorer.biased:
-        low, high = max(0.0, 2 * value - high), 2 * value - low
+    ends = (1 - level) / 2, (1 + level) / 2
+    low, high = (float(end) for end in np.quantile(kept, ends))
+    if noise is not None:
+        low, high = 2 * value - high, 2 * value - low
+        low = 0.0 if value <= np.nanquantile(noise, ends[1]) else max(0.0, low)
     return Estimate(value, min(low, value), max(high, value), scorer.n, reason)
 
 
@@ -92,9 +107,14 @@ def estimates(
     level: float,
 ) -> list[Estimate]:
     """Return each measure with its interval from the same resamples of patients."""
-    drawn = draw_scores(scorers, patients, films, resamples=resamples, seed=seed)
+    noises = [scorer.noise for scorer in scorers if scorer.noise]
+    drawn = draw_scores([*scorers, *noises], patients, films, resamples=resamples, seed=seed)
+    noise = iter(drawn[:, len(scorers) :].T)
     values = scores(scorers, films)
-    return [from_draws(scorer, values[k], drawn[:, k], level) for k, scorer in enumerate(scorers)]
+    return [
+        from_draws(scorer, values[k], drawn[:, k], level, noise=next(noise) if scorer.noise else None)
+        for k, scorer in enumerate(scorers)
+    ]
 
 
 def mean_by_patient(

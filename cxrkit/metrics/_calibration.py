@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, estimates
 from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, owners, proportion, undefined
+from cxrkit.metrics._ranking import ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,9 +86,10 @@ def ece(
 ) -> Estimate:
     """Return the expected calibration error: the mean distance of a film's bin from the diagonal.
 
-    It is above 0 also for a calibrated network, the more so the fewer films there are, and every resample adds to
-    that; so its interval is the resamples' mirrored at the value (the basic bootstrap), not below 0, and widened to
-    hold the value.
+    Chance alone lifts it above 0, the more the fewer films there are, and every resample lifts it further; percentiles
+    of resamples would miss the truth. So the interval is the resamples' mirrored at the value (the basic bootstrap),
+    not below 0 and widened to hold the value; it begins at 0 where resamples of a network with every bin put on the
+    diagonal reach the value.
 
     Args:
         targets: (films,), 0 or 1.
@@ -262,17 +264,18 @@ def ece_scorer(
     edges = _edges(p, bins, strategy)
     gaps = np.zeros((len(p), len(edges) - 1))
     gaps[np.arange(len(p)), _bin_of(p, edges)] = y - p
-    return _mean_scorer(gaps, films, biased=True)
+    # With every bin put on the diagonal, what is left of a resample's error is chance.
+    noise = _mean_scorer(gaps - gaps.mean(axis=0), films) if len(p) else None
+    return _mean_scorer(gaps, films, noise=noise)
 
 
-def _mean_scorer(columns: np.ndarray, films: np.ndarray | None, *, biased: bool = False) -> Scorer:
+def _mean_scorer(columns: np.ndarray, films: np.ndarray | None, *, noise: Scorer | None = None) -> Scorer:
     """Return the sum of the columns' absolute weighted means."""
     n = len(columns)
 
     def of(weights: np.ndarray) -> np.ndarray:
         of_films = weights if films is None else weights[:, films]
-        total = of_films.sum(axis=1, dtype=np.float64)
         sums = np.abs(of_films @ columns).sum(axis=1)
-        return np.divide(sums, total, out=np.full(len(sums), np.nan), where=total > 0)
+        return ratio(sums, of_films.sum(axis=1, dtype=np.float64))
 
-    return Scorer(of, n, "" if n else "no films", loss="held none of the films", biased=biased)
+    return Scorer(of, n, "" if n else "no films", loss="held none of the films", noise=noise)

@@ -87,7 +87,8 @@ def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = No
         return Estimate(share, math.nan, math.nan, n, "an interval needs films of two patients")
     else:
         excess = np.bincount(owner, weights=true - share, minlength=count)
-        effect = count / (count - 1) * float((excess**2).sum()) / (n * share * (1 - share))
+        # Both variances with their n - 1, so that one film per patient gives Wilson's interval itself.
+        effect = count / (count - 1) * (n - 1) / n * float((excess**2).sum()) / (n * share * (1 - share))
     return Estimate(share, *_score_interval(share, n / max(1.0, effect), z), n)
 
 

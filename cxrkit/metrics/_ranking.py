@@ -233,13 +233,18 @@ class _Sorted:
         self._positive, self._negative = where[y[order]], where[~y[order]]
         rising, negatives = p[order][y[order]], p[order][~y[order]]
         # For each positive: how many negatives lie below it, how many below or level; how many positives below.
-        self._below = np.searchsorted(negatives, rising, "left")
-        self._level = np.searchsorted(negatives, rising, "right")
+        below, level = (np.searchsorted(negatives, rising, side) for side in ("left", "right"))
         self._positives_below = np.searchsorted(rising, rising, "left")
+        # Negatives are added up between these places only: few where positives are few.
+        places = np.unique(np.concatenate([[0, len(negatives)], below, level]))
+        self._starts = places[:-1]
+        self._below, self._level = np.searchsorted(places, below), np.searchsorted(places, level)
 
     def _weighed(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weight of each positive (rows, positives), and of the negatives before each place."""
-        return weights[:, self._positive], _before(weights[:, self._negative])
+        # Weights are whole numbers, so float32 adds them up exactly; mode="clip" takes them without a copy.
+        positive, negative = (np.take(weights, k, axis=1, mode="clip") for k in (self._positive, self._negative))
+        return positive, _before(np.add.reduceat(negative, self._starts, axis=1))
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
         positive, beaten = self._weighed(weights)

@@ -1,13 +1,13 @@
 """All labels, all measures, all groups of films, one tidy frame; what is undefined in it says why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer, draw_scores, from_draws, scores
+from cxrkit.metrics._bootstrap import estimates
 from cxrkit.metrics._confusion import SHARES, check_threshold, confusion, share_by_patient
 from cxrkit.metrics._estimate import Estimate
 from cxrkit.metrics._named import CALIBRATION, check_metric, make_scorer
@@ -228,7 +228,8 @@ def _frame(
                     waiting.append(
                         make_scorer(metric, yes, score, threshold=threshold, prevalence=prevalence, films=chosen)
                     )
-    resampled = _resampled(waiting, films, resamples=resamples, seed=seed, level=level)
+    drawn = estimates(waiting, films.patients, len(films.probs), resamples=resamples, seed=seed, level=level)
+    resampled = iter(drawn)
     found = [next(resampled) if estimate is None else estimate for estimate in done]
     columns = [*keys, "label", "metric", "value", "low", "high", "n", "positives", "patients", "reason"]
     return pd.DataFrame(
@@ -249,10 +250,3 @@ def _closed(
     if metric == "AUROC":
         return auroc(y, p, level=level)
     return confusion(y, p, threshold).estimates(prevalence=prevalence, level=level).get(metric)
-
-
-def _resampled(waiting: list[Scorer], films: _Films, *, resamples: int, seed: int, level: float) -> Iterator[Estimate]:
-    count = len(films.probs)
-    drawn = draw_scores(waiting, films.patients, count, resamples=resamples, seed=seed)
-    values = scores(waiting, count)
-    return iter([from_draws(scorer, values[k], drawn[:, k], level) for k, scorer in enumerate(waiting)])
