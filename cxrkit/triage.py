@@ -322,7 +322,7 @@ class _Reader:
         probs, maps = self._one(self.covid, pixels)
         answer = {COVID: float(probs[0])}
         if answer[COVID] >= self.threshold:
-            called = (COVID,)
+            called: tuple[str, ...] = (COVID,)
             label, shown = COVID, {COVID: maps[0]} if self.heatmaps else {}
         else:
             probs, maps = self._one(self.findings, pixels)
