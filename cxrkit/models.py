@@ -201,7 +201,7 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         inference(np.zeros((1, size, size, 1), np.float32))
         inference.export(exported, format="onnx", verbose=False)
         # A copy that was never compiled: the optimiser's state would be two thirds of the file.
-        bare = keras.models.clone_model(model)
+        bare = type(model).from_config(model.get_config())
         bare.set_weights(model.get_weights())
         bare.save(kept)
         for path in (exported, kept):
