@@ -74,9 +74,9 @@ def quality(radiograph: Radiograph) -> Quality:
     - `blurred`: measure `detail`, the log ratio of the energy in fine detail (sigma 1 to 2 pixels of 256) to that in
       coarser detail (2 to 4), the median over the film's tiles, so that sharp letters on a blurred film and blank
       corners do not count. Contrast cancels, which it does not in the variance of the Laplacian (Pech-Pacheco et al.
-      2000), and noise of two grey steps moves it less than that or the re-blur measure (Crete et al. 2007). The line
-      is where 95 % of train films fall after a blur of sigma 1/128 of the longer side (4 pixels of 512, 3 mm on a
-      film of 38 cm: small nodules, septal lines and fissures are gone) and that noise.
+      2000), and noise of two grey steps moves it less than that or the re-blur measure (Crete et al. 2007). Of train
+      films 0.3 % lie below the line as they are, and 99 % after a blur of sigma 1/128 of the longer side (4 pixels of
+      512, 3 mm on a film of 38 cm: small nodules, septal lines and fissures are gone) and that noise.
     - `blank`: measure `spread`, the difference of the 95 % and 5 % grey of a thumbnail.
     - `cropped`: measure `kept`, the share of the picture that is not blank border, or measure `part`, the score of a
       linear model that tells halves and pieces of chest films from whole ones.
@@ -139,12 +139,14 @@ def detail(small: np.ndarray) -> float:
     Returns:
         Natural log of the ratio of energies; lower is more blurred.
     """
-    once = cv2.GaussianBlur(small, (0, 0), 1)
-    twice = cv2.GaussianBlur(once, (0, 0), 3**0.5)
-    fourfold = cv2.GaussianBlur(twice, (0, 0), 12**0.5)
+    # Kernels reach three sigmas. Nothing of the coarser band is lost at half the size, which takes a fifth of the time.
+    once = cv2.GaussianBlur(small, (7, 7), 1)
+    twice = cv2.GaussianBlur(once, (11, 11), 3**0.5)
+    half = resize(twice, SIDE // 2)
+    fourfold = cv2.GaussianBlur(half, (11, 11), 3**0.5)
     fine, coarse = (
         float(np.median(cv2.resize(np.square(band), (16, 16), interpolation=cv2.INTER_AREA)))
-        for band in (once - twice, twice - fourfold)
+        for band in (once - twice, half - fourfold)
     )
     # A quarter of a grey step squared: below it there is nothing but rounding.
     floor = (0.25 / 255) ** 2 / 64
@@ -153,28 +155,39 @@ def detail(small: np.ndarray) -> float:
 
 def spread(small: np.ndarray) -> float:
     """Measure contrast: the 95 % less the 5 % grey of a thumbnail, in [0, 1]."""
-    low, high = np.quantile(resize(small, _THUMB), [0.05, 0.95])
-    return float(high - low)
+    return float(_range(resize(small, _THUMB).ravel(), 0.05))
 
 
 def kept(small: np.ndarray) -> float:
     """Measure the share of the picture inside its blank border, in [0, 1]."""
-    top, bottom, left, right = _inside(small)
+    top, bottom, left, right = inside(small)
     return (bottom - top) * (right - left) / small.size
 
 
-def _inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Find the part that is not blank border: first and last row, first and last column."""
-    low, high = np.quantile(small, [0.05, 0.95], axis=1)
-    rows = np.flatnonzero(high - low >= _BLANK_STEP)
+def _range(values: np.ndarray, share: float) -> np.ndarray:
+    """Subtract the lower `share` quantile from the upper along the last axis; np.quantile takes ten times longer."""
+    values = np.sort(values)
+    at = round(share * (values.shape[-1] - 1))
+    return values[..., -1 - at] - values[..., at]
+
+
+def inside(small: np.ndarray) -> tuple[int, int, int, int]:
+    """Find the part that is not blank border.
+
+    Args:
+        small: (256, 256) float32 in [0, 1].
+    Returns:
+        first row, row after the last, first column, column after the last, all even; four zeros if all is blank.
+    """
+    thumb = resize(small, SIDE // 2)
+    rows = np.flatnonzero(_range(thumb, 0.05) >= _BLANK_STEP)
     if not rows.size:
         return 0, 0, 0, 0
     top, bottom = int(rows[0]), int(rows[-1]) + 1
-    low, high = np.quantile(small[top:bottom], [0.05, 0.95], axis=0)
-    columns = np.flatnonzero(high - low >= _BLANK_STEP)
+    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb[top:bottom].T), 0.05) >= _BLANK_STEP)
     if not columns.size:
         return 0, 0, 0, 0
-    return top, bottom, int(columns[0]), int(columns[-1]) + 1
+    return 2 * top, 2 * bottom, 2 * int(columns[0]), 2 * int(columns[-1]) + 2
 
 
 def features(small: np.ndarray) -> np.ndarray:
@@ -185,7 +198,7 @@ def features(small: np.ndarray) -> np.ndarray:
     Returns:
         (2020,) float32: 1764 gradients, then 16 x 16 greys.
     """
-    top, bottom, left, right = _inside(small)
+    top, bottom, left, right = inside(small)
     if min(bottom - top, right - left) >= SIDE // 4:
         small = small[top:bottom, left:right]
     thumb = resize(small, _THUMB)
