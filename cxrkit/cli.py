@@ -39,7 +39,7 @@ def main() -> None:
         # A folder's name may hold bytes that are no text; printing it must not fail when all else is done.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="cxrkit")
         _flush()
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
