@@ -8,12 +8,13 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import tiny_models
 
-from cxrkit import __version__, cli, engine
-from cxrkit.labels import DISCLAIMER
+from cxrkit import __version__, _tables, cli, engine, images
+from cxrkit.labels import DISCLAIMER, FINDINGS
 
 HEAVY = ("tensorflow", "keras", "jax", "tf2onnx")
 PROGRAM = """
@@ -158,6 +159,16 @@ def test_help_and_version_are_0_and_say_that_this_is_no_medical_device(run):
     for option in ("covid-model", "findings-model", "threshold", "recursive", "heatmaps", "format", "restart", "out"):
         assert f"--{option}" in said
     assert "Exit code: 0 all well, 1 some files could not be read" in said
+
+
+def test_the_page_on_triage_names_every_option_column_note_and_status(run):
+    text = (Path(__file__).parents[1] / "docs" / "triage.md").read_text(encoding="utf-8")
+    options = set(re.findall(r"--[a-z-]+", run("triage", "--help")[1])) - {"--help", "--no-recursive"}
+    assert {option for option in options if option not in text} == set()
+    named = [*(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")), *images.QUALITY_FLAGS]
+    assert [name for name in [*named, "ok", "flagged", "error"] if f"`{name}`" not in text] == []
+    assert f"`prob_{FINDINGS[0]}` to `prob_{FINDINGS[-1]}`" in text
+    assert "not a medical device" in text
 
 
 def test_models_are_listed_and_their_cards_shown(run):
