@@ -214,6 +214,7 @@ def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.n
     mode = image.mode
     if mode in ("F", "I"):
         return _stretched(np.asarray(image), depth, notes), depth, 0.0
+    array: np.ndarray
     if mode.startswith("I;16"):
         array, full = np.asarray(image).astype(np.uint16), 2**depth - 1
         if kind == "TIFF" and image.tag_v2.get(262) == 0:
