@@ -14,7 +14,6 @@ from cxrkit import images, metrics
 from cxrkit.engine import Predictor
 from cxrkit.explain._maps import heat_maps
 from cxrkit.labels import FINDINGS, split_findings
-from cxrkit.metrics import THRESHOLDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 #: Columns of a table of boxes; x, y, w and h are fractions of the picture from its upper left corner.
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h")
+#: Shares of a map's maximum from which on a place counts as marked.
+IOU_THRESHOLDS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ def score_films(
     films: Iterable[BoxedFilm],
     *,
     method: str = "cam",
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: Sequence[float] = IOU_THRESHOLDS,
     score_cam_channels: int | None = 64,
 ) -> pd.DataFrame:
     """Score a method's heat maps against the boxes of films, whether or not the network called the finding.
