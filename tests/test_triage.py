@@ -352,6 +352,16 @@ def test_a_model_that_does_not_run_is_refused_before_the_first_film(films, netwo
         triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
 
 
+def test_a_model_file_that_is_no_network_is_refused(films, networks, tmp_path):
+    broken = tiny_models.covid_model(tmp_path / "broken")
+    (broken / "model.onnx").write_bytes(b"no network")
+    about = json.loads((broken / "model.json").read_text())
+    about["files"]["model.onnx"] = hashlib.sha256(b"no network").hexdigest()
+    (broken / "model.json").write_text(json.dumps(about))
+    with pytest.raises(triage.TriageError, match=r"broken cannot be loaded \(\w+\); export it again"):
+        triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
+
+
 def test_a_model_with_fewer_numbers_than_labels_is_refused(films, networks, tmp_path):
     broken = tiny_models.covid_model(
         tmp_path / "broken", labels=list(FINDINGS), thresholds=dict.fromkeys(FINDINGS, 0.5)
