@@ -184,11 +184,16 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     module, name = _READERS[kind]
     try:
         image = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
-        width, height = image.size
+        # Pillow and OpenCV turn a TIFF while they decode it, and Pillow then swaps the size and drops the tag.
+        width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
+        turned = image.tag_v2.get(_ORIENTATION, 1) if kind == "TIFF" else 1
         check_size(height, width, max_pixels)
         notes: list[str] = []
         pixels, depth, colour = _samples(image, data, kind, notes)
-        pixels = _turn(pixels, image, kind, notes)
+        if turned in range(2, 9):
+            notes.append(f"turned by its EXIF orientation {turned}")
+        else:
+            pixels = _turn(pixels, image, notes)
         _note_rest(image, kind, notes)
     except UnreadableImage:
         raise
@@ -290,14 +295,12 @@ def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
     return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
 
 
-def _turn(pixels: np.ndarray, image: Any, kind: str, notes: list[str]) -> np.ndarray:
+def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
     """Carry out the EXIF orientation (TIFF 6.0, tag 274)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF is an ornament here: a damaged one leaves the film as it lies.
         notes.append("damaged EXIF ignored")
-        return pixels
-    if kind == "TIFF" and image.size != pixels.shape[::-1]:
         return pixels
     if orientation not in range(2, 9):
         return pixels
