@@ -144,6 +144,14 @@ def test_the_threshold_replaces_the_models(films, networks, tmp_path, threshold,
     assert json.loads(result.run_file.read_text())["covid_model"]["threshold"] == threshold
 
 
+def test_a_probability_equal_to_the_threshold_is_called(films, networks, tmp_path):
+    # So steep that the probability is 0 or 1 to the last bit.
+    steep = tiny_models.covid_model(tmp_path / "steep", slope=1000.0)
+    result = triage.run(films, tmp_path / "out", **networks | {"covid_model": steep}, threshold=1.0)
+    combined = rows(tmp_path / "out")
+    assert result.counts["covid"] == sum(row["prob_COVID-19"] == "1.000000" for row in combined.values()) == 3
+
+
 def test_labels_not_shown_to_work_are_marked_where_they_are_called(films, networks, tmp_path):
     marked = {
         "covid_model": tiny_models.covid_model(tmp_path / "c", not_shown=[COVID]),

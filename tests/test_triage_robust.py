@@ -428,6 +428,20 @@ def test_a_record_is_in_the_file_as_soon_as_it_is_added(tmp_path):
         opened.close()
 
 
+def test_what_follows_a_spoilt_record_is_cut_off(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {})
+    for key in "abc":
+        journal.add(key, {"status": "ok", "reason": key * 100})
+    journal.close()
+    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b"bbb", b"xxx", 1))
+    journal = _journal.Journal(tmp_path / "journal", {})
+    assert len(journal) == 1
+    journal.add("d", {"status": "ok"})
+    journal.close()
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line[9:]).get("key") for line in lines] == [None, "a", "d"]
+
+
 def test_a_journal_changed_underneath_is_not_believed(tmp_path):
     journal = _journal.Journal(tmp_path / "journal", {})
     journal.add("a", {"status": "ok"})
@@ -619,6 +633,8 @@ def test_run_json_is_not_beside_tables_of_two_runs(films, networks, tmp_path):
 def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, networks, tmp_path):
     with largest_file(700), pytest.raises(triage.TriageError, match="no room left for"):
         triage.run(films, tmp_path / "out", **networks, heatmaps=True)
+    # As a kill leaves it, of a thread that will not be there again.
+    (tmp_path / "out" / triage.STATE / "1-torn.png").write_bytes(b"torn")
     result = triage.run(films, tmp_path / "out", **networks, heatmaps=True)
     assert (result.done, result.counts["error"]) == (1, 0)
     state = {path.name for path in (tmp_path / "out" / triage.STATE).iterdir()}
