@@ -230,11 +230,13 @@ def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.n
         # half a picture from a file cut short.
         notes.append("16-bit colour")
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1]:
+        if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
+            raise ValueError("OpenCV decodes it otherwise than Pillow")
+        array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+        # Both take the planes of a planar 16-bit TIFF for something else, and not for the same.
+        if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
             raise ValueError("OpenCV decodes it otherwise than Pillow")
         full = 65535
-        if array.ndim == 3 and array.shape[2] >= 3:
-            array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     else:
         full = 255
         if mode in ("P", "PA"):

@@ -45,6 +45,16 @@ def by_opencv(array, suffix=".png"):
     return cv2.imencode(suffix, array)[1].tobytes()
 
 
+def png(width, height, bits, colour, rows):
+    """Write a PNG of the given header and unpacked rows, whether or not they agree."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def assert_film(film):
     assert film.pixels.dtype == np.float32
     assert film.pixels.ndim == 2
@@ -130,39 +140,45 @@ def test_tiff_whose_white_is_zero_is_turned_over(array):
     np.testing.assert_allclose(images.read(tiff(full - array, 0)).pixels, array / full, atol=1e-6)
 
 
-def tiff(array, photometric, orientation=1):
+def tiff(array, photometric, *, orientation=1, planes=False):
     """Write an uncompressed TIFF by hand: Pillow turns samples over itself, and writes no 16-bit colour."""
     height, width = array.shape[:2]
     samples, bits = array.size // (height * width), array.dtype.itemsize * 8
-    values = [
-        (256, width),
-        (257, height),
-        (258, bits),
-        (259, 1),
-        (262, photometric),
-        (273, 0),
-        (274, orientation),
-        (277, samples),
-        (278, height),
-        (279, array.nbytes),
-    ]
-    end = 8 + 2 + len(values) * 12 + 4
-    directory = struct.pack("<H", len(values))
-    for tag, value in values:
-        if tag == 258 and samples == 3:
-            directory += struct.pack("<HHII", tag, 3, 3, end)
-        else:
-            directory += struct.pack("<HHII", tag, 4, 1, end + 6 if tag == 273 else value)
-    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + struct.pack("<3H", *[bits] * 3) + array.tobytes()
+    strips = samples if planes else 1
+    tags = {256: [width], 257: [height], 258: [bits] * samples, 259: [1], 262: [photometric], 273: [0] * strips}
+    tags |= {274: [orientation], 277: [samples], 278: [height], 279: [array.nbytes // strips] * strips}
+    tags |= {284: [2 if planes else 1]}
+    start = 8 + 2 + len(tags) * 12 + 4
+    picture = start + sum(4 * len(values) for values in tags.values() if len(values) > 1)
+    tags[273] = [picture + i * array.nbytes // strips for i in range(strips)]
+    directory, rest = struct.pack("<H", len(tags)), b""
+    for tag, values in tags.items():
+        alone = len(values) == 1
+        directory += struct.pack("<HHII", tag, 4, len(values), values[0] if alone else start + len(rest))
+        rest += b"" if alone else struct.pack(f"<{len(values)}I", *values)
+    body = np.moveaxis(array, 2, 0) if planes else array
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + rest + body.tobytes()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sixteen_bit_colour_is_turned_like_any_other(orientation):
     deep = np.repeat(DEEP[..., None], 3, axis=2)
-    film = images.read(tiff(deep, 2, orientation))
-    grey = images.read(tiff(DEEP, 1, orientation))
+    film = images.read(tiff(deep, 2, orientation=orientation))
+    grey = images.read(tiff(DEEP, 1, orientation=orientation))
     np.testing.assert_allclose(film.pixels, grey.pixels, atol=2 / 65535)
     assert film.original_size == grey.original_size == (48, 40)
+
+
+def test_sixteen_bit_colour_in_planes_is_refused_rather_than_misread():
+    shallow = images.read(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True))
+    np.testing.assert_allclose(shallow.pixels, RAMP / 255, atol=1e-6)
+    assert "rare kind" in reason(tiff(np.repeat(DEEP[..., None], 3, axis=2), 2, planes=True))
+
+
+def test_sixteen_bit_grey_with_alpha_is_read():
+    array = np.stack([DEEP, np.full_like(DEEP, 65535)], axis=2).astype(">u2")
+    deep = png(40, 48, 16, 4, b"".join(b"\0" + row.tobytes() for row in array))
+    np.testing.assert_allclose(images.read(deep).pixels, DEEP / 65535, atol=2 / 65535)
 
 
 def test_floats_in_the_unit_range_are_kept_and_others_stretched():
@@ -643,21 +659,9 @@ def test_errors_of_the_file_system_do_not_name_the_path(tmp_path):
 # --- limits and what is no film ---------------------------------------------------------------------------------------
 
 
-def png_header(width, height):
-    """Give a whole, tiny PNG that claims to be large."""
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
-
-
 def test_a_bomb_is_refused_by_its_header():
-    assert "10000 x 10001 = 100 megapixels" in reason(png_header(10000, 10001))
-    assert "megapixels" in reason(png_header(2**31 - 1, 2**31 - 1))
+    assert "10000 x 10001 = 100 megapixels" in reason(png(10000, 10001, 8, 0, bytes(1000)))
+    assert "megapixels" in reason(png(2**31 - 1, 2**31 - 1, 8, 0, bytes(1000)))
 
 
 def test_the_limit_of_pixels_is_inclusive():
