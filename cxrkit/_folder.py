@@ -85,7 +85,7 @@ def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
     if leave_out is not None and target.is_relative_to(leave_out):
         return Entry(path, portable(name), "link into the output folder is not followed")
     if os.path.isdir(target):
-        return Entry(path, portable(name), "link to a folder is not followed; its films have rows of their own")
+        return Entry(path, portable(name), "link to a folder is not followed")
     return _entry(path, name)
 
 

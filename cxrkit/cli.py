@@ -57,6 +57,8 @@ def main() -> None:
 
 def _flush() -> None:
     """Write out what was printed, while something can still be said about it."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -80,10 +82,15 @@ def _say(text: str) -> None:
     print(f"cxrkit: {text}", file=sys.stderr)
 
 
+def _on_a_terminal() -> bool:
+    # None where the process was started without one, as by some services.
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Give a callback (done, all) that draws a bar with rate and time left; None where nobody looks."""
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         yield None
         return
     from rich.console import Console
@@ -197,7 +204,7 @@ def data_fetch(
 
 
 def _transfer_progress() -> Callable[[str, int, int | None], None] | None:
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         return None
 
     def show(name: str, done: int, total: int | None) -> None:

@@ -396,7 +396,16 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predictor:
-    predictor = engine.load(name_or_folder, threads=1)
+    try:
+        predictor = engine.load(name_or_folder, threads=1)
+    except ValueError:
+        raise
+    except Exception as error:
+        # ONNX Runtime's own kinds of exception, on a file that is what its checksum says and no network.
+        raise TriageError(
+            f"model {name_or_folder} cannot be loaded ({type(error).__name__}); export it again with "
+            "cxrkit.models.save."
+        ) from error
     if predictor.labels != labels:
         raise TriageError(
             f"model {predictor.name} answers {', '.join(predictor.labels)}; here one is needed that answers "

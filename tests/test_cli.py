@@ -222,6 +222,14 @@ def test_output_that_nobody_takes_is_said_in_one_line_or_not_at_all(films, optio
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_run_without_any_output_to_write_to_still_ends_well(films, options, tmp_path):
+    # As a service may start it: neither stdout nor stderr is open.
+    script = 'exec "$0" -m cxrkit triage "$@" >&- 2>&-'
+    done = subprocess.run(["sh", "-c", script, sys.executable, str(films), f"--out={tmp_path / 'out'}", *options])
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "run.json").is_file()
+
+
 def on_a_terminal(command, limit_s=120):
     """Run a command whose stderr is a terminal; give its exit code, stdout and what the terminal saw."""
     ours, theirs = pty.openpty()

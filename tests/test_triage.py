@@ -144,6 +144,14 @@ def test_the_threshold_replaces_the_models(films, networks, tmp_path, threshold,
     assert json.loads(result.run_file.read_text())["covid_model"]["threshold"] == threshold
 
 
+def test_a_probability_equal_to_the_threshold_is_called(films, networks, tmp_path):
+    # So steep that the probability is 0 or 1 to the last bit.
+    steep = tiny_models.covid_model(tmp_path / "steep", slope=1000.0)
+    result = triage.run(films, tmp_path / "out", **networks | {"covid_model": steep}, threshold=1.0)
+    combined = rows(tmp_path / "out")
+    assert result.counts["covid"] == sum(row["prob_COVID-19"] == "1.000000" for row in combined.values()) == 3
+
+
 def test_labels_not_shown_to_work_are_marked_where_they_are_called(films, networks, tmp_path):
     marked = {
         "covid_model": tiny_models.covid_model(tmp_path / "c", not_shown=[COVID]),
@@ -349,6 +357,16 @@ def test_a_model_that_does_not_run_is_refused_before_the_first_film(films, netwo
     # The file's checksum is right, but it takes films of another size than its model.json says.
     broken = tiny_models.covid_model(tmp_path / "broken", input_size=32)
     with pytest.raises(triage.TriageError, match=r"model broken does not run .*export it again"):
+        triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
+
+
+def test_a_model_file_that_is_no_network_is_refused(films, networks, tmp_path):
+    broken = tiny_models.covid_model(tmp_path / "broken")
+    (broken / "model.onnx").write_bytes(b"no network")
+    about = json.loads((broken / "model.json").read_text())
+    about["files"]["model.onnx"] = hashlib.sha256(b"no network").hexdigest()
+    (broken / "model.json").write_text(json.dumps(about))
+    with pytest.raises(triage.TriageError, match=r"broken cannot be loaded \(\w+\); export it again"):
         triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
 
 

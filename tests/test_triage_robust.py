@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -209,8 +210,8 @@ def test_links_stay_inside_and_form_no_loops(films, networks, tmp_path):
         "by two": "link leaves the folder; copy the film into it",
         "dangling": "cannot be opened: No such file or directory",
         "itself": "link forms a loop",
-        "up": "link to a folder is not followed; its films have rows of their own",
-        "folder": "link to a folder is not followed; its films have rows of their own",
+        "up": "link to a folder is not followed",
+        "folder": "link to a folder is not followed",
     }
     assert (result.counts["all"], result.counts["not_covid"]) == (12, 3)
 
@@ -392,6 +393,64 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bytes(many, networks, unb
     assert len(set(journal_keys(tmp_path))) == len(journal_keys(tmp_path)) == 41
 
 
+def test_what_was_being_read_at_a_break_is_kept(films, networks, tmp_path, monkeypatch):
+    (films / "b.png").write_bytes(DARK)
+    begun, broken_off = threading.Event(), threading.Event()
+    real = triage._bytes_of
+
+    def slowly(path):
+        if path.endswith("b.png"):
+            begun.set()
+            assert broken_off.wait(60)
+        return real(path)
+
+    def break_off(done, total):
+        assert begun.wait(60)
+        broken_off.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(triage, "_bytes_of", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        triage.run(films, tmp_path / "out", **networks, workers=2, progress=break_off)
+    assert triage.run(films, tmp_path / "out", **networks).done == 0
+
+
+def test_a_record_is_in_the_file_as_soon_as_it_is_added(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {"folder": "x"})
+    journal.add("a", {"status": "ok"})
+    # Not closed and not synced, as when the process is killed now.
+    again = _journal.Journal(tmp_path / "journal", {"folder": "x"})
+    assert len(again) == 1
+    assert again.get("a")["status"] == "ok"
+    journal.add("a", {"status": "error"})
+    assert journal.get("a")["status"] == "error"
+    for opened in (journal, again):
+        opened.close()
+
+
+def test_what_follows_a_spoilt_record_is_cut_off(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {})
+    for key in "abc":
+        journal.add(key, {"status": "ok", "reason": key * 100})
+    journal.close()
+    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b"bbb", b"xxx", 1))
+    journal = _journal.Journal(tmp_path / "journal", {})
+    assert len(journal) == 1
+    journal.add("d", {"status": "ok"})
+    journal.close()
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line[9:]).get("key") for line in lines] == [None, "a", "d"]
+
+
+def test_a_journal_changed_underneath_is_not_believed(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {})
+    journal.add("a", {"status": "ok"})
+    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b'"ok"', b'"no"'))
+    with pytest.raises(_journal.JournalError, match="was changed while the run went on; run again with --restart"):
+        journal.get("a")
+    journal.close()
+
+
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_journal_torn_or_spoilt_anywhere_is_mended(many, networks, unbroken, tmp_path, data):
@@ -556,9 +615,26 @@ def test_a_full_disk_is_named_and_leaves_the_older_tables(many, films, networks,
     assert triage.run(films, tmp_path / "out", **networks).counts["all"] == 31
 
 
+def test_run_json_is_not_beside_tables_of_two_runs(films, networks, tmp_path):
+    out = tmp_path / "out"
+    triage.run(films, out, **networks)
+    (films / "b.png").write_bytes(DARK)
+    (out / "combined.csv").unlink()
+    (out / "combined.csv").mkdir()
+    with pytest.raises(triage.TriageError, match=r"combined.csv: .*directory; check that"):
+        triage.run(films, out, **networks)
+    assert not (out / "run.json").exists()
+    (out / "combined.csv").rmdir()
+    assert triage.run(films, out, **networks).done == 0
+    assert list(rows(out)) == ["a.png", "b.png"]
+    assert (out / "run.json").exists()
+
+
 def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, networks, tmp_path):
     with largest_file(700), pytest.raises(triage.TriageError, match="no room left for"):
         triage.run(films, tmp_path / "out", **networks, heatmaps=True)
+    # As a kill leaves it, of a thread that will not be there again.
+    (tmp_path / "out" / triage.STATE / "1-torn.png").write_bytes(b"torn")
     result = triage.run(films, tmp_path / "out", **networks, heatmaps=True)
     assert (result.done, result.counts["error"]) == (1, 0)
     state = {path.name for path in (tmp_path / "out" / triage.STATE).iterdir()}

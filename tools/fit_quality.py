@@ -29,9 +29,11 @@ COMPONENTS = 60
 #: Of each kind of picture that is no chest film.
 DRAWINGS = 400
 #: Share of train films, unseen by the model that scores them, that may fall beyond a line.
-TOLERATED = {"frontal": 0.015, "part": 0.003, "polarity": 0.003, "spread": 0.0, "kept": 0.003, "detail": 0.003}
+TOLERATED = {"frontal": 0.015, "part": 0.006, "polarity": 0.003, "spread": 0.0, "kept": 0.003, "detail": 0.003}
 #: Kinds that are a part of a chest film.
-PARTS = ("half a chest", "cut out")
+PARTS = ("half a chest", "cut out", "upper or lower", "middle")
+#: Those of them that look so much like a whole one that `frontal`, taught them, lets more side views pass.
+NEAR = ("upper or lower", "middle")
 
 
 def frontal_variant(rng, film):
@@ -104,7 +106,7 @@ def main():
     place = coordinates(np.concatenate([real, varied]), mean, axes)
     groups = np.concatenate([patients, np.tile(patients, 3)])
     strange_place = {name: coordinates(vectors, mean, axes) for name, vectors in strange.items()}
-    all_strange = np.concatenate(list(strange_place.values()))
+    all_strange = np.concatenate([places for name, places in strange_place.items() if name not in NEAR])
     parts = np.concatenate([strange_place[name] for name in PARTS])
 
     whole = weights(place, all_strange)
@@ -164,9 +166,9 @@ def report(rows, scores, lines, place, strange_place, whole, part):
     beyond = (scores["frontal"] < lines["frontal"]) | (scores["part"] > lines["part"])
     for source, group in rows.assign(beyond=beyond).groupby("source"):
         print(f"{source}: {group['beyond'].sum()} of {len(group)} train films beyond `frontal` or `part`")
-    print("kind of no film: share flagged, and when the kind was left out of the fit")
+    print("kind of no film: share flagged, and by `frontal` alone when the kind was left out of its fit")
     for name, places in strange_place.items():
-        others = np.concatenate([rest for other, rest in strange_place.items() if other != name])
+        others = np.concatenate([rest for other, rest in strange_place.items() if other not in (name, *NEAR)])
         alone = weights(place, others)
         seen = np.mean((places @ whole < lines["frontal"]) | (places @ part > lines["part"]))
         unseen = np.mean(places @ alone < lines["frontal"])

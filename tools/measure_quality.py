@@ -4,7 +4,7 @@
 
 Real films by source and split, films of the `val` rows spoilt on purpose, pictures that are no chest film (drawn from
 other seeds than those of the fit; but the photographs are the same), simulated films, the awkward files of DIR/messy
-if they are there, and the time.
+if they are there, those that come with pydicom, and the time.
 Nothing is set here: the lines come from tools/fit_quality.py, which sees `train` rows only.
 """
 
@@ -17,6 +17,7 @@ import cv2
 import no_films
 import numpy as np
 import pandas as pd
+import pydicom
 from fit_quality import photographs
 
 from cxrkit import images, phantom
@@ -216,6 +217,28 @@ def messy(folder):
     print(f"As expected: {sum(row[1] == row[2] for row in rows)} of {len(rows)}.\n")
 
 
+def others():
+    """Judge the files that pydicom is tested with: CT, MR, ultrasound, charts, damaged ones; no frontal chest film."""
+    counts, slipped = collections.Counter(), []
+    for path in sorted(Path(pydicom.__file__).parent.joinpath("data", "test_files").rglob("*")):
+        if path.is_dir():
+            continue
+        try:
+            read = images.read(path)
+        except images.UnreadableImage:
+            counts["refused"] += 1
+            continue
+        # Without what the header says, so that the picture alone decides.
+        alone = {"cropped", "not_frontal_chest"} & set(images.quality(as_read(read.pixels)).flags)
+        counts["by its picture alone" if alone else "by its header"] += bool(images.quality(read).flags)
+        slipped += [] if images.quality(read).flags else [path.name]
+    print(f"## The files that come with pydicom {pydicom.__version__}\n")
+    table(
+        ("refused", "flagged by the picture alone", "flagged with the header only", "not flagged"),
+        [(counts["refused"], counts["by its picture alone"], counts["by its header"], ", ".join(slipped) or 0)],
+    )
+
+
 def speed(films):
     one = [as_read(images.resize(one.pixels, 512)) for one in films[:100]]
     cv2.setNumThreads(1)
@@ -244,6 +267,7 @@ def main():
     simulated()
     if (data / "messy").is_dir():
         messy(data / "messy")
+    others()
     speed(val)
 
 

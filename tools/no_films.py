@@ -411,6 +411,15 @@ def _part(rng, films, low, high):
     return cv2.resize(film[y : y + hh, x : x + ww], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
+def _window(rng, films, high, wide, at):
+    """Cut out the given range of heights and widths; `at` gives the place of the first row among those left."""
+    film = films[rng.integers(len(films))].astype(np.float32) / 255
+    h, w = film.shape
+    hh, ww = int(h * rng.uniform(*high)), int(w * rng.uniform(*wide))
+    y, x = int((h - hh) * at(rng)), int((w - ww) * rng.uniform(0.3, 0.7))
+    return cv2.resize(film[y : y + hh, x : x + ww], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
 def of_films(films: list[np.ndarray]) -> dict[str, Callable]:
     """Kinds drawn from frontal films.
 
@@ -437,6 +446,8 @@ def of_films(films: list[np.ndarray]) -> dict[str, Callable]:
         "turned a quarter": lambda rng: np.rot90(any_film(rng), rng.choice([1, 3])).copy(),
         "upside down": lambda rng: np.rot90(any_film(rng), 2).copy(),
         "cut out": lambda rng: _part(rng, films, 0.15, 0.45),
+        "upper or lower": lambda rng: _window(rng, films, (0.4, 0.6), (0.9, 1.0), lambda rng: rng.choice([0, 1])),
+        "middle": lambda rng: _window(rng, films, (0.4, 0.6), (0.4, 0.6), lambda rng: rng.uniform(0.3, 0.7)),
     }
 
 
