@@ -199,9 +199,7 @@ def predict_films(
 
 def called_label(predictor: Predictor, probs: Sequence[float]) -> str:
     """Return what one film's probabilities come to: the cell `Predict label` of `predict_films`."""
-    called = [
-        label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]
-    ]
+    called = [label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]]
     if set(predictor.labels) == {COVID, NOT_COVID}:
         return COVID if COVID in called else NOT_COVID
     return "|".join(called)
@@ -218,12 +216,16 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
         probabilities have six decimals.
     """
     path = Path(path)
-    text = [column for column in frame if not str(column).startswith("prob_")]
-    cells = frame.assign(**{column: frame[column].astype(str).map(harmless) for column in text})
+    head = [str(column) for column in frame]
+    columns = [
+        [("" if math.isnan(value) else f"{value:.6f}") for value in frame[name]]
+        if str(name).startswith("prob_")
+        else [harmless(str(value)) for value in frame[name]]
+        for name in frame
+    ]
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         unfinished = Path(scratch) / path.name
-        # A bare "\r" in a name must be quoted too: pandas leaves that to the line terminator.
-        cells.to_csv(unfinished, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+        _tables._write_csv(unfinished, head, (list(cells) for cells in zip(*columns, strict=True)))
         os.replace(unfinished, path)
     return path
 

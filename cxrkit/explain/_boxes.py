@@ -204,9 +204,7 @@ def score_films(
     return described.merge(metrics.score_maps(heats, truth, thresholds=thresholds), on="film")
 
 
-def choose_examples(
-    scores: pd.DataFrame, *, measure: str = "mask IoU", threshold: float | None = 0.5
-) -> pd.DataFrame:
+def choose_examples(scores: pd.DataFrame, *, measure: str = "mask IoU", threshold: float | None = 0.5) -> pd.DataFrame:
     """Choose for each finding one better and one worse film, by a rule and not by eye.
 
     The films of a finding are put in order by the measure, ties by energy inside the box and then by name; the better
@@ -275,8 +273,6 @@ def show_examples(
     examples = []
     for row in chosen.itertuples():
         film = kept[row.image]
-        (maps,) = heat_maps(
-            source, [film.pixels], [row.finding], method=method, score_cam_channels=score_cam_channels
-        )
+        (maps,) = heat_maps(source, [film.pixels], [row.finding], method=method, score_cam_channels=score_cam_channels)
         examples.append(Example(row.finding, row.which, film, maps[0], row.measure, row.value, row.prob))
     return examples
