@@ -53,7 +53,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
     if Path(path).suffix == ".parquet":
         return pd.read_parquet(path)
     head = pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8")
-    probs = [column for column in head if column.startswith("prob_")]
+    probs = [column for column in map(str, head) if column.startswith("prob_")]
     # A file may be named "NA": only an empty probability means that there is none.
     missing = {column: [""] for column in probs}
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8")

@@ -101,7 +101,7 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
         worst = frame[~inside].iloc[0]
         raise ValueError(
             f"boxes must lie in the picture, as fractions of it; {Path(path).name} has "
-            f"{worst[list('xywh')].tolist()} for {worst['image']}. For boxes in pixels pass width_px."
+            f"{[float(worst[side]) for side in 'xywh']} for {worst['image']}. For boxes in pixels pass width_px."
         )
     return frame
 
@@ -126,8 +126,9 @@ def films_with_boxes(
         if patients is not None and name not in patients:
             raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} films).")
         found: dict[str, tuple[Box, ...]] = {}
-        for row in rows.itertuples():
-            found[row.finding] = (*found.get(row.finding, ()), (row.x, row.y, row.w, row.h))
+        for finding, *box in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
+            x, y, w, h = box
+            found[finding] = (*found.get(finding, ()), (x, y, w, h))
         pixels = images.read(Path(root) / str(name)).pixels
         yield BoxedFilm(str(name), str(patients[name]) if patients else str(name), pixels, found)
 
@@ -271,8 +272,8 @@ def show_examples(
     if missing := sorted(wanted - set(kept)):
         raise ValueError(f"films lack {', '.join(missing)}, which were chosen; pass the films that were scored.")
     examples = []
-    for row in chosen.itertuples():
-        film = kept[row.image]
-        (maps,) = heat_maps(source, [film.pixels], [row.finding], method=method, score_cam_channels=score_cam_channels)
-        examples.append(Example(row.finding, row.which, film, maps[0], row.measure, row.value, row.prob))
+    for row in chosen.to_dict("records"):
+        film, finding = kept[row["image"]], row["finding"]
+        (maps,) = heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=score_cam_channels)
+        examples.append(Example(finding, row["which"], film, maps[0], row["measure"], row["value"], row["prob"]))
     return examples
