@@ -4,6 +4,7 @@ Imported only when a DICOM file comes, since pydicom takes a while to load.
 """
 
 import io
+import itertools
 import logging
 import re
 import threading
@@ -25,13 +26,19 @@ from cxrkit._film import Radiograph, UnreadableImage, check_size, grey, resize
 #: Header values are passed on only when they are one of these: free text in their place could name a patient.
 _VIEWS = {"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
 _LATERAL = {"LATERAL": "LL", "LAT": "LL"}
-_MODALITIES = set("BI CR CT DX ES IO IVOCT KO LS MG MR NM OCT OP OPT OT PT PX RF RG SC SM SR TG US XA XC".split())
-_BODY_PARTS = set(
-    "ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CALCANEUS CALF CAROTID CERVIX CHEST CLAVICLE COCCYX CSPINE ELBOW "
-    "EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND HEAD HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LUNG "
-    "MANDIBLE MEDIASTINUM NECK ORBIT PELVIS RIB SCAPULA SHOULDER SKULL SPINE SSPINE STERNUM THIGH THORAX THUMB TLSPINE "
-    "TOE TSPINE WRIST WHOLEBODY".split()
+_MODALITIES = frozenset(
+    {"BI", "CR", "CT", "DX", "ES", "IO", "KO", "LS", "MG", "MR", "NM", "OP", "OT", "PT", "PX", "RF", "RG", "SC", "SM"}
+    | {"SR", "TG", "US", "XA", "XC", "IVOCT", "OCT", "OPT"}
 )
+# fmt: off
+_BODY_PARTS = frozenset({
+    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF", "CAROTID", "CERVIX", "CHEST",
+    "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
+    "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MEDIASTINUM",
+    "NECK", "ORBIT", "PELVIS", "RIB", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THORAX",
+    "THUMB", "TLSPINE", "TOE", "TSPINE", "WRIST", "WHOLEBODY",
+})
+# fmt: on
 
 # warnings.catch_warnings and a logger's level belong to the whole process: one DICOM at a time.
 _LOCK = threading.Lock()
@@ -77,15 +84,15 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
             if said:
                 notes.append("its header strays from the standard")
             modality, body_part = _term(dataset, "Modality", _MODALITIES), _body_part(dataset)
-            view, sex, age = _view(dataset), _term(dataset, "PatientSex", {"F", "M"}), _age(dataset)
+            view, sex, age = _view(dataset), _term(dataset, "PatientSex", frozenset({"F", "M"})), _age(dataset)
             depth = int(dataset.BitsStored)
     except UnreadableImage:
         raise
     # pydicom and the decoders raise anything on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage(
-            "the DICOM is damaged, cut short or compressed in a way that cannot be decoded here; legal are whole files, "
-            "uncompressed, JPEG, JPEG-LS, JPEG 2000 or RLE. Copy or export it again."
+            "the DICOM is damaged, cut short or compressed in a way that cannot be decoded here; legal are whole "
+            "files, uncompressed, JPEG, JPEG-LS, JPEG 2000 or RLE. Copy or export it again."
         ) from None
     notes.append(f"modality {modality or 'unknown'}")
     if body_part:
@@ -180,7 +187,7 @@ def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
     if header.size < 16 or header[0] != segments:
         return False
     bounds = [*(int(offset) for offset in header[1 : segments + 1]), len(frame)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         at, size = start, 0
         while at < end and size < pixels:
             code = frame[at]
@@ -244,7 +251,7 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
 
 
 def _shown(values: np.ndarray, dataset: Any, notes: list[str]) -> np.ndarray:
-    """Map stored values to what a viewer shows, in [0, 1]: modality LUT or rescale, then the first VOI LUT or window."""
+    """Map stored values to what a viewer shows, in [0, 1]: modality LUT, then the first VOI LUT or window."""
     values = apply_modality_lut(values, dataset)
     voi = dataset.get("VOILUTSequence")
     if voi and voi[0].get("LUTDescriptor") and voi[0].get("LUTData") is not None:
@@ -294,7 +301,7 @@ def _number(dataset: Any, name: str, index: int = 0) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _term(dataset: Any, name: str, legal: set[str]) -> str | None:
+def _term(dataset: Any, name: str, legal: frozenset[str]) -> str | None:
     value = str(dataset.get(name) or "").strip().upper()
     return value if value in legal else None
 

@@ -1,5 +1,6 @@
 """What lies in a folder, and names and cells that survive a CSV and a spreadsheet."""
 
+import errno
 import os
 import re
 import stat
@@ -12,22 +13,23 @@ from pathlib import Path
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a folder that gets a row.
 
     Attributes:
-        path: where it is.
+        path: where it is; text, since a Path takes ten times the memory and a folder may hold 100,000.
         name: relative to the folder, POSIX, in text that any CSV can hold (`portable`).
         fault: why it cannot be read; empty for an ordinary file.
-        size, mtime_ns: of an ordinary file, else 0.
+        size, mtime_ns, ctime_ns: of an ordinary file, else 0.
     """
 
-    path: Path
+    path: str
     name: str
     fault: str = ""
     size: int = 0
     mtime_ns: int = 0
+    ctime_ns: int = 0
 
 
 def walk(folder: Path, *, recursive: bool, leave_out: Path | None = None) -> Iterator[Entry]:
@@ -43,49 +45,63 @@ def walk(folder: Path, *, recursive: bool, leave_out: Path | None = None) -> Ite
         OSError: the folder itself cannot be listed.
     """
     if not folder.is_dir():
-        yield _entry(folder, folder.parent, None)
+        yield _entry(str(folder), folder.name)
         return
-    found = [folder]
+    base, root = str(folder), folder.resolve()
+    # Names below the folder, in falling order and taken from the end, so that they come in rising order without
+    # recursion, however deep the folders are.
+    found = _inside(base, "")
     while found:
-        # From the end: the list is kept in falling order, so that names come in rising order without recursion.
-        path = found.pop()
-        if path == folder or (not path.is_symlink() and path.is_dir()):
-            if path == leave_out or (path != folder and not recursive):
-                continue
+        name = found.pop()
+        path = os.path.join(base, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError as error:
+            yield Entry(path, portable(name), f"cannot be opened: {error.strerror}")
+            continue
+        if stat.S_ISLNK(mode):
+            yield _link(path, name, root, leave_out)
+        elif not stat.S_ISDIR(mode):
+            yield _entry(path, name)
+        elif recursive and path != str(leave_out):
             try:
-                inside = os.listdir(path)
+                found += _inside(path, name)
             except OSError as error:
-                if path == folder:
-                    raise
-                yield Entry(path, portable(path.relative_to(folder)), f"folder cannot be listed: {error.strerror}")
-                continue
-            found += [path / name for name in sorted(inside, key=os.fsencode, reverse=True)]
-        else:
-            yield _entry(path, folder, folder)
+                yield Entry(path, portable(name), f"folder cannot be listed: {error.strerror}")
 
 
-def _entry(path: Path, base: Path, inside: Path | None) -> Entry:
-    name = portable(path.relative_to(base))
+def _inside(path: str, name: str) -> list[str]:
+    return [os.path.join(name, inner) for inner in sorted(os.listdir(path), key=os.fsencode, reverse=True)]
+
+
+def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
     try:
-        if inside is not None and path.is_symlink():
-            target = path.resolve(strict=True)
-            if not target.is_relative_to(inside.resolve()):
-                return Entry(path, name, "link leaves the folder; copy the film into it")
-            if target.is_dir():
-                return Entry(path, name, "link to a folder is not followed; its films have rows of their own")
-        status = path.stat()
-    except RuntimeError:
-        return Entry(path, name, "link forms a loop")
+        target = Path(os.path.realpath(path, strict=True))
     except OSError as error:
-        return Entry(path, name, f"cannot be opened: {error.strerror}")
+        loop = error.errno == errno.ELOOP
+        return Entry(path, portable(name), "link forms a loop" if loop else f"cannot be opened: {error.strerror}")
+    if not target.is_relative_to(root):
+        return Entry(path, portable(name), "link leaves the folder; copy the film into it")
+    if leave_out is not None and target.is_relative_to(leave_out):
+        return Entry(path, portable(name), "link into the output folder is not followed")
+    if os.path.isdir(target):
+        return Entry(path, portable(name), "link to a folder is not followed")
+    return _entry(path, name)
+
+
+def _entry(path: str, name: str) -> Entry:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return Entry(path, portable(name), f"cannot be opened: {error.strerror}")
     if not stat.S_ISREG(status.st_mode):
-        return Entry(path, name, "not an ordinary file (a pipe, socket or device)")
-    return Entry(path, name, "", status.st_size, status.st_mtime_ns)
+        return Entry(path, portable(name), "not an ordinary file (a pipe, socket or device)")
+    return Entry(path, portable(name), "", status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def portable(path: Path) -> str:
+def portable(path: str | Path) -> str:
     r"""Return a path as text that UTF-8 can hold: bytes that are no UTF-8 become `\xNN`, a backslash `\\`."""
-    text = path.as_posix().replace("\\", "\\\\")
+    text = Path(path).as_posix().replace("\\", "\\\\")
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 

@@ -1,15 +1,17 @@
 """The journal of a triage run: what is done stays done, also when the run is killed or the disk is full."""
 
+import errno
 import io
 import json
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
@@ -27,14 +29,17 @@ def locked(path: Path) -> Iterator[None]:
         path: the lock's file; made when missing.
     Raises:
         JournalError: another process holds it.
+        OSError: the disk knows no locks.
     """
     with open(path, "a+b") as file:
         try:
-            if os.name == "nt":
+            if sys.platform == "win32":
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             else:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise
             raise JournalError(
                 f"another run is writing to {path.parent.parent}; wait for it, or name another folder with --out."
             ) from error
@@ -70,9 +75,13 @@ class Journal:
         return len(self._where)
 
     def add(self, key: str, record: dict[str, Any]) -> None:
-        """Append a record; it is safe after the next `sync`."""
+        """Append a record: at once safe from a kill, after the next `sync` from a power cut too.
+
+        A key that was there before now has the new record.
+        """
         position = self._file.tell()
         self._file.write(_line({"key": key, **record}))
+        self._file.flush()
         self._where[key] = position
 
     def get(self, key: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The three tables of a triage run: their columns, and files that appear whole or not at all."""
 
-import csv
+import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from cxrkit._folder import harmless
 from cxrkit.labels import COVID, FINDINGS
@@ -13,6 +14,11 @@ NOTICE = "Teaching and research only; not a medical device."
 FORMATS = ("csv", "parquet")
 NAMES = ("covid", "not_covid", "combined")
 PROBS = (COVID, *FINDINGS)
+#: A cell with one of these is quoted: also with what ends a field or a row only for some readers, such as a
+#: spreadsheet that separates by semicolons and would find a formula behind one.
+_QUOTED = re.compile('[",;\t\r\n]')
+#: Rows of a Parquet table that are held at a time.
+_GROUP_ROWS = 2000
 #: The first two are the report's. Probabilities of findings are empty for films called COVID-19, which the
 #: 14-finding network does not see.
 COLUMNS = (
@@ -59,68 +65,84 @@ def row(name: str, record: dict[str, Any], *, heatmaps: bool) -> list[str]:
 
 
 def write(
-    folder: Path, scratch: Path, kind: str, heatmaps: bool, records: Callable[[], Iterable[tuple[str, dict[str, Any]]]]
+    scratch: Path, kind: str, heatmaps: bool, records: Callable[[], Iterable[tuple[str, dict[str, Any]]]]
 ) -> dict[str, Path]:
-    """Write the three tables; each appears whole, and what the other format left is taken away.
+    """Write the three tables where nobody looks; `publish` makes them appear.
 
     Args:
-        folder: where they go.
-        scratch: a folder on the same disk, for unfinished ones.
+        scratch: a folder on the disk where they are to appear.
         kind: "csv" or "parquet".
         heatmaps: whether the records have heat maps.
         records: gives (name, record) in order, anew at each call.
     Returns:
-        Table name -> file.
+        Table name -> file in `scratch`.
     """
-    finished = {}
+    unfinished = {}
     for table in NAMES:
         rows = (row(name, record, heatmaps=heatmaps) for name, record in records() if table in members(record))
-        unfinished = scratch / f"{table}.{kind}"
-        (_write_csv if kind == "csv" else _write_parquet)(unfinished, columns(heatmaps=heatmaps), rows)
-        finished[table] = unfinished
-    for table, path in finished.items():
-        os.replace(path, folder / path.name)
-        for other in set(FORMATS) - {kind}:
-            (folder / f"{table}.{other}").unlink(missing_ok=True)
-    return {table: folder / path.name for table, path in finished.items()}
+        unfinished[table] = scratch / f"{table}.{kind}"
+        (_write_csv if kind == "csv" else _write_parquet)(unfinished[table], columns(heatmaps=heatmaps), rows)
+    return unfinished
 
 
-def write_text(path: Path, scratch: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    unfinished = scratch / path.name
+def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> tuple[dict[str, Path], Path]:
+    """Make tables and run.json appear, each whole, and take away what the other format left.
+
+    All is on the disk before anything appears, so that a full disk leaves the old ones; run.json goes first and comes
+    last, so that where it is, the tables belong together.
+
+    Args:
+        folder: where they appear.
+        scratch: a folder on the same disk.
+        tables: of `write`.
+        run: the text of run.json.
+    Returns:
+        Table name -> file in `folder`, and run.json.
+    """
+    unfinished, run_file = scratch / "run.json", folder / "run.json"
     with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
+        file.write(run)
         _sync(file)
-    os.replace(unfinished, path)
+    run_file.unlink(missing_ok=True)
+    for table, path in tables.items():
+        os.replace(path, folder / path.name)
+        for kind in FORMATS:
+            if path.name != f"{table}.{kind}":
+                (folder / f"{table}.{kind}").unlink(missing_ok=True)
+    os.replace(unfinished, run_file)
+    return {table: folder / path.name for table, path in tables.items()}, run_file
 
 
 def _write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
+    # Not csv.writer: it leaves a bare "\r" in a name unquoted, which its reader takes for the end of a row.
     with open(path, "w", encoding="utf-8", newline="") as file:
-        # A bare "\r" in a name must be quoted too; csv does that only if it is in the line terminator.
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-        writer.writerow(head)
-        writer.writerows(rows)
+        for cells in itertools.chain([head], rows):
+            file.write(",".join(map(_quoted, cells)) + "\n")
         _sync(file)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell
 
 
 def _write_parquet(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    numeric = {name for name in head if name.startswith("prob_")}
-    columns_ = list(zip(*rows, strict=True)) or [()] * len(head)
-    arrays = [
-        pa.array([float(cell) if cell else None for cell in cells], pa.float64())
-        if name in numeric
-        else pa.array(cells, pa.string())
-        for name, cells in zip(head, columns_, strict=True)
-    ]
+    schema = pa.schema([(name, pa.float64() if name.startswith("prob_") else pa.string()) for name in head])
     with open(path, "wb") as file:
-        pq.write_table(pa.table(dict(zip(head, arrays, strict=True))), file)
-        file.flush()
-        os.fsync(file.fileno())
+        with pq.ParquetWriter(file, schema) as writer:
+            while group := list(itertools.islice(rows, _GROUP_ROWS)):
+                arrays = [
+                    pa.array([float(cell) if cell else None for cell in cells], field.type)
+                    if field.type == pa.float64()
+                    else pa.array(cells, field.type)
+                    for field, cells in zip(schema, zip(*group, strict=True), strict=True)
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        _sync(file)
 
 
-def _sync(file: TextIO) -> None:
+def _sync(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 Modules are imported inside the commands, so that `cxrkit --help` answers at once.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,28 +35,62 @@ app.add_typer(model, name="model")
 
 def main() -> None:
     """Run the command; every refusal is one line on stderr."""
+    if hasattr(sys.stdout, "reconfigure"):
+        # A folder's name may hold bytes that are no text; printing it must not fail when all else is done.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False, prog_name="cxrkit")
+        _flush()
     except (KeyboardInterrupt, typer.Abort):
-        _say("stopped; the same command goes on where it was")
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except typer.TyperException as error:
-        _say(f"{error.format_message()} `cxrkit --help` lists what there is.")
-        sys.exit(MISUSE)
+        code = MISUSE
+        _explain(error)
     except (ValueError, OSError) as error:
         # Built-in and well-worded throughout the package; what is neither is a fault of ours and shows its traceback.
+        code = MISUSE
         _say(" ".join(str(error).split()))
-        sys.exit(MISUSE)
+    if code == INTERRUPTED:
+        _say("stopped; the same command goes on where it was")
+    sys.exit(code)
+
+
+def _flush() -> None:
+    """Write out what was printed, while something can still be said about it."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try again at its end, and complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(f"what was found could not be printed ({error.strerror}); the files are there.") from error
+
+
+def _explain(error: typer.TyperException) -> None:
+    message = error.format_message()
+    if "\n" in message:
+        # The help text, which is what a command without arguments is answered with.
+        print(message, file=sys.stderr)
+        return
+    context = getattr(error, "ctx", None)
+    _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` says how to use it.")
 
 
 def _say(text: str) -> None:
     print(f"cxrkit: {text}", file=sys.stderr)
 
 
+def _on_a_terminal() -> bool:
+    # None where the process was started without one, as by some services.
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Give a callback (done, all) that draws a bar with rate and time left; None where nobody looks."""
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         yield None
         return
     from rich.console import Console
@@ -169,7 +204,7 @@ def data_fetch(
 
 
 def _transfer_progress() -> Callable[[str, int, int | None], None] | None:
-    if not sys.stderr.isatty():
+    if not _on_a_terminal():
         return None
 
     def show(name: str, done: int, total: int | None) -> None:

@@ -184,11 +184,16 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     module, name = _READERS[kind]
     try:
         image = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
-        width, height = image.size
+        # Pillow and OpenCV turn a TIFF while they decode it, and Pillow then swaps the size and drops the tag.
+        width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
+        turned = image.tag_v2.get(_ORIENTATION, 1) if kind == "TIFF" else 1
         check_size(height, width, max_pixels)
         notes: list[str] = []
         pixels, depth, colour = _samples(image, data, kind, notes)
-        pixels = _turn(pixels, image, kind, notes)
+        if turned in range(2, 9):
+            notes.append(f"turned by its EXIF orientation {turned}")
+        else:
+            pixels = _turn(pixels, image, notes)
         _note_rest(image, kind, notes)
     except UnreadableImage:
         raise
@@ -214,6 +219,7 @@ def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.n
     mode = image.mode
     if mode in ("F", "I"):
         return _stretched(np.asarray(image), depth, notes), depth, 0.0
+    array: np.ndarray
     if mode.startswith("I;16"):
         array, full = np.asarray(image).astype(np.uint16), 2**depth - 1
         if kind == "TIFF" and image.tag_v2.get(262) == 0:
@@ -224,11 +230,13 @@ def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.n
         # half a picture from a file cut short.
         notes.append("16-bit colour")
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if array is None or array.dtype != np.uint16 or array.shape[:2] != image.size[::-1]:
+        if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
+            raise ValueError("OpenCV decodes it otherwise than Pillow")
+        array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+        # Both take the planes of a planar 16-bit TIFF for something else, and not for the same.
+        if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
             raise ValueError("OpenCV decodes it otherwise than Pillow")
         full = 65535
-        if array.ndim == 3 and array.shape[2] >= 3:
-            array = array[..., [2, 1, 0, 3][: array.shape[2]]]
     else:
         full = 255
         if mode in ("P", "PA"):
@@ -289,14 +297,12 @@ def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
     return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
 
 
-def _turn(pixels: np.ndarray, image: Any, kind: str, notes: list[str]) -> np.ndarray:
+def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
     """Carry out the EXIF orientation (TIFF 6.0, tag 274)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF is an ornament here: a damaged one leaves the film as it lies.
         notes.append("damaged EXIF ignored")
-        return pixels
-    if kind == "TIFF" and image.size != pixels.shape[::-1]:
         return pixels
     if orientation not in range(2, 9):
         return pixels

@@ -49,8 +49,10 @@ SEXES = ("F", "M")
 MAX_AGE = 120
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
 _SHOWN_FAULTS = 20
-#: Films whose perceptual hashes differ in at most this many of 256 bits are called near-duplicates; see `check`.
-NEAR_BITS = 40
+#: Films whose perceptual hashes differ in at most this many of 256 bits are compared pixel by pixel; see `check`.
+NEAR_BITS = 48
+#: From this correlation of their detail on, they are called near-duplicates.
+NEAR_CORRELATION = 0.8
 _MAX_PAIRS = 100_000
 
 
@@ -255,8 +257,8 @@ class CheckResult:
     Attributes:
         shared_patients: patients in more than one split: patient_id, splits (joined by `|`), films.
         duplicates: films whose files are the same bytes: group, image, patient_id, split.
-        near_duplicates: pairs that look the same: image_a, image_b, bits (of 256 that differ), patient_a, patient_b,
-            split_a, split_b; nearest first, at most 100,000.
+        near_duplicates: pairs that look the same: image_a, image_b, bits (of 256 that differ), correlation, patient_a,
+            patient_b, split_a, split_b; nearest first, at most 100,000.
         missing: films without a file: image.
         changed: films whose file is not the one listed: image, expected, found (sha256).
         unreadable: films that cannot be decoded: image, reason.
@@ -306,7 +308,7 @@ class CheckResult:
                 f"{len(pairs)} pairs of films that look the same",
                 [
                     f"{row['image_a']} ({row['patient_a']}, {row['split_a'] or 'no split'}) and {row['image_b']} "
-                    f"({row['patient_b']}, {row['split_b'] or 'no split'}): {row['bits']} of 256 bits differ"
+                    f"({row['patient_b']}, {row['split_b'] or 'no split'}): correlation {float(row['correlation']):.2f}"
                     for row in _records(pairs, shown)
                 ],
             ),
@@ -334,27 +336,29 @@ def check(
 ) -> CheckResult:
     """Look for what would spoil a manifest's splits or films.
 
-    Near-duplicates are found by a perceptual hash: the signs of the 16 x 16 lowest cosine terms of the film at
-    64 x 64 pixels, against their median. Measured with benchmarks/near_duplicates.py on 1,811 films of
-    ../shared/real-cxr (2026-11-23): of 300 films, every copy that was re-encoded (JPEG quality 30), halved, squashed to
-    a square, put through a gamma of 0.7 or 1.4 or through CLAHE, or cropped by 1% on each side lies within 40 bits;
-    of those cropped by 3%, one in fifty does. Of 1.6 million pairs of films of two patients one lies within 40, and it
-    is a copy under another name; the next, at 42, is one too, and unlike films begin at 50. Follow-up films of one
-    person are not near: 3 of 1,585 pairs lie within 40, 1% below 70. The pairs grow with the square of the films: for
-    many thousands of them lower `near_bits`, or look at the nearest pairs alone.
+    Near-duplicates are found in two steps: a perceptual hash (the signs of the 16 x 16 lowest cosine terms of the film
+    at 64 x 64 pixels, against their median) chooses pairs of which at most `near_bits` of 256 bits differ, and
+    `correlation` compares their detail pixel by pixel. Measured with benchmarks/near_duplicates.py on the 1,811 films
+    that `datasets.from_table` takes from ../shared/real-cxr (2026-11-23): of 300 films, every copy that was re-encoded
+    (JPEG quality 30), halved, squashed to a square, put through a gamma of 0.7 or 1.4 or through CLAHE is found, and
+    296 of those cropped by 1% on each side; of those cropped by 3%, 43: a stronger crop is not found. Of 1.6 million
+    pairs of films of two patients two are called near, with correlations of 0.91 and 0.85, and both are one film under
+    two names; the next pair reaches 0.42. Of 1,585 pairs of films of one patient two are called near (1.00 and 0.91);
+    the next reaches 0.70.
 
     Args:
         frame: as `read` gives.
         root: what relative image paths are relative to: the manifest's folder.
-        near_bits: how many of 256 bits may differ; None does not decode the films at all, which is faster.
+        near_bits: how many of 256 bits may differ between films that are then compared pixel by pixel; None does not
+            decode the films at all, which is faster.
         progress: called with how many films were looked at, and of how many.
     Returns:
         The findings.
     Raises:
         ManifestError: `frame` is no manifest.
     """
-    frame = validate(frame)
-    prints = list(_fingerprints(frame, Path(root), near_bits is not None, progress))
+    frame, root = validate(frame), Path(root)
+    prints = list(_fingerprints(frame, root, near_bits is not None, progress))
     images, splits = frame["image"], frame["split"]
     by_patient = frame[splits != ""].groupby("patient_id")["split"]
     shared = by_patient.agg(splits=lambda names: "|".join(name for name in SPLITS if name in set(names)), films="size")
@@ -375,7 +379,7 @@ def check(
     return CheckResult(
         shared_patients=shared,
         duplicates=duplicates,
-        near_duplicates=_near_pairs(frame, prints, near_bits),
+        near_duplicates=_confirmed(_near_pairs(frame, prints, near_bits), root),
         missing=pd.DataFrame({"image": absent}, dtype=object),
         changed=changed,
         unreadable=pd.DataFrame(unreadable, columns=["image", "reason"], dtype=object),
@@ -492,6 +496,51 @@ def _near_pairs(frame: pd.DataFrame, prints: list[_Fingerprint], near_bits: int 
     )
     pairs.insert(2, "bits", np.array([bits for bits, _, _ in found], dtype=np.int64))
     return pairs
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Say how alike two films are in their detail, wherever and however large one lies in the other.
+
+    Args:
+        first, second: (H, W), in [0, 1].
+    Returns:
+        The highest correlation, in [-1, 1], of the detail of both at 160 x 160 pixels (what a Gaussian of 3 pixels
+        leaves out), the middle 60% of the second laid over the first in all places and at sizes from 92% to 108%.
+    """
+    import cv2
+
+    place, best = _detail(first, 160), -1.0
+    for size in range(148, 174, 3):
+        edge = size // 5
+        part = _detail(second, size)[edge : size - edge, edge : size - edge]
+        # A blank part has no correlation with anything; OpenCV then answers with what is no number.
+        if part.std() > 1e-6:
+            best = max(best, float(np.nan_to_num(cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED)).max()))
+    return best
+
+
+def _detail(pixels: np.ndarray, size_px: int) -> np.ndarray:
+    import cv2
+
+    from cxrkit import images
+
+    small = images.resize(pixels, size_px)
+    return small - cv2.GaussianBlur(small, (0, 0), 3.0)
+
+
+def _confirmed(pairs: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Keep the pairs whose detail is the same: a hash knows only the coarse shape, which unlike chests may share."""
+    from cxrkit import images
+
+    @functools.lru_cache(maxsize=128)
+    def film(image: str) -> np.ndarray:
+        # Any size will do, so that 128 films never need much memory.
+        return images.resize(images.read(root / image).pixels, 256)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = list(pool.map(lambda a, b: correlation(film(a), film(b)), pairs["image_a"], pairs["image_b"]))
+    pairs.insert(3, "correlation", np.array(found, dtype=float))
+    return pairs[pairs["correlation"] >= NEAR_CORRELATION].reset_index(drop=True)
 
 
 def _cells(text: str, name: str) -> tuple[list[list[str]], list[int]]:

@@ -13,7 +13,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,15 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from cxrkit import images
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate
+
+if TYPE_CHECKING:
+    from cxrkit.explain import Example
 
 #: Width of a figure that fills a notebook's column, inches.
 WIDTH = 9.0
@@ -40,6 +44,8 @@ _INK, _GREY, _PALE, _NOT_COVID = "#222222", "#767676", "#dddddd", "#4c78a8"
 _HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
 _ASIDE = "not shown to work on real films"
+#: The blue of the report's table 3, for boxes of the truth.
+_TRUTH = "#1450ff"
 
 Box = tuple[float, float, float, float]
 
@@ -694,3 +700,93 @@ def _with_reasons(text: str, reasons: Mapping[str, int]) -> Markdown:
 def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+
+
+# ------------------------------------------------------------------------------------- heat maps and boxes
+
+
+def heat_map_examples(
+    examples: Sequence["Example"], *, opacity: float = 0.6, title: str = "", simulated: bool = False
+) -> Drawing:
+    """Draw heat maps beside the truth, as the report's table 3: a finding a row, the truth's boxes in blue.
+
+    Args:
+        examples: as `explain.show_examples` gives; those of one finding share a row.
+        opacity: of the strongest place, in [0, 1].
+        title: above all, such as the method's name.
+        simulated: say so under the figure.
+    Returns:
+        The figure: for each example the film, and the film with the map laid over it; both with the boxes. Above them
+        whether it is the better or the worse one, what it was chosen by, and the network's probability.
+    Raises:
+        ValueError: no example, or `opacity` outside [0, 1].
+    """
+    if not examples or not 0 <= opacity <= 1:
+        raise ValueError(
+            f"heat_map_examples needs an example and an opacity in [0, 1]; got {len(examples)} and {opacity}."
+        )
+    rows: dict[str, list[Example]] = {}
+    for example in examples:
+        rows.setdefault(example.finding, []).append(example)
+    across = max(map(len, rows.values()))
+    side = WIDTH / max(4, 2 * across)
+    figure = _figure(WIDTH, len(rows) * (side + 0.3) + (0.8 if title else 0.4), simulated=simulated)
+    axes = figure.subplots(len(rows), max(4, 2 * across), squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for line, found in zip(axes, rows.values(), strict=True):
+        for place, example in enumerate(found):
+            left, right = line[2 * place : 2 * place + 2]
+            for axis in (left, right):
+                axis.set_axis_on()
+                _show(axis, example.film.pixels, "")
+                _blue(axis, example)
+            grey = _unit(example.film.pixels)
+            fine = np.clip(images.resize(np.asarray(example.heat, np.float32), grey.shape), 0, 1)
+            right.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=fine * opacity)
+            left.set_title(f"{_pretty(example.finding)}: {example.which}", fontsize=9, loc="left", parse_math=False)
+            words = f"{example.measure} {example.value:.2f}, p {example.prob:.2f}"
+            right.set_title(words, fontsize=9, loc="left")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    key = Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")
+    figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
+    return figure
+
+
+def localisation(
+    scores: pd.DataFrame,
+    columns: Mapping[str, tuple[str, float | None]],
+    *,
+    by: Sequence[str] = ("method",),
+) -> Markdown:
+    """Return localisation scores as a Markdown table: value, interval and n.
+
+    Args:
+        scores: as `metrics.localisation_table` gives.
+        columns: heading -> (measure, threshold or None), such as {"mask IoU at 0.5": ("mask IoU", 0.5)}.
+        by: columns of `scores` that name a row together.
+    Returns:
+        Markdown.
+    Raises:
+        ValueError: a measure that `scores` does not hold.
+    """
+    rows: dict[str, dict[str, Estimate]] = {}
+    for heading, (measure, threshold) in columns.items():
+        at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
+        chosen = scores[(scores["measure"] == measure) & at]
+        if chosen.empty:
+            raise ValueError(f"scores hold no {measure} at the threshold {threshold}, which {heading!r} asks for.")
+        for row in chosen.to_dict("records"):
+            estimate = Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
+            rows.setdefault(", ".join(str(row[name]) for name in by), {})[heading] = estimate
+    return metrics_table(rows, first=" and ".join(by))
+
+
+def _blue(axis: Axes, example: "Example") -> None:
+    height, width = _unit(example.film.pixels).shape
+    for x, y, w, h in example.film.boxes[example.finding]:
+        corner = (x * width - 0.5, y * height - 0.5)
+        box = Rectangle(corner, w * width, h * height, fill=False, edgecolor=_TRUTH, linewidth=1.6)
+        # A thin light rim, so that blue is seen on black and on the map alike.
+        box.set_path_effects([withStroke(linewidth=2.8, foreground="white")])
+        axis.add_patch(box)

@@ -1,14 +1,20 @@
-"""Triage held against the truth: what was called, what it should have been, and what the order of two stages costs."""
+"""Answers in a table, and held against the truth: what was called, and what it should have been."""
 
-from collections.abc import Sequence
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
-from cxrkit.labels import COVID, FINDINGS, split_findings
+from cxrkit import _tables, images, metrics
+from cxrkit._folder import harmless
+from cxrkit.engine import Predictor
+from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
 from cxrkit.metrics import Estimate
 
 #: Columns of probabilities in the triage tables, COVID-19 first.
@@ -37,7 +43,7 @@ class TriageScore:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """Read covid, not_covid or combined, as triage writes them, CSV or Parquet.
+    """Read covid, not_covid or combined, as triage writes them, CSV or Parquet; or what `write_table` wrote.
 
     Args:
         path: the file.
@@ -46,11 +52,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """
     if Path(path).suffix == ".parquet":
         return pd.read_parquet(path)
-    numbers = dict.fromkeys(PROB_COLUMNS, "float64")
+    head = pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8")
+    probs = [column for column in map(str, head) if column.startswith("prob_")]
     # A file may be named "NA": only an empty probability means that there is none.
-    missing = {column: [""] for column in PROB_COLUMNS}
+    missing = {column: [""] for column in probs}
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8")
-    return frame.astype(numbers)
+    return frame.astype(dict.fromkeys(probs, "float64"))
 
 
 def score(combined: pd.DataFrame, manifest: pd.DataFrame, *, seed: int = 0) -> TriageScore:
@@ -147,3 +154,90 @@ def operating_points(
             "precision": metrics.wilson(int((y & called).sum()), int(called.sum())),
         }
     return points
+
+
+def predict_films(
+    predictor: Predictor,
+    manifest: pd.DataFrame,
+    root: Path | str,
+    *,
+    batch: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Ask one network about every film of a manifest: the report's figure 5.
+
+    Args:
+        predictor: any network.
+        manifest: rows with `image`; further columns are not looked at.
+        root: folder that `image` is relative to.
+        batch: films in memory at a time.
+        progress: called with (films done, films in all).
+    Returns:
+        One row per row of the manifest, in its order: `Image Index`, `Predict label` (every label whose probability
+        reaches its threshold, joined by `|`, or empty; of COVID-19 against not, the one that is called),
+        `prob_LABEL` for each label, `status` ("ok" or "error"), `reason`, `sha256` of the file and a notice. A film
+        that cannot be read is a row with a reason and without probabilities.
+    """
+    rows = []
+    names = [str(name) for name in manifest["image"]]
+    for start in range(0, len(names), batch):
+        part = [_prepared(predictor, Path(root) / name) for name in names[start : start + batch]]
+        read = [film for film, _, _ in part if film is not None]
+        # Without a film to stack there is nothing to ask.
+        answers = iter(predictor.predict(np.stack(read), prepared=True) if read else [])
+        for name, (film, sha256, reason) in zip(names[start:], part, strict=False):
+            probs = [math.nan] * len(predictor.labels) if film is None else next(answers).tolist()
+            status = "error" if film is None else "ok"
+            label = "" if film is None else called_label(predictor, probs)
+            rows.append([name, label, *probs, status, reason, sha256, _tables.NOTICE])
+        if progress is not None:
+            progress(len(rows), len(names))
+    columns = [f"prob_{label}" for label in predictor.labels]
+    head = ["Image Index", "Predict label", *columns, "status", "reason", "sha256", "notice"]
+    return pd.DataFrame(rows, columns=head).astype(dict.fromkeys(columns, "float64"))
+
+
+def called_label(predictor: Predictor, probs: Sequence[float]) -> str:
+    """Return what one film's probabilities come to: the cell `Predict label` of `predict_films`."""
+    called = [label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]]
+    if set(predictor.labels) == {COVID, NOT_COVID}:
+        return COVID if COVID in called else NOT_COVID
+    return "|".join(called)
+
+
+def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write a table of answers as CSV, whole or not at all; `read_table` reads it back.
+
+    Args:
+        frame: as `predict_films` gives, or any part of its rows and columns.
+        path: the file; an old one is replaced.
+    Returns:
+        The path. Cells that a spreadsheet would run as a formula have an apostrophe before them, as triage's have;
+        probabilities have six decimals.
+    """
+    path = Path(path)
+    head = [str(column) for column in frame]
+    columns = [
+        [("" if math.isnan(value) else f"{value:.6f}") for value in frame[name]]
+        if str(name).startswith("prob_")
+        else [harmless(str(value)) for value in frame[name]]
+        for name in frame
+    ]
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        unfinished = Path(scratch) / path.name
+        _tables._write_csv(unfinished, head, (list(cells) for cells in zip(*columns, strict=True)))
+        os.replace(unfinished, path)
+    return path
+
+
+def _prepared(predictor: Predictor, path: Path) -> tuple[np.ndarray | None, str, str]:
+    """Read a film as the network takes it: (film or None, sha256, reason)."""
+    sha256 = ""
+    try:
+        data = path.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        return predictor.prepare(images.read(data).pixels), sha256, ""
+    except images.UnreadableImage as error:
+        return None, sha256, " ".join(str(error).split())
+    except OSError as error:
+        return None, sha256, f"cannot be read: {error.strerror or type(error).__name__}"

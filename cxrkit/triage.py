@@ -5,12 +5,14 @@ its numbers hang on nothing but the film and the models, and a run that was brok
 bytes as one that was not. A journal in the output folder keeps what is done.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import platform
-import shutil
+import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL
 
 import cxrkit
 from cxrkit import _folder, _heatmap, _tables, engine, images
@@ -29,7 +33,7 @@ from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER, FINDINGS, join_findi
 
 #: Where a run keeps its journal, inside the output folder.
 STATE = ".cxrkit-triage"
-#: Records are put on the disk this often, at the least: what a kill can cost.
+#: Records are put on the disk this often, at the least: what a power cut can cost. A kill costs what is being read.
 _SYNC_FILMS, _SYNC_S = 64, 1.0
 
 
@@ -96,7 +100,7 @@ def run(
         The result. A file that cannot be read is a row with a reason, never an exception.
     Raises:
         TriageError: a folder that is not there or is empty, an output folder that cannot be written or is full, or
-            holds a run with other models or options, an illegal option.
+            holds a run with other models or options, a model that does not run, an illegal option.
         engine.ModelError: a model that cannot be used.
     """
     started = time.monotonic()
@@ -107,6 +111,8 @@ def run(
         raise TriageError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
     if threshold is not None and not 0 <= threshold <= 1:
         raise TriageError(f"threshold must be a probability in [0, 1]; got {threshold}.")
+    if workers is not None and workers < 1:
+        raise TriageError(f"workers must be at least 1; got {workers}. None takes one per core.")
     if not folder.exists():
         raise TriageError(f"{folder} is not there; name a folder of films, or one film.")
     if out_dir == folder:
@@ -144,9 +150,11 @@ def _run(
         journal_file = state / "journal.jsonl"
         if restart:
             _forget(out_dir, journal_file)
+        for torn in state.glob("*.png"):
+            torn.unlink()
         journal = Journal(journal_file, {"folder": str(folder), **reader.fingerprint()})
         try:
-            todo = [entry for entry in entries if _key(entry) not in journal]
+            todo = [entry for entry in entries if not _is_done(_key(entry), journal, out_dir)]
             _read_all(todo, len(entries), reader, journal, workers or _cores(), progress)
             return _finish(folder, out_dir, entries, len(todo), reader, journal, kind, started, passed)
         finally:
@@ -182,9 +190,14 @@ def _read_all(
                 if since_sync >= _SYNC_FILMS or time.monotonic() - synced > _SYNC_S:
                     journal.sync()
                     since_sync, synced = 0, time.monotonic()
-        finally:
-            # Also on Ctrl-C and a full disk: what waits is not begun, what is known is kept.
+        except BaseException:
+            # Ctrl-C or a full disk: what waits is not begun, what was being read is kept if there is room.
             pool.shutdown(cancel_futures=True)
+            with contextlib.suppress(OSError):
+                for future, entry in waiting.items():
+                    if not future.cancelled() and future.exception() is None:
+                        journal.add(_key(entry), future.result())
+            raise
     journal.sync()
 
 
@@ -211,29 +224,30 @@ def _finish(
         counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
         counts["flagged"] += record["status"] == "flagged"
         called.update(record["not_shown"])
-    state = out_dir / STATE
-    tables = _tables.write(out_dir, state, kind, reader.heatmaps, records)
+    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records)
     not_shown = tuple(label for label in _tables.PROBS if label in called)
     seconds = time.monotonic() - started
     about = {
         "notice": DISCLAIMER,
         "cxrkit": cxrkit.__version__,
         "python": platform.python_version(),
-        "folder": str(folder),
+        "libraries": _libraries(),
+        "folder": _folder.portable(folder),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "files_read_in_this_run": done,
         "sub_folders_not_entered": passed,
         "counts": counts,
-        "tables": {table: path.name for table, path in tables.items()},
+        "tables": {table: path.name for table, path in unfinished.items()},
         "not_shown_to_work_on_real_films": {
             "covid_model": sorted(reader.covid.not_shown),
             "findings_model": sorted(reader.findings.not_shown),
         },
         **reader.describe(),
     }
-    run_file = out_dir / "run.json"
-    _tables.write_text(run_file, state, json.dumps(about, indent=2, ensure_ascii=True) + "\n")
+    tables, run_file = _tables.publish(
+        out_dir, out_dir / STATE, unfinished, json.dumps(about, indent=2, ensure_ascii=True) + "\n"
+    )
     return TriageResult(tables, run_file, counts, done, seconds, not_shown, passed)
 
 
@@ -257,8 +271,10 @@ class _Reader:
         """Return all that a record hangs on besides the film."""
         return {
             "cxrkit version": cxrkit.__version__,
+            "set of library versions": _libraries(),
             "COVID-19 model": self.covid.sha256,
             "findings model": self.findings.sha256,
+            "input size": [self.covid.input_size, self.findings.input_size],
             "threshold": self.threshold,
             "findings thresholds": self.findings.thresholds,
             "marks": sorted(self.covid.not_shown | self.findings.not_shown),
@@ -286,23 +302,22 @@ class _Reader:
         """Return the record of one entry; only a disk that cannot be written raises."""
         if entry.fault:
             return _error(entry.fault)
-        sha256 = ""
+        sha256, picture = "", b""
         try:
-            if entry.size > images.MAX_BYTES:
-                raise images.UnreadableImage(
-                    f"{entry.size / 2**20:.0f} MB is over the limit of {images.MAX_BYTES // 2**20} MB; "
-                    "save the film in a smaller format"
-                )
-            data = entry.path.read_bytes()
+            data = _bytes_of(entry.path)
             sha256 = hashlib.sha256(data).hexdigest()
             film = images.read(data)
             del data
             quality = images.quality(film)
             record, maps = self._answer(film.pixels)
-        except images.UnreadableImage as error:
+            if self.heatmaps:
+                picture = _heatmap.render(film.pixels, maps)
+        except (images.UnreadableImage, _NoAnswerError) as error:
             return _error(str(error), sha256)
         except OSError as error:
-            return _error(f"cannot be read: {error.strerror or type(error).__name__}", sha256)
+            return _error(f"cannot be read: {error.strerror or type(error).__name__}", sha256, again=True)
+        except MemoryError:
+            return _error("there was not enough memory for it; close other programs and run again", sha256, again=True)
         except Exception as error:
             # Whatever a decoder or a strange film brings about: one bad file never stops the rest. The text of an
             # unknown exception may hold values from the file's header, so its kind alone is kept.
@@ -315,14 +330,14 @@ class _Reader:
             "heatmap": "",
         }
         if self.heatmaps:
-            record["heatmap"] = self._draw(entry, film.pixels, record["label"], maps)
+            record["heatmap"] = self._keep(entry, picture)
         return record
 
     def _answer(self, pixels: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         probs, maps = self._one(self.covid, pixels)
         answer = {COVID: float(probs[0])}
         if answer[COVID] >= self.threshold:
-            called = (COVID,)
+            called: tuple[str, ...] = (COVID,)
             label, shown = COVID, {COVID: maps[0]} if self.heatmaps else {}
         else:
             probs, maps = self._one(self.findings, pixels)
@@ -337,11 +352,13 @@ class _Reader:
     def _one(self, predictor: engine.Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.heatmaps:
             probs, maps = predictor.predict_maps([pixels])
-            return probs[0], maps[0]
-        return predictor.predict([pixels])[0], np.empty(0)
+        else:
+            probs, maps = predictor.predict([pixels]), np.empty((1, 0))
+        if not np.isfinite(probs).all():
+            raise _NoAnswerError(f"model {predictor.name} gave no number for it; look at it, or name another model")
+        return probs[0], maps[0]
 
-    def _draw(self, entry: _folder.Entry, pixels: np.ndarray, label: str, maps: dict[str, np.ndarray]) -> str:
-        picture = _heatmap.render(pixels, maps)
+    def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
         # The film's own name would do, but for names of 255 bytes and two films that differ in their ending only.
         name = f"{hashlib.sha256(entry.name.encode()).hexdigest()[:24]}.png"
         target = self._maps / name[:2] / name
@@ -359,18 +376,71 @@ class _OutputError(OSError):
     """The output folder, not a film, is at fault."""
 
 
+class _NoAnswerError(ValueError):
+    """A network that answers NaN: nothing would be called, which looks like a film without findings."""
+
+
+def _bytes_of(path: str) -> bytes:
+    # Not blocking, and looked at again: the file may have become a pipe, or grown, since the folder was listed.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise images.UnreadableImage("not an ordinary file (a pipe, socket or device)")
+        if status.st_size > images.MAX_BYTES:
+            raise images.UnreadableImage(
+                f"{status.st_size / 2**20:.0f} MB is over the limit of {images.MAX_BYTES // 2**20} MB; "
+                "save the film in a smaller format"
+            )
+        return file.read(status.st_size)
+
+
 def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predictor:
-    predictor = engine.load(name_or_folder, threads=1)
+    try:
+        predictor = engine.load(name_or_folder, threads=1)
+    except ValueError:
+        raise
+    except Exception as error:
+        # ONNX Runtime's own kinds of exception, on a file that is what its checksum says and no network.
+        raise TriageError(
+            f"model {name_or_folder} cannot be loaded ({type(error).__name__}); export it again with "
+            "cxrkit.models.save."
+        ) from error
     if predictor.labels != labels:
         raise TriageError(
             f"model {predictor.name} answers {', '.join(predictor.labels)}; here one is needed that answers "
             f"{', '.join(labels)}."
         )
+    try:
+        # A model that cannot run would make an error of every film; better said before the first.
+        shape = predictor.predict_maps([np.zeros((8, 8))])[0].shape
+    except Exception as error:
+        raise TriageError(
+            f"model {predictor.name} does not run ({type(error).__name__}); export it again with cxrkit.models.save."
+        ) from error
+    if shape != (1, len(labels)):
+        raise TriageError(
+            f"model {predictor.name} gives {shape[1:]} numbers a film, its model.json names {len(labels)} labels; "
+            "export it again with cxrkit.models.save."
+        )
     return predictor
 
 
-def _error(reason: str, sha256: str = "") -> dict[str, Any]:
+def _libraries() -> dict[str, str]:
+    import onnxruntime
+
     return {
+        "numpy": np.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def _error(reason: str, sha256: str = "", *, again: bool = False) -> dict[str, Any]:
+    return {
+        # Kept for the tables of this run, but the next one tries the file again: the disk may be back by then.
+        **({"again": True} if again else {}),
         "label": "",
         "probs": {},
         "quality": [],
@@ -383,8 +453,15 @@ def _error(reason: str, sha256: str = "") -> dict[str, Any]:
 
 
 def _key(entry: _folder.Entry) -> str:
-    # A fault is kept only while it lasts; a file that changed is read again.
-    return f"{entry.size}:{entry.mtime_ns}:{entry.fault}:{entry.name}"
+    # A fault is kept only while it lasts; a file that changed is read again, also one that was given its old time back.
+    return f"{entry.size}:{entry.mtime_ns}:{entry.ctime_ns}:{entry.fault}:{entry.name}"
+
+
+def _is_done(key: str, journal: Journal, out_dir: Path) -> bool:
+    if key not in journal:
+        return False
+    record = journal.get(key)
+    return not record.get("again") and (not record["heatmap"] or (out_dir / record["heatmap"]).is_file())
 
 
 def _forget(out_dir: Path, journal_file: Path) -> None:
@@ -394,8 +471,10 @@ def _forget(out_dir: Path, journal_file: Path) -> None:
         *(out_dir / f"{n}.{f}" for n in _tables.NAMES for f in _tables.FORMATS),
     ):
         path.unlink(missing_ok=True)
-    if (out_dir / "heatmaps").is_dir():
-        shutil.rmtree(out_dir / "heatmaps")
+    # Only what a run drew: the output folder may be one that holds other things, films in "heatmaps" among them.
+    for path in (out_dir / "heatmaps").glob("[0-9a-f][0-9a-f]/*.png"):
+        if re.fullmatch(r"[0-9a-f]{24}\.png", path.name):
+            path.unlink()
 
 
 def _folders_in(folder: Path, out_dir: Path) -> int:

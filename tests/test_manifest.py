@@ -243,10 +243,12 @@ def test_films_without_a_patient_are_not_split():
         manifest.split(table(film(), film("b.png", patient_id="")), seed=0)
 
 
-def picture(seed, size=96):
-    """A smooth random picture, uint8."""
-    coarse = np.random.default_rng(seed).random((6, 6), dtype=np.float32)
-    return (cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 255).astype(np.uint8)
+def picture(seed, size=192, shape=None):
+    """A random picture, uint8: coarse shapes, drawn from `shape` if given, and finer ones."""
+    coarse = np.random.default_rng(seed if shape is None else shape).random((6, 6), dtype=np.float32)
+    fine = np.random.default_rng(seed).random((48, 48), dtype=np.float32)
+    coarse, fine = (cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC) for part in (coarse, fine))
+    return ((0.7 * coarse + 0.3 * fine).clip(0, 1) * 255).astype(np.uint8)
 
 
 def save(root, name, pixels, *options):
@@ -300,7 +302,9 @@ def test_equal_files_and_look_alikes_are_told_apart(tmp_path):
     first = picture(1)
     save(tmp_path, "a.png", first)
     save(tmp_path, "copy.png", first)
-    save(tmp_path, "again.jpg", cv2.resize(first, (64, 64), interpolation=cv2.INTER_AREA), cv2.IMWRITE_JPEG_QUALITY, 60)
+    save(
+        tmp_path, "again.jpg", cv2.resize(first, (160, 160), interpolation=cv2.INTER_AREA), cv2.IMWRITE_JPEG_QUALITY, 60
+    )
     save(tmp_path, "other.png", picture(2))
     rows = [
         film("a.png", patient_id="p1", split="train"),
@@ -317,6 +321,22 @@ def test_equal_files_and_look_alikes_are_told_apart(tmp_path):
     assert pairs[["image_a", "image_b"]].values.tolist() == [["a.png", "again.jpg"], ["copy.png", "again.jpg"]]
     assert (pairs["bits"] <= manifest.NEAR_BITS).all()
     assert found.leaks == 3
+
+
+def test_films_alike_in_shape_alone_are_no_copies(tmp_path):
+    for number in (1, 2):
+        save(tmp_path, f"{number}.png", picture(number, shape=9))
+    rows = table(film("1.png", patient_id="p1", split="train"), film("2.png", patient_id="p2", split="test"))
+    assert manifest.check(rows, tmp_path, near_bits=100).near_duplicates.empty
+    candidates = manifest._near_pairs(rows, [manifest._look(tmp_path / f"{n}.png", True) for n in (1, 2)], 100)
+    assert len(candidates) == 1
+
+
+def test_correlation_finds_a_film_again_that_was_cropped():
+    pixels = picture(3) / np.float32(255)
+    assert manifest.correlation(pixels, pixels[6:-6, 6:-6]) > 0.8
+    assert manifest.correlation(pixels, picture(4) / np.float32(255)) < 0.5
+    assert manifest.correlation(pixels, np.zeros_like(pixels)) == -1
 
 
 def test_without_near_bits_no_film_is_decoded(tmp_path):
@@ -345,7 +365,7 @@ def test_pairs_are_found_across_the_blocks_that_are_compared():
 
 
 def test_fingerprint_fills_in_what_the_files_say(tmp_path):
-    sha256 = save(tmp_path, "a.png", picture(1)[:, :80])
+    sha256 = save(tmp_path, "a.png", picture(1)[:96, :80])
     frame = manifest.fingerprint(table(film("a.png"), film("gone.png")), tmp_path)
     assert frame.loc[0, ["sha256", "width", "height"]].tolist() == [sha256, 80, 96]
     assert frame.loc[1, "sha256"] == ""

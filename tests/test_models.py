@@ -133,6 +133,17 @@ def test_a_saved_folder_answers_alike_in_onnx_and_keras(covid_folder):
     assert by_onnx.predict(films(3)) == pytest.approx(probs, abs=0)
 
 
+def test_a_saved_folder_leaves_the_optimisers_state_behind(tmp_path):
+    model = models.squeezenet(COVID_CLASSES, input_size=64, activation="softmax")
+    model.compile("adam", "categorical_crossentropy")
+    model.train_on_batch(films(2)[..., None], np.eye(2, dtype=np.float32))
+    folder = models.save(model, tmp_path, sidecar(COVID_CLASSES, 64))
+    assert not keras.models.load_model(folder / "model.keras").compiled
+    assert engine.load(folder, engine="keras").predict(films(2)) == pytest.approx(
+        engine.load(folder).predict(films(2)), abs=1e-5
+    )
+
+
 def test_save_refuses_a_sidecar_of_another_model(tmp_path):
     model = models.squeezenet(COVID_CLASSES, input_size=64, activation="softmax")
     with pytest.raises(ValueError, match="the sidecar says 14 labels at 64 px; the model has 2 at 64 px"):

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 
-from cxrkit import scoring, triage
+from cxrkit import engine, scoring, triage
 from cxrkit.labels import COVID, FINDINGS
 
 
@@ -118,3 +119,66 @@ def test_a_table_that_triage_wrote_is_read_with_its_numbers_and_odd_names(tmp_pa
     assert frame.loc["NA", "Predict label"] == ""
     assert math.isnan(frame.loc["NA", "prob_COVID-19"])
     assert frame.loc["null.png", list(scoring.PROB_COLUMNS)].between(0, 1).all()
+
+
+# --- one network over a manifest --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def five_films(tmp_path):
+    """Films of means 0.1 and 0.2, one under a name that a spreadsheet would run, one broken, one not there."""
+    for name, level in (("dark.png", 26), ("=1+1,\r.png", 51), ("NA", 51)):
+        cv2.imwrite(str(tmp_path / "film.png"), np.full((64, 64), level, np.uint8))
+        (tmp_path / "film.png").rename(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"no film")
+    return pd.DataFrame({"image": ["dark.png", "broken.png", "=1+1,\r.png", "NA", "gone.png"]})
+
+
+def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
+    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    seen = []
+    frame = scoring.predict_films(predictor, five_films, tmp_path, batch=2, progress=lambda *done: seen.append(done))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    assert list(frame.columns[:2]) == ["Image Index", "Predict label"]
+    assert list(frame["Image Index"]) == list(five_films["image"])
+    # Finding k has the logit 20 x mean - k, and 26 / 255 is 0.102, 51 / 255 is 0.2.
+    bright = "|".join(FINDINGS[:5])
+    assert list(frame["Predict label"]) == ["|".join(FINDINGS[:3]), "", bright, bright, ""]
+    assert list(frame["status"]) == ["ok", "error", "ok", "ok", "error"]
+    assert frame["prob_Effusion"].to_numpy() == pytest.approx(
+        [tiny_models.finding_prob(26 / 255, 2), math.nan, *[tiny_models.finding_prob(0.2, 2)] * 2, math.nan],
+        abs=1e-5,
+        nan_ok=True,
+    )
+    assert "cannot be read: No such file" in frame["reason"].iloc[4]
+    assert frame["sha256"].str.len().tolist() == [64, 64, 64, 64, 0]
+
+
+def test_answers_written_are_read_back(tmp_path, five_films):
+    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    frame = scoring.predict_films(predictor, five_films, tmp_path)
+    path = scoring.write_table(frame, tmp_path / "predictions.csv")
+    back = scoring.read_table(path)
+    assert list(back["Image Index"]) == ["dark.png", "broken.png", "'=1+1,\r.png", "NA", "gone.png"]
+    pd.testing.assert_frame_equal(back.drop(columns="Image Index"), frame.drop(columns="Image Index"), atol=1e-6)
+    scoring.write_table(frame[["Image Index", "Predict label"]], path)
+    assert path.read_text().splitlines()[0] == "Image Index,Predict label"
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix == ".csv") == ["predictions.csv"]
+
+
+def test_a_two_way_network_names_its_class(tmp_path):
+    predictor = engine.load(tiny_models.covid_model(tmp_path))
+    assert scoring.called_label(predictor, [0.9, 0.1]) == COVID
+    assert scoring.called_label(predictor, [0.1, 0.9]) == "Not COVID-19"
+
+
+def test_answers_are_scored_like_triages(tmp_path):
+    for name, level in (("a.png", 20), ("b.png", 60)):
+        cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
+    manifest = pd.DataFrame({"image": ["a.png", "b.png"], "findings": ["", "Effusion"], "patient_id": ["p", "q"]})
+    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    frame = scoring.predict_films(predictor, manifest, tmp_path).assign(patient_id=manifest["patient_id"])
+    frame["true findings"] = manifest["findings"].map(scoring.split_findings)
+    frame["called findings"] = frame["Predict label"].map(scoring.split_findings)
+    found = scoring.score_findings(frame, findings=["Effusion"])["Effusion"]
+    assert (found["AUROC"].value, found["sensitivity"].value, found["specificity"].value) == (1, 1, 1)

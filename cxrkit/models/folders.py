@@ -67,7 +67,10 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         inference = with_maps(model)
         inference(np.zeros((1, size, size, 1), np.float32))
         inference.export(exported, format="onnx", verbose=False)
-        model.save(kept)
+        # A copy that was never compiled: the optimiser's state would be two thirds of the file.
+        bare = type(model).from_config(model.get_config())
+        bare.set_weights(model.get_weights())
+        bare.save(kept)
         for path in (exported, kept):
             path.replace(folder / path.name)
     return write_sidecar(folder, sidecar)

@@ -1,0 +1,279 @@
+"""Heat maps held against boxes: films with boxes, their scores, and which of them to show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cxrkit import images, metrics
+from cxrkit.engine import Predictor
+from cxrkit.explain._maps import heat_maps
+from cxrkit.labels import FINDINGS, split_findings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrkit.explain._keras import Explainer
+
+Box = tuple[float, float, float, float]
+#: Columns of a table of boxes; x, y, w and h are fractions of the picture from its upper left corner.
+BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h")
+#: Shares of a map's maximum from which on a place counts as marked.
+IOU_THRESHOLDS = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxedFilm:
+    """A film and where its findings are.
+
+    Args:
+        name: of the film.
+        patient_id: whose film it is.
+        pixels: (H, W), in [0, 1], bones bright.
+        boxes: finding -> boxes (x, y, w, h), fractions of the picture from its upper left corner.
+    """
+
+    name: str
+    patient_id: str
+    pixels: np.ndarray
+    boxes: dict[str, tuple[Box, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A heat map worth showing, and what it was chosen for.
+
+    Args:
+        finding: that was explained.
+        which: "better" or "worse"; "only" where a finding has one film.
+        film: the film with its boxes.
+        heat: (H, W), in [0, 1].
+        measure: what the films were put in order by.
+        value: of this film.
+        prob: that the network gives the finding on this film.
+    """
+
+    finding: str
+    which: str
+    film: BoxedFilm
+    heat: np.ndarray
+    measure: str
+    value: float
+    prob: float
+
+
+def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> pd.DataFrame:
+    """Read a table of boxes: fractions of the picture, or ChestX-ray14's BBox_List_2017.csv.
+
+    Args:
+        path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and the four
+            numbers in pixels after "Bbox [x".
+        width_px: side of the (square) picture that pixels are of: 1024 for BBox_List_2017; None for fractions.
+    Returns:
+        `image`, `finding` (the 14's names; "Infiltrate" is mended), `x`, `y`, `w`, `h` as fractions of the picture.
+    Raises:
+        ValueError: other columns, a finding that is none of the 14, or a box that does not lie in the picture.
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(path)
+    if "Image Index" in frame and "Finding Label" in frame:
+        named = frame[["Image Index", "Finding Label"]].set_axis(["image", "finding"], axis=1)
+        numbers = frame.iloc[:, 2:6].set_axis(list("xywh"), axis=1)
+        frame = pd.concat([named, numbers], axis=1)
+    if missing := [column for column in BOX_COLUMNS if column not in frame]:
+        raise ValueError(
+            f"a table of boxes has the columns {', '.join(BOX_COLUMNS)} (or is BBox_List_2017.csv); "
+            f"{Path(path).name} lacks {', '.join(missing)}."
+        )
+    frame = frame[list(BOX_COLUMNS)].copy()
+    frame["finding"] = ["|".join(split_findings(str(name))) for name in frame["finding"]]
+    sides = frame[list("xywh")].astype(float) / (width_px or 1)
+    frame[list("xywh")] = sides
+    inside = (sides[["w", "h"]] > 0).all(axis=1) & (sides[["x", "y"]] >= 0).all(axis=1)
+    inside &= (sides["x"] + sides["w"] <= 1.05) & (sides["y"] + sides["h"] <= 1.05)
+    if not inside.all():
+        worst = frame[~inside].iloc[0]
+        raise ValueError(
+            f"boxes must lie in the picture, as fractions of it; {Path(path).name} has "
+            f"{[float(worst[side]) for side in 'xywh']} for {worst['image']}. For boxes in pixels pass width_px."
+        )
+    return frame
+
+
+def films_with_boxes(
+    boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame | None = None
+) -> Iterator[BoxedFilm]:
+    """Read the films that a table of boxes names, one after another.
+
+    Args:
+        boxes: as `read_boxes` gives.
+        root: folder that `image` is relative to.
+        manifest: rows with `image` and `patient_id`, for intervals by patient; None counts each film as a patient.
+    Yields:
+        Films with all of their boxes, in the order in which the table first names them.
+    Raises:
+        ValueError: a film that is not in the manifest.
+        images.UnreadableImage: a film that cannot be read.
+    """
+    patients = None if manifest is None else dict(zip(manifest["image"], manifest["patient_id"], strict=True))
+    for name, rows in boxes.groupby("image", sort=False):
+        if patients is not None and name not in patients:
+            raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} films).")
+        found: dict[str, tuple[Box, ...]] = {}
+        for finding, *box in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
+            x, y, w, h = box
+            found[finding] = (*found.get(finding, ()), (x, y, w, h))
+        pixels = images.read(Path(root) / str(name)).pixels
+        yield BoxedFilm(str(name), str(patients[name]) if patients else str(name), pixels, found)
+
+
+def simulated_films(
+    findings: Sequence[str] = FINDINGS, *, each: int = 20, first_seed: int, size_px: int = 256
+) -> Iterator[BoxedFilm]:
+    """Simulate films that show one finding each, with the boxes of its lesions.
+
+    Args:
+        findings: to show, in this order.
+        each: films a finding, of as many patients.
+        first_seed: of the first patient; film k of all has `first_seed + k`. Take seeds that no network trained on.
+        size_px: side of the films.
+    Yields:
+        Films; one whose finding is too slight to have a box is left out, and none takes its place.
+    """
+    from cxrkit import phantom
+
+    for number, finding in enumerate(findings):
+        for k in range(each):
+            film = phantom.simulate(first_seed + number * each + k, findings=(finding,), size_px=size_px)
+            if found := film.boxes.get(finding):
+                boxes = tuple((x / size_px, y / size_px, w / size_px, h / size_px) for x, y, w, h in found)
+                name = f"sim-{film.seed}"
+                yield BoxedFilm(name, name, film.pixels.astype(np.float32) / 255, {finding: boxes})
+
+
+def score_films(
+    source: Predictor | Explainer,
+    films: Iterable[BoxedFilm],
+    *,
+    method: str = "cam",
+    thresholds: Sequence[float] = IOU_THRESHOLDS,
+    score_cam_channels: int | None = 64,
+) -> pd.DataFrame:
+    """Score a method's heat maps against the boxes of films, whether or not the network called the finding.
+
+    Every map is scored at the size of the network's input, resized and normalised as it is drawn, so that methods
+    with coarse and fine maps are compared alike.
+
+    Args:
+        source: as for `heat_maps`.
+        films: with boxes; findings that the network does not have are passed over.
+        method: one of `METHODS`.
+        thresholds: shares of a map's maximum, for IoU.
+        score_cam_channels: as for `heat_maps`.
+    Returns:
+        Tidy, as `metrics.score_maps` gives it (`film` counts maps, from 0), with `image`, `patient_id`, `finding`,
+        `method`, `prob` and `called` before it. `metrics.localisation_table` puts it together.
+    Raises:
+        ValueError: as for `heat_maps`.
+    """
+    import pandas as pd
+
+    size = (source.input_size, source.input_size)
+    about, heats, truth = [], [], []
+    for film in films:
+        named = [finding for finding in film.boxes if finding in source.labels]
+        if not named:
+            continue
+        probs = dict(zip(source.labels, source.predict([film.pixels])[0], strict=True))
+        (maps,) = heat_maps(
+            source, [film.pixels], named, method=method, shape=size, score_cam_channels=score_cam_channels
+        )
+        for finding, heat in zip(named, maps, strict=True):
+            prob = float(probs[finding])
+            called = prob >= source.thresholds[finding]
+            about.append((film.name, film.patient_id, finding, method, prob, called))
+            heats.append(heat)
+            truth.append(film.boxes[finding])
+    columns = ["image", "patient_id", "finding", "method", "prob", "called"]
+    described = pd.DataFrame(about, columns=columns).rename_axis("film").reset_index()
+    return described.merge(metrics.score_maps(heats, truth, thresholds=thresholds), on="film")
+
+
+def choose_examples(scores: pd.DataFrame, *, measure: str = "mask IoU", threshold: float | None = 0.5) -> pd.DataFrame:
+    """Choose for each finding one better and one worse film, by a rule and not by eye.
+
+    The films of a finding are put in order by the measure, ties by energy inside the box and then by name; the better
+    one is a quarter of the way from the best, the worse one a quarter from the worst. The best and the worst of many
+    would show luck; the quarters show what to expect. Of two or three films these are the best and the worst.
+
+    Args:
+        scores: of one method, as `score_films` gives.
+        measure: of `scores`.
+        threshold: at which it is taken, for IoU; None for a measure without.
+    Returns:
+        `finding`, `which` ("better", "worse", or "only" where there is one film), `image`, `measure`, `value`, `prob`,
+        `called`; findings in the order of `scores`. Maps without any heat come last in the order.
+    Raises:
+        ValueError: scores of several methods, or without that measure and threshold.
+    """
+    import pandas as pd
+
+    if scores["method"].nunique() > 1:
+        raise ValueError(
+            f"scores must be of one method; got {', '.join(scores['method'].unique())}. Choose one of them first."
+        )
+    at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
+    chosen = scores[(scores["measure"] == measure) & at]
+    if chosen.empty and len(scores):
+        raise ValueError(f"scores hold no {measure} at the threshold {threshold}; score_films makes them.")
+    energy = scores[scores["measure"] == "energy inside"].set_index("film")["value"]
+    chosen = chosen.assign(energy=chosen["film"].map(energy)).fillna({"value": -1.0, "energy": -1.0})
+    rows = []
+    for finding, part in chosen.groupby("finding", sort=False):
+        ranked = part.sort_values(["value", "energy", "image"], ascending=[False, False, True], kind="stable")
+        quarter = (len(ranked) - 1) // 4 if len(ranked) > 3 else 0
+        places = {"better": quarter, "worse": len(ranked) - 1 - quarter} if len(ranked) > 1 else {"only": 0}
+        for which, place in places.items():
+            row = ranked.iloc[place]
+            value = max(row["value"], 0.0)
+            rows.append((finding, which, row["image"], measure, value, row["prob"], bool(row["called"])))
+    return pd.DataFrame(rows, columns=["finding", "which", "image", "measure", "value", "prob", "called"])
+
+
+def show_examples(
+    source: Predictor | Explainer,
+    films: Iterable[BoxedFilm],
+    chosen: pd.DataFrame,
+    *,
+    method: str = "cam",
+    score_cam_channels: int | None = 64,
+) -> list[Example]:
+    """Draw up the chosen films' heat maps, for `report.heat_map_examples`.
+
+    Args:
+        source: as for `heat_maps`.
+        films: those that were scored, once more; only the chosen ones are kept.
+        chosen: as `choose_examples` gives.
+        method: that was scored.
+        score_cam_channels: as for `heat_maps`.
+    Returns:
+        In the order of `chosen`.
+    Raises:
+        ValueError: a chosen film that is not among `films`.
+    """
+    wanted = set(chosen["image"])
+    kept = {film.name: film for film in films if film.name in wanted}
+    if missing := sorted(wanted - set(kept)):
+        raise ValueError(f"films lack {', '.join(missing)}, which were chosen; pass the films that were scored.")
+    examples = []
+    for row in chosen.to_dict("records"):
+        film, finding = kept[row["image"]], row["finding"]
+        (maps,) = heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=score_cam_channels)
+        examples.append(Example(finding, row["which"], film, maps[0], row["measure"], row["value"], row["prob"]))
+    return examples

@@ -1,0 +1,71 @@
+"""Measures of a classifier with their intervals.
+
+Every measure is an `Estimate`: a value, an interval, how many films it rests on, and, where it is undefined (NaN),
+the reason. Films of one patient are alike, so intervals that do not come from a closed form are bootstrapped by
+patient.
+"""
+
+from cxrkit.metrics._bootstrap import mean_by_patient
+from cxrkit.metrics._calibration import brier, ece, fit_temperature, reliability, scale_probs
+from cxrkit.metrics._compare import Comparison, auroc_difference, bootstrap_difference, mcnemar
+from cxrkit.metrics._confusion import Confusion, confusion
+from cxrkit.metrics._estimate import Estimate, proportion, undefined, wilson
+from cxrkit.metrics._localisation import (
+    energy_inside,
+    heat_box,
+    iou_of_box,
+    iou_of_mask,
+    localisation_table,
+    pointing_hit,
+    score_maps,
+)
+from cxrkit.metrics._named import METRICS, bootstrap
+from cxrkit.metrics._ranking import (
+    OperatingPoint,
+    auroc,
+    auroc_by_patient,
+    average_precision,
+    operating_point,
+    threshold_at_sensitivity,
+    youden_threshold,
+)
+from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, score_table, subgroup_table
+
+__all__ = [
+    "AGE_BANDS",
+    "METRICS",
+    "SUBGROUPS",
+    "Comparison",
+    "Confusion",
+    "Estimate",
+    "OperatingPoint",
+    "auroc",
+    "auroc_by_patient",
+    "auroc_difference",
+    "average_precision",
+    "bootstrap",
+    "bootstrap_difference",
+    "brier",
+    "confusion",
+    "ece",
+    "energy_inside",
+    "fit_temperature",
+    "heat_box",
+    "iou_of_box",
+    "iou_of_mask",
+    "localisation_table",
+    "mcnemar",
+    "mean_by_patient",
+    "operating_point",
+    "pointing_hit",
+    "proportion",
+    "reliability",
+    "scale_probs",
+    "score_maps",
+    "score_table",
+    "subgroup_table",
+    "threshold_at_sensitivity",
+    "undefined",
+    "wilson",
+    "youden_threshold",
+]

@@ -1,0 +1,615 @@
+"""Heat maps: laws that tie them together, networks of every kind and nesting, boxes and what is shown of them."""
+
+import subprocess
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import layers
+
+from cxrkit import engine, explain, metrics, models, report
+from cxrkit.labels import COVID_CLASSES, FINDINGS
+
+SIZE = 64
+slow_machine = settings(deadline=None, max_examples=60)
+
+
+def film(shape=(80, 70), seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def sidecar(labels):
+    info = {"name": "tiny", "version": "1", "labels": list(labels), "input_size": SIZE, "pixel_range": [0, 1]}
+    return info | {"thresholds": dict.fromkeys(labels, 0.5), "not_shown": [], "training": {}, "figures": []}
+
+
+def backbone(channels=1, name="trunk"):
+    """Two convolutions, the last feature map 8 x 8 x 6 after an activation of its own."""
+    films = keras.Input((SIZE, SIZE, channels))
+    x = layers.Conv2D(5, 5, strides=4, padding="same", name="first")(films)
+    x = layers.Conv2D(6, 3, strides=2, padding="same", name="second")(layers.BatchNormalization()(x))
+    return keras.Model(films, layers.ReLU(name="last_map")(x), name=name)
+
+
+def with_head(trunk, count, activation):
+    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
+    pooled = layers.GlobalAveragePooling2D()(trunk(films, training=False))
+    return keras.Model(films, layers.Dense(count, activation=activation, bias_initializer="uniform")(pooled))
+
+
+def flat(count=3, activation="sigmoid"):
+    """The backbone's layers and the head in one graph."""
+    trunk = backbone()
+    pooled = layers.GlobalAveragePooling2D(name="pool")(trunk.output)
+    dense = layers.Dense(count, activation=activation, bias_initializer="uniform", name="probs")
+    return keras.Model(trunk.input, dense(pooled), name="flat")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """One network with sigmoids and one with a two-way softmax, as model folders."""
+    keras.utils.set_random_seed(7)
+    found = {}
+    for activation, labels in (("sigmoid", FINDINGS[:3]), ("softmax", COVID_CLASSES)):
+        folder = tmp_path_factory.mktemp("models") / activation
+        found[activation] = models.save(flat(len(labels), activation), folder, sidecar(labels))
+    return found
+
+
+# --- class activation maps and Grad-CAM -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_a_class_activation_maps_mean_plus_the_bias_is_the_logit(folders, activation):
+    predictor = engine.load(folders[activation])
+    probs, maps = predictor.predict_maps([film()])
+    bias = keras.models.load_model(folders[activation] / "model.keras").layers[-1].get_weights()[1]
+    logits = maps.mean(axis=(2, 3))[0] + (bias if activation == "sigmoid" else bias - bias.mean())
+    expected = 1 / (1 + np.exp(-logits)) if activation == "sigmoid" else np.exp(logits) / np.exp(logits).sum()
+    assert probs[0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_grad_cam_of_pooling_and_a_dense_layer_is_the_class_activation_map(folders, activation):
+    predictor, explainer = engine.load(folders[activation]), explain.explainer(folders[activation])
+    assert explainer.labels == predictor.labels
+    assert explainer.predict([film()]) == pytest.approx(predictor.predict([film()]), abs=1e-5)
+    (cam,) = explain.heat_maps(predictor, [film()])
+    (grad_cam,) = explain.heat_maps(explainer, [film()], method="grad-cam")
+    assert cam.max() == 1
+    assert grad_cam == pytest.approx(cam, abs=1e-4)
+    # Up to the scale that normalising takes away: the gradient of a mean over 8 x 8 places is a 64th.
+    raw = explainer.raw_maps([film()], [0], "grad-cam")
+    assert raw * 64 == pytest.approx(predictor.predict_maps([film()])[1][:, :1], abs=1e-4)
+
+
+def test_the_two_classes_of_a_softmax_are_each_others_opposite(folders):
+    raw = explain.explainer(folders["softmax"]).raw_maps([film()], [0, 1], "grad-cam")
+    assert raw[0, 0] == pytest.approx(-raw[0, 1], abs=1e-6)
+    assert np.abs(raw).max() > 1e-4
+
+
+def test_class_activation_maps_need_no_tensorflow(tmp_path):
+    tiny_models.findings_model(tmp_path)
+    code = (
+        "import sys, numpy as np; from cxrkit import engine, explain;"
+        f"explain.heat_maps(engine.load({str(tmp_path)!r}), [np.eye(64)], ['Mass']);"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- every method -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", explain.KERAS_METHODS)
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_maps_are_finite_of_the_films_shape_and_the_same_each_time(folders, activation, method):
+    explainer = explain.explainer(folders[activation])
+    films, labels = [film(), film((50, 96), seed=1)], explainer.labels[:2]
+    first = explain.heat_maps(explainer, films, labels, method=method)
+    again = explain.heat_maps(explain.explainer(folders[activation]), films, labels, method=method)
+    assert [heat.shape for heat in first] == [(2, 80, 70), (2, 50, 96)]
+    for heat, same in zip(first, again, strict=True):
+        assert heat.dtype == np.float32
+        assert np.isfinite(heat).all()
+        assert heat.min() >= 0
+        assert heat.max() <= 1
+        assert same == pytest.approx(heat, abs=1e-5)
+    alone = explain.heat_maps(explainer, films[1:], labels[1:], method=method)[0]
+    assert alone[0] == pytest.approx(first[1][1], abs=1e-4)
+
+
+def test_saliency_is_the_size_of_the_gradient():
+    films = keras.Input((SIZE, SIZE, 1))
+    x = layers.AveragePooling2D(16)(films)
+    weights = np.zeros((16, 1), np.float32)
+    weights[5] = -2.0
+    dense = layers.Dense(1, activation="sigmoid")
+    model = keras.Model(films, dense(layers.Flatten()(x)))
+    dense.set_weights([weights, np.zeros(1, np.float32)])
+    raw = explain.explainer(model).raw_maps([film()], [0], "saliency")[0, 0]
+    # Block 5 of 4 x 4 is row 1, column 1; its 256 pixels share the weight.
+    expected = np.zeros((SIZE, SIZE))
+    expected[16:32, 16:32] = 2 / 256
+    assert raw == pytest.approx(expected, abs=1e-6)
+
+
+def corner_model(activation, slopes=(40.0, -40.0)):
+    """Feature maps: the film's brightness by 16 x 16 blocks, and its opposite; outputs weigh the first one."""
+    films = keras.Input((SIZE, SIZE, 1))
+    both = layers.Conv2D(2, 1, use_bias=True, name="both")
+    x = both(layers.AveragePooling2D(16)(films))
+    dense = layers.Dense(len(slopes), activation=activation)
+    model = keras.Model(films, dense(layers.GlobalAveragePooling2D()(x)))
+    both.set_weights([np.array([[[[1.0, -1.0]]]], np.float32), np.array([0.0, 1.0], np.float32)])
+    dense.set_weights([np.array([slopes, np.zeros(len(slopes))], np.float32), np.zeros(len(slopes), np.float32)])
+    return model
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_score_cam_weighs_feature_maps_by_the_probability_under_them(activation):
+    bright = np.full((SIZE, SIZE), 0.1, np.float32)
+    bright[:16, :16] = 0.9
+    model = corner_model(activation)
+    raw = explain.explainer(model).raw_maps([bright], [0], "score-cam")[0, 0]
+    # Normalised, the first map is 1 in the bright block (and falls off linearly round it), the second 0 there.
+    covered = []
+    for value in (lambda v: v, lambda v: 1 - v):
+        coarse = value(cv2.resize(bright, (4, 4), interpolation=cv2.INTER_AREA))
+        from scipy.ndimage import zoom
+
+        mask = zoom(coarse, 16, order=1, mode="nearest")
+        mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-7)
+        covered.append(np.asarray(model(bright[None, ..., None] * mask[None, ..., None]))[0, 0])
+    blocks = cv2.resize(bright, (4, 4), interpolation=cv2.INTER_AREA)
+    assert raw == pytest.approx(covered[0] * blocks + covered[1] * (1 - blocks), abs=1e-4)
+
+
+def test_score_cam_takes_no_more_channels_than_there_are(folders):
+    explainer = explain.explainer(folders["sigmoid"])
+    every = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=None)
+    many = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=999)
+    one = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=1)
+    assert np.array_equal(every[0], many[0])
+    assert not np.allclose(every[0], one[0], atol=0.01)
+
+
+@pytest.mark.parametrize("method", explain.KERAS_METHODS)
+def test_large_logits_still_give_finite_maps(method):
+    (heat,) = explain.heat_maps(explain.explainer(corner_model("sigmoid", (4e4, -4e4))), [film()], method=method)
+    assert np.isfinite(heat).all()
+
+
+def test_weights_that_are_not_finite_are_said_to_be():
+    model = flat()
+    model.layers[-1].set_weights([np.full((6, 3), np.nan, np.float32), np.zeros(3, np.float32)])
+    with pytest.raises(ValueError, match="the grad-cam map of film 0 for 0 holds NaN or infinity"):
+        explain.heat_maps(explain.explainer(model), [film()], method="grad-cam")
+
+
+# --- networks within networks -----------------------------------------------------------------------------------
+
+
+def in_sequential(trunk):
+    return keras.Sequential([trunk, layers.GlobalAveragePooling2D(), layers.Dense(2, activation="softmax")])
+
+
+def called_as_layer(trunk):
+    return with_head(trunk, 2, "softmax")
+
+
+def two_deep(trunk):
+    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
+    inner = keras.Sequential([layers.Rescaling(1.0, name="scale"), keras.Sequential([trunk])], name="inner")
+    head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(2), layers.Softmax()])
+    return keras.Model(films, head(inner(films)))
+
+
+def with_operations(trunk):
+    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
+    pooled = keras.ops.mean(trunk((films * 2.0 - 1.0 + 1.0) / 2.0), axis=(1, 2))
+    return keras.Model(films, layers.Activation("softmax")(layers.Dense(2)(pooled)))
+
+
+@pytest.mark.parametrize("nest", [in_sequential, called_as_layer, two_deep, with_operations])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_backbone_inside_of_another_model_is_found_and_explained(nest, channels):
+    trunk = backbone(channels)
+    model = nest(trunk)
+    explainer = explain.explainer(model, COVID_CLASSES)
+    assert (explainer.layer, explainer.activation) == ("last_map", "softmax")
+    shown = np.repeat(film((SIZE, SIZE))[None, ..., None], channels, axis=3)
+    assert explainer.predict([film((SIZE, SIZE))]) == pytest.approx(np.asarray(model(shown)), abs=1e-6)
+    # What it must be: the trunk's features weighed by the dense layer, against the mean over the classes.
+    (dense,) = (layer for layer in model._flatten_layers() if isinstance(layer, layers.Dense))
+    kernel = np.asarray(dense.kernel)
+    cam = np.asarray(trunk(shown))[0] @ (kernel - kernel.mean(axis=1, keepdims=True))
+    raw = explainer.raw_maps([film((SIZE, SIZE))], [0, 1], "grad-cam")[0]
+    assert raw * 64 == pytest.approx(np.moveaxis(cam, 2, 0), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", explain.KERAS_METHODS)
+def test_every_method_takes_a_nested_network(method):
+    (heat,) = explain.heat_maps(explain.explainer(called_as_layer(backbone(3))), [film()], method=method)
+    assert heat.shape == (2, 80, 70)
+    assert heat.max() == 1
+
+
+def test_explaining_changes_nothing_and_follows_further_training(tmp_path):
+    model = called_as_layer(backbone())
+    before, text = np.asarray(model(film((1, SIZE, SIZE, 1)))), model.to_json()
+    explainer = explain.explainer(model)
+    explain.heat_maps(explainer, [film()], method="score-cam")
+    assert model.to_json() == text
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert np.asarray(loaded(film((1, SIZE, SIZE, 1)))) == pytest.approx(before, abs=1e-6)
+    old = explainer.raw_maps([film()], [0], "grad-cam")
+    model.layers[-1].set_weights([-value for value in model.layers[-1].get_weights()])
+    assert explainer.raw_maps([film()], [0], "grad-cam") == pytest.approx(-old, abs=1e-6)
+
+
+def test_layers_of_one_name_at_different_depths_are_told_apart():
+    trunk = backbone()
+    films = keras.Input((SIZE, SIZE, 1))
+    x = trunk(layers.Conv2D(1, 3, padding="same", name="first")(films))
+    x = layers.Conv2D(4, 3, name="second", activation="relu")(x)
+    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D()(x)))
+    explainer = explain.explainer(model)
+    assert explainer.layer == "second"
+    assert explainer.raw_maps([film()], [0], "grad-cam").shape == (1, 1, 6, 6)
+    shown = film((1, SIZE, SIZE, 1))
+    assert explainer.predict([shown[0, :, :, 0]]) == pytest.approx(np.asarray(model(shown)), abs=1e-6)
+
+
+def test_a_backbone_used_twice_has_no_one_last_map_until_a_layer_is_named():
+    trunk, films = backbone(), keras.Input((SIZE, SIZE, 1))
+    left, right = trunk(films), layers.Conv2D(3, 3, name="other")(films)
+    pooled = [layers.GlobalAveragePooling2D()(x) for x in (left, right)]
+    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.Concatenate()(pooled)), name="both")
+    with pytest.raises(
+        ValueError, match=r"both has no one last feature map: its head reads last_map, other. Pass layer="
+    ):
+        explain.explainer(model)
+    assert explain.explainer(model, layer="other").raw_maps([film()], [0], "grad-cam").shape == (1, 1, 62, 62)
+    with pytest.raises(
+        ValueError, match=r"layer must be one of both's that give feature maps, .*last_map; got 'nowhere'"
+    ):
+        explain.explainer(model, layer="nowhere")
+
+
+def test_squeeze_and_excite_is_no_last_map():
+    films = keras.Input((SIZE, SIZE, 1))
+    x = layers.Conv2D(4, 3, name="wide")(films)
+    gate = layers.Conv2D(4, 1, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(layers.Multiply(name="gated")([x, gate]))
+    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.Flatten()(layers.Conv2D(8, 1)(x))))
+    assert explain.explainer(model).layer == "gated"
+
+
+def test_a_network_of_any_size_is_told_which():
+    films = keras.Input((None, None, 3))
+    model = keras.Model(films, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(films))), name="any")
+    with pytest.raises(ValueError, match=r"any takes films of any size .* say which with input_size=224"):
+        explain.explainer(model)
+    explainer = explain.explainer(model, input_size=40)
+    assert (explainer.input_size, explainer.activation) == (40, "")
+
+
+def test_preprocessing_outside_of_the_graph_is_carried_out():
+    model = with_head(backbone(3), 2, "sigmoid")
+    explainer = explain.explainer(model, preprocess=lambda batch: batch * 255)
+    shown = np.repeat(film((SIZE, SIZE))[None, ..., None], 3, axis=3)
+    assert explainer.predict([film((SIZE, SIZE))]) == pytest.approx(np.asarray(model(shown * 255)), abs=1e-6)
+
+
+class Own(keras.Model):
+    def call(self, films):
+        return films
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: Own(), "functional or Sequential to be explained; own.* is a Own with a call of its own"),
+        (lambda: keras.Sequential([layers.Dense(2)]), "has no input yet; call it on a film"),
+        (lambda: backbone(), "a model must answer .N, labels. to be explained; trunk answers"),
+        (lambda: keras.Sequential([keras.Input((9, 9, 2)), layers.Flatten(), layers.Dense(2)]), "1 or 3"),
+        (lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(2)]), "the film itself"),
+        (lambda: with_two_outputs(), "one input and one output .* has 1 and 2"),
+    ],
+)
+def test_models_that_cannot_be_explained_say_why(model, message):
+    with pytest.raises(ValueError, match=message):
+        explain.explainer(model())
+
+
+def with_two_outputs():
+    trunk = backbone()
+    return keras.Model(trunk.input, [trunk.output, trunk.output])
+
+
+#: The report's networks: the side of a small input, and the layer that global pooling reads.
+NETWORKS = {
+    "DenseNet121": (64, "relu"),
+    "VGG16": (64, "block5_pool"),
+    "VGG19": (64, "block5_pool"),
+    "ResNet50": (64, "conv5_block3_out"),
+    "InceptionV3": (128, "mixed10"),
+    "InceptionResNetV2": (128, "conv_7b_ac"),
+    "NASNetMobile": (64, "activation_187"),
+}
+
+
+def test_all_of_the_reports_networks_are_tested():
+    assert tuple(NETWORKS) == models.BACKBONES
+
+
+@pytest.mark.parametrize(
+    "name", [name if name.startswith("VGG") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+)
+def test_each_of_the_reports_networks_is_explained_inside_of_another(name):
+    size, layer = NETWORKS[name]
+    built = models.build(name, input_size=size)
+    (pool,) = (layer for layer in built.layers if isinstance(layer, layers.GlobalAveragePooling2D))
+    trunk = keras.Model(built.input, pool.input)
+    model = keras.Sequential([trunk, layers.GlobalAveragePooling2D(), layers.Dense(14, activation="sigmoid")])
+    explainer = explain.explainer(model, FINDINGS)
+    assert explainer.layer.startswith(layer.rstrip("0123456789"))
+    shown = film((size, size))
+    cam = np.asarray(trunk(shown[None, ..., None]))[0] @ np.asarray(model.layers[-1].kernel)[:, 2]
+    raw = explainer.raw_maps([shown], [2], "grad-cam")[0, 0]
+    assert raw * cam.size == pytest.approx(cam, abs=1e-3 * float(np.abs(cam).max()))
+    # The other methods work on the same graph; tracing the three deepest for Score-CAM takes a minute.
+    for method in explain.KERAS_METHODS[1:] if len(trunk.layers) < 300 else ():
+        (heat,) = explain.heat_maps(explainer, [shown], ["Effusion"], method=method, score_cam_channels=2)
+        assert heat.shape == (1, size, size)
+        assert heat.max() == 1
+
+
+# --- what heat_maps asks and promises ---------------------------------------------------------------------------
+
+
+@slow_machine
+@given(
+    arrays(
+        np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.floats(-(2.0**100), 2.0**100, width=32)
+    )
+)
+def test_normalising_keeps_the_order_of_what_speaks_for_the_label(heat):
+    done = explain.normalise(heat)
+    assert done.shape == heat.shape
+    assert done.min() >= 0
+    assert done.max() in (0, 1)
+    assert (done[heat <= 0] == 0).all()
+    order = np.argsort(heat, axis=None)
+    assert (np.diff(done.ravel()[order]) >= 0).all()
+    assert explain.normalise(done) == pytest.approx(done)
+
+
+def test_a_map_without_heat_stays_empty():
+    assert not explain.normalise(np.full((3, 3), -1.0)).any()
+    assert not explain.normalise(np.full((3, 3), 1e-45)).any()
+
+
+def test_a_map_is_cut_after_it_was_resized():
+    # Between 1 and -1, a quarter of the way: 0.5; half a pixel at each edge is the edge's own.
+    row = explain.normalise(explain.to_shape(np.array([[1.0, -1.0]]), (1, 4)))
+    assert row == pytest.approx(np.array([[1, 0.5, 0, 0]]))
+
+
+def test_no_film_gives_no_map(folders):
+    assert explain.heat_maps(engine.load(folders["sigmoid"]), []) == []
+    assert explain.heat_maps(explain.explainer(folders["sigmoid"]), [], method="saliency") == []
+
+
+def test_more_films_than_a_batch_keep_their_order(folders):
+    predictor = engine.load(folders["sigmoid"])
+    films = [film(seed=seed) for seed in range(11)]
+    together = explain.heat_maps(predictor, films, ["Effusion"])
+    assert len(together) == 11
+    assert together[10] == pytest.approx(explain.heat_maps(predictor, films[10:], ["Effusion"])[0], abs=1e-4)
+
+
+def test_maps_take_the_shape_asked_for(folders):
+    (heat,) = explain.heat_maps(engine.load(folders["sigmoid"]), [film()], shape=(9, 12))
+    assert heat.shape == (3, 9, 12)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("onnx", {"method": "lime"}, "method must be one of cam, grad-cam, .*; got 'lime'"),
+        ("onnx", {"method": "saliency"}, '"saliency" needs the gradients of a Keras model: pass explain.explainer'),
+        ("keras", {"method": "cam"}, '"cam" needs a Predictor: pass engine.load'),
+        ("onnx", {"labels": ["Mass"]}, "labels must be of Atelectasis, Cardiomegaly, Effusion; got Mass"),
+        ("keras", {"method": "score-cam", "score_cam_channels": 0}, "score_cam_channels must be at least 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(folders, source, options, message):
+    made = engine.load(folders["sigmoid"]) if source == "onnx" else explain.explainer(folders["sigmoid"])
+    with pytest.raises(ValueError, match=message):
+        explain.heat_maps(made, [film()], **options)
+
+
+def test_labels_must_fit_and_films_be_square(folders):
+    with pytest.raises(ValueError, match="labels must be 3, one for each output of flat; got 1"):
+        explain.explainer(flat(), ["Mass"])
+    films = keras.Input((32, 64, 1))
+    wide = keras.Model(films, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(films))), name="wide")
+    with pytest.raises(ValueError, match="wide takes films of 32 x 64 px"):
+        explain.explainer(wide)
+
+
+def test_a_folders_file_that_was_changed_is_refused(folders, tmp_path):
+    for path in folders["sigmoid"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with open(tmp_path / "model.keras", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(engine.ModelError, match=r"model.keras is missing or not the file that model.json names"):
+        explain.explainer(tmp_path)
+
+
+def test_the_bundled_networks_maps_agree_with_and_without_tensorflow():
+    (name,) = (name for name in engine.bundled() if name.startswith("findings14"))
+    (cam,) = explain.heat_maps(engine.load(name), [film()], ["Effusion"])
+    (grad_cam,) = explain.heat_maps(explain.explainer(name), [film()], ["Effusion"], method="grad-cam")
+    assert grad_cam == pytest.approx(cam, abs=1e-3)
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------
+
+
+def test_boxes_are_read_as_fractions_or_as_the_nih_wrote_them(tmp_path):
+    (tmp_path / "a.csv").write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
+    (tmp_path / "nih.csv").write_text(
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,256,512,128,64,,,\n"
+    )
+    assert explain.read_boxes(tmp_path / "a.csv").values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4]]
+    (row,) = explain.read_boxes(tmp_path / "nih.csv", width_px=1024).values.tolist()
+    assert row == ["00000001_000.png", "Infiltration", 0.25, 0.5, 0.125, 0.0625]
+    with pytest.raises(
+        ValueError,
+        match=r"fractions of it; nih.csv has .256.0, 512.0, 128.0, 64.0. for .* For boxes in pixels pass width_px",
+    ):
+        explain.read_boxes(tmp_path / "nih.csv")
+    (tmp_path / "b.csv").write_text("image,x,y,w,h\n")
+    with pytest.raises(ValueError, match=r"b.csv lacks finding"):
+        explain.read_boxes(tmp_path / "b.csv")
+
+
+def test_films_come_with_all_of_their_boxes(tmp_path):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 30), 51, np.uint8))
+    rows = [("b.png", "Mass", 0, 0, 0.1, 0.1), ("a.png", "Mass", 0, 0, 0.2, 0.2), ("b.png", "Mass", 0.5, 0, 0.1, 0.1)]
+    boxes = pd.DataFrame([*rows, ("b.png", "Nodule", 0, 0, 0.3, 0.3)], columns=["image", "finding", *"xywh"])
+    manifest = pd.DataFrame({"image": ["a.png", "b.png"], "patient_id": ["nih-1", "nih-2"]})
+    first, second = explain.films_with_boxes(boxes, tmp_path, manifest)
+    assert (first.name, first.patient_id, second.patient_id) == ("b.png", "nih-2", "nih-1")
+    assert first.boxes == {"Mass": ((0, 0, 0.1, 0.1), (0.5, 0, 0.1, 0.1)), "Nodule": ((0, 0, 0.3, 0.3),)}
+    assert first.pixels == pytest.approx(0.2, abs=1e-6)
+    assert [film.patient_id for film in explain.films_with_boxes(boxes, tmp_path)] == ["b.png", "a.png"]
+    with pytest.raises(ValueError, match=r"b.png has a box but is not in the manifest .1 films"):
+        list(explain.films_with_boxes(boxes, tmp_path, manifest[:1]))
+
+
+def test_simulated_films_show_one_finding_with_its_boxes():
+    films = list(explain.simulated_films(("Mass", "Effusion"), each=2, first_seed=77, size_px=64))
+    assert [(film.name, list(film.boxes)) for film in films] == [
+        ("sim-77", ["Mass"]), ("sim-78", ["Mass"]), ("sim-79", ["Effusion"]), ("sim-80", ["Effusion"])
+    ]  # fmt: skip
+    assert films[0].pixels.shape == (64, 64)
+    for film_ in films:
+        for box in next(iter(film_.boxes.values())):
+            assert all(0 <= side <= 1 for side in box)
+
+
+def boxed(name, finding, box):
+    return explain.BoxedFilm(name, f"patient of {name}", film((SIZE, SIZE), seed=len(name)), {finding: (box,)})
+
+
+@pytest.fixture
+def bright_blocks(tmp_path):
+    """A network that finds everything where the film is bright, and films with a bright left half."""
+    films = []
+    for name, box in (("in", (0, 0, 0.5, 1)), ("half", (0, 0, 0.25, 1)), ("out", (0.5, 0, 0.5, 1))):
+        pixels = np.zeros((SIZE, SIZE), np.float32)
+        pixels[:, :32] = 0.5
+        films.append(explain.BoxedFilm(name, f"patient {name}", pixels, {"Effusion": (box,), "Mass": (box,)}))
+    return engine.load(tiny_models.findings_model(tmp_path)), films
+
+
+def test_films_are_scored_by_hand(bright_blocks):
+    predictor, films = bright_blocks
+    scores = explain.score_films(predictor, films, thresholds=(0.5,))
+    assert len(scores) == 3 * 2 * 5
+    assert list(scores.columns[:7]) == ["film", "image", "patient_id", "finding", "method", "prob", "called"]
+    # Finding k has the logit 20 x 0.25 - k: Effusion, k = 2, is called, and Mass, k = 4, too.
+    assert scores.groupby("finding")["prob"].first().round(3).to_dict() == {"Effusion": 0.953, "Mass": 0.731}
+    effusion = scores[scores["finding"] == "Effusion"].pivot(index="image", columns="measure", values="value")
+    assert effusion["pointing game"].to_dict() == {"in": 1, "half": 0, "out": 0}
+    assert effusion["box area"].to_dict() == {"in": 0.5, "half": 0.25, "out": 0.5}
+    # Between blocks of 16 the map falls off linearly, so half of it is reached at the bright half's own edge.
+    assert effusion["mask IoU"].to_dict() == pytest.approx({"in": 1, "half": 0.5, "out": 0}, abs=1e-6)
+    table = metrics.localisation_table(scores, by=("method", "finding"), seed=0)
+    text = report.localisation(table, {"hits": ("pointing game", None), "IoU": ("mask IoU", 0.5)}, by=("finding",))
+    assert "| finding | hits | IoU | n |" in text
+    assert "| Effusion | 0.333 (0.061 to 0.792) | 0.500 (0.000 to 1.000) | 3 |" in text
+    with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0.3, which 'IoU' asks for"):
+        report.localisation(table, {"IoU": ("mask IoU", 0.3)})
+
+
+def test_findings_that_the_network_does_not_have_are_passed_over(bright_blocks):
+    predictor, _ = bright_blocks
+    assert explain.score_films(predictor, [boxed("a", "Lung Opacity", (0, 0, 1, 1))]).empty
+
+
+def scored(values, finding="Mass"):
+    rows = []
+    for film_, (image, value) in enumerate(values.items()):
+        about = (film_, image, "p", finding, "cam", 0.7, True)
+        rows += [(*about, "mask IoU", 0.5, value, ""), (*about, "energy inside", np.nan, 0.1 * film_, "")]
+    names = ["film", "image", "patient_id", "finding", "method", "prob", "called"]
+    return pd.DataFrame(rows, columns=[*names, "measure", "threshold", "value", "reason"])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"a": 0.3}, {"only": "a"}),
+        ({"a": 0.3, "b": 0.4}, {"better": "b", "worse": "a"}),
+        ({"a": 0.3, "b": 0.4, "c": np.nan}, {"better": "b", "worse": "c"}),
+        # Nine films: a quarter of the way from each end.
+        (dict(zip("abcdefghi", range(9), strict=True)), {"better": "g", "worse": "c"}),
+        # Ties by energy, which here grows with the letter.
+        (dict.fromkeys("abcde", 0.0), {"better": "d", "worse": "b"}),
+    ],
+)
+def test_examples_are_chosen_by_the_quarters(values, expected):
+    chosen = explain.choose_examples(scored(values))
+    assert dict(zip(chosen["which"], chosen["image"], strict=True)) == expected
+    assert not chosen["value"].isna().any()
+
+
+def test_examples_are_of_one_method_and_a_measure_that_is_there():
+    both = pd.concat([scored({"a": 0.1}), scored({"a": 0.1}).assign(method="saliency")])
+    with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
+        explain.choose_examples(both)
+    with pytest.raises(ValueError, match=r"scores hold no box IoU at the threshold 0.5"):
+        explain.choose_examples(scored({"a": 0.1}), measure="box IoU")
+
+
+def test_examples_are_drawn_with_the_truth_in_blue(bright_blocks):
+    predictor, films = bright_blocks
+    chosen = explain.choose_examples(explain.score_films(predictor, films))
+    examples = explain.show_examples(predictor, films, chosen)
+    assert [(example.finding, example.which, example.film.name) for example in examples] == [
+        ("Effusion", "better", "in"), ("Effusion", "worse", "out"), ("Mass", "better", "in"), ("Mass", "worse", "out")
+    ]  # fmt: skip
+    figure = report.heat_map_examples(examples, title="class activation maps", simulated=True)
+    (first, overlay, *_) = figure.axes
+    assert [axis.get_title(loc="left") for axis in (first, overlay)] == ["Effusion: better", "mask IoU 1.00, p 0.95"]
+    (box,) = first.patches
+    # The left half of 64 pixels, whose first begins at -0.5.
+    assert (box.get_xy(), box.get_width(), box.get_height()) == ((-0.5, -0.5), 32, 64)
+    red, green, blue, _ = box.get_edgecolor()
+    assert blue > 0.9 > 0.5 > max(red, green)
+    assert len(overlay.images) == 2
+    assert report.png(figure).startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="films lack out, which were chosen"):
+        explain.show_examples(predictor, films[:2], chosen)
+    with pytest.raises(ValueError, match="needs an example and an opacity"):
+        report.heat_map_examples([])

@@ -1,0 +1,144 @@
+"""Intervals hold the truth as often as they say, on simulated films whose truth is known.
+
+Nominal 95%. Each tolerance is stated beside its test: the error of the count itself (for 400 repetitions two
+standard deviations are 2.2 points) and what is known of the method on so few films.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from cxrkit import metrics
+
+REPEATS = 400
+#: AUROC of normal scores one deviation apart.
+TRUE_AREA = NormalDist().cdf(1 / np.sqrt(2))
+
+
+def clustered(rng, *, patients=60, most=5, shift=0.0):
+    """Films of patients of unlike number; films of one patient share half of the variance."""
+    owner = np.repeat(np.arange(patients), rng.integers(1, most + 1, patients))
+    own = rng.normal(size=patients)[owner]
+    return owner, (own + rng.normal(size=len(owner))) / np.sqrt(2) + shift
+
+
+def holds(estimate, truth):
+    return estimate.low <= truth <= estimate.high
+
+
+def test_delong_covers_the_true_auroc():
+    rng, y, count = np.random.default_rng(1), np.arange(100) < 40, 0
+    for _ in range(REPEATS):
+        count += holds(metrics.auroc(y, y + rng.normal(size=100)), TRUE_AREA)
+    assert count / REPEATS == pytest.approx(0.95, abs=0.03)
+
+
+def test_delong_covers_the_true_difference_and_its_test_keeps_its_level():
+    rng, y, count, rejected = np.random.default_rng(2), np.arange(100) < 40, 0, 0
+    for _ in range(REPEATS):
+        shared, one, other = rng.normal(size=(3, 100))
+        found = metrics.auroc_difference(y, y + (shared + one) / np.sqrt(2), y + (shared + other) / np.sqrt(2))
+        count += holds(found.difference, 0)
+        rejected += found.p < 0.05
+    assert count / REPEATS == pytest.approx(0.95, abs=0.03)
+    assert rejected == REPEATS - count
+
+
+def test_a_share_by_patient_covers_where_wilson_alone_does_not():
+    rng, by_patient, by_film = np.random.default_rng(3), 0, 0
+    for _ in range(REPEATS):
+        owner, score = clustered(rng)
+        by_patient += holds(metrics.proportion(score > 1, owner), 1 - NormalDist().cdf(1))
+        by_film += holds(metrics.proportion(score > 1), 1 - NormalDist().cdf(1))
+    # Sixty patients: a little below nominal is known of design effects that are estimated.
+    assert by_patient / REPEATS == pytest.approx(0.95, abs=0.035)
+    assert by_film < by_patient - 0.04 * REPEATS
+
+
+def test_resampling_patients_covers_the_true_auroc_where_delong_does_not():
+    rng, by_patient, by_film = np.random.default_rng(4), 0, 0
+    for repeat in range(200):
+        # A patient is positive or negative throughout, as with a lasting finding.
+        owner, score = clustered(rng, most=8)
+        y = owner % 2 == 0
+        by_patient += holds(metrics.auroc_by_patient(y, score + y, owner, resamples=200, seed=repeat)[0], TRUE_AREA)
+        by_film += holds(metrics.auroc(y, score + y), TRUE_AREA)
+    # Percentiles of sixty patients are a little narrow; two deviations of 200 counts are 3.1 points.
+    assert by_patient / 200 == pytest.approx(0.94, abs=0.04)
+    assert by_film < by_patient - 10
+
+
+def test_f1_youden_and_predictive_values_cover_the_truth():
+    rng = np.random.default_rng(5)
+    recall, specificity, share, prevalence = 0.8, 0.9, 0.3, 0.02
+    right = share * recall
+    truth = {
+        "F1": 2 * right / (2 * right + share * (1 - recall) + (1 - share) * (1 - specificity)),
+        "Youden": recall + specificity - 1,
+        "PPV at prevalence": prevalence * recall / (prevalence * recall + (1 - prevalence) * (1 - specificity)),
+        "NPV at prevalence": (1 - prevalence)
+        * specificity
+        / ((1 - prevalence) * specificity + prevalence * (1 - recall)),
+    }
+    chances = [right, (1 - share) * (1 - specificity), share - right, (1 - share) * specificity]
+    counts = dict.fromkeys(truth, 0)
+    for four in rng.multinomial(120, chances, size=2000):
+        found = metrics.Confusion(*four.tolist()).estimates(prevalence=prevalence)
+        for name, value in truth.items():
+            counts[name] += holds(found[name], value)
+    # 2,000 repetitions: two deviations are 1 point; Wilson's interval itself swings by about 1 with the counts.
+    assert {name: count / 2000 for name, count in counts.items()} == pytest.approx(dict.fromkeys(truth, 0.95), abs=0.02)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_ece_covers_the_truth_also_of_a_calibrated_network(temperature):
+    rng, count = np.random.default_rng(6), 0
+    every = np.random.default_rng(0).normal(size=200_000)
+    too_sure, true = 1 / (1 + np.exp(-temperature * every)), 1 / (1 + np.exp(-every))
+    which = np.minimum((too_sure * 10).astype(int), 9)
+    truth = 0.0 if temperature == 1 else np.abs(np.bincount(which, true - too_sure)).sum() / len(every)
+    for repeat in range(200):
+        odds = rng.normal(size=300)
+        y, p = rng.random(300) < 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-temperature * odds))
+        count += holds(metrics.ece(y, p, resamples=100, seed=repeat), truth)
+    # Percentiles would hold a calibrated network's 0 never; 200 counts err by 3.1 points.
+    assert 0.90 <= count / 200 <= 1
+
+
+def test_temperature_by_patient_covers_the_truth():
+    rng, count = np.random.default_rng(7), 0
+    for _ in range(REPEATS):
+        owner, odds = clustered(rng, patients=100)
+        y = rng.random(len(odds)) < 1 / (1 + np.exp(-odds))
+        count += holds(metrics.fit_temperature(y, 1 / (1 + np.exp(-2 * odds)), owner), 2)
+    assert count / REPEATS == pytest.approx(0.95, abs=0.03)
+
+
+def test_mcnemar_covers_the_difference_and_mid_p_keeps_its_level():
+    rng, covered, mid, exact = np.random.default_rng(8), 0, 0, 0
+    y = np.ones(80, int)
+    for _ in range(REPEATS):
+        kind = rng.choice(4, 80, p=[0.5, 0.15, 0.15, 0.2])
+        a, b = kind <= 1, (kind == 0) | (kind == 2)
+        found = metrics.mcnemar(y, a, b)
+        covered += holds(found.difference, 0)
+        mid += found.p < 0.05
+        exact += metrics.mcnemar(y, a, b, exact=True).p < 0.05
+    assert covered / REPEATS == pytest.approx(0.95, abs=0.03)
+    # Mid-p stays near 5%, the exact test at or below it.
+    assert mid / REPEATS == pytest.approx(0.045, abs=0.025)
+    assert exact <= mid
+
+
+def test_the_paired_bootstrap_covers_a_difference_by_patient():
+    rng, count, rejected = np.random.default_rng(9), 0, 0
+    for repeat in range(200):
+        owner, score = clustered(rng)
+        y = owner % 2 == 0
+        a, b = (score + y + 0.7 * rng.normal(size=len(y)) for _ in range(2))
+        found = metrics.bootstrap_difference("AUROC", y, a, b, owner, resamples=199, seed=repeat)
+        count += holds(found.difference, 0)
+        rejected += found.p <= 0.05
+    assert count / 200 == pytest.approx(0.95, abs=0.04)
+    assert rejected / 200 == pytest.approx(0.05, abs=0.04)

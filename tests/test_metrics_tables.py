@@ -1,0 +1,217 @@
+"""Tidy frames: labels, measures and subgroups, what is undefined among them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrkit import metrics
+
+LABELS = ("Effusion", "Mass", "Hernia")
+
+
+def cohort(seed=0, films=300):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{k}" for k in rng.integers(0, films // 2, films)],
+            "sex": rng.choice(["F", "M", ""], films, p=[0.5, 0.45, 0.05]),
+            "age": np.where(rng.random(films) < 0.05, np.nan, rng.integers(1, 95, films)),
+            "view": rng.choice(["PA", "AP"], films),
+            "source": "nih",
+        }
+    )
+    targets = np.column_stack([rng.random(films) < 0.4, rng.random(films) < 0.2, np.zeros(films)]).astype(float)
+    probs = np.clip(0.3 * targets + 0.7 * rng.random((films, 3)), 0, 1)
+    return frame, targets, probs
+
+
+def row(table, **wanted):
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    (found,) = table.to_dict("records")
+    return found
+
+
+def as_estimate(found):
+    return metrics.Estimate(*(found[name] for name in ("value", "low", "high", "n", "reason")))
+
+
+def test_a_table_holds_what_the_functions_return():
+    _, targets, probs = cohort()
+    names = metrics.METRICS
+    table = metrics.score_table(targets, probs, labels=LABELS, metrics=names, prevalence=0.1, resamples=50, seed=1)
+    assert len(table) == len(LABELS) * len(names)
+    y, p = targets[:, 1], probs[:, 1]
+    closed = metrics.confusion(y, p, 0.5).estimates(prevalence=0.1)
+    assert {name: as_estimate(row(table, label="Mass", metric=name)) for name in closed} == closed
+    assert as_estimate(row(table, label="Mass", metric="AUROC")) == metrics.auroc(y, p)
+    drawn = metrics.average_precision(y, p, resamples=50, seed=1)
+    assert as_estimate(row(table, label="Mass", metric="average precision")) == drawn
+    assert as_estimate(row(table, label="Mass", metric="ECE")) == metrics.ece(y, p, resamples=50, seed=1)
+    assert as_estimate(row(table, label="Mass", metric="Brier")) == metrics.brier(y, p, resamples=50, seed=1)
+    assert row(table, label="Mass", metric="AUROC")["positives"] == y.sum()
+
+
+def test_with_patients_intervals_are_by_patient():
+    frame, targets, probs = cohort()
+    patients = frame["patient_id"].to_numpy()
+    table = metrics.score_table(targets, probs, patients, labels=LABELS, resamples=50, seed=1)
+    areas = metrics.auroc_by_patient(targets, probs, patients, resamples=50, seed=1)
+    assert [as_estimate(found) for found in table[table["metric"] == "AUROC"].to_dict("records")[:2]] == areas[:2]
+    hit = targets[:, 0] == 1
+    recall = metrics.proportion(probs[hit, 0] >= 0.5, patients[hit])
+    assert as_estimate(row(table, label="Effusion", metric="recall")) == recall
+    f1 = metrics.bootstrap("F1", targets[:, 0], probs[:, 0], patients, resamples=50, seed=1)
+    assert as_estimate(row(table, label="Effusion", metric="F1")) == f1
+    assert row(table, label="Effusion", metric="F1")["patients"] == len(set(patients))
+
+
+@pytest.mark.parametrize("by_patient", [False, True])
+def test_an_undefined_measure_is_a_row_with_a_reason(by_patient):
+    frame, targets, probs = cohort()
+    patients = frame["patient_id"] if by_patient else None
+    table = metrics.score_table(
+        targets, probs, patients, labels=LABELS, metrics=metrics.METRICS, prevalence=0.1, resamples=20, seed=0
+    )
+    hernia = table[table["label"] == "Hernia"].set_index("metric")
+    undefined = hernia[hernia["value"].isna()]
+    assert set(undefined.index) == {
+        "AUROC",
+        "average precision",
+        "recall",
+        "Youden",
+        "PPV at prevalence",
+        "NPV at prevalence",
+    }
+    assert (undefined["reason"] != "").all()
+    assert undefined["low"].isna().all()
+    assert hernia.loc["precision", "value"] == 0
+    assert table[table["label"] != "Hernia"]["value"].notna().all()
+
+
+def test_films_without_truth_or_probability_are_left_out_of_their_label_alone():
+    _, targets, probs = cohort()
+    targets[:100, 0], probs[100:120, 1] = np.nan, np.nan
+    table = metrics.score_table(targets, probs, labels=LABELS, metrics=["AUROC"], resamples=20, seed=0)
+    assert table["n"].tolist() == [200, 280, 300]
+    assert row(table, label="Effusion")["value"] == metrics.auroc(targets[100:, 0], probs[100:, 0]).value
+
+
+def test_left_out_films_do_not_change_the_resamples_of_the_others():
+    frame, targets, probs = cohort()
+    patients = frame["patient_id"].to_numpy()
+    whole = metrics.score_table(targets, probs, patients, labels=LABELS, resamples=30, seed=0)
+    targets[:50, 0] = np.nan
+    part = metrics.score_table(targets, probs, patients, labels=LABELS, resamples=30, seed=0)
+    pd.testing.assert_frame_equal(whole[whole["label"] == "Mass"], part[part["label"] == "Mass"])
+
+
+def test_thresholds_by_label():
+    _, targets, probs = cohort()
+    cuts = (0.2, 0.6, 0.9)
+    for given in (cuts, dict(zip(LABELS, cuts, strict=True))):
+        table = metrics.score_table(
+            targets, probs, labels=LABELS, metrics=["recall"], thresholds=given, resamples=2, seed=0
+        )
+        expected = metrics.confusion(targets[:, 1], probs[:, 1], 0.6).recall()
+        assert as_estimate(row(table, label="Mass")) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": LABELS[:2]}, r"with a name for each label; got \(300, 3\), \(300, 3\) and 2 names"),
+        ({"metrics": ["kappa"]}, "metric must be a function or one of AUROC, .*; got 'kappa'"),
+        ({"metrics": [max]}, "metrics must be names; for a function of your own call bootstrap"),
+        ({"metrics": ["NPV at prevalence"]}, "NPV at prevalence needs a prevalence"),
+        ({"thresholds": (0.1, 0.2)}, "thresholds must be one number, or one for each of 3 labels; got 2"),
+        ({"thresholds": {"Mass": 0.2}}, "thresholds must have every label; Effusion, Hernia is missing"),
+        ({"thresholds": math.nan}, "threshold must be a number; got NaN"),
+        ({"probs": np.full((300, 3), 1.5), "metrics": ["Brier"]}, r"probs must lie in \[0, 1\] for Brier and ECE"),
+        ({"targets": np.full((300, 3), 2)}, r"targets must be 0, 1 or NaN \(not known\); got \[2.0\]"),
+        ({"patients": ["a"]}, "one for each of 300 films; got 1"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_the_table(change, message):
+    _, targets, probs = cohort()
+    with pytest.raises(ValueError, match=message):
+        metrics.score_table(**{"targets": targets, "probs": probs, "labels": LABELS, "seed": 0, **change})
+
+
+def test_subgroups_are_scored_as_if_alone_and_the_whole_comes_first():
+    frame, targets, probs = cohort()
+    table = metrics.subgroup_table(frame, targets, probs, labels=LABELS, resamples=30, seed=0)
+    assert table.iloc[0][["by", "group"]].tolist() == ["all", "all"]
+    women = (frame["sex"] == "F").to_numpy()
+    found = row(table, by="sex", group="F", label="Mass", metric="AUROC")
+    assert found["value"] == pytest.approx(metrics.auroc(targets[women, 1], probs[women, 1]).value)
+    assert (found["n"], found["positives"]) == (women.sum(), targets[women, 1].sum())
+    assert found["patients"] == frame.loc[women, "patient_id"].nunique()
+    recall = metrics.confusion(targets[women, 1], probs[women, 1], 0.5).recall()
+    assert row(table, by="sex", group="F", label="Mass", metric="recall")["value"] == recall.value
+    assert table["value"].notna().equals((table["label"] != "Hernia") | (table["metric"] == "specificity"))
+
+
+def test_every_film_is_in_one_group_of_each_column():
+    frame, targets, probs = cohort()
+    table = metrics.subgroup_table(frame, targets, probs, labels=LABELS, metrics=["accuracy"], resamples=2, seed=0)
+    assert table[table["label"] == "Mass"].groupby("by")["n"].sum().tolist() == [300] * 5
+    groups = {by: part["group"].unique().tolist() for by, part in table.groupby("by")}
+    assert groups["sex"] == ["F", "M", "not known"]
+    assert groups["age"] == ["0-17", "18-39", "40-59", "60-79", "80+", "not known"]
+    assert groups["view"] == ["AP", "PA"]
+
+
+def test_age_bands_begin_at_their_lower_end():
+    frame = pd.DataFrame({"patient_id": list("abcdef"), "age": [17, 18, 64, 65, -1, np.nan]})
+    table = metrics.subgroup_table(
+        frame,
+        np.ones((6, 1)),
+        np.ones((6, 1)),
+        labels=["Mass"],
+        by=["age"],
+        age_bands=(0, 18, 65),
+        metrics=["recall"],
+        resamples=2,
+        seed=0,
+    )
+    assert dict(zip(table["group"], table["n"], strict=True)) == {
+        "all": 6,
+        "0-17": 1,
+        "18-64": 2,
+        "65+": 1,
+        "not known": 2,
+    }
+
+
+def test_a_group_of_one_class_has_its_rows():
+    frame = pd.DataFrame({"patient_id": list("abcd"), "sex": ["F", "F", "M", pd.NA]})
+    table = metrics.subgroup_table(
+        frame,
+        np.array([[0], [1], [1], [0]]),
+        np.array([[0.1], [0.9], [0.4], [0.2]]),
+        labels=["Mass"],
+        by=["sex"],
+        resamples=20,
+        seed=0,
+    )
+    assert len(table) == 4 * 3
+    area = row(table, group="M", metric="AUROC")
+    assert math.isnan(area["value"])
+    assert area["reason"] == "all films are of one class"
+    assert row(table, group="M", metric="recall")["value"] == 0
+
+
+def test_columns_that_are_missing_are_named():
+    with pytest.raises(ValueError, match="the frame lacks patient_id, view; it has sex"):
+        metrics.subgroup_table(
+            pd.DataFrame({"sex": ["F"]}), [[1]], [[0.5]], labels=["Mass"], by=["sex", "view"], seed=0
+        )
+
+
+def test_age_bands_that_do_not_rise_are_refused():
+    frame, targets, probs = cohort()
+    with pytest.raises(ValueError, match="age_bands must rise"):
+        metrics.subgroup_table(frame, targets, probs, labels=LABELS, by=["age"], age_bands=(0, 40, 20), seed=0)

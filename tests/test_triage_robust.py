@@ -1,0 +1,776 @@
+"""Triage under strain: odd names and files, links, broken-off runs, full disks, two runs at once, patients' names."""
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+import tiny_models
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from cxrkit import _folder, _journal, _tables, images, scoring, triage
+
+LINUX_NAMES = pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux")
+DARK = tiny_models.png(tiny_models.film(0.08))
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    return tiny_models.run_options(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Forty films, of which each is another."""
+    folder = tmp_path_factory.mktemp("many")
+    for k in range(40):
+        (folder / f"{k:02}.png").write_bytes(tiny_models.png(tiny_models.film(0.05 + k / 50, seed=k)))
+    (folder / "letter.png").write_text("no film")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(many, networks, tmp_path_factory):
+    """What a run over `many` gives that nothing disturbs."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    triage.run(many, out, **networks)
+    return contents(out)
+
+
+@pytest.fixture
+def films(tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(DARK)
+    return folder
+
+
+def contents(out):
+    """Tables by name, as checksums."""
+    files = [path for path in out.iterdir() if path.suffix in (".csv", ".parquet")]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def rows(out):
+    with open(out / "combined.csv", encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    return {row["Image Index"]: row for row in found}
+
+
+def journal_keys(out):
+    """What was journalled whole, in order, as often as it was."""
+    lines = (out / triage.STATE / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    return [json.loads(line[9:])["key"] for line in lines[1:] if line.endswith(b"\n")]
+
+
+# --- names -----------------------------------------------------------------------------------------------------
+
+ODD_NAMES = [
+    b"comma, semicolon; tab\t.png",
+    b'"quoted".png',
+    b"line\nbreak.png",
+    b"carriage\rreturn.png",
+    b"both\r\n",
+    b"=1+1",
+    b"+1",
+    b"-1",
+    b"@SUM(A1)",
+    b"\ttab first",
+    b"\rreturn first",
+    b"'apostrophe",
+    b";=1+1",
+    b" blanks ",
+    b"NA",
+    b"nan",
+    b"back\\slash\\xff",
+    b"not UTF-8 \xff\xfe.png",
+    b"a surrogate \xed\xa0\x80",
+    "gr\u00fc\u00df \U0001fac1 \u2028 \x85 \u202e.png".encode(),
+    "\uff1d1+1".encode(),
+    b"\x1b[31mred",
+    b"n" * 255,
+    b"no ending",
+    b"..hidden",
+]
+
+
+@LINUX_NAMES
+def test_files_with_odd_names_have_one_row_each_and_keep_their_names(networks, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ODD_NAMES:
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(DARK)
+    for kind in _tables.FORMATS:
+        result = triage.run(folder, tmp_path / kind, **networks, format=kind, heatmaps=True)
+        assert (result.counts["all"], result.counts["not_covid"]) == (len(ODD_NAMES), len(ODD_NAMES))
+        cells = scoring.read_table(result.tables["combined"])["Image Index"]
+        names = [os.fsencode(_folder.unportable(_folder.as_written(cell))) for cell in cells]
+        assert names == sorted(ODD_NAMES)
+    found = rows(tmp_path / "csv")
+    assert list(found) == list(cells)
+    assert all((tmp_path / "csv" / row["heatmap"]).is_file() for row in found.values())
+
+
+@LINUX_NAMES
+def test_no_cell_begins_as_a_formula_also_where_semicolons_separate(networks, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ODD_NAMES:
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(b"no film")
+    triage.run(folder, tmp_path / "out", **networks)
+    text = (tmp_path / "out" / "combined.csv").read_text(encoding="utf-8")
+    for delimiter in (",", ";", "\t"):
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d"))] == []
+
+
+@settings(deadline=None, max_examples=200)
+@given(name=st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, ord("/")}))
+def test_a_name_of_any_bytes_survives_being_made_portable(name):
+    text = _folder.portable(os.fsdecode(name))
+    assert text.encode().decode() == text
+    if name not in (b".", b".."):
+        assert os.fsencode(_folder.unportable(text)) == name
+
+
+@settings(deadline=None, max_examples=200)
+@given(left=st.binary(min_size=1, max_size=12), right=st.binary(min_size=1, max_size=12))
+def test_two_names_never_become_one(left, right):
+    first, second = (
+        _folder.harmless(_folder.portable(os.fsdecode(b"x" + name.replace(b"/", b"").replace(b"\0", b""))))
+        for name in (left, right)
+    )
+    same = left.replace(b"/", b"").replace(b"\0", b"") == right.replace(b"/", b"").replace(b"\0", b"")
+    assert (first == second) == same
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20), max_size=6))
+def test_cells_written_are_the_cells_read(tmp_path, names):
+    record = triage._error("why")
+    for kind in _tables.FORMATS:
+        tables = _tables.write(tmp_path, kind, False, lambda: [(name, record) for name in names])
+        table = scoring.read_table(tables["combined"])
+        assert [_folder.as_written(cell) for cell in table["Image Index"]] == names
+        assert set(table["reason"]) <= {"why"}
+    with open(tmp_path / "combined.csv", encoding="utf-8", newline="") as file:
+        assert [_folder.as_written(row[0]) for row in csv.reader(file)][1:] == names
+
+
+# --- what is no ordinary file ----------------------------------------------------------------------------------
+
+
+def test_links_stay_inside_and_form_no_loops(films, networks, tmp_path):
+    (tmp_path / "outside.png").write_bytes(DARK)
+    (tmp_path / "elsewhere").mkdir()
+    (films / "inner").mkdir()
+    (films / "inner" / "b.png").write_bytes(DARK)
+    for name, target in {
+        "away": tmp_path / "outside.png",
+        "away folder": tmp_path / "elsewhere",
+        "around": films / "around and around",
+        "around and around": films / "around",
+        "by two": films / "away",
+        "dangling": films / "nothing",
+        "itself": films / "itself",
+        "up": films,
+        "folder": films / "inner",
+        "inside": films / "inner" / "b.png",
+    }.items():
+        (films / name).symlink_to(target)
+    result = triage.run(films, tmp_path / "out", **networks, recursive=True)
+    reasons = {name: row["reason"] for name, row in rows(tmp_path / "out").items() if row["status"] == "error"}
+    assert reasons == {
+        "away": "link leaves the folder; copy the film into it",
+        "away folder": "link leaves the folder; copy the film into it",
+        "around": "link forms a loop",
+        "around and around": "link forms a loop",
+        "by two": "link leaves the folder; copy the film into it",
+        "dangling": "cannot be opened: No such file or directory",
+        "itself": "link forms a loop",
+        "up": "link to a folder is not followed",
+        "folder": "link to a folder is not followed",
+    }
+    assert (result.counts["all"], result.counts["not_covid"]) == (12, 3)
+
+
+def test_a_folder_named_by_a_link_is_read(films, networks, tmp_path):
+    (tmp_path / "link").symlink_to(films)
+    triage.run(tmp_path / "link", tmp_path / "out", **networks)
+    assert list(rows(tmp_path / "out")) == ["a.png"]
+
+
+def test_pipes_and_sockets_are_rows_and_are_not_waited_for(films, networks, tmp_path):
+    os.mkfifo(films / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        # A socket's path may have 107 characters, which a test's folder exceeds.
+        short = tempfile.mkdtemp()
+        listening.bind(os.path.join(short, "s"))
+        os.rename(os.path.join(short, "s"), films / "socket.png")
+        os.rmdir(short)
+        triage.run(films, tmp_path / "out", **networks)
+    found = rows(tmp_path / "out")
+    assert found["pipe.png"]["reason"] == "not an ordinary file (a pipe, socket or device)"
+    assert found["socket.png"]["reason"] == "not an ordinary file (a pipe, socket or device)"
+    assert found["a.png"]["status"] == "flagged"
+
+
+def test_a_file_that_becomes_a_pipe_meanwhile_is_not_waited_for(films, networks, tmp_path):
+    (entry,) = _folder.walk(films, recursive=False)
+    (films / "a.png").unlink()
+    os.mkfifo(films / "a.png")
+    reader = triage._Reader(*(triage.engine.load(model) for model in networks.values()), None, tmp_path, False)
+    assert reader.read(entry)["reason"] == "not an ordinary file (a pipe, socket or device)"
+
+
+def test_a_film_beyond_the_limit_is_refused_unread(films, networks, tmp_path):
+    with open(films / "large.png", "wb") as file:
+        file.truncate(images.MAX_BYTES + 2**20)
+    triage.run(films, tmp_path / "out", **networks)
+    assert rows(tmp_path / "out")["large.png"]["reason"].startswith("257 MB is over the limit of 256 MB;")
+
+
+@contextlib.contextmanager
+def as_nobody(folder):
+    """Without root's right to read everything; the folder's owner stays out of it."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that others can reach, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_what_may_not_be_read_is_a_row_and_is_tried_again(networks, open_folder, tmp_path_factory):
+    models = tiny_models.run_options(open_folder / "networks")
+    films = open_folder / "films"
+    for name in ("closed", "unsearchable", "open"):
+        (films / name).mkdir(parents=True)
+        (films / name / "x.png").write_bytes(DARK)
+    (films / "secret.png").write_bytes(DARK)
+    (films / "secret.png").chmod(0)
+    (films / "closed").chmod(0)
+    (films / "unsearchable").chmod(0o444)
+    out = open_folder / "out"
+    out.mkdir()
+    with as_nobody(out):
+        result = triage.run(films, out, **models, recursive=True)
+    assert {name: row["reason"] for name, row in rows(out).items()} | {"open/x.png": ""} == {
+        "closed": "folder cannot be listed: Permission denied",
+        "open/x.png": "",
+        "secret.png": "cannot be read: Permission denied",
+        "unsearchable/x.png": "cannot be opened: Permission denied",
+    }
+    assert (result.counts["error"], result.counts["not_covid"]) == (3, 1)
+    for path in (films / "closed", films / "unsearchable"):
+        path.chmod(0o755)
+    (films / "secret.png").chmod(0o644)
+    with as_nobody(out):
+        result = triage.run(films, out, **models, recursive=True)
+    assert (result.counts["error"], result.counts["not_covid"], result.done) == (0, 4, 3)
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(networks, open_folder):
+    films = open_folder / "films"
+    films.mkdir(mode=0)
+    models = tiny_models.run_options(open_folder / "networks")
+    with as_nobody(open_folder), pytest.raises(triage.TriageError, match="films: Permission denied; check that the"):
+        triage.run(films, open_folder / "out", **models)
+    films.chmod(0o755)
+
+
+def test_a_read_error_is_tried_again_and_a_damaged_film_is_not(films, networks, tmp_path, monkeypatch):
+    (films / "b.png").write_bytes(b"damaged")
+    real = triage._bytes_of
+
+    def gone(path):
+        if path.endswith("a.png"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(triage, "_bytes_of", gone)
+    assert triage.run(films, tmp_path / "out", **networks).counts["error"] == 2
+    assert rows(tmp_path / "out")["a.png"]["reason"] == "cannot be read: Input/output error"
+    monkeypatch.undo()
+    result = triage.run(films, tmp_path / "out", **networks)
+    assert (result.done, result.counts["error"]) == (1, 1)
+
+
+def test_folders_deeper_than_a_path_may_be_are_a_row(films, networks, tmp_path):
+    home = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(films)
+        for _ in range(18):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        Path("lost.png").write_bytes(DARK)
+    finally:
+        os.fchdir(home)
+        os.close(home)
+    triage.run(films, tmp_path / "out", **networks, recursive=True)
+    found = rows(tmp_path / "out")
+    assert len(found) == 2
+    assert next(row["reason"] for name, row in found.items() if name != "a.png").endswith("File name too long")
+
+
+def test_the_output_folder_inside_gets_no_rows(films, networks):
+    out = films / "results"
+    for recursive in (False, True, True):
+        result = triage.run(films, out, **networks, recursive=recursive, heatmaps=True)
+        assert list(rows(out)) == ["a.png"]
+        assert result.folders_passed == 0
+    (films / "link.csv").symlink_to(out / "combined.csv")
+    triage.run(films, out, **networks, heatmaps=True)
+    assert rows(out)["link.csv"]["reason"] == "link into the output folder is not followed"
+
+
+def test_a_decoder_that_fails_in_an_unknown_way_costs_one_row(films, networks, tmp_path, monkeypatch):
+    (films / "b.png").write_bytes(b"other")
+    real = images.read
+
+    def read(data):
+        if data == b"other":
+            raise RuntimeError("PATIENT^NAME")
+        return real(data)
+
+    monkeypatch.setattr(images, "read", read)
+    triage.run(films, tmp_path / "out", **networks)
+    found = rows(tmp_path / "out")
+    assert found["b.png"]["reason"] == "cannot be processed (RuntimeError)"
+    assert found["a.png"]["status"] == "flagged"
+
+
+# --- broken off and gone on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 2, 17, 40, 41])
+def test_a_run_broken_off_anywhere_goes_on_to_the_same_bytes(many, networks, unbroken, tmp_path, after):
+    def break_off(done, total):
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        triage.run(many, tmp_path, **networks, progress=break_off)
+    assert contents(tmp_path) == {}
+    kept = len(journal_keys(tmp_path))
+    assert kept >= after
+    result = triage.run(many, tmp_path, **networks)
+    assert result.done == 41 - kept
+    assert contents(tmp_path) == unbroken
+    assert len(set(journal_keys(tmp_path))) == len(journal_keys(tmp_path)) == 41
+
+
+def test_what_was_being_read_at_a_break_is_kept(films, networks, tmp_path, monkeypatch):
+    (films / "b.png").write_bytes(DARK)
+    begun, broken_off = threading.Event(), threading.Event()
+    real = triage._bytes_of
+
+    def slowly(path):
+        if path.endswith("b.png"):
+            begun.set()
+            assert broken_off.wait(60)
+        return real(path)
+
+    def break_off(done, total):
+        assert begun.wait(60)
+        broken_off.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(triage, "_bytes_of", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        triage.run(films, tmp_path / "out", **networks, workers=2, progress=break_off)
+    assert triage.run(films, tmp_path / "out", **networks).done == 0
+
+
+def test_a_record_is_in_the_file_as_soon_as_it_is_added(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {"folder": "x"})
+    journal.add("a", {"status": "ok"})
+    # Not closed and not synced, as when the process is killed now.
+    again = _journal.Journal(tmp_path / "journal", {"folder": "x"})
+    assert len(again) == 1
+    assert again.get("a")["status"] == "ok"
+    journal.add("a", {"status": "error"})
+    assert journal.get("a")["status"] == "error"
+    for opened in (journal, again):
+        opened.close()
+
+
+def test_what_follows_a_spoilt_record_is_cut_off(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {})
+    for key in "abc":
+        journal.add(key, {"status": "ok", "reason": key * 100})
+    journal.close()
+    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b"bbb", b"xxx", 1))
+    journal = _journal.Journal(tmp_path / "journal", {})
+    assert len(journal) == 1
+    journal.add("d", {"status": "ok"})
+    journal.close()
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line[9:]).get("key") for line in lines] == [None, "a", "d"]
+
+
+def test_a_journal_changed_underneath_is_not_believed(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", {})
+    journal.add("a", {"status": "ok"})
+    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b'"ok"', b'"no"'))
+    with pytest.raises(_journal.JournalError, match="was changed while the run went on; run again with --restart"):
+        journal.get("a")
+    journal.close()
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_journal_torn_or_spoilt_anywhere_is_mended(many, networks, unbroken, tmp_path, data):
+    triage.run(many, tmp_path, **networks)
+    journal = tmp_path / triage.STATE / "journal.jsonl"
+    whole = journal.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        journal.write_bytes(whole[:at])
+    else:
+        journal.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+    result = triage.run(many, tmp_path, **networks)
+    assert result.done > 0
+    assert contents(tmp_path) == unbroken
+    assert triage.run(many, tmp_path, **networks).done == 0
+
+
+def test_a_finished_run_does_nothing_again(many, networks, unbroken, tmp_path):
+    triage.run(many, tmp_path, **networks)
+    result = triage.run(many, tmp_path, **networks)
+    assert result.done == 0
+    assert contents(tmp_path) == unbroken
+    assert triage.run(many, tmp_path, **networks, restart=True).done == 41
+    assert contents(tmp_path) == unbroken
+
+
+def test_only_new_and_changed_films_are_read_and_lost_ones_go(films, networks, tmp_path):
+    for name in ("b.png", "c.png"):
+        (films / name).write_bytes(DARK)
+    triage.run(films, tmp_path / "out", **networks)
+    bright = tiny_models.png(tiny_models.film(0.9))
+    (films / "b.png").write_bytes(bright)
+    (films / "c.png").unlink()
+    (films / "d.png").write_bytes(bright)
+    result = triage.run(films, tmp_path / "out", **networks)
+    assert result.done == 2
+    assert {name: row["Predict label"] for name, row in rows(tmp_path / "out").items()} == {
+        "a.png": "Atelectasis|Cardiomegaly",
+        "b.png": "COVID-19",
+        "d.png": "COVID-19",
+    }
+
+
+def test_a_film_changed_within_its_size_and_time_is_read_again(films, networks, tmp_path):
+    path = films / "a.bmp"
+    before, after = (cv2.imencode(".bmp", tiny_models.film(mean))[1].tobytes() for mean in (0.1, 0.9))
+    assert len(before) == len(after)
+    path.write_bytes(before)
+    status = path.stat()
+    triage.run(films, tmp_path / "out", **networks)
+    # The change time moves on by the clock's ticks, which are milliseconds.
+    limit = time.monotonic() + 10
+    while path.stat().st_ctime_ns == status.st_ctime_ns and time.monotonic() < limit:
+        path.write_bytes(after)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert triage.run(films, tmp_path / "out", **networks).done == 1
+    assert rows(tmp_path / "out")["a.bmp"]["Predict label"] == "COVID-19"
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"threshold": 0.7}, "another threshold"),
+        ({"heatmaps": True}, "another choice of heat maps"),
+        ({"covid_model": "covid slope"}, "another COVID-19 model"),
+        ({"findings_model": "findings thresholds"}, "another findings thresholds"),
+        ({"findings_model": "findings marks"}, "another marks"),
+    ],
+)
+def test_another_network_or_option_does_not_mix_with_what_is_there(films, networks, tmp_path, changed, named):
+    others = {
+        "covid slope": lambda: tiny_models.covid_model(tmp_path / "c", slope=9.0),
+        "findings thresholds": lambda: tiny_models.findings_model(
+            tmp_path / "f", thresholds=dict.fromkeys(tiny_models.FINDINGS, 0.4)
+        ),
+        "findings marks": lambda: tiny_models.findings_model(tmp_path / "f", not_shown=["Hernia"]),
+    }
+    changed = {key: others[value]() if value in others else value for key, value in changed.items()}
+    triage.run(films, tmp_path / "out", **networks)
+    before = contents(tmp_path / "out")
+    with pytest.raises(triage.TriageError, match=rf"holds a run with {named}; name another folder .*--restart"):
+        triage.run(films, tmp_path / "out", **networks | changed)
+    assert contents(tmp_path / "out") == before
+    assert triage.run(films, tmp_path / "out", **networks | changed, restart=True).done == 1
+
+
+def test_another_folder_does_not_mix_with_what_is_there(films, many, networks, tmp_path):
+    triage.run(films, tmp_path / "out", **networks)
+    with pytest.raises(triage.TriageError, match="holds a run with another folder"):
+        triage.run(many, tmp_path / "out", **networks)
+
+
+def test_restart_removes_only_what_a_run_made(networks, tmp_path):
+    # The films lie where heat maps go.
+    films = tmp_path / "heatmaps" / "ab"
+    films.mkdir(parents=True)
+    (films / "a.png").write_bytes(DARK)
+    (tmp_path / "notes.csv").write_text("mine")
+    triage.run(tmp_path / "heatmaps", tmp_path, **networks, recursive=True, heatmaps=True)
+    picture = tmp_path / rows(tmp_path)["ab/a.png"]["heatmap"]
+    assert picture.is_file()
+    with contextlib.suppress(triage.TriageError), largest_file(0):
+        triage.run(films, tmp_path, **networks, restart=True)
+    assert not picture.exists()
+    assert list(contents(tmp_path)) == ["notes.csv"]
+    assert (films / "a.png").read_bytes() == DARK
+
+
+def test_two_runs_do_not_share_an_output_folder(films, networks, tmp_path):
+    (tmp_path / "out" / triage.STATE).mkdir(parents=True)
+    with (
+        _journal.locked(tmp_path / "out" / triage.STATE / "lock"),
+        pytest.raises(triage.TriageError, match=r"another run is writing to .*out; wait for it, or name another"),
+    ):
+        triage.run(films, tmp_path / "out", **networks, restart=True)
+    assert triage.run(films, tmp_path / "out", **networks).done == 1
+
+
+# --- full disks ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Let the system refuse to let a file grow beyond this many bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@settings(deadline=None, max_examples=10)
+@given(size=st.integers(0, 25_000), kind=st.sampled_from(_tables.FORMATS))
+def test_a_disk_that_fills_up_anywhere_leaves_no_half_table_and_goes_on(many, networks, unbroken, size, kind):
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name)
+        # The journal of these films takes 27 kB.
+        with pytest.raises(triage.TriageError, match="no room left for"), largest_file(size):
+            triage.run(many, out, **networks, format=kind)
+        assert [path.name for path in out.iterdir()] == [triage.STATE]
+        kept = len(journal_keys(out))
+        assert triage.run(many, out, **networks).done == 41 - kept
+        assert contents(out) == unbroken
+
+
+def test_a_full_disk_is_named_and_leaves_the_older_tables(many, films, networks, tmp_path):
+    triage.run(films, tmp_path / "out", **networks)
+    before = contents(tmp_path / "out")
+    run_file = (tmp_path / "out" / "run.json").read_bytes()
+    for k in range(30):
+        (films / f"{k}.png").write_bytes(DARK)
+    message = r"no room left for .*out \(File too large\); make room and give the same command again: it goes on"
+    with largest_file(10_000), pytest.raises(triage.TriageError, match=message):
+        triage.run(films, tmp_path / "out", **networks)
+    # Room for the journal, which takes about 600 bytes a film, but not for a table with a longer line.
+    with largest_file(2_000), pytest.raises(triage.TriageError, match=message):
+        triage.run(films, tmp_path / "out", **networks)
+    assert contents(tmp_path / "out") == before
+    assert (tmp_path / "out" / "run.json").read_bytes() == run_file
+    assert triage.run(films, tmp_path / "out", **networks).counts["all"] == 31
+
+
+def test_run_json_is_not_beside_tables_of_two_runs(films, networks, tmp_path):
+    out = tmp_path / "out"
+    triage.run(films, out, **networks)
+    (films / "b.png").write_bytes(DARK)
+    (out / "combined.csv").unlink()
+    (out / "combined.csv").mkdir()
+    with pytest.raises(triage.TriageError, match=r"combined.csv: .*directory; check that"):
+        triage.run(films, out, **networks)
+    assert not (out / "run.json").exists()
+    (out / "combined.csv").rmdir()
+    assert triage.run(films, out, **networks).done == 0
+    assert list(rows(out)) == ["a.png", "b.png"]
+    assert (out / "run.json").exists()
+
+
+def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, networks, tmp_path):
+    with largest_file(700), pytest.raises(triage.TriageError, match="no room left for"):
+        triage.run(films, tmp_path / "out", **networks, heatmaps=True)
+    # As a kill leaves it, of a thread that will not be there again.
+    (tmp_path / "out" / triage.STATE / "1-torn.png").write_bytes(b"torn")
+    result = triage.run(films, tmp_path / "out", **networks, heatmaps=True)
+    assert (result.done, result.counts["error"]) == (1, 0)
+    state = {path.name for path in (tmp_path / "out" / triage.STATE).iterdir()}
+    assert state == {"lock", "journal.jsonl"}
+
+
+# --- killed ----------------------------------------------------------------------------------------------------
+
+# A process started in the background ignores Ctrl-C unless told otherwise.
+PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from cxrkit.cli import main; main()"
+
+
+def start(folder, out, networks, *more):
+    options = [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
+    command = [sys.executable, "-c", PROGRAM, "triage", str(folder), f"--out={out}", *options, *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process, limit_s=120):
+    """Poll until a condition holds or the process has ended."""
+    limit = time.monotonic() + limit_s
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < limit, "nothing happened within the limit"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
+
+
+@pytest.fixture(scope="module")
+def slow_films(tmp_path_factory):
+    """Three hundred files of 700 x 700 pixels, so that a run can be met in its midst."""
+    folder = tmp_path_factory.mktemp("slow")
+    data = [tiny_models.png(tiny_models.film(0.1 + k / 12, seed=k, size=700)) for k in range(10)]
+    for k in range(300):
+        (folder / f"{k:03}.png").write_bytes(data[k % 10])
+    return folder
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_done_twice_or_lost(slow_films, networks, tmp_path):
+    triage.run(slow_films, tmp_path / "whole", **networks)
+    out, chance = tmp_path / "out", random.Random(5)
+    journal = out / triage.STATE / "journal.jsonl"
+    for size in sorted(chance.sample(range(1, 120_000), 4)):
+        process = start(slow_films, out, networks)
+        wait_for(lambda size=size: journal.exists() and journal.stat().st_size >= size, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert contents(out) == {}
+    process = start(slow_films, out, networks)
+    said, complaint = process.communicate(timeout=300)
+    assert (process.returncode, complaint) == (0, "")
+    assert "were done before" in said
+    assert len(journal_keys(out)) == len(set(journal_keys(out))) == 300
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_gives_130(slow_films, networks, tmp_path):
+    journal = tmp_path / "out" / triage.STATE / "journal.jsonl"
+    process = start(slow_films, tmp_path / "out", networks)
+    wait_for(lambda: journal.exists() and journal.stat().st_size > 20_000, process)
+    # Held while a second run comes, so that it is met in its midst.
+    process.send_signal(signal.SIGSTOP)
+    other = start(slow_films, tmp_path / "out", networks)
+    refusal = other.communicate(timeout=300)[1]
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    said, complaint = process.communicate(timeout=300)
+    assert (process.returncode, said) == (130, "")
+    assert complaint == "cxrkit: stopped; the same command goes on where it was\n"
+    assert contents(tmp_path / "out") == {}
+    assert (other.returncode, len(refusal.splitlines())) == (2, 1)
+    assert "another run is writing to" in refusal
+    kept = len(journal_keys(tmp_path / "out"))
+    assert triage.run(slow_films, tmp_path / "out", **networks).done == 300 - kept
+
+
+# --- patients' names -------------------------------------------------------------------------------------------
+
+SECRET = "SECRETZ^PATIENT"
+
+
+def dicom(**changes):
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset = pydicom.Dataset()
+    dataset.file_meta = meta
+    for keyword in ("PatientName", "PatientID", "StudyDescription", "InstitutionName", "PatientComments"):
+        setattr(dataset, keyword, SECRET)
+    dataset.Rows = dataset.Columns = 64
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.PixelData = (tiny_models.film(0.3).astype(np.uint16) * 16).tobytes()
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")
+def test_no_text_of_a_dicom_header_comes_out(networks, tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    whole = dicom()
+    with pydicom.config.disable_value_validation():
+        strange = {
+            "body part": dicom(BodyPartExamined=SECRET, ViewPosition=SECRET, Modality=SECRET),
+            "photometric": dicom(PhotometricInterpretation=SECRET),
+            "age": dicom(PatientAge=SECRET, PatientSex=SECRET, PatientBirthDate=SECRET),
+            "uid": dicom(SOPInstanceUID=SECRET, SOPClassUID=SECRET),
+            "character set": dicom(SpecificCharacterSet=SECRET),
+        }
+    window = dicom(WindowCenter="100", WindowWidth="200").replace(b"100 ", b"SECR").replace(b"200 ", b"ETZ ")
+    for name, data in {
+        "whole": whole,
+        "short": whole[:-1000],
+        "header alone": whole[:400],
+        "window": window,
+        "cut in the name": whole[: whole.index(SECRET.encode()) + 5],
+        **strange,
+    }.items():
+        (films / f"{name}.dcm").write_bytes(data)
+    process = start(films, tmp_path / "out", networks, "--heatmaps")
+    said, complaint = process.communicate(timeout=300)
+    assert process.returncode == 1, complaint
+    statuses = {name: row["status"] for name, row in rows(tmp_path / "out").items()}
+    assert statuses["whole.dcm"] == "flagged"
+    assert statuses["short.dcm"] == "error"
+    assert len(statuses) == 10
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) > 6
+    for text in (said.encode(), complaint.encode(), *written):
+        assert b"SECR" not in text
+        assert b"PATIENT" not in text
+    assert complaint == ""

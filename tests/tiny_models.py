@@ -1,0 +1,99 @@
+"""Two networks of a few numbers whose answers can be worked out by hand, and films for them.
+
+A film whose mean is m has COVID-19 with probability 1 / (1 + exp(-16 (m - 0.5))): bright films have it. Finding k has
+probability 1 / (1 + exp(-(20 m - k))): of a film of mean 0.22 the first five are called, of one of 0.02 the first.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from cxrkit.labels import COVID_CLASSES, FINDINGS
+
+SIZE = 64
+
+
+def covid_prob(mean: float) -> float:
+    return 1 / (1 + math.exp(-16 * (mean - 0.5)))
+
+
+def finding_prob(mean: float, k: int) -> float:
+    return 1 / (1 + math.exp(-(20 * mean - k)))
+
+
+def covid_model(folder: Path, *, slope: float = 8.0, **sidecar: object) -> Path:
+    """Make the COVID-19 network in a folder; keywords replace entries of model.json."""
+    return _model(folder, COVID_CLASSES, [slope, -slope], [-4.0, 4.0], "Softmax", sidecar)
+
+
+def findings_model(folder: Path, **sidecar: object) -> Path:
+    """Make the 14-finding network in a folder; keywords replace entries of model.json."""
+    return _model(folder, FINDINGS, [20.0] * 14, [-float(k) for k in range(14)], "Sigmoid", sidecar)
+
+
+def _model(
+    folder: Path,
+    labels: Sequence[str],
+    slopes: Sequence[float],
+    biases: Sequence[float],
+    activation: str,
+    sidecar: dict[str, object],
+) -> Path:
+    kernel = np.array(slopes, np.float32).reshape(-1, 1, 1, 1)
+    steps = [
+        helper.make_node("Transpose", ["films"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["small"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Conv", ["small", "kernel"], ["features"]),
+        helper.make_node("Transpose", ["features"], ["maps"], perm=[0, 2, 3, 1]),
+        helper.make_node("ReduceMean", ["maps", "axes"], ["pooled"], keepdims=0),
+        helper.make_node("Add", ["pooled", "bias"], ["logits"]),
+        helper.make_node(activation, ["logits"], ["probs"]),
+    ]
+    constants = {"kernel": kernel, "axes": np.array([1, 2]), "bias": np.array(biases, np.float32)}
+    graph = helper.make_graph(
+        steps,
+        "tiny",
+        [helper.make_tensor_value_info("films", TensorProto.FLOAT, ["n", SIZE, SIZE, 1])],
+        [
+            helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", len(labels)]),
+            helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["n", 4, 4, len(labels)]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, folder / "model.onnx")
+    about = {
+        "name": folder.name,
+        "version": "1",
+        "labels": list(labels),
+        "input_size": SIZE,
+        "pixel_range": [0, 1],
+        "thresholds": dict.fromkeys(labels, 0.5),
+        "not_shown": [],
+        "files": {"model.onnx": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()},
+    }
+    (folder / "model.json").write_text(json.dumps(about | sidecar), encoding="utf-8")
+    return folder
+
+
+def film(mean: float, *, seed: int = 0, size: int = SIZE) -> np.ndarray:
+    """Draw a film of noise with this mean to a hundredth, uint8."""
+    noise = np.random.default_rng(seed).uniform(-0.02, 0.02, (size, size))
+    return np.rint((mean + noise - noise.mean()) * 255).astype(np.uint8)
+
+
+def run_options(folder: Path) -> dict[str, Path]:
+    """Make both networks in a folder and give the options of `triage.run` that name them."""
+    return {"covid_model": covid_model(folder / "covid"), "findings_model": findings_model(folder / "findings")}
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
