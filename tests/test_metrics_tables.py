@@ -131,7 +131,7 @@ def test_thresholds_by_label():
         ({"thresholds": math.nan}, "threshold must be a number; got NaN"),
         ({"probs": np.full((300, 3), 1.5), "metrics": ["Brier"]}, r"probs must lie in \[0, 1\] for Brier and ECE"),
         ({"targets": np.full((300, 3), 2)}, r"targets must be 0, 1 or NaN \(not known\); got \[2.0\]"),
-        ({"patients": ["a"]}, "one for each of 300 films; got 1"),
+        ({"patients": ["a"]}, r"one for each of 300 films; got shape \(1,\)"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_before_the_table(change, message):
