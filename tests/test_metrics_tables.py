@@ -154,6 +154,28 @@ def test_subgroups_are_scored_as_if_alone_and_the_whole_comes_first():
     assert table["value"].notna().equals((table["label"] != "Hernia") | (table["metric"] == "specificity"))
 
 
+def test_a_subgroups_intervals_are_those_of_its_films_alone():
+    frame, targets, probs = cohort()
+    names = ("AUROC", "average precision", "F1", "Brier", "ECE", "recall")
+    table = metrics.subgroup_table(
+        frame, targets, probs, labels=LABELS, by=["sex"], metrics=names, resamples=30, seed=0
+    )
+    targets[frame["sex"] != "F"] = np.nan
+    alone = metrics.score_table(targets, probs, frame["patient_id"], labels=LABELS, metrics=names, resamples=30, seed=0)
+    women = table[table["group"] == "F"].drop(columns=["by", "group"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(women, alone)
+    f1 = row(alone, label="Mass", metric="F1")
+    chosen = (frame["sex"] == "F").to_numpy()
+    expected = metrics.bootstrap(
+        "F1", targets[chosen, 1], probs[chosen, 1], frame["patient_id"][chosen], resamples=2000, seed=1
+    )
+    assert (f1["value"], f1["low"], f1["high"]) == pytest.approx(
+        (expected.value, expected.low, expected.high), abs=0.05
+    )
+    brier = row(alone, label="Mass", metric="Brier")
+    assert brier["value"] == pytest.approx(((targets - probs)[chosen, 1] ** 2).mean())
+
+
 def test_every_film_is_in_one_group_of_each_column():
     frame, targets, probs = cohort()
     table = metrics.subgroup_table(frame, targets, probs, labels=LABELS, metrics=["accuracy"], resamples=2, seed=0)
