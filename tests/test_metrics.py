@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -14,6 +14,9 @@ scored = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_s
     lambda rows: 2 <= sum(y for y, _ in rows) <= len(rows) - 2
 )
 
+#: Other work may run on the same machine, and the first call imports SciPy.
+slow_machine = settings(deadline=None)
+
 
 def test_wilson_of_8_of_10_is_the_textbook_interval():
     estimate = metrics.wilson(8, 10)
@@ -21,6 +24,7 @@ def test_wilson_of_8_of_10_is_the_textbook_interval():
     assert (estimate.low, estimate.high) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
 
 
+@slow_machine
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilson_holds_the_proportion_and_stays_in_0_to_1(k, n):
     k = min(k, n)
@@ -44,6 +48,7 @@ def test_auroc_counts_pairs_and_half_of_the_ties():
     assert metrics.auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9]).value == pytest.approx(0.875)
 
 
+@slow_machine
 @given(scored)
 def test_auroc_is_that_of_scikit_learn_and_its_interval_that_of_all_pairs(rows):
     y, p = (np.array(column) for column in zip(*rows, strict=True))
@@ -57,6 +62,7 @@ def test_auroc_is_that_of_scikit_learn_and_its_interval_that_of_all_pairs(rows):
         assert (estimate.low, estimate.high) == pytest.approx(expected, abs=1e-6)
 
 
+@slow_machine
 @given(scored)
 def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
     y, p = (np.array(column) for column in zip(*rows, strict=True))

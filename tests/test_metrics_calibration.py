@@ -153,6 +153,7 @@ def test_scaling_by_the_fitted_temperature_never_makes_validation_films_less_lik
         assert metrics.auroc(y, q).value == metrics.auroc(y, p).value
 
 
+@slow_machine
 @given(st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=20), st.floats(0.2, 5))
 def test_scaling_back_gives_the_probabilities_again(probs, temperature):
     scaled = metrics.scale_probs(probs, temperature)

@@ -113,6 +113,7 @@ def test_mcnemar_by_hand():
     assert ends(found.difference) == pytest.approx((0.2, 4 / 22 - half, 4 / 22 + half), abs=1e-6)
 
 
+@slow_machine
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any))
 def test_exact_mcnemar_is_the_sign_test_and_mid_p_is_below_it(four):
     _, only_a, only_b, _ = four
@@ -124,6 +125,7 @@ def test_exact_mcnemar_is_the_sign_test_and_mid_p_is_below_it(four):
     assert -1 <= mid.difference.low <= mid.difference.value <= mid.difference.high <= 1
 
 
+@slow_machine
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any))
 def test_mcnemar_turns_over_when_the_networks_change_places(four):
     y, a, b = calls(*four)

@@ -39,6 +39,7 @@ def test_measures_by_hand():
     }
 
 
+@slow_machine
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=1, max_size=40))
 def test_measures_are_those_of_scikit_learn_where_it_defines_them(rows):
     y, p = (np.array(column) for column in zip(*rows, strict=True))
@@ -59,6 +60,7 @@ def test_measures_are_those_of_scikit_learn_where_it_defines_them(rows):
         assert ours["Youden"].value == pytest.approx(2 * balanced - 1)
 
 
+@slow_machine
 @given(counts, st.floats(0.001, 0.999))
 def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(four, prevalence):
     for name, estimate in metrics.Confusion(*four).estimates(prevalence=prevalence).items():
@@ -137,6 +139,7 @@ def test_without_a_false_call_the_predictive_value_is_1_with_room_below():
     assert 0 < positive.low < 1
 
 
+@slow_machine
 @given(counts, st.floats(0.01, 0.99))
 def test_turning_truth_and_calls_over_swaps_the_predictive_values(four, prevalence):
     tp, fp, fn, tn = four
@@ -170,12 +173,14 @@ def test_a_film_on_the_threshold_is_called():
 # --- shares by patient -----------------------------------------------------------------------------------------
 
 
+@slow_machine
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
 def test_one_film_per_patient_gives_wilsons_interval(holds):
     by_film, by_patient = metrics.wilson(sum(holds), len(holds)), metrics.proportion(holds, range(len(holds)))
     assert (by_patient.low, by_patient.high) == pytest.approx((by_film.low, by_film.high))
 
 
+@slow_machine
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=50))
 def test_films_by_patient_never_make_a_share_surer(rows):
     holds, patients = zip(*rows, strict=True)

@@ -65,6 +65,7 @@ def test_all_of_several_hottest_places_must_lie_inside():
 def test_the_box_is_that_of_the_largest_part():
     heat = np.array([[9, 0, 0, 0], [0, 0, 5, 5], [0, 0, 0, 5]], float)
     assert metrics.heat_box(heat, 0.5) == pytest.approx((0.5, 1 / 3, 0.5, 2 / 3))
+    assert metrics.heat_box([[9, 0, 3, 3]], 0.3) == (0.5, 0, 0.5, 1)
     # Of two parts of one size, the one with more heat.
     assert metrics.heat_box([[5, 0, 9]], 0.5) == pytest.approx((2 / 3, 0, 1 / 3, 1))
     # Pixels that meet at a corner are one part.

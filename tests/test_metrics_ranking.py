@@ -61,6 +61,9 @@ def test_threshold_at_sensitivity_is_the_highest_that_reaches_it():
 def test_a_sensitivity_that_falls_on_a_film_is_not_lost_to_rounding():
     # 0.07 * 100 is 7.000000000000001.
     assert metrics.threshold_at_sensitivity(np.ones(100), np.arange(100), 0.07) == 93
+    y, p = np.arange(200) < 100, np.append(np.arange(100), np.arange(100) + 0.5)
+    point = metrics.operating_point(y, p, sensitivity=0.07, resamples=2, seed=0)
+    assert (point.threshold, point.specificity.value) == (93, 0.93)
 
 
 @slow_machine

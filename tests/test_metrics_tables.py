@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 
 from cxrkit import metrics
 
@@ -131,7 +132,7 @@ def test_thresholds_by_label():
         ({"thresholds": math.nan}, "threshold must be a number; got NaN"),
         ({"probs": np.full((300, 3), 1.5), "metrics": ["Brier"]}, r"probs must lie in \[0, 1\] for Brier and ECE"),
         ({"targets": np.full((300, 3), 2)}, r"targets must be 0, 1 or NaN \(not known\); got \[2.0\]"),
-        ({"patients": ["a"]}, "one for each of 300 films; got 1"),
+        ({"patients": ["a"]}, r"one for each of 300 films; got shape \(1,\)"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_before_the_table(change, message):
@@ -152,6 +153,39 @@ def test_subgroups_are_scored_as_if_alone_and_the_whole_comes_first():
     recall = metrics.confusion(targets[women, 1], probs[women, 1], 0.5).recall()
     assert row(table, by="sex", group="F", label="Mass", metric="recall")["value"] == recall.value
     assert table["value"].notna().equals((table["label"] != "Hernia") | (table["metric"] == "specificity"))
+
+
+def test_a_subgroups_resamples_are_of_its_own_films():
+    frame, targets, probs = cohort()
+    women, patients = (frame["sex"] == "F").to_numpy(), frame["patient_id"].to_numpy()
+    own = {
+        "AUROC": roc_auc_score,
+        "average precision": average_precision_score,
+        "F1": lambda y, p: f1_score(y, p >= 0.5),
+        "Brier": brier_score_loss,
+    }
+    table = metrics.subgroup_table(
+        frame, targets, probs, labels=LABELS, by=["sex"], metrics=[*own, "ECE"], resamples=30, seed=0
+    )
+    # The same draws of patients; whoever is not in the group is told by a probability above 1.
+    marked = probs[:, 1] + 10 * ~women
+    for name, function in own.items():
+        expected = metrics.bootstrap(
+            lambda y, p, score=function: score(y[p <= 1], p[p <= 1]),
+            targets[:, 1],
+            marked,
+            patients,
+            resamples=30,
+            seed=0,
+        )
+        found = row(table, group="F", label="Mass", metric=name)
+        assert (found["value"], found["low"], found["high"]) == pytest.approx(
+            (expected.value, expected.low, expected.high)
+        )
+    targets[~women] = np.nan
+    alone = metrics.score_table(targets, probs, patients, labels=LABELS, metrics=[*own, "ECE"], resamples=30, seed=0)
+    group = table[table["group"] == "F"].drop(columns=["by", "group"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(group, alone)
 
 
 def test_every_film_is_in_one_group_of_each_column():

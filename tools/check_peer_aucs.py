@@ -3,7 +3,8 @@
     python tools/check_peer_aucs.py --data DIR
 
 DIR/nih-labels (or DIR itself) holds peer_predictions.csv.gz, peer_aucs.csv and Data_Entry_2017*.csv of
-ChestX-ray14; no film is needed. Exit code 1 where an AUROC differs by more than 1e-6.
+ChestX-ray14; no film is needed. Exit code 1 where an AUROC differs by more than 1e-6. `--subgroups Effusion` also
+prints that finding's AUROC by sex, age and view.
 """
 
 import argparse
@@ -24,25 +25,50 @@ from cxrkit.labels import FINDINGS, split_findings  # noqa: E402
 TOLERANCE = 1e-6
 
 
-def read(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Truth and probabilities (films, 14), patients (films,), and the AUROCs that the other project reports (14,)."""
+def read(folder: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """Films (patient_id, sex, age, view), truth and probabilities (films, 14), AUROCs reported elsewhere (14,)."""
     entries = pd.read_csv(sorted(folder.glob("Data_Entry_2017*.csv*"))[0], dtype=str).set_index("Image Index")
+    entries = entries.rename(columns={"Patient Gender": "Patient Sex"})
     predictions = pd.read_csv(folder / "peer_predictions.csv.gz")
     rows = entries.loc[predictions["Image Index"]]
+    columns = {"patient_id": "Patient ID", "sex": "Patient Sex", "age": "Patient Age", "view": "View Position"}
+    films = pd.DataFrame({name: rows[column].to_numpy() for name, column in columns.items()})
     found = rows["Finding Labels"].map(split_findings)
     targets = np.array([[name in names for name in FINDINGS] for names in found], int)
     probs = predictions[[f"prob_{name}" for name in FINDINGS]].to_numpy(np.float64)
     theirs = pd.read_csv(folder / "peer_aucs.csv").set_index("label")["auc"]
-    return targets, probs, rows["Patient ID"].to_numpy(), theirs[list(FINDINGS)].to_numpy(float)
+    return films, targets, probs, theirs[list(FINDINGS)].to_numpy(float)
+
+
+def print_subgroups(name: str, films: pd.DataFrame, targets: np.ndarray, probs: np.ndarray, resamples: int) -> None:
+    one = [FINDINGS.index(name)]
+    table = metrics.subgroup_table(
+        films,
+        targets[:, one],
+        probs[:, one],
+        labels=[name],
+        by=("sex", "age", "view"),
+        metrics=["AUROC"],
+        resamples=resamples,
+        seed=0,
+    )
+    print(f"\n| {name} | films | positives | patients | AUROC | by patient |\n|---|---|---|---|---|---|")
+    for row in table.to_dict("records"):
+        group = row["group"] if row["by"] == "all" else f"{row['by']} {row['group']}"
+        counts = [f"{row[column]:,}" for column in ("n", "positives", "patients")]
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        print(f"| {' | '.join([group, *counts, format(row['value'], '.3f'), interval])} |{row['reason']}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with nih-labels, or that folder")
     parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--subgroups", choices=FINDINGS, help="also this finding's AUROC by sex, age and view")
     options = parser.parse_args()
     folder = options.data / "nih-labels" if (options.data / "nih-labels").is_dir() else options.data
-    targets, probs, patients, theirs = read(folder)
+    films, targets, probs, theirs = read(folder)
+    patients = films["patient_id"].to_numpy()
     begun, cpu = time.perf_counter(), time.process_time()
     areas = metrics.auroc_by_patient(targets, probs, patients, resamples=options.resamples, seed=0)
     took, cpu = time.perf_counter() - begun, time.process_time() - cpu
@@ -63,6 +89,8 @@ def main() -> int:
     agree = worst <= TOLERANCE
     print(f"\nlargest difference {worst:.1e}: {'agrees' if agree else 'DIFFERS'} to {TOLERANCE:g}")
     print(f"the {len(FINDINGS)} intervals by patient took {took:.1f} s ({cpu:.1f} s of processor), peak {peak:.0f} MB")
+    if options.subgroups:
+        print_subgroups(options.subgroups, films, targets, probs, options.resamples)
     return 0 if agree else 1
 
 

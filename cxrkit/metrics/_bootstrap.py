@@ -32,9 +32,32 @@ class Scorer:
     noise: "Scorer | None" = None
 
 
+def adder(
+    groups: np.ndarray, count: int, *, values: np.ndarray | None = None, films: np.ndarray | None = None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what adds up weighted values by group, for many weights at once.
+
+    Args:
+        groups: (n,), the group of each film, 0 to count - 1.
+        count: how many groups.
+        values: (n,), what each film's weight is multiplied by; None: 1.
+        films: (n,), which of the weights is each film's; None: the first n.
+    Returns:
+        A function of weights (rows, films) that returns sums (count, rows).
+    """
+    from scipy import sparse
+
+    order = np.argsort(groups, kind="stable")
+    ends = np.searchsorted(groups[order], np.arange(count + 1))
+    where = order if films is None else films[order]
+    entries = np.ones(len(order)) if values is None else values[order]
+    matrix = sparse.csr_array((entries, where, ends), shape=(count, int(where.max(initial=-1)) + 1))
+    return lambda weights: matrix @ weights.T[: matrix.shape[1]]
+
+
 def scores(scorers: Sequence[Scorer], films: int) -> list[float]:
     """Return each measure of the films as they are; NaN where undefined."""
-    weights = np.ones((1, films), np.float32)
+    weights = np.ones((1, films))
     return [math.nan if scorer.reason else float(scorer.of(weights)[0]) for scorer in scorers]
 
 
@@ -59,8 +82,9 @@ def draw_scores(
     for start in range(0, resamples if count and asked else 0, _CHUNK):
         rows = min(_CHUNK, resamples - start)
         chosen = random.integers(count, size=(rows, count)) + np.arange(rows)[:, None] * count
-        times = np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float32)
-        weights = times[:, owner]
+        times = np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+        # A film's weights lie side by side, for what follows goes film by film.
+        weights = np.ascontiguousarray(times.T)[owner].T
         for k, scorer in asked:
             drawn[start : start + rows, k] = scorer.of(weights)
     return drawn

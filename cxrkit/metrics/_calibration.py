@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer, estimates
+from cxrkit.metrics._bootstrap import Scorer, adder, estimates
 from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, owners, proportion, undefined
 from cxrkit.metrics._ranking import ratio
 
@@ -254,7 +254,8 @@ def _bin_of(p: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def brier_scorer(y: np.ndarray, p: np.ndarray, films: np.ndarray | None = None) -> Scorer:
     """Return the Brier score of films (indices into the weights; None: all) with classes y and probabilities p."""
-    return _mean_scorer((y - p)[:, None] ** 2, films)
+    everything = np.zeros(len(p), int)
+    return _mean_scorer((y - p) ** 2, everything, 1, films)
 
 
 def ece_scorer(
@@ -262,20 +263,30 @@ def ece_scorer(
 ) -> Scorer:
     """Return the expected calibration error; arguments as for `brier_scorer` and `ece`."""
     edges = _edges(p, bins, strategy)
-    gaps = np.zeros((len(p), len(edges) - 1))
-    gaps[np.arange(len(p)), _bin_of(p, edges)] = y - p
+    count, which, gaps = len(edges) - 1, _bin_of(p, edges), y - p
     # With every bin put on the diagonal, what is left of a resample's error is chance.
-    noise = _mean_scorer(gaps - gaps.mean(axis=0), films) if len(p) else None
-    return _mean_scorer(gaps, films, noise=noise)
+    mean = np.bincount(which, gaps, minlength=count) / np.maximum(len(p), 1)
+    noise = _mean_scorer(gaps, which, count, films, less=mean)
+    return _mean_scorer(gaps, which, count, films, noise=noise)
 
 
-def _mean_scorer(columns: np.ndarray, films: np.ndarray | None, *, noise: Scorer | None = None) -> Scorer:
-    """Return the sum of the columns' absolute weighted means."""
-    n = len(columns)
+def _mean_scorer(
+    values: np.ndarray,
+    groups: np.ndarray,
+    count: int,
+    films: np.ndarray | None,
+    *,
+    less: np.ndarray | float = 0.0,
+    noise: Scorer | None = None,
+) -> Scorer:
+    """Return the sum of the groups' absolute weighted sums, each over the weight of all films, less a constant."""
+    n = len(values)
+    by_group = adder(groups, count, values=values, films=films)
+    total = adder(np.zeros(n, int), 1, films=films)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        of_films = weights if films is None else weights[:, films]
-        sums = np.abs(of_films @ columns).sum(axis=1)
-        return ratio(sums, of_films.sum(axis=1, dtype=np.float64))
+        (weight,) = total(weights)
+        means = ratio(by_group(weights), np.broadcast_to(weight, (count, len(weight))))
+        return np.abs(means - np.reshape(less, (-1, 1))).sum(axis=0)
 
     return Scorer(of, n, "" if n else "no films", loss="held none of the films", noise=noise)

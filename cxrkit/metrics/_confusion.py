@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer
+from cxrkit.metrics._bootstrap import Scorer, adder
 from cxrkit.metrics._estimate import Estimate, checked, proportion, undefined, wilson
 from cxrkit.metrics._ranking import ratio
 
@@ -223,17 +223,12 @@ def confusion_scorer(
         The scorer.
     """
     outcome = _outcomes(y, p, threshold)
-    # Whole numbers below 2**24 are exact in float32, as the weights are.
-    columns = np.eye(4, dtype=np.float32)[outcome]
-    counts = tuple(int(count) for count in np.bincount(outcome, minlength=4))
+    count = adder(outcome, 4, films=films)
+    counts = tuple(int(films_of) for films_of in np.bincount(outcome, minlength=4))
     formula = _formula(name, prevalence)
 
-    def of(weights: np.ndarray) -> np.ndarray:
-        of_films = weights if films is None else weights[:, films]
-        return formula(*(of_films @ columns).T.astype(np.float64))
-
     n = sum(counts[k] for k in SHARES[name][1]) if name in SHARES else sum(counts[:3] if name == "F1" else counts)
-    return Scorer(of, n, _reason(name, counts))
+    return Scorer(lambda weights: formula(*count(weights)), n, _reason(name, counts))
 
 
 def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer, estimates
+from cxrkit.metrics._bootstrap import Scorer, adder, estimates
 from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, proportion, undefined
 
 
@@ -230,51 +230,50 @@ class _Sorted:
     def __init__(self, y: np.ndarray, p: np.ndarray, films: np.ndarray | None) -> None:
         order = np.argsort(p, kind="stable")
         where = order if films is None else films[order]
-        self._positive, self._negative = where[y[order]], where[~y[order]]
+        self._positive, negative = where[y[order]], where[~y[order]]
         rising, negatives = p[order][y[order]], p[order][~y[order]]
         # For each positive: how many negatives lie below it, how many below or level; how many positives below.
         below, level = (np.searchsorted(negatives, rising, side) for side in ("left", "right"))
         self._positives_below = np.searchsorted(rising, rising, "left")
         # Negatives are added up between these places only: few where positives are few.
         places = np.unique(np.concatenate([[0, len(negatives)], below, level]))
-        self._starts = places[:-1]
+        segments = np.searchsorted(places, np.arange(len(negatives)), "right") - 1
+        self._between = adder(segments, len(places) - 1, films=negative)
         self._below, self._level = np.searchsorted(places, below), np.searchsorted(places, level)
 
     def _weighed(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weight of each positive (rows, positives), and of the negatives before each place."""
-        # Weights are whole numbers, so float32 adds them up exactly; mode="clip" takes them without a copy.
-        positive, negative = (np.take(weights, k, axis=1, mode="clip") for k in (self._positive, self._negative))
-        return positive, _before(np.add.reduceat(negative, self._starts, axis=1))
+        """Return the weight of each positive (positives, rows), and of the negatives before each place."""
+        return weights.T[self._positive], _before(self._between(weights))
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
         positive, beaten = self._weighed(weights)
-        wins = 0.5 * np.einsum("rf,rf->r", positive, beaten[:, self._below] + beaten[:, self._level])
-        return ratio(wins, positive.sum(axis=1, dtype=np.float64) * beaten[:, -1])
+        wins = 0.5 * np.einsum("fr,fr->r", positive, beaten[self._below] + beaten[self._level])
+        return ratio(wins, positive.sum(axis=0) * beaten[-1])
 
     def average_precisions(self, weights: np.ndarray) -> np.ndarray:
         positive, beaten = self._weighed(weights)
         before = _before(positive)
-        found = before[:, -1:] - before[:, self._positives_below]
-        false = beaten[:, -1:] - beaten[:, self._below]
+        found = before[-1] - before[self._positives_below]
+        false = beaten[-1] - beaten[self._below]
         # A positive of weight 0 may stand above all others: it counts for nothing.
         precision = ratio(found, found + false, undefined=0.0)
-        area = ratio(np.einsum("rf,rf->r", positive, precision), before[:, -1])
-        return np.where(beaten[:, -1] > 0, area, np.nan)
+        area = ratio(np.einsum("fr,fr->r", positive, precision), before[-1])
+        return np.where(beaten[-1] > 0, area, np.nan)
 
     def specificities(self, weights: np.ndarray, sensitivity: float) -> np.ndarray:
         positive, beaten = self._weighed(weights)
         before = _before(positive)
-        total = before[:, -1:]
-        reached = total - before[:, self._positives_below] >= sensitivity * total * (1 - 1e-12)
-        highest = reached.shape[1] - 1 - np.argmax(reached[:, ::-1], axis=1)
-        kept = np.take_along_axis(beaten, self._below[highest][:, None], axis=1)[:, 0]
-        return np.where(total[:, 0] > 0, ratio(kept, beaten[:, -1]), np.nan)
+        total = before[-1]
+        reached = total - before[self._positives_below] >= sensitivity * total * (1 - 1e-12)
+        highest = len(reached) - 1 - np.argmax(reached[::-1], axis=0)
+        kept = np.take_along_axis(beaten, self._below[highest][None], axis=0)[0]
+        return np.where(total > 0, ratio(kept, beaten[-1]), np.nan)
 
 
 def _before(weights: np.ndarray) -> np.ndarray:
-    """Return (rows, films + 1): the weight of all films before each place, and of all in the last column."""
-    sums = np.zeros((len(weights), weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:], dtype=np.float64)
+    """Return (films + 1, rows): the weight of all films before each place, and of all in the last row."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]))
+    np.cumsum(weights, axis=0, out=sums[1:])
     return sums
 
 
