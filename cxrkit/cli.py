@@ -28,7 +28,7 @@ app = typer.Typer(
 data = typer.Typer(
     help="Data sets: list, download, check, build a manifest.", no_args_is_help=True, rich_markup_mode=None
 )
-model = typer.Typer(help="Models: list, show.", no_args_is_help=True, rich_markup_mode=None)
+model = typer.Typer(help="Models: list, show, import.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(model, name="model")
 
@@ -271,3 +271,36 @@ def model_show(name: Annotated[str, typer.Argument(help="A bundled model or a mo
     from cxrkit import engine
 
     print((engine.folder_of(name) / "README.md").read_text(encoding="utf-8"))
+
+
+@model.command("import")
+def model_import(
+    file: Annotated[Path, typer.Argument(help="A .h5 of CheXNet-Keras, or a .pt of TorchXRayVision.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    release: Annotated[
+        str | None,
+        typer.Option(help='TorchXRayVision\'s name, e.g. "densenet121-res224-nih": its labels and operating points.'),
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the file's sha256 has to be.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open a pickle, which runs the code it names, without a sha256.")
+    ] = False,
+) -> None:
+    """Make a model folder of a network that others published."""
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; name a new folder with --out.")
+    if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
+        raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}.")
+    # TensorFlow takes seconds to import, and what a person got wrong is said before.
+    from cxrkit import engine, model_card
+    from cxrkit.models import imports
+
+    if file.suffix in (".h5", ".hdf5"):
+        imports.import_chexnet(file, out)
+    else:
+        imports.import_xrv(file, out, release=release, trust=trust, expected_sha256=sha256)
+    model_card.write(out)
+    labels = engine.load(out).labels
+    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")

@@ -72,6 +72,11 @@ def _not_shown(info: Mapping[str, Any]) -> str:
     labels = [label for label in info["labels"] if label in info["not_shown"]]
     if not labels:
         return "On real test films the interval of every label's AUROC lies above 0.5."
+    if not info.get("figures"):
+        return (
+            f"**Not shown to work on real films: {_listed(labels)}.** Nothing was measured with cxrkit yet. Triage and "
+            "every screen mark it."
+        )
     return (
         f"**Not shown to work on real films: {_listed(labels)}.** On real test films the interval of its AUROC reaches "
         "down to 0.5, or there were too few films to tell. Triage and every screen mark it."

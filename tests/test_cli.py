@@ -259,3 +259,16 @@ def test_progress_with_rate_and_time_left_is_drawn_on_a_terminal(films, options,
     assert "63/63" in seen
     assert re.search(r"\d+\.\d/s", seen)
     assert re.search(r"\d:\d\d:\d\d", seen)
+
+
+def test_an_import_of_what_is_no_model_is_one_line(run, tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    assert run("model", "import", tmp_path / "a.txt", "--out", tmp_path / "model") == (
+        2,
+        "",
+        "cxrkit: a.txt must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.\n",
+    )
+    code, _, complaint = run("model", "import", tmp_path / "gone.h5", "--out", tmp_path / "model")
+    assert (code, "there is no file" in complaint) == (2, True)
+    code, _, complaint = run("model", "import", tmp_path / "gone.h5", "--out", tmp_path)
+    assert (code, "is not empty; name a new folder" in complaint) == (2, True)
