@@ -323,7 +323,9 @@ def test_a_shell_script_parses_and_may_be_executed(script):
 
 
 def dry_run(target: str) -> list[str]:
-    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    # `make test` runs this test: a make below another one says which folder it enters.
+    command = ["make", "--no-print-directory", "-n", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip().splitlines()
 
 
