@@ -13,8 +13,8 @@ class Graph:
     """One graph that does what a nested model does, on the same weights.
 
     A model called as a layer is a graph of its own: its layers' outputs belong to its own input, which is what
-    "Graph disconnected" and "Functional can only be made from connected tensors" are about. Here every layer, at any
-    depth, is called once more, on one new input.
+    "Graph disconnected" and, in Keras 3, "Output with path `1` is not connected to `inputs`" are about. Here every
+    layer, at any depth, is called once more, on one new input.
 
     Attributes:
         films: the input, symbolic.
