@@ -310,6 +310,18 @@ def test_a_network_of_any_size_is_told_which():
     assert (explainer.input_size, explainer.activation) == (40, "")
 
 
+def test_logits_are_explained_but_never_taken_for_probabilities():
+    films = keras.Input((SIZE, SIZE, 1))
+    dense = layers.Dense(2, bias_initializer=keras.initializers.Constant(7.0))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(films))
+    bare = keras.Model(films, dense(x), name="bare")
+    done = keras.Model(films, layers.Activation("sigmoid")(bare.output))
+    with pytest.raises(ValueError, match=r"bare answers .* which are no probabilities. End it in"):
+        explain.explainer(bare).predict([film()])
+    raw = [explain.explainer(model).raw_maps([film()], [1], "grad-cam") for model in (bare, done)]
+    assert raw[0] == pytest.approx(raw[1], abs=1e-6)
+
+
 def test_preprocessing_outside_of_the_graph_is_carried_out():
     model = with_head(backbone(3), 2, "sigmoid")
     explainer = explain.explainer(model, preprocess=lambda batch: batch * 255)
