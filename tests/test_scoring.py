@@ -112,7 +112,11 @@ def test_a_table_that_triage_wrote_is_read_with_its_numbers_and_odd_names(tmp_pa
     films.mkdir()
     (films / "NA").write_bytes(b"no film")
     cv2.imwrite(str(films / "null.png"), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
-    triage.run(films, tmp_path / "out", format=kind, threshold=1.0)
+    models = {
+        "covid_model": tiny_models.covid_model(tmp_path / "c"),
+        "findings_model": tiny_models.findings_model(tmp_path / "f"),
+    }
+    triage.run(films, tmp_path / "out", format=kind, threshold=0.9, **models)
     frame = scoring.read_table(tmp_path / "out" / f"combined.{kind}").set_index("Image Index")
     assert list(frame.index) == ["NA", "null.png"]
     assert frame.loc["NA", "status"] == "error"

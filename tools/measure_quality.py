@@ -38,12 +38,12 @@ def as_read(pixels):
     return images.Radiograph(pixels=pixels, format="PNG", original_size=pixels.shape, bit_depth=8)
 
 
-def blurred(sigma):
-    """Blur with a sigma in 512ths of the longer side, then add noise of two grey steps."""
+def blurred(sigma, noise=2):
+    """Blur with a sigma in 512ths of the longer side, then add noise of so many grey steps."""
 
     def spoil(rng, pixels):
         soft = cv2.GaussianBlur(pixels, (0, 0), sigma * max(pixels.shape) / 512)
-        return soft + rng.normal(0, 2 / 255, pixels.shape)
+        return soft + rng.normal(0, noise / 255, pixels.shape)
 
     return spoil
 
@@ -71,6 +71,10 @@ def on_page(rng, pixels):
 #: What is done to a film -> (the flags of which one is due, function).
 SPOILT = {
     **{f"blurred, sigma {sigma} of 512, noise of two grey steps": ("blurred", blurred(sigma)) for sigma in SIGMAS},
+    "blurred, sigma 4 of 512, noise of five grey steps": ("blurred", blurred(4, noise=5)),
+    "blurred, sigma 4 of 512, JPEG of quality 40": ("blurred", lambda rng, pixels: jpeg(blurred(4, 0)(rng, pixels))),
+    "moved by 25 of 512 px": ("blurred", lambda rng, pixels: cv2.blur(pixels, (25, 1))),
+    "shrunk to 64 px and back": ("blurred", lambda rng, pixels: images.resize(images.resize(pixels, 64), 512)),
     "negative": ("inverted", lambda rng, pixels: 1 - pixels),
     "left half": ("cropped not_frontal_chest", part((0, 1), (0, 0.5))),
     "right half": ("cropped not_frontal_chest", part((0, 1), (0.5, 1))),

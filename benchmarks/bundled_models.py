@@ -1,0 +1,74 @@
+"""Score the bundled networks on test films and print mean AUROCs with intervals, beside what was seen before.
+
+    python benchmarks/bundled_models.py --data ../shared/real-cxr
+
+--data as for tools/train_bundled.py, whose test films these are: 1,000 simulated of seeds that no training saw, and the
+real ones of the `test` rows. Model cards hold each finding's figure; this is their mean, with an interval from
+2,000 draws of patients in which all labels are drawn together.
+"""
+
+import argparse
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+
+import train_bundled
+
+from cxrkit import engine, train
+from cxrkit.labels import DISCLAIMER
+
+DRAWS = 2000
+FINDINGS, COVID = slice(0, 14), slice(14, 15)
+
+
+def mean_auroc(targets: np.ndarray, probs: np.ndarray, patients: np.ndarray) -> str:
+    """Mean AUROC over labels and its 95% percentile interval, patients drawn with replacement."""
+    value = np.mean([roc_auc_score(targets[:, k], probs[:, k]) for k in range(targets.shape[1])])
+    films_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(DRAWS):
+        films = np.concatenate([films_of[i] for i in rng.integers(len(films_of), size=len(films_of))])
+        both = [k for k in range(targets.shape[1]) if 0 < targets[films, k].mean() < 1]
+        if both:
+            drawn.append(np.mean([roc_auc_score(targets[films, k], probs[films, k]) for k in both]))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{value:.3f} ({low:.3f} to {high:.3f}) | {len(targets):,}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    data = parser.parse_args().data
+    real = train_bundled.real(data)[0]["test"]
+    sim = train_bundled.simulated("test")
+    findings, covid = (engine.load(name) for name in train_bundled.NAMES.values())
+
+    def row(predictor: engine.Predictor, films: train.FilmSet, columns: slice) -> str:
+        probs = predictor.predict(films.scaled(predictor.input_size)[..., 0], prepared=True)
+        targets = films.targets[:, columns]
+        return mean_auroc(targets, probs[:, : targets.shape[1]], films.patients)
+
+    nih, cohen = train_bundled.of_findings(real), train_bundled.of_cohen(real)
+    lines = [
+        ("simulated, mean of 14 findings", " | ", row(findings, sim, FINDINGS)),
+        ("real (nih), mean of 14 findings", "0.48 | 0.67", row(findings, nih, FINDINGS)),
+        ("simulated, COVID-19", " | ", row(covid, sim, COVID)),
+        ("real, all sources, COVID-19", "0.91 | 0.93", row(covid, real, COVID)),
+        ("real, `cohen`, COVID-19", "0.60 | 0.50", row(covid, cohen, COVID)),
+    ]
+    print(f"{date.today()}; `python {' '.join(sys.argv)}`. {DISCLAIMER}\n")
+    print("| test films | DenseNet, 0.3 million weights, 128 px | SqueezeNet, 15 epochs, 192 px | bundled | films |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, before, found in lines:
+        print(f"| {name} | {before} | {found} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
