@@ -51,6 +51,7 @@ class Graph:
         if isinstance(operation, keras.Sequential | keras.Function):
             tensor = args[0] if args else kwargs["inputs"]
             if isinstance(operation, keras.Function):
+                # What keras.models.clone_model does, but for models within models and on the same layers.
                 return operation._run_through_graph(tensor, call_fn=self._call)
             for inner in operation.layers:
                 tensor = self._call(inner, tensor)
