@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import layers
+from scipy.ndimage import zoom
 
 from cxrkit import engine, explain, metrics, models, report
 from cxrkit.labels import COVID_CLASSES, FINDINGS
@@ -159,18 +160,18 @@ def corner_model(activation, slopes=(40.0, -40.0)):
     return model
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-def test_score_cam_weighs_feature_maps_by_the_probability_under_them(activation):
+@pytest.mark.parametrize(
+    ("activation", "slopes"), [("sigmoid", (40.0, -40.0)), ("softmax", (40.0, -40.0)), ("sigmoid", (40.0,))]
+)
+def test_score_cam_weighs_feature_maps_by_the_probability_under_them(activation, slopes):
     bright = np.full((SIZE, SIZE), 0.1, np.float32)
     bright[:16, :16] = 0.9
-    model = corner_model(activation)
+    model = corner_model(activation, slopes)
     raw = explain.explainer(model).raw_maps([bright], [0], "score-cam")[0, 0]
     # Normalised, the first map is 1 in the bright block (and falls off linearly round it), the second 0 there.
     covered = []
     for value in (lambda v: v, lambda v: 1 - v):
         coarse = value(cv2.resize(bright, (4, 4), interpolation=cv2.INTER_AREA))
-        from scipy.ndimage import zoom
-
         mask = zoom(coarse, 16, order=1, mode="nearest")
         mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-7)
         covered.append(np.asarray(model(bright[None, ..., None] * mask[None, ..., None]))[0, 0])
@@ -307,6 +308,18 @@ def test_a_network_of_any_size_is_told_which():
         explain.explainer(model)
     explainer = explain.explainer(model, input_size=40)
     assert (explainer.input_size, explainer.activation) == (40, "")
+
+
+def test_logits_are_explained_but_never_taken_for_probabilities():
+    films = keras.Input((SIZE, SIZE, 1))
+    dense = layers.Dense(2, bias_initializer=keras.initializers.Constant(7.0))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(films))
+    bare = keras.Model(films, dense(x), name="bare")
+    done = keras.Model(films, layers.Activation("sigmoid")(bare.output))
+    with pytest.raises(ValueError, match=r"bare answers .* which are no probabilities. End it in"):
+        explain.explainer(bare).predict([film()])
+    raw = [explain.explainer(model).raw_maps([film()], [1], "grad-cam") for model in (bare, done)]
+    assert raw[0] == pytest.approx(raw[1], abs=1e-6)
 
 
 def test_preprocessing_outside_of_the_graph_is_carried_out():

@@ -64,7 +64,11 @@ class Explainer:
         self.thresholds = self._predictor.thresholds
 
     def predict(self, films: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the model's output for each film: as `Predictor.predict`."""
+        """Return the probability of each label for each film, as `Predictor.predict` does.
+
+        Raises:
+            ValueError: the model answers something else than probabilities.
+        """
         return self._predictor.predict(films)
 
     def raw_maps(
@@ -107,7 +111,13 @@ class Explainer:
         return batch if self._preprocess is None else np.asarray(self._preprocess(batch), np.float32)
 
     def _run(self, batch: np.ndarray, maps: bool) -> list[np.ndarray]:
-        return [ops.convert_to_numpy(self._model(self._shown(batch), training=False))]
+        answers = ops.convert_to_numpy(self._model(self._shown(batch), training=False))
+        if answers.min() < -1e-3 or answers.max() > 1 + 1e-3:
+            raise ValueError(
+                f"{self._model.name} answers {answers.min():.3g} to {answers.max():.3g}, which are no probabilities. "
+                'End it in keras.layers.Activation("sigmoid") or "softmax"; its heat maps stay the same.'
+            )
+        return [answers]
 
     def _with_absence(self, graph: Graph) -> Any:
         """Return logits whose softmax, which Score-CAM takes, can be turned back into probabilities.

@@ -86,8 +86,8 @@ def heat_maps(
         method: one of `METHODS`.
         shape: (height, width) of the maps; None takes each film's own.
         score_cam_channels: Score-CAM covers the film with so many of the feature maps, those that vary most, and asks
-            the network about each ("Faster Score-CAM"); None takes all, which for 2,048 maps at 224 px needs some
-            2 GB and 2,048 forward passes for a film and label.
+            the network about each ("Faster Score-CAM"); None takes all: for 2,048 maps at 224 px as many forward
+            passes a film and label, and several arrays of 411 MB.
     Returns:
         For each film (labels, height, width), float32 in [0, 1], `normalise`d.
     Raises:

@@ -13,8 +13,8 @@ class Graph:
     """One graph that does what a nested model does, on the same weights.
 
     A model called as a layer is a graph of its own: its layers' outputs belong to its own input, which is what
-    "Graph disconnected" and "Functional can only be made from connected tensors" are about. Here every layer, at any
-    depth, is called once more, on one new input.
+    "Graph disconnected" and, in Keras 3, "Output with path `1` is not connected to `inputs`" are about. Here every
+    layer, at any depth, is called once more, on one new input.
 
     Attributes:
         films: the input, symbolic.
@@ -51,6 +51,7 @@ class Graph:
         if isinstance(operation, keras.Sequential | keras.Function):
             tensor = args[0] if args else kwargs["inputs"]
             if isinstance(operation, keras.Function):
+                # What keras.models.clone_model does, but for models within models and on the same layers.
                 return operation._run_through_graph(tensor, call_fn=self._call)
             for inner in operation.layers:
                 tensor = self._call(inner, tensor)
