@@ -116,7 +116,7 @@ def test_a_broken_off_training_goes_on_to_the_same_weights(tmp_path):
     for expected, found in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         assert found == pytest.approx(expected, abs=1e-6)
     table = [json.loads(line) for line in (tmp_path / "broken" / "epochs.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in table] == [0, 1, 2]
+    assert [row["epoch"] for row in table] == [1, 2, 3]
 
 
 def test_the_weights_of_the_best_epoch_are_kept(tmp_path):

@@ -1,0 +1,182 @@
+"""Fitting: optimiser and learning rate by name, checkpoints that a kill cannot tear, and going on from them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cxrkit.train._batches import Augment, Batches, stream
+from cxrkit.train._devices import Devices
+from cxrkit.train._epochs import EpochAurocs
+from cxrkit.train._films import FilmSet
+
+#: Names that `fit` takes.
+OPTIMISERS = ("adamw", "adam", "rmsprop", "sgd")
+SCHEDULES = ("cosine", "plateau", "constant")
+#: The plateau schedule, as CheXNet-Keras and the report's figure 3 have it.
+_FACTOR, _LOWEST_RATE = 0.1, 1e-8
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch: weights and the optimiser's state into `state`, whole or not at all; the best beside it.
+
+    The file's name is the epoch, so that there is no second file that could be of another epoch.
+    """
+
+    def __init__(self, validation: EpochAurocs) -> None:
+        super().__init__()
+        self._validation, self._state = validation, validation.folder / "state"
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keep the epoch."""
+        if self._validation.devices.process:
+            return
+        self._state.mkdir(exist_ok=True)
+        older = _states(self._state)
+        _put(self.model, self._state / f"{epoch + 1:05d}.weights.h5")
+        if self._validation.rows[-1]["best"]:
+            # After the epoch is kept: a better epoch that a kill then forgets must not leave its weights.
+            _put(self.model, self._validation.folder / "best.weights.h5")
+        for path in older:
+            path.unlink()
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras' own, taken up after a break as if there had been none: past epochs are gone through again."""
+
+    def __init__(self, learning_rate: float, validation: EpochAurocs, patience: int) -> None:
+        super().__init__("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0)
+        self._first_rate, self._validation = learning_rate, validation
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Go through the epochs kept."""
+        super().on_train_begin(logs)
+        self.model.optimizer.learning_rate = self._first_rate
+        for row in self._validation.rows:
+            self.on_epoch_end(row["epoch"] - 1, {"val_loss": row["val_loss"]})
+
+
+def fit(
+    model: keras.Model,
+    films: FilmSet,
+    weights: np.ndarray | None,
+    *,
+    loss: Callable | str,
+    validation: EpochAurocs,
+    folder: Path,
+    epochs: int,
+    steps: int,
+    batch_size: int = 32,
+    learning_rate: float = 3e-4,
+    optimiser: str = "adamw",
+    schedule: str = "cosine",
+    patience: int = 1,
+    augment: Augment | None = None,
+    augment_each: bool = False,
+    seed: int = 0,
+    devices: Devices | None = None,
+) -> keras.Model:
+    """Train; a killed training goes on at the epoch it was in, and comes to the same weights.
+
+    Args:
+        model: (N, S, S, 1) -> (N, labels), built in `devices.scope()`; trained in place.
+        films: what to train on.
+        weights: (films,), how often each film is drawn; None: each once in turn.
+        loss: of (targets, probs).
+        validation: scores each epoch.
+        folder: for checkpoints, the same as that of `validation`; it goes on there, an empty one starts anew.
+        epochs, steps, batch_size: how long; a batch is shared by all devices.
+        learning_rate: at the start.
+        optimiser: one of `OPTIMISERS`; "adamw" with a decay of 1e-4, "sgd" with Nesterov's momentum 0.9.
+        schedule: "cosine" falls to 0 along half a cosine; "plateau" to a tenth, 1e-8 at least, when val_loss has not
+            improved for `patience` epochs; or "constant".
+        patience: epochs, at least 1.
+        augment, augment_each: applied to each batch, or film by film; see `Batches`.
+        seed: of the draws.
+        devices: what trains; None: one device.
+    Returns:
+        The model with its best weights.
+    Raises:
+        ValueError: an unknown name, or a batch that the devices cannot share evenly.
+    """
+    devices = devices or Devices()
+    rows = devices.rows(batch_size)
+    state = folder / "state"
+    with devices.scope():
+        model.compile(optimiser_named(optimiser, _rate(schedule, learning_rate, epochs * steps)), loss)
+        model.optimizer.build(model.trainable_variables)
+        kept = _states(state)
+        done = devices.share(int(kept[-1].name.split(".")[0]) if kept else 0)
+        validation.start(done, devices)
+        if done:
+            if devices.process == 0:
+                model.load_weights(kept[-1])
+                if validation.rows[-1]["best"]:
+                    # A kill may have come between the two files.
+                    _put(model, folder / "best.weights.h5")
+            devices.share_weights(model)
+        if done < epochs:
+            batches = Batches(
+                films,
+                weights,
+                steps=steps,
+                batch_size=batch_size,
+                size_px=model.input_shape[1],
+                augment=augment,
+                augment_each=augment_each,
+                seed=seed,
+            )
+            plateau = [Plateau(learning_rate, validation, patience)] if schedule == "plateau" else []
+            model.fit(
+                stream(batches, done * steps, rows),
+                initial_epoch=done,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                # In this order: the score is in `logs` for the rate, and both are in the checkpoint.
+                callbacks=[validation, *plateau, Checkpoint(validation)],
+                shuffle=False,
+                verbose=0,
+            )
+        if devices.process == 0:
+            model.load_weights(folder / "best.weights.h5")
+        devices.share_weights(model)
+    return model
+
+
+def optimiser_named(name: str, learning_rate) -> keras.optimizers.Optimizer:
+    """Return an optimiser by one of the names in `OPTIMISERS`.
+
+    Args:
+        name: which.
+        learning_rate: a number or a Keras schedule.
+    Raises:
+        ValueError: another name.
+    """
+    if name == "adamw":
+        return keras.optimizers.AdamW(learning_rate, weight_decay=1e-4)
+    if name == "sgd":
+        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
+    if name not in OPTIMISERS:
+        raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}; got {name!r}.")
+    return keras.optimizers.get({"class_name": name, "config": {"learning_rate": learning_rate}})
+
+
+def _rate(schedule: str, learning_rate: float, steps: int):
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}.")
+    return keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.weights.h5"))
+
+
+def _put(model: keras.Model, path: Path) -> None:
+    """Save weights so that a reader sees the old file or the new one, never a part."""
+    part = path.with_name(f"part-{path.name}")
+    model.save_weights(part)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
