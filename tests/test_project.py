@@ -408,7 +408,7 @@ LAYERS = {
     2: {"manifest", "engine", "models"} | {"_heatmap", "scoring"},
     3: {"rounds", "train", "explain"} | {"course", "datasets", "environment"},
     4: {"triage", "followup", "deploy"},
-    5: {"report"} | {"demo"},
+    5: {"report"} | {"demo", "_train_cli"},
     6: {"app", "cli"} | {"model_card"},
     7: {"__main__"},
 }

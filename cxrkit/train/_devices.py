@@ -77,6 +77,9 @@ class Devices:
     def share_weights(self, model: keras.Model) -> None:
         """Give every process the weights and the optimiser's state that process 0 has."""
 
+    def close(self) -> None:
+        """Part from the other processes: what one of them does from now on, the others do not wait for."""
+
 
 class _Cards(Devices):
     """Cards of one machine, through tf.distribute."""
@@ -140,6 +143,12 @@ class _Mesh(Devices):
         values = self._from_first([keras.ops.convert_to_numpy(variable) for variable in variables])
         for variable, value in zip(variables, values, strict=True):
             variable.assign(np.asarray(value))
+
+    def close(self) -> None:
+        if self.processes > 1:
+            import jax
+
+            jax.distributed.shutdown()
 
     def _gathered(self, part: np.ndarray) -> np.ndarray:
         if self.processes == 1:

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,11 +122,13 @@ def findings(
     run.mkdir(parents=True, exist_ok=True)
     if devices.process:
         _train(frame, _root(manifest_file, root), run, settings, devices, network, cache, progress)
+        devices.close()
         return out
     with _locked(out):
         _same_run(run / "run.json", _asked(Path(manifest_file), settings, network))
         if not (out / "model.json").is_file() or devices.processes > 1:
             sets = _train(frame, _root(manifest_file, root), run, settings, devices, network, cache, progress)
+            devices.close()
             if not (out / "model.json").is_file():
                 with devices.local():
                     _finish(out, sets, frame, settings, devices, network)
@@ -199,6 +202,8 @@ def _finish(
     model = _build(settings, network)
     model.load_weights(out / "run" / "best.weights.h5")
     part = out / "run" / "model"
+    # What a kill left.
+    shutil.rmtree(part, ignore_errors=True)
     sidecar: dict[str, Any] = {
         "name": out.resolve().name,
         "version": "1",
@@ -240,7 +245,7 @@ def _finish(
     # The sidecar last: where it is, the folder is whole.
     for name in ("model.keras", "model.onnx", "README.md", "model.json"):
         os.replace(part / name, out / name)
-    part.rmdir()
+    shutil.rmtree(part)
 
 
 def _populations(test: FilmSet, frame: pd.DataFrame) -> dict[tuple[str, str], FilmSet]:
@@ -271,13 +276,14 @@ def seeded(seed: int) -> Iterator[None]:
     Args:
         seed: of first weights and dropout.
     """
-    python, legacy = random.getstate(), np.random.get_state()
+    # Keras seeds them all at once, the legacy one too.
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     keras.utils.set_random_seed(seed)
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)
+        np.random.set_state(legacy)  # noqa: NPY002
 
 
 def _mean_auroc(aurocs: dict[str, dict[str, float]]) -> float:
@@ -289,7 +295,8 @@ def _mean_auroc(aurocs: dict[str, dict[str, float]]) -> float:
 def _chosen(frame: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
     if unknown := sorted(set(sources) - set(frame["source"])):
         raise ValueError(
-            f"the manifest has no films of {', '.join(unknown)}; its sources are {', '.join(sorted(set(frame['source'])))}."
+            f"the manifest has no films of {', '.join(unknown)}; its sources are "
+            f"{', '.join(sorted(set(frame['source'])))}."
         )
     return frame[frame["source"].isin(sources)] if sources else frame
 
