@@ -5,8 +5,11 @@ normalisation excepted on `MirroredStrategy`, where each card normalises its own
 """
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -74,8 +77,26 @@ class Devices:
         """Return process 0's value, which JSON can hold, in every process."""
         return value
 
-    def share_weights(self, model: keras.Model) -> None:
-        """Give every process the weights and the optimiser's state that process 0 has."""
+    def save_weights(self, model: keras.Model, path: Path) -> None:
+        """Save weights and the optimiser's state so that a reader sees the old file or the new one, never a part.
+
+        Args:
+            model: built in `scope`.
+            path: ends in .weights.h5; process 0 alone writes it.
+        """
+        if self.process:
+            return
+        part = path.with_name(f"part-{path.name}")
+        # Keras makes an optimiser of its own when it saves; one process alone cannot put that on all machines.
+        with self.local():
+            model.save_weights(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+
+    def load_weights(self, model: keras.Model, path: Path) -> None:
+        """Load what `save_weights` wrote, in every process; only process 0 needs the file."""
+        model.load_weights(path)
 
     def close(self) -> None:
         """Part from the other processes: what one of them does from now on, the others do not wait for."""
@@ -120,7 +141,8 @@ class _Mesh(Devices):
         # `Model.predict` cannot collect what lies on other machines: each process asks a copy about its share.
         with self.local():
             if self._twin is None or self._twin[0] is not model:
-                self._twin = model, keras.models.clone_model(model)
+                # Not `clone_model`, which would copy the loss too and does not know ours.
+                self._twin = model, type(model).from_config(model.get_config())
             twin = self._twin[1]
             twin.set_weights(model.get_weights())
             share = -(-len(films) // self.processes)
@@ -130,19 +152,17 @@ class _Mesh(Devices):
         return self._gathered(probs)[: len(films)]
 
     def share(self, value: Any) -> Any:
-        if self.processes == 1:
-            return value
-        text = np.frombuffer(json.dumps(value).encode(), np.uint8)
-        length = int(self._from_first(np.int32(len(text))))
-        return json.loads(self._from_first(np.resize(text, length)).tobytes())
+        return json.loads(self._bytes_of_first(json.dumps(value).encode())) if self.processes > 1 else value
 
-    def share_weights(self, model: keras.Model) -> None:
-        if self.processes == 1:
-            return
-        variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]
-        values = self._from_first([keras.ops.convert_to_numpy(variable) for variable in variables])
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(np.asarray(value))
+    def load_weights(self, model: keras.Model, path: Path) -> None:
+        # JAX puts a value on all machines at once and looks that all have the same: each has to load the same bytes.
+        with tempfile.TemporaryDirectory() as scratch:
+            if self.processes > 1:
+                stored = self._bytes_of_first(path.read_bytes() if self.process == 0 else b"")
+                path = Path(scratch) / path.name
+                path.write_bytes(stored)
+            with self.local():
+                super().load_weights(model, path)
 
     def close(self) -> None:
         if self.processes > 1:
@@ -157,10 +177,15 @@ class _Mesh(Devices):
 
         return np.asarray(multihost_utils.process_allgather(part, tiled=True))
 
-    def _from_first(self, value: Any) -> Any:
+    def _bytes_of_first(self, value: bytes) -> bytes:
         from jax.experimental import multihost_utils
 
-        return multihost_utils.broadcast_one_to_all(value)
+        # As whole numbers of four bytes: what is sent is a sum over the processes.
+        words = np.frombuffer(value + b"\0" * (-len(value) % 4), np.int32)
+        length = int(multihost_utils.broadcast_one_to_all(np.int32(len(value))))
+        if self.process:
+            words = np.zeros(-(-length // 4), np.int32)
+        return np.asarray(multihost_utils.broadcast_one_to_all(words)).tobytes()[:length]
 
 
 def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (), this: int | None = None) -> Devices:

@@ -1,6 +1,5 @@
 """Fitting: optimiser and learning rate by name, checkpoints that a kill cannot tear, and going on from them."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,14 +30,15 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Keep the epoch."""
-        if self._validation.devices.process:
+        devices = self._validation.devices
+        if devices.process:
             return
         self._state.mkdir(exist_ok=True)
         older = _states(self._state)
-        _put(self.model, self._state / f"{epoch + 1:05d}.weights.h5")
+        devices.save_weights(self.model, self._state / _name(epoch + 1))
         if self._validation.rows[-1]["best"]:
             # After the epoch is kept: a better epoch that a kill then forgets must not leave its weights.
-            _put(self.model, self._validation.folder / "best.weights.h5")
+            devices.save_weights(self.model, self._validation.folder / "best.weights.h5")
         for path in older:
             path.unlink()
 
@@ -111,12 +111,10 @@ def fit(
         done = devices.share(int(kept[-1].name.split(".")[0]) if kept else 0)
         validation.start(done, devices)
         if done:
-            if devices.process == 0:
-                model.load_weights(kept[-1])
-                if validation.rows[-1]["best"]:
-                    # A kill may have come between the two files.
-                    _put(model, folder / "best.weights.h5")
-            devices.share_weights(model)
+            devices.load_weights(model, state / _name(done))
+            if validation.rows[-1]["best"]:
+                # A kill may have come between the two files.
+                devices.save_weights(model, folder / "best.weights.h5")
         if done < epochs:
             batches = Batches(
                 films,
@@ -139,9 +137,7 @@ def fit(
                 shuffle=False,
                 verbose=0,
             )
-        if devices.process == 0:
-            model.load_weights(folder / "best.weights.h5")
-        devices.share_weights(model)
+        devices.load_weights(model, folder / "best.weights.h5")
     return model
 
 
@@ -169,14 +165,9 @@ def _rate(schedule: str, learning_rate: float, steps: int):
     return keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
 
 
+def _name(epochs_done: int) -> str:
+    return f"{epochs_done:05d}.weights.h5"
+
+
 def _states(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.weights.h5"))
-
-
-def _put(model: keras.Model, path: Path) -> None:
-    """Save weights so that a reader sees the old file or the new one, never a part."""
-    part = path.with_name(f"part-{path.name}")
-    model.save_weights(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
