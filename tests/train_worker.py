@@ -17,6 +17,14 @@ from cxrkit.labels import FINDINGS
 SIZE_PX = 32
 
 
+def plain_network() -> keras.Model:
+    """A network whose films do not touch one another."""
+    films = keras.Input((SIZE_PX, SIZE_PX, 1))
+    x = layers.Conv2D(4, 3, strides=2, activation="relu")(films)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(films, layers.Dense(len(FINDINGS), activation="sigmoid")(x))
+
+
 def network() -> keras.Model:
     """A network with all that could part devices: batch normalisation, dropout, a head."""
     films = keras.Input((SIZE_PX, SIZE_PX, 1))
@@ -38,8 +46,9 @@ def main(manifest: str, out: str, options: dict) -> None:
     devices = train.devices(options.get("cards", 1), machines=options.get("machines", ()), this=options.get("this"))
     if "kill_in" in options:
         _kill_in(*options["kill_in"])
+    make = plain_network if options.get("plain") else network
     settings = train.Settings(size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted")
-    train.findings(manifest, out, settings, devices=devices, network=network, cache=f"{out}/films")
+    train.findings(manifest, out, settings, devices=devices, network=make, cache=f"{out}/films")
 
 
 def _kill_in(epoch: int, step: int) -> None:

@@ -43,6 +43,24 @@ class Checkpoint(keras.callbacks.Callback):
             path.unlink()
 
 
+class Seeds(keras.callbacks.Callback):
+    """Before each epoch: what dropout draws from hangs on the seed and the epoch alone.
+
+    Keras does not save how far a layer has drawn; a resumed training would else draw again what the first epoch drew.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Set each layer's state."""
+        states = [variable for variable in self.model.variables if variable.name == "seed_generator_state"]
+        for k, state in enumerate(states):
+            words = np.random.SeedSequence([self._seed, epoch, k]).generate_state(2, np.uint32)
+            state.assign(words.astype(state.dtype))
+
+
 class Plateau(keras.callbacks.ReduceLROnPlateau):
     """Keras' own, taken up after a break as if there had been none: past epochs are gone through again."""
 
@@ -100,6 +118,7 @@ def fit(
         The model with its best weights.
     Raises:
         ValueError: an unknown name, or a batch that the devices cannot share evenly.
+        ConnectionError: another process of this training ended.
     """
     devices = devices or Devices()
     rows = devices.rows(batch_size)
@@ -127,16 +146,24 @@ def fit(
                 seed=seed,
             )
             plateau = [Plateau(learning_rate, validation, patience)] if schedule == "plateau" else []
-            model.fit(
-                stream(batches, done * steps, rows),
-                initial_epoch=done,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                # In this order: the score is in `logs` for the rate, and both are in the checkpoint.
-                callbacks=[validation, *plateau, Checkpoint(validation)],
-                shuffle=False,
-                verbose=0,
-            )
+            try:
+                model.fit(
+                    stream(batches, done * steps, rows),
+                    initial_epoch=done,
+                    epochs=epochs,
+                    steps_per_epoch=steps,
+                    # In this order: the score is in `logs` for the rate, and both are in the checkpoint.
+                    callbacks=[Seeds(seed), validation, *plateau, Checkpoint(validation)],
+                    shuffle=False,
+                    verbose=0,
+                )
+            except RuntimeError as error:
+                if devices.processes == 1:
+                    raise
+                raise ConnectionError(
+                    f"the machines could not go on together after {len(validation.rows)} epochs; one of them may have "
+                    f"ended. Start the same command on all of them: they go on at this epoch. ({error})"
+                ) from error
         devices.load_weights(model, folder / "best.weights.h5")
     return model
 
