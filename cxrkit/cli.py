@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cxrkit import __version__
+from cxrkit import __version__, _train_cli
 from cxrkit.labels import DISCLAIMER
 
 #: Exit codes: all went well; some files could not be read; the command could not be carried out.
@@ -31,6 +31,7 @@ data = typer.Typer(
 model = typer.Typer(help="Models: list, show, import.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data, name="data")
 app.add_typer(model, name="model")
+app.add_typer(_train_cli.app, name="train")
 
 
 def main() -> None:

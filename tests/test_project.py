@@ -411,7 +411,7 @@ LAYERS = {
     2: {"manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain"} | {"course", "datasets", "environment", "scoring"},
     4: {"triage", "followup", "deploy"},
-    5: {"report"} | {"demo"},
+    5: {"report"} | {"demo", "_train_cli"},
     6: {"app", "cli"} | {"model_card"},
     7: {"__main__"},
 }

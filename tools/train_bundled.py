@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import imgaug.augmenters as iaa
 import keras
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 import cxrkit
-from cxrkit import course, datasets, engine, metrics, model_card, models, phantom, train
+from cxrkit import course, datasets, engine, model_card, models, phantom, train
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, split_findings
 
 #: Films are kept at this size; augmentation works on it, the network takes SIZE_PX.
@@ -48,27 +47,6 @@ class Films:
 
     simulated: dict[str, train.FilmSet]
     real: dict[str, train.FilmSet]
-
-
-def augment(pixels: np.ndarray, seed: int) -> np.ndarray:
-    """Turn, shift, mirror, and change exposure, blur and noise of uint8 films (n, H, W)."""
-    recipe = iaa.Sequential(
-        [
-            iaa.Fliplr(0.5),
-            iaa.Affine(
-                scale=(0.88, 1.12),
-                rotate=(-8, 8),
-                translate_percent={"x": (-0.06, 0.06), "y": (-0.06, 0.06)},
-                mode="reflect",
-            ),
-            iaa.GammaContrast((0.67, 1.5)),
-            iaa.LinearContrast((0.75, 1.33)),
-            iaa.Sometimes(0.2, iaa.GaussianBlur((0.3, 1.2))),
-            iaa.Sometimes(0.3, iaa.AdditiveGaussianNoise(scale=(0, 0.03 * 255))),
-        ],
-        seed=seed,
-    )
-    return np.asarray(recipe.augment_images(pixels[..., None]))[..., 0]
 
 
 def simulated(split: str) -> train.FilmSet:
@@ -208,7 +186,7 @@ def stage(
         epochs=epochs,
         steps=steps,
         batch_size=BATCH,
-        augment=augment,
+        augment=train.vary,
     )
 
 
@@ -255,46 +233,6 @@ def thresholds(
     return chosen
 
 
-def figures(
-    predictor: engine.Predictor, populations: dict[tuple[str, str], train.FilmSet], labels: tuple[str, ...]
-) -> list[dict]:
-    """Score each population once: AUROC, sensitivity and specificity of every label, with intervals by patient."""
-    rows = []
-    for (kind, source), films in populations.items():
-        probs = predictor.predict(films.scaled(SIZE_PX)[..., 0], prepared=True)
-        aurocs = metrics.auroc_by_patient(
-            films.targets[:, : len(labels)], probs[:, : len(labels)], films.patients, seed=0
-        )
-        for k, label in enumerate(labels):
-            y, p = films.targets[:, k], probs[:, k]
-            called = (p >= predictor.thresholds[label]).astype(float)
-            estimates = {
-                "AUROC": aurocs[k],
-                "sensitivity": metrics.wilson(int(called[y == 1].sum()), int((y == 1).sum())),
-                "specificity": metrics.wilson(int((1 - called)[y == 0].sum()), int((y == 0).sum())),
-            }
-            for measure, estimate in estimates.items():
-                value, low, high = (
-                    None if np.isnan(v) else round(float(v), 6) for v in (estimate.value, estimate.low, estimate.high)
-                )
-                rows.append(
-                    {
-                        "split": "test",
-                        "films": kind,
-                        "source": source,
-                        "label": label,
-                        "measure": measure,
-                        "value": value,
-                        "low": low,
-                        "high": high,
-                        "n": estimate.n,
-                        "positives": int((y == 1).sum()),
-                        "reason": estimate.reason,
-                    }
-                )
-    return rows
-
-
 def finish(
     kind: str,
     model: keras.Model,
@@ -334,7 +272,7 @@ def finish(
     if kind == "covid":
         test[("real", "all")] = real_test
     judged = labels[:1] if kind == "covid" else labels
-    rows = figures(predictor, {key: targets_of(some) for key, some in test.items()}, judged)
+    rows = train.figures(predictor, {key: targets_of(some) for key, some in test.items()}, judged)
     aurocs = {row["label"]: row for row in rows if row["source"] == judged_on and row["measure"] == "AUROC"}
     sidecar["not_shown"] = [label for label, row in aurocs.items() if row["low"] is None or row["low"] <= 0.5]
     models.write_sidecar(folder, {**sidecar, "figures": rows})

@@ -1,0 +1,47 @@
+"""Training: films of a manifest, batches through tf.data, AUROC after every epoch, a model folder at the end.
+
+Written in plain Keras 3 with NumPy batches and callbacks, so that it runs on Keras' TensorFlow and JAX backends.
+"""
+
+from cxrkit.train._augments import AUGMENTS, flip, vary
+from cxrkit.train._batches import Augment, Batches, stream
+from cxrkit.train._devices import Devices, devices
+from cxrkit.train._epochs import EpochAurocs, history, report
+from cxrkit.train._films import FilmSet, check_splits, from_manifest, join, kept_pixels, read_pixels
+from cxrkit.train._findings import Settings, findings
+from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit
+from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
+from cxrkit.train._outcome import figures, not_shown, youden_thresholds
+
+__all__ = [
+    "AUGMENTS",
+    "LOSSES",
+    "OPTIMISERS",
+    "SCHEDULES",
+    "Augment",
+    "Batches",
+    "Devices",
+    "EpochAurocs",
+    "FilmSet",
+    "Settings",
+    "check_splits",
+    "class_weights",
+    "devices",
+    "figures",
+    "findings",
+    "fit",
+    "flip",
+    "from_manifest",
+    "history",
+    "join",
+    "kept_pixels",
+    "loss_named",
+    "masked_crossentropy",
+    "masked_focal",
+    "not_shown",
+    "read_pixels",
+    "report",
+    "stream",
+    "vary",
+    "youden_thresholds",
+]

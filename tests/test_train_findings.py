@@ -1,0 +1,327 @@
+"""From a manifest to a model folder: on one device, on two cards, on two machines, on both backends, after kills."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import train_worker
+from typer.testing import CliRunner
+
+from cxrkit import _train_cli, engine, manifest, metrics, phantom, train
+from cxrkit.labels import COVID, FINDINGS, join_findings
+
+WORKER = Path(train_worker.__file__)
+LIMIT_S = 300
+#: How far two trainings may part that add the same numbers up in another order.
+NEAR = 2e-5
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A manifest of 32 simulated films: 20 train, 6 val, 6 test."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = []
+    for k, film in enumerate(phantom.simulate_many([{"seed": s, "enrich": 1.0} for s in range(1, 33)], size_px=48)):
+        (folder / f"{k}.png").write_bytes(film.png())
+        row = dict.fromkeys(manifest.COLUMNS, "")
+        row |= {"image": f"{k}.png", "source": "phantom", "patient_id": f"p{k}", "seed": film.seed}
+        row["findings"] = join_findings(label for label in film.labels if label != COVID)
+        row["split"] = "train" if k < 20 else "val" if k < 26 else "test"
+        rows.append(row)
+    manifest.write(manifest.validate(pd.DataFrame(rows)), folder / "manifest.csv")
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def trained(films, tmp_path_factory):
+    """A training in this process, on one device, that nothing disturbs."""
+    out = tmp_path_factory.mktemp("trained") / "model"
+    train_worker.main(str(films), str(out), {})
+    return out
+
+
+def changed_manifest(films, column, rows, value):
+    frame = manifest.read(films)
+    frame.loc[rows, column] = value
+    path = films.parent / f"{column}.csv"
+    manifest.write(frame, path)
+    return path
+
+
+def start(films, out, backend, **options):
+    """Start tests/train_worker.py in a process of its own."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), str(films), str(out), json.dumps(options)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process):
+    """Wait for a process and return its exit code and what it said to stderr."""
+    try:
+        said = process.communicate(timeout=LIMIT_S)[1]
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def weights(path):
+    found = {}
+    with h5py.File(path) as file:
+        file["layers"].visititems(
+            lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
+    return found
+
+
+def assert_same_training(one, other):
+    """The last weights, and the whole curve, are those of the other training."""
+    expected, found = (weights(out / "run" / "state" / "00003.weights.h5") for out in (one, other))
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name] == pytest.approx(expected[name], abs=NEAR), name
+    curves = [train.history(out / "run") for out in (one, other)]
+    assert curves[1].epoch.tolist() == [1, 2, 3]
+    for column in ("loss", "val_loss", "learning_rate", "mean auroc (val)"):
+        assert curves[1][column].to_numpy() == pytest.approx(curves[0][column].to_numpy(), abs=NEAR)
+
+
+# --- the model folder ------------------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_a_model_folder_with_its_card_and_its_curve(trained):
+    predictor = engine.load(trained)
+    assert predictor.labels == FINDINGS
+    assert predictor.input_size == train_worker.SIZE_PX
+    assert predictor.info["training"]["films"] == {"train": 20, "val": 6, "test": 6}
+    card = (trained / "README.md").read_text(encoding="utf-8")
+    assert "Simulated films, source phantom, test split" in card
+    assert len(train.history(trained / "run")) == 3
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "README.md",
+        "films",
+        "model.json",
+        "model.keras",
+        "model.onnx",
+        "run",
+    ]
+
+
+def test_thresholds_are_youdens_on_val_and_figures_are_of_test_alone(trained, films):
+    predictor = engine.load(trained)
+    frame = manifest.read(films)
+    sets = {
+        name: train.from_manifest(frame[frame.split == name], films.parent, 32, cache=trained / "films")
+        for name in ("val", "test")
+    }
+    probs = {name: predictor.predict(part.scaled(32)[..., 0], prepared=True) for name, part in sets.items()}
+    undefined = predictor.info["training"].get("threshold_0.5_for_want_of_positives_or_negatives", [])
+    for k, label in enumerate(FINDINGS):
+        chosen = metrics.youden_threshold(sets["val"].targets[:, k], probs["val"][:, k])
+        assert np.isnan(chosen) == (label in undefined)
+        assert predictor.thresholds[label] == pytest.approx(0.5 if label in undefined else chosen)
+    figures = [row for row in predictor.info["figures"] if row["measure"] == "AUROC"]
+    assert {(row["split"], row["n"]) for row in figures} == {("test", 6)}
+    for k, row in enumerate(figures):
+        value = metrics.auroc(sets["test"].targets[:, k], probs["test"][:, k]).value
+        assert row["value"] == (None if np.isnan(value) else pytest.approx(value, abs=1e-6))
+    # No real film was looked at, so none of the labels is shown to work on them.
+    assert predictor.not_shown == set(FINDINGS)
+
+
+def test_a_finished_folder_is_left_as_it_is(trained, films):
+    before = {path: path.stat().st_mtime_ns for path in trained.iterdir() if path.is_file()}
+    train_worker.main(str(films), str(trained), {})
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_same_seed_gives_the_same_curve_and_global_random_state_is_left_alone(trained, films, tmp_path):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002  what must not be touched
+    train_worker.main(str(films), str(tmp_path), {})
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert_same_training(trained, tmp_path)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_another_run_is_not_gone_on_with(trained, films):
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(.*seed was 0, now 1.*remove this one"):
+        train.findings(films, trained, train.Settings(seed=1))
+
+
+def test_a_patient_in_two_splits_stops_the_run(films, tmp_path):
+    leaking = changed_manifest(films, "patient_id", [0, 20], "p0")
+    with pytest.raises(manifest.ManifestError, match=r"1 patient is in more than one split \(p0 in train and val\)"):
+        train.findings(leaking, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_manifest_without_val_films_stops_the_run(films, tmp_path):
+    with pytest.raises(manifest.ManifestError, match=r"split column has none in val\. Take the data set's official"):
+        train.findings(changed_manifest(films, "split", range(20, 26), "test"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"augment": "rotate"}, "augment must be one of none, flip, vary; got 'rotate'"),
+        ({"best_by": "loss"}, "best_by must be one of val_loss, auroc; got 'loss'"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"steps": -1}, "steps must be at least 1; got -1"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train.Settings(**settings)
+
+
+def test_a_source_that_is_not_there_is_refused(films, tmp_path):
+    with pytest.raises(ValueError, match="the manifest has no films of nih; its sources are phantom"):
+        train.findings(films, tmp_path, train.Settings(sources=("nih",)))
+
+
+def test_a_network_of_another_size_is_refused(films, tmp_path):
+    with pytest.raises(ValueError, match=r"network must make a model of films \(64, 64, 1\) with 14 outputs"):
+        train.findings(films, tmp_path, train.Settings(size_px=64), network=train_worker.network)
+
+
+def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
+    from cxrkit import _journal
+
+    (tmp_path / "run").mkdir()
+    with _journal.locked(tmp_path / "run" / "lock"), pytest.raises(ValueError, match="another run is writing to"):
+        train.findings(films, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"cards": 1000}, "cards must be from 1 to 1, as many as tensorflow sees here"),
+        ({"cards": "some"}, 'cards must be a number, "all" or a list of names'),
+        ({"machines": ["a:1", "b:1"], "this": 0}, "several machines need Keras' JAX backend; this is tensorflow"),
+        ({"this": 1}, "this = 1 is a place in machines; pass machines too"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(asked, message):
+    with pytest.raises(ValueError, match=message):
+        train.devices(**asked)
+
+
+# --- the command -----------------------------------------------------------------------------------------------
+
+
+def test_the_command_takes_its_options_to_the_training(films, monkeypatch, tmp_path):
+    asked = {}
+
+    def findings(manifest_file, out, settings, **options):
+        asked.update(options, settings=settings)
+        return out
+
+    monkeypatch.setattr(train, "findings", findings)
+    line = (
+        f"findings {films} --out {tmp_path} --backbone VGG16 --weights none --size 64 --epochs 2 --batch-size 44 "
+        "--optimiser sgd --learning-rate 0.1 --schedule cosine --loss focal --augment vary --best-by auroc --steps 7 "
+        "--seed 3 --source phantom --cards 1"
+    )
+    done = CliRunner().invoke(_train_cli.app, line.split())
+    assert done.exit_code == 0, done.output
+    assert asked["settings"] == train.Settings(
+        "VGG16", None, 64, 2, 44, "sgd", 0.1, "cosine", 1, "focal", "vary", "auroc", 7, 3, ("phantom",)
+    )
+    assert f"wrote {tmp_path}" in done.output
+
+
+def test_the_command_refuses_another_backend_once_keras_is_in_use(films, tmp_path):
+    done = CliRunner().invoke(_train_cli.app, ["findings", str(films), "--out", str(tmp_path), "--backend", "jax"])
+    assert "set KERAS_BACKEND=jax and start anew" in str(done.exception)
+    done = CliRunner().invoke(_train_cli.app, ["findings", str(films), "--out", str(tmp_path), "--backend", "torch"])
+    assert "backend must be tensorflow or jax; got 'torch'" in str(done.exception)
+
+
+# --- kills, cards, machines, backends --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_killed_in_an_epoch_the_same_call_goes_on_to_the_same_curve(trained, films, tmp_path):
+    assert ended(start(films, tmp_path, "tensorflow", kill_in=[1, 1]))[0] == -signal.SIGKILL
+    assert train.history(tmp_path / "run").epoch.tolist() == [1]
+    code, said = ended(start(films, tmp_path, "tensorflow"))
+    assert code == 0, said
+    assert_same_training(trained, tmp_path)
+    engine.load(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_cards_come_to_the_weights_of_one(films, tmp_path):
+    train_worker.main(str(films), str(tmp_path / "one"), {"plain": True})
+    code, said = ended(
+        start(films, tmp_path / "two", "tensorflow", plain=True, logical_cpus=2, cards=["CPU:0", "CPU:1"])
+    )
+    assert code == 0, said
+    assert engine.load(tmp_path / "two").info["training"]["devices"] == 2
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+
+
+def free_ports(count):
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def start_two(films, out, **options_of_second):
+    machines = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    return [
+        start(films, out, "jax", machines=machines, this=this, **(options_of_second if this else {})) for this in (0, 1)
+    ]
+
+
+def said_until(process, wanted):
+    """Return what a process says to stderr up to a line with `wanted`, then end it."""
+    limit = threading.Timer(LIMIT_S, process.kill)
+    limit.start()
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if wanted in line:
+            break
+    limit.cancel()
+    process.kill()
+    process.communicate()
+    return "".join(lines)
+
+
+@pytest.mark.slow
+def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed(films, tmp_path):
+    code, said = ended(start(films, tmp_path / "one", "jax"))
+    assert code == 0, said
+    assert engine.load(tmp_path / "one").info["training"]["versions"]["backend"] == "jax"
+
+    first, second = start_two(films, tmp_path / "two", kill_in=[1, 1])
+    code = ended(second)[0]
+    # The other notices at once; JAX would then wait for a minute and a half before it ends.
+    said = said_until(first, "ConnectionError: ")
+    assert code == -signal.SIGKILL
+    assert "the machines could not go on together after 1 epochs; one of them may have ended" in said
+
+    results = [ended(process) for process in start_two(films, tmp_path / "two")]
+    assert [code for code, _ in results] == [0, 0], results
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+    assert engine.load(tmp_path / "two").info["training"]["devices"] == 2
