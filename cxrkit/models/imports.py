@@ -118,9 +118,7 @@ def import_xrv(
     return save(model, folder, _sidecar(path, title, labels, {name: points[row_of[name]] for name in labels}))
 
 
-def _sidecar(
-    path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float], size: int
-) -> dict[str, Any]:
+def _sidecar(path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float]) -> dict[str, Any]:
     return {
         "name": path.stem,
         "version": "1",
