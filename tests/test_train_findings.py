@@ -310,9 +310,8 @@ def said_until(process, wanted):
 
 @pytest.mark.slow
 def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed(films, tmp_path):
-    code, said = ended(start(films, tmp_path / "one", "jax"))
-    assert code == 0, said
-    assert engine.load(tmp_path / "one").info["training"]["versions"]["backend"] == "jax"
+    # Trained, but not exported, which takes longer.
+    assert ended(start(films, tmp_path / "one", "jax", kill_in=[3, 0]))[0] == -signal.SIGKILL
 
     first, second = start_two(films, tmp_path / "two", kill_in=[1, 1])
     code = ended(second)[0]
@@ -324,4 +323,5 @@ def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed
     results = [ended(process) for process in start_two(films, tmp_path / "two")]
     assert [code for code, _ in results] == [0, 0], results
     assert_same_training(tmp_path / "one", tmp_path / "two")
-    assert engine.load(tmp_path / "two").info["training"]["devices"] == 2
+    training = engine.load(tmp_path / "two").info["training"]
+    assert (training["devices"], training["versions"]["backend"]) == (2, "jax")
