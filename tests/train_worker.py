@@ -47,7 +47,10 @@ def main(manifest: str, out: str, options: dict) -> None:
     if "kill_in" in options:
         _kill_in(*options["kill_in"])
     make = plain_network if options.get("plain") else network
-    settings = train.Settings(size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted")
+    best_by = "auroc" if options.get("plain") else "val_loss"
+    settings = train.Settings(
+        size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted", best_by=best_by
+    )
     train.findings(manifest, out, settings, devices=devices, network=make, cache=f"{out}/films")
 
 

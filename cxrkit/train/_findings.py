@@ -104,7 +104,7 @@ def findings(
         root: what image paths are relative to; None: the manifest's folder.
         cache: where decoded films are kept, size_px * size_px bytes each; None: `run/films` in `out`.
         devices: what trains; None: one device. Of several machines, each reads the manifest and its films, and the
-            first alone writes to `out`.
+            first alone writes to `out`; the others keep decoded films there.
         network: builds another network than `settings.backbone`, (N, S, S, 1) -> (N, 14); it must end in global
             average pooling and one dense layer.
         progress: called with how many films are decoded, and of how many.
