@@ -163,6 +163,28 @@ def test_a_folder_of_another_run_is_not_gone_on_with(trained, films):
         train.findings(films, trained, train.Settings(seed=1))
 
 
+def test_a_run_that_could_not_begin_leaves_its_folder_to_another(films, tmp_path):
+    settings = {"size_px": 32, "epochs": 1, "steps": 1}
+    with pytest.raises(ValueError, match="loss must be one of"):
+        train.findings(films, tmp_path, train.Settings(loss="hinge", **settings), network=train_worker.network)
+    train.findings(films, tmp_path, train.Settings(**settings), network=train_worker.network)
+    assert engine.load(tmp_path).info["training"]["settings"]["loss"] == "crossentropy"
+
+
+def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
+    frame = manifest.read(films)
+    frame.loc[[26, 30], "source"] = "clinic"
+    frame.loc[[26, 30], "seed"] = pd.NA
+    manifest.write(frame, films.parent / "mixed.csv")
+    settings = train.Settings(size_px=32, epochs=1, steps=1)
+    out = train.findings(films.parent / "mixed.csv", tmp_path, settings, network=train_worker.network)
+    figures = engine.load(out).info["figures"]
+    assert {(row["films"], row["source"], row["n"]) for row in figures if row["measure"] == "AUROC"} == {
+        ("real", "clinic", 2),
+        ("simulated", "phantom", 4),
+    }
+
+
 def test_a_patient_in_two_splits_stops_the_run(films, tmp_path):
     leaking = changed_manifest(films, "patient_id", [0, 20], "p0")
     with pytest.raises(manifest.ManifestError, match=r"1 patient is in more than one split \(p0 in train and val\)"):
