@@ -21,8 +21,8 @@ from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
 LIMIT_S = 300
-#: How far two trainings may part that add the same numbers up in another order.
-NEAR = 2e-5
+#: How far two trainings may part that add the same numbers up in another order; another dropout makes 7e-3.
+NEAR = 1e-4
 
 
 @pytest.fixture(scope="module")
