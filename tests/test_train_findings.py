@@ -21,13 +21,13 @@ from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
 LIMIT_S = 300
-#: How far two trainings may part that add the same numbers up in another order.
-NEAR = 2e-5
+#: How far two trainings may part that add the same numbers up in another order; another dropout makes 7e-3.
+NEAR = 1e-4
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """A manifest of 32 simulated films: 20 train, 6 val, 6 test."""
+    """A manifest of 32 simulated films: 20 train, 7 val, 5 test."""
     folder = tmp_path_factory.mktemp("films")
     rows = []
     for k, film in enumerate(phantom.simulate_many([{"seed": s, "enrich": 1.0} for s in range(1, 33)], size_px=48)):
@@ -35,7 +35,7 @@ def films(tmp_path_factory):
         row = dict.fromkeys(manifest.COLUMNS, "")
         row |= {"image": f"{k}.png", "source": "phantom", "patient_id": f"p{k}", "seed": film.seed}
         row["findings"] = join_findings(label for label in film.labels if label != COVID)
-        row["split"] = "train" if k < 20 else "val" if k < 26 else "test"
+        row["split"] = "train" if k < 20 else "val" if k < 27 else "test"
         rows.append(row)
     manifest.write(manifest.validate(pd.DataFrame(rows)), folder / "manifest.csv")
     return folder / "manifest.csv"
@@ -106,7 +106,7 @@ def test_a_training_leaves_a_model_folder_with_its_card_and_its_curve(trained):
     predictor = engine.load(trained)
     assert predictor.labels == FINDINGS
     assert predictor.input_size == train_worker.SIZE_PX
-    assert predictor.info["training"]["films"] == {"train": 20, "val": 6, "test": 6}
+    assert predictor.info["training"]["films"] == {"train": 20, "val": 7, "test": 5}
     card = (trained / "README.md").read_text(encoding="utf-8")
     assert "Simulated films, source phantom, test split" in card
     assert len(train.history(trained / "run")) == 3
@@ -134,7 +134,7 @@ def test_thresholds_are_youdens_on_val_and_figures_are_of_test_alone(trained, fi
         assert np.isnan(chosen) == (label in undefined)
         assert predictor.thresholds[label] == pytest.approx(0.5 if label in undefined else chosen)
     figures = [row for row in predictor.info["figures"] if row["measure"] == "AUROC"]
-    assert {(row["split"], row["n"]) for row in figures} == {("test", 6)}
+    assert {(row["split"], row["n"]) for row in figures} == {("test", 5)}
     for k, row in enumerate(figures):
         value = metrics.auroc(sets["test"].targets[:, k], probs["test"][:, k]).value
         assert row["value"] == (None if np.isnan(value) else pytest.approx(value, abs=1e-6))
@@ -163,6 +163,28 @@ def test_a_folder_of_another_run_is_not_gone_on_with(trained, films):
         train.findings(films, trained, train.Settings(seed=1))
 
 
+def test_a_run_that_could_not_begin_leaves_its_folder_to_another(films, tmp_path):
+    settings = {"size_px": 32, "epochs": 1, "steps": 1}
+    with pytest.raises(ValueError, match="loss must be one of"):
+        train.findings(films, tmp_path, train.Settings(loss="hinge", **settings), network=train_worker.network)
+    train.findings(films, tmp_path, train.Settings(**settings), network=train_worker.network)
+    assert engine.load(tmp_path).info["training"]["settings"]["loss"] == "crossentropy"
+
+
+def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
+    frame = manifest.read(films)
+    frame.loc[[27, 30], "source"] = "clinic"
+    frame.loc[[27, 30], "seed"] = pd.NA
+    manifest.write(frame, films.parent / "mixed.csv")
+    settings = train.Settings(size_px=32, epochs=1, steps=1)
+    out = train.findings(films.parent / "mixed.csv", tmp_path, settings, network=train_worker.network)
+    figures = engine.load(out).info["figures"]
+    assert {(row["films"], row["source"], row["n"]) for row in figures if row["measure"] == "AUROC"} == {
+        ("real", "clinic", 2),
+        ("simulated", "phantom", 3),
+    }
+
+
 def test_a_patient_in_two_splits_stops_the_run(films, tmp_path):
     leaking = changed_manifest(films, "patient_id", [0, 20], "p0")
     with pytest.raises(manifest.ManifestError, match=r"1 patient is in more than one split \(p0 in train and val\)"):
@@ -172,7 +194,7 @@ def test_a_patient_in_two_splits_stops_the_run(films, tmp_path):
 
 def test_a_manifest_without_val_films_stops_the_run(films, tmp_path):
     with pytest.raises(manifest.ManifestError, match=r"split column has none in val\. Take the data set's official"):
-        train.findings(changed_manifest(films, "split", range(20, 26), "test"), tmp_path / "out")
+        train.findings(changed_manifest(films, "split", range(20, 27), "test"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -310,9 +332,8 @@ def said_until(process, wanted):
 
 @pytest.mark.slow
 def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed(films, tmp_path):
-    code, said = ended(start(films, tmp_path / "one", "jax"))
-    assert code == 0, said
-    assert engine.load(tmp_path / "one").info["training"]["versions"]["backend"] == "jax"
+    # Trained, but not exported, which takes longer.
+    assert ended(start(films, tmp_path / "one", "jax", kill_in=[3, 0]))[0] == -signal.SIGKILL
 
     first, second = start_two(films, tmp_path / "two", kill_in=[1, 1])
     code = ended(second)[0]
@@ -324,4 +345,5 @@ def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed
     results = [ended(process) for process in start_two(films, tmp_path / "two")]
     assert [code for code, _ in results] == [0, 0], results
     assert_same_training(tmp_path / "one", tmp_path / "two")
-    assert engine.load(tmp_path / "two").info["training"]["devices"] == 2
+    training = engine.load(tmp_path / "two").info["training"]
+    assert (training["devices"], training["versions"]["backend"]) == (2, "jax")

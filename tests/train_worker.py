@@ -47,18 +47,22 @@ def main(manifest: str, out: str, options: dict) -> None:
     if "kill_in" in options:
         _kill_in(*options["kill_in"])
     make = plain_network if options.get("plain") else network
-    settings = train.Settings(size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted")
+    best_by = "auroc" if options.get("plain") else "val_loss"
+    settings = train.Settings(
+        size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted", best_by=best_by
+    )
     train.findings(manifest, out, settings, devices=devices, network=make, cache=f"{out}/films")
 
 
 def _kill_in(epoch: int, step: int) -> None:
-    """End this process as a crash does, after a step of an epoch (both from 0)."""
+    """End this process as a crash does, after a step of an epoch (both from 0); [epochs, 0]: after the last."""
 
-    def on_train_batch_end(self, batch, logs=None):
+    def kill(self, batch=0, logs=None):
         if (len(self.rows), batch) == (epoch, step):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train.EpochAurocs.on_train_batch_end = on_train_batch_end
+    train.EpochAurocs.on_train_batch_end = kill
+    train.EpochAurocs.on_train_end = lambda self, logs=None: kill(self)
 
 
 if __name__ == "__main__":

@@ -146,10 +146,15 @@ class _Mesh(Devices):
             twin = self._twin[1]
             twin.set_weights(model.get_weights())
             share = -(-len(films) // self.processes)
-            rows = np.arange(self.process * share, (self.process + 1) * share) % max(len(films), 1)
-            batch_size = max(batch_size // self.processes, 1)
-            probs = super().predict(twin, films.where(rows) if self.processes > 1 else films, batch_size)
-        return self._gathered(probs)[: len(films)]
+            mine = films.where(slice(self.process * share, (self.process + 1) * share))
+            probs = super().predict(twin, mine, max(batch_size // self.processes, 1))
+        if self.processes == 1:
+            return probs
+        from jax.experimental import multihost_utils
+
+        # The last share may be short; what is put together has to be of one shape.
+        part = np.pad(probs, ((0, share - len(mine)), (0, 0)))
+        return np.asarray(multihost_utils.process_allgather(part, tiled=True))[: len(films)]
 
     def share(self, value: Any) -> Any:
         return json.loads(self._bytes_of_first(json.dumps(value).encode())) if self.processes > 1 else value
@@ -169,13 +174,6 @@ class _Mesh(Devices):
             import jax
 
             jax.distributed.shutdown()
-
-    def _gathered(self, part: np.ndarray) -> np.ndarray:
-        if self.processes == 1:
-            return part
-        from jax.experimental import multihost_utils
-
-        return np.asarray(multihost_utils.process_allgather(part, tiled=True))
 
     def _bytes_of_first(self, value: bytes) -> bytes:
         from jax.experimental import multihost_utils

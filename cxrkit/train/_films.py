@@ -39,8 +39,8 @@ class FilmSet:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def where(self, mask: np.ndarray) -> "FilmSet":
-        """Return the films that a mask (films,), bool, or an array of rows chooses."""
+    def where(self, mask: np.ndarray | slice) -> "FilmSet":
+        """Return the films that a mask (films,), bool, an array of rows or a slice chooses; a slice copies none."""
         return FilmSet(self.pixels[mask], self.targets[mask], self.sources[mask], self.patients[mask])
 
     def scaled(self, size_px: int) -> np.ndarray:

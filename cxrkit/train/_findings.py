@@ -104,7 +104,7 @@ def findings(
         root: what image paths are relative to; None: the manifest's folder.
         cache: where decoded films are kept, size_px * size_px bytes each; None: `run/films` in `out`.
         devices: what trains; None: one device. Of several machines, each reads the manifest and its films, and the
-            first alone writes to `out`.
+            first alone writes to `out`; the others keep decoded films there.
         network: builds another network than `settings.backbone`, (N, S, S, 1) -> (N, 14); it must end in global
             average pooling and one dense layer.
         progress: called with how many films are decoded, and of how many.
@@ -249,10 +249,15 @@ def _finish(
 
 
 def _populations(test: FilmSet, frame: pd.DataFrame) -> dict[tuple[str, str], FilmSet]:
-    """Part the test films by kind and source: a film that a seed makes is simulated."""
-    kinds = np.where(frame["seed"].notna(), "simulated", "real")
-    keys = sorted({(str(kind), str(source)) for kind, source in zip(kinds, test.sources, strict=True)})
-    return {(kind, source): test.where((kinds == kind) & (test.sources == source)) for kind, source in keys}
+    """Part the test films, in the order of `_chosen`, by kind and source, and copy none."""
+    keys = list(zip(_kinds(frame), frame["source"], strict=True))
+    last = {key: row for row, key in enumerate(keys)}
+    return {key: test.where(slice(keys.index(key), last[key] + 1)) for key in last}
+
+
+def _kinds(frame: pd.DataFrame) -> list[str]:
+    """Say of each film whether it is real: one that a seed makes is simulated."""
+    return ["simulated" if simulated else "real" for simulated in frame["seed"].notna()]
 
 
 def _build(settings: Settings, network: Callable[[], keras.Model] | None) -> keras.Model:
@@ -298,7 +303,9 @@ def _chosen(frame: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
             f"the manifest has no films of {', '.join(unknown)}; its sources are "
             f"{', '.join(sorted(set(frame['source'])))}."
         )
-    return frame[frame["source"].isin(sources)] if sources else frame
+    chosen = frame[frame["source"].isin(sources)] if sources else frame
+    # Films that are scored together lie together, so that they need not be copied.
+    return chosen.assign(_kind=_kinds(chosen)).sort_values(["_kind", "source"], kind="stable").drop(columns="_kind")
 
 
 def _root(manifest_file: Path | str, root: Path | str | None) -> Path:
@@ -317,7 +324,8 @@ def _asked(manifest_file: Path, settings: Settings, network: Callable[[], keras.
 
 def _same_run(path: Path, asked: dict[str, Any]) -> None:
     """Refuse to go on in a folder that holds a run with other settings: its curve would be of neither."""
-    if not path.is_file():
+    # As long as nothing is trained there is nothing to mix: the run before may only have found that it lacked weights.
+    if not path.is_file() or not any((path.parent / "state").glob("*")):
         manifest.write_text(path, json.dumps(asked, indent=2) + "\n")
         return
     before = json.loads(path.read_text(encoding="utf-8"))
