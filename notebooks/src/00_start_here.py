@@ -68,10 +68,11 @@ root = course.ensure("test").parent
 report.table(films.reset_index()[["image", "view", "sex", "age", "covid", "findings"]].iloc[:40:5])
 
 # %% [markdown]
-# We take the first film with two findings or more.
+# We take the first film with an effusion: fluid in the pleural space, which blunts the angle between rib cage and
+# diaphragm and, when there is more of it, hides the lung from below.
 
 # %%
-name = films.index[films["findings"].str.contains("|", regex=False)][0]
+name = films.index[films["findings"].str.contains("Effusion")][0]
 path = root / name if FILM is None else Path(FILM)
 radiograph = images.read(path)
 print(f"{path.name}: {radiograph.format}, {radiograph.original_size[0]} x {radiograph.original_size[1]} pixels")
@@ -132,7 +133,7 @@ report.disclaimer(simulated=FILM is None, not_shown=not_shown)
 # boxes on a course film mark where the finding really is; the simulator knows.
 
 # %%
-label = next((name for name in FINDINGS if name in (truth or called)), FINDINGS[0])
+label = "Effusion" if FILM is None else next((name for name in FINDINGS if name in called), FINDINGS[0])
 boxes = {} if FILM else course.simulate_row(films.loc[name]).boxes
 report.film_with_map(
     radiograph.pixels,
