@@ -160,7 +160,7 @@ def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
         and 1 for each of `RADIOLOGIST_LABELS`.
     Raises:
         LayoutError: the file is missing, lacks a column, or says something other than YES and NO.
-    Source: Majkowska et al., Radiology 2020, 294, 421: three or more radiologists per film, differences discussed.
+    Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per film, who settled their differences.
     """
     root = Path(folder)
     called = "google2019_nih-chest-xray-labels.csv"

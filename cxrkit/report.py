@@ -606,7 +606,7 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     left.set_xticks(marks, [f"{share:.1%}" if share < 0.01 else f"{share:.0%}" for share in marks])
     left.minorticks_off()
     left.set_ylabel("predictive value")
-    left.legend(loc="center left", fontsize=8.5, framealpha=0.9)
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False, borderpad=0)
     _tidy(left)
     for row, (label, estimate) in enumerate(found.estimates.items()):
         if not math.isfinite(estimate.value):
@@ -668,33 +668,35 @@ def prevalences(groups: Mapping[str, Mapping[str, Estimate]], *, title: str = ""
     return figure
 
 
-def films_per_patient(groups: Mapping[str, pd.Series], *, title: str = "", simulated: bool = False) -> Drawing:
-    """Draw which share of patients has how many films, group beside group.
+def films_per_patient(groups: Mapping[str, pd.DataFrame], *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw which share of patients has how many films, and which share of films is theirs; group beside group.
 
     Args:
-        groups: by name of the group, patients by how many films they have, as `survey.films_per_patient` counts.
-        title: above the axis.
+        groups: by name of the group, `patients` and `films` by how many films a patient has, as
+            `survey.films_per_patient` counts; at most three groups.
+        title: above all.
         simulated: say so under the figure.
     Returns:
-        The figure; the number of patients stands at each bar.
+        The figure, two panels.
     """
     figure = _figure(WIDTH, 3.6, simulated=simulated, model=False)
-    axis = figure.subplots()
     wide = 0.8 / len(groups)
-    for place, (group, counts) in enumerate(groups.items()):
-        total = int(counts.sum())
-        left = np.arange(len(counts)) + (place - (len(groups) - 1) / 2) * wide
-        colour, hatch = ((_NOT_COVID, None), ("#f2cf8e", "////"), (_PALE, "...."))[place % 3]
-        bars = axis.bar(
-            left, counts / max(1, total), wide, color=colour, hatch=hatch, edgecolor=_INK, linewidth=0.6, label=group
-        )
-        axis.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8, padding=2)
-    axis.set_xticks(range(len(counts)), list(counts.index))
-    axis.set(xlabel="films of a patient", ylabel="share of patients", ylim=(0, 1))
-    axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.set_title(title, loc="left", fontsize=11)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=9, frameon=False)
+    styles = ((_NOT_COVID, ""), ("#f2cf8e", "////"), (_PALE, "...."))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, what in zip(axes, ("patients", "films"), strict=True):
+        for place, ((group, counts), (colour, hatch)) in enumerate(zip(groups.items(), styles, strict=False)):
+            left = np.arange(len(counts)) + (place - (len(groups) - 1) / 2) * wide
+            share = counts[what] / max(1, counts[what].sum())
+            axis.bar(left, share, wide, color=colour, hatch=hatch, edgecolor=_INK, linewidth=0.6, label=group)
+            axis.set_xticks(range(len(counts)), list(counts.index), fontsize=8.5)
+        axis.set(xlabel="films that a patient has", ylabel=f"share of {what}")
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
+        axis.tick_params(labelleft=True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+        axis.set_axisbelow(True)
+    axes[0].legend(fontsize=9, frameon=False)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 

@@ -48,7 +48,7 @@ class Survey:
         films, patients: how many.
         prevalence: by group of films ("all", then each split) and finding, the share of films that have it, its
             interval by patient.
-        films_per_patient: patients (int) by how many films they have: "1", ..., "6-10", ..., "51+".
+        films_per_patient: patients and films by how many films a patient has, as `films_per_patient` counts.
         pairs: (14, 14), films that have both findings; on the diagonal, films that have the one.
         leakage: one row per way to deal films to splits ("by patient", as the manifest has it; "by film", the same
             sizes dealt without looking at patients): test films, test patients, films shared, patients shared. Shared
@@ -62,7 +62,7 @@ class Survey:
     films: int
     patients: int
     prevalence: dict[str, dict[str, Estimate]]
-    films_per_patient: pd.Series
+    films_per_patient: pd.DataFrame
     pairs: pd.DataFrame
     leakage: pd.DataFrame
     memorised: dict[str, Estimate]
@@ -176,13 +176,13 @@ def memorised(frame: pd.DataFrame) -> np.ndarray:
     return by_patient.reindex(frame["patient_id"].to_numpy()[test]).fillna(has.mean()).to_numpy()
 
 
-def films_per_patient(frame: pd.DataFrame) -> pd.Series:
-    """Count patients by how many films they have.
+def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
+    """Count patients by how many films they have, and the films that they have together.
 
     Args:
         frame: with `patient_id`.
     Returns:
-        Patients (int) by group of `FILM_GROUPS`: "1", ..., "6-10", ..., "51+".
+        patients and films (int) by group of `FILM_GROUPS`: "1", ..., "6-10", ..., "51+".
     """
     ends = [*FILM_GROUPS[1:], None]
     names = [
@@ -190,8 +190,9 @@ def films_per_patient(frame: pd.DataFrame) -> pd.Series:
         for low, end in zip(FILM_GROUPS, ends, strict=True)
     ]
     sizes = frame["patient_id"].value_counts().to_numpy()
-    counts = np.bincount(np.searchsorted(FILM_GROUPS, sizes, "right") - 1, minlength=len(names))
-    return pd.Series(counts, index=pd.Index(names, name="films"), name="patients")
+    group = np.searchsorted(FILM_GROUPS, sizes, "right") - 1
+    patients, films = np.bincount(group, minlength=len(names)), np.bincount(group, sizes, len(names)).astype(int)
+    return pd.DataFrame({"patients": patients, "films": films}, index=names)
 
 
 def cooccurrence(frame: pd.DataFrame) -> pd.DataFrame:
@@ -286,8 +287,6 @@ def to_json(found: NihSurvey) -> str:
     def plain(value: Any) -> Any:
         if isinstance(value, Estimate):
             return [round(end, 6) for end in (value.value, value.low, value.high)] + [value.n, value.reason]
-        if isinstance(value, pd.Series):
-            return {str(key): int(count) for key, count in value.items()}
         if isinstance(value, pd.DataFrame):
             rows = value.reset_index().to_dict("split")
             return {"columns": rows["columns"], "rows": [[plain(cell) for cell in row] for row in rows["data"]]}
@@ -316,14 +315,13 @@ def from_json(text: str) -> NihSurvey:
 
     parts = json.loads(text)
     survey = parts["survey"]
-    sizes = pd.Series(survey["films_per_patient"], name="patients").rename_axis("films")
     return NihSurvey(
         survey=Survey(
             name=survey["name"],
             films=survey["films"],
             patients=survey["patients"],
             prevalence={group: estimates(part) for group, part in survey["prevalence"].items()},
-            films_per_patient=sizes,
+            films_per_patient=frame(survey["films_per_patient"]),
             pairs=frame(survey["pairs"]),
             leakage=frame(survey["leakage"]),
             memorised=estimates(survey["memorised"]),
