@@ -620,12 +620,13 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     right.set_title(f"prevalence {found.prevalence:.1%}", loc="left", fontsize=10)
     _tidy(right)
     right.spines["left"].set_visible(False)
-    films = 10_000
-    ill, called, alarms = (round(count) for count in (films * found.prevalence, *found.of_films(films)[:2]))
-    words = (
-        f"Of {films:,} films {ill:,} have {name}: {called:,} called, {ill - called:,} missed. "
-        f"Of the other {films - ill:,}, {alarms:,} are called."
-    )
+    films, words = 10_000, ""
+    if all(map(math.isfinite, found.of_films(films))):
+        ill, called, alarms = (round(count) for count in (films * found.prevalence, *found.of_films(films)[:2]))
+        words = (
+            f"Of {films:,} films {ill:,} have {name}: {called:,} called, {ill - called:,} missed. "
+            f"Of the other {films - ill:,}, {alarms:,} are called."
+        )
     figure.suptitle("\n".join(filter(None, [title, words])), fontsize=11, x=0.01, ha="left")
     return figure
 

@@ -376,6 +376,13 @@ def test_a_predictive_value_that_is_undefined_says_why():
     assert "no film is called" in words(report.worth(found, finding="Mass"))
 
 
+def test_films_of_one_class_are_drawn_and_what_is_unknown_is_not_counted():
+    figure = report.worth(metrics.worth([0, 0], [0.2, 0.7], threshold=0.5, prevalence=0.1), finding="Mass")
+    assert "no film is positive" in words(figure)
+    assert "Of 10,000 films" not in words(figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_prevalences_of_groups_are_told_apart_by_marks_and_a_finding_without_films_is_not_drawn():
     share = Estimate(0.1, 0.05, 0.2, 50)
     groups = {"here": {"Mass": share, "Hernia": Estimate(0, 0, 0.1, 50)}, "there": {"Mass": share, "Hernia": share}}
