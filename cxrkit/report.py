@@ -592,25 +592,28 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     figure = _figure(WIDTH, 6.2, simulated=simulated)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7), width_ratios=(1.25, 1))
     top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
-    groups = dict(zip((name, f"no {name}"), found.scores, strict=True))
+    groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
     _dots(top, groups, found.threshold, f"probability of {name}")
+    ends = found.prevalences[0], found.prevalences[-1]
     curves = (("PPV: called, and has it", found.ppv, "-"), ("NPV: not called, and has it not", found.npv, "--"))
     for (label, estimates, style), colour in zip(curves, (COLOURS[COVID], _NOT_COVID), strict=True):
         value, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ("value", "low", "high"))
+        if not np.isfinite(value).any():
+            continue
         left.plot(found.prevalences, value, style, color=colour, linewidth=2, label=label)
         left.fill_between(found.prevalences, low, high, color=colour, alpha=0.18, linewidth=0)
     left.axvline(found.prevalence, color=_INK, linewidth=2)
-    ends = found.prevalences[0], found.prevalences[-1]
     left.set(xscale="log", xlim=ends, ylim=(0, 1), xlabel=f"prevalence: share of films that have {name}")
     marks = [share for share in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3) if ends[0] <= share <= ends[1]]
     left.set_xticks(marks, [f"{share:.1%}" if share < 0.01 else f"{share:.0%}" for share in marks])
     left.minorticks_off()
     left.set_ylabel("predictive value")
-    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False, borderpad=0)
+    if left.get_legend_handles_labels()[0]:
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False, borderpad=0)
     _tidy(left)
     for row, (label, estimate) in enumerate(found.estimates.items()):
         if not math.isfinite(estimate.value):
-            right.text(0.01, row, estimate.reason, va="center", fontsize=8.5, color=_GREY)
+            right.text(0, row, f"{label} undefined:\n{estimate.reason}", va="center", fontsize=8.5, color=_GREY)
             continue
         colour = {"PPV": COLOURS[COVID], "NPV": _NOT_COVID}.get(label, _INK)
         right.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
@@ -627,7 +630,8 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
             f"Of {films:,} films {ill:,} have {name}: {called:,} called, {ill - called:,} missed. "
             f"Of the other {films - ill:,}, {alarms:,} are called."
         )
-    figure.suptitle("\n".join(filter(None, [title, words])), fontsize=11, x=0.01, ha="left")
+    if title or words:
+        figure.suptitle("\n".join(filter(None, [title, words])), fontsize=11, x=0.01, ha="left")
     return figure
 
 
@@ -697,7 +701,8 @@ def films_per_patient(groups: Mapping[str, pd.DataFrame], *, title: str = "", si
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
         axis.set_axisbelow(True)
     axes[0].legend(fontsize=9, frameon=False)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 
@@ -834,11 +839,19 @@ def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], thresh
         # Spread the dots of a row so that each is seen; the same everywhere, whatever was drawn before.
         heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
         colour = COLOURS.get(name, _NOT_COVID)
-        axis.plot(values, heights, "o", color=(colour, 0.55), markeredgecolor=(_INK, 0.4), markersize=5, clip_on=False)
+        # A line without points would claim the figure's corner, and the layout fails.
+        if len(values):
+            dots: dict[str, Any] = {
+                "color": (colour, 0.55),
+                "markeredgecolor": (_INK, 0.4),
+                "markersize": 5,
+                "clip_on": False,
+            }
+            axis.plot(values, heights, "o", **dots)
         axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\ncalled", va="center", fontsize=9)
     axis.axvline(threshold, color=_INK, linewidth=2)
     axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
-    axis.set_yticks(range(len(groups)), list(groups))
+    axis.set_yticks(range(len(groups)), [_pretty(name) for name in groups])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel)
     _tidy(axis)
 

@@ -376,6 +376,7 @@ def test_a_predictive_value_that_is_undefined_says_why():
     assert "no film is called" in words(report.worth(found, finding="Mass"))
 
 
+@pytest.mark.filterwarnings("error")
 def test_films_of_one_class_are_drawn_and_what_is_unknown_is_not_counted():
     figure = report.worth(metrics.worth([0, 0], [0.2, 0.7], threshold=0.5, prevalence=0.1), finding="Mass")
     assert "no film is positive" in words(figure)
