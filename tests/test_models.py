@@ -74,14 +74,14 @@ def test_weights_of_three_colours_fold_into_one_grey_channel_exactly(tmp_path, m
                 file[f"{stem}/kernel:0"] = rng.normal(size=shape).astype("f4")
                 file[f"{stem}/bias:0"] = rng.normal(size=shape[-1]).astype("f4")
         expand_kernel = file["fire9/expand3x3/fire9/expand3x3_3/kernel:0"][()]
-    monkeypatch.setattr(models, "SQUEEZENET_SHA256", models.sha256(path))
+    monkeypatch.setattr(models.squeeze, "SQUEEZENET_SHA256", models.sha256(path))
     model = models.squeezenet(("a",), input_size=64, weights=path)
 
     grey = films(2)[..., None]
     colour = layers.Conv2D(64, 3, strides=2, activation="relu")
     colour.build((None, 64, 64, 3))
     colour.set_weights([kernel, bias])
-    expected = colour(np.repeat(grey, 3, axis=-1) * 255 - np.array(models._BGR_MEANS, "f4"))
+    expected = colour(np.repeat(grey, 3, axis=-1) * 255 - np.array(models.squeeze._BGR_MEANS, "f4"))
     assert np.asarray(model.get_layer("conv1")(grey)) == pytest.approx(np.asarray(expected), abs=2e-4)
     assert np.array_equal(model.get_layer("fire9_expand3x3").get_weights()[0], expand_kernel)
 
