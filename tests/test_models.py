@@ -63,8 +63,8 @@ def test_weights_of_three_colours_fold_into_one_grey_channel_exactly(tmp_path, m
     kernel, bias = rng.normal(size=(3, 3, 3, 64)).astype("f4") * 0.01, rng.normal(size=64).astype("f4")
     with h5py.File(path, "w") as file:
         file["conv1/conv1_3/kernel:0"], file["conv1/conv1_3/bias:0"] = kernel, bias
-        for number, squeeze, expand in models._FIRES:
-            before = 64 if number == 2 else 2 * models._FIRES[number - 3][2]
+        for number, squeeze, expand in models.squeeze._FIRES:
+            before = 64 if number == 2 else 2 * models.squeeze._FIRES[number - 3][2]
             for part, shape in (
                 ("squeeze1x1", (1, 1, before, squeeze)),
                 ("expand1x1", (1, 1, squeeze, expand)),
