@@ -1,5 +1,6 @@
 """The notebooks' exercises: answers are worked out from the reader's own results and compared, never printed first."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,21 @@ def _rare_disease(answer: float, *, sensitivity: float, specificity: float) -> b
     return true + false > 0 and abs(float(answer) - true / (true + false)) < 0.01
 
 
+def _cells(answer: float, *, area: float, cells: int) -> bool:
+    wanted = area * cells
+    return abs(float(answer) - wanted) <= max(0.06, 0.06 * wanted)
+
+
+def _mostly_outside(answer: str, *, called: Mapping[str, int], outside: Mapping[str, int]) -> bool:
+    shares = {name: outside[name] / called[name] for name in called if called[name]}
+    # Several findings may share the first place.
+    return str(answer) in {name for name, share in shares.items() if share == max(shares.values())}
+
+
+def _bias(answer: float, *, prob: float, cam: np.ndarray) -> bool:
+    return abs(float(answer) - (math.log(prob / (1 - prob)) - float(np.mean(cam)))) < 0.02
+
+
 _EXERCISES = {
     "00.1": _Exercise(
         _called_at_half,
@@ -94,6 +110,24 @@ _EXERCISES = {
         "Give its name as a string, or 'none' when all are called.",
         "A threshold turns a difference in the third decimal into a yes or a no. That is why the CSVs keep the "
         "probabilities beside the labels.",
+    ),
+    "03.1": _Exercise(
+        _cells,
+        "a box is a share of the picture, and so is a cell: one of `cells`.",
+        "A map cannot point more finely than its cells. Where a finding is smaller than one, even a perfect map spreads "
+        "beyond the box, and one cell off is a miss.",
+    ),
+    "03.2": _Exercise(
+        _mostly_outside,
+        "divide *called, outside* by all that are called, row by row. Give the finding's name as a string.",
+        "The answer was right and the reason given for it was not in the box. Scores of answers alone, such as AUROC, "
+        "never show this.",
+    ),
+    "03.3": _Exercise(
+        _bias,
+        "the logit of a probability p is log(p / (1 - p)); average pooling makes it the map's mean plus the bias.",
+        "That is why this map is the network's own sum and no guess about it. What is below 0 in it speaks against the "
+        "finding; the pictures leave it out.",
     ),
     "09.1": _Exercise(
         _missed,

@@ -43,6 +43,12 @@ class BoxedFilm:
     pixels: np.ndarray
     boxes: dict[str, tuple[Box, ...]]
 
+    def boxes_px(self, finding: str) -> dict[str, tuple[Box, ...]]:
+        """Return one finding's boxes in pixels, as `report.film_with_map` takes them; empty where it has none."""
+        height, width = self.pixels.shape
+        boxes = self.boxes.get(finding, ())
+        return {finding: tuple((x * width, y * height, w * width, h * height) for x, y, w, h in boxes)}
+
 
 @dataclass(frozen=True, eq=False)
 class Example:
