@@ -114,8 +114,8 @@ _EXERCISES = {
     "03.1": _Exercise(
         _cells,
         "a box is a share of the picture, and so is a cell: one of `cells`.",
-        "A map cannot point more finely than its cells. Where a finding is smaller than one, even a perfect map spreads "
-        "beyond the box, and one cell off is a miss.",
+        "A map cannot point more finely than its cells. Where a finding is smaller than one, even a perfect map "
+        "spreads beyond the box, and one cell off is a miss.",
     ),
     "03.2": _Exercise(
         _mostly_outside,

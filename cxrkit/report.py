@@ -795,6 +795,7 @@ def heat_map_methods(
     maps: Mapping[str, Sequence[np.ndarray]],
     *,
     opacity: float = 0.6,
+    over_film: bool = True,
     simulated: bool = False,
 ) -> Drawing:
     """Draw the maps of several methods over the same films: a film a row, a method a column, the truth in blue.
@@ -804,6 +805,7 @@ def heat_map_methods(
         findings: the finding that is explained on each film.
         maps: by the method's name one map (h, w) in [0, 1] per film, as `explain.heat_maps` gives.
         opacity: of the strongest place, in [0, 1].
+        over_film: False draws the maps alone, which shows faint ones.
         simulated: say so under the figure.
     Returns:
         The figure; the first column is the film alone.
@@ -825,9 +827,11 @@ def heat_map_methods(
         axis.set_axis_off()
     for row, (line, film, finding) in enumerate(zip(axes, films, findings, strict=True)):
         for axis, (method, found) in zip(line, [(_pretty(finding), None), *maps.items()], strict=False):
-            _show(axis, film.pixels, "")
+            if found is None or over_film:
+                _show(axis, film.pixels, "")
             if found is not None:
-                _cover(axis, film.pixels, found[row], opacity)
+                _cover(axis, film.pixels, found[row], opacity if over_film else None)
+                _bare(axis, "")
             _outline(axis, film, finding)
             axis.set_title(method, fontsize=9, loc="left", parse_math=False)
     _truth_key(figure)
@@ -863,14 +867,21 @@ def localisation_dots(
         raise ValueError(f"scores hold no {measure} at the threshold {threshold}.")
     names = ("value", "low", "high", "n", "reason")
     estimates = {row["finding"]: Estimate(*(row[name] for name in names)) for row in chosen.to_dict("records")}
-    title = title or measure
     figure = intervals(
-        estimates, reference=None, not_shown=not_shown, xlabel=measure, title=title, simulated=simulated
+        estimates,
+        reference=None,
+        not_shown=not_shown,
+        xlabel=f"{measure} (maps in brackets)",
+        title=title,
+        simulated=simulated,
     )
     (axis,) = figure.axes
     axis.set_yticks(
         range(len(estimates)),
-        [f"{text.get_text()} ({estimates[name].n})" for text, name in zip(axis.get_yticklabels(), estimates, strict=True)],
+        [
+            f"{text.get_text()} ({estimates[name].n})"
+            for text, name in zip(axis.get_yticklabels(), estimates, strict=True)
+        ],
     )
     if measure in ("pointing game", "energy inside"):
         area = scores[scores["measure"] == "box area"].set_index("finding")["value"]
@@ -882,9 +893,10 @@ def localisation_dots(
     return figure
 
 
-def _cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float) -> None:
+def _cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:
+    """Lay a map in [0, 1] over a film; without an opacity the map hides it."""
     fine = np.clip(images.resize(np.asarray(heat, np.float32), _unit(pixels).shape), 0, 1)
-    axis.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=fine * opacity)
+    axis.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=None if opacity is None else fine * opacity)
 
 
 def _truth_key(figure: Drawing) -> None:

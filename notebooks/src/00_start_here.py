@@ -22,6 +22,7 @@
 # | notebook | what it is about |
 # |---|---|
 # | [00_start_here](00_start_here.ipynb) | this one: check the machine, triage one film |
+# | [03_findings_heatmaps](03_findings_heatmaps.ipynb) | what the findings network calls, and where it looks |
 # | [09_triage](09_triage.ipynb) | a whole folder: three spreadsheets, scored against the truth |
 #
 # Each has one cell of parameters that you may change and ends with exercises that check your answers. Read them in
