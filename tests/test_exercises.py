@@ -12,6 +12,11 @@ TRUTH = np.array([1, 1, 1, 0, 0])
 RESULTS = {
     "00.1": {"probs": PROBS},
     "00.2": {"probs": PROBS, "thresholds": THRESHOLDS},
+    # A box of 0.004 of the picture holds half of one of 121 cells.
+    "03.1": {"area": 0.004, "cells": 121},
+    "03.2": {"called": {"Mass": 4, "Nodule": 2, "Hernia": 0}, "outside": {"Mass": 2, "Nodule": 2, "Hernia": 0}},
+    # The logit of 0.5 is 0.
+    "03.3": {"prob": 0.5, "cam": np.array([[1.0, 3.0]])},
     "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
     "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
     # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
@@ -20,7 +25,17 @@ RESULTS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "answer"), [("00.1", 2), ("00.2", "Hernia"), ("09.1", 2), ("09.2", 0.43), ("09.3", 0.083)]
+    ("name", "answer"),
+    [
+        ("00.1", 2),
+        ("00.2", "Hernia"),
+        ("03.1", 0.48),
+        ("03.2", "Nodule"),
+        ("03.3", -2.0),
+        ("09.1", 2),
+        ("09.2", 0.43),
+        ("09.3", 0.083),
+    ],
 )
 def test_a_right_answer_is_right(name, answer):
     verdict = exercises.check(name, answer, **RESULTS[name])
@@ -30,7 +45,18 @@ def test_a_right_answer_is_right(name, answer):
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("00.1", 3), ("00.2", "Mass"), ("09.1", 1), ("09.2", 0.44), ("09.2", 0.3), ("09.3", 0.9), ("09.1", "many")],
+    [
+        ("00.1", 3),
+        ("00.2", "Mass"),
+        ("03.1", 1.0),
+        ("03.2", "Mass"),
+        ("03.3", 2.0),
+        ("09.1", 1),
+        ("09.2", 0.44),
+        ("09.2", 0.3),
+        ("09.3", 0.9),
+        ("09.1", "many"),
+    ],
 )
 def test_a_wrong_answer_gets_a_hint(name, answer):
     verdict = exercises.check(name, answer, **RESULTS[name])

@@ -134,7 +134,8 @@ report.heat_map_examples(examples, title="Table 3: class activation maps, the tr
 
 # %%
 by_finding = metrics.localisation_table(scores, by=("finding",), seed=0)
-report.localisation_dots(by_finding, not_shown=predictor.not_shown, simulated=simulated)
+not_shown = [name for name in FINDINGS if name in predictor.not_shown]
+report.localisation_dots(by_finding, not_shown=not_shown, simulated=simulated)
 
 # %%
 columns = {
@@ -190,15 +191,16 @@ report.heat_map_methods(shown, findings, maps, simulated=simulated)
 
 # %% [markdown]
 # `cam` and `grad-cam` are the same picture, and no accident: behind average pooling and one dense layer the gradient of
-# the logit *is* the dense layer's weight. In networks with a longer head they differ. Saliency is single pixels, hard to
-# see at this size; the other maps are as coarse as the network's last feature maps.
+# the logit *is* the dense layer's weight. In networks with a longer head they differ. Saliency is single pixels, hard
+# to see at this size; the other maps are as coarse as the network's last feature maps.
 
 # %%
 report.localisation(metrics.localisation_table(compared, by=("method",), seed=0), columns)
 
 # %% [markdown]
 # The films are the same for every method, so the difference on each film says more than two averages do. An interval
-# that holds 0 is compatible with no difference.
+# that holds 0 is compatible with no difference. Where no film differs it reads 0 (0 to 0): eight films without a
+# difference, which is no proof that there is none.
 
 # %%
 report.metrics_table(explain.differences(compared, "cam", seed=0), first="method minus cam")
@@ -251,8 +253,8 @@ app.FilmPanel(
 #
 # ### Not how much
 #
-# Here is the film with the lowest probability of the same label. Its map is as hot as any, because every map is divided
-# by its own largest value.
+# Here is the film with the lowest probability of the same label. Its map has the same colours as any other, because
+# every map is divided by its own largest value.
 
 # %%
 name = answers.loc[answers[f"prob_{label}"].idxmin(), "Image Index"]
@@ -260,7 +262,7 @@ without = images.read(root / name).pixels
 column = predictor.labels.index(label)
 probs, raw = predictor.predict_maps([film.pixels, without])
 cam_with, cam_without = raw[:, column]
-title = f"p {probs[1, column]:.1e}"
+title = f"p {probs[1, column]:.4f}"
 report.film_with_map(without, cam_without, label=label, title=title, simulated=simulated)
 
 # %% [markdown]
@@ -297,6 +299,10 @@ beside = {
 report.heat_map_methods([film], [label], beside, over_film=False, simulated=simulated)
 
 # %% [markdown]
+# On the course film Grad-CAM++ loses its place and lights up nearly everywhere. Saliency no longer gathers in the boxes
+# but still draws the edges of the body and the ribs: that part of it was never learned.
+
+# %% [markdown]
 # ### Not finer than its cells
 #
 # Before it is resized, the map is coarse. Of the picture's area a cell takes one share, and a box another:
@@ -322,7 +328,7 @@ print("The hottest place lies in a box in {value:.2f} ({low:.2f} to {high:.2f}) 
 print(f"{game.iloc[0]['n']} maps; an even map would reach {game.iloc[1]['value']:.2f}.")
 print(f"Of {called} right calls {outside} have their hottest place outside of every box.")
 print("Least often right:", ", ".join(worst))
-report.disclaimer(simulated=simulated, not_shown=predictor.not_shown)
+report.disclaimer(simulated=simulated, not_shown=not_shown)
 
 # %% [markdown]
 # ## Exercises
