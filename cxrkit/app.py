@@ -65,8 +65,9 @@ class FilmPanel(widgets.VBox):
         self.picture = widgets.Image(format="png", layout=_AS_DRAWN)
         # Maps are kept, so that moving the slider costs no forward pass; Score-CAM takes seconds.
         self._cams = functools.lru_cache(maxsize=1)(lambda name: predictor.predict_maps([films[name]])[1][0])
+        source = predictor if explainer is None else explainer
         self._others = functools.lru_cache(maxsize=16)(
-            lambda name, label, method: explain.heat_maps(explainer, [films[name]], [label], method=method)[0][0]
+            lambda name, label, method: explain.heat_maps(source, [films[name]], [label], method=method)[0][0]
         )
         self._films, self._labels, self._boxes, self._simulated = films, predictor.labels, boxes, simulated
         controls = (self.film, self.label, self.method, self.opacity)

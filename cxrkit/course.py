@@ -149,10 +149,10 @@ def boxes(split: str | None = None) -> "pd.DataFrame":
         raise ValueError(f"split must be {', '.join(_SPLITS)} or None; got {split!r}.")
     frame = manifest()
     found = []
-    for row in frame[frame["findings"] != ""].to_dict("records"):
+    for _, row in frame[frame["findings"] != ""].iterrows():
         if split not in (None, row["split"]):
             continue
-        film = simulate_row(row)
+        film = simulate_row({str(name): value for name, value in row.items()})
         height, width = film.pixels.shape
         for finding, places in film.boxes.items():
             if finding in FINDINGS:

@@ -153,5 +153,5 @@ def test_scores_are_drawn_beside_what_an_even_map_would_reach(bright_left):
     assert chance.get_xdata().tolist() == [0.5, 0.5]
     iou = report.localisation_dots(by_finding, measure="mask IoU", threshold=0.5)
     assert [line for line in iou.axes[0].lines if line.get_marker() == "|"] == []
-    with pytest.raises(ValueError, match="scores hold no mask IoU at the threshold 0.3"):
+    with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0\.3"):
         report.localisation_dots(by_finding, measure="mask IoU", threshold=0.3)

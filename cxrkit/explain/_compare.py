@@ -46,10 +46,10 @@ def compare(
     if not sources:
         raise ValueError('sources must hold a method at least; got none. Pass {"cam": engine.load(name_or_folder)}.')
     kept = list(films)
-    options = {"score_cam_channels": score_cam_channels}
-    return pd.concat(
-        [score_films(source, kept, method=method, **options) for method, source in sources.items()], ignore_index=True
-    )
+    parts = []
+    for method, source in sources.items():
+        parts.append(score_films(source, kept, method=method, score_cam_channels=score_cam_channels))
+    return pd.concat(parts, ignore_index=True)
 
 
 def differences(
