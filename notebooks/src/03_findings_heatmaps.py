@@ -327,7 +327,7 @@ print(f"{(answers['Predict label'] != '').sum()} of {len(answers)} films got a f
 print("The hottest place lies in a box in {value:.2f} ({low:.2f} to {high:.2f}) of".format(**game.iloc[0]), end=" ")
 print(f"{game.iloc[0]['n']} maps; an even map would reach {game.iloc[1]['value']:.2f}.")
 print(f"Of {called} right calls {outside} have their hottest place outside of every box.")
-print("Least often right:", ", ".join(worst))
+print("Least often right:", ", ".join(worst).replace("_", " "))
 report.disclaimer(simulated=simulated, not_shown=not_shown)
 
 # %% [markdown]
