@@ -94,8 +94,10 @@ def _mostly_outside(answer: str, *, called: Mapping[str, int], outside: Mapping[
     return str(answer) in {name for name, share in shares.items() if share == max(shares.values())}
 
 
-def _bias(answer: float, *, prob: float, cam: np.ndarray) -> bool:
-    return abs(float(answer) - (math.log(prob / (1 - prob)) - float(np.mean(cam)))) < 0.02
+def _without_reasons_against(answer: float, *, prob: float, cam: np.ndarray) -> bool:
+    bias = math.log(prob / (1 - prob)) - float(np.mean(cam))
+    wanted = 1 / (1 + math.exp(-float(np.mean(np.maximum(cam, 0))) - bias))
+    return abs(float(answer) - wanted) < 0.01
 
 
 _EXERCISES = {
@@ -124,10 +126,12 @@ _EXERCISES = {
         "never show this.",
     ),
     "03.3": _Exercise(
-        _bias,
-        "the logit of a probability p is log(p / (1 - p)); average pooling makes it the map's mean plus the bias.",
-        "That is why this map is the network's own sum and no guess about it. What is below 0 in it speaks against the "
-        "finding; the pictures leave it out.",
+        _without_reasons_against,
+        "the logit of a probability p is log(p / (1 - p)), and average pooling makes it the map's mean plus a bias, "
+        "which stays the same. Put 0 for what is below 0, average again, and turn the logit back: "
+        "1 / (1 + exp(-logit)).",
+        "The picture of this map leaves out the reasons against, which count as much. Hot places on a picture are no "
+        "sign that the network says yes.",
     ),
     "09.1": _Exercise(
         _missed,

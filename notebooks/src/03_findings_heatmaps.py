@@ -353,8 +353,9 @@ called = {row["finding"]: row["called, inside"] + row["called, outside"] for row
 exercises.check("03.2", answer, called=called, outside=outside)
 
 # %% [markdown]
-# **3.** A class activation map's mean plus one number is the logit, on every film. Which number is it for our label?
-# Here are the probability `p` and the map `cam` of the film of which the network is least sure. Two decimals will do.
+# **3.** The pictures leave out what speaks against the finding. Here are the probability `p` and the uncut map `cam` of
+# the film of which the network is least sure. Which probability would it give if nothing counted against the finding?
+# Two decimals will do.
 
 # %%
 unsure = (answers[f"prob_{label}"] - 0.5).abs().idxmin()
