@@ -111,18 +111,6 @@ def table(scores: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return metrics.localisation_table(scores, by=by, seed=0)
 
 
-def differences(scores: pd.DataFrame, methods: list[str]) -> dict[str, dict[str, metrics.Estimate]]:
-    """Compare with the first method on the same maps: their differences vary less than the films do."""
-    found: dict[str, dict[str, metrics.Estimate]] = {method: {} for method in methods[1:]}
-    for heading in PAIRED:
-        chosen = at(scores, heading)
-        wide = chosen.pivot(index=["film", "patient_id"], columns="method", values="value").reset_index()
-        for method in methods[1:]:
-            apart = (wide[method] - wide[methods[0]]).to_numpy()
-            found[method][heading] = metrics.mean_by_patient(apart, wide["patient_id"].to_numpy(), seed=0)
-    return found
-
-
 def cells(by_finding: pd.DataFrame, heading: str, methods: list[str]) -> dict[str, dict[str, metrics.Estimate]]:
     rows: dict[str, dict[str, metrics.Estimate]] = {}
     for name in (heading, "box area"):
@@ -154,7 +142,7 @@ def show(
     print(report.localisation(table(scores, ["method"]), COLUMNS) + "\n")
     if len(args.methods) > 1:
         print(f"### Difference from {args.methods[0]}, map by map\n")
-        print(report.metrics_table(differences(scores, args.methods), first="method") + "\n")
+        print(report.metrics_table(explain.differences(scores, args.methods[0], seed=0), first="method") + "\n")
     by_finding = table(scores, ["finding", "method"])
     for heading in PAIRED:
         print(f"### By finding: {heading}\n")

@@ -5,22 +5,26 @@ A panel holds its picture as PNG, so that it also works in Voila and where figur
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import numpy as np
 
-from cxrkit import metrics, report
+from cxrkit import explain, metrics, report
 from cxrkit.engine import Predictor
+
+if TYPE_CHECKING:
+    from cxrkit.explain._keras import Explainer
 
 #: A picture keeps the width that it was drawn at, so that the panel looks like the static figure above it.
 _AS_DRAWN = {"width": f"{report.WIDTH * report.DPI:.0f}px", "max_width": "100%"}
 
 
 class FilmPanel(widgets.VBox):
-    """Choose a film, a label and how opaque the map is; see the map over the film.
+    """Choose a film, a label, a method and how opaque the map is; see the map over the film.
 
     Attributes:
-        film, label: drop-down lists.
+        film, label, method: drop-down lists; the method is hidden where there is only one.
         opacity: slider in [0, 1].
         picture: the figure, PNG.
     """
@@ -31,14 +35,18 @@ class FilmPanel(widgets.VBox):
         predictor: Predictor,
         *,
         label: str | None = None,
+        explainer: "Explainer | None" = None,
+        boxes: Mapping[str, Mapping[str, Sequence[report.Box]]] | None = None,
         simulated: bool = False,
     ) -> None:
         """Build the panel.
 
         Args:
             films: (H, W) in [0, 1] each, by the name to show.
-            predictor: gives the maps.
+            predictor: gives the class activation maps.
             label: the label to begin with; None takes the first.
+            explainer: of the same network, adds the other methods of `explain.METHODS`; None leaves them out.
+            boxes: by film and label, the truth's boxes (x, y, width, height) in pixels; None draws none.
             simulated: say so under the picture.
         Raises:
             ValueError: no film.
@@ -46,28 +54,40 @@ class FilmPanel(widgets.VBox):
         if not films:
             raise ValueError("films must hold at least one film; got none.")
         wide = {"description_width": "4.5em"}
+        methods = explain.METHODS if explainer is not None else ("cam",)
         self.film = widgets.Dropdown(options=list(films), description="film", style=wide)
         self.label = widgets.Dropdown(
             options=list(predictor.labels), value=label or predictor.labels[0], description="label", style=wide
         )
+        self.method = widgets.Dropdown(options=methods, description="method", style=wide)
+        self.method.layout.display = None if len(methods) > 1 else "none"
         self.opacity = widgets.FloatSlider(0.6, min=0, max=1, step=0.05, description="opacity", style=wide)
         self.picture = widgets.Image(format="png", layout=_AS_DRAWN)
-        # One film's maps are kept, so that moving the slider costs no forward pass.
-        self._maps = functools.lru_cache(maxsize=1)(lambda name: predictor.predict_maps([films[name]])[1][0])
-        self._films, self._labels, self._simulated = films, predictor.labels, simulated
-        super().__init__([widgets.HBox([self.film, self.label, self.opacity]), self.picture])
-        for control in (self.film, self.label, self.opacity):
+        # Maps are kept, so that moving the slider costs no forward pass; Score-CAM takes seconds.
+        self._cams = functools.lru_cache(maxsize=1)(lambda name: predictor.predict_maps([films[name]])[1][0])
+        source = predictor if explainer is None else explainer
+        self._others = functools.lru_cache(maxsize=16)(
+            lambda name, label, method: explain.heat_maps(source, [films[name]], [label], method=method)[0][0]
+        )
+        self._films, self._labels, self._boxes, self._simulated = films, predictor.labels, boxes, simulated
+        controls = (self.film, self.label, self.method, self.opacity)
+        super().__init__([widgets.HBox(controls[:2]), widgets.HBox(controls[2:]), self.picture])
+        for control in controls:
             control.observe(self._draw, "value")
         self._draw()
 
     def _draw(self, change: object = None) -> None:
+        name, label, method = self.film.value, self.label.value, self.method.value
+        cam = self._cams(name)[self._labels.index(label)] if method == "cam" else self._others(name, label, method)
+        truth = (self._boxes or {}).get(name, {}).get(label, ())
         self.picture.value = report.png(
             report.film_with_map(
-                self._films[self.film.value],
-                self._maps(self.film.value)[self._labels.index(self.label.value)],
-                label=self.label.value,
+                self._films[name],
+                cam,
+                label=label,
                 opacity=self.opacity.value,
-                title=self.film.value,
+                boxes={label: truth},
+                title=name,
                 simulated=self._simulated,
             )
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrkit.labels import COVID
+from cxrkit.labels import COVID, FINDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +128,38 @@ def simulate_row(row: Mapping[str, object]) -> "SimulatedFilm":
         age=float(str(row["age"])),
         follow_up=int(str(row["follow_up"])),
     )
+
+
+def boxes(split: str | None = None) -> "pd.DataFrame":
+    """Return where the findings of the course's films lie, in the form of `cxrkit.explain.read_boxes`.
+
+    Boxes are no part of the manifest: the films are simulated again for them, some 40 ms each.
+
+    Args:
+        split: "train", "val" or "test" for these films alone; None for all.
+    Returns:
+        One row per box: `image` as in the manifest, `finding` (of the 14), `x`, `y`, `w`, `h` as fractions of the
+        picture from its upper left corner. A finding too slight to be marked has no box.
+    Raises:
+        ValueError: an unknown split.
+    """
+    import pandas as pd
+
+    if split is not None and split not in _SPLITS:
+        raise ValueError(f"split must be {', '.join(_SPLITS)} or None; got {split!r}.")
+    frame = manifest()
+    found = []
+    for _, row in frame[frame["findings"] != ""].iterrows():
+        if split not in (None, row["split"]):
+            continue
+        film = simulate_row({str(name): value for name, value in row.items()})
+        height, width = film.pixels.shape
+        for finding, places in film.boxes.items():
+            if finding in FINDINGS:
+                found += [
+                    (row["image"], finding, x / width, y / height, w / width, h / height) for x, y, w, h in places
+                ]
+    return pd.DataFrame(found, columns=["image", "finding", "x", "y", "w", "h"])
 
 
 def parse_severity(text: str) -> dict[str, float]:

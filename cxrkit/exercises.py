@@ -1,5 +1,6 @@
 """The notebooks' exercises: answers are worked out from the reader's own results and compared, never printed first."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,23 @@ def _every_second_call(answer: float, *, sensitivity: float, specificity: float)
     return 0 < wanted < 1 and abs(float(answer) - wanted) < 0.01
 
 
+def _cells(answer: float, *, area: float, cells: int) -> bool:
+    wanted = area * cells
+    return abs(float(answer) - wanted) <= max(0.06, 0.06 * wanted)
+
+
+def _mostly_outside(answer: str, *, called: Mapping[str, int], outside: Mapping[str, int]) -> bool:
+    shares = {name: outside[name] / called[name] for name in called if called[name]}
+    # Several findings may share the first place.
+    return str(answer) in {name for name, share in shares.items() if share == max(shares.values())}
+
+
+def _without_reasons_against(answer: float, *, prob: float, cam: np.ndarray) -> bool:
+    bias = math.log(prob / (1 - prob)) - float(np.mean(cam))
+    wanted = 1 / (1 + math.exp(-float(np.mean(np.maximum(cam, 0))) - bias))
+    return abs(float(answer) - wanted) < 0.01
+
+
 _EXERCISES = {
     "00.1": _Exercise(
         _called_at_half,
@@ -128,6 +146,26 @@ _EXERCISES = {
         "every second call is right where as many true as false ones come in: prevalence * sensitivity = "
         "(1 - prevalence) * (1 - specificity).",
         "Below it most calls are false alarms, however good the ROC curve looks.",
+    ),
+    "03.1": _Exercise(
+        _cells,
+        "a box is a share of the picture, and so is a cell: one of `cells`.",
+        "A map cannot point more finely than its cells. Where a finding is smaller than one, even a perfect map "
+        "spreads beyond the box, and one cell off is a miss.",
+    ),
+    "03.2": _Exercise(
+        _mostly_outside,
+        "divide *called, outside* by all that are called, row by row. Give the finding's name as a string.",
+        "The answer was right and the reason given for it was not in the box. Scores of answers alone, such as AUROC, "
+        "never show this.",
+    ),
+    "03.3": _Exercise(
+        _without_reasons_against,
+        "the logit of a probability p is log(p / (1 - p)), and average pooling makes it the map's mean plus a bias, "
+        "which stays the same. Put 0 for what is below 0, average again, and turn the logit back: "
+        "1 / (1 + exp(-logit)).",
+        "The picture of this map leaves out the reasons against, which count as much. Hot places on a picture are no "
+        "sign that the network says yes.",
     ),
     "09.1": _Exercise(
         _missed,

@@ -47,3 +47,15 @@ def integration() -> pd.DataFrame:
     """
     with (_FOLDER / "integration.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, keep_default_na=False)
+
+
+def predictions() -> pd.DataFrame:
+    """Return the rows that the report shows of the 14-finding network's spreadsheet, spelt as printed there.
+
+    Returns:
+        One row per printed row: `Image Index`, `Predict label` (findings joined by spaces; empty for none).
+    Source:
+        The report's figure 5.
+    """
+    with (_FOLDER / "predictions.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, keep_default_na=False)

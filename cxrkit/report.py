@@ -31,7 +31,7 @@ from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate, Worth
 
 if TYPE_CHECKING:
-    from cxrkit.explain import Example
+    from cxrkit.explain import BoxedFilm, Example
 
 #: Width of a figure that fills a notebook's column, inches.
 WIDTH = 9.0
@@ -962,16 +962,13 @@ def heat_map_examples(
             for axis in (left, right):
                 axis.set_axis_on()
                 _show(axis, example.film.pixels, "")
-                _blue(axis, example)
-            grey = _unit(example.film.pixels)
-            fine = np.clip(images.resize(np.asarray(example.heat, np.float32), grey.shape), 0, 1)
-            right.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=fine * opacity)
+                _outline(axis, example.film, example.finding)
+            _cover(right, example.film.pixels, example.heat, opacity)
             left.set_title(f"{_pretty(example.finding)}: {example.which}", fontsize=9, loc="left", parse_math=False)
             words = f"{example.measure} {example.value:.2f}, p {example.prob:.2f}"
             right.set_title(words, fontsize=9, loc="left")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    key = Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")
-    figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
+    _truth_key(figure)
     return figure
 
 
@@ -1004,11 +1001,126 @@ def localisation(
     return metrics_table(rows, first=" and ".join(by))
 
 
-def _blue(axis: Axes, example: "Example") -> None:
-    height, width = _unit(example.film.pixels).shape
-    for x, y, w, h in example.film.boxes[example.finding]:
+def _outline(axis: Axes, film: "BoxedFilm", finding: str) -> None:
+    height, width = _unit(film.pixels).shape
+    for x, y, w, h in film.boxes.get(finding, ()):
         corner = (x * width - 0.5, y * height - 0.5)
         box = Rectangle(corner, w * width, h * height, fill=False, edgecolor=_TRUTH, linewidth=1.6)
         # A thin light rim, so that blue is seen on black and on the map alike.
         box.set_path_effects([withStroke(linewidth=2.8, foreground="white")])
         axis.add_patch(box)
+
+
+def heat_map_methods(
+    films: Sequence["BoxedFilm"],
+    findings: Sequence[str],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    *,
+    opacity: float = 0.6,
+    over_film: bool = True,
+    simulated: bool = False,
+) -> Drawing:
+    """Draw the maps of several methods over the same films: a film a row, a method a column, the truth in blue.
+
+    Args:
+        films: with boxes.
+        findings: the finding that is explained on each film.
+        maps: by the method's name one map (h, w) in [0, 1] per film, as `explain.heat_maps` gives.
+        opacity: of the strongest place, in [0, 1].
+        over_film: False draws the maps alone, which shows faint ones.
+        simulated: say so under the figure.
+    Returns:
+        The figure; the first column is the film alone.
+    Raises:
+        ValueError: no film, not as many findings or maps as films, or `opacity` outside [0, 1].
+    """
+    counts = {len(films), len(findings), *map(len, maps.values())}
+    if counts == {0} or len(counts) > 1 or not maps or not 0 <= opacity <= 1:
+        raise ValueError(
+            "heat_map_methods needs films, a finding and a map of each method for each film, and an opacity in [0, 1]; "
+            f"got {len(films)} films, {len(findings)} findings, maps {[len(found) for found in maps.values()]} and "
+            f"{opacity}."
+        )
+    across = len(maps) + 1
+    side = WIDTH / max(4, across)
+    figure = _figure(WIDTH, len(films) * (side + 0.3) + 0.5, simulated=simulated)
+    axes = figure.subplots(len(films), max(4, across), squeeze=False)
+    for axis in axes[:, across:].ravel():
+        axis.set_axis_off()
+    for row, (line, film, finding) in enumerate(zip(axes, films, findings, strict=True)):
+        for axis, (method, found) in zip(line, [(_pretty(finding), None), *maps.items()], strict=False):
+            if found is None or over_film:
+                _show(axis, film.pixels, "")
+            if found is not None:
+                _cover(axis, film.pixels, found[row], opacity if over_film else None)
+                _bare(axis, "")
+            _outline(axis, film, finding)
+            axis.set_title(method, fontsize=9, loc="left", parse_math=False)
+    _truth_key(figure)
+    return figure
+
+
+def localisation_dots(
+    scores: pd.DataFrame,
+    *,
+    measure: str = "pointing game",
+    threshold: float | None = None,
+    not_shown: Iterable[str] = (),
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw one localisation score for each finding, with its interval and what an even map would reach.
+
+    Args:
+        scores: as `metrics.localisation_table(..., by=("finding",))` gives.
+        measure: of `scores`; the mark of chance is drawn for "pointing game" and "energy inside" alone.
+        threshold: at which it is taken; None for a measure without.
+        not_shown: labels not shown to work on real films, drawn grey.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: `scores` without that measure and threshold.
+    """
+    at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
+    chosen = scores[(scores["measure"] == measure) & at]
+    if chosen.empty:
+        raise ValueError(f"scores hold no {measure} at the threshold {threshold}.")
+    names = ("value", "low", "high", "n", "reason")
+    estimates = {row["finding"]: Estimate(*(row[name] for name in names)) for row in chosen.to_dict("records")}
+    figure = intervals(
+        estimates,
+        reference=None,
+        not_shown=not_shown,
+        xlabel=f"{measure} (maps in brackets)",
+        title=title,
+        simulated=simulated,
+    )
+    (axis,) = figure.axes
+    axis.set_yticks(
+        range(len(estimates)),
+        [
+            f"{text.get_text()} ({estimates[name].n})"
+            for text, name in zip(axis.get_yticklabels(), estimates, strict=True)
+        ],
+    )
+    if measure in ("pointing game", "energy inside"):
+        area = scores[scores["measure"] == "box area"].set_index("finding")["value"]
+        rows = range(len(estimates))
+        marks = [float(area[name]) for name in estimates]
+        (chance,) = axis.plot(marks, rows, "|", color=_INK, markersize=14, markeredgewidth=1.6, linestyle="none")
+        chance.set_label("an even map (area of the boxes)")
+        axis.legend(handles=[chance], loc="lower right", bbox_to_anchor=(1, 1), fontsize=8.5, frameon=False)
+    return figure
+
+
+def _cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:
+    """Lay a map in [0, 1] over a film; without an opacity the map hides it."""
+    fine = np.clip(images.resize(np.asarray(heat, np.float32), _unit(pixels).shape), 0, 1)
+    axis.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=None if opacity is None else fine * opacity)
+
+
+def _truth_key(figure: Drawing) -> None:
+    key = Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")
+    figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)

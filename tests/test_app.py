@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxrkit import app, report
+from cxrkit import app, explain, report
 from cxrkit.labels import COVID, NOT_COVID
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20, 20), 0.75, np.float32)}
@@ -39,7 +39,17 @@ def drawn(monkeypatch):
 def test_a_panel_shows_its_first_film_at_once(drawn):
     panel = app.FilmPanel(FILMS, Asked(), simulated=True)
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
-    assert drawn == [{"grey": 0.25, "cam": 1.0, "label": COVID, "opacity": 0.6, "title": "one.png", "simulated": True}]
+    assert drawn == [
+        {
+            "grey": 0.25,
+            "cam": 1.0,
+            "label": COVID,
+            "opacity": 0.6,
+            "title": "one.png",
+            "simulated": True,
+            "boxes": {COVID: ()},
+        }
+    ]
 
 
 def test_the_chosen_film_label_and_opacity_are_drawn(drawn):
@@ -58,6 +68,42 @@ def test_moving_the_slider_asks_the_network_no_second_time():
     assert predictor.films == [0.25]
     panel.film.value = "two.png"
     assert predictor.films == [0.25, 0.75]
+
+
+def test_without_an_explainer_there_is_no_method_to_choose():
+    panel = app.FilmPanel(FILMS, Asked())
+    assert panel.method.options == ("cam",)
+    assert panel.method.layout.display == "none"
+
+
+def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
+    asked = []
+
+    def heat_maps(source, films, labels, *, method):
+        asked.append((source, float(films[0][0, 0]), labels, method))
+        return [np.full((1, 20, 20), 0.75, np.float32)]
+
+    monkeypatch.setattr(explain, "heat_maps", heat_maps)
+    panel = app.FilmPanel(FILMS, Asked(), explainer="the explainer")
+    assert panel.method.options == explain.METHODS
+    assert panel.method.layout.display is None
+    panel.method.value = "saliency"
+    assert drawn[-1]["cam"] == 0.75
+    panel.opacity.value = 0.1
+    panel.method.value = "cam"
+    assert drawn[-1]["cam"] == 1.0
+    panel.method.value = "saliency"
+    assert asked == [("the explainer", 0.25, [COVID], "saliency")]
+
+
+def test_the_truth_of_the_chosen_film_and_label_is_drawn(drawn):
+    boxes = {"two.png": {COVID: [(1, 2, 3, 4)], NOT_COVID: [(5, 6, 7, 8)]}}
+    panel = app.FilmPanel(FILMS, Asked(), boxes=boxes)
+    assert drawn[-1]["boxes"] == {COVID: ()}
+    panel.film.value = "two.png"
+    assert drawn[-1]["boxes"] == {COVID: [(1, 2, 3, 4)]}
+    panel.label.value = NOT_COVID
+    assert drawn[-1]["boxes"] == {NOT_COVID: [(5, 6, 7, 8)]}
 
 
 def test_a_panel_without_films_is_refused():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrkit import course, manifest
+from cxrkit import course, explain, manifest
 from cxrkit.labels import COVID, FINDINGS
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +187,32 @@ def test_a_full_disk_leaves_no_half_film(tiny, tmp_path, monkeypatch):
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="split must be train, val, test or None; got 'dev'"):
         course.ensure("dev")
+    with pytest.raises(ValueError, match="split must be train, val, test or None; got 'dev'"):
+        course.boxes("dev")
+
+
+def test_boxes_are_those_of_the_simulator_as_fractions_and_of_the_14_alone(tiny):
+    expected = [
+        (row["image"], finding, x / 32, y / 32, w / 32, h / 32)
+        for row in tiny.to_dict("records")
+        for finding, boxes in course.simulate_row(row).boxes.items()
+        for x, y, w, h in boxes
+        if finding in FINDINGS
+    ]
+    boxes = course.boxes()
+    assert list(boxes.itertuples(index=False, name=None)) == expected
+    assert set(boxes["image"]) == {"train/f0.png", "train/f1.png"}
+    assert course.boxes("test").empty
+
+
+def test_boxes_of_the_course_read_as_boxes_of_real_films_do(tiny, tmp_path):
+    course.boxes("train").to_csv(tmp_path / "boxes.csv", index=False)
+    films = list(explain.films_with_boxes(explain.read_boxes(tmp_path / "boxes.csv"), course.ensure(), tiny))
+    assert [film.name for film in films] == ["train/f0.png", "train/f1.png"]
+    assert {film.patient_id for film in films} == {"train"}
+    assert films[0].boxes_px() == {
+        "Effusion": tuple(map(pytest.approx, course.simulate_row(tiny.iloc[0]).boxes["Effusion"]))
+    }
 
 
 def test_making_films_needs_no_pandas(tiny, tmp_path):

@@ -17,6 +17,11 @@ RESULTS = {
     "01.3": {"sensitivity": 0.8, "specificity": 0.8},
     "00.1": {"probs": PROBS},
     "00.2": {"probs": PROBS, "thresholds": THRESHOLDS},
+    # A box of 0.004 of the picture holds half of one of 121 cells.
+    "03.1": {"area": 0.004, "cells": 121},
+    "03.2": {"called": {"Mass": 4, "Nodule": 2, "Hernia": 0}, "outside": {"Mass": 2, "Nodule": 2, "Hernia": 0}},
+    # The logit of 0.5 is 0, and the mean -1: the bias is 1. Without the -4 the mean is 1 and the logit 2.
+    "03.3": {"prob": 0.5, "cam": np.array([[-4.0, 2.0]])},
     "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
     "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
     # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
@@ -32,6 +37,9 @@ RESULTS = {
         ("01.1", 0.998),
         ("01.2", 0.46),
         ("01.3", 0.2),
+        ("03.1", 0.48),
+        ("03.2", "Nodule"),
+        ("03.3", 0.881),
         ("09.1", 2),
         ("09.2", 0.43),
         ("09.3", 0.083),
@@ -51,6 +59,9 @@ def test_a_right_answer_is_right(name, answer):
         ("01.1", 0.5),
         ("01.2", 1.0),
         ("01.3", 0.5),
+        ("03.1", 1.0),
+        ("03.2", "Mass"),
+        ("03.3", 0.5),
         ("09.1", 1),
         ("09.2", 0.44),
         ("09.2", 0.3),

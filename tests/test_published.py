@@ -12,6 +12,13 @@ def test_the_three_spreadsheets_have_the_rows_that_the_report_shows():
     assert (frame.loc[frame["figure"] == 15, "Predict label"] == "").sum() == 3
 
 
+def test_figure_5_begins_with_the_rows_of_figure_15():
+    five, fifteen = published.predictions(), published.integration().query("figure == 15")
+    assert len(five) == 11
+    assert five.head(10).to_numpy().tolist() == fifteen[["Image Index", "Predict label"]].to_numpy().tolist()
+    assert five.iloc[10].tolist() == ["00005538_001.png", "Infiltration"]
+
+
 def test_the_report_itself_called_chestxray14_films_covid_19():
     frame = published.integration()
     older = frame["Image Index"].str.fullmatch(r"\d{8}_\d{3}\.png")

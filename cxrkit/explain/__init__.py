@@ -19,6 +19,7 @@ from cxrkit.explain._boxes import (
     show_examples,
     simulated_films,
 )
+from cxrkit.explain._compare import compare, differences, right_places
 from cxrkit.explain._maps import KERAS_METHODS, METHODS, explainer, heat_maps, normalise, to_shape
 
 __all__ = [
@@ -27,11 +28,14 @@ __all__ = [
     "BoxedFilm",
     "Example",
     "choose_examples",
+    "compare",
+    "differences",
     "explainer",
     "films_with_boxes",
     "heat_maps",
     "normalise",
     "read_boxes",
+    "right_places",
     "score_films",
     "show_examples",
     "simulated_films",

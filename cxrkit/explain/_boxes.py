@@ -43,6 +43,24 @@ class BoxedFilm:
     pixels: np.ndarray
     boxes: dict[str, tuple[Box, ...]]
 
+    def boxes_px(self) -> dict[str, tuple[Box, ...]]:
+        """Return the boxes in pixels, as `report.film` takes them."""
+        height, width = self.pixels.shape
+        return {
+            finding: tuple((x * width, y * height, w * width, h * height) for x, y, w, h in boxes)
+            for finding, boxes in self.boxes.items()
+        }
+
+    def only(self, finding: str) -> BoxedFilm:
+        """Return the film with the boxes of one of its findings alone, so that no other is scored.
+
+        Raises:
+            ValueError: a finding without a box on this film.
+        """
+        if finding not in self.boxes:
+            raise ValueError(f"{self.name} has boxes of {', '.join(self.boxes) or 'nothing'}; got {finding!r}.")
+        return BoxedFilm(self.name, self.patient_id, self.pixels, {finding: self.boxes[finding]})
+
 
 @dataclass(frozen=True, eq=False)
 class Example:

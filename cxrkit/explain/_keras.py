@@ -176,6 +176,14 @@ def read(name_or_folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     return keras.models.load_model(path, compile=False), info
 
 
+def shuffled(model: keras.Model, seed: int) -> keras.Model:
+    """Return a copy of a model with each array of weights in a random order; the model stays as it was."""
+    rng = np.random.default_rng(seed)
+    copy = keras.models.clone_model(model)
+    copy.set_weights([rng.permuted(weights) for weights in model.get_weights()])
+    return copy
+
+
 def _grad_cam(model: keras.Model, place: At, batch: np.ndarray, column: int) -> np.ndarray:
     from tf_keras_vis.gradcam import Gradcam
 

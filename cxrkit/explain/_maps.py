@@ -32,6 +32,7 @@ def explainer(
     layer: str | None = None,
     input_size: int | None = None,
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
+    shuffle_seed: int | None = None,
 ) -> Explainer:
     """Make a Keras model ready for heat maps; imports TensorFlow.
 
@@ -48,6 +49,9 @@ def explainer(
         input_size: side of the input, pixels, for a model that takes any.
         preprocess: (N, S, S, C) in [0, 1] -> what the model takes, for a model without preprocessing in its graph;
             C is 1 or 3, and a film's three channels are alike.
+        shuffle_seed: explain a copy whose weights were shuffled within each array: a network of the same make that
+            has learned nothing. A map that looks the same then does not show what was learned (Adebayo et al. 2018,
+            arXiv:1810.03292). None explains the model itself.
     Returns:
         The explainer; it shares the model's weights, so it follows further training, and leaves the model as it was.
     Raises:
@@ -63,6 +67,8 @@ def explainer(
         thresholds = {name: info["thresholds"].get(name, 0.5) for name in labels}
     else:
         thresholds = None
+    if shuffle_seed is not None:
+        model = _keras.shuffled(model, shuffle_seed)
     return _keras.Explainer(
         model, labels, layer=layer, input_size=input_size, preprocess=preprocess, thresholds=thresholds
     )

@@ -1,0 +1,157 @@
+"""Methods compared on the same films, answers held against places, networks that have learned nothing."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+from keras import layers
+
+from cxrkit import engine, explain, metrics, report
+
+SIZE = 64
+
+
+def score(film, finding, method, pointing, *, called=True, patient=None):
+    about = (film, f"{film}.png", patient or f"p{film}", finding, method, 0.7, called)
+    return (*about, "pointing game", np.nan, pointing, "")
+
+
+def table(*rows):
+    names = ["film", "image", "patient_id", "finding", "method", "prob", "called"]
+    return pd.DataFrame(rows, columns=[*names, "measure", "threshold", "value", "reason"])
+
+
+@pytest.fixture
+def bright_left(tmp_path):
+    """A network that finds everything where the film is bright, and two films with a bright left half."""
+    pixels = np.zeros((SIZE, SIZE), np.float32)
+    pixels[:, :32] = 0.5
+    left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0)
+    films = [
+        explain.BoxedFilm("in", "one", pixels, {"Effusion": (left,), "Mass": (right,)}),
+        explain.BoxedFilm("out", "two", pixels, {"Effusion": (right,)}),
+    ]
+    return engine.load(tiny_models.findings_model(tmp_path)), films
+
+
+def test_boxes_in_pixels_are_counted_along_the_right_sides():
+    film = explain.BoxedFilm("a", "p", np.zeros((10, 20)), {"Mass": ((0.5, 0.1, 0.25, 0.5),)})
+    assert film.boxes_px() == {"Mass": ((10.0, 1.0, 5.0, 5.0),)}
+
+
+def test_one_finding_of_a_film_can_be_taken_alone(bright_left):
+    film = bright_left[1][0]
+    assert film.only("Mass").boxes == {"Mass": ((0.5, 0.0, 0.5, 1.0),)}
+    assert film.only("Mass").patient_id == "one"
+    with pytest.raises(ValueError, match="in has boxes of Effusion, Mass; got 'Hernia'"):
+        film.only("Hernia")
+
+
+def test_methods_are_scored_on_the_same_films(bright_left):
+    predictor, films = bright_left
+    both = explain.compare({"cam": predictor}, iter(films))
+    pd.testing.assert_frame_equal(both, explain.score_films(predictor, films))
+    with pytest.raises(ValueError, match="sources must hold a method at least; got none"):
+        explain.compare({}, films)
+
+
+def test_differences_are_taken_film_by_film():
+    # On three films 1, 1, 0 against 0, 1, 0: a third of a film more, and none where both agree.
+    rows = [score(k, "Mass", "cam", value) for k, value in enumerate((0.0, 1.0, 0.0))]
+    rows += [score(k, "Mass", "other", value) for k, value in enumerate((1.0, 1.0, 0.0))]
+    rows += [score(k, "Mass", "same", value) for k, value in enumerate((0.0, 1.0, 0.0))]
+    measures = {"hits": ("pointing game", None)}
+    found = explain.differences(table(*rows), "cam", measures=measures, seed=0)
+    assert list(found) == ["other", "same"]
+    assert found["other"]["hits"] == metrics.mean_by_patient([1.0, 0.0, 0.0], ["p0", "p1", "p2"], seed=0)
+    assert found["other"]["hits"].value == pytest.approx(1 / 3)
+    assert (found["same"]["hits"].value, found["same"]["hits"].n) == (0, 3)
+    with pytest.raises(ValueError, match="baseline must be a method of the scores, cam, other, same; got 'saliency'"):
+        explain.differences(table(*rows), "saliency", seed=0)
+    with pytest.raises(ValueError, match="scores hold no energy inside at the threshold None"):
+        explain.differences(table(*rows), "cam", seed=0)
+
+
+def test_answers_and_places_are_counted_apart():
+    rows = [
+        score(0, "Mass", "cam", 1.0),
+        score(1, "Mass", "cam", 0.0),
+        score(2, "Mass", "cam", 0.0),
+        score(3, "Mass", "cam", 1.0, called=False),
+        # A map without heat points nowhere.
+        score(4, "Hernia", "cam", np.nan, called=False),
+    ]
+    places = explain.right_places(table(*rows))
+    assert places.to_numpy().tolist() == [["Mass", 4, 1, 2, 1, 0], ["Hernia", 1, 0, 0, 0, 1]]
+    assert list(places)[2:] == ["called, inside", "called, outside", "not called, inside", "not called, outside"]
+    with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
+        explain.right_places(table(*rows, score(0, "Mass", "saliency", 1.0)))
+
+
+# --- networks that have learned nothing -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(3)
+    films = keras.Input((SIZE, SIZE, 1))
+    trunk = keras.Sequential([keras.Input((SIZE, SIZE, 1)), layers.Conv2D(6, 5, strides=8, activation="relu")])
+    pooled = layers.GlobalAveragePooling2D()(trunk(films))
+    return keras.Model(films, layers.Dense(2, activation="sigmoid", bias_initializer="uniform")(pooled))
+
+
+def test_a_shuffled_copy_has_the_same_numbers_elsewhere_and_the_model_stays(network):
+    film = np.random.default_rng(0).random((SIZE, SIZE), np.float32)
+    before = [weights.copy() for weights in network.get_weights()]
+    first, again, other = (explain.explainer(network, ["a", "b"], shuffle_seed=seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(old, new) for old, new in zip(before, network.get_weights(), strict=True))
+    shuffled = first._model.get_weights()
+    assert [np.sort(new.ravel()).tolist() for new in shuffled] == [np.sort(old.ravel()).tolist() for old in before]
+    assert not np.array_equal(shuffled[0], before[0])
+    taught = explain.explainer(network, ["a", "b"])
+    answers = [source.predict([film]) for source in (taught, first, again, other)]
+    np.testing.assert_array_equal(answers[1], answers[2])
+    assert not np.allclose(answers[0], answers[1])
+    assert not np.allclose(answers[1], answers[3])
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_methods_stand_side_by_side_with_the_truth_on_each(bright_left):
+    films = bright_left[1]
+    maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
+    figure = report.heat_map_methods(films, ["Effusion", "Effusion"], maps, simulated=True)
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles == ["Effusion", "cam", "saliency", ""] * 2
+    assert [len(axis.images) for axis in figure.axes] == [1, 2, 2, 0] * 2
+    assert [len(axis.patches) for axis in figure.axes] == [1, 1, 1, 0] * 2
+    assert figure.axes[5].patches[0].get_x() == 31.5
+    alone = report.heat_map_methods(films, ["Effusion", "Effusion"], maps, over_film=False)
+    assert [len(axis.images) for axis in alone.axes] == [1, 1, 1, 0] * 2
+    assert report.png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("films", "findings", "maps", "opacity"),
+    [(0, 0, [], 0.6), (1, 2, [1], 0.6), (1, 1, [2], 0.6), (1, 1, [], 0.6), (1, 1, [1], 1.5)],
+)
+def test_films_findings_and_maps_must_fit(bright_left, films, findings, maps, opacity):
+    found = {f"method {k}": [np.ones((4, 4))] * count for k, count in enumerate(maps)}
+    with pytest.raises(ValueError, match="heat_map_methods needs films, a finding and a map of each method"):
+        report.heat_map_methods(bright_left[1][:films], ["Effusion"] * findings, found, opacity=opacity)
+
+
+def test_scores_are_drawn_beside_what_an_even_map_would_reach(bright_left):
+    predictor, films = bright_left
+    by_finding = metrics.localisation_table(explain.score_films(predictor, films), by=("finding",), seed=0)
+    figure = report.localisation_dots(by_finding, not_shown=["Mass"], simulated=True)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["Effusion (2)", "Mass † (1)"]
+    (chance,) = [line for line in axis.lines if line.get_marker() == "|"]
+    assert chance.get_xdata().tolist() == [0.5, 0.5]
+    iou = report.localisation_dots(by_finding, measure="mask IoU", threshold=0.5)
+    assert [line for line in iou.axes[0].lines if line.get_marker() == "|"] == []
+    with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0\.3"):
+        report.localisation_dots(by_finding, measure="mask IoU", threshold=0.3)
