@@ -213,8 +213,10 @@ def _make_one(row: Mapping[str, str], folder: Path, verify: bool) -> None:
             "ensure(verify=False) uses the films as they come out here."
         )
     path = folder / row["image"]
-    # Under a name of its own first: others may be making, or reading, the same film.
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    # Under a name of its own first: others may be making, or reading, the same film. And not beside the films: what a
+    # kill leaves there would be one more file in a folder that is triaged.
+    part = folder.with_name(f"{folder.name}.parts") / f"{os.getpid()}.{threading.get_ident()}"
+    part.parent.mkdir(exist_ok=True)
     try:
         part.write_bytes(data)
         os.replace(part, path)

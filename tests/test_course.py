@@ -161,6 +161,17 @@ def test_a_film_that_comes_out_otherwise_is_named(tiny, tmp_path, workers):
     assert len(digests(folder)) == 4
 
 
+def test_what_a_kill_leaves_behind_is_no_file_among_the_films(tiny, monkeypatch):
+    def killed(part, film):
+        raise KeyboardInterrupt(f"{Path(part).parent} {Path(film).parents[1]}")
+
+    monkeypatch.setattr(course.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        course.ensure(workers=1)
+    parts, films = map(Path, str(stopped.value).split())
+    assert films not in (parts, *parts.parents)
+
+
 def test_several_may_fill_one_cache_at_once(tiny):
     with ThreadPoolExecutor(4) as pool:
         folders = set(pool.map(lambda _: course.ensure(), range(4)))
