@@ -4,12 +4,12 @@ A panel holds its picture as PNG, so that it also works in Voila and where figur
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
 
-from cxrkit import report
+from cxrkit import metrics, report
 from cxrkit.engine import Predictor
 
 #: A picture keeps the width that it was drawn at, so that the panel looks like the static figure above it.
@@ -100,3 +100,50 @@ class ThresholdPanel(widgets.VBox):
 
     def _draw(self, change: object = None) -> None:
         self.picture.value = report.png(report.scores(self._groups, self.threshold.value, simulated=self._simulated))
+
+
+class PrevalencePanel(widgets.VBox):
+    """Move a threshold and a prevalence; see sensitivity, specificity and predictive values follow.
+
+    Attributes:
+        threshold: slider in [0, 1].
+        prevalence: slider over `metrics.Worth`'s prevalences, logarithmic.
+        picture: the figure, PNG.
+    """
+
+    def __init__(
+        self,
+        targets: np.ndarray,
+        probs: np.ndarray,
+        patients: Sequence | np.ndarray | None = None,
+        *,
+        finding: str,
+        threshold: float,
+        prevalence: float,
+        simulated: bool = False,
+    ) -> None:
+        """Build the panel.
+
+        Args:
+            targets: (films,), 0 or 1.
+            probs: (films,), in [0, 1].
+            patients: (films,), whose film it is, for the intervals.
+            finding: what is called.
+            threshold, prevalence: to begin with; the prevalence in [0.001, 0.5].
+            simulated: say so under the picture.
+        """
+        wide = {"layout": {"width": "30em"}, "style": {"description_width": "5.5em"}}
+        self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01, description="threshold", **wide)
+        self.prevalence = widgets.FloatLogSlider(
+            prevalence, min=-3, max=np.log10(0.5), step=0.02, description="prevalence", readout_format=".3f", **wide
+        )
+        self.picture = widgets.Image(format="png", layout=_AS_DRAWN)
+        self._films, self._finding, self._simulated = (targets, probs, patients), finding, simulated
+        super().__init__([widgets.HBox([self.threshold, self.prevalence]), self.picture])
+        for control in (self.threshold, self.prevalence):
+            control.observe(self._draw, "value")
+        self._draw()
+
+    def _draw(self, change: object = None) -> None:
+        found = metrics.worth(*self._films, threshold=self.threshold.value, prevalence=self.prevalence.value)
+        self.picture.value = report.png(report.worth(found, finding=self._finding, simulated=self._simulated))

@@ -144,6 +144,36 @@ def chestxray14(
     return _data_set("nih", rows, files, notes, root=root)
 
 
+#: What the radiologists of `radiologist_labels` looked for.
+RADIOLOGIST_LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
+
+
+def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read what radiologists saw on films of ChestX-ray14: google2019_nih-chest-xray-labels.csv, plain or gzipped.
+
+    The file is the one that TorchXRayVision ships: both lists that Google published, `Set Id` being val or test.
+
+    Args:
+        folder: holds the file, or has it below.
+    Returns:
+        One row per film: `image` (file name), `patient_id` as in `chestxray14`, `set` (val or test), and a column of 0
+        and 1 for each of `RADIOLOGIST_LABELS`.
+    Raises:
+        LayoutError: the file is missing, lacks a column, or says something other than YES and NO.
+    Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per film, who settled their differences.
+    """
+    root = Path(folder)
+    called = "google2019_nih-chest-xray-labels.csv"
+    path = root / _one(root, _files(root), r"google2019_nih-chest-xray-labels\.csv(\.gz)?", called)
+    table = _read_table(path)
+    _need(table, ("Image Index", "Patient ID", "Set Id", *RADIOLOGIST_LABELS), called)
+    answers = table[list(RADIOLOGIST_LABELS)]
+    if other := sorted(set(answers.to_numpy().ravel()) - {"YES", "NO"}):
+        raise LayoutError(f"{called} must say YES or NO for each label; got {', '.join(map(repr, other[:5]))}.")
+    first = {"image": table["Image Index"], "patient_id": "nih-" + table["Patient ID"], "set": table["Set Id"]}
+    return pd.DataFrame(first).join((answers == "YES").astype(int))
+
+
 def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
     """Adapt ieee8023/covid-chestxray-dataset: metadata.csv and images/; frontal X-ray films alone.
 

@@ -82,6 +82,21 @@ def _rare_disease(answer: float, *, sensitivity: float, specificity: float) -> b
     return true + false > 0 and abs(float(answer) - true / (true + false)) < 0.01
 
 
+def _always_no(answer: float, *, prevalence: float) -> bool:
+    return abs(float(answer) - (1 - prevalence)) < 0.0006
+
+
+def _infallible(answer: float, *, tp: int, fp: int) -> bool:
+    # Of what the labels call positive, the fp are no positives: a reader who is never wrong does not call them.
+    return abs(float(answer) - tp / (tp + fp)) < 0.006
+
+
+def _every_second_call(answer: float, *, sensitivity: float, specificity: float) -> bool:
+    false = 1 - specificity
+    wanted = false / (false + sensitivity)
+    return 0 < wanted < 1 and abs(float(answer) - wanted) < 0.01
+
+
 _EXERCISES = {
     "00.1": _Exercise(
         _called_at_half,
@@ -94,6 +109,25 @@ _EXERCISES = {
         "Give its name as a string, or 'none' when all are called.",
         "A threshold turns a difference in the third decimal into a yes or a no. That is why the CSVs keep the "
         "probabilities beside the labels.",
+    ),
+    "01.1": _Exercise(
+        _always_no,
+        "it is right on every film without the finding, and wrong on every film with it. Three decimals will do.",
+        "No network of the report is as accurate, and this one has looked at nothing. For a rare finding accuracy says "
+        "next to nothing; ask for sensitivity and specificity.",
+    ),
+    "01.2": _Exercise(
+        _infallible,
+        "sensitivity asks, of the films that the *labels* call positive, which share the reader calls. Who among them "
+        "is really positive? `nih.confusion` counts them.",
+        "Measured against labels like these, someone who is never wrong looks like someone who misses half. A figure "
+        "measured against mined labels says how well a network predicts mined labels.",
+    ),
+    "01.3": _Exercise(
+        _every_second_call,
+        "every second call is right where as many true as false ones come in: prevalence * sensitivity = "
+        "(1 - prevalence) * (1 - specificity).",
+        "Below it most calls are false alarms, however good the ROC curve looks.",
     ),
     "09.1": _Exercise(
         _missed,

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from cxrkit import images
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
-from cxrkit.metrics import Estimate
+from cxrkit.metrics import Estimate, Worth
 
 if TYPE_CHECKING:
     from cxrkit.explain import Example
@@ -43,6 +43,8 @@ _INK, _GREY, _PALE, _NOT_COVID = "#222222", "#767676", "#dddddd", "#4c78a8"
 #: look like a darker lung.
 _HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
+#: One mark per group, so that no colour tells them apart alone.
+_MARKS = ("o", "D", "s", "^")
 _ASIDE = "not shown to work on real films"
 #: The blue of the report's table 3, for boxes of the truth.
 _TRUTH = "#1450ff"
@@ -300,6 +302,21 @@ def table(frame: pd.DataFrame) -> Html:
     return Html(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>")
 
 
+def markdown(frame: pd.DataFrame) -> Markdown:
+    """Return a frame as a Markdown table without its index; every cell is escaped.
+
+    Args:
+        frame: any; whole numbers get their thousands' commas.
+    Returns:
+        Markdown.
+    """
+    body = [
+        [escape_markdown(f"{cell:,}" if isinstance(cell, int | np.integer) else cell) for cell in row]
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return Markdown(_markdown_table([escape_markdown(name) for name in frame.columns], body))
+
+
 def beside(parts: Mapping[str, Html]) -> Html:
     """Return tables side by side, each under its heading.
 
@@ -554,18 +571,195 @@ def scores(
     """
     figure = _figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
     axis = figure.subplots()
-    for row, (name, values) in enumerate(groups.items()):
-        values = np.asarray(values, float)
-        # Spread the dots of a row so that each is seen; the same everywhere, whatever was drawn before.
-        heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
-        colour = COLOURS.get(name, _NOT_COVID)
-        axis.plot(values, heights, "o", color=(colour, 0.55), markeredgecolor=(_INK, 0.4), markersize=5, clip_on=False)
-        axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\ncalled", va="center", fontsize=9)
-    axis.axvline(threshold, color=_INK, linewidth=2)
-    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
-    axis.set_yticks(range(len(groups)), list(groups))
-    axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel)
+    _dots(axis, groups, threshold, xlabel)
     axis.set_title(title, loc="left", fontsize=11, pad=16)
+    return figure
+
+
+def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw what a threshold calls, and what a call is worth at a prevalence.
+
+    Args:
+        found: as `metrics.worth` gives, of probabilities.
+        finding: what is called.
+        title: above all.
+        simulated: say so under the figure.
+    Returns:
+        The figure: each film as a dot against the threshold; the predictive values over the prevalence, with their
+        intervals; sensitivity, specificity and predictive values with their intervals; and 10,000 films counted.
+    """
+    name = _pretty(finding)
+    figure = _figure(WIDTH, 6.2, simulated=simulated)
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7), width_ratios=(1.25, 1))
+    top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
+    groups = dict(zip((name, f"no {name}"), found.scores, strict=True))
+    _dots(top, groups, found.threshold, f"probability of {name}")
+    curves = (("PPV: called, and has it", found.ppv, "-"), ("NPV: not called, and has it not", found.npv, "--"))
+    for (label, estimates, style), colour in zip(curves, (COLOURS[COVID], _NOT_COVID), strict=True):
+        value, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ("value", "low", "high"))
+        left.plot(found.prevalences, value, style, color=colour, linewidth=2, label=label)
+        left.fill_between(found.prevalences, low, high, color=colour, alpha=0.18, linewidth=0)
+    left.axvline(found.prevalence, color=_INK, linewidth=2)
+    ends = found.prevalences[0], found.prevalences[-1]
+    left.set(xscale="log", xlim=ends, ylim=(0, 1), xlabel=f"prevalence: share of films that have {name}")
+    marks = [share for share in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3) if ends[0] <= share <= ends[1]]
+    left.set_xticks(marks, [f"{share:.1%}" if share < 0.01 else f"{share:.0%}" for share in marks])
+    left.minorticks_off()
+    left.set_ylabel("predictive value")
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False, borderpad=0)
+    _tidy(left)
+    for row, (label, estimate) in enumerate(found.estimates.items()):
+        if not math.isfinite(estimate.value):
+            right.text(0.01, row, estimate.reason, va="center", fontsize=8.5, color=_GREY)
+            continue
+        colour = {"PPV": COLOURS[COVID], "NPV": _NOT_COVID}.get(label, _INK)
+        right.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
+        right.plot(estimate.value, row, "o", markersize=8, color=colour, markeredgecolor=_INK, clip_on=False)
+        right.text(0, row - 0.22, f"{label} {_plain(estimate, digits=2)}", va="bottom", fontsize=9)
+    right.set(ylim=(len(found.estimates) - 0.6, -0.75), xlim=(0, 1), yticks=[])
+    right.set_title(f"prevalence {found.prevalence:.1%}", loc="left", fontsize=10)
+    _tidy(right)
+    right.spines["left"].set_visible(False)
+    films, words = 10_000, ""
+    if all(map(math.isfinite, found.of_films(films))):
+        ill, called, alarms = (round(count) for count in (films * found.prevalence, *found.of_films(films)[:2]))
+        words = (
+            f"Of {films:,} films {ill:,} have {name}: {called:,} called, {ill - called:,} missed. "
+            f"Of the other {films - ill:,}, {alarms:,} are called."
+        )
+    figure.suptitle("\n".join(filter(None, [title, words])), fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------- data sets
+
+
+def prevalences(groups: Mapping[str, Mapping[str, Estimate]], *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw what share of films has each finding, group beside group, on a logarithmic axis.
+
+    Args:
+        groups: by name of the group, the share by finding; at most four groups.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure; a finding that no film of a group has is not drawn there.
+    """
+    findings = list(dict.fromkeys(name for shares in groups.values() for name in shares))
+    figure = _figure(WIDTH, 0.34 * len(findings) + 1.3, simulated=simulated, model=False)
+    axis = figure.subplots()
+    step = 0.7 / len(groups)
+    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
+        for row, finding in enumerate(findings):
+            share = groups[group].get(finding)
+            if share is None or not share.value > 0:
+                continue
+            y = row + (place - (len(groups) - 1) / 2) * step
+            axis.plot([share.low, share.high], [y, y], color=COLOURS[finding], linewidth=2, solid_capstyle="butt")
+            axis.plot(share.value, y, mark, color=COLOURS[finding], markeredgecolor=_INK, markersize=6)
+    axis.set_yticks(range(len(findings)), [_pretty(name) for name in findings])
+    axis.set(ylim=(len(findings) - 0.4, -0.6), xscale="log", xlabel="share of films that have the finding")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.2%}" if share < 0.01 else f"{share:.0%}"))
+    axis.set_title(title, loc="left", fontsize=11)
+    _tidy(axis)
+    handles = [
+        Line2D([], [], color="white", marker=mark, markeredgecolor=_INK, linestyle="", label=group)
+        for group, mark in zip(groups, _MARKS, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
+    return figure
+
+
+def films_per_patient(groups: Mapping[str, pd.DataFrame], *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw which share of patients has how many films, and which share of films is theirs; group beside group.
+
+    Args:
+        groups: by name of the group, `patients` and `films` by how many films a patient has, as
+            `survey.films_per_patient` counts; at most three groups.
+        title: above all.
+        simulated: say so under the figure.
+    Returns:
+        The figure, two panels.
+    """
+    figure = _figure(WIDTH, 3.6, simulated=simulated, model=False)
+    wide = 0.8 / len(groups)
+    styles = ((_NOT_COVID, ""), ("#f2cf8e", "////"), (_PALE, "...."))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, what in zip(axes, ("patients", "films"), strict=True):
+        for place, ((group, counts), (colour, hatch)) in enumerate(zip(groups.items(), styles, strict=False)):
+            left = np.arange(len(counts)) + (place - (len(groups) - 1) / 2) * wide
+            share = counts[what] / max(1, counts[what].sum())
+            axis.bar(left, share, wide, color=colour, hatch=hatch, edgecolor=_INK, linewidth=0.6, label=group)
+            axis.set_xticks(range(len(counts)), list(counts.index), fontsize=8.5)
+        axis.set(xlabel="films that a patient has", ylabel=f"share of {what}")
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
+        axis.tick_params(labelleft=True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+        axis.set_axisbelow(True)
+    axes[0].legend(fontsize=9, frameon=False)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def cooccurrence(pairs: pd.DataFrame, *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw how often a second finding is on the films that have a first.
+
+    Args:
+        pairs: (findings, findings), films that have both; on the diagonal, films that have the one.
+        title: above the matrix.
+        simulated: say so under the figure.
+    Returns:
+        The figure: a row is all films with the finding; each cell the share of them that also has the column's, in per
+        cent, and shaded by it; at the right how many films the row has.
+    """
+    counts = pairs.to_numpy(float)
+    films = np.diag(counts)[:, None]
+    share = np.divide(counts, films, out=np.zeros(counts.shape), where=films > 0)
+    figure = _figure(WIDTH, WIDTH * 0.72, simulated=simulated, model=False)
+    axis = figure.subplots()
+    off = np.ma.masked_where(np.eye(len(counts), dtype=bool), share)
+    axis.set_facecolor(_PALE)
+    axis.imshow(off, cmap=_BLUES, vmin=0, vmax=max(0.01, float(off.max())), aspect="auto")
+    for (row, column), part in np.ndenumerate(share):
+        if row != column and films[row]:
+            axis.text(column, row, f"{part:.0%}", ha="center", va="center", fontsize=8.5, color=_INK)
+    for row, count in enumerate(films[:, 0]):
+        axis.text(len(counts) - 0.35, row, f"{count:,.0f} films", va="center", fontsize=8.5)
+    names = [_pretty(name) for name in pairs.columns]
+    axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlabel="... that also have", ylabel="of the films with ...")
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+def leakage(deals: Mapping[str, pd.Series], *, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw how many test films are of patients who also have films in another split.
+
+    Args:
+        deals: by name of the deal, "test films", "test patients", "films shared", "patients shared", as
+            `survey.leakage` counts.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure, one bar per deal, its counts at its right.
+    """
+    figure = _figure(WIDTH, 0.55 * len(deals) + 1.2, simulated=simulated, model=False)
+    axis = figure.subplots()
+    for row, counts in enumerate(deals.values()):
+        films, patients = int(counts["test films"]), int(counts["test patients"])
+        shared, people = int(counts["films shared"]), int(counts["patients shared"])
+        share = shared / films if films else 0.0
+        axis.barh(row, 1, height=0.6, color="white", edgecolor=_INK, linewidth=0.8)
+        axis.barh(row, share, height=0.6, color=COLOURS[COVID], edgecolor=_INK, linewidth=0.8, hatch="////")
+        words = f"{share:.0%}: {shared:,} of {films:,} films,\n{people:,} of {patients:,} patients"
+        axis.text(1.02, row, words, va="center", fontsize=9)
+    axis.set_yticks(range(len(deals)), list(deals))
+    axis.set(ylim=(len(deals) - 0.5, -0.5), xlim=(0, 1), xlabel="test films of patients who are also in another split")
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.set_title(title, loc="left", fontsize=11)
     _tidy(axis)
     return figure
 
@@ -632,6 +826,21 @@ def _bare(axis: Axes, title: str) -> None:
     axis.spines[:].set_visible(False)
     # A file's name may hold dollar signs, which matplotlib would take for mathematics.
     axis.set_title(title, fontsize=10, parse_math=False)
+
+
+def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:
+    for row, (name, values) in enumerate(groups.items()):
+        values = np.asarray(values, float)
+        # Spread the dots of a row so that each is seen; the same everywhere, whatever was drawn before.
+        heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
+        colour = COLOURS.get(name, _NOT_COVID)
+        axis.plot(values, heights, "o", color=(colour, 0.55), markeredgecolor=(_INK, 0.4), markersize=5, clip_on=False)
+        axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\ncalled", va="center", fontsize=9)
+    axis.axvline(threshold, color=_INK, linewidth=2)
+    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
+    axis.set_yticks(range(len(groups)), list(groups))
+    axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel)
+    _tidy(axis)
 
 
 def _tidy(axis: Axes) -> None:

@@ -71,3 +71,33 @@ def test_a_moved_threshold_draws_a_new_picture():
     panel.threshold.value = 0.1
     assert bytes(panel.picture.value) != before
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
+
+
+def prevalence_panel():
+    targets, probs = np.array([1, 1, 1, 0, 0, 0]), np.array([0.9, 0.6, 0.2, 0.7, 0.3, 0.1])
+    return app.PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
+
+
+def test_threshold_and_prevalence_are_read_and_drawn_together(monkeypatch):
+    seen = []
+    draw = report.worth
+    monkeypatch.setattr(
+        report, "worth", lambda found, **options: seen.append((found, options)) or draw(found, **options)
+    )
+    panel = prevalence_panel()
+    panel.threshold.value = 0.15
+    panel.prevalence.value = 0.01
+    assert [found.threshold for found, _ in seen] == [0.5, 0.15, 0.15]
+    assert [found.prevalence for found, _ in seen] == [0.1, 0.1, 0.01]
+    assert [found.confusion.counts for found, _ in seen] == [(2, 1, 1, 2), (3, 2, 0, 1), (3, 2, 0, 1)]
+    assert seen[-1][1] == {"finding": "Mass", "simulated": True}
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+@pytest.mark.parametrize("prevalence", [0.001, 0.5])
+def test_the_ends_of_both_sliders_can_be_drawn(threshold, prevalence):
+    panel = prevalence_panel()
+    panel.threshold.value, panel.prevalence.value = threshold, prevalence
+    assert panel.prevalence.value == pytest.approx(prevalence)
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")

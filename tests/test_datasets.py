@@ -354,3 +354,39 @@ def test_a_manifest_may_lie_elsewhere(tmp_path):
     assert (tmp_path / "lists" / frame.loc[0, "image"]).is_file()
     datasets.chestxray14(tmp_path / "set").write(tmp_path / "set/m.csv")
     assert manifest.read(tmp_path / "set/m.csv")["image"].tolist() == ["images/00000001_000.png"]
+
+
+GOOGLE = "Image Index,Patient ID,Set Id,Fracture,Pneumothorax,Airspace opacity,Nodule or mass\n"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_radiologists_labels_are_read_plain_or_gzipped(tmp_path, zipped):
+    text = GOOGLE + "00000013_008.png,13,test,NO,NO,YES,NO\n00000061_003.png,61,val,YES,NO,NO,YES\n"
+    name = "google2019_nih-chest-xray-labels.csv"
+    path = tmp_path / (name + ".gz" if zipped else name)
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+    found = datasets.radiologist_labels(tmp_path)
+    assert found.to_dict("list") == {
+        "image": ["00000013_008.png", "00000061_003.png"],
+        "patient_id": ["nih-13", "nih-61"],
+        "set": ["test", "val"],
+        "Fracture": [0, 1],
+        "Pneumothorax": [0, 0],
+        "Airspace opacity": [1, 0],
+        "Nodule or mass": [0, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "has no google2019_nih-chest-xray-labels.csv"),
+        ("Image Index,Patient ID,Set Id\n", "lacks the column Fracture, Pneumothorax"),
+        (GOOGLE + "a.png,1,test,NO,MAYBE,NO,NO\n", "must say YES or NO for each label; got 'MAYBE'"),
+    ],
+)
+def test_radiologists_labels_of_another_form_are_refused(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "google2019_nih-chest-xray-labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(datasets.LayoutError, match=message):
+        datasets.radiologist_labels(tmp_path)

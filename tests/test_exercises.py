@@ -10,6 +10,11 @@ PROBS = dict.fromkeys(FINDINGS, 0.1) | {"Mass": 0.5, "Edema": 0.7, "Hernia": 0.2
 THRESHOLDS = dict.fromkeys(FINDINGS, 0.6) | {"Hernia": 0.3}
 TRUTH = np.array([1, 1, 1, 0, 0])
 RESULTS = {
+    "01.1": {"prevalence": 0.002},
+    # Of 238 films labelled positive a reader who is never wrong calls 109.
+    "01.2": {"tp": 109, "fp": 129},
+    # 0.2 * 0.8 = 0.8 * 0.2.
+    "01.3": {"sensitivity": 0.8, "specificity": 0.8},
     "00.1": {"probs": PROBS},
     "00.2": {"probs": PROBS, "thresholds": THRESHOLDS},
     "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
@@ -20,7 +25,17 @@ RESULTS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "answer"), [("00.1", 2), ("00.2", "Hernia"), ("09.1", 2), ("09.2", 0.43), ("09.3", 0.083)]
+    ("name", "answer"),
+    [
+        ("00.1", 2),
+        ("00.2", "Hernia"),
+        ("01.1", 0.998),
+        ("01.2", 0.46),
+        ("01.3", 0.2),
+        ("09.1", 2),
+        ("09.2", 0.43),
+        ("09.3", 0.083),
+    ],
 )
 def test_a_right_answer_is_right(name, answer):
     verdict = exercises.check(name, answer, **RESULTS[name])
@@ -30,7 +45,18 @@ def test_a_right_answer_is_right(name, answer):
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [("00.1", 3), ("00.2", "Mass"), ("09.1", 1), ("09.2", 0.44), ("09.2", 0.3), ("09.3", 0.9), ("09.1", "many")],
+    [
+        ("00.1", 3),
+        ("00.2", "Mass"),
+        ("01.1", 0.5),
+        ("01.2", 1.0),
+        ("01.3", 0.5),
+        ("09.1", 1),
+        ("09.2", 0.44),
+        ("09.2", 0.3),
+        ("09.3", 0.9),
+        ("09.1", "many"),
+    ],
 )
 def test_a_wrong_answer_gets_a_hint(name, answer):
     verdict = exercises.check(name, answer, **RESULTS[name])

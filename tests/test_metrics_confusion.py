@@ -26,6 +26,8 @@ def test_measures_by_hand():
             "NPV": 16 / 18,
             "F1": 16 / 22,
             "Youden": 0.6,
+            # Agreed 24/30; by chance 10/30 * 12/30 + 20/30 * 18/30 = 16/30.
+            "kappa": 8 / 14,
         }
     )
     assert {name: estimate.n for name, estimate in found.estimates().items()} == {
@@ -36,6 +38,7 @@ def test_measures_by_hand():
         "NPV": 18,
         "F1": 14,
         "Youden": 30,
+        "kappa": 30,
     }
 
 
@@ -58,6 +61,8 @@ def test_measures_are_those_of_scikit_learn_where_it_defines_them(rows):
     if 0 < y.sum() < len(y):
         balanced = sklearn_metrics.balanced_accuracy_score(y, called)
         assert ours["Youden"].value == pytest.approx(2 * balanced - 1)
+        if 0 < called.sum() < len(y):
+            assert ours["kappa"].value == pytest.approx(sklearn_metrics.cohen_kappa_score(y, called))
 
 
 @slow_machine
@@ -70,7 +75,7 @@ def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(fo
             assert math.isnan(estimate.high)
         else:
             assert estimate.reason == ""
-            floor = -1 if name == "Youden" else 0
+            floor = -1 if name in ("Youden", "kappa") else 0
             assert floor - 1e-12 <= estimate.low <= estimate.value <= estimate.high <= 1 + 1e-12
 
 
@@ -97,6 +102,9 @@ def test_resampling_gives_the_values_that_counting_gives(four, prevalence):
         ((0, 0, 0, 4), "F1", "no film is positive or called"),
         ((0, 2, 0, 4), "Youden", "all 6 films are negative"),
         ((3, 0, 2, 0), "Youden", "all 5 films are positive"),
+        ((0, 2, 0, 4), "kappa", "all 6 films are negative"),
+        ((0, 0, 3, 4), "kappa", "no film is called"),
+        ((3, 4, 0, 0), "kappa", "no film is left uncalled"),
         ((0, 0, 3, 4), "PPV at prevalence", "no film is called"),
         ((3, 4, 0, 0), "NPV at prevalence", "no film is left uncalled"),
         ((0, 0, 0, 0), "Youden", "no films"),
@@ -118,6 +126,48 @@ def test_the_interval_of_youden_is_newcombes_example():
     # Newcombe 1998, table II, 56/70 - 48/80, method 10: 0.0524 to 0.3339; recall 56/70, specificity 1 - 48/80.
     youden = metrics.Confusion(tp=56, fn=14, fp=48, tn=32).youden()
     assert (youden.value, youden.low, youden.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+def test_the_interval_of_kappa_is_that_of_its_standard_error():
+    # Shares 0.4, 0.1, 0.2, 0.3; half are positive, 0.6 called: agreed 0.7, by chance 0.5, kappa 0.4. Fleiss, Cohen and
+    # Everitt's formula term by term:
+    kappa = metrics.Confusion(tp=20, fn=5, fp=10, tn=15).kappa()
+    on = 0.4 * (1 - 1.1 * 0.6) ** 2 + 0.3 * (1 - 0.9 * 0.6) ** 2
+    off = 0.36 * (0.1 * (0.6 + 0.5) ** 2 + 0.2 * (0.4 + 0.5) ** 2)
+    half = 1.959964 * math.sqrt((on + off - 0.01) / 50) / 0.5
+    assert (kappa.value, kappa.low, kappa.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
+
+
+@slow_machine
+@given(counts)
+def test_kappa_is_the_same_with_truth_and_calls_exchanged(four):
+    tp, fp, fn, tn = four
+    one, other = metrics.Confusion(tp, fp, fn, tn).kappa(), metrics.Confusion(tp, fn, fp, tn).kappa()
+    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), nan_ok=True)
+
+
+def test_readers_who_agree_on_few_films_are_not_sure_of_a_kappa_of_1():
+    kappa = metrics.Confusion(tp=5, fp=0, fn=0, tn=5).kappa()
+    assert kappa.value == kappa.high == 1
+    assert kappa.low == pytest.approx((metrics.wilson(10, 10).low - 0.5) / 0.5)
+
+
+def test_predictive_values_follow_from_any_two_shares():
+    sensitivity, specificity = metrics.Estimate(0.9, 0.8, 0.95, 50), metrics.Estimate(0.8, 0.7, 0.85, 40)
+    positive, negative = metrics.predictive_values(sensitivity, specificity, 0.1)
+    # 0.9 * 0.1 of 0.9 * 0.1 + 0.2 * 0.9; 0.8 * 0.9 of 0.8 * 0.9 + 0.1 * 0.1.
+    assert (positive.value, negative.value) == pytest.approx((0.09 / 0.27, 0.72 / 0.73))
+    assert positive.low < positive.value < positive.high
+    assert positive.n == 90
+
+
+def test_predictive_values_of_an_undefined_or_unbounded_share_say_why():
+    share, alone = metrics.wilson(8, 10), metrics.proportion([1, 0], ["a", "a"])
+    positive, _ = metrics.predictive_values(metrics.undefined(0, "no film is positive"), share, 0.1)
+    assert (math.isnan(positive.value), positive.reason) == (True, "no film is positive")
+    positive, _ = metrics.predictive_values(alone, share, 0.5)
+    assert positive.value == pytest.approx(0.5 / 0.7)
+    assert (math.isnan(positive.low), positive.reason) == (True, "an interval needs films of two patients")
 
 
 def test_predictive_values_at_the_prevalence_of_the_films_are_those_of_the_films():

@@ -83,6 +83,7 @@ def test_an_undefined_measure_is_a_row_with_a_reason(by_patient):
         "average precision",
         "recall",
         "Youden",
+        "kappa",
         "PPV at prevalence",
         "NPV at prevalence",
     }
@@ -124,7 +125,7 @@ def test_thresholds_by_label():
     ("change", "message"),
     [
         ({"labels": LABELS[:2]}, r"with a name for each label; got \(300, 3\), \(300, 3\) and 2 names"),
-        ({"metrics": ["kappa"]}, "metric must be a function or one of AUROC, .*; got 'kappa'"),
+        ({"metrics": ["MCC"]}, "metric must be a function or one of AUROC, .*; got 'MCC'"),
         ({"metrics": [max]}, "metrics must be names; for a function of your own call bootstrap"),
         ({"metrics": ["NPV at prevalence"]}, "NPV at prevalence needs a prevalence"),
         ({"thresholds": (0.1, 0.2)}, "thresholds must be one number, or one for each of 3 labels; got 2"),

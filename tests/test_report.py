@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import report
+from cxrkit import metrics, report
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, NOT_COVID
 from cxrkit.metrics import Estimate
 
@@ -351,3 +351,71 @@ def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
     assert "simulated" in text
     assert "Not shown to work on real films: Pleural Thickening." in text
     assert "simulated" not in report.disclaimer()
+
+
+# --- data sets -------------------------------------------------------------------------------------------------
+
+
+def test_the_worth_of_a_call_is_counted_in_films_and_drawn_with_its_intervals():
+    # Sensitivity 3/4, specificity 4/5: of 10,000 films at 10%, 750 of 1,000 and 1,800 of 9,000 are called.
+    found = metrics.worth(
+        [1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.2, 0.1, 0.3], threshold=0.5, prevalence=0.1
+    )
+    figure = report.worth(found, finding="Pleural_Thickening", simulated=True)
+    text = words(figure)
+    assert "Of 10,000 films 1,000 have Pleural Thickening: 750 called, 250 missed. Of the other 9,000, 1,800" in text
+    assert "3 of 4\ncalled" in text
+    assert "PPV 0.29" in text
+    assert "Simulated films." in text
+    curve = figure.axes[1].lines[0]
+    assert curve.get_ydata()[-1] == pytest.approx(0.375 / 0.475)
+
+
+def test_a_predictive_value_that_is_undefined_says_why():
+    found = metrics.worth([1, 1, 0, 0], [0.2, 0.3, 0.1, 0.2], threshold=0.9, prevalence=0.1)
+    assert "no film is called" in words(report.worth(found, finding="Mass"))
+
+
+def test_films_of_one_class_are_drawn_and_what_is_unknown_is_not_counted():
+    figure = report.worth(metrics.worth([0, 0], [0.2, 0.7], threshold=0.5, prevalence=0.1), finding="Mass")
+    assert "no film is positive" in words(figure)
+    assert "Of 10,000 films" not in words(figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_prevalences_of_groups_are_told_apart_by_marks_and_a_finding_without_films_is_not_drawn():
+    share = Estimate(0.1, 0.05, 0.2, 50)
+    groups = {"here": {"Mass": share, "Hernia": Estimate(0, 0, 0.1, 50)}, "there": {"Mass": share, "Hernia": share}}
+    figure = report.prevalences(groups, title="shares")
+    marks = [line.get_marker() for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert marks == ["o", "D", "D"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["Mass", "Hernia"]
+
+
+def test_films_per_patient_are_drawn_as_shares_of_patients_and_of_films():
+    counts = pd.DataFrame({"patients": [3, 1], "films": [3, 9]}, index=["1", "2+"])
+    left, right = report.films_per_patient({"here": counts}).axes
+    assert [bar.get_height() for bar in left.patches] == [0.75, 0.25]
+    assert [bar.get_height() for bar in right.patches] == [0.25, 0.75]
+
+
+def test_cooccurrence_is_a_share_of_the_row():
+    pairs = pd.DataFrame([[10, 4, 0], [4, 8, 0], [0, 0, 0]], index=list("abc"), columns=list("abc"))
+    figure = report.cooccurrence(pairs)
+    text = words(figure)
+    assert {"40%", "50%", "10 films", "0 films"} <= set(text.splitlines())
+    assert text.splitlines().count("0%") == 2
+
+
+def test_leakage_is_drawn_and_counted():
+    names = ["test films", "test patients", "films shared", "patients shared"]
+    deals = {"by film": pd.Series([20, 10, 5, 2], names), "none": pd.Series([0, 0, 0, 0], names)}
+    figure = report.leakage(deals)
+    assert "25%: 5 of 20 films,\n2 of 10 patients" in words(figure)
+    assert bar_lengths(figure.axes[0]) == [1, 0.25, 1, 0]
+
+
+def test_a_markdown_table_is_escaped():
+    assert report.markdown(pd.DataFrame({"a|b": ["*x*"], "films": [12345]})) == (
+        "| a\\|b | films |\n| --- | ---: |\n| \\*x\\* | 12,345 |"
+    )

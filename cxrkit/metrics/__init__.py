@@ -8,7 +8,7 @@ patient.
 from cxrkit.metrics._bootstrap import mean_by_patient
 from cxrkit.metrics._calibration import brier, ece, fit_temperature, reliability, scale_probs
 from cxrkit.metrics._compare import Comparison, auroc_difference, bootstrap_difference, mcnemar
-from cxrkit.metrics._confusion import Confusion, confusion
+from cxrkit.metrics._confusion import Confusion, confusion, predictive_values
 from cxrkit.metrics._estimate import Estimate, proportion, undefined, wilson
 from cxrkit.metrics._localisation import (
     energy_inside,
@@ -30,6 +30,7 @@ from cxrkit.metrics._ranking import (
     youden_threshold,
 )
 from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, score_table, subgroup_table
+from cxrkit.metrics._worth import Worth, worth
 
 __all__ = [
     "AGE_BANDS",
@@ -39,6 +40,7 @@ __all__ = [
     "Confusion",
     "Estimate",
     "OperatingPoint",
+    "Worth",
     "auroc",
     "auroc_by_patient",
     "auroc_difference",
@@ -58,6 +60,7 @@ __all__ = [
     "mean_by_patient",
     "operating_point",
     "pointing_hit",
+    "predictive_values",
     "proportion",
     "reliability",
     "scale_probs",
@@ -67,5 +70,6 @@ __all__ = [
     "threshold_at_sensitivity",
     "undefined",
     "wilson",
+    "worth",
     "youden_threshold",
 ]

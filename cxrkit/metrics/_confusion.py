@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, adder
-from cxrkit.metrics._estimate import Estimate, checked, proportion, undefined, wilson
+from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, proportion, undefined, wilson
 from cxrkit.metrics._ranking import ratio
 
 _TP, _FP, _FN, _TN = range(4)
@@ -22,7 +22,9 @@ SHARES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "NPV": ((_TN,), (_FN, _TN), "no film is left uncalled"),
 }
 #: Measures that combine shares of different films.
-COMBINED = ("F1", "Youden", "PPV at prevalence", "NPV at prevalence")
+COMBINED = ("F1", "Youden", "kappa", "PPV at prevalence", "NPV at prevalence")
+#: Those of `COMBINED` that need a prevalence.
+AT_PREVALENCE = COMBINED[-2:]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,35 @@ class Confusion:
         high = value + math.hypot(s.high - s.value, c.high - c.value)
         return Estimate(value, low, high, self.n)
 
+    def kappa(self, *, level: float = 0.95) -> Estimate:
+        """Return Cohen's kappa: agreement of calls and truth beyond what their totals alone would give.
+
+        It is the same with calls and truth exchanged: for two readers of whom neither is known to be right.
+
+        Args:
+            level: of the interval, in (0, 1).
+        Returns:
+            The estimate, at most 1, 0 at chance; undefined where truth or calls are all of one kind.
+        Source:
+            Cohen 1960, Educ. Psychol. Meas. 20, 37; its standard error after Fleiss, Cohen and Everitt 1969, Psychol.
+            Bull. 72, 323. That is 0 where all films agree; there the interval is Wilson's for the share that agrees.
+        """
+        if reason := _reason("kappa", self.counts):
+            return undefined(self.n, reason)
+        table = np.array([[self.tp, self.fn], [self.fp, self.tn]]) / self.n
+        true, called = table.sum(axis=1), table.sum(axis=0)
+        seen, chance = float(np.trace(table)), float(true @ called)
+        value = (seen - chance) / (1 - chance)
+        if self.fp + self.fn == 0 or self.tp + self.tn == 0:
+            share = wilson(self.tp + self.tn, self.n, level=level)
+            low, high = ((end - chance) / (1 - chance) for end in (share.low, share.high))
+            return Estimate(value, max(-1.0, low), min(1.0, high), self.n)
+        on = np.diag(table) @ (1 - (true + called) * (1 - value)) ** 2
+        off = (1 - value) ** 2 * sum(table[i, 1 - i] * (called[i] + true[1 - i]) ** 2 for i in (0, 1))
+        spread = float(on + off) - (value - chance * (1 - value)) ** 2
+        half = normal_quantile(level) * math.sqrt(max(0.0, spread) / self.n) / (1 - chance)
+        return Estimate(value, max(-1.0, value - half), min(1.0, value + half), self.n)
+
     def predictive_values(self, prevalence: float, *, level: float = 0.95) -> tuple[Estimate, Estimate]:
         """Return what a call, and no call, would mean where `prevalence` of the films are positive.
 
@@ -125,19 +156,19 @@ class Confusion:
             21, 347, with Wilson's for each share.
         """
         check_prevalence(prevalence)
-        s, c = self.recall(level=level), self.specificity(level=level)
-        odds = (1 - prevalence) / prevalence
-        return (
-            self._predictive("PPV at prevalence", _one_minus(c), s, odds),
-            self._predictive("NPV at prevalence", _one_minus(s), c, 1 / odds),
+        found = predictive_values(self.recall(level=level), self.specificity(level=level), prevalence)
+        positive, negative = (
+            undefined(self.n, reason) if (reason := _reason(name, self.counts)) else estimate
+            for name, estimate in zip(AT_PREVALENCE, found, strict=True)
         )
+        return positive, negative
 
     def estimates(self, *, prevalence: float | None = None, level: float = 0.95) -> dict[str, Estimate]:
         """Return all measures by name, as `score_table` names them; those at a prevalence only if one is given."""
         measures = {name: self._share(name, level) for name in SHARES}
-        measures |= {"F1": self.f1(level=level), "Youden": self.youden(level=level)}
+        measures |= {"F1": self.f1(level=level), "Youden": self.youden(level=level), "kappa": self.kappa(level=level)}
         if prevalence is not None:
-            measures |= dict(zip(COMBINED[2:], self.predictive_values(prevalence, level=level), strict=True))
+            measures |= dict(zip(AT_PREVALENCE, self.predictive_values(prevalence, level=level), strict=True))
         return measures
 
     def _share(self, name: str, level: float) -> Estimate:
@@ -145,12 +176,42 @@ class Confusion:
         n = sum(self.counts[k] for k in among)
         return wilson(sum(self.counts[k] for k in holds), n, level=level) if n else undefined(0, reason)
 
-    def _predictive(self, name: str, wrong: Estimate, right: Estimate, odds: float) -> Estimate:
-        if reason := _reason(name, self.counts):
-            return undefined(self.n, reason)
-        low, high = _ratio_interval(wrong, right)
-        value = wrong.value / right.value if right.value else math.inf
-        return Estimate(1 / (1 + odds * value), 1 / (1 + odds * high), 1 / (1 + odds * low), self.n)
+
+def predictive_values(sensitivity: Estimate, specificity: Estimate, prevalence: float) -> tuple[Estimate, Estimate]:
+    """Return what a call, and no call, would mean where `prevalence` of the films are positive.
+
+    Args:
+        sensitivity, specificity: measured on different films (the positive and the negative ones), with whatever
+            interval suits those films, such as that of `proportion` for films that come by patient.
+        prevalence: share of positives, in (0, 1).
+    Returns:
+        Positive and negative predictive value; their intervals leave the prevalence as certain as it is given. NaN
+        with a reason where one of the two is, and where nothing is called (positive) or all is (negative).
+    Raises:
+        ValueError: a prevalence outside of (0, 1).
+    Source:
+        As `Confusion.predictive_values`.
+    """
+    check_prevalence(prevalence)
+    odds = (1 - prevalence) / prevalence
+    return (
+        _predictive(_one_minus(specificity), sensitivity, odds, SHARES["precision"][2]),
+        _predictive(_one_minus(sensitivity), specificity, 1 / odds, SHARES["NPV"][2]),
+    )
+
+
+def _predictive(wrong: Estimate, right: Estimate, odds: float, none: str) -> Estimate:
+    n = wrong.n + right.n
+    if math.isnan(wrong.value) or math.isnan(right.value):
+        return undefined(n, wrong.reason if math.isnan(wrong.value) else right.reason)
+    if not wrong.value and not right.value:
+        return undefined(n, none)
+    value = 1 / (1 + odds * (wrong.value / right.value if right.value else math.inf))
+    ends = (wrong.low, wrong.high, right.low, right.high)
+    if any(map(math.isnan, ends)):
+        return Estimate(value, math.nan, math.nan, n, wrong.reason or right.reason)
+    low, high = _ratio_interval(wrong, right)
+    return Estimate(value, 1 / (1 + odds * high), 1 / (1 + odds * low), n)
 
 
 def confusion(targets: npt.ArrayLike, probs: npt.ArrayLike, threshold: float) -> Confusion:
@@ -244,6 +305,9 @@ def _formula(name: str, prevalence: float | None) -> Callable[..., np.ndarray]:
         return lambda tp, fp, fn, _: ratio(2 * tp, 2 * tp + fp + fn)
     if name == "Youden":
         return lambda tp, fp, fn, tn: ratio(tp, tp + fn) + ratio(tn, tn + fp) - 1
+    if name == "kappa":
+        # (seen - chance) / (1 - chance), for two by two counts.
+        return lambda tp, fp, fn, tn: ratio(2 * (tp * tn - fp * fn), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
     if prevalence is None:
         raise ValueError(f"{name} needs a prevalence, as 0.02 for 2 films of 100; got None.")
     check_prevalence(prevalence)
@@ -268,6 +332,8 @@ def _reason(name: str, counts: tuple[int, ...]) -> str:
         return "" if tp + fp + fn else "no film is positive or called"
     if not tp + fn or not tn + fp:
         return f"all {sum(counts)} films are {'positive' if tp + fn else 'negative'}"
+    if name == "kappa":
+        return "" if tp + fp and fn + tn else "no film is called" if fn + tn else "no film is left uncalled"
     if name == "PPV at prevalence" and not tp + fp:
         return SHARES["precision"][2]
     if name == "NPV at prevalence" and not tn + fn:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, estimates
 from cxrkit.metrics._calibration import brier_scorer, checked_probs, ece_scorer
-from cxrkit.metrics._confusion import COMBINED, SHARES, check_threshold, confusion_scorer
+from cxrkit.metrics._confusion import AT_PREVALENCE, COMBINED, SHARES, check_threshold, confusion_scorer
 from cxrkit.metrics._estimate import Estimate, checked
 from cxrkit.metrics._ranking import auroc_scorer, average_precision_scorer
 
@@ -15,8 +15,6 @@ RANKING = ("AUROC", "average precision")
 CALIBRATION = ("Brier", "ECE")
 #: Names of all measures of a label's probabilities, in the order of tables.
 METRICS = (*RANKING, *SHARES, *COMBINED, *CALIBRATION)
-#: Those that need a prevalence.
-AT_PREVALENCE = COMBINED[2:]
 
 #: A measure by name, or one of the reader's own: takes targets (films,) as bool and probs (films,), returns a number.
 Metric = str | Callable[[np.ndarray, np.ndarray], float]

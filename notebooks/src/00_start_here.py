@@ -22,6 +22,7 @@
 # | notebook | what it is about |
 # |---|---|
 # | [00_start_here](00_start_here.ipynb) | this one: check the machine, triage one film |
+# | [01_data](01_data.ipynb) | who is in the data, how patients leak, what the labels are worth |
 # | [09_triage](09_triage.ipynb) | a whole folder: three spreadsheets, scored against the truth |
 #
 # Each has one cell of parameters that you may change and ends with exercises that check your answers. Read them in

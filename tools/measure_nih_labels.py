@@ -1,0 +1,71 @@
+"""Survey ChestX-ray14's label files and write down what was found, aggregates alone.
+
+    python tools/measure_nih_labels.py FOLDER
+
+FOLDER is what cxrkit.survey.measure_nih wants; no film is needed. Writes cxrkit/data/nih_labels.json, which notebook
+01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of either stands
+for a film or a patient.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from cxrkit import report, survey  # noqa: E402
+
+OUT = ROOT / "cxrkit" / "data" / "nih_labels.json"
+COMMAND = "python tools/measure_nih_labels.py ../shared/real-cxr/nih-labels"
+
+
+def results(found: survey.NihSurvey) -> str:
+    """Return the page for docs/results."""
+    whole, rows = found.survey, survey.agreement_rows(found)
+    counted = survey.beside_table01(found.table01)
+    differences = int((counted.filter(like="differs").iloc[:-1] != "").sum().sum())
+    return "\n\n".join(
+        [
+            "# ChestX-ray14's labels, counted and doubted",
+            f"{found.made_by}. {whole.films:,} films of {whole.patients:,} patients; no film was opened. Numbers in "
+            "brackets are 95% intervals, by patient. cxrkit is a teaching and research tool, not a medical device.",
+            "## Table 1 of the report, counted in the split that CheXNet-Keras publishes",
+            f"{differences} of 42 numbers differ.",
+            report.markdown(counted),
+            "## Films dealt to the official split's sizes, by film and by patient",
+            report.markdown(whole.leakage.rename_axis("dealt").reset_index()),
+            "AUROC, on the test films of the deal by film, of answers that look at no film: the share of the patient's "
+            "films in the other splits that are labelled with the finding. Dealt by patient it is 0.5.",
+            report.metrics_table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
+            "## The mined labels held against radiologists'",
+            "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
+            "looked for is `cxrkit.survey.READ_AS`; PPV is that among these films.",
+            report.metrics_table(rows, first="finding"),
+            report.markdown(found.confusion.rename_axis("films").reset_index()),
+            "## Prevalence by split of the official split",
+            report.metrics_table(
+                {name: {part: whole.prevalence[part][name] for part in whole.prevalence} for name in whole.memorised},
+                first="finding",
+            ),
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of the label files")
+    folder = parser.parse_args().folder
+    today = datetime.date.today().isoformat()
+    found = dataclasses.replace(survey.measure_nih(folder), made_by=f"`{COMMAND}`, {today}")
+    OUT.write_text(survey.to_json(found), encoding="utf-8")
+    page = ROOT / "docs" / "results" / f"{today}-nih-labels.md"
+    page.write_text(results(found) + "\n", encoding="utf-8")
+    print(f"wrote {OUT} and {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
