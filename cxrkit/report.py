@@ -8,6 +8,7 @@ says is also said by a word, a mark or a shade.
 
 import html
 import io
+import itertools
 import math
 import re
 import textwrap
@@ -45,6 +46,8 @@ _HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspa
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
 #: One mark per group, so that no colour tells them apart alone.
 _MARKS = ("o", "D", "s", "^")
+#: What float32 can tell apart of two answers, about.
+_NO_SPREAD = 1e-8
 #: Colours of series that are no findings; each also has a mark or a line style of its own.
 _SERIES = ("#4c78a8", "#e1812c", "#3a923a", "#7b4f9d")
 _ASIDE = "not shown to work on real films"
@@ -857,8 +860,8 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
         title: above the figure.
         simulated: say so under the figure.
     Returns:
-        The figure: mean AUROC, how far the answers to different films lie apart, and the loss, one line per start and
-        seed.
+        The figure: mean AUROC, how far the answers to different films lie apart (less than 1e-8 is drawn at 1e-8), and
+        the loss; one line per start and seed.
     """
     figure = _figure(WIDTH, 4.4, simulated=simulated)
     panels = figure.subplots(1, 3)
@@ -870,7 +873,8 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
                 label = name if axis is panels[0] and number == 0 else None
                 axis.plot(
                     one["epoch"],
-                    one[column],
+                    # Zero has no place on the axis of the spread.
+                    one[column].clip(lower=_NO_SPREAD) if column == "spread" else one[column],
                     style,
                     color=colour,
                     marker=mark,
@@ -884,11 +888,8 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
         "answering the shares", (1, prior), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
         ha="right", va="bottom", fontsize=8,
     )  # fmt: skip
-    panels[1].set_yscale("log")
-    top = float(np.nanmax(curves.loc[curves["epoch"] > 1, "loss"])) if (curves["epoch"] > 1).any() else np.inf
-    if math.isfinite(top):
-        # The first epoch of a start that is thrown off may be far above all that follows.
-        panels[2].set_ylim(top=max(top, prior) * 1.15)
+    for axis in panels[1:]:
+        axis.set_yscale("log")
     for axis, words in zip(
         panels, ("mean AUROC on val", "spread of the answers", "loss on the films trained on"), strict=True
     ):
@@ -1010,7 +1011,7 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     """Return heights for words at `values`, moved up so that none is nearer to another than `least`."""
     order = np.argsort(values)
     heights = np.asarray(values, float)
-    for below, above in zip(order, order[1:], strict=False):
+    for below, above in itertools.pairwise(order):
         heights[above] = max(heights[above], heights[below] + least)
     return heights.tolist()
 
