@@ -890,6 +890,10 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
     )  # fmt: skip
     for axis in panels[1:]:
         axis.set_yscale("log")
+    low, high = panels[2].get_ylim()
+    marks = [mark for mark in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10) if low <= mark <= high]
+    panels[2].set_yticks(marks, [f"{mark:g}" for mark in marks])
+    panels[2].minorticks_off()
     for axis, words in zip(
         panels, ("mean AUROC on val", "spread of the answers", "loss on the films trained on"), strict=True
     ):

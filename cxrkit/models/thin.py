@@ -60,7 +60,7 @@ def thin_vgg(
     return _with_head(films, x, Head(tuple(labels)), 0.0, "thin_vgg")
 
 
-def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 8) -> pd.DataFrame:
+def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) -> pd.DataFrame:
     """Build networks one after another, count their parameters and time one pass forward.
 
     Args:
