@@ -157,8 +157,8 @@ _EXERCISES = {
     "02.3": _Exercise(
         _entropy_of_the_share,
         "10 films of 100 give -ln 0.1 each, the other 90 -ln 0.9 each; take the mean.",
-        "Rare findings make the loss of knowing nothing small. The report's best val_loss, 0.149, means little until it "
-        "is held against the loss of the shares.",
+        "Rare findings make the loss of knowing nothing small. The report's best val_loss, 0.149, means little until "
+        "it is held against the loss of the shares.",
     ),
     "09.1": _Exercise(
         _missed,

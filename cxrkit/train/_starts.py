@@ -101,4 +101,4 @@ def _looks(loss: Callable, targets: np.ndarray, probs: np.ndarray) -> tuple[floa
     known = ~np.isnan(targets)
     aurocs = [metrics.auroc(targets[known[:, k], k], probs[known[:, k], k]).value for k in range(targets.shape[1])]
     defined = [area for area in aurocs if not np.isnan(area)]
-    return value, float(np.mean(defined)) if defined else np.nan, float(probs.std(axis=0).mean())
+    return value, float(np.mean(defined)) if defined else np.nan, float(probs.std(axis=0, dtype=np.float64).mean())

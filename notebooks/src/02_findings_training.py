@@ -108,8 +108,8 @@ for name, count in films.items():
 #
 # ## The seven networks
 #
-# Built here with a head of 14 sigmoids and random weights. Milliseconds are one pass forward at `COST_PX`, four films at
-# a time, on this machine as busy as it is now. They grow with the area: at 224 px, the report's size, about fivefold.
+# Built here with a head of 14 sigmoids and random weights. Milliseconds are one pass forward at `COST_PX`, four films
+# at a time, on this machine as busy as it is now. They grow with the area: at 224 px, the report's size, about fivefold.
 
 # %%
 costs = models.costs(models.BACKBONES, input_size=COST_PX)
