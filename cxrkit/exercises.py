@@ -146,13 +146,13 @@ _EXERCISES = {
     "02.1": _Exercise(
         _improved,
         "`epochs` has a column `improved`; the first epoch counts, since nothing was before it.",
-        "Only the best epoch's weights are kept. What comes after it costs time and, on the films trained on, flatters.",
+        "Only the best epoch's weights are kept. What comes after it costs time, and flatters on the train films.",
     ),
     "02.2": _Exercise(
         _with_adam,
         "three numbers for each of its parameters, of 4 bytes each. The table of costs has the parameters.",
-        "Gradients take as much again as the weights, and the signals of a batch at 224 px far more than both. A network "
-        "that can be run on a machine cannot always be trained there.",
+        "Gradients take as much again as the weights, and the signals of a batch at 224 px far more than both. What "
+        "can be run on a machine cannot always be trained there.",
     ),
     "02.3": _Exercise(
         _entropy_of_the_share,

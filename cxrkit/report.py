@@ -825,7 +825,7 @@ def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", sim
     last = areas.iloc[-1]
     for name in FINDINGS:
         left.plot(history["epoch"], areas[name], color=(COLOURS[name], 0.8), linewidth=1)
-    for name in last.nlargest(3).index:
+    for name in map(str, last.nlargest(3).index):
         left.plot(history["epoch"], areas[name], color=COLOURS[name], linewidth=2)
     ends = {**last.nlargest(3).to_dict(), "mean": float(history[f"mean auroc{column}"].iloc[-1])}
     left.plot(history["epoch"], history[f"mean auroc{column}"], "o-", color=_INK, linewidth=2.5, markersize=5)
@@ -836,7 +836,8 @@ def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", sim
         weight = "bold" if name == "mean" else None
         left.annotate(words, at, (8, 0), textcoords="offset points", va="center", fontsize=8.5, fontweight=weight)
     left.axhline(0.5, color=_INK, linewidth=1, linestyle="--")
-    low = min(0.4, float(np.nanmin(areas.to_numpy())) - 0.02)
+    # What is undefined is no reason for another axis.
+    low = min(0.4, float(areas.fillna(1.0).to_numpy().min()) - 0.02)
     left.set(ylim=(low, 1.0), xlabel="epoch", ylabel=f"AUROC on {set_name}")
     left.set_title(title or "each finding, and the mean", loc="left", fontsize=11)
     for name, style in (("loss", "o-"), ("val_loss", "s--")):

@@ -75,7 +75,7 @@ def compare_starts(
     """
     if not starts or epochs < 1 or not seeds:
         raise ValueError(f"there must be a start, a seed and an epoch; got {len(starts)}, {len(seeds)} and {epochs}.")
-    loss = masked_crossentropy(np.ones(films.targets.shape[1]))
+    loss = masked_crossentropy([1.0] * films.targets.shape[1])
     rows = []
     for name, start in starts.items():
         for seed in seeds:

@@ -55,7 +55,7 @@ ROOT = None
 TRAIN = ("thin VGG16",)
 WEIGHTS = None
 SIZE_PX = 48
-EPOCHS = 10
+EPOCHS = 8
 SEEDS = (0,)
 COST_PX = 96
 FINDING = "Cardiomegaly"
@@ -109,7 +109,7 @@ for name, count in films.items():
 # ## The seven networks
 #
 # Built here with a head of 14 sigmoids and random weights. Milliseconds are one pass forward at `COST_PX`, four films
-# at a time, on this machine as busy as it is now. They grow with the area: at 224 px, the report's size, about fivefold.
+# at a time, on this machine as busy as it is now. They grow with the area: at the report's 224 px, about fivefold.
 
 # %%
 costs = models.costs(models.BACKBONES, input_size=COST_PX)
