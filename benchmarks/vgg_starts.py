@@ -58,8 +58,8 @@ def main() -> int:
 {date.today()}, `python benchmarks/vgg_starts.py --epochs {arguments.epochs} --seeds {seeds.replace(",", "")}`, two
 shared cores. VGG16's thirteen convolutions at an eighth of the width, random weights, {SIZE_PX} px, Adam, batches of
 32, cross-entropy, no augmentation; trained on the course's {len(films)} simulated train films for
-{arguments.epochs} epochs and asked about its {len(val)} val films. First weights are Glorot's where He's are not named. One value per seed
-({seeds}); no interval is given, since what varies most is the seed.
+{arguments.epochs} epochs and asked about its {len(val)} val films. First weights are Glorot's where He's are not named.
+One value per seed ({seeds}); no interval is given, since what varies most is the seed.
 
 The loss of answering how common each finding is: {prior:.3f}. *Spread*: standard deviation of the answers to different
 films, mean over the findings; 0 is the same answer for all.

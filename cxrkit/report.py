@@ -830,10 +830,10 @@ def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", sim
     ends = {**last.nlargest(3).to_dict(), "mean": float(history[f"mean auroc{column}"].iloc[-1])}
     left.plot(history["epoch"], history[f"mean auroc{column}"], "o-", color=_INK, linewidth=2.5, markersize=5)
     heights = _apart(list(ends.values()), 0.045)
-    for (name, value), height in zip(ends.items(), heights, strict=True):
+    for (end, value), height in zip(ends.items(), heights, strict=True):
         at = (history["epoch"].iloc[-1], height)
-        words = f"{_pretty(name)} {value:.2f}"
-        weight = "bold" if name == "mean" else None
+        words = f"{_pretty(str(end))} {value:.2f}"
+        weight = "bold" if end == "mean" else None
         left.annotate(words, at, (8, 0), textcoords="offset points", va="center", fontsize=8.5, fontweight=weight)
     left.axhline(0.5, color=_INK, linewidth=1, linestyle="--")
     # What is undefined is no reason for another axis.
