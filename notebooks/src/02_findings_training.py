@@ -250,9 +250,9 @@ report.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
 #   the spread is exactly 0, and the loss far above the line.
 # - **batch normalisation** learns at the rate at which the same network without it dies, if not smoothly.
 #
-# With three seeds and seven starts ([docs/results](../docs/results/2026-11-23-vgg-starts.md)) it is the same, He's first
-# weights die at a rate of 0.001 too, and one of 0.0001 does not die, but hardly moves in ten epochs. Weights from ImageNet, which the report most likely used, are the
-# usual cure; they do not come with the course, and we have not tried them here.
+# With three seeds and seven starts it is the same ([docs/results](../docs/results/2026-11-23-vgg-starts.md)): He's
+# first weights die at a rate of 0.001 too, and a rate of 0.0001 does not die, but hardly moves in ten epochs. Weights
+# from ImageNet are the usual cure; they do not come with the course, and we have not tried them here.
 #
 # How to tell: **look at the spread of the answers.** An AUROC of 0.5 on a small validation set could be bad luck, and
 # the loss looks like learning. The same answer for all films is neither.
