@@ -12,7 +12,6 @@ from cxrkit.train._findings import Settings, findings
 from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit, optimiser_named
 from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
 from cxrkit.train._outcome import figures, not_shown, youden_thresholds
-from cxrkit.train._starts import Start, compare_starts, prior_loss
 
 __all__ = [
     "AUGMENTS",
@@ -25,10 +24,8 @@ __all__ = [
     "EpochAurocs",
     "FilmSet",
     "Settings",
-    "Start",
     "check_splits",
     "class_weights",
-    "compare_starts",
     "devices",
     "figures",
     "findings",
@@ -43,7 +40,6 @@ __all__ = [
     "masked_focal",
     "not_shown",
     "optimiser_named",
-    "prior_loss",
     "read_pixels",
     "report",
     "stream",
