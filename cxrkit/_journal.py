@@ -61,7 +61,7 @@ class Journal:
         self._where: dict[str, int] = {}
         end = self._read(fingerprint) if path.is_file() else 0
         # Open until `close`, so that a record is one write.
-        self._file: io.BufferedRandom = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115
+        self._file: io.BufferedRandom = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 - `close` closes it
         self._file.truncate(end)
         self._file.seek(end)
         if not end:

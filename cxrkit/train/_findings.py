@@ -282,13 +282,13 @@ def seeded(seed: int) -> Iterator[None]:
         seed: of first weights and dropout.
     """
     # Keras seeds them all at once, the legacy one too.
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - kept to be given back
     keras.utils.set_random_seed(seed)
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
+        np.random.set_state(legacy)  # noqa: NPY002 - given back
 
 
 def _mean_auroc(aurocs: dict[str, dict[str, float]]) -> float:
