@@ -4,9 +4,11 @@ A layer above `engine`, since it looks at the bundled models; nothing heavy is i
 """
 
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +25,10 @@ MEMORY_GB = 1.5
 DISK_GB = 0.2
 COLUMNS = ("what", "found", "ok", "what to do")
 _INSTALL = "run `make setup` in the project's folder and use the Python in .venv"
+#: Lines of TensorFlow's C++ libraries that are information, and the one that announces them.
+_GREETING = re.compile(
+    r"I0000 |WARNING: All log messages before absl::InitializeLog|To enable the following instructions"
+)
 #: Distributions, what each is for, and whether nothing works without it. One name of a group is enough.
 _PACKAGES = (
     (("numpy",), "arrays", True),
@@ -48,6 +54,30 @@ def check() -> pd.DataFrame:
     rows += [_package(*package) for package in _PACKAGES]
     rows += [_model(name) for name in engine.bundled()] or [("bundled models", "none", "no", _INSTALL)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow without its greeting, which a notebook would show as an error; all else it says is passed on.
+
+    Its C++ libraries say on stderr which instructions of the processor they use, before anything can be set; the
+    level of what they say later is TF_CPP_MIN_LOG_LEVEL, set to 2 (errors alone) unless it is set already. Nothing
+    happens where TensorFlow was imported before.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            kept = [line for line in said.read().decode(errors="replace").splitlines(True) if not _GREETING.match(line)]
+            sys.stderr.write("".join(kept))
 
 
 def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -1,7 +1,7 @@
 """The notebooks' exercises: answers are worked out from the reader's own results and compared, never printed first."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,19 @@ def _every_second_call(answer: float, *, sensitivity: float, specificity: float)
     return 0 < wanted < 1 and abs(float(answer) - wanted) < 0.01
 
 
+def _improved(answer: int, *, improved: Iterable[bool]) -> bool:
+    return int(answer) == sum(map(bool, improved))
+
+
+def _with_adam(answer: float, *, parameters: int) -> bool:
+    # Weights and two averages, four bytes each; MB or MiB.
+    return any(abs(float(answer) - 12 * parameters / unit) < 0.02 * 12 * parameters / unit for unit in (1e6, 2**20))
+
+
+def _entropy_of_the_share(answer: float) -> bool:
+    return abs(float(answer) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)) < 0.006
+
+
 def _cells(answer: float, *, area: float, cells: int) -> bool:
     wanted = area * cells
     return abs(float(answer) - wanted) <= max(0.06, 0.06 * wanted)
@@ -146,6 +159,23 @@ _EXERCISES = {
         "every second call is right where as many true as false ones come in: prevalence * sensitivity = "
         "(1 - prevalence) * (1 - specificity).",
         "Below it most calls are false alarms, however good the ROC curve looks.",
+    ),
+    "02.1": _Exercise(
+        _improved,
+        "`epochs` has a column `improved`; the first epoch counts, since nothing was before it.",
+        "Only the best epoch's weights are kept. What comes after it costs time, and flatters on the train films.",
+    ),
+    "02.2": _Exercise(
+        _with_adam,
+        "three numbers for each of its parameters, of 4 bytes each. The table of costs has the parameters.",
+        "Gradients take as much again as the weights, and the signals of a batch at 224 px far more than both. What "
+        "can be run on a machine cannot always be trained there.",
+    ),
+    "02.3": _Exercise(
+        _entropy_of_the_share,
+        "10 films of 100 give -ln 0.1 each, the other 90 -ln 0.9 each; take the mean.",
+        "Rare findings make the loss of knowing nothing small. The report's best val_loss, 0.149, means little until "
+        "it is held against the loss of the shares.",
     ),
     "03.1": _Exercise(
         _cells,

@@ -8,6 +8,7 @@ says is also said by a word, a mark or a shade.
 
 import html
 import io
+import itertools
 import math
 import re
 import textwrap
@@ -45,6 +46,10 @@ _HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspa
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
 #: One mark per group, so that no colour tells them apart alone.
 _MARKS = ("o", "D", "s", "^")
+#: What float32 can tell apart of two answers, about.
+_NO_SPREAD = 1e-8
+#: Colours of series that are no findings; each also has a mark or a line style of its own.
+_SERIES = ("#4c78a8", "#e1812c", "#3a923a", "#7b4f9d")
 _ASIDE = "not shown to work on real films"
 #: The blue of the report's table 3, for boxes of the truth.
 _TRUTH = "#1450ff"
@@ -769,6 +774,144 @@ def leakage(deals: Mapping[str, pd.Series], *, title: str = "", simulated: bool 
     return figure
 
 
+# ------------------------------------------------------------------------------------------------ training
+
+
+def networks(
+    groups: Mapping[str, Mapping[str, float]], *, xlabel: str = "AUROC", title: str = "", simulated: bool = False
+) -> Drawing:
+    """Draw one measure of several networks as dots, group beside group.
+
+    Args:
+        groups: by name of the group, the measure in [0, 1] by network; at most four groups.
+        xlabel: what is measured.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure; the line of chance is drawn at 0.5.
+    """
+    names = list(dict.fromkeys(name for values in groups.values() for name in values))
+    figure = _figure(WIDTH, 0.4 * len(names) + 1.3, simulated=simulated)
+    axis = figure.subplots()
+    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
+        rows = [row for row, name in enumerate(names) if name in groups[group]]
+        values = [groups[group][names[row]] for row in rows]
+        heights = [row + (place - (len(groups) - 1) / 2) * 0.25 for row in rows]
+        colour = _SERIES[place]
+        axis.plot(values, heights, mark, color=colour, markeredgecolor=_INK, markersize=8, label=group, clip_on=False)
+        for value, height in zip(values, heights, strict=True):
+            axis.annotate(f"{value:.3f}", (value, height), (9, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.axvline(0.5, color=_INK, linewidth=1, linestyle="--")
+    axis.text(0.5, -0.7, "chance", ha="center", va="bottom", fontsize=8.5)
+    axis.set_yticks(range(len(names)), [_pretty(name) for name in names])
+    axis.set(ylim=(len(names) - 0.4, -0.7), xlim=(0.4, 1), xlabel=xlabel)
+    axis.set_title(title, loc="left", fontsize=11, pad=16)
+    _tidy(axis)
+    figure.legend(loc="outside upper right", ncols=len(groups), fontsize=8.5, frameon=False)
+    return figure
+
+
+def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", simulated: bool = False) -> Drawing:
+    """Draw what each epoch of a training came to.
+
+    Args:
+        history: as `train.history` gives.
+        set_name: the validation set.
+        title: above the figure.
+        simulated: say so under the figure.
+    Returns:
+        The figure: the AUROC of each finding, the three best of the last epoch by name, and their mean; and the loss on
+        the films trained on and on those of the validation set.
+    """
+    figure = _figure(WIDTH, 4.2, simulated=simulated)
+    left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    column = f" ({set_name})"
+    areas = history[[f"{name}{column}" for name in FINDINGS]].set_axis(FINDINGS, axis=1)
+    last = areas.iloc[-1]
+    for name in FINDINGS:
+        left.plot(history["epoch"], areas[name], color=(COLOURS[name], 0.8), linewidth=1)
+    for name in map(str, last.nlargest(3).index):
+        left.plot(history["epoch"], areas[name], color=COLOURS[name], linewidth=2)
+    ends = {**last.nlargest(3).to_dict(), "mean": float(history[f"mean auroc{column}"].iloc[-1])}
+    left.plot(history["epoch"], history[f"mean auroc{column}"], "o-", color=_INK, linewidth=2.5, markersize=5)
+    heights = _apart(list(ends.values()), 0.045)
+    for (end, value), height in zip(ends.items(), heights, strict=True):
+        at = (history["epoch"].iloc[-1], height)
+        words = f"{_pretty(str(end))} {value:.2f}"
+        weight = "bold" if end == "mean" else None
+        left.annotate(words, at, (8, 0), textcoords="offset points", va="center", fontsize=8.5, fontweight=weight)
+    left.axhline(0.5, color=_INK, linewidth=1, linestyle="--")
+    # What is undefined is no reason for another axis.
+    low = min(0.4, float(areas.fillna(1.0).to_numpy().min()) - 0.02)
+    left.set(ylim=(low, 1.0), xlabel="epoch", ylabel=f"AUROC on {set_name}")
+    left.set_title(title or "each finding, and the mean", loc="left", fontsize=11)
+    for name, style in (("loss", "o-"), ("val_loss", "s--")):
+        colour = _SERIES[0] if name == "loss" else _SERIES[1]
+        right.plot(history["epoch"], history[name], style, color=colour, linewidth=2, markersize=5, label=name)
+    right.set(xlabel="epoch")
+    right.set_title("cross-entropy", loc="left", fontsize=11)
+    right.legend(fontsize=8.5, frameon=False)
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tidy(axis)
+    return figure
+
+
+def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bool = False) -> Drawing:
+    """Draw trainings that start otherwise, epoch by epoch.
+
+    Args:
+        curves: as `train.compare_starts` gives.
+        prior: `train.prior_loss`, drawn as a line.
+        title: above the figure.
+        simulated: say so under the figure.
+    Returns:
+        The figure: mean AUROC, how far the answers to different films lie apart (less than 1e-8 is drawn at 1e-8), and
+        the loss; one line per start and seed.
+    """
+    figure = _figure(WIDTH, 4.4, simulated=simulated)
+    panels = figure.subplots(1, 3)
+    names = list(dict.fromkeys(curves["start"]))
+    for place, name in enumerate(names):
+        colour, style, mark = _SERIES[place % 4], ("-", "--", "-.", ":")[place % 4], _MARKS[place % 4]
+        for number, (_, one) in enumerate(curves[curves["start"] == name].groupby("seed")):
+            for axis, column in zip(panels, ("AUROC", "spread", "loss"), strict=True):
+                label = name if axis is panels[0] and number == 0 else None
+                axis.plot(
+                    one["epoch"],
+                    # Zero has no place on the axis of the spread.
+                    one[column].clip(lower=_NO_SPREAD) if column == "spread" else one[column],
+                    style,
+                    color=colour,
+                    marker=mark,
+                    markersize=4,
+                    linewidth=1.8,
+                    label=label,
+                )
+    panels[0].axhline(0.5, color=_INK, linewidth=1, linestyle=":")
+    panels[2].axhline(prior, color=_INK, linewidth=1, linestyle=":")
+    panels[2].annotate(
+        "answering the shares", (1, prior), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+        ha="right", va="bottom", fontsize=8,
+    )  # fmt: skip
+    for axis in panels[1:]:
+        axis.set_yscale("log")
+    low, high = panels[2].get_ylim()
+    marks = [mark for mark in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10) if low <= mark <= high]
+    panels[2].set_yticks(marks, [f"{mark:g}" for mark in marks])
+    panels[2].minorticks_off()
+    for axis, words in zip(
+        panels, ("mean AUROC on val", "spread of the answers", "loss on the films trained on"), strict=True
+    ):
+        axis.set_title(words, loc="left", fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tidy(axis)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.legend(loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
+    return figure
+
+
 # -------------------------------------------------------------------------------------------------- helpers
 
 
@@ -880,6 +1023,15 @@ def _counts(axis: Axes, counts: Mapping[str, int], colours: Mapping[str, str], a
     axis.set(ylim=(len(counts) - 0.4, -0.6), xlim=(0, max(1, *counts.values()) * 1.15), xlabel="films")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axis)
+
+
+def _apart(values: Sequence[float], least: float) -> list[float]:
+    """Return heights for words at `values`, moved up so that none is nearer to another than `least`."""
+    order = np.argsort(values)
+    heights = np.asarray(values, float)
+    for below, above in itertools.pairwise(order):
+        heights[above] = max(heights[above], heights[below] + least)
+    return heights.tolist()
 
 
 def _pretty(label: str) -> str:

@@ -1,6 +1,7 @@
 """The check of the machine: what it finds, and what it says to do."""
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -82,3 +83,25 @@ def test_too_little_memory_is_said(monkeypatch):
 def test_tensorflow_is_not_imported():
     code = "import sys; from cxrkit import environment; environment.check(); print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_tensorflow_starts_without_its_greeting_and_what_else_is_said_is_passed_on(tmp_path):
+    # A module of that name stands in: it says on the process' own stderr what the C++ libraries say, and a warning.
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\n"
+        "os.write(2, b'WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n'\n"
+        "  b'I0000 00:00:1.5 1 port.cc:153] oneDNN custom operations are on.\\n'\n"
+        "  b'E0000 00:00:1.5 1 cuda.cc:1] something is wrong\\n')\n"
+    )
+    code = (
+        "import os, sys; from cxrkit import environment; environment.start_tensorflow(); "
+        "environment.start_tensorflow(); print('tensorflow' in sys.modules, os.environ['TF_CPP_MIN_LOG_LEVEL']); "
+        "os.write(2, b'later\\n')"
+    )
+    unset = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**unset, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "2"]
+    assert done.stderr.splitlines() == ["E0000 00:00:1.5 1 cuda.cc:1] something is wrong", "later"]

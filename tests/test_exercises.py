@@ -22,6 +22,10 @@ RESULTS = {
     "03.2": {"called": {"Mass": 4, "Nodule": 2, "Hernia": 0}, "outside": {"Mass": 2, "Nodule": 2, "Hernia": 0}},
     # The logit of 0.5 is 0, and the mean -1: the bias is 1. Without the -4 the mean is 1 and the logit 2.
     "03.3": {"prob": 0.5, "cam": np.array([[-4.0, 2.0]])},
+    "02.1": {"improved": [True, False, True]},
+    # A million weights: three numbers of four bytes each.
+    "02.2": {"parameters": 1_000_000},
+    "02.3": {},
     "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
     "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
     # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
@@ -40,6 +44,10 @@ RESULTS = {
         ("03.1", 0.48),
         ("03.2", "Nodule"),
         ("03.3", 0.881),
+        ("02.1", 2),
+        ("02.2", 12),
+        ("02.2", 11.4),
+        ("02.3", 0.33),
         ("09.1", 2),
         ("09.2", 0.43),
         ("09.3", 0.083),
@@ -62,6 +70,9 @@ def test_a_right_answer_is_right(name, answer):
         ("03.1", 1.0),
         ("03.2", "Mass"),
         ("03.3", 0.5),
+        ("02.1", 3),
+        ("02.2", 4),
+        ("02.3", 0.1),
         ("09.1", 1),
         ("09.2", 0.44),
         ("09.2", 0.3),

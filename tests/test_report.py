@@ -420,3 +420,53 @@ def test_a_markdown_table_is_escaped():
     assert report.markdown(pd.DataFrame({"a|b": ["*x*"], "films": [12345]})) == (
         "| a\\|b | films |\n| --- | ---: |\n| \\*x\\* | 12,345 |"
     )
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+def curves():
+    rows = [
+        (name, 0, epoch, np.nan if epoch == 0 else 1.0 / epoch, 0.5, area, spread)
+        for name, area, spread in (("dead", 0.5, 0.0), ("learns", 0.8, 0.1))
+        for epoch in range(3)
+    ]
+    return pd.DataFrame(rows, columns=["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread"])
+
+
+def test_networks_are_drawn_where_their_measure_is_and_one_may_lack_it():
+    figure = report.networks({"one": {"VGG16": 0.5, "ResNet50": 0.75}, "other": {"VGG16": 0.6}})
+    axis = figure.axes[0]
+    assert [list(line.get_xdata()) for line in axis.lines[:2]] == [[0.5, 0.75], [0.6]]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["VGG16", "ResNet50"]
+    assert report.png(figure).startswith(b"\x89PNG")
+
+
+def test_starts_show_a_spread_of_zero_at_the_foot_and_each_line_in_every_panel():
+    figure = report.starts(curves(), prior=0.3, simulated=True)
+    areas, spread, loss = figure.axes
+    assert list(areas.lines[0].get_ydata()) == [0.5] * 3
+    assert list(spread.lines[0].get_ydata()) == [1e-8] * 3
+    assert list(spread.lines[1].get_ydata()) == [0.1] * 3
+    assert list(loss.lines[1].get_ydata())[1:] == [1.0, 0.5]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dead", "learns"]
+    assert report.png(figure).startswith(b"\x89PNG")
+
+
+def test_epochs_name_the_three_best_findings_and_the_mean():
+    best = {"Mass": 0.9, "Edema": 0.89, "Hernia": 0.88}
+    columns = {f"{name} (val)": [0.5, best.get(name, 0.6)] for name in FINDINGS}
+    columns |= {"epoch": [1, 2], "mean auroc (val)": [0.5, 0.66], "loss": [0.4, 0.3], "val_loss": [0.4, 0.35]}
+    figure = report.epochs(pd.DataFrame(columns))
+    words = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}
+    assert sorted(words) == ["Edema 0.89", "Hernia 0.88", "Mass 0.90", "mean 0.66"]
+    # Words as near as these would lie over one another.
+    heights = sorted(words.values())
+    assert min(np.diff(heights)) >= 0.045 - 1e-9
+    assert report.png(figure).startswith(b"\x89PNG")
+
+
+def test_epochs_without_a_defined_auroc_are_drawn():
+    columns = {f"{name} (val)": [np.nan] for name in FINDINGS}
+    columns |= {"epoch": [1], "mean auroc (val)": [np.nan], "loss": [0.4], "val_loss": [0.4]}
+    assert report.png(report.epochs(pd.DataFrame(columns))).startswith(b"\x89PNG")

@@ -8,6 +8,7 @@ graph. Every head is global average pooling and one dense layer, so that class a
 from cxrkit.models.backbones import ACTIVATIONS, BACKBONES, HEADS, Head, backbones, build, transfer
 from cxrkit.models.folders import save, sha256, with_maps, write_sidecar
 from cxrkit.models.squeeze import SQUEEZENET_SHA256, Standardise, squeezenet
+from cxrkit.models.thin import costs, thin_vgg
 
 __all__ = [
     "ACTIVATIONS",
@@ -18,9 +19,11 @@ __all__ = [
     "Standardise",
     "backbones",
     "build",
+    "costs",
     "save",
     "sha256",
     "squeezenet",
+    "thin_vgg",
     "transfer",
     "with_maps",
     "write_sidecar",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,11 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         exported, kept = Path(scratch) / "model.onnx", Path(scratch) / "model.keras"
         inference = with_maps(model)
         inference(np.zeros((1, size, size, 1), np.float32))
-        inference.export(exported, format="onnx", verbose=False)
+        with warnings.catch_warnings():
+            # Keras 3's own stand-in for tf2onnx asks NumPy 2 for a name that is gone, and a notebook would show that
+            # as an error of ours.
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            inference.export(exported, format="onnx", verbose=False)
         # A copy that was never compiled: the optimiser's state would be two thirds of the file.
         bare = type(model).from_config(model.get_config())
         bare.set_weights(model.get_weights())

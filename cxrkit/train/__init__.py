@@ -12,6 +12,7 @@ from cxrkit.train._findings import Settings, findings
 from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit, optimiser_named
 from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
 from cxrkit.train._outcome import figures, not_shown, youden_thresholds
+from cxrkit.train._starts import Start, compare_starts, prior_loss
 
 __all__ = [
     "AUGMENTS",
@@ -24,8 +25,10 @@ __all__ = [
     "EpochAurocs",
     "FilmSet",
     "Settings",
+    "Start",
     "check_splits",
     "class_weights",
+    "compare_starts",
     "devices",
     "figures",
     "findings",
@@ -40,6 +43,7 @@ __all__ = [
     "masked_focal",
     "not_shown",
     "optimiser_named",
+    "prior_loss",
     "read_pixels",
     "report",
     "stream",

@@ -23,6 +23,7 @@
 # |---|---|
 # | [00_start_here](00_start_here.ipynb) | this one: check the machine, triage one film |
 # | [01_data](01_data.ipynb) | who is in the data, how patients leak, what the labels are worth |
+# | [02_findings_training](02_findings_training.ipynb) | seven networks, a training, one that learns nothing |
 # | [03_findings_heatmaps](03_findings_heatmaps.ipynb) | what the findings network calls, and where it looks |
 # | [09_triage](09_triage.ipynb) | a whole folder: three spreadsheets, scored against the truth |
 #
