@@ -36,6 +36,7 @@ def train_one(backbone: str, args: argparse.Namespace, table: Path) -> None:
         loss="weighted",
         best_by="auroc",
         sources=(args.source,),
+        batch_norm_momentum=args.batch_norm_momentum,
     )
     train.findings(table, args.out / backbone, settings, root=args.data, cache=args.out / f"films-{args.size}")
 
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--weights", help="imagenet, or leave it out for random ones")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--batch-norm-momentum", type=float, default=0.9)
     parser.add_argument("--networks", nargs="+", default=None)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

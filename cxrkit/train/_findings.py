@@ -51,6 +51,7 @@ class Settings:
         steps: batches an epoch; None: as many as show every film once.
         seed: of the first weights, the order of the films and what alters them.
         sources: the manifest's sources to use; empty: all.
+        batch_norm_momentum: as for `models.build`; None leaves the network's own, 0.9 suits a few hundred steps.
     """
 
     backbone: str = "DenseNet121"
@@ -68,6 +69,7 @@ class Settings:
     steps: int | None = None
     seed: int = 0
     sources: tuple[str, ...] = ()
+    batch_norm_momentum: float | None = None
 
     def __post_init__(self) -> None:
         if self.augment not in AUGMENTS:
@@ -263,7 +265,11 @@ def _kinds(frame: pd.DataFrame) -> list[str]:
 def _build(settings: Settings, network: Callable[[], keras.Model] | None) -> keras.Model:
     if network is None:
         return models.build(
-            settings.backbone, "findings", input_size=settings.size_px, weights=settings.weights or None
+            settings.backbone,
+            "findings",
+            input_size=settings.size_px,
+            weights=settings.weights or None,
+            batch_norm_momentum=settings.batch_norm_momentum,
         )
     model = network()
     if model.input_shape[1:] != (settings.size_px, settings.size_px, 1) or model.output_shape[1] != len(FINDINGS):
