@@ -1,0 +1,342 @@
+"""Train the small network that finds the lungs, choose on `val`, score once on `test`, and write it with its card.
+
+    python tools/train_lungs.py --data ../shared/real-cxr
+
+It learns from simulated films, whose lungs are known to the pixel, and from the films of ../shared/real-cxr that have a
+mask (of `cohen` alone) and are in split train. Checkpoints lie in --work; the same command goes on there after a kill.
+Only the weights and figures are written: no film and no mask.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import cv2
+import imgaug.augmenters as iaa
+import keras
+import numpy as np
+import pandas as pd
+from imgaug.augmentables.segmaps import SegmentationMapsOnImage
+from keras import layers
+
+import cxrkit
+from cxrkit import datasets, images, lungs, metrics, phantom, train
+from cxrkit.labels import DISCLAIMER
+
+BATCH, STEPS, EPOCHS, RATE = 16, 40, 14, 3e-3
+#: Channels from the finest level to the coarsest.
+WIDTHS = (8, 16, 32, 48)
+#: Seeds of simulated films; other tools and the course use others.
+SIM_SEEDS = {"train": 40_000_000, "val": 41_000_000, "test": 42_000_000}
+SIM_FILMS = {"train": 700, "val": 60, "test": 300}
+#: Share of a batch that is real.
+REAL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Films with their lungs.
+
+    Attributes:
+        pixels: (films, S, S), uint8.
+        masks: (films, S, S), bool.
+        patients: (films,).
+    """
+
+    pixels: np.ndarray
+    masks: np.ndarray
+    patients: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def network(size_px: int = lungs.SIZE_PX) -> keras.Model:
+    """Build a U-Net (Ronneberger et al. 2015, arXiv:1505.04597), thin, with batch normalisation.
+
+    Returns:
+        A model (N, size_px, size_px, 1) in [0, 1] -> (N, size_px, size_px, 1), the probability of lung.
+    """
+    films = keras.Input((size_px, size_px, 1), name="films")
+    x, kept = layers.Rescaling(4.0, -2.0, name="centre")(films), []
+    for level, width in enumerate(WIDTHS):
+        x = _twice(x, width, f"down{level}")
+        if level < len(WIDTHS) - 1:
+            kept.append(x)
+            x = layers.MaxPooling2D(name=f"pool{level}")(x)
+    # The coarsest level sees the whole film, without which a lung of white is no lung.
+    for rate in (2, 4):
+        x = _convolve(x, WIDTHS[-1], f"wide{rate}", rate)
+    for level in reversed(range(len(WIDTHS) - 1)):
+        x = layers.UpSampling2D(interpolation="bilinear", name=f"up{level}")(x)
+        x = layers.Concatenate(name=f"join{level}")([kept[level], x])
+        x = _convolve(x, WIDTHS[level], f"up{level}a")
+    lung = layers.Conv2D(1, 1, activation="sigmoid", name="lung")(x)
+    return keras.Model(films, lung, name="lungs")
+
+
+def _convolve(x, width: int, name: str, rate: int = 1):
+    x = layers.Conv2D(width, 3, padding="same", dilation_rate=rate, use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _twice(x, width: int, name: str):
+    return _convolve(_convolve(x, width, f"{name}a"), width, f"{name}b")
+
+
+def simulated(split: str) -> Masked:
+    """Simulate films of all kinds: findings, COVID-19, leads, letters and the looks of sources."""
+    draw = np.random.default_rng(SIM_SEEDS[split])
+    specs = []
+    for seed in range(SIM_SEEDS[split], SIM_SEEDS[split] + SIM_FILMS[split]):
+        nuisance = {
+            "marker": draw.choice(["L", "R", None]),
+            "leads": int(draw.choice([0, 0, 0, 2, 4])),
+            "source": draw.choice([None, None, "A", "B", "C"]),
+        }
+        specs.append({"seed": seed, "covid": bool(draw.random() < 0.3), "enrich": 0.75, "nuisance": nuisance})
+    films = list(phantom.simulate_many(specs, workers=2, size_px=lungs.SIZE_PX))
+    patients = np.array([f"sim-{film.seed}" for film in films])
+    return Masked(np.stack([film.pixels for film in films]), np.stack([film.lung_mask for film in films]), patients)
+
+
+def real(data: Path) -> dict[str, Masked]:
+    """Read the films that have a mask, by split."""
+    frame = datasets.from_table(data / "manifest.csv").frame
+    files = {path.stem: path for path in (data / "lung-masks").iterdir()}
+    frame = frame[[Path(image).stem in files for image in frame.image]]
+    sets = {}
+    for split, rows in frame.groupby("split"):
+        pixels = train.read_pixels([data / image for image in rows.image], lungs.SIZE_PX)
+        masks = np.stack([_mask(files[Path(image).stem]) for image in rows.image])
+        sets[str(split)] = Masked(pixels, masks, rows.patient_id.to_numpy(str))
+    return sets
+
+
+def _mask(path: Path) -> np.ndarray:
+    drawn = images.read(path).pixels
+    return images.resize((drawn > 0.5).astype(np.float32), lungs.SIZE_PX) >= 0.5
+
+
+def augmenter(seed: int) -> iaa.Augmenter:
+    """Return what a batch goes through: other places, sizes, exposures, borders, letters and blanked parts."""
+    return iaa.Sequential(
+        [
+            iaa.Fliplr(0.5),
+            iaa.Sometimes(0.5, iaa.CropAndPad(percent=(-0.16, 0.16), sample_independently=True, pad_mode="constant")),
+            iaa.Affine(
+                scale={"x": (0.85, 1.15), "y": (0.85, 1.15)},
+                rotate=(-10, 10),
+                shear=(-5, 5),
+                translate_percent={"x": (-0.06, 0.06), "y": (-0.06, 0.06)},
+                mode=["edge", "constant", "reflect"],
+            ),
+            iaa.GammaContrast((0.5, 2.0)),
+            iaa.LinearContrast((0.6, 1.5)),
+            iaa.Add((-25, 25)),
+            iaa.Sometimes(0.2, iaa.GaussianBlur((0.3, 1.0))),
+            iaa.Sometimes(0.3, iaa.AdditiveGaussianNoise(scale=(0, 0.04 * 255))),
+            iaa.Sometimes(0.3, iaa.Cutout(nb_iterations=(1, 3), size=0.12, fill_mode=["constant", "gaussian"])),
+        ],
+        seed=seed,
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches by number, half real and half simulated, each with a seed of its own."""
+
+    def __init__(self, sets: list[Masked], shares: list[float], *, seed: int = 0):
+        super().__init__(workers=1)
+        self._pixels = np.concatenate([films.pixels for films in sets])
+        self._masks = np.concatenate([films.masks for films in sets])
+        weights = [np.full(len(films), share / len(films)) for films, share in zip(sets, shares, strict=True)]
+        self._share = np.concatenate(weights)
+        self._seed, self.epoch = seed, 0
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        draw = np.random.default_rng([self._seed, self.epoch, step])
+        chosen = draw.choice(len(self._pixels), BATCH, p=self._share)
+        maps = [
+            SegmentationMapsOnImage(mask.astype(np.uint8), shape=(*mask.shape, 1)) for mask in self._masks[chosen]
+        ]
+        films, moved = augmenter(int(draw.integers(2**31)))(
+            images=list(self._pixels[chosen][..., None]), segmentation_maps=maps
+        )
+        masks = np.stack([each.get_arr() for each in moved])[..., None]
+        return np.stack(films).astype(np.float32) / 255, masks.astype(np.float32)
+
+
+def loss(masks, probs):
+    """Cross-entropy, and one minus the soft Dice of each film (Milletari et al. 2016, arXiv:1606.04797)."""
+    ops = keras.ops
+    entropy = ops.mean(keras.losses.binary_crossentropy(masks, probs), axis=(1, 2))
+    both = ops.sum(masks * probs, axis=(1, 2, 3))
+    dice = (2 * both + 1) / (ops.sum(masks, axis=(1, 2, 3)) + ops.sum(probs, axis=(1, 2, 3)) + 1)
+    return entropy + 1 - dice
+
+
+class Keep(keras.callbacks.Callback):
+    """After each epoch: scored on val, noted, and the best weights kept."""
+
+    def __init__(self, val: dict[str, Masked], batches: Batches, folder: Path):
+        super().__init__()
+        self._val, self._batches, self._folder = val, batches, folder
+        self._log = folder / "epochs.jsonl"
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._batches.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        dices = {}
+        for name, films in self._val.items():
+            probs = self.model.predict(films.pixels[..., None].astype(np.float32) / 255, verbose=0)[..., 0]
+            dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
+        row = {"epoch": epoch + 1, "loss": (logs or {})["loss"], **dices, "score": float(np.mean(list(dices.values())))}
+        before = [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+        before = [old for old in before if old["epoch"] <= epoch]
+        if row["score"] > max((old["score"] for old in before), default=0.0):
+            self.model.save_weights(self._folder / "best.weights.h5")
+        self._log.write_text("".join(json.dumps(each) + "\n" for each in [*before, row]))
+        print(row, flush=True)
+
+
+def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+    """Return Dice and intersection over union of each film.
+
+    Args:
+        found: (films, S, S), bool.
+        masks: (films, S, S), bool.
+    Returns:
+        "Dice" and "IoU", each (films,) in [0, 1].
+    """
+    both = (found & masks).sum(axis=(1, 2))
+    either, sizes = (found | masks).sum(axis=(1, 2)), found.sum(axis=(1, 2)) + masks.sum(axis=(1, 2))
+    return {"Dice": 2 * both / np.maximum(sizes, 1), "IoU": both / np.maximum(either, 1)}
+
+
+def fit(sets: dict[str, list[Masked]], folder: Path) -> keras.Model:
+    """Train with a checkpoint an epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = network()
+    rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * STEPS)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss)
+    batches = Batches(sets["train"], [REAL_SHARE, 1 - REAL_SHARE])
+    keep = Keep(dict(zip(("real", "simulated"), sets["val"], strict=True)), batches, folder)
+    backup = keras.callbacks.BackupAndRestore(folder / "state", delete_checkpoint=False)
+    model.fit(batches, epochs=EPOCHS, callbacks=[keep, backup], shuffle=False, verbose=0)
+    model.load_weights(folder / "best.weights.h5")
+    return model
+
+
+def export(model: keras.Model) -> bytes:
+    """Return the network as the bytes of an ONNX file."""
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # See cxrkit.models.save.
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+        model.export(Path(scratch) / "lungs.onnx", format="onnx", verbose=False)
+        return (Path(scratch) / "lungs.onnx").read_bytes()
+
+
+def score(films: Masked, where: str) -> list[dict]:
+    """Score the network as cxrkit runs it, at the size that it takes, with intervals by patient."""
+    found = np.stack([lungs.outline(mask) for mask in lungs.masks(films.pixels / np.float32(255))])
+    rows = []
+    for measure, values in overlaps(found, films.masks).items():
+        estimate = metrics.mean_by_patient(values, films.patients, seed=0)
+        numbers = {name: round(getattr(estimate, name), 4) for name in ("value", "low", "high")}
+        lowest = round(float(values.min()), 4)
+        patients = len(np.unique(films.patients))
+        rows.append({"films": where, "measure": measure, **numbers, "lowest": lowest, "n": len(values)})
+        rows[-1]["patients"] = patients
+    return rows
+
+
+def card(info: dict) -> str:
+    """Return the model card."""
+    figures = pd.DataFrame(info["figures"])
+    body = [
+        f"| {row.films} | {row.measure} | {row.value:.3f} ({row.low:.3f} to {row.high:.3f}) | {row.lowest:.3f} | "
+        f"{row.n} | {row.patients} |"
+        for row in figures.itertuples()
+    ]
+    lines = [
+        "# lungs: where the lungs lie on a frontal chest film",
+        f"**{DISCLAIMER}**",
+        f"A U-Net of {info['parameters']:,} parameters: a film of {info['size_px']} by {info['size_px']} pixels in, "
+        "the probability of lung for each pixel out. `cxrkit.lungs` runs it; TensorFlow is not needed.",
+        "## What it is not",
+        "- It is no measurement of a lung: not of its size, its air or its disease. It is for pixel interventions in "
+        "experiments: to mask the lungs out, to crop to them.\n"
+        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed hangs on disease, so "
+        "the outline itself tells a network something.\n"
+        "- Real masks existed for films of one source (`cohen`). On films of `nih` and `hannover` it was looked at, "
+        "and not measured.\n"
+        "- Children, lateral views and other parts of the body were not tried.",
+        "## Measured",
+        "Overlap with the truth after `cxrkit.lungs.outline`, mean over films, 95% interval by patient.",
+        "\n".join(
+            ["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]
+        ),
+        "## Training",
+        "\n".join(
+            ["| what | how |", "|---|---|", *(f"| {key} | {value} |" for key, value in info["training"].items())]
+        ),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Train, export, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, films and lung-masks")
+    parser.add_argument("--work", type=Path, default=Path("runs/lungs"), help="checkpoints; go on from there")
+    parser.add_argument("--out", type=Path, default=lungs.FOLDER)
+    args = parser.parse_args()
+    started = time.monotonic()
+    keras.utils.set_random_seed(0)
+    cv2.setNumThreads(1)
+    masked = real(args.data)
+    sims = {split: simulated(split) for split in SIM_SEEDS}
+    print(f"films ready after {time.monotonic() - started:.0f} s", flush=True)
+    model = fit({split: [masked[split], sims[split]] for split in ("train", "val")}, args.work)
+    print(f"trained after {time.monotonic() - started:.0f} s", flush=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "lungs.onnx").write_bytes(export(model))
+    lungs.session.cache_clear()
+    figures = score(masked["test"], "real, cohen, test") + score(sims["test"], "simulated, held-out seeds")
+    log = (args.work / "epochs.jsonl").read_text().splitlines()
+    best = max(map(json.loads, log), key=lambda row: row["score"])
+    info = {
+        "size_px": lungs.SIZE_PX,
+        "parameters": model.count_params(),
+        "figures": figures,
+        "training": {
+            "command": "`python " + " ".join(sys.argv) + "`",
+            "date": date.today().isoformat(),
+            "films": f"{len(sims['train'])} simulated; {len(masked['train'])} real with a mask, of "
+            f"{len(np.unique(masked['train'].patients))} patients of cohen",
+            "chosen on": f"val, the mean Dice of {len(masked['val'])} real and {len(sims['val'])} simulated films: "
+            f"epoch {best['epoch']} of {len(log)}",
+            "versions": f"cxrkit {cxrkit.__version__}, Keras {keras.__version__}, Python {platform.python_version()}",
+        },
+    }
+    (args.out / "lungs.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    (args.out / "README.md").write_text(card(info), encoding="utf-8")
+    print(card(info))
+    print(f"done after {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
