@@ -408,7 +408,7 @@ LAYERS = {
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain"} | {"course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy"} | {"survey"},
+    4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
     5: {"report"} | {"demo", "_train_cli"},
     6: {"app", "cli"} | {"model_card"},
     7: {"__main__"},
