@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkit import augment
+from cxrkit.experiments._networks import BATCH, in_batches
 
 if TYPE_CHECKING:
     import keras
 
     from cxrkit.train import FilmSet
-
-_BATCH = 64
 
 
 class Features:
@@ -34,7 +33,7 @@ class Features:
 
     def __init__(self, build: "Callable[[], keras.Model]", size_px: int, *, seed: int = 0) -> None:
         self._build, self._size, self.seed = build, size_px, seed
-        self._ask: Callable[[np.ndarray], np.ndarray] | None = None
+        self._body: keras.Model | None = None
         self._kept: dict[tuple[bytes, str, int], np.ndarray] = {}
         self.computed = 0
 
@@ -57,8 +56,8 @@ class Features:
         keys = [(digest.digest(), name, draw or 0) for digest in digests]
         # A film may be there twice.
         missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
-        for start in range(0, len(missing), _BATCH):
-            rows = missing[start : start + _BATCH]
+        for start in range(0, len(missing), BATCH):
+            rows = missing[start : start + BATCH]
             part = films.where(np.array(rows))
             if recipe is not None:
                 altered = augment.apply(recipe, part.pixels, [_seed(keys[row]) for row in rows])
@@ -68,23 +67,13 @@ class Features:
         return np.stack([self._kept[key] for key in keys]) if keys else np.empty((0, 0), np.float32)
 
     def _computed(self, films: "FilmSet") -> np.ndarray:
-        if self._ask is None:
-            self._ask = _asker(self._build())
+        import keras
+
+        if self._body is None:
+            model = self._build()
+            self._body = keras.Model(model.input, model.layers[-1].input)
         self.computed += len(films)
-        return self._ask(films.scaled(self._size))
-
-
-def _asker(model: "keras.Model") -> Callable[[np.ndarray], np.ndarray]:
-    import keras
-
-    body = keras.Model(model.input, model.layers[-1].input)
-
-    def ask(films: np.ndarray) -> np.ndarray:
-        # Always as many films at a time: another number would compile the network again.
-        filled = np.concatenate([films, np.zeros((_BATCH - len(films), *films.shape[1:]), np.float32)])
-        return np.asarray(body.predict_on_batch(filled))[: len(films)]
-
-    return ask
+        return in_batches(self._body, films, self._size)
 
 
 def _seed(key: tuple[bytes, str, int]) -> int:

@@ -3,22 +3,17 @@
 Keras is imported when a network is built, not before: what was measured can be read and drawn without it.
 """
 
-import contextlib
 import functools
-import io
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cxrkit import augment
+from cxrkit import augment, metrics
 from cxrkit.experiments._features import Features
-from cxrkit.experiments._networks import network
-from cxrkit.labels import COVID_CLASSES
+from cxrkit.experiments._networks import crossentropy, network, trainer_of
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +25,6 @@ MODES = ("frozen", "fine-tuned", "retrained")
 BEST_BY = ("val_loss", "auroc")
 #: Strengths of the new head's penalty that "frozen" tries on val, as scikit-learn's C; the strongest first.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_PREDICTED = 64
 
 
 @dataclass(frozen=True)
@@ -93,8 +87,8 @@ class Learned:
     Attributes:
         plan: how it was trained.
         seed: of its training.
-        tried: what val chose from, one row each. Of a training, its epochs as `train.history` gives them; of "frozen",
-            `C` (the penalty's inverse strength), `val_loss`, `auroc` and `best`.
+        tried: what val chose from, one row each: `epoch` (from 1) and `loss` (mean over its batches), or, of "frozen",
+            `C` (inverse strength of the penalty); `val_loss`, `auroc`, and `best`, which was taken.
     """
 
     plan: Plan
@@ -164,7 +158,7 @@ def _frozen(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int, features: F
         head = LogisticRegression(C=penalty, max_iter=1000).fit((x - centre) / spread, y, sample_weight=weights)
         logits = head.decision_function(looked_at)
         heads.append(head)
-        rows.append((penalty, _loss(truth, logits), _area(truth, logits)))
+        rows.append((penalty, crossentropy(truth, logits), metrics.auroc(truth, logits).value))
     tried = pd.DataFrame(rows, columns=["C", "val_loss", "auroc"])
     best = int(tried["val_loss"].argmin() if plan.best_by == "val_loss" else tried["auroc"].argmax())
     tried["best"] = tried.index == best
@@ -186,38 +180,26 @@ def _frozen(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int, features: F
 
 
 def _trained(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int) -> Learned:
-    from cxrkit import train
+    trainer = trainer_of(plan.start, plan.size_px, plan.learning_rate, plan.epochs * plan.steps)
+    start = network(plan.start, plan.size_px, seed=seed, retrained=plan.mode == "retrained")
+    weights, rows = trainer.train(
+        start.get_weights(),
+        _two_way(films),
+        _weights(films, plan.positive_share),
+        _two_way(val),
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        augment=None if plan.recipe is None else augment.mapped(plan.recipe),
+        by_auroc=plan.best_by == "auroc",
+        seed=seed,
+    )
 
-    model = network(plan.start, plan.size_px, seed=seed, retrained=plan.mode == "retrained")
-    by_auroc = plan.best_by == "auroc"
-    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
-        folder = Path(scratch)
-        train.fit(
-            model,
-            _two_way(films),
-            _weights(films, plan.positive_share),
-            loss="categorical_crossentropy",
-            validation=train.EpochAurocs(
-                {"val": _two_way(val)},
-                COVID_CLASSES,
-                size_px=plan.size_px,
-                score=(lambda aurocs: aurocs["val"][COVID_CLASSES[0]]) if by_auroc else "val_loss",
-                folder=folder,
-            ),
-            folder=folder,
-            epochs=plan.epochs,
-            steps=plan.steps,
-            batch_size=plan.batch_size,
-            learning_rate=plan.learning_rate,
-            augment=None if plan.recipe is None else augment.mapped(plan.recipe),
-            seed=seed,
-        )
-        tried = train.history(folder)
+    def build() -> "keras.Model":
+        model = network(plan.start, plan.size_px, seed=seed)
+        model.set_weights(weights)
+        return model
 
-    def predict(some: "FilmSet") -> np.ndarray:
-        return train.Devices().predict(model, some, _PREDICTED)[:, 0].astype(np.float64)
-
-    return Learned(plan, seed, tried, predict, lambda: model)
+    return Learned(plan, seed, pd.DataFrame(rows), lambda some: trainer.answer(some, weights), build)
 
 
 def positive(films: "FilmSet") -> np.ndarray:
@@ -253,13 +235,3 @@ def _two_way(films: "FilmSet") -> "FilmSet":
 
     y = positive(films)[:, None].astype(np.float32)
     return train.FilmSet(films.pixels, np.hstack([y, 1 - y]), films.sources, films.patients)
-
-
-def _loss(y: np.ndarray, logits: np.ndarray) -> float:
-    return float(np.logaddexp(0, np.where(y, -logits, logits)).mean())
-
-
-def _area(y: np.ndarray, logits: np.ndarray) -> float:
-    from cxrkit import metrics
-
-    return metrics.auroc(y, logits).value
