@@ -29,6 +29,7 @@ from cxrkit.metrics._ranking import (
     threshold_at_sensitivity,
     youden_threshold,
 )
+from cxrkit.metrics._runs import holm, runs_table
 from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, score_table, subgroup_table
 from cxrkit.metrics._worth import Worth, worth
 
@@ -53,6 +54,7 @@ __all__ = [
     "energy_inside",
     "fit_temperature",
     "heat_box",
+    "holm",
     "iou_of_box",
     "iou_of_mask",
     "localisation_table",
@@ -63,6 +65,7 @@ __all__ = [
     "predictive_values",
     "proportion",
     "reliability",
+    "runs_table",
     "scale_probs",
     "score_maps",
     "score_table",

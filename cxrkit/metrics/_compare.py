@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer, draw_scores, from_draws, scores
+from cxrkit.metrics._bootstrap import Scorer, draw_scores, from_draws, scores, two_sided
 from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, undefined
 from cxrkit.metrics._named import Metric, check_scale, make_scorer
 from cxrkit.metrics._ranking import placements
@@ -169,10 +169,5 @@ def bootstrap_difference(
     reason = "; ".join(dict.fromkeys(scorer.reason for scorer in pair if scorer.reason))
     draws = drawn[:, 0] - drawn[:, 1]
     difference = from_draws(Scorer(pair[0].of, len(y), reason, pair[0].loss), a - b, draws, level)
-    kept = draws[~np.isnan(draws)]
-    # A rounding error is no difference.
-    side = min((kept <= 1e-12).sum(), (kept >= -1e-12).sum())
-    p_value = min(1.0, 2 * (1 + float(side)) / (1 + len(kept))) if len(kept) else math.nan
-    return Comparison(
-        a, b, difference, p_value, "paired bootstrap by patient" if patients is not None else "paired bootstrap"
-    )
+    method = "paired bootstrap by patient" if patients is not None else "paired bootstrap"
+    return Comparison(a, b, difference, two_sided(draws), method)
