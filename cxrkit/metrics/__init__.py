@@ -29,13 +29,14 @@ from cxrkit.metrics._ranking import (
     threshold_at_sensitivity,
     youden_threshold,
 )
-from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, score_table, subgroup_table
+from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, USUAL, score_table, subgroup_table
 from cxrkit.metrics._worth import Worth, worth
 
 __all__ = [
     "AGE_BANDS",
     "METRICS",
     "SUBGROUPS",
+    "USUAL",
     "Comparison",
     "Confusion",
     "Estimate",
