@@ -19,6 +19,7 @@ from cxrkit.metrics._localisation import (
     pointing_hit,
     score_maps,
 )
+from cxrkit.metrics._mean import mean_auroc, mean_auroc_difference
 from cxrkit.metrics._named import METRICS, bootstrap
 from cxrkit.metrics._ranking import (
     OperatingPoint,
@@ -60,6 +61,8 @@ __all__ = [
     "iou_of_mask",
     "localisation_table",
     "mcnemar",
+    "mean_auroc",
+    "mean_auroc_difference",
     "mean_by_patient",
     "operating_point",
     "pointing_hit",
