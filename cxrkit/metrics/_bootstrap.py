@@ -121,16 +121,6 @@ def from_draws(
     return Estimate(value, min(low, value), max(high, value), scorer.n, reason)
 
 
-def two_sided(draws: np.ndarray) -> float:
-    """Return twice the share of resampled differences on the far side of 0; NaN draws are left out."""
-    kept = draws[~np.isnan(draws)]
-    if not len(kept):
-        return math.nan
-    # A rounding error is no difference.
-    side = min((kept <= 1e-12).sum(), (kept >= -1e-12).sum())
-    return min(1.0, 2 * (1 + float(side)) / (1 + len(kept)))
-
-
 def estimates(
     scorers: Sequence[Scorer],
     patients: Sequence | np.ndarray | None,

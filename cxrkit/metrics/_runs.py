@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import draw_scores, from_draws, scores, two_sided
+from cxrkit.metrics._bootstrap import draw_scores, from_draws, scores
+from cxrkit.metrics._compare import compared
 from cxrkit.metrics._named import Metric, check_scale, make_scorer
 
 if TYPE_CHECKING:
@@ -85,15 +86,17 @@ def runs_table(
         notes = [estimate.pop("reason"), "one run: its interval leaves out the seed" if count == 1 else ""]
         row = {"setting": name, **estimate, "runs": count, "reason": "; ".join(filter(None, notes))}
         if reference is not None:
-            apart = draws[name] - draws[reference]
-            gain = from_draws(one, values[name] - values[reference], apart, level)
-            own = name == reference
-            row |= {
-                "difference": math.nan if own else gain.value,
-                "difference low": math.nan if own else gain.low,
-                "difference high": math.nan if own else gain.high,
-                "p": math.nan if own else two_sided(apart),
-            }
+            gain = compared(
+                values[name],
+                values[reference],
+                draws[name] - draws[reference],
+                one,
+                level,
+                by_patient=patients is not None,
+            )
+            ends = (gain.difference.value, gain.difference.low, gain.difference.high, gain.p)
+            names = ("difference", "difference low", "difference high", "p")
+            row |= dict(zip(names, (math.nan,) * 4 if name == reference else ends, strict=True))
         rows.append(row)
     table = pd.DataFrame(rows)
     if reference is not None:
