@@ -304,12 +304,7 @@ def _mean_auroc(aurocs: dict[str, dict[str, float]]) -> float:
 
 
 def _chosen(frame: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
-    if unknown := sorted(set(sources) - set(frame["source"])):
-        raise ValueError(
-            f"the manifest has no films of {', '.join(unknown)}; its sources are "
-            f"{', '.join(sorted(set(frame['source'])))}."
-        )
-    chosen = frame[frame["source"].isin(sources)] if sources else frame
+    chosen = manifest.chosen(frame, sources=sources)
     # Films that are scored together lie together, so that they need not be copied.
     return chosen.assign(_kind=_kinds(chosen)).sort_values(["_kind", "source"], kind="stable").drop(columns="_kind")
 
