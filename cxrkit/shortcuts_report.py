@@ -1,0 +1,361 @@
+"""Figures and text on shortcuts: what a network goes by. Nothing is computed here; see `cxrkit.report`."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.lines import Line2D
+
+from cxrkit.experiments import LOOKS, Result, areas_by, networks_of
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
+from cxrkit.metrics import Estimate
+from cxrkit.report import (
+    _GREY,
+    _INK,
+    _MARKS,
+    _NOT_COVID,
+    _PALE,
+    _SERIES,
+    WIDTH,
+    Drawing,
+    Markdown,
+    _cover,
+    _figure,
+    _plain,
+    _show,
+    _tidy,
+    escape_markdown,
+    markdown,
+    metrics_table,
+)
+
+#: Below one half a network is wrong more often than a coin: another colour, and the number is there to read.
+_BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
+#: Below this an AUROC is said to be worse than chance; above it the interval decides.
+_CHANCE = 0.5
+
+
+def matrix(
+    rows: Mapping[str, Mapping[str, Estimate]],
+    *,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    trained: str = "trained on",
+    tested: str = "tested on",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw AUROCs as a matrix: what a network learned from against what it was tested on.
+
+    Args:
+        rows: by what was learned from, the AUROC by what was tested on.
+        notes: words below the interval, laid out as `rows`: "never seen".
+        trained, tested: names of the axes.
+        title: above the matrix.
+        simulated: say so under the figure.
+    Returns:
+        The figure; each cell holds value, interval, films and note, is blue above one half and orange below.
+    """
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    figure = _figure(WIDTH, 0.95 * len(rows) + 1.5, simulated=simulated)
+    axis = figure.subplots()
+    values = np.array([[row[name].value if name in row else math.nan for name in columns] for row in rows.values()])
+    axis.set_facecolor(_PALE)
+    axis.imshow(np.ma.masked_invalid(values), cmap=_BOTH_WAYS, vmin=0, vmax=1, aspect="auto")
+    for y, (name, row) in enumerate(rows.items()):
+        for x, column in enumerate(columns):
+            estimate = row.get(column)
+            if estimate is None or not math.isfinite(estimate.value):
+                axis.text(x, y, "undefined", ha="center", va="center", fontsize=9, color=_GREY)
+                continue
+            axis.text(x, y - 0.06, f"{estimate.value:.2f}", ha="center", va="bottom", fontsize=15, color=_INK)
+            ends = f"{estimate.low:.2f} to {estimate.high:.2f}" if math.isfinite(estimate.low) else "no interval"
+            note = (notes or {}).get(name, {}).get(column, "")
+            words = "\n".join(filter(None, [f"{ends}, n = {estimate.n:,}", note]))
+            axis.text(x, y, words, ha="center", va="top", fontsize=8.5, color=_INK, fontstyle="normal")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    axis.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    axis.grid(which="minor", color="white", linewidth=3)
+    axis.tick_params(which="both", length=0)
+    axis.xaxis.set_label_position("top")
+    axis.xaxis.tick_top()
+    axis.spines[:].set_visible(False)
+    axis.set_xlabel(tested, loc="left", fontstyle="italic")
+    axis.set_ylabel(trained, loc="top", fontstyle="italic")
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def dots(
+    groups: Mapping[str, Mapping[str, Estimate]],
+    *,
+    xlabel: str = "AUROC",
+    chance: bool = True,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw a measure with intervals for several groups, name by name.
+
+    Args:
+        groups: by group, the measure by name, drawn top to bottom; at most four groups, each with a mark of its own.
+        xlabel: what is measured.
+        chance: draw the line at one half.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: more than four groups.
+    """
+    if len(groups) > len(_MARKS):
+        raise ValueError(f"there are marks for {len(_MARKS)} groups; got {len(groups)}. Draw two figures.")
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    figure = _figure(WIDTH, (0.22 * len(groups) + 0.18) * len(names) + 1.4, simulated=simulated)
+    axis = figure.subplots()
+    step = 0.8 / len(groups)
+    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
+        colour = _SERIES[place]
+        for row, name in enumerate(names):
+            estimate = groups[group].get(name)
+            y = row + (place - (len(groups) - 1) / 2) * step
+            if estimate is None or not math.isfinite(estimate.value):
+                continue
+            axis.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
+            axis.plot(estimate.value, y, mark, color=colour, markeredgecolor=_INK, markersize=7, clip_on=False)
+            axis.text(1.015, y, f"{_plain(estimate, digits=2)}, n = {estimate.n:,}", va="center", fontsize=8)
+    if chance:
+        axis.axvline(_CHANCE, color=_INK, linewidth=1, linestyle="--")
+        axis.text(_CHANCE, -0.62, "chance", ha="center", va="bottom", fontsize=8.5)
+    axis.set_yticks(range(len(names)), names)
+    axis.set(ylim=(len(names) - 0.45, -0.6), xlim=(0, 1), xlabel=xlabel)
+    for row in range(1, len(names)):
+        axis.axhline(row - 0.5, color=_PALE, linewidth=0.8)
+    axis.set_title(title, loc="left", fontsize=11, pad=16)
+    _tidy(axis)
+    handles = [
+        Line2D([], [], color=colour, marker=mark, markeredgecolor=_INK, linewidth=2.5, label=group)
+        for group, mark, colour in zip(groups, _MARKS, _SERIES, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
+    return figure
+
+
+def swaps(
+    with_covid: tuple[np.ndarray, np.ndarray],
+    without: tuple[np.ndarray, np.ndarray],
+    *,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw what becomes of each film's probability when its mark is changed for the other hospital's.
+
+    Args:
+        with_covid: probabilities (films,) of films with COVID-19 with the marks as in training, and swapped.
+        without: the same of films without.
+        title: above all.
+        simulated: say so under the figure.
+    Returns:
+        The figure: a line for each film, full for those that end on the other side of one half.
+    """
+    figure = _figure(WIDTH, 3.4, simulated=simulated)
+    for axis, (before, after), name in zip(
+        figure.subplots(1, 2, sharey=True), (with_covid, without), (COVID, NOT_COVID), strict=True
+    ):
+        crossed = (np.asarray(before) >= _CHANCE) != (np.asarray(after) >= _CHANCE)
+        colour = COLOURS[COVID] if name == COVID else _NOT_COVID
+        for first, second, over in zip(before, after, crossed, strict=True):
+            axis.plot(
+                [0, 1],
+                [first, second],
+                marker="o",
+                markersize=3,
+                color=(colour, 0.5 if over else 0.3),
+                linewidth=1,
+                linestyle="-" if over else ":",
+                clip_on=False,
+            )
+        axis.axhline(_CHANCE, color=_INK, linewidth=1.2)
+        axis.set_xticks([0, 1], ["mark as in training", "mark swapped"])
+        axis.set(xlim=(-0.08, 1.08), ylim=(0, 1))
+        axis.set_title(f"{name}: {crossed.sum()} of {len(crossed)} answers turn over", loc="left", fontsize=10)
+        _tidy(axis)
+    figure.axes[0].set_ylabel(f"probability of {COVID}")
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def maps(
+    films: Sequence[np.ndarray],
+    heats: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    opacity: float = 0.6,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw films above the same films with a class activation map laid over, all maps on one scale.
+
+    Args:
+        films: (H, W) each, float in [0, 1] or uint8.
+        heats: (h, w) each, class activation maps; what is below 0 is clear.
+        titles: one per film.
+        opacity: of the strongest place, in [0, 1].
+        title: above all.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: no film, or not as many maps and titles as films.
+    """
+    if not films or len({len(films), len(heats), len(titles)}) > 1:
+        raise ValueError(
+            f"maps needs a map and a title for each film; got {len(films)} films, {len(heats)} maps, {len(titles)} "
+            "titles."
+        )
+    most = max(float(np.max(heat)) for heat in heats)
+    side = WIDTH / max(4, len(films))
+    figure = _figure(WIDTH, 2 * side + 0.9, simulated=simulated)
+    axes = figure.subplots(2, max(4, len(films)))
+    for axis in axes[:, len(films) :].ravel():
+        axis.set_axis_off()
+    for column, (film, heat, words) in enumerate(zip(films, heats, titles, strict=True)):
+        _show(axes[0, column], film, words)
+        _show(axes[1, column], film, "")
+        _cover(axes[1, column], film, np.clip(heat, 0, None) / max(most, 1e-12), opacity)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def shares(
+    curves: Mapping[str, Mapping[float, Estimate]],
+    *,
+    xlabel: str = "training films that have the other hospital's mark",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw AUROCs over a share, with their intervals.
+
+    Args:
+        curves: by test set, the AUROC by share in [0, 1]; at most four.
+        xlabel: what the share is of.
+        title: above the axis.
+        simulated: say so under the figure.
+    Returns:
+        The figure.
+    """
+    figure = _figure(WIDTH, 3.6, simulated=simulated)
+    axis = figure.subplots()
+    wide = max((share for curve in curves.values() for share in curve), default=1.0)
+    for place, (name, curve) in enumerate(curves.items()):
+        colour, mark, style = _SERIES[place], _MARKS[place], ("-", "--", "-.", ":")[place]
+        # Side by side, so that no interval hides another.
+        at = np.array(list(curve)) + (place - (len(curves) - 1) / 2) * 0.008 * wide
+        value, low, high = (np.array([getattr(each, end) for each in curve.values()]) for end in ("value", "low", "high"))
+        axis.vlines(at, low, high, color=colour, linewidth=2.2)
+        axis.plot(at, value, mark, color=colour, linestyle=style, markeredgecolor=_INK, markersize=7, label=name)
+    axis.axhline(_CHANCE, color=_INK, linewidth=1, linestyle="--")
+    axis.set_xticks([share for share in next(iter(curves.values()))])
+    axis.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if round(share, 2) == share else f"{share:.1%}")
+    axis.set(ylim=(0, 1.01), ylabel="AUROC", xlabel=xlabel)
+    axis.set_title(title, loc="left", fontsize=11)
+    axis.legend(title="test films", fontsize=8.5, title_fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _tidy(axis)
+    return figure
+
+
+def results(found: Result, made_by: str) -> Markdown:
+    """Return what the experiment found as a Markdown page.
+
+    Args:
+        found: of `experiments.shortcuts`.
+        made_by: the command, and the day.
+    Returns:
+        Markdown: films, train x test matrix, what each look changes, the source network, who is called COVID-19.
+    """
+    plan = found.plan
+    kind = "SIMULATED films: nothing here is a measurement on patients." if found.simulated else "Real films."
+    parts = [
+        f"# Shortcuts: {escape_markdown(found.data)}",
+        f"{kind} {DISCLAIMER}",
+        f"Made by {made_by}.",
+        f"Each network: {plan.mode} from `{plan.start.rsplit('/', 1)[-1]}`, {plan.size_px} px, "
+        + (
+            "a new head on frozen features"
+            if plan.mode == "frozen"
+            else f"{plan.epochs} times {plan.steps} batches of {plan.batch_size}, learning rate {plan.learning_rate:g}"
+        )
+        + f", COVID-19 in {plan.positive_share:.0%} of what is drawn; seeds {', '.join(map(str, found.seeds))}; "
+        "the best by "
+        f"{plan.best_by} on val. Intervals: 95%, over patients of the same sources and over seeds; not over sources.",
+        "## Films",
+        markdown(found.films),
+        f"Left out of all, since no lungs were found: {_listed(found.extra['left out'])}.",
+        "## Trained on, tested on (AUROC for COVID-19)",
+        "A group of which no source was learned from is tested on all of its films, the others on the films of test.",
+        *(
+            f"### {escape_markdown(look.capitalize())}\n\n{metrics_table(areas_by(found, look=look), first='trained on')}"
+            for look in dict.fromkeys(found.table["look"])
+        ),
+        "## What each look changes",
+        "Difference in AUROC from the same test films as they are, paired; p after Holm for the looks of a row.",
+        _differences(found.table),
+        "## Called COVID-19 (probability from 0.5 on), films as they are",
+        _called_table(found.extra["called"]),
+    ]
+    return Markdown("\n\n".join(parts) + "\n")
+
+
+def called(found: Result, trained_on: Sequence[str] | None = None, *, look: str = "as it is") -> Drawing:
+    """Draw which share of each source's films networks call COVID-19.
+
+    Args:
+        found: of `experiments.shortcuts`.
+        trained_on: which networks; None: all.
+        look: of the films.
+    Returns:
+        The figure: source and class by row, a mark for each network.
+    """
+    frame = found.extra["called"]
+    frame = frame[frame["look"] == look]
+    groups = {}
+    for name in networks_of(found) if trained_on is None else trained_on:
+        rows = frame[frame["trained on"] == name]
+        groups[f"learned from {name}"] = {
+            f"{row['source']}, {COVID if row['COVID-19'] else NOT_COVID}": Estimate(
+                row["value"], row["low"], row["high"], int(row["n"])
+            )
+            for row in rows.to_dict("records")
+        }
+    return dots(groups, xlabel="share of films called COVID-19", chance=False, simulated=found.simulated)
+
+
+def _differences(table: pd.DataFrame) -> str:
+    rows: dict[str, dict[str, str]] = {}
+    kept = table[(table["learned"] == "COVID-19") & (table["look"] != next(iter(LOOKS)))]
+    for row in kept.to_dict("records"):
+        ends = f"{row['difference']:+.3f} ({row['difference low']:+.3f} to {row['difference high']:+.3f})"
+        words = f"{ends}, p {row['p (Holm)']:.3f}" if math.isfinite(row["difference"]) else "undefined"
+        rows.setdefault(f"{row['trained on']} → {row['tested on']}", {})[row["look"]] = words
+    looks = list(dict.fromkeys(kept["look"]))
+    frame = pd.DataFrame([[name, *(cells.get(look, "") for look in looks)] for name, cells in rows.items()])
+    if frame.empty:
+        return "Films as they are alone."
+    return markdown(frame.set_axis(["trained → tested", *looks], axis=1))
+
+
+def _called_table(frame: pd.DataFrame) -> str:
+    rows: dict[str, dict[str, Estimate]] = {}
+    for row in frame[frame["look"] == next(iter(LOOKS))].to_dict("records"):
+        column = f"{row['source']}, {COVID if row['COVID-19'] else NOT_COVID}"
+        rows.setdefault(row["trained on"], {})[column] = Estimate(row["value"], row["low"], row["high"], int(row["n"]))
+    return metrics_table(rows, first="trained on")
+
+
+def _listed(left_out: pd.DataFrame) -> str:
+    return ", ".join(f"{row.iloc[1]} of {escape_markdown(row.iloc[0])}" for _, row in left_out.iterrows())
