@@ -61,6 +61,12 @@ def test_a_setting_that_answers_like_the_reference_differs_by_nothing():
     assert row[["difference", "difference low", "difference high", "p"]].tolist() == [0, 0, 0, 1]
 
 
+def test_a_share_of_all_films_still_has_an_interval():
+    found = metrics.runs_table("accuracy", np.ones(20), {"a": [np.ones(20)] * 2}, np.arange(20), seed=0).iloc[0]
+    wilson = metrics.wilson(20, 20)
+    assert (found["value"], found["low"], found["high"]) == (1, pytest.approx(wilson.low), 1)
+
+
 def test_films_of_one_class_say_so():
     found = metrics.runs_table("AUROC", np.ones(4), {"a": [GOOD]}, seed=0).iloc[0]
     assert np.isnan(found["value"])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxrkit import augment, metrics
 from cxrkit.experiments._features import Features
+from cxrkit.experiments._films import positive
 from cxrkit.experiments._networks import crossentropy, network, trainer_of
 
 if TYPE_CHECKING:
@@ -143,27 +144,33 @@ def features_of(plan: Plan, *, seed: int = 0) -> Features:
 
 def _frozen(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int, features: Features) -> Learned:
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     # A seed's draws are its own, and those of a film the same in every set of films that holds it.
     draws = range(seed * plan.draws + 1, (seed + 1) * plan.draws + 1)
     copies = [None] if plan.recipe is None else draws
-    x = np.concatenate([features.of(films, recipe=plan.recipe, draw=draw) for draw in copies])
+    x = np.concatenate([features.of(films, recipe=plan.recipe, draw=draw) for draw in copies]).astype(np.float64)
     y, weights = np.tile(positive(films), len(copies)), np.tile(_weights(films, plan.positive_share), len(copies))
     # Each film counts once, however many copies: else more draws would be a weaker penalty.
     weights = weights * len(films) / weights.sum()
     centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
     looked_at, truth = (features.of(val) - centre) / spread, positive(val)
+    x = (x - centre) / spread
     heads, rows = [], []
-    for penalty in PENALTIES:
-        head = LogisticRegression(C=penalty, max_iter=1000).fit((x - centre) / spread, y, sample_weight=weights)
-        logits = head.decision_function(looked_at)
-        heads.append(head)
-        rows.append((penalty, crossentropy(truth, logits), metrics.auroc(truth, logits).value))
+    # From the strongest penalty on, each begins where the one before ended.
+    head = LogisticRegression(max_iter=1000, warm_start=True)
+    # Problems so small take ten times longer on several threads, which wait for one another.
+    with threadpool_limits(1):
+        for penalty in PENALTIES:
+            head.set_params(C=penalty).fit(x, y, sample_weight=weights)
+            logits = head.decision_function(looked_at)
+            heads.append((head.coef_[0].copy(), float(head.intercept_[0])))
+            rows.append((penalty, crossentropy(truth, logits), metrics.auroc(truth, logits).value))
     tried = pd.DataFrame(rows, columns=["C", "val_loss", "auroc"])
     best = int(tried["val_loss"].argmin() if plan.best_by == "val_loss" else tried["auroc"].argmax())
     tried["best"] = tried.index == best
-    slopes = (heads[best].coef_[0] / spread).astype(np.float64)
-    offset = float(heads[best].intercept_[0] - slopes @ centre)
+    slopes = heads[best][0] / spread
+    offset = heads[best][1] - float(slopes @ centre)
 
     def predict(some: "FilmSet") -> np.ndarray:
         return 1 / (1 + np.exp(-(features.of(some).astype(np.float64) @ slopes + offset)))
@@ -200,11 +207,6 @@ def _trained(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int) -> Learned
         return model
 
     return Learned(plan, seed, pd.DataFrame(rows), lambda some: trainer.answer(some, weights), build)
-
-
-def positive(films: "FilmSet") -> np.ndarray:
-    """Return which films show COVID-19: (films,), bool."""
-    return films.targets[:, 0] == 1
 
 
 def _check(name: str, films: "FilmSet") -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import draw_scores, from_draws, scores
 from cxrkit.metrics._compare import compared
+from cxrkit.metrics._confusion import SHARES, share_by_patient
 from cxrkit.metrics._named import Metric, check_scale, make_scorer
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def runs_table(
 
     The interval covers other test patients of the same kind and other runs: other seeds, with all that hangs on them
     (first weights, draws; training patients too if each seed chose its own). It does not cover other hospitals. With a
-    single run it covers other test patients alone, and the reason says so. With few runs it is rough.
+    single run it covers other test patients alone, and the reason says so. With few runs it is rough. Of a share that
+    all films have in all runs, or none, it is the interval of `proportion`.
 
     Args:
         metric: as for `bootstrap`.
@@ -68,27 +70,32 @@ def runs_table(
         )
     if reference is not None and reference not in runs:
         raise ValueError(f"reference must be one of {', '.join(runs)}; got {reference!r}.")
-    count = next(iter(shapes))[0]
+    count = len(next(iter(runs.values())))
     scorers = []
     for values in runs.values():
-        for one in values:
-            y, p = check_scale(metric)(targets, one)
+        for answers in values:
+            y, p = check_scale(metric)(targets, answers)
             scorers.append(make_scorer(metric, y, p, threshold=threshold, prevalence=None))
     films = len(np.asarray(targets))
     drawn = draw_scores(scorers, patients, films, resamples=resamples, seed=seed).reshape(resamples, len(runs), count)
     chosen = np.random.default_rng([seed, 1]).integers(count, size=(resamples, 1, max(count - 1, 1)))
     draws = dict(zip(runs, np.take_along_axis(drawn, chosen, axis=2).mean(axis=2).T, strict=True))
-    values = dict(zip(runs, np.reshape(scores(scorers, films), (len(runs), count)).mean(axis=1).tolist(), strict=True))
+    means = np.reshape(scores(scorers, films), (len(runs), count)).mean(axis=1)
+    value = dict(zip(runs, map(float, means), strict=True))
     rows = []
     for k, name in enumerate(runs):
         one = scorers[k * count]
-        estimate = asdict(from_draws(one, values[name], draws[name], level))
+        estimate = asdict(from_draws(one, value[name], draws[name], level))
+        if metric in SHARES and value[name] in (0, 1):
+            # No resample of films that are all right differs: the interval of a share of all holds instead.
+            y, p = check_scale(metric)(targets, runs[name][0])
+            estimate = asdict(share_by_patient(str(metric), y, p, threshold, patients, level=level))
         notes = [estimate.pop("reason"), "one run: its interval leaves out the seed" if count == 1 else ""]
         row = {"setting": name, **estimate, "runs": count, "reason": "; ".join(filter(None, notes))}
         if reference is not None:
             gain = compared(
-                values[name],
-                values[reference],
+                value[name],
+                value[reference],
                 draws[name] - draws[reference],
                 one,
                 level,
