@@ -70,9 +70,7 @@ def masks(films: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
     for start in range(0, len(small), _BATCH):
         batch = np.stack(small[start : start + _BATCH])[..., None]
         found += list(session().run(None, {taken.name: batch})[0][..., 0])
-    return [
-        np.clip(images.resize(probs, np.shape(film)), 0.0, 1.0) for probs, film in zip(found, films, strict=True)
-    ]
+    return [np.clip(images.resize(probs, np.shape(film)), 0.0, 1.0) for probs, film in zip(found, films, strict=True)]
 
 
 def _prepared(film: np.ndarray) -> np.ndarray:

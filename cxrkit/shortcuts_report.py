@@ -256,15 +256,19 @@ def shares(
         colour, mark, style = _SERIES[place], _MARKS[place], ("-", "--", "-.", ":")[place]
         # Side by side, so that no interval hides another.
         at = np.array(list(curve)) + (place - (len(curves) - 1) / 2) * 0.008 * wide
-        value, low, high = (np.array([getattr(each, end) for each in curve.values()]) for end in ("value", "low", "high"))
+        value, low, high = (
+            np.array([getattr(each, end) for each in curve.values()]) for end in ("value", "low", "high")
+        )
         axis.vlines(at, low, high, color=colour, linewidth=2.2)
         axis.plot(at, value, mark, color=colour, linestyle=style, markeredgecolor=_INK, markersize=7, label=name)
     axis.axhline(_CHANCE, color=_INK, linewidth=1, linestyle="--")
-    axis.set_xticks([share for share in next(iter(curves.values()))])
+    axis.set_xticks(sorted({share for curve in curves.values() for share in curve}))
     axis.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if round(share, 2) == share else f"{share:.1%}")
     axis.set(ylim=(0, 1.01), ylabel="AUROC", xlabel=xlabel)
     axis.set_title(title, loc="left", fontsize=11)
-    axis.legend(title="test films", fontsize=8.5, title_fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(
+        title="test films", fontsize=8.5, title_fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
+    )
     _tidy(axis)
     return figure
 
@@ -299,7 +303,8 @@ def results(found: Result, made_by: str) -> Markdown:
         "## Trained on, tested on (AUROC for COVID-19)",
         "A group of which no source was learned from is tested on all of its films, the others on the films of test.",
         *(
-            f"### {escape_markdown(look.capitalize())}\n\n{metrics_table(areas_by(found, look=look), first='trained on')}"
+            f"### {escape_markdown(look.capitalize())}\n\n"
+            + metrics_table(areas_by(found, look=look), first="trained on")
             for look in dict.fromkeys(found.table["look"])
         ),
         "## What each look changes",
@@ -333,6 +338,11 @@ def called(found: Result, trained_on: Sequence[str] | None = None, *, look: str 
             for row in rows.to_dict("records")
         }
     return dots(groups, xlabel="share of films called COVID-19", chance=False, simulated=found.simulated)
+
+
+def _look_table(found: Result, look: str) -> str:
+    table = metrics_table(areas_by(found, look=look), first="trained on")
+    return f"### {escape_markdown(look.capitalize())}\n\n{table}"
 
 
 def _differences(table: pd.DataFrame) -> str:

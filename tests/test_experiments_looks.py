@@ -58,10 +58,10 @@ def test_the_edge_is_blanked_alike_on_all_films():
     assert (blanked == 128).sum() == 100 - 36
 
 
-def test_a_histogram_is_the_share_of_each_grey():
-    shares = histogram(np.array([[[0, 0], [7, 255]]], np.uint8))
-    assert shares[[0, 7, 255]].tolist() == [0.5, 0.25, 0.25]
-    assert shares.sum() == 1
+def test_a_histogram_counts_each_grey():
+    counts = histogram(np.array([[[0, 0], [7, 255]]], np.uint8))
+    assert counts[[0, 7, 255]].tolist() == [2, 1, 1]
+    assert counts.sum() == 4
 
 
 def test_a_matched_film_has_the_references_greys_in_its_own_order():
@@ -128,9 +128,9 @@ def test_a_film_without_lungs_is_not_shown_whole_by_mistake():
 
 def test_what_cannot_be_done_is_refused():
     pixels, found = film()
-    with pytest.raises(ValueError, match="look must be one of as it is, lungs masked out.*; got 'nice'"):
+    with pytest.raises(ValueError, match=r"look must be one of as it is, lungs masked out.*; got 'nice'"):
         looked("nice", pixels, found)
     with pytest.raises(ValueError, match=r"must be uint8 \(films, H, W\).*got float64 \(1, 10, 10\)"):
         looked("lungs only", pixels / 255, found)
-    with pytest.raises(ValueError, match=r"reference must be \(256,\), shares that add up to 1; got \(3,\)"):
+    with pytest.raises(ValueError, match=r"reference must be \(256,\), counts of each grey, as histogram gives; got \(3,\)"):
         looks.matched(pixels, np.ones(3))

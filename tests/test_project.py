@@ -407,7 +407,7 @@ LAYERS = {
     0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "fetch"},
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
-    3: {"rounds", "train", "explain"} | {"course", "datasets", "environment", "scoring"},
+    3: {"rounds", "train", "explain", "lungs"} | {"course", "datasets", "environment", "scoring"},
     4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
     5: {"report"} | {"demo", "_train_cli"},
     6: {"app", "cli"} | {"model_card"},

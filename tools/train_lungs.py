@@ -167,9 +167,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         draw = np.random.default_rng([self._seed, self.epoch, step])
         chosen = draw.choice(len(self._pixels), BATCH, p=self._share)
-        maps = [
-            SegmentationMapsOnImage(mask.astype(np.uint8), shape=(*mask.shape, 1)) for mask in self._masks[chosen]
-        ]
+        maps = [SegmentationMapsOnImage(mask.astype(np.uint8), shape=(*mask.shape, 1)) for mask in self._masks[chosen]]
         films, moved = augmenter(int(draw.integers(2**31)))(
             images=list(self._pixels[chosen][..., None]), segmentation_maps=maps
         )
@@ -285,9 +283,7 @@ def card(info: dict) -> str:
         "- Children, lateral views and other parts of the body were not tried.",
         "## Measured",
         "Overlap with the truth after `cxrkit.lungs.outline`, mean over films, 95% interval by patient.",
-        "\n".join(
-            ["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]
-        ),
+        "\n".join(["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]),
         "## Training",
         "\n".join(
             ["| what | how |", "|---|---|", *(f"| {key} | {value} |" for key, value in info["training"].items())]

@@ -9,42 +9,66 @@ from cxrkit.experiments._augment import AUGMENTERS, COMPOSITES, augmenters, comp
 from cxrkit.experiments._data import Deal, beside_table04, data
 from cxrkit.experiments._features import Features
 from cxrkit.experiments._films import Sets, load, nested, positive, rows_of, simulated_sources
+from cxrkit.experiments._looks import LOOKS, histogram, looked, lungs_of
+from cxrkit.experiments._marks import MARKS, TESTS, FaintFilms, MarkLab, faint_films, marked
 from cxrkit.experiments._measure import THRESHOLD, Measured, Setting, measure, subset
 from cxrkit.experiments._plan import MODES, Learned, Plan, features_of, learn
+from cxrkit.experiments._recorded import from_json, recorded_shortcuts, to_json
 from cxrkit.experiments._result import Result
+from cxrkit.experiments._shortcuts import Group, areas_by, groups, looks_by, networks_of, seen_by, shortcuts
 from cxrkit.experiments._sources import Mix, mixing, report_mixes, unseen
 from cxrkit.experiments._transfer import transfer
 
 __all__ = [
     "AUGMENTERS",
     "COMPOSITES",
+    "LOOKS",
+    "MARKS",
     "MODES",
+    "TESTS",
     "THRESHOLD",
     "Deal",
+    "FaintFilms",
     "Features",
+    "Group",
     "Learned",
+    "MarkLab",
     "Measured",
     "Mix",
     "Plan",
     "Result",
     "Sets",
     "Setting",
+    "areas_by",
     "augmenters",
     "beside_table04",
     "composite",
     "data",
     "examples",
+    "faint_films",
     "features_of",
+    "from_json",
+    "groups",
+    "histogram",
     "learn",
     "load",
+    "looked",
+    "looks_by",
+    "lungs_of",
+    "marked",
     "measure",
     "mixing",
     "nested",
+    "networks_of",
     "positive",
+    "recorded_shortcuts",
     "report_mixes",
     "rows_of",
+    "seen_by",
+    "shortcuts",
     "simulated_sources",
     "subset",
+    "to_json",
     "transfer",
     "unseen",
 ]

@@ -147,8 +147,8 @@ def without_edge(pixels: np.ndarray, found: np.ndarray | None = None, *, width: 
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
-    """Return the share of each grey in films of any shape, uint8: (256,), in all 1."""
-    return np.bincount(np.asarray(pixels, np.uint8).ravel(), minlength=256) / pixels.size
+    """Return how many pixels of films of any shape, uint8, have each grey: (256,)."""
+    return np.bincount(np.asarray(pixels, np.uint8).ravel(), minlength=256)
 
 
 def matched(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -156,21 +156,28 @@ def matched(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     Args:
         pixels: (films, H, W), uint8.
-        reference: (256,), the share of each grey, as `histogram` gives.
+        reference: (256,), how many pixels have each grey, as `histogram` gives of one film or of many.
     Returns:
         (films, H, W), uint8.
     Raises:
-        ValueError: a reference of another shape, or one that does not add up to 1.
+        ValueError: a reference of another shape, or of no pixel.
     Source:
         Gonzalez and Woods, Digital Image Processing, section 3.3; as scikit-image's `match_histograms`, rounded.
     """
-    reference = np.asarray(reference, np.float64)
-    if reference.shape != (256,) or not (reference >= 0).all() or not np.isclose(reference.sum(), 1):
-        raise ValueError(f"reference must be (256,), shares that add up to 1; got {reference.shape}. Use histogram().")
+    reference = np.asarray(reference)
+    if reference.shape != (256,) or not (reference >= 0).all() or not reference.any():
+        raise ValueError(
+            f"reference must be (256,), counts of each grey; got shape {reference.shape}. Use histogram()."
+        )
     greys = np.flatnonzero(reference)
-    reached = np.cumsum(reference[greys])
-    films = [np.rint(np.interp(np.cumsum(histogram(film)), reached, greys)).astype(np.uint8)[film] for film in pixels]
+    reached = _reached(reference)[greys]
+    films = [np.rint(np.interp(_reached(histogram(film)), reached, greys)).astype(np.uint8)[film] for film in pixels]
     return np.stack(films) if films else pixels
+
+
+def _reached(counts: np.ndarray) -> np.ndarray:
+    """Return the share of pixels up to each grey."""
+    return np.cumsum(counts) / counts.sum()
 
 
 _STEPS = {

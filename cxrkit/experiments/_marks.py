@@ -178,7 +178,10 @@ class MarkLab:
     def tests(self, mark: str, *, look: str = "as it is") -> "dict[str, FilmSet]":
         """Return the test films with the marks as in training, swapped, and without, by the names in `TESTS`."""
         ways = ((mark, 0.0), (mark, 1.0), (None, 0.0))
-        return {name: self.films("test", one, swapped=part, look=look) for name, (one, part) in zip(TESTS, ways, strict=True)}
+        return {
+            name: self.films("test", one, swapped=part, look=look)
+            for name, (one, part) in zip(TESTS, ways, strict=True)
+        }
 
     def areas(
         self, mark: str, *, swapped: float | None = 0.0, look: str = "as it is", resamples: int = 2000

@@ -134,7 +134,10 @@ def shortcuts(
         )
         answers[look] = {setting: tests["all"] for setting, tests in one.probs.items()}
         measured.append(one)
-    whole, in_test = _joined(shown), np.repeat(["train", "val", "test"], [len(f) for f in shown.films.values()]) == "test"
+    whole, in_test = (
+        _joined(shown),
+        np.repeat(["train", "val", "test"], [len(f) for f in shown.films.values()]) == "test",
+    )
     table = _areas(whole, in_test, tested, answers, resamples)
     cells = pd.concat([one.cells.assign(look=look) for look, one in zip(looks, measured, strict=True)])
     together = replace(measured[0], cells=cells, computed=sum(one.computed for one in measured))
@@ -153,8 +156,10 @@ def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
     )
     lost = np.concatenate([films.sources[~there[split]] for split, films in sets.films.items()])
     counts = [(source, int((lost == source).sum())) for source in sets.sources]
-    return kept, {split: masks[there[split]] for split, masks in found.items()}, pd.DataFrame(
-        counts, columns=["source", "films without lungs"]
+    return (
+        kept,
+        {split: masks[there[split]] for split, masks in found.items()},
+        pd.DataFrame(counts, columns=["source", "films without lungs"]),
     )
 
 
