@@ -276,6 +276,64 @@ def mixing(
     )
 
 
+@app.command()
+def shortcuts(
+    manifest: Manifest = None,
+    out: Out = Path("experiment-shortcuts"),
+    root: Root = None,
+    look: Annotated[
+        list[str] | None, typer.Option(help="Compare this look alone with films as they are; may be repeated.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
+    seeds: Seeds = 2,
+    start: Start = "findings14-small",
+    mode: Mode = "fine-tuned",
+    size: Size = 96,
+    epochs: Epochs = 4,
+    steps: Steps = 30,
+    batch_size: Batch = 16,
+    learning_rate: Rate = 3e-4,
+    draws: Draws = 4,
+    best_by: BestBy = "val_loss",
+    restart: Restart = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write the aggregates here too, as the notebook on shortcuts reads them.")
+    ] = None,
+    markdown: MarkdownFile = None,
+) -> None:
+    """Train on some sources, test on others, with parts of the films taken away: what does the network go by?
+
+    Lungs masked out, lungs alone, cropped to them, histograms matched, the edge blanked; and a network that learned
+    the source alone. The course's films get three simulated sources, which differ in their look.
+    """
+    plan = _plan(start, mode, size, epochs, steps, batch_size, learning_rate, draws, best_by, recipe)
+    from cxrkit import environment, experiments, shortcuts_report
+
+    environment.start_tensorflow()
+    with _terminal.progress("films") as progress:
+        sets = experiments.load(manifest, root=root, size_px=size, cache=out / "run" / "films", progress=progress)
+    looks = tuple(dict.fromkeys(["as it is", *look])) if look else tuple(experiments.LOOKS)
+    with _terminal.progress("networks") as progress:
+        found = experiments.shortcuts(
+            _with_sources(sets),
+            plan,
+            looks=looks,
+            seeds=range(seeds),
+            out=out,
+            restart=restart,
+            progress=progress,
+        )
+    tables = {"table": found.table, "cells": found.cells, "called": found.extra["called"]}
+    for name, frame in tables.items():
+        frame.to_csv(out / f"{name}.csv", index=False)
+    for name, figure in shortcuts_report.figures(found).items():
+        (out / f"{name}.png").write_bytes(_png(figure))
+    today = date.today().isoformat()
+    if record is not None:
+        record.write_text(experiments.to_json(found, f"`{_command()}`, {today}"), encoding="utf-8")
+    _write(out, markdown, shortcuts_report.results(found, date=today, command=_command()))
+
+
 def _plan(
     start: str,
     mode: str,

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
-from cxrkit.experiments import LOOKS, Result, areas_by, networks_of
+from cxrkit.experiments import LOOKS, Result, areas_by, looks_by, networks_of, seen_by
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate
 from cxrkit.report import (
@@ -273,47 +273,88 @@ def shares(
     return figure
 
 
-def results(found: Result, made_by: str) -> Markdown:
-    """Return what the experiment found as a Markdown page.
+def results(found: Result, *, date: str, command: str) -> Markdown:
+    """Return what the experiment found as a Markdown document, ready for docs/results.
 
     Args:
         found: of `experiments.shortcuts`.
-        made_by: the command, and the day.
+        date: of the day.
+        command: that was called.
     Returns:
-        Markdown: films, train x test matrix, what each look changes, the source network, who is called COVID-19.
+        Films, train x test matrix, what each look changes, the source network, and who is called COVID-19.
     """
-    plan = found.plan
-    kind = "SIMULATED films: nothing here is a measurement on patients." if found.simulated else "Real films."
+    looks = list(dict.fromkeys(found.table["look"]))
+    minutes = found.cells["seconds"].sum() / 60
+    simulated = " (SIMULATED)" if found.simulated else ""
     parts = [
-        f"# Shortcuts: {escape_markdown(found.data)}",
-        f"{kind} {DISCLAIMER}",
-        f"Made by {made_by}.",
-        f"Each network: {plan.mode} from `{plan.start.rsplit('/', 1)[-1]}`, {plan.size_px} px, "
-        + (
-            "a new head on frozen features"
-            if plan.mode == "frozen"
-            else f"{plan.epochs} times {plan.steps} batches of {plan.batch_size}, learning rate {plan.learning_rate:g}"
-        )
-        + f", COVID-19 in {plan.positive_share:.0%} of what is drawn; seeds {', '.join(map(str, found.seeds))}; "
-        "the best by "
-        f"{plan.best_by} on val. Intervals: 95%, over patients of the same sources and over seeds; not over sources.",
-        "## Films",
+        f"# Shortcuts: what a COVID-19 network goes by{simulated}",
+        f"{date}; `{command}`. {DISCLAIMER}",
+        f"Films: {escape_markdown(found.data)}{simulated}. {trained(found)} {len(found.cells)} networks, {minutes:.0f} "
+        "minutes of training in all.",
+        "Intervals: 95%, over other patients of the same sources and other seeds, not over other sources. Films on "
+        f"which no lungs were found are left out of all looks: {_listed(found.extra['left out'])}.",
         markdown(found.films),
-        f"Left out of all, since no lungs were found: {_listed(found.extra['left out'])}.",
-        "## Trained on, tested on (AUROC for COVID-19)",
-        "A group of which no source was learned from is tested on all of its films, the others on the films of test.",
-        *(
-            f"### {escape_markdown(look.capitalize())}\n\n"
-            + metrics_table(areas_by(found, look=look), first="trained on")
-            for look in dict.fromkeys(found.table["look"])
-        ),
-        "## What each look changes",
-        "Difference in AUROC from the same test films as they are, paired; p after Holm for the looks of a row.",
-        _differences(found.table),
-        "## Called COVID-19 (probability from 0.5 on), films as they are",
-        _called_table(found.extra["called"]),
+        "## Trained on, tested on",
+        "AUROC for COVID-19. A group of which no source was learned from is tested on all of its films (*never seen*), "
+        "others on the films of test. *Films without COVID-19* is a network that learned to tell sources and never saw "
+        "the disease; under *the source* stands how well it does that.",
+        *(_look_table(found, look) for look in looks),
     ]
+    if len(looks) > 1:
+        parts += [
+            "## What each look changes",
+            "AUROC minus that of the same test films as they are, paired; p after Holm, over the looks of a row.",
+            _differences(found.table),
+        ]
+    parts += ["## Called COVID-19 (probability from 0.5 on), films as they are", _called_table(found.extra["called"])]
     return Markdown("\n\n".join(parts) + "\n")
+
+
+def trained(found: Result) -> str:
+    """Say in words how the networks of a result were trained."""
+    plan = found.plan
+    how = (
+        "a new head on features that stay as they are"
+        if plan.mode == "frozen"
+        else f"{plan.epochs * plan.steps} batches of {plan.batch_size} films, learning rate {plan.learning_rate:g}"
+    )
+    share = "as they are" if plan.positive_share is None else f"{plan.positive_share:.0%} of them with COVID-19"
+    return (
+        f"Networks start from {escape_markdown(plan.start.rsplit('/', 1)[-1])} and are {plan.mode}: {how}, "
+        f"{plan.size_px} px, films drawn {share}; the best by {escape_markdown(plan.best_by)} on val is kept; seeds "
+        f"{', '.join(map(str, found.seeds))}."
+    )
+
+
+def figures(found: Result) -> dict[str, Drawing]:
+    """Return the figures of a result by a name for a file."""
+    drawn = {"matrix": sources(found), "called": called(found)}
+    if found.table["look"].nunique() > 1:
+        for number, name in enumerate(networks_of(found)):
+            drawn[f"looks-{number}"] = looks(found, name)
+    return drawn
+
+
+def sources(found: Result, *, look: str = "as it is", title: str = "") -> Drawing:
+    """Draw the train x test matrix of a result under one look, as `matrix` does."""
+    areas, notes = areas_by(found, look=look), seen_by(found)
+    groups = list(areas[networks_of(found)[0]])
+    rows = {name: {group: row[group] for group in groups} for name, row in areas.items()}
+    return matrix(rows, notes=notes, title=title, simulated=found.simulated)
+
+
+def looks(found: Result, trained_on: str, *, title: str = "") -> Drawing:
+    """Draw what each look leaves of one kind of network's AUROC, test set beside test set.
+
+    Args:
+        found: of `experiments.shortcuts`.
+        trained_on: what the network learned from.
+        title: above the axis.
+    Returns:
+        The figure, as `dots`.
+    """
+    words = title or f"learned from {trained_on}; tested on ..."
+    return dots(looks_by(found, trained_on), title=words, simulated=found.simulated)
 
 
 def called(found: Result, trained_on: Sequence[str] | None = None, *, look: str = "as it is") -> Drawing:

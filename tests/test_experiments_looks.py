@@ -132,5 +132,5 @@ def test_what_cannot_be_done_is_refused():
         looked("nice", pixels, found)
     with pytest.raises(ValueError, match=r"must be uint8 \(films, H, W\).*got float64 \(1, 10, 10\)"):
         looked("lungs only", pixels / 255, found)
-    with pytest.raises(ValueError, match=r"reference must be \(256,\), counts of each grey, as histogram gives; got \(3,\)"):
+    with pytest.raises(ValueError, match=r"reference must be \(256,\), counts .*; got \(3,\)"):
         looks.matched(pixels, np.ones(3))

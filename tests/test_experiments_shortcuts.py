@@ -73,8 +73,7 @@ def test_films_of_sources_never_seen_are_all_tested_and_others_in_test_alone(fou
     table = found.table[found.table["look"] == "as it is"].set_index(["trained on", "tested on"])
     # 24 + 12 + 20 films, half of them of the source with both classes.
     unseen, same, part = (
-        table.loc[key]
-        for key in (("with + without", "both"), ("both", "both"), ("both", "all sources"))
+        table.loc[key] for key in (("with + without", "both"), ("both", "both"), ("both", "all sources"))
     )
     assert (unseen["seen"], unseen["n"]) == ("never seen", 28)
     assert (same["seen"], same["n"]) == ("same sources", 10)
@@ -113,7 +112,9 @@ def test_the_source_network_learns_from_films_without_covid_alone():
 def test_films_are_drawn_evenly_from_the_sources_of_a_class():
     films = three_sources().train
     # 6 of each kind; take two of the source with both classes away.
-    fewer = films.where(~np.isin(np.arange(len(films)), np.flatnonzero((films.sources == "both") & positive(films))[:2]))
+    fewer = films.where(
+        ~np.isin(np.arange(len(films)), np.flatnonzero((films.sources == "both") & positive(films))[:2])
+    )
     evenly = _shortcuts._evenly(fewer)
     counts = {
         (source, has): int(((evenly.sources == source) & (positive(evenly) == has)).sum())
@@ -159,7 +160,10 @@ def test_what_was_found_can_be_written_down_and_read_back(found):
     for name in ("films", "table"):
         before, after = getattr(found, name), getattr(again, name)
         assert list(after.columns) == list(before.columns)
-        assert after["n" if name == "table" else "patients"].tolist() == before["n" if name == "table" else "patients"].tolist()
+        assert (
+            after["n" if name == "table" else "patients"].tolist()
+            == before["n" if name == "table" else "patients"].tolist()
+        )
     np.testing.assert_allclose(again.table["value"].astype(float), found.table["value"], atol=1e-5)
     # No film and no patient.
     assert not [patient for patient in three_sources().test.patients if patient in text]

@@ -410,8 +410,8 @@ LAYERS = {
     3: {"rounds", "train", "explain", "lungs"} | {"course", "datasets", "environment", "scoring"},
     4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
     5: {"report"} | {"demo", "_train_cli", "_experiment_cli"},
-    6: {"experiments_report", "app", "cli"} | {"model_card"},
-    7: {"__main__"},
+    6: {"experiments_report", "shortcuts_report", "app", "cli"} | {"model_card"},
+    7: {"shortcuts_app", "__main__"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 MAY_IMPORT_TENSORFLOW = {"models", "train", "explain"}

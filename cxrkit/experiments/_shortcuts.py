@@ -128,7 +128,7 @@ def shortcuts(
             {"all": _joined(now)},
             plan=plan,
             seeds=seeds,
-            out=None if out is None else Path(out) / look.replace(" ", "-").replace("'", ""),
+            out=None if out is None else Path(out) / "run" / look.replace(" ", "-").replace("'", ""),
             restart=restart,
             progress=_part(progress, number, len(looks)),
         )
