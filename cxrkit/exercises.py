@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxrkit.labels import FINDINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,24 @@ def _without_reasons_against(answer: float, *, prob: float, cam: np.ndarray) -> 
     return abs(float(answer) - wanted) < 0.01
 
 
+def _source_alone(answer: float, *, films: "pd.DataFrame") -> bool:
+    test = films[films["split"] == "test"]
+    called = ~test["source"].isin([name for name, of in test.groupby("source") if not of["COVID-19"].sum()])
+    sensitivity = test.loc[called, "COVID-19"].sum() / test["COVID-19"].sum()
+    false = test.loc[called, "other"].sum() / test["other"].sum()
+    return abs(float(answer) - (1 + sensitivity - false) / 2) < 0.0051
+
+
+def _nearest_to_unmarked(answer: str, *, swapped: Mapping[str, float], unmarked: Mapping[str, float]) -> bool:
+    gaps = {look: abs(swapped[look] - unmarked[look]) for look in swapped}
+    return str(answer) in {look for look, gap in gaps.items() if gap <= min(gaps.values()) + 1e-9}
+
+
+def _share_that_beats_a_coin(answer: float, *, lows: Mapping[float, float]) -> bool:
+    beating = [share for share, low in lows.items() if low > 0.5]
+    return bool(beating) and abs(float(answer) - min(beating)) < 1e-9
+
+
 _EXERCISES = {
     "00.1": _Exercise(
         _called_at_half,
@@ -196,6 +217,25 @@ _EXERCISES = {
         "1 / (1 + exp(-logit)).",
         "The picture of this map leaves out the reasons against, which count as much. Hot places on a picture are no "
         "sign that the network says yes.",
+    ),
+    "06.1": _Exercise(
+        _source_alone,
+        "an answer of yes or no has the AUROC (1 + sensitivity - share of false alarms) / 2. Which films without "
+        "COVID-19 are called?",
+        "The answer looked at no chest. A network that is tested on these films has to be better than that before its "
+        "score says anything about the disease.",
+    ),
+    "06.2": _Exercise(
+        _nearest_to_unmarked,
+        "for each row of the figure, how far lies the mark for swapped marks from the one for no marks?",
+        "Where both are the same, the mark no longer speaks. Whether the disease still does is another question: look "
+        "at how high both lie.",
+    ),
+    "06.3": _Exercise(
+        _share_that_beats_a_coin,
+        "`mixed` has the interval of each share: the first whose `low` is above 0.5. Give it as a fraction, as 0.1.",
+        "It takes few films to change what is learned, and they must be of the rare kind: those that break the link "
+        "between hospital and disease.",
     ),
     "09.1": _Exercise(
         _missed,

@@ -50,5 +50,5 @@ class MarkPanel(widgets.VBox):
         areas = self._lab.areas(
             self.mark.value, swapped=self.share.value, look=self.look.value, resamples=self._resamples
         )
-        title = f"mark: {self.mark.value}; mixed in: {self.share.value:.0%} of each class; films {self.look.value}"
+        title = f"mark: {self.mark.value}; mixed in: {self.share.value:.0%} of each class; look: {self.look.value}"
         self.picture.value = report.png(shortcuts_report.dots({"test patients": areas}, title=title, simulated=True))

@@ -1,6 +1,7 @@
 """Exercises: right answers pass, wrong ones get a hint, and no text gives the answer away before it is found."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxrkit import exercises
@@ -26,6 +27,15 @@ RESULTS = {
     # A million weights: three numbers of four bytes each.
     "02.2": {"parameters": 1_000_000},
     "02.3": {},
+    # All 8 are called, and 2 of 12 others: (1 + 1 - 1 / 6) / 2.
+    "06.1": {
+        "films": pd.DataFrame(
+            [("both", "test", 6, 2), ("none", "test", 0, 10), ("with", "test", 2, 0), ("none", "train", 0, 90)],
+            columns=["source", "split", "COVID-19", "other"],
+        )
+    },
+    "06.2": {"swapped": {"lungs only": 0.7, "cropped": 0.2}, "unmarked": {"lungs only": 0.8, "cropped": 0.9}},
+    "06.3": {"lows": {0.0: 0.0, 0.05: 0.4, 0.1: 0.55, 0.5: 0.8}},
     "09.1": {"truth": TRUTH, "called": np.array([True, False, False, True, False])},
     "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
     # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
@@ -48,6 +58,9 @@ RESULTS = {
         ("02.2", 12),
         ("02.2", 11.4),
         ("02.3", 0.33),
+        ("06.1", 0.92),
+        ("06.2", "lungs only"),
+        ("06.3", 0.1),
         ("09.1", 2),
         ("09.2", 0.43),
         ("09.3", 0.083),

@@ -77,8 +77,8 @@ def lab(tmp_path_factory):
 def test_a_network_that_goes_by_the_frame_turns_over_when_frames_are_swapped(lab):
     areas = lab.areas("frame", resamples=50)
     assert list(areas) == list(experiments.TESTS)
-    assert areas["as in training"].value == 1
-    assert areas["swapped"].value == 0
+    assert areas["as in training"].value > 0.9
+    assert areas["swapped"].value < 0.1
     assert areas["no marks"].n == 20
 
 
@@ -90,9 +90,9 @@ def test_marks_that_say_nothing_are_not_gone_by(lab):
 
 def test_a_network_that_never_saw_covid_passes_for_one_that_knows_it(lab):
     areas = lab.source_areas("frame", resamples=50)
-    assert areas["hospital"].value == areas["as in training"].value == 1
+    assert min(areas["hospital"].value, areas["as in training"].value) > 0.8
     assert areas["hospital"].n == 10
-    assert areas["swapped"].value == 0
+    assert areas["swapped"].value < 0.2
 
 
 def test_networks_and_films_are_made_once(lab):
@@ -104,7 +104,7 @@ def test_a_look_is_given_to_marked_films(lab):
     films = lab.films("test", "frame", look="lungs masked out")
     assert (films.pixels[:, 4:12, 3:13] == 128).all()
     np.testing.assert_array_equal(films.pixels[:, 0], lab.films("test", "frame").pixels[:, 0])
-    assert lab.areas("frame", look="lungs masked out", resamples=50)["as in training"].value == 1
+    assert lab.areas("frame", look="lungs masked out", resamples=50)["as in training"].value > 0.9
 
 
 def test_histograms_are_matched_to_the_hospital_without_covid(lab):

@@ -3,6 +3,7 @@
 import json
 import math
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,12 +16,15 @@ _RECORDED = resources.files("cxrkit") / "data" / "shortcuts.json"
 _FRAMES = ("called", "left out")
 
 
-def recorded_shortcuts() -> Result:
-    """Return what `shortcuts` found on real films; `cxrkit experiment shortcuts --record` wrote it down.
+def recorded_shortcuts(path: Path | str | None = None) -> Result:
+    """Return what `shortcuts` found earlier, as `cxrkit experiment shortcuts --record` wrote it down.
 
-    Its `extra` also holds "made by": the command and the day.
+    Args:
+        path: such a file; None: what it found on the real films of docs/results.
+    Returns:
+        The result; its `extra` also holds "made by", the command and the day.
     """
-    return from_json(_RECORDED.read_text(encoding="utf-8"))
+    return from_json((_RECORDED if path is None else Path(path)).read_text(encoding="utf-8"))
 
 
 def to_json(found: Result, made_by: str) -> str:

@@ -1,0 +1,409 @@
+# %% [markdown]
+# # Shortcuts: nearly perfect at home, worse than a coin elsewhere
+#
+# The report of 2020 prints two numbers about one network for COVID-19. On the films that it was made of, its AUROC is
+# 0.99 (figure 10). Run on films of ChestX-ray14, which are older than the disease, it calls most of them COVID-19, and
+# the AUROC is 0.42 (figure 13). Both numbers are right. Most public data on COVID-19 came about as the report's did,
+# and give the first number to whoever does not ask for the second.
+#
+# **What you will see**
+#
+# 1. a guess, before you look;
+# 2. two simulated hospitals, and a network that is never wrong in either;
+# 3. the same patients with the other hospital's mark: what no real hospital can show;
+# 4. where the network looks; a network that is shown no lungs; a network that never saw the disease;
+# 5. what buys something back, what does not, and a panel to try it with;
+# 6. the same questions on 1,800 real films, beside the report's numbers;
+# 7. a checklist for data of your own, and one command that goes through it.
+#
+# > **cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat.**
+
+# %% [markdown]
+# ## Setup
+
+# %%
+from cxrkit import environment
+
+environment.start_tensorflow()
+
+# %%
+import numpy as np
+
+from cxrkit import exercises, experiments, lungs, models, published, report, shortcuts_app, shortcuts_report
+from cxrkit.experiments import LOOKS, MarkLab, Plan, faint_films, positive
+from cxrkit.labels import COVID, NOT_COVID
+
+# %% [markdown]
+# `MARK` is what tells the hospitals apart: `"frame"` or `"letter"`. `RESULT` is a file that `cxrkit experiment
+# shortcuts MANIFEST --record FILE` wrote about films of your own; with `None` section 6 shows what it found on the real
+# films at hand. `GUESS` is yours.
+
+# %% tags=["parameters"]
+MARK = "frame"
+RESULT = None
+GUESS = None
+SIZE_PX = 96
+RESAMPLES = 1000
+
+# %% [markdown]
+# ## A guess
+#
+# | the report | AUROC |
+# |---|---:|
+# | figure 10: test films of the same collection | 0.9875 |
+# | figure 13: films of ChestX-ray14 | 0.4214 |
+#
+# You will train a network on films of two hospitals, and it will do as well as figure 10 on films of other patients of
+# the same two hospitals. Then each of these test patients gets the *frame of the other hospital's films*: black strips
+# at other edges, another grey curve. No lung changes. **What will its AUROC be then?** Put your guess into `GUESS`
+# above: 1.0 (a frame is no disease), 0.9, 0.75, 0.5 (as good as a coin), or less. It is worth more if you write it
+# down before you scroll.
+
+# %% [markdown]
+# ## Two hospitals
+#
+# All films of this section are **simulated**. Every second patient has COVID-19, but faintly; the others have one
+# finding that looks much like it, as faintly: an early case against what it is taken for. The films come from two
+# hospitals, as public ones do: patients with the disease from one, all others from the other.
+
+# %%
+faint = faint_films(size_px=SIZE_PX)
+lab = MarkLab(faint, Plan(start="findings14-small", mode="frozen", size_px=SIZE_PX))
+report.table(faint.sets.counts.drop(columns="source"))
+
+# %%
+films = lab.films("test", MARK)
+has = positive(films)
+rows = [*np.flatnonzero(has)[:4], *np.flatnonzero(~has)[:4]]
+titles = [
+    f"{COVID}, hospital {films.sources[row]}" if has[row] else f"{NOT_COVID}, hospital {films.sources[row]}"
+    for row in rows
+]
+report.gallery(list(films.pixels[rows]), titles, simulated=True)
+
+# %% [markdown]
+# Which row has the disease? You need not look into a single chest to say. Neither does a network.
+#
+# The network is the report's way: the convolutions of a 14-finding network, and a new head for COVID-19, trained on
+# 240 of these films. The features stay as they are, so that each training here takes a second.
+
+# %%
+home = lab.areas(MARK, resamples=RESAMPLES)["as in training"]
+print(f"AUROC on {home.n} test films of other patients, same hospitals: {home.value:.3f}")
+print(f"95% interval {home.low:.3f} to {home.high:.3f}; the report's figure 10 has 0.9875")
+
+# %% [markdown]
+# By every rule of the book this is a good test: other patients, an interval, a test set that nothing was chosen on.
+#
+# ## The same patients, another frame
+#
+# Now each test film gets the frame of the other hospital. The patients are the same, the disease is the same.
+
+# %%
+areas = lab.areas(MARK, resamples=RESAMPLES)
+said = "you did not guess" if GUESS is None else f"you guessed {GUESS}"
+print(f"as in training {areas['as in training'].value:.2f}; marks swapped {areas['swapped'].value:.2f} ({said})")
+
+# %%
+network, tests = lab.learned(MARK), lab.tests(MARK)
+probs = {name: network.predict(some) for name, some in tests.items()}
+before, after = probs["as in training"], probs["swapped"]
+shortcuts_report.swaps(
+    (before[has], after[has]), (before[~has], after[~has]), title="One line per patient", simulated=True
+)
+
+# %% [markdown]
+# One patient, twice. Nothing between the two films differs but frame and grey curve:
+
+# %%
+one = np.flatnonzero(has)[np.argmax((before - after)[has])]
+pair = [tests[name].pixels[one] for name in ("as in training", "swapped", "no marks")]
+titles = [f"{name}: p = {probs[name][one]:.3f}" for name in ("as in training", "swapped", "no marks")]
+report.gallery(pair, titles, columns=3, simulated=True)
+
+# %% [markdown]
+# An AUROC near 0 is not chance. It is a network that answers *exactly the wrong question* with great skill. And between
+# 0 and 1 lies all that a test elsewhere could have shown: which number you get depends on whose films you happen to
+# take. The report's 0.42 is one such number.
+#
+# ## Train and test, crossed
+#
+# Was it the network's fault? Here are three networks alike, trained on the same patients: with the marks as above; with
+# half of each class marked as the other hospital's, so that the mark says nothing; and without marks.
+
+# %%
+kinds = {"marks go with the disease": 0.0, "marks say nothing": 0.5, "no marks": None}
+crossed = {name: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for name, share in kinds.items()}
+shortcuts_report.matrix(
+    crossed, tested="the same test patients, marks ...", title="AUROC for COVID-19, simulated films", simulated=True
+)
+
+# %% [markdown]
+# Read the first row against the second. Same patients, same network, same number of films: *the only thing that
+# changed is which hospital's mark lies on whom.* The first column, the only one that a test set of these two hospitals
+# can show, ranks the networks the wrong way round.
+#
+# ## Where does it look?
+#
+# Class activation maps (notebook 03), all on one scale. Two patients as in training, and the same with the marks
+# swapped:
+
+# %%
+chosen = np.flatnonzero(has)[:2]
+shown = [tests[name].pixels[row] for name in ("as in training", "swapped") for row in chosen]
+answers = models.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
+heats = [np.asarray(heat)[..., 0] for heat in answers["maps"]]
+titles = [f"{name}\np = {probs[name][row]:.2f}" for name in ("as in training", "swapped") for row in chosen]
+shortcuts_report.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
+
+# %% [markdown]
+# The letter is a mark with a place. Where does the strongest cell of the map lie on films that have it?
+
+# %%
+lettered = lab.films("test", "letter").where(has)
+maps = np.asarray(models.with_maps(lab.learned("letter").model)(lettered.scaled(SIZE_PX))["maps"])[..., 0]
+strongest = maps.reshape(len(maps), -1).argmax(axis=1)
+cells = maps[0].size
+print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")
+shortcuts_report.maps(
+    list(lettered.pixels[:4]), list(maps[:4]), ["with the letter"] * 4, title="Another mark: a letter", simulated=True
+)
+
+# %% [markdown]
+# A map is a good witness *against* a network. It is a poor one for it: a grey curve has no place, and a map that lies
+# on the lungs says nothing about whether it is the disease that is seen there.
+#
+# ## A network that is shown no lungs
+#
+# So ask the other way round: take something away, train again, and see what is left. First of all, **take the lungs
+# away**. What can still be told was not in them.
+
+# %%
+looked = {look: lab.films("test", MARK, look=look) for look in LOOKS}
+row = int(np.flatnonzero(has)[0])
+report.gallery([some.pixels[row] for some in looked.values()], list(looked), simulated=True)
+
+# %% [markdown]
+# Masks come from the simulator here. On films without one, `cxrkit.lungs` finds the lungs with a network of its own
+# (its [card](../cxrkit/weights/lungs/README.md) says how well, and on what). Held against the truth on these films:
+
+# %%
+bare, truth = faint.sets.test.pixels[:60], faint.lungs["test"][:60]
+found = np.stack([lungs.outline(mask) for mask in lungs.masks(bare)])
+dice = 2 * (found & truth).sum(axis=(1, 2)) / (found.sum(axis=(1, 2)) + truth.sum(axis=(1, 2)))
+print(f"Dice {dice.mean():.3f} in the mean of {len(dice)} simulated films, {dice.min():.3f} on the worst")
+
+# %%
+by_look = {look: lab.areas(MARK, look=look, resamples=RESAMPLES) for look in LOOKS}
+shortcuts_report.dots(
+    {f"marks {name}": {look: areas[name] for look, areas in by_look.items()} for name in experiments.TESTS},
+    title="Each look trained and tested for itself",
+    simulated=True,
+)
+
+# %% [markdown]
+# The second row is the heart of it. A network to which nobody ever showed a lung is as good *at home* as the first
+# one. Then the first one's score at home is no evidence that it looks at lungs. **If border and lungs score alike, you
+# have measured the border.**
+#
+# ## A network that never saw the disease
+#
+# One can go further. Train a network on films *without* COVID-19 alone, half of each hospital, to tell the hospitals
+# apart. It never sees a patient with the disease. Then take its answer for *this is hospital C* as if it said *this is
+# COVID-19*:
+
+# %%
+never = lab.source_areas(MARK, resamples=RESAMPLES)
+report.metrics_table(
+    {
+        "what it learned: which hospital": {"AUROC": never["hospital"]},
+        "taken for COVID-19, marks as in training": {"AUROC": never["as in training"]},
+        "taken for COVID-19, marks swapped": {"AUROC": never["swapped"]},
+        "taken for COVID-19, no marks": {"AUROC": never["no marks"]},
+    },
+    first="a network that never saw COVID-19",
+)
+
+# %% [markdown]
+# Whatever a test set scores such a network with, it scores *for nothing*. This is the line to hold a result against,
+# not one half.
+#
+# ## What buys it back?
+#
+# Look again at the looks above, at the rows below *lungs masked out*. Each takes a shortcut away, and what counts is
+# *marks swapped*: the nearer it comes to *no marks*, the less the network goes by the mark.
+#
+# - *edge blanked*, *lungs only*, *cropped*: they take away what lies at the border. A letter is gone then; a grey
+#   curve, which lies on every pixel, is not.
+# - *histogram matched*: takes away the grey curve, in one number per grey, and leaves strips and letters.
+# - *cropped and matched*: both.
+#
+# The same for the letter:
+
+# %%
+by_look_letter = {look: lab.areas("letter", look=look, resamples=RESAMPLES) for look in LOOKS}
+report.metrics_table(
+    {look: {f"marks {name}": areas[name] for name in experiments.TESTS} for look, areas in by_look_letter.items()},
+    first="letter: AUROC by look",
+)
+
+# %% [markdown]
+# Every one of these needs you to *know* the shortcut. The one remedy that does not is to have films of both kinds from
+# each hospital. How many does it take?
+
+# %%
+shares = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
+mixed = {share: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for share in shares}
+curves = {f"marks {name}": {share: mixed[share][name] for share in shares} for name in experiments.TESTS}
+shortcuts_report.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
+
+# %% [markdown]
+# A few help at once, and none of it shows *at home*: the first curve is as good as flat. A hospital that chooses its
+# network by its own test films has no reason to mix.
+#
+# ## Try it
+#
+# Choose a mark, how many training films of each class have the other hospital's, and a look. A choice that is new is
+# trained while you wait, a few seconds. First as a picture:
+
+# %%
+shortcuts_report.dots(
+    {"test patients": lab.areas(MARK, swapped=0.05, look="cropped and matched", resamples=RESAMPLES)},
+    title=f"mark: {MARK}; mixed in: 5% of each class; films cropped and matched",
+    simulated=True,
+)
+
+# %%
+shortcuts_app.MarkPanel(lab, mark=MARK)
+
+# %% [markdown]
+# ## Real films
+#
+# With real films no mark can be swapped: nobody has the same patient from two hospitals. But a source can be left out,
+# the lungs can be masked, and a network can learn the source. So it was done on films of three public collections:
+# `nih` (ChestX-ray14, no COVID-19), `hannover` (nothing else), and `cohen`, the only one with both.
+
+# %%
+real = experiments.recorded_shortcuts(RESULT)
+print(shortcuts_report.trained(real))
+print("Made by", real.extra["made by"])
+report.table(real.films)
+
+# %% [markdown]
+# Rows: what a network learned from. Columns: what it was tested on, and whether it had seen films of that source. The
+# last row is the network that never saw COVID-19: it learned which films are of `nih` and which of `cohen`, on films
+# without the disease alone.
+
+# %%
+shortcuts_report.sources(real, title="AUROC for COVID-19, real films")
+
+# %% [markdown]
+# Beside the report:
+
+# %%
+area = experiments.areas_by(real)
+everything, *_ = [name for name in area if name == "all sources"] or list(area)
+alone = experiments.networks_of(real)[0]
+pair = experiments.networks_of(real)[1]
+fig10, fig13 = published.table("fig10"), published.table("fig13")
+report.published_beside_measured(
+    {
+        "sources mixed, tested on the same sources": (float(fig10.loc["mean", "auroc"]), area[everything][everything]),
+        "the other source's films, never seen": (float(fig13.iloc[0, 0]), area[alone][pair]),
+        f"learned from {pair}, tested on {alone}": (None, area[pair][alone]),
+        f"learned from {everything}, tested on {alone}": (None, area[everything][alone]),
+        "never saw COVID-19, tested on all sources": (None, area["films without COVID-19"][everything]),
+    },
+    first="AUROC",
+)
+
+# %% [markdown]
+# Who is called COVID-19? Of films of ChestX-ray14 the right share is none.
+
+# %%
+shortcuts_report.called(real, [alone, pair, everything])
+
+# %% [markdown]
+# What each look leaves, for the network that learned from sources of one class each, and for the one that learned from
+# the source with both:
+
+# %%
+shortcuts_report.looks(real, pair)
+
+# %%
+shortcuts_report.looks(real, alone)
+
+# %% [markdown]
+# How to read it:
+#
+# - *Lungs masked out* on the same sources: what is left there is not the disease.
+# - A look that lowers the score at home and not elsewhere took the shortcut away. One that lowers both took the disease
+#   away too.
+# - Intervals cover other patients of these sources. They say nothing about the next hospital: for that, three sources
+#   are three.
+#
+# ## Data of your own
+#
+# Before you believe a score:
+#
+# 1. **Count source by class.** A source that holds one class alone cannot show anything about the other.
+# 2. **Ask what the source alone would score** (exercise 1), and what a network does that never saw the disease.
+# 3. **Mask the lungs out and train again.** What remains is the floor, not one half.
+# 4. **Leave a whole source out** and test on it. Splitting by patient is not enough.
+# 5. **Report each source apart**; above all the one with both classes.
+# 6. **Swap or remove what you can**: crop, blank the edge, match histograms. Look at what it does *elsewhere*.
+# 7. **Mix**: a few films of the other kind from each hospital are worth more than many of the same.
+# 8. **Do not choose among networks by the score at home.** It ranks them by how well they know the hospital.
+#
+# In a terminal, with a manifest that has `image`, `source`, `patient_id`, `covid` and, if it likes, `split`:
+#
+#     cxrkit experiment shortcuts MANIFEST --out runs/shortcuts --record runs/shortcuts.json
+#
+# and then `RESULT = "runs/shortcuts.json"` above.
+
+# %% [markdown]
+# ## What we saw
+#
+# The cell below puts the numbers of this run into words.
+
+# %%
+print(f"Simulated: {home.value:.2f} at home, {areas['swapped'].value:.2f} on the same patients with the other mark,")
+print(f"{by_look['lungs masked out']['as in training'].value:.2f} at home without lungs,")
+print(f"{never['as in training'].value:.2f} by a network that never saw the disease.")
+print(f"Real: {area[everything][everything].value:.2f} on mixed sources;", end=" ")
+print(f"{area['films without COVID-19'][everything].value:.2f} by the network that never saw the disease.")
+report.disclaimer(simulated=True)
+
+# %% [markdown]
+# ## Exercises
+#
+# Put your answer in place of `None` and run the cell.
+#
+# **1.** Someone looks at no chest at all. Of each real test film they know the source, and say *COVID-19* unless it is
+# of `nih`. What is the AUROC of this answer on all test films together? Two decimals; the table of films above has the
+# counts.
+
+# %%
+answer = None
+exercises.check("06.1", answer, films=real.films)
+
+# %% [markdown]
+# **2.** Of the looks of the simulated films, which brings the score with swapped marks nearest to the score without
+# marks? Give its name as a string.
+
+# %%
+answer = None
+exercises.check(
+    "06.2",
+    answer,
+    swapped={look: areas["swapped"].value for look, areas in by_look.items()},
+    unmarked={look: areas["no marks"].value for look, areas in by_look.items()},
+)
+
+# %% [markdown]
+# **3.** From which share of mixed films on, of those tried, is the network with swapped marks shown to be better than a
+# coin? (Its interval lies above one half.)
+
+# %%
+answer = None
+exercises.check("06.3", answer, lows={share: mixed[share]["swapped"].low for share in shares})
