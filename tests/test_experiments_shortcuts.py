@@ -41,7 +41,7 @@ def test_sources_of_one_class_are_a_group_together():
     found = groups(three_sources())
     assert [(group.name, group.sources) for group in found] == [
         ("both", ("both",)),
-        ("with + without", ("with", "without")),
+        ("with and without", ("with", "without")),
         ("all sources", ("both", "with", "without")),
     ]
 
@@ -60,9 +60,9 @@ def found(lungs_everywhere, tmp_path):
 
 def test_every_network_is_tested_on_every_group_under_every_look(found):
     table = found.table.set_index(["trained on", "look", "tested on"])
-    networks = ("both", "with + without", "all sources", "all sources, evenly")
+    networks = ("both", "with and without", "all sources", "all sources, evenly")
     assert experiments.networks_of(found) == networks
-    tests = ("both", "with + without", "all sources")
+    tests = ("both", "with and without", "all sources")
     rows = {(name, look, test) for name in networks for look in LOOKS for test in tests}
     rows |= {("films without COVID-19", look, test) for look in LOOKS for test in (*tests, "the source")}
     assert set(table.index) == rows
@@ -73,14 +73,14 @@ def test_films_of_sources_never_seen_are_all_tested_and_others_in_test_alone(fou
     table = found.table[found.table["look"] == "as it is"].set_index(["trained on", "tested on"])
     # 24 + 12 + 20 films, half of them of the source with both classes.
     unseen, same, part = (
-        table.loc[key] for key in (("with + without", "both"), ("both", "both"), ("both", "all sources"))
+        table.loc[key] for key in (("with and without", "both"), ("both", "both"), ("both", "all sources"))
     )
     assert (unseen["seen"], unseen["n"]) == ("never seen", 28)
     assert (same["seen"], same["n"]) == ("same sources", 10)
     assert (part["seen"], part["n"]) == ("in part", 20)
     assert (part["positives"], part["patients"]) == (10, 20)
     # Without its films with COVID-19 a source of one class is not learned from.
-    assert table.loc[("films without COVID-19", "with + without"), "seen"] == "in part"
+    assert table.loc[("films without COVID-19", "with and without"), "seen"] == "in part"
     assert table.loc[("films without COVID-19", "the source"), "n"] == 10
 
 
@@ -171,8 +171,8 @@ def test_what_was_found_can_be_written_down_and_read_back(found):
 
 def test_tables_for_figures_are_laid_out_by_training_test_and_look(found):
     areas = experiments.areas_by(found)
-    assert isinstance(areas["both"]["with + without"], metrics.Estimate)
-    assert experiments.seen_by(found)["both"]["with + without"] == "never seen"
+    assert isinstance(areas["both"]["with and without"], metrics.Estimate)
+    assert experiments.seen_by(found)["both"]["with and without"] == "never seen"
     assert list(experiments.looks_by(found, "both")["both (same sources)"]) == list(LOOKS)
 
 

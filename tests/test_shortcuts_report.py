@@ -101,7 +101,7 @@ def test_the_document_says_when_how_on_what_and_what_its_intervals_cover(found):
     assert "2026-11-24; `cxrkit experiment shortcuts`. cxrkit is a teaching and research tool" in text
     assert "not over other sources" in text
     assert "0 of A, 0 of B, 0 of C" in text
-    assert "| A → B + C |" in text
+    assert "| A → B and C |" in text
     assert "| films without COVID-19 |" in text
     for heading in ("## Trained on, tested on", "### As it is", "### Lungs only", "## What each look changes"):
         assert heading in text

@@ -60,7 +60,7 @@ def groups(sets: Sets) -> tuple[Group, ...]:
     single = [str(name) for name in counts.index if name not in both]
     found = [Group(name, (name,)) for name in both]
     if single:
-        found.append(Group(" + ".join(single), tuple(single)))
+        found.append(Group(" and ".join(single), tuple(single)))
     found = [group for group in found if _has_both(sets.of(group.sources))]
     if len(found) < 2:
         raise ValueError(
