@@ -239,6 +239,8 @@ def fit(sets: dict[str, list[Masked]], folder: Path) -> keras.Model:
 
 def export(model: keras.Model) -> bytes:
     """Return the network as the bytes of an ONNX file."""
+    # Keras exports no network that was never called, as after a run that was already whole.
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # See cxrkit.models.save.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
