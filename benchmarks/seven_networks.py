@@ -83,6 +83,8 @@ def print_scores(networks: list[str], probs: dict[str, np.ndarray], test: train.
         metrics.mean_auroc_difference(test.targets, probs[name], probs[first], test.patients, seed=0).difference
         for name in others
     ]
+    spread = " | ".join(f"{probs[name].std(axis=0).mean():.1e}" for name in networks)
+    print(f"| spread of the answers | {spread} |")
     print(f"| mean, against {first} | | {' | '.join(figure(difference, 3) for difference in against)} |\n")
 
 
@@ -145,7 +147,8 @@ def main() -> int:
         f"{args.weights or 'random'} weights, batches of {BATCH}, Adam at {args.learning_rate:g}, cross-entropy "
         f"weighted by class, batch normalisation's momentum {args.batch_norm_momentum}. The epoch with the best mean "
         f"AUROC on {films['val']} val films is kept and scored once on {films['test']} test films: AUROC, 95% interval "
-        "by patient. *Against*: the difference of the means, the same patients drawn for both.\n"
+        "by patient. *Against*: the difference of the means, the same patients drawn for both. *Spread*: standard deviation "
+        "of the answers to different films, mean over the findings; 0 is the same answer for all.\n"
     )
     print_scores(networks, probs, test)
     print_costs(networks, args, films["train"])
