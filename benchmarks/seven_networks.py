@@ -147,8 +147,8 @@ def main() -> int:
         f"{args.weights or 'random'} weights, batches of {BATCH}, Adam at {args.learning_rate:g}, cross-entropy "
         f"weighted by class, batch normalisation's momentum {args.batch_norm_momentum}. The epoch with the best mean "
         f"AUROC on {films['val']} val films is kept and scored once on {films['test']} test films: AUROC, 95% interval "
-        "by patient. *Against*: the difference of the means, the same patients drawn for both. *Spread*: standard deviation "
-        "of the answers to different films, mean over the findings; 0 is the same answer for all.\n"
+        "by patient. *Against*: the difference of the means, the same patients drawn for both. *Spread*: standard "
+        "deviation of the answers to different films, mean over the findings; 0 is the same answer for all.\n"
     )
     print_scores(networks, probs, test)
     print_costs(networks, args, films["train"])

@@ -39,7 +39,11 @@ SIM_FILMS = {"train": 5_000, "val": 500, "test": 1_000}
 STEPS = 110
 LABELS = (*FINDINGS, COVID)
 #: What is tried for the COVID-19 network's head: scikit-learn's C, and the simulated films' share of the weight.
-PENALTIES, SIM_SHARES, FOLDS = (1e-3, 1e-2, 1e-1), (0.1, 0.2, 0.4), 5
+PENALTIES, SIM_SHARES, FOLDS = (1e-3, 1e-2), (0.2, 0.4), 5
+#: And the share of the sources that hold one class each (nih, hannover).
+ONE_CLASS_SHARES = (0.0, 0.05, 0.1, 0.2)
+#: AUROCs within `cohen` that are as good as alike; the interval of one is some ten times as wide.
+ALIKE = 0.01
 NAMES = {"findings": "findings14-small", "covid": "covid-small"}
 VERSIONS = {"findings": "1", "covid": "2"}
 
@@ -52,14 +56,31 @@ class Films:
     real: dict[str, train.FilmSet]
 
 
-def simulated(split: str) -> train.FilmSet:
-    """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees."""
-    first = SIM_SEEDS[split]
-    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + SIM_FILMS[split])]
+def simulated(split: str, work: Path | None = None) -> train.FilmSet:
+    """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees.
+
+    Args:
+        split: one of `SIM_SEEDS`.
+        work: a folder that keeps them for the next call; None keeps nothing.
+    """
+    first, count = SIM_SEEDS[split], SIM_FILMS[split]
+    kept = None if work is None else work / f"simulated-{split}-{count}.npz"
+    if kept is not None and kept.is_file():
+        with np.load(kept) as arrays:
+            return train.FilmSet(*(arrays[name] for name in ("pixels", "targets", "sources", "patients")))
+    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + count)]
     films = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
     targets = np.array([[label in film.labels for label in LABELS] for film in films], np.float32)
-    patients = np.array([f"sim-{film.seed}" for film in films])
-    return train.FilmSet(np.stack([film.pixels for film in films]), targets, np.full(len(films), "simulated"), patients)
+    found = train.FilmSet(
+        np.stack([film.pixels for film in films]),
+        targets,
+        np.full(len(films), "simulated"),
+        np.array([f"sim-{film.seed}" for film in films]),
+    )
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **vars(found))
+    return found
 
 
 def real(data: Path) -> tuple[dict[str, train.FilmSet], pd.DataFrame]:
@@ -138,45 +159,50 @@ def train_findings(films: Films, imagenet: Path, work: Path, epochs: int) -> ker
 
 
 def train_covid(films: Films, imagenet: Path) -> tuple[keras.Model, dict]:
-    """Put a head on ImageNet's features, from the sources that hold both classes: `cohen` and simulated films.
+    """Put a head on ImageNet's features; most of its weight is on the sources that hold both classes.
 
-    nih and hannover hold one class each: what tells them apart need not be the disease, so nothing is learned from
-    them, and what the network says of them is said of sources that it never saw.
+    Those are `cohen` and the simulated films. nih and hannover hold one class each, and what tells them apart need not
+    be the disease; without them the network ranks as well within `cohen` but calls many films of nih (docs/results).
     """
     model = models.squeezenet(COVID_CLASSES, input_size=SIZE_PX, activation="softmax", weights=imagenet)
-    cohen, sim, sim_val = of_cohen(films.real["train"]), films.simulated["train"], films.simulated["val"]
-    seen = {id(some): pooled(model, some) for some in (cohen, sim, sim_val)}
+    known = train.join(films.real["train"], films.simulated["train"])
+    group = np.where(known.sources == "cohen", 0, np.where(known.sources == "simulated", 1, 2))
+    positive = known.targets[:, -1] == 1
+    judged = {"mixed val": films.real["val"], "simulated val": films.simulated["val"]}
+    features, of_judged = pooled(model, known), {name: pooled(model, some) for name, some in judged.items()}
+    fold = np.where(group == 0, folds(known.patients, FOLDS), -1)
 
-    def head(chosen: np.ndarray, penalty: float, share: float) -> tuple[np.ndarray, float]:
-        parts = [cohen.where(chosen), sim]
-        features = np.concatenate([seen[id(cohen)][chosen], seen[id(sim)]])
-        positive = np.concatenate([part.targets[:, -1] == 1 for part in parts])
-        of_sim = np.concatenate([np.full(len(part), part is sim) for part in parts])
+    def head(chosen: np.ndarray, penalty: float, simulated: float, one_class: float) -> tuple[np.ndarray, float]:
+        parts = enumerate((1 - simulated - one_class, simulated, one_class))
         groups = [
-            ((of_sim == simulated) & (positive == label), part / 2)
-            for simulated, part in ((False, 1 - share), (True, share))
-            for label in (True, False)
+            ((group == k) & (positive == label) & chosen, part / 2) for k, part in parts for label in (True, False)
         ]
-        return logistic(features, positive, shares(groups), penalty)
+        weights = shares(groups)
+        used = weights > 0
+        return logistic(features[used], positive[used], weights[used], penalty)
 
     rows = []
-    for penalty, share in itertools.product(PENALTIES, SIM_SHARES):
-        left_out = np.zeros(len(cohen))
-        for fold in range(FOLDS):
-            held = folds(cohen.patients, FOLDS) == fold
-            kernel, bias = head(~held, penalty, share)
-            left_out[held] = seen[id(cohen)][held] @ kernel + bias
-        kernel, bias = head(np.ones(len(cohen), bool), penalty, share)
-        areas = {
-            "cohen, patients left out": roc_auc_score(cohen.targets[:, -1], left_out),
-            "simulated val": roc_auc_score(sim_val.targets[:, -1], seen[id(sim_val)] @ kernel + bias),
-        }
-        rows.append({"C": penalty, "simulated share": share, **areas, "mean": np.mean(list(areas.values()))})
+    for penalty, simulated, one_class in itertools.product(PENALTIES, SIM_SHARES, ONE_CLASS_SHARES):
+        left_out = np.zeros(len(known))
+        for k in range(FOLDS):
+            kernel, bias = head(fold != k, penalty, simulated, one_class)
+            left_out[fold == k] = features[fold == k] @ kernel + bias
+        kernel, bias = head(np.ones(len(known), bool), penalty, simulated, one_class)
+        areas = {"cohen, patients left out": roc_auc_score(positive[group == 0], left_out[group == 0])}
+        for name, some in judged.items():
+            areas[name] = roc_auc_score(some.targets[:, -1], of_judged[name] @ kernel + bias)
+        row = {"C": penalty, "simulated share": simulated, "one-class share": one_class, **areas}
+        rows.append(
+            {key: round(float(value), 4) for key, value in {**row, "mean": np.mean(list(areas.values()))}.items()}
+        )
         print(rows[-1], flush=True)
-    best = max(rows, key=lambda row: row["mean"])
-    kernel, bias = head(np.ones(len(cohen), bool), best["C"], best["simulated share"])
+    # Within `cohen` first: on mixed val the source alone scores high. What is as good there, but for noise, may be chosen
+    # by the rest.
+    first = max(row["cohen, patients left out"] for row in rows)
+    best = max((row for row in rows if row["cohen, patients left out"] >= first - ALIKE), key=lambda row: row["mean"])
+    kernel, bias = head(np.ones(len(known), bool), best["C"], best["simulated share"], best["one-class share"])
     model.get_layer("probs").set_weights([np.stack([kernel, -kernel], 1) / 2, np.array([bias, -bias]) / 2])
-    return model, {key: round(float(value), 4) for key, value in best.items()}
+    return model, best
 
 
 def pooled(model: keras.Model, films: train.FilmSet) -> np.ndarray:
@@ -355,7 +381,7 @@ def main() -> int:
     if args.peer is not None:
         originals = frame.original[frame.split == "train"]
         real_films["train"] = soften(real_films["train"], originals, args.peer)
-    films = Films({split: simulated(split) for split in SIM_SEEDS}, real_films)
+    films = Films({split: simulated(split, args.work) for split in SIM_SEEDS}, real_films)
     print(f"films ready after {time.monotonic() - started:.0f} s", flush=True)
     wanted = args.only or list(NAMES.values())
     for kind in (kind for kind, name in NAMES.items() if name in wanted):
