@@ -196,8 +196,8 @@ def train_covid(films: Films, imagenet: Path) -> tuple[keras.Model, dict]:
             {key: round(float(value), 4) for key, value in {**row, "mean": np.mean(list(areas.values()))}.items()}
         )
         print(rows[-1], flush=True)
-    # Within `cohen` first: on mixed val the source alone scores high. What is as good there, but for noise, may be chosen
-    # by the rest.
+    # Within `cohen` first: on mixed val the source alone scores high. Among what is as good there, but for noise, the
+    # rest chooses.
     first = max(row["cohen, patients left out"] for row in rows)
     best = max((row for row in rows if row["cohen, patients left out"] >= first - ALIKE), key=lambda row: row["mean"])
     kernel, bias = head(np.ones(len(known), bool), best["C"], best["simulated share"], best["one-class share"])
