@@ -8,7 +8,6 @@ films (`cxrkit.datasets.from_table`) with the columns of ../shared/real-cxr. Eac
 """
 
 import argparse
-import itertools
 import json
 import platform
 import sys
@@ -23,8 +22,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
 
 import cxrkit
 from cxrkit import course, datasets, engine, model_card, models, phantom, train
@@ -38,14 +35,10 @@ SIM_FILMS = {"train": 5_000, "val": 500, "test": 1_000}
 #: Batches an epoch.
 STEPS = 110
 LABELS = (*FINDINGS, COVID)
-#: What is tried for the COVID-19 network's head: scikit-learn's C, and the simulated films' share of the weight.
-PENALTIES, SIM_SHARES, FOLDS = (1e-3, 1e-2), (0.2, 0.4), 5
-#: And the share of the sources that hold one class each (nih, hannover).
-ONE_CLASS_SHARES = (0.0, 0.05, 0.1, 0.2)
-#: AUROCs within `cohen` that are as good as alike; the interval of one is some ten times as wide.
-ALIKE = 0.01
+#: Sources drawn together for COVID-19, and their shares of the draws, half of each with it and half without.
+COVID_GROUPS = {"simulated": ["simulated"], "cohen": ["cohen"], "one class": ["nih", "hannover"]}
+COVID_SHARES = {"simulated": 0.3, "cohen": 0.45, "one class": 0.25}
 NAMES = {"findings": "findings14-small", "covid": "covid-small"}
-VERSIONS = {"findings": "1", "covid": "2"}
 
 
 @dataclass(frozen=True)
@@ -56,31 +49,14 @@ class Films:
     real: dict[str, train.FilmSet]
 
 
-def simulated(split: str, work: Path | None = None) -> train.FilmSet:
-    """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees.
-
-    Args:
-        split: one of `SIM_SEEDS`.
-        work: a folder that keeps them for the next call; None keeps nothing.
-    """
-    first, count = SIM_SEEDS[split], SIM_FILMS[split]
-    kept = None if work is None else work / f"simulated-{split}-{count}.npz"
-    if kept is not None and kept.is_file():
-        with np.load(kept) as arrays:
-            return train.FilmSet(*(arrays[name] for name in ("pixels", "targets", "sources", "patients")))
-    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + count)]
+def simulated(split: str) -> train.FilmSet:
+    """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees."""
+    first = SIM_SEEDS[split]
+    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + SIM_FILMS[split])]
     films = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
     targets = np.array([[label in film.labels for label in LABELS] for film in films], np.float32)
-    found = train.FilmSet(
-        np.stack([film.pixels for film in films]),
-        targets,
-        np.full(len(films), "simulated"),
-        np.array([f"sim-{film.seed}" for film in films]),
-    )
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, **vars(found))
-    return found
+    patients = np.array([f"sim-{film.seed}" for film in films])
+    return train.FilmSet(np.stack([film.pixels for film in films]), targets, np.full(len(films), "simulated"), patients)
 
 
 def real(data: Path) -> tuple[dict[str, train.FilmSet], pd.DataFrame]:
@@ -158,75 +134,31 @@ def train_findings(films: Films, imagenet: Path, work: Path, epochs: int) -> ker
     )
 
 
-def train_covid(films: Films, imagenet: Path) -> tuple[keras.Model, dict]:
-    """Put a head on ImageNet's features; most of its weight is on the sources that hold both classes.
+def train_covid(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.Model:
+    """Train on simulated films, on `cohen`, and on the sources that hold one class each, COVID-19 in half of the draws.
 
-    Those are `cohen` and the simulated films. nih and hannover hold one class each, and what tells them apart need not
-    be the disease; without them the network ranks as well within `cohen` but calls many films of nih (docs/results).
+    `cohen`, the one real source with both classes, is drawn most: between sources a network learns the source.
     """
-    model = models.squeezenet(COVID_CLASSES, input_size=SIZE_PX, activation="softmax", weights=imagenet)
-    known = train.join(films.real["train"], films.simulated["train"])
-    group = np.where(known.sources == "cohen", 0, np.where(known.sources == "simulated", 1, 2))
-    positive = known.targets[:, -1] == 1
-    judged = {"mixed val": films.real["val"], "simulated val": films.simulated["val"]}
-    features, of_judged = pooled(model, known), {name: pooled(model, some) for name, some in judged.items()}
-    fold = np.where(group == 0, folds(known.patients, FOLDS), -1)
-
-    def head(chosen: np.ndarray, penalty: float, simulated: float, one_class: float) -> tuple[np.ndarray, float]:
-        parts = enumerate((1 - simulated - one_class, simulated, one_class))
-        groups = [
-            ((group == k) & (positive == label) & chosen, part / 2) for k, part in parts for label in (True, False)
-        ]
-        weights = shares(groups)
-        used = weights > 0
-        return logistic(features[used], positive[used], weights[used], penalty)
-
-    rows = []
-    for penalty, simulated, one_class in itertools.product(PENALTIES, SIM_SHARES, ONE_CLASS_SHARES):
-        left_out = np.zeros(len(known))
-        for k in range(FOLDS):
-            kernel, bias = head(fold != k, penalty, simulated, one_class)
-            left_out[fold == k] = features[fold == k] @ kernel + bias
-        kernel, bias = head(np.ones(len(known), bool), penalty, simulated, one_class)
-        areas = {"cohen, patients left out": roc_auc_score(positive[group == 0], left_out[group == 0])}
-        for name, some in judged.items():
-            areas[name] = roc_auc_score(some.targets[:, -1], of_judged[name] @ kernel + bias)
-        row = {"C": penalty, "simulated share": simulated, "one-class share": one_class, **areas}
-        rows.append(
-            {key: round(float(value), 4) for key, value in {**row, "mean": np.mean(list(areas.values()))}.items()}
-        )
-        print(rows[-1], flush=True)
-    # Within `cohen` first: on mixed val the source alone scores high. Among what is as good there, but for noise, the
-    # rest chooses.
-    first = max(row["cohen, patients left out"] for row in rows)
-    best = max((row for row in rows if row["cohen, patients left out"] >= first - ALIKE), key=lambda row: row["mean"])
-    kernel, bias = head(np.ones(len(known), bool), best["C"], best["simulated share"], best["one-class share"])
-    model.get_layer("probs").set_weights([np.stack([kernel, -kernel], 1) / 2, np.array([bias, -bias]) / 2])
-    return model, best
-
-
-def pooled(model: keras.Model, films: train.FilmSet) -> np.ndarray:
-    """Return what the head reads of each film, (films, features)."""
-    features = keras.Model(model.input, model.get_layer("pool").output)
-    blocks = [films.where(slice(start, start + BATCH)) for start in range(0, len(films), BATCH)]
-    return np.concatenate([features.predict_on_batch(block.scaled(SIZE_PX)) for block in blocks])
-
-
-def folds(patients: np.ndarray, count: int) -> np.ndarray:
-    """Deal patients to folds, by their films' order: (films,), 0 to count - 1."""
-    names = {name: k % count for k, name in enumerate(dict.fromkeys(patients.tolist()))}
-    return np.array([names[name] for name in patients.tolist()])
-
-
-def logistic(
-    features: np.ndarray, positive: np.ndarray, weights: np.ndarray, penalty: float
-) -> tuple[np.ndarray, float]:
-    """Fit a logistic regression on standardised features; return kernel and bias for them as they are."""
-    scaler = StandardScaler().fit(features, sample_weight=weights)
-    weighed = weights / weights.mean()
-    fitted = LogisticRegression(C=penalty, max_iter=500).fit(scaler.transform(features), positive, weighed)
-    kernel = fitted.coef_[0] / scaler.scale_
-    return kernel, float(fitted.intercept_[0] - scaler.mean_ @ kernel)
+    both = train.join(films.simulated["train"], films.real["train"])
+    positive = both.targets[:, -1] == 1
+    where = {name: np.isin(both.sources, sources) for name, sources in COVID_GROUPS.items()}
+    groups = [
+        (where[name] & (positive == label), share / 2)
+        for name, share in COVID_SHARES.items()
+        for label in (True, False)
+    ]
+    validation = {"simulated": films.simulated["val"], "mixed": films.real["val"], "cohen": of_cohen(films.real["val"])}
+    return stage(
+        models.squeezenet(COVID_CLASSES, input_size=SIZE_PX, activation="softmax", weights=imagenet),
+        two_way(both),
+        shares(groups),
+        {name: two_way(some) for name, some in validation.items()},
+        COVID_CLASSES,
+        loss="categorical_crossentropy",
+        score=lambda aurocs: float(np.mean([aurocs[name][COVID] for name in validation])),
+        work=work / "covid",
+        epochs=epochs,
+    )
 
 
 def stage(
@@ -322,7 +254,7 @@ def finish(
         chosen[COVID_CLASSES[1]] = round(1 - chosen[COVID], 6)
     sidecar = {
         "name": NAMES[kind],
-        "version": VERSIONS[kind],
+        "version": "1",
         "labels": list(labels),
         "input_size": SIZE_PX,
         "pixel_range": [0, 1],
@@ -372,8 +304,8 @@ def main() -> int:
     parser.add_argument("--peer", type=Path, help="probabilities of another CheXNet, by Image Index")
     parser.add_argument("--out", type=Path, default=engine.BUNDLED)
     parser.add_argument("--work", type=Path, default=Path("runs/bundled"), help="checkpoints; go on from there")
-    parser.add_argument("--only", choices=NAMES.values(), action="append")
-    parser.add_argument("--epochs", type=int, default=12, help="of the 14 findings, after the stage on real films")
+    parser.add_argument("--only", choices=NAMES, action="append")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(14, 10), metavar=("FINDINGS", "COVID"))
     args = parser.parse_args()
     keras.utils.set_random_seed(0)
     started = time.monotonic()
@@ -381,39 +313,25 @@ def main() -> int:
     if args.peer is not None:
         originals = frame.original[frame.split == "train"]
         real_films["train"] = soften(real_films["train"], originals, args.peer)
-    films = Films({split: simulated(split, args.work) for split in SIM_SEEDS}, real_films)
+    films = Films({split: simulated(split) for split in SIM_SEEDS}, real_films)
     print(f"films ready after {time.monotonic() - started:.0f} s", flush=True)
-    wanted = args.only or list(NAMES.values())
-    for kind in (kind for kind, name in NAMES.items() if name in wanted):
+    wanted = args.only or list(NAMES)
+    trainers = {"findings": (train_findings, FINDINGS, "nih"), "covid": (train_covid, COVID_CLASSES, "cohen")}
+    for kind, epochs in zip(NAMES, args.epochs, strict=True):
+        if kind not in wanted:
+            continue
+        train_one, labels, judged_on = trainers[kind]
+        model = train_one(films, args.imagenet, args.work, epochs)
         training = {
             "command": "python " + " ".join(sys.argv),
             "date": date.today().isoformat(),
             "start": "SqueezeNet 1.1, ImageNet weights of keras-squeezenet v1.0 (MIT licence, Copyright (c) 2016 "
             "Refikcanmalli; https://github.com/rcmalli/keras-squeezenet)",
             "simulated_films": SIM_FILMS["train"],
-        }
-        if kind == "findings":
-            labels, judged_on = FINDINGS, "nih"
-            model = train_findings(films, args.imagenet, args.work, args.epochs)
-            counts = {source: int((real_films["train"].sources == source).sum()) for source in ("nih",)}
-            training |= {
-                "real_films": counts,
-                "epochs": args.epochs,
-                "films_an_epoch": STEPS * BATCH,
-                "chosen_on": "val: the epoch of the best mean AUROC over populations; thresholds by Youden's J",
-            }
-        else:
-            labels, judged_on = COVID_CLASSES, "cohen"
-            model, best = train_covid(films, args.imagenet)
-            training |= {
-                "real_films": {"cohen": len(of_cohen(real_films["train"]))},
-                "learned": "the head alone, by logistic regression on ImageNet's features; nothing from sources that "
-                "hold one class (nih, hannover)",
-                "chosen_on": "train: C and the simulated share by AUROC, patients of cohen left out in turn, and on "
-                "simulated val; val: thresholds by Youden's J, for which films of nih and hannover count too",
-                "chosen": best,
-            }
-        training |= {
+            "real_films": {str(s): int((real_films["train"].sources == s).sum()) for s in np.unique(frame.source)},
+            "epochs": epochs,
+            "films_an_epoch": STEPS * BATCH,
+            "chosen_on": "val: the epoch of the best mean AUROC over populations; thresholds by Youden's J",
             "judged_on": f"real test films of {judged_on}",
             "versions": {"cxrkit": cxrkit.__version__, "keras": keras.__version__, "python": platform.python_version()},
         }
