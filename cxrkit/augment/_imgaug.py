@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cxrkit.augment._operations import Choice
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 
@@ -12,13 +14,13 @@ if TYPE_CHECKING:
 _LINE = 100
 
 
-def to_imgaug(recipe: Recipe, seed: int = 0) -> "Augmenter":
+def to_imgaug(recipe: Recipe, seed: int | np.random.Generator = 0) -> "Augmenter":
     """Make an imgaug augmenter.
 
     Args:
         recipe: what it does.
-        seed: of the augmenter and all its children, as `Augmenter.seed_` gives it; `apply` with the seeds [seed]
-            alters one film as the augmenter's first call does. Its later calls go on drawing.
+        seed: of the augmenter and all its children, as `Augmenter.seed_` takes it: a number, or what `film_generator`
+            gives. Its first call alters a film as `apply` does; later calls go on drawing.
     Returns:
         An augmenter that has nothing to do with imgaug's global random state.
     Raises:
@@ -131,6 +133,8 @@ def _source(part: Any, indent: int) -> str:
         opened, closed = f"iaa.{part.name}(", ")"
     else:
         return repr(part)
+    if isinstance(part, _Call) and len(items) == 1 and "\n" in items[0]:
+        return opened + _source((*part.positional, *part.named.values())[0], indent) + closed
     flat = f"{opened}{', '.join(items)}{closed}"
     if "\n" not in flat and len(flat) + 4 * indent <= _LINE:
         return flat
