@@ -7,7 +7,7 @@ no global random state is touched; imgaug (the extra `augment`) is imported by `
 """
 
 from cxrkit.augment._imgaug import from_imgaug, to_imgaug
-from cxrkit.augment._named import NAMES, named
+from cxrkit.augment._named import NAMES, load, named
 from cxrkit.augment._operations import OPERATIONS, Choice, Operation, Parameter
 from cxrkit.augment._recipe import (
     OneOf,
@@ -42,6 +42,7 @@ __all__ = [
     "from_dict",
     "from_imgaug",
     "from_json",
+    "load",
     "mapped",
     "named",
     "record",
