@@ -124,9 +124,7 @@ def _chooser(recipe: Recipe) -> "Callable[[Generator], Iterable[int]]":
     """Return what chooses, for one film, the parts that are done and their order."""
     count = len(recipe.children)
     if isinstance(recipe, Sequential):
-        return (
-            (lambda generator: generator.permutation(count)) if recipe.random_order else lambda generator: range(count)
-        )
+        return lambda generator: _order(generator, count, recipe.random_order)
     if isinstance(recipe, Sometimes):
         happens = _whether(recipe.p)
         return lambda generator: [0] if happens(generator)[0] else range(1, count)
@@ -136,21 +134,30 @@ def _chooser(recipe: Recipe) -> "Callable[[Generator], Iterable[int]]":
     return _some_of(count, recipe.n, recipe.random_order)
 
 
+def _order(generator: Generator, count: int, random_order: bool) -> list[int]:
+    order = list(range(count))
+    if random_order:
+        generator.shuffle(order)
+    return order
+
+
 def _some_of(
     count: int, n: int | tuple[int, int | None] | None, random_order: bool
 ) -> "Callable[[Generator], Iterable[int]]":
-    # Not prefetched, unlike the numbers of operations: one number less is thrown away after it.
-    ends = (n[0], count if n[1] is None else n[1]) if isinstance(n, tuple) else None
-    how_many = Script(2, _between_whole(*ends), 1, goes_on=True) if ends else None
-    fixed = count if n is None else n
+    ends = n if isinstance(n, tuple) else (n, n)
+    low, high = sorted(count if end is None else end for end in ends)
 
     def choose(generator: Generator) -> list[int]:
-        order = generator.permutation(count) if random_order else range(count)
-        active, chosen = np.zeros(count, bool), fixed
-        if how_many is not None:
+        order, chosen = _order(generator, count, random_order), low
+        if isinstance(n, tuple):
             _forget_half_draw(generator)
-            [chosen] = how_many(generator)
-        active[:chosen] = True
+            generator.random(2)
+            if low < high:
+                chosen = int(generator.integers(low, high + 1, dtype=np.int32))
+                _forget_half_draw(generator)
+            # One, not two as after the numbers of operations: this one is not prefetched.
+            generator.random()
+        active = [k < chosen for k in range(count)]
         generator.shuffle(active)
         return [k for k in order if active[k]]
 
@@ -239,12 +246,14 @@ def _single(value: float) -> float:
 
 
 def _between(ends: tuple[float, float], shape: int | tuple[int, ...] | None) -> Callable[[Generator], Any]:
+    # As `Generator.uniform` has it, which takes several times as long for a few numbers.
     low, high = sorted(map(_single, ends))
     if low == high:
         return Kept(float(low) if shape is None else np.full(shape, low, np.float32))
+    width = float(high) - float(low)
     if shape is None:
-        return lambda generator: float(np.float32(generator.uniform(low, high)))
-    return lambda generator: generator.uniform(low, high, shape).astype(np.float32)
+        return lambda generator: float(np.float32(low + width * generator.random()))
+    return lambda generator: (low + width * generator.random(shape)).astype(np.float32)
 
 
 def _between_whole(one: int, other: int) -> Callable[[Generator], int]:

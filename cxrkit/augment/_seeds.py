@@ -7,6 +7,7 @@ object for each film and each part of a recipe would cost more than most operati
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.random import SeedSequence
@@ -72,9 +73,17 @@ def _streams(words: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 class Die:
     """The one generator that a call draws from, put at the start of one stream after another."""
 
+    def __init__(self) -> None:
+        # No half draw is kept back: imgaug drops it before a pixel or a child is drawn for.
+        self._state: Any = {"bit_generator": "SFC64", "state": {}, "has_uint32": 0, "uinteger": 0}
+
+    @functools.cached_property
+    def _bits(self) -> np.random.SFC64:
+        return np.random.SFC64(0)
+
     @functools.cached_property
     def _generator(self) -> np.random.Generator:
-        return np.random.Generator(np.random.SFC64(0))
+        return np.random.Generator(self._bits)
 
     def at(self, stream: np.ndarray) -> np.random.Generator:
         """Put the generator at the start of a stream.
@@ -84,9 +93,9 @@ class Die:
         Returns:
             It; the next call moves it.
         """
-        generator = self.back_at(stream)
-        generator.random(_WARM_UP)
-        return generator
+        self.back_at(stream)
+        self._generator.random(_WARM_UP)
+        return self._generator
 
     def back_at(self, place: np.ndarray) -> np.random.Generator:
         """Put the generator where it was when `place_of` was asked.
@@ -96,13 +105,8 @@ class Die:
         Returns:
             It; the next call moves it.
         """
-        # No half draw is kept back: imgaug drops it before a pixel or a child is drawn for.
-        self._generator.bit_generator.state = {
-            "bit_generator": "SFC64",
-            "state": {"state": place},
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
+        self._state["state"]["state"] = place
+        self._bits.state = self._state
         return self._generator
 
     def child_seeds(self, count: int) -> list[int]:
@@ -112,8 +116,14 @@ class Die:
             count: how many parts it has.
         """
         start = place_of(self._generator)
-        # imgaug draws two numbers for each and takes the second.
-        seeds = self._generator.integers(0, _CHILD_SEEDS, 2 * count, dtype=np.int32)[1::2].tolist()
+        seeds = []
+        for raw in self._bits.random_raw(count).tolist():
+            low, high = (raw & 0xFFFFFFFF) * _CHILD_SEEDS, (raw >> 32) * _CHILD_SEEDS
+            if low & 0xFFFFFFFF < 2 or high & 0xFFFFFFFF < 2:
+                self.back_at(start)
+                seeds = self._generator.integers(0, _CHILD_SEEDS, 2 * count, dtype=np.int32)[1::2].tolist()
+                break
+            seeds.append(high >> 32)
         self.back_at(start)
         return seeds
 
