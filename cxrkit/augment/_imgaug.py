@@ -113,13 +113,17 @@ _NAMED_ALONE = {"AdditiveGaussianNoise", "AdditiveLaplaceNoise"}
 def _built(recipe: Recipe) -> "Augmenter":
     from imgaug import augmenters
 
+    # With a seed none of them asks for imgaug's global generator, which would take a number from NumPy's.
     def build(part: Any) -> Any:
         if isinstance(part, list):
             return [build(each) for each in part]
         if not isinstance(part, _Call):
             return part
-        # With a seed none of them asks for imgaug's global generator, which would take a number from NumPy's.
-        return getattr(augmenters, part.name)(*map(build, part.positional), **part.named, seed=0)
+        positional = [build(each) for each in part.positional]
+        if part.name == "Sometimes":
+            # imgaug itself would make a Sequential of a list, without a seed.
+            positional[1:] = [augmenters.Sequential(each, seed=0) for each in positional[1:]]
+        return getattr(augmenters, part.name)(*positional, **part.named, seed=0)
 
     return build(_call(recipe))
 

@@ -172,13 +172,12 @@ def _cutout(film: np.ndarray, to: np.ndarray, squares: list[list[float]]) -> Non
     height, width = film.shape
     np.copyto(to, film)
     for x, y, side, value in squares:
-        half = _typed(side) / 2
-        top, bottom = (np.float32(y) - half) * height, (np.float32(y) + half) * height
-        left, right = (np.float32(x) - half) * width, (np.float32(x) + half) * width
+        across, down, half = np.float32(x), np.float32(y), _typed(side) / 2
+        top, bottom = (down - half) * height, (down + half) * height
+        left, right = (across - half) * width, (across + half) * width
         middle, reach = left + (right - left) / 2, (bottom - top) / 2
-        rows = [min(max(int(end), 0), height) for end in (top, bottom)]
-        columns = [min(max(int(end), 0), width) for end in (middle - reach, middle + reach)]
-        to[rows[0] : rows[1], columns[0] : columns[1]] = int(value)
+        rows = slice(max(int(top), 0), max(int(bottom), 0))
+        to[rows, max(int(middle - reach), 0) : max(int(middle + reach), 0)] = int(value)
 
 
 #: By operation: from a film, uint8 (H, W), to another of that shape, which is written to, with what was drawn.

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cxrkit.augment import _draws, _kernels, _seeds
-from cxrkit.augment._operations import OPERATIONS
 from cxrkit.augment._recipe import Recipe
 
 #: For each film the steps that it went through, in order: {"operation": name, what was drawn by name}. JSON-able.
@@ -28,7 +28,7 @@ def apply(recipe: Recipe, films: np.ndarray, seed: _seeds.Seed = 0, *, first: in
     Raises:
         ValueError: films or a seed of another kind.
     """
-    films, die = _films(films), _seeds.Die()
+    films, die = _films(films), _seeds.die_of_this_thread()
     altered = np.empty_like(films, order="C")
     for k, steps in enumerate(_drawn(recipe, len(films), seed, first, die)):
         _kernels.perform(films[k], steps, altered[k], die)
@@ -48,7 +48,7 @@ def record(recipe: Recipe, films: np.ndarray, seed: _seeds.Seed = 0, *, first: i
         ValueError: as `apply`.
     """
     films = _films(films)
-    drawn = _drawn(recipe, len(films), seed, first, _seeds.Die())
+    drawn = _drawn(recipe, len(films), seed, first, _seeds.die_of_this_thread())
     draws = [[_written(*step) for step in steps] for steps in drawn]
     return replay(draws, films), draws
 
@@ -71,12 +71,14 @@ def replay(draws: Draws, films: np.ndarray) -> np.ndarray:
             f"draws must be a list with the steps of each of the {len(films)} films; got "
             f"{len(draws) if isinstance(draws, list) else type(draws).__name__}."
         )
-    altered, die = np.empty_like(films, order="C"), _seeds.Die()
+    altered, die = np.empty_like(films, order="C"), _seeds.die_of_this_thread()
     for k, steps in enumerate(draws):
+        if not isinstance(steps, list):
+            raise ValueError(f"the steps of film {k} must be a list; got {type(steps).__name__}.")
         read = [_read(step, f"step {n} of film {k}") for n, step in enumerate(steps)]
         try:
             _kernels.perform(films[k], read, altered[k], die)
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, cv2.error) as error:
             raise ValueError(f"the draws of film {k} are not what `record` writes: {error}.") from error
     return altered
 
@@ -116,7 +118,7 @@ def _written(name: str, drawn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(step: Any, where: str) -> _draws.Step:
-    if not isinstance(step, dict) or step.get("operation") not in OPERATIONS:
+    if not isinstance(step, dict) or step.get("operation") not in _kernels.KERNELS:
         raise ValueError(
             f'{where} must be {{"operation": name, ...}} as `record` writes it; got {json.dumps(step)[:80]}.'
         )

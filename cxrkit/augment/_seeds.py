@@ -5,7 +5,7 @@ that it is seeded with, and a counter from 1; twelve draws are thrown away befor
 object for each film and each part of a recipe would cost more than most operations.
 """
 
-import functools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,18 +49,19 @@ def film_streams(seed: Seed, n: int, first: int = 0, wanted: bool = True) -> np.
     Raises:
         ValueError: a seed or a place below 0 or no whole number, or another number of seeds.
     """
-    given = np.asarray(seed)
-    if given.dtype.kind not in "iu" or given.ndim > 1 or (given < 0).any():
+    numbers = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
+    given = [numbers] if isinstance(numbers, int) else numbers
+    if not isinstance(given, list | tuple) or not all(type(one) is int and one >= 0 for one in given):
         raise ValueError(f"seed must be a whole number from 0, or one for each film; got {seed!r}.")
-    if first < 0 or (given.ndim and first):
-        raise ValueError(f"first must be from 0, and 0 where each film has a seed; got {first}.")
-    if given.ndim and len(given) != n:
+    if given is numbers and len(given) != n:
         raise ValueError(f"seed must be one number, or one for each of the {n} films; got {len(given)} seeds.")
+    if first < 0 or (first and given is numbers):
+        raise ValueError(f"first must be from 0, and 0 where each film has a seed; got {first}.")
     if not wanted or not n:
         return NO_STREAMS
-    if given.ndim:
-        return _streams([SeedSequence(one).generate_state(_WORDS, np.uint64) for one in given.tolist()])
-    words = SeedSequence(int(given)).generate_state(_WORDS * (first + n), np.uint64)
+    if given is numbers:
+        return _streams([SeedSequence(one).generate_state(_WORDS, np.uint64) for one in given])
+    words = SeedSequence(given[0]).generate_state(_WORDS * (first + n), np.uint64)
     return _streams(words.reshape(-1, _WORDS)[first:])
 
 
@@ -71,19 +72,13 @@ def _streams(words: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 
 
 class Die:
-    """The one generator that a call draws from, put at the start of one stream after another."""
+    """A generator that is put at the start of one stream after another; what it drew before leaves no trace."""
 
     def __init__(self) -> None:
+        self._bits = np.random.SFC64(0)
+        self._generator = np.random.Generator(self._bits)
         # No half draw is kept back: imgaug drops it before a pixel or a child is drawn for.
         self._state: Any = {"bit_generator": "SFC64", "state": {}, "has_uint32": 0, "uinteger": 0}
-
-    @functools.cached_property
-    def _bits(self) -> np.random.SFC64:
-        return np.random.SFC64(0)
-
-    @functools.cached_property
-    def _generator(self) -> np.random.Generator:
-        return np.random.Generator(self._bits)
 
     def at(self, stream: np.ndarray) -> np.random.Generator:
         """Put the generator at the start of a stream.
@@ -126,6 +121,19 @@ class Die:
             seeds.append(high >> 32)
         self.back_at(start)
         return seeds
+
+
+class _Dice(threading.local):
+    def __init__(self) -> None:
+        self.die = Die()
+
+
+_DICE = _Dice()
+
+
+def die_of_this_thread() -> Die:
+    """Return a die that is made once for each thread: making one takes longer than to flip a film."""
+    return _DICE.die
 
 
 def place_of(generator: np.random.Generator) -> np.ndarray:
