@@ -36,7 +36,9 @@ def recipes() -> dict[str, Recipe]:
     """Each operation at its default, table 5's with the report's ranges, and what is put together of them."""
     table_5 = {name.removeprefix("table05/"): augment.named(name) for name in augment.NAMES if "table05/" in name}
     operations = {name: table_5.get(name, augment.default(name)) for name in augment.OPERATIONS}
-    return operations | {name: augment.named(name) for name in ("fig08/Add", "fig11", "round/J", "vary")}
+    return operations | {
+        name: augment.named(name) for name in ("fig08/Fliplr", "fig08/Add", "fig11", "round/J", "vary")
+    }
 
 
 def albumentations_for(names: list[str], recipe: dict[str, Recipe]) -> dict[str, Alter]:

@@ -178,6 +178,13 @@ def test_any_recipe_gives_what_imgaug_gives(recipe, seed):
     np.testing.assert_array_equal(augment.apply(recipe, pixels, seed), by_imgaug(recipe, pixels, seed))
 
 
+def test_whole_numbers_and_others_are_told_apart_whichever_comes_first():
+    pixels = films(8, 224, 224)
+    for angle in (33, 33.0, 33, 33.0):
+        op = Op("Affine", rotate=angle, translate_x=0.1)
+        np.testing.assert_array_equal(augment.apply(op, pixels, SEED), by_imgaug(op, pixels, SEED))
+
+
 def test_the_first_film_is_drawn_from_imgaugs_own_generator_for_the_seed():
     pixels = films()
     direct = iaa.SomeOf((1, 2), [iaa.Add((-9, 9)), iaa.Multiply((0.5, 1.5)), iaa.GaussianBlur((0, 2.0))])
@@ -590,6 +597,8 @@ def test_a_recipe_is_a_value():
     assert len({Op("Sharpen", alpha=0.1), Op("Sharpen", alpha=0.1, lightness=1.0), ADD}) == 2
     assert Op("Add", value=np.float32(0.5)) == Op("Add", value=0.5)
     assert ADD["value"] == (-9, 9)
+    assert Op("Add", value=2) != Op("Add", value=2.0)
+    assert Op("Add", value=2) != 2
     assert [type(part).__name__ for part in augment.named("fig11").walk()].count("OneOf") == 3
     with pytest.raises(AttributeError):
         ADD.name = "Multiply"

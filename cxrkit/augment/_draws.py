@@ -21,6 +21,8 @@ Generator = np.random.Generator
 Step = tuple[str, dict[str, Any]]
 #: The steps of a film, in order; a list stands for the steps in it.
 Steps = list["Step | Steps"]
+#: Which parts are done for one film, in order.
+Choose = Callable[[Generator], Iterable[int]]
 
 
 def flat(steps: Steps) -> list[Step]:
@@ -97,7 +99,7 @@ class _OneOperation(Plan):
 class _Parts(Plan):
     """Parts, of which some are chosen for each film; all films go through one part before the next, which is faster."""
 
-    def __init__(self, parts: list[Plan], choose: "Callable[[Generator], Iterable[int]]") -> None:
+    def __init__(self, parts: list[Plan], choose: Choose) -> None:
         self._parts, self._choose = parts, choose
 
     def draw(self, die: Die, streams: np.ndarray, films: Sequence[Steps]) -> None:
@@ -120,7 +122,7 @@ class _Parts(Plan):
             children = children[count:]
 
 
-def _chooser(recipe: Recipe) -> "Callable[[Generator], Iterable[int]]":
+def _chooser(recipe: Recipe) -> Choose:
     """Return what chooses, for one film, the parts that are done and their order."""
     count = len(recipe.children)
     if isinstance(recipe, Sequential):
@@ -141,9 +143,7 @@ def _order(generator: Generator, count: int, random_order: bool) -> list[int]:
     return order
 
 
-def _some_of(
-    count: int, n: int | tuple[int, int | None] | None, random_order: bool
-) -> "Callable[[Generator], Iterable[int]]":
+def _some_of(count: int, n: int | tuple[int, int | None] | None, random_order: bool) -> Choose:
     ends = n if isinstance(n, tuple) else (n, n)
     low, high = sorted(count if end is None else end for end in ends)
 
@@ -246,7 +246,8 @@ def _single(value: float) -> float:
 
 
 def _between(ends: tuple[float, float], shape: int | tuple[int, ...] | None) -> Callable[[Generator], Any]:
-    # As `Generator.uniform` has it, which takes several times as long for a few numbers.
+    # `Generator.uniform` does the same, but takes several times as long for a few numbers. (Where it is compiled to a
+    # fused product and sum the last bit of its float64 may differ; float32 drops it.)
     low, high = sorted(map(_single, ends))
     if low == high:
         return Kept(float(low) if shape is None else np.full(shape, low, np.float32))
@@ -392,7 +393,8 @@ def _clahe(op: Op) -> Drawer | dict[str, Any]:
 
 
 def _cutout(op: Op) -> Drawer:
-    how_many = Script(*_number(op["nb_iterations"], whole=True), goes_on=True)
+    how_many = Script(*_number(op["nb_iterations"], whole=True))
+    after_it = 1 if isinstance(op["nb_iterations"], int) else 2
 
     @functools.lru_cache
     def fields(n: int) -> Script:
@@ -402,7 +404,8 @@ def _cutout(op: Op) -> Drawer:
     def draw(generator: Generator) -> dict[str, Any]:
         [n] = how_many(generator)
         # Where the middles are along x and y, each evenly from 0 to 1 between two numbers that are thrown away.
-        middles = generator.random((2, n + 4))[:, 2 : n + 2].astype(np.float32)
+        middles = generator.random(after_it + 2 * (n + 4))[after_it:].reshape(2, n + 4)[:, 2 : n + 2]
+        middles = middles.astype(np.float32)
         sides, fills = fields(n)(generator)
         columns = (middles[0], middles[1], sides[:, 0], fills[:, 0])
         return {"squares": [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]}

@@ -46,9 +46,11 @@ class Recipe:
             yield from child.walk()
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Op(Recipe):
     """One operation with its parameters set.
+
+    2 and 2.0 are not the same here: imgaug computes with whole numbers otherwise, which may change how a pixel rounds.
 
     Args:
         name: one of `OPERATIONS`.
@@ -60,6 +62,7 @@ class Op(Recipe):
 
     name: str
     values: tuple[tuple[str, Any], ...]
+    _text: str = field(init=False, repr=False)
     # No field: it has none.
     children = ()
 
@@ -77,6 +80,13 @@ class Op(Recipe):
             checked.append((parameter.name, _checked(name, parameter, value)))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "values", tuple(checked))
+        object.__setattr__(self, "_text", repr((name, checked)))
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Op) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
     def __getitem__(self, parameter: str) -> Any:
         return dict(self.values)[parameter]
