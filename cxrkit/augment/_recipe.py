@@ -14,6 +14,8 @@ from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
 VERSION = 1
 #: Deeper is no recipe that a person made, and Python's own limit is not far.
 MAX_DEPTH = 32
+#: More parts than `SomeOf` is asked to draw.
+MAX_COUNT = 1000
 
 
 class Recipe:
@@ -133,13 +135,13 @@ class SomeOf(Recipe):
         low, high = n if isinstance(n, tuple) and len(n) == 2 else (n, n)
         counts = [end for end in (low, high) if end is not None]
         if (
-            not all(_is_whole(count) and count >= 0 for count in counts)
+            not all(_is_whole(count) and 0 <= count <= MAX_COUNT for count in counts)
             or counts != sorted(counts)
             or (low is None and n is not None)
         ):
             raise ValueError(
-                "n of SomeOf must be a whole number from 0, (low, high), (low, None) for up to all, or None for all; "
-                f"got {self.n!r}."
+                f"n of SomeOf must be a whole number from 0 to {MAX_COUNT}, (low, high), (low, None) for up to all, or "
+                f"None for all; got {self.n!r}."
             )
         object.__setattr__(self, "n", n)
 
@@ -267,7 +269,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _legal(parameter: Parameter) -> str:
@@ -281,9 +283,10 @@ def _legal(parameter: Parameter) -> str:
 def _checked(name: str, parameter: Parameter, value: Any) -> Any:
     wrong = ValueError(f"{parameter.name} of {name} cannot be {value!r}. {_legal(parameter)}")
     if parameter.options:
-        if isinstance(value, bool) or value not in parameter.options:
-            raise wrong
-        return value
+        for option in parameter.options:
+            if type(option) is type(_python_number(value)) and option == value:
+                return option
+        raise wrong
     if isinstance(value, list | tuple | Choice):
         numbers = tuple(map(_python_number, value.values if isinstance(value, Choice) else value))
         if not parameter.drawn or not numbers or (isinstance(value, tuple) and len(numbers) != 2):

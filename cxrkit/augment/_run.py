@@ -1,6 +1,5 @@
 """Recipes at work: films altered, what was drawn written down, and done again."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -118,17 +117,16 @@ def _written(name: str, drawn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(step: Any, where: str) -> _draws.Step:
-    if not isinstance(step, dict) or step.get("operation") not in _kernels.KERNELS:
-        raise ValueError(
-            f'{where} must be {{"operation": name, ...}} as `record` writes it; got {json.dumps(step)[:80]}.'
-        )
+    name = step.get("operation") if isinstance(step, dict) else None
+    if not isinstance(name, str) or name not in _kernels.KERNELS:
+        raise ValueError(f'{where} must be {{"operation": name, ...}} as `record` writes it; got {repr(step)[:80]}.')
     drawn = {key: value for key, value in step.items() if key not in ("operation", "state")}
     if "state" in step:
         try:
             drawn["source"] = _seeds.place_from_text(step["state"])
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"{where} must have a state of 64 hexadecimal digits; got {step['state']!r}.") from error
-    return step["operation"], drawn
+    return name, drawn
 
 
 def _recipe(recipe: Recipe) -> Recipe:
