@@ -12,33 +12,14 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-from sklearn.metrics import roc_auc_score
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import train_bundled
 
-from cxrkit import engine, train
+from cxrkit import engine, metrics, train
 from cxrkit.labels import DISCLAIMER
 
-DRAWS = 2000
 FINDINGS, COVID = slice(0, 14), slice(14, 15)
-
-
-def mean_auroc(targets: np.ndarray, probs: np.ndarray, patients: np.ndarray) -> str:
-    """Mean AUROC over labels and its 95% percentile interval, patients drawn with replacement."""
-    value = np.mean([roc_auc_score(targets[:, k], probs[:, k]) for k in range(targets.shape[1])])
-    films_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
-    rng = np.random.default_rng(0)
-    drawn = []
-    for _ in range(DRAWS):
-        films = np.concatenate([films_of[i] for i in rng.integers(len(films_of), size=len(films_of))])
-        both = [k for k in range(targets.shape[1]) if 0 < targets[films, k].mean() < 1]
-        if both:
-            drawn.append(np.mean([roc_auc_score(targets[films, k], probs[films, k]) for k in both]))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return f"{value:.3f} ({low:.3f} to {high:.3f}) | {len(targets):,}"
 
 
 def main() -> int:
@@ -52,7 +33,8 @@ def main() -> int:
     def row(predictor: engine.Predictor, films: train.FilmSet, columns: slice) -> str:
         probs = predictor.predict(films.scaled(predictor.input_size)[..., 0], prepared=True)
         targets = films.targets[:, columns]
-        return mean_auroc(targets, probs[:, : targets.shape[1]], films.patients)
+        mean = metrics.mean_auroc(targets, probs[:, : targets.shape[1]], films.patients, seed=0)
+        return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}) | {mean.n:,}"
 
     nih, cohen = train_bundled.of_findings(real), train_bundled.of_cohen(real)
     lines = [

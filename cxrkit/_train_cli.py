@@ -37,10 +37,20 @@ def findings(
     schedule: Annotated[str, typer.Option(help="plateau, cosine or constant.")] = "plateau",
     patience: Annotated[int, typer.Option(help="Epochs before the plateau schedule lowers the rate.")] = 1,
     loss: Annotated[str, typer.Option(help="crossentropy, weighted (by class) or focal.")] = "crossentropy",
-    augment: Annotated[str, typer.Option(help="flip, vary (turn, shift, exposure, blur, noise) or none.")] = "flip",
+    augment: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A recipe: flip, vary (turn, shift, exposure, blur, noise), none, another name, or its JSON file.",
+        ),
+    ] = "flip",
     best_by: Annotated[str, typer.Option(help="Whose best epoch is kept: val_loss or auroc.")] = "val_loss",
     seed: Annotated[int, typer.Option(help="Same seed, same curve.")] = 0,
     source: Annotated[list[str] | None, typer.Option(help="Use this source's films alone; may be repeated.")] = None,
+    batch_norm_momentum: Annotated[
+        float | None,
+        typer.Option(help="Of running statistics; 0.9 for a few hundred steps. By default the network's own."),
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Where decoded films are kept; by default OUT/run/films.")] = None,
     cards: Annotated[str, typer.Option(help="This machine's cards: a number, all, or names with commas.")] = "1",
@@ -78,6 +88,7 @@ def findings(
         steps=steps,
         seed=seed,
         sources=tuple(source or ()),
+        batch_norm_momentum=batch_norm_momentum,
     )
     folder = train.findings(
         manifest, out, settings, root=root, cache=cache, devices=devices, progress=_Progress() if not this else None

@@ -5,18 +5,15 @@ Modules are imported inside the commands, so that `cxrkit --help` answers at onc
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cxrkit import __version__, _train_cli
+from cxrkit import __version__, _model_cli, _terminal, _train_cli
+from cxrkit._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
-
-#: Exit codes: all went well; some files could not be read; the command could not be carried out.
-OK, ERROR_ROWS, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     help=f"Teach and analyse chest X-rays.\n\n{DISCLAIMER}",
@@ -28,9 +25,8 @@ app = typer.Typer(
 data = typer.Typer(
     help="Data sets: list, download, check, build a manifest.", no_args_is_help=True, rich_markup_mode=None
 )
-model = typer.Typer(help="Models: list, show, import.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data, name="data")
-app.add_typer(model, name="model")
+app.add_typer(_model_cli.app, name="model")
 app.add_typer(_train_cli.app, name="train")
 
 
@@ -83,37 +79,6 @@ def _say(text: str) -> None:
     print(f"cxrkit: {text}", file=sys.stderr)
 
 
-def _on_a_terminal() -> bool:
-    # None where the process was started without one, as by some services.
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a callback (done, all) that draws a bar with rate and time left; None where nobody looks."""
-    if not _on_a_terminal():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, rate="")
-
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[task].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield update
-
-
 def _version(asked: bool) -> None:
     if asked:
         print(f"cxrkit {__version__}")
@@ -151,7 +116,7 @@ def triage(
     """
     from cxrkit import triage as triage_
 
-    with _progress("films") as progress:
+    with _terminal.progress("films") as progress:
         result = triage_.run(
             folder,
             out,
@@ -175,9 +140,9 @@ def demo(
     """Triage the simulated test films of the course and compare with what is true."""
     from cxrkit import demo as demo_
 
-    with _progress("simulating films") as progress:
+    with _terminal.progress("simulating films") as progress:
         films = demo_.films(progress)
-    with _progress("films") as progress:
+    with _terminal.progress("films") as progress:
         print(demo_.run(films, out, progress))
 
 
@@ -205,7 +170,7 @@ def data_fetch(
 
 
 def _transfer_progress() -> Callable[[str, int, int | None], None] | None:
-    if not _on_a_terminal():
+    if not _terminal.is_watched():
         return None
 
     def show(name: str, done: int, total: int | None) -> None:
@@ -242,7 +207,7 @@ def data_check(
     from cxrkit import manifest
 
     frame = manifest.read(manifest_file)
-    with _progress("films") as progress:
+    with _terminal.progress("films") as progress:
         result = manifest.check(frame, manifest_file.parent if root is None else root, progress=progress)
     print(result.summary())
     raise typer.Exit(OK if result.ok else ERROR_ROWS)
@@ -253,55 +218,5 @@ def data_course() -> None:
     """Make the course's simulated films, where they are not there yet, and say where they are."""
     from cxrkit import course
 
-    with _progress("simulating films") as progress:
+    with _terminal.progress("simulating films") as progress:
         print(course.ensure(progress=progress))
-
-
-@model.command("list")
-def model_list() -> None:
-    """List the bundled models."""
-    from cxrkit import engine
-
-    for name in engine.bundled():
-        print(name)
-
-
-@model.command("show")
-def model_show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
-    """Print a model's card."""
-    from cxrkit import engine
-
-    print((engine.folder_of(name) / "README.md").read_text(encoding="utf-8"))
-
-
-@model.command("import")
-def model_import(
-    file: Annotated[Path, typer.Argument(help="A .h5 of CheXNet-Keras, or a .pt of TorchXRayVision.")],
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    release: Annotated[
-        str | None,
-        typer.Option(help='TorchXRayVision\'s name, e.g. "densenet121-res224-nih": its labels and operating points.'),
-    ] = None,
-    sha256: Annotated[str | None, typer.Option(help="What the file's sha256 has to be.")] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Open a pickle, which runs the code it names, without a sha256.")
-    ] = False,
-) -> None:
-    """Make a model folder of a network that others published."""
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; name a new folder with --out.")
-    if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
-        raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}.")
-    # TensorFlow takes seconds to import, and what a person got wrong is said before.
-    from cxrkit import engine, model_card
-    from cxrkit.models import imports
-
-    if file.suffix in (".h5", ".hdf5"):
-        imports.import_chexnet(file, out)
-    else:
-        imports.import_xrv(file, out, release=release, trust=trust, expected_sha256=sha256)
-    model_card.write(out)
-    labels = engine.load(out).labels
-    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")

@@ -146,6 +146,33 @@ def write_text(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
+def chosen(frame: pd.DataFrame, *, split: str | None = None, sources: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows of one split, of some sources.
+
+    Args:
+        frame: as `read` gives it.
+        split: one of `SPLITS`; None: all.
+        sources: of the column `source`; empty: all.
+    Returns:
+        The rows in their order, with the index they had.
+    Raises:
+        ManifestError: a source that the frame does not have, or no row that fits.
+    """
+    if unknown := sorted(set(sources) - set(frame["source"])):
+        raise ManifestError(
+            f"the manifest has no films of {', '.join(unknown)}; its sources are "
+            f"{', '.join(sorted(set(frame['source'])))}."
+        )
+    if split is not None and split not in SPLITS:
+        raise ManifestError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    rows = frame[frame["source"].isin(sources)] if sources else frame
+    rows = rows if split is None else rows[rows["split"] == split]
+    if rows.empty:
+        wanted = " of ".join([*([split] if split else []), *([" and ".join(sources)] if sources else [])])
+        raise ManifestError(f"the manifest has no film{f' in {wanted}' if wanted else ''}; look at split and source.")
+    return rows
+
+
 def split(
     frame: pd.DataFrame,
     ratios: Sequence[float] = (3, 1, 1),

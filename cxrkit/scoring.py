@@ -14,7 +14,7 @@ import pandas as pd
 from cxrkit import _tables, images, metrics
 from cxrkit._folder import harmless
 from cxrkit.engine import Predictor
-from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
+from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, NOT_COVID, split_findings
 from cxrkit.metrics import Estimate
 
 #: Columns of probabilities in the triage tables, COVID-19 first.
@@ -195,6 +195,57 @@ def predict_films(
     columns = [f"prob_{label}" for label in predictor.labels]
     head = ["Image Index", "Predict label", *columns, "status", "reason", "sha256", "notice"]
     return pd.DataFrame(rows, columns=head).astype(dict.fromkeys(columns, "float64"))
+
+
+def truth(manifest: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Return what a manifest knows of some labels.
+
+    Args:
+        manifest: rows with `covid` and `findings`; an empty `findings` means none of the 14.
+        labels: findings, COVID-19 and its opposite, or others.
+    Returns:
+        (films, labels), float64: 1 where the film has the label, 0 where not, NaN where the manifest does not say,
+        as of a label that is none of ours.
+    """
+    columns = {}
+    covid = manifest["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
+    columns[COVID], columns[NOT_COVID] = covid, 1 - covid
+    lists = [set(split_findings(cell)) for cell in manifest["findings"]]
+    columns |= {name: np.array([name in found for found in lists], float) for name in FINDINGS}
+    unknown = np.full(len(manifest), np.nan)
+    return np.stack([columns.get(label, unknown) for label in labels], axis=1)
+
+
+def score_answers(
+    answers: pd.DataFrame, manifest: pd.DataFrame, predictor: Predictor, *, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Hold one network's answers against a manifest's truth: all films, and subgroups.
+
+    Args:
+        answers: of `predict_films` about that manifest.
+        manifest: the same rows in the same order.
+        predictor: the network, whose thresholds say what is called. Of a two-way network the first label is scored.
+        resamples, seed: of the patients, for the intervals.
+    Returns:
+        As `metrics.subgroup_table` gives it, for `metrics.USUAL`. What is undefined is NaN with a reason.
+    Raises:
+        ValueError: answers about other films.
+    """
+    if list(answers["Image Index"]) != [str(name) for name in manifest["image"]]:
+        raise ValueError(
+            "answers and manifest must name the same films in the same order; pass what predict_films gave."
+        )
+    labels = predictor.labels[:1] if predictor.labels == COVID_CLASSES else predictor.labels
+    return metrics.subgroup_table(
+        manifest,
+        truth(manifest, labels),
+        answers[[f"prob_{label}" for label in labels]].to_numpy(float),
+        labels=labels,
+        metrics=metrics.USUAL,
+        thresholds=predictor.thresholds,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def called_label(predictor: Predictor, probs: Sequence[float]) -> str:

@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import __version__, _tables, cli, engine, images
+from cxrkit import __version__, _tables, cli, engine, images, manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
 
 HEAVY = ("tensorflow", "keras", "jax", "tf2onnx")
@@ -272,3 +273,67 @@ def test_an_import_of_what_is_no_model_is_one_line(run, tmp_path):
     assert (code, "there is no file" in complaint) == (2, True)
     code, _, complaint = run("model", "import", tmp_path / "gone.h5", "--out", tmp_path)
     assert (code, "is not empty; name a new folder" in complaint) == (2, True)
+
+
+@pytest.fixture
+def asked(tmp_path, films, options):
+    """A manifest over three films beside them, and the folder of a COVID-19 network."""
+    frame = pd.DataFrame({name: [""] * 3 for name in manifest.COLUMNS})
+    frame["image"] = ["0.png", "1.png", "2.png"]
+    frame["source"], frame["split"] = ["x", "x", "y"], ["test", "train", "test"]
+    frame["patient_id"], frame["covid"] = ["p", "q", "r"], ["0", "0", "1"]
+    manifest.write(frame, films / "manifest.csv")
+    return films / "manifest.csv", options[0].split("=")[1]
+
+
+def test_a_network_answers_a_manifest_into_a_spreadsheet_and_is_scored(run, asked, tmp_path):
+    table, network = asked
+    code, said, complaint = run(
+        "model",
+        "predict",
+        network,
+        table,
+        "--split",
+        "test",
+        "--out",
+        tmp_path / "p.csv",
+        "--scores",
+        tmp_path / "s.csv",
+    )
+    assert (code, complaint) == (0, "")
+    assert "p.csv: 2 films, 0 of them without an answer" in said
+    answers = pd.read_csv(tmp_path / "p.csv")
+    assert answers["Image Index"].tolist() == ["0.png", "2.png"]
+    assert answers["Predict label"].tolist() == ["Not COVID-19", "COVID-19"]
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert scores.query("by == 'all' and metric == 'accuracy'")["value"].item() == 1
+
+
+def test_a_film_that_cannot_be_read_stops_no_other_and_ends_with_1(run, asked, films, tmp_path):
+    table, network = asked
+    (films / "1.png").write_bytes(b"no film")
+    code, said, _ = run("model", "predict", network, table, "--out", tmp_path / "p.csv")
+    assert code == 1
+    assert "3 films, 1 of them without an answer" in said
+    assert pd.read_csv(tmp_path / "p.csv")["status"].tolist() == ["ok", "error", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "message"),
+    [
+        (["--source", "z"], "the manifest has no films of z; its sources are x, y."),
+        (["--split", "val"], "the manifest has no film in val; look at split and source."),
+        (["--split", "all"], "split must be one of train, val, test; got 'all'."),
+    ],
+)
+def test_films_that_are_not_there_cannot_be_asked_about(run, asked, tmp_path, narrowed, message):
+    table, network = asked
+    code, said, complaint = run("model", "predict", network, table, "--out", tmp_path / "p.csv", *narrowed)
+    assert (code, said, complaint) == (2, "", f"cxrkit: {message}\n")
+
+
+def test_a_table_that_has_nowhere_to_go_is_said_before_films_are_read(run, asked, tmp_path):
+    table, network = asked
+    code, _, complaint = run("model", "predict", network, table, "--out", tmp_path / "none" / "p.csv")
+    assert code == 2
+    assert "to write p.csv to; make it first" in complaint

@@ -153,3 +153,42 @@ def test_mean_of_one_patient_has_no_interval():
 def test_mean_of_nothing_is_undefined():
     assert metrics.mean_by_patient([math.nan], seed=0).reason == "1 of 1 are undefined and were left out"
     assert metrics.mean_by_patient([], seed=0).reason == "no films"
+
+
+# --- an AUROC that was printed without its films -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "error"), [(20, 200, 0.06498283), (110, 110, 0.03282048), (20, 20, 0.07789072)]
+)
+def test_hanley_and_mcneil_give_the_standard_errors_of_another_implementation(positives, negatives, error):
+    """Those that the documentation of R's auctestr prints for se_auc(0.75, ...)."""
+    found = metrics.hanley_mcneil(0.75, positives, negatives)
+    assert (found.high - found.low) / 2 / 1.959963984540054 == pytest.approx(error, abs=5e-9)
+    assert (found.value, found.n, found.reason) == (0.75, positives + negatives, "")
+
+
+def test_hanley_and_mcneil_are_near_delong_where_their_model_holds():
+    rng = np.random.default_rng(5)
+    targets = np.repeat([1, 0], [400, 600])
+    # Exponential scores with means 3 and 1: the area is 3 / 4.
+    probs = rng.exponential(np.where(targets, 3.0, 1.0))
+    delong = metrics.auroc(targets, probs)
+    theirs = metrics.hanley_mcneil(delong.value, 400, 600)
+    assert theirs.high - theirs.low == pytest.approx(delong.high - delong.low, rel=0.05)
+
+
+def test_hanley_and_mcneil_give_no_interval_without_spread_and_none_outside_of_0_and_1():
+    perfect = metrics.hanley_mcneil(1.0, 10, 10)
+    assert math.isnan(perfect.low)
+    assert perfect.reason == "no spread: Hanley and McNeil's variance is 0 at 1"
+    assert metrics.hanley_mcneil(0.99, 5, 5).high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((1.2, 5, 5), r"area must lie in \[0, 1\]; got 1.2"), ((0.7, 0, 5), "must be >= 1; got 0 and 5")],
+)
+def test_hanley_and_mcneil_refuse_what_is_no_auroc(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.hanley_mcneil(*arguments)

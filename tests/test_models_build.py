@@ -52,9 +52,37 @@ def test_squeezenet_is_built_under_the_same_call():
     assert (model.input_shape, model.output_shape) == ((None, 64, 64, 1), (None, 2))
 
 
+def test_batch_normalisation_keeps_the_momentum_it_is_given_when_saved_and_its_own_otherwise(tmp_path):
+    def momenta(model):
+        return {layer.momentum for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+
+    own = momenta(models.build("MobileNetV2", input_size=32))
+    model = models.build("MobileNetV2", input_size=32, batch_norm_momentum=0.75)
+    assert own == {0.999}
+    assert momenta(model) == {0.75}
+    model.save(tmp_path / "model.keras")
+    assert momenta(keras.models.load_model(tmp_path / "model.keras")) == {0.75}
+
+
+def test_a_lower_momentum_lets_a_few_steps_reach_the_statistics_of_the_films():
+    batch, running = films(8, 32), {}
+    for momentum in (0.5, None):
+        keras.utils.set_random_seed(0)
+        model = models.build("MobileNetV2", input_size=32, batch_norm_momentum=momentum)
+        for _ in range(3):
+            model(batch, training=True)
+        running[momentum] = keras.ops.convert_to_numpy(model.get_layer("bn_Conv1").moving_mean)
+    # From 0, three steps go 1 - 0.5 ** 3 of the way to the films' mean, or 1 - 0.999 ** 3.
+    assert running[None] / (1 - 0.999**3) == pytest.approx(running[0.5] / (1 - 0.5**3), rel=1e-3, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"backbone": "VGG16", "batch_norm_momentum": 1.0},
+            r"batch_norm_momentum must be in \[0, 1\), or None for the network's own; got 1.0",
+        ),
         ({"backbone": "DenseNet12"}, "backbone must be one of DenseNet121, VGG16, .*; got 'DenseNet12'"),
         ({"backbone": "VGG16", "head": "three"}, "head must be one of findings, covid or a Head; got 'three'"),
         ({"backbone": "InceptionV3", "input_size": 40}, "InceptionV3 cannot take films of 40 px"),

@@ -1,8 +1,26 @@
-"""What the report printed."""
+"""What the report printed, and what can be rebuilt from it."""
 
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
 import pytest
+import rebuild_published
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from cxrkit import published
+from cxrkit import metrics, published, report
+from cxrkit.labels import FINDINGS
+from cxrkit.metrics import Confusion
+
+slow_machine = settings(deadline=None)
+
+#: The report's best single network, and its best stack of two augmentations.
+BASE, BEST = ("table09", "4"), ("table23", "blur>sharpen")
+ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
+MEASURES = ("accuracy", "precision", "recall", "specificity", "F1")
 
 
 def test_the_three_spreadsheets_have_the_rows_that_the_report_shows():
@@ -38,10 +56,348 @@ def test_a_table_has_the_rows_columns_and_numbers_that_the_report_prints():
 
 
 def test_every_table_can_be_read():
-    names = {line.split(",")[0] for line in (published._FOLDER / "tables.csv").read_text().splitlines()[1:]}
-    assert all(len(published.table(name)) for name in names)
+    assert all(len(published.table(name)) for name in published.figures()["table"].unique())
 
 
 def test_an_unknown_table_is_refused():
     with pytest.raises(ValueError, match=r"name must be one of table01, .*; got 'table99'"):
         published.table("table99")
+
+
+# --- confusion matrices ------------------------------------------------------------------------------------------
+
+
+def ratio(counts: tuple[int, int, int, int], name: str) -> Fraction | None:
+    """A measure of tp, fp, fn and tn, exactly; None where it is undefined."""
+    tp, fp, fn, tn = counts
+    above, below = {
+        "accuracy": (tp + tn, tp + fp + fn + tn),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+        "F1": (2 * tp, 2 * tp + fp + fn),
+    }[name]
+    return Fraction(above, below) if below else None
+
+
+def text(value: Fraction, digits: int, *, cut_off: bool) -> str:
+    units = math.floor(value * 10**digits) if cut_off else round(value * 10**digits)
+    return f"{units // 10**digits}.{units % 10**digits:0{digits}d}"
+
+
+def test_a_matrix_is_rebuilt_from_its_figures():
+    # By hand: 44 of 97 found, 16 of 300 called wrongly; precision 44 / 60, accuracy 328 / 397.
+    printed = {"accuracy": "0.826196", "precision": "0.73333", "recall": "0.453608"}
+    assert published.rebuild(printed, positives=97, negatives=300) == [Confusion(44, 16, 53, 284)]
+
+
+def test_figures_that_were_cut_off_are_taken_too():
+    # 327 / 397 is 0.82367...: 0.8236 cut off, 0.8237 rounded, and never 0.8238.
+    printed = {"recall": "0.45361", "specificity": "0.94333"}
+    found = [Confusion(44, 17, 53, 283)]
+    for accuracy, expected in (("0.8236", found), ("0.8237", found), ("0.8238", [])):
+        assert published.rebuild({**printed, "accuracy": accuracy}, positives=97, negatives=300) == expected
+
+
+def test_all_matrices_that_fit_are_returned_fewest_films_first():
+    halves = published.rebuild(
+        {"recall": "0.50000", "specificity": "1.0"}, positives=range(1, 5), negatives=range(1, 3)
+    )
+    assert [matrix.counts for matrix in halves] == [(1, 0, 1, 1), (1, 0, 1, 2), (2, 0, 2, 1), (2, 0, 2, 2)]
+
+
+def test_figures_that_contradict_one_another_fit_nothing():
+    assert published.rebuild({"recall": "0.5", "precision": "0.0"}, positives=10, negatives=10) == []
+
+
+def test_a_measure_without_films_fits_nothing():
+    # Precision is undefined where nothing is called, so that no such matrix can have printed it.
+    found = published.rebuild({"precision": "0.0"}, positives=1, negatives=1)
+    assert [matrix.counts for matrix in found] == [(0, 1, 1, 0)]
+
+
+@slow_machine
+@given(
+    counts=st.tuples(*[st.integers(0, 20)] * 4),
+    digits=st.integers(1, 9),
+    shown=st.lists(st.tuples(st.sampled_from(MEASURES), st.booleans()), min_size=1, max_size=5),
+    known=st.booleans(),
+)
+def test_the_true_matrix_is_always_among_those_that_fit(counts, digits, shown, known):
+    printed = {
+        name: text(value, digits, cut_off=cut_off)
+        for name, cut_off in shown
+        if (value := ratio(counts, name)) is not None
+    }
+    assume(printed)
+    positives, negatives = counts[0] + counts[2], counts[1] + counts[3]
+    sizes = (positives, negatives) if known else (range(positives + 2), range(negatives, negatives + 2))
+    assert Confusion(*counts) in published.rebuild(printed, positives=sizes[0], negatives=sizes[1])
+
+
+@slow_machine
+@given(counts=st.tuples(*[st.integers(0, 8)] * 4), digits=st.integers(1, 6))
+def test_every_matrix_that_fits_prints_the_same_figures(counts, digits):
+    printed = {name: text(value, digits, cut_off=False) for name in MEASURES if (value := ratio(counts, name))}
+    assume(printed)
+    for found in published.rebuild(printed, positives=range(17), negatives=range(17)):
+        for name, figure in printed.items():
+            value, unit = ratio(found.counts, name), Fraction(1, 10**digits)
+            assert value is not None
+            away = value - Fraction(figure)
+            assert abs(away) <= unit / 2 or 0 <= away < unit
+
+
+@pytest.mark.parametrize(
+    ("printed", "sizes", "message"),
+    [
+        ({"auroc": "0.5"}, {}, "printed must hold some of accuracy, .*; got auroc"),
+        ({}, {}, "got nothing"),
+        ({"recall": "null"}, {}, "recall must be printed as a number in .*; got 'null'"),
+        ({"recall": "45.3"}, {}, "got '45.3'"),
+        ({"recall": "0.5"}, {"positives": -1}, "positives must be a number of films, or several .*; got -1"),
+        ({"recall": "0.5"}, {"negatives": range(0)}, "negatives must be a number of films"),
+        ({"accuracy": "0.5"}, {"positives": range(500), "negatives": 1000}, "Give recall and precision"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(printed, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        published.rebuild(printed, **{"positives": 10, "negatives": 10, **sizes})
+
+
+def test_all_forty_printed_rows_of_the_rounds_fit_one_matrix_each():
+    frame = published.matrices().query("table in @ROUNDS")
+    printed = frame[frame["fits"] > 0]
+    assert len(frame) == 44
+    assert len(printed) == 40
+    assert (printed["fits"] == 1).all()
+    assert (printed["reason"] == "").all()
+    assert (printed["tp"] + printed["fn"] == 97).all()
+    assert (printed["fp"] + printed["tn"] == 300).all()
+    assert (printed["tp"] + printed["tn"]).max() == 330
+
+
+def test_the_forty_matrices_are_the_only_ones_of_all_that_there_are():
+    """The search again, plainly: every one of 98 x 301 matrices, each figure in exact arithmetic."""
+    tp, tn = np.divmod(np.arange(98 * 301, dtype=np.int64), 301)
+    counts = {"tp": tp, "fp": 300 - tn, "fn": 97 - tp, "tn": tn}
+    shares = {
+        "accuracy": (tp + tn, np.full_like(tp, 397)),
+        "precision": (tp, tp + counts["fp"]),
+        "recall": (tp, np.full_like(tp, 97)),
+        "specificity": (tn, np.full_like(tn, 300)),
+        "F1": (2 * tp, tp + counts["fp"] + 97),
+    }
+    found = published.matrices().query("table in @ROUNDS and fits == 1").set_index(["table", "row"])
+    for (table, row), cells in published.figures().groupby(["table", "row"], sort=False):
+        if (table, row) not in found.index:
+            continue
+        fits = np.ones(len(tp), bool)
+        for measure, printed in zip(cells["measure"], cells["printed"], strict=True):
+            digits = len(printed.partition(".")[2])
+            above, below = shares[measure]
+            scaled, units = above * 10**digits, int(printed.replace(".", "")) * below
+            fits &= (below > 0) & ((2 * abs(scaled - units) <= below) | ((scaled >= units) & (scaled < units + below)))
+        assert fits.sum() == 1
+        assert [int(counts[name][fits][0]) for name in counts] == found.loc[(table, row), list(counts)].tolist()
+
+
+def test_null_rows_have_no_matrix_and_say_so():
+    frame = published.matrices()
+    null = frame[frame["fits"] == 0]
+    assert list(null["row"]) == ["sharpen>gamma", "blur>sharpen>gamma", "sharpen>blur>gamma", "sharpen>gamma>blur"]
+    assert null["tp"].isna().all()
+    assert set(null["reason"]) == {"the report prints null, and does not say why"}
+    figures = published.figures().query("printed == ''")
+    assert len(figures) == 16
+    assert figures[["value", "low", "high", "n"]].isna().all(axis=None)
+    assert figures["reason"].str.contains("null").all()
+
+
+def test_the_last_column_of_tables_23_and_27_is_no_f1():
+    rows = published.figures().query("table in ('table23', 'table27') and printed != ''")
+    for (table, row), cells in rows.groupby(["table", "row"]):
+        printed = dict(zip(cells["column"], cells["printed"], strict=True))
+        headed = printed.pop("specificity_printed_as_f1")
+        as_headed = published.rebuild({**printed, "F1": headed}, positives=97, negatives=300)
+        as_specificity = published.rebuild({**printed, "specificity": headed}, positives=97, negatives=300)
+        assert as_headed == [], (table, row)
+        assert len(as_specificity) == 1, (table, row)
+
+
+def test_table_9_gives_the_numbers_of_films_that_it_does_not_print():
+    frame = published.matrices().query("table == 'table09'").set_index("row")
+    assert frame["fits"].tolist() == [1, 2, 2, 1, 1, 1]
+    assert frame["n"].dropna().to_dict() == {"1": 192, "4": 397, "5": 301, "6": 397}
+    assert published.matrix("table09", "4") == Confusion(44, 16, 53, 284)
+    # Dealt 3:1:1, 450 + 450 films leave 180.
+    row = published.matrix("table09", "5")
+    assert row.fp + row.tn == 204
+    assert frame.loc["2", "reason"] == "2 matrices fit, of 192 films and 384 films"
+
+
+def test_what_has_not_one_matrix_is_refused():
+    with pytest.raises(ValueError, match=r"'2' of table09 has no one matrix: 2 matrices fit"):
+        published.matrix("table09", "2")
+    with pytest.raises(ValueError, match=r"'sharpen>gamma' of table23 has no one matrix: the report prints null"):
+        published.matrix("table23", "sharpen>gamma")
+    with pytest.raises(ValueError, match=r"row of table23 must be one of blur>gamma, .*; got 'blur'"):
+        published.matrix("table23", "blur")
+    with pytest.raises(ValueError, match=r"rows of table09, table10, .*; got table02"):
+        published.matrix("table02", "VGG16")
+
+
+def test_figure_3_gives_the_number_of_validation_films():
+    assert published.validation_films() == (6336,)
+
+
+# --- figures with intervals --------------------------------------------------------------------------------------
+
+
+def test_every_number_of_the_report_has_an_interval_or_a_reason():
+    frame = published.figures()
+    # All cells of tables.csv but the 7 units of table 5.
+    cells = sum(published.table(name).size for name in frame["table"].unique()) - 7
+    assert len(frame) == cells == 391
+    has = frame["low"].notna()
+    assert (has == (frame["method"] != "")).all()
+    assert (frame.loc[~has, "reason"] != "").all()
+    assert (has == frame["high"].notna()).all()
+    assert frame.loc[has, "n"].notna().all()
+    assert has[frame["table"].isin(("table09", *ROUNDS)) & frame["measure"].isin(MEASURES)].sum() == 4 * 14 + 5 * 32
+
+
+def test_intervals_hold_what_was_printed():
+    frame = published.figures().dropna(subset=["low"])
+    printed = frame["printed"].astype(float)
+    assert (abs(printed - frame["value"]) < 1e-4).all()
+    assert ((frame["low"] < frame["value"]) & (frame["value"] < frame["high"])).all()
+
+
+def test_a_rebuilt_figure_has_the_interval_of_its_counts():
+    assert published.estimate(*BEST, "accuracy") == metrics.wilson(330, 397)
+    assert published.estimate(*BASE, "f1") == Confusion(44, 16, 53, 284).f1()
+    assert published.estimate(*BEST, "specificity_printed_as_f1", level=0.9) == metrics.wilson(282, 300, level=0.9)
+    assert published.estimate("fig18", "jetson accuracy", "value") == metrics.wilson(83, 100)
+
+
+def test_where_two_matrices_fit_the_interval_holds_both():
+    found = published.estimate("table09", "2", "recall")
+    wide, narrow = metrics.wilson(15, 46), metrics.wilson(30, 92)
+    assert (found.value, found.n) == (15 / 46, 46)
+    assert (found.low, found.high) == (min(wide.low, narrow.low), max(wide.high, narrow.high))
+    assert found.reason == "2 matrices fit, of 192 films and 384 films"
+
+
+def test_an_auroc_of_known_films_has_the_interval_of_hanley_and_mcneil():
+    frame = published.figures().query("table == 'fig03' and measure == 'AUROC'")
+    assert list(frame["row"]) == list(FINDINGS)
+    assert set(frame["method"]) == {"Hanley and McNeil 1982"}
+    assert set(frame["n"]) == {6336}
+    hernia = published.estimate("fig03", "Hernia", "val_auroc_epoch100")
+    assert hernia == metrics.hanley_mcneil(0.826920845857723, 15, 6321)
+
+
+def test_table_2_holds_no_share_of_films():
+    printed = [float(value) for value in published.figures().query("table == 'table02'")["printed"]]
+    films = np.arange(1, 112_121)
+    fits = np.ones(len(films), bool)
+    for value in printed:
+        fits &= abs(np.round(value * films) / films - value) < 1e-6
+    assert not fits.any()
+
+
+@pytest.mark.parametrize("name", ["table07", "fig10", "fig12"])
+def test_the_first_covid_test_is_not_of_the_films_of_table_4(name):
+    """All are whole 640ths; but for 0 and 1, 97 and 309 films give none, as share or as area, nor as mean of two."""
+    values = [Fraction(text) for text in published.figures().query("table == @name")["printed"]]
+    assert all((640 * value).denominator == 1 for value in values)
+    assert all((value * n).denominator > 1 for value in values if value < 1 for n in (97, 309, 406, 4 * 97 * 309))
+
+
+def test_a_cell_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="column of table05 must be one of low, high, unit and hold numbers; got"):
+        published.estimate("table05", "Add", "unit")
+    with pytest.raises(ValueError, match="got 'F1'"):
+        published.estimate(*BASE, "F1")
+
+
+def test_the_report_stands_beside_what_was_measured_with_its_interval():
+    shown = report.published_beside_measured({"accuracy": (published.estimate(*BASE, "accuracy"), 0.5)})
+    assert "0.826 (0.786 to 0.860)" in shown
+
+
+# --- two rows ----------------------------------------------------------------------------------------------------
+
+
+def test_330_of_397_is_not_better_than_328():
+    found = published.compare(BEST, BASE)
+    assert (found.a, found.b) == (metrics.wilson(330, 397), metrics.wilson(328, 397))
+    # 48 and 282 right against 44 and 284: at least 4 positives and 2 negatives on which only one was right.
+    # At most: 97 positives have room for 48 and 44 apart, and 300 negatives for 18 and 16 wrong apart.
+    assert found.differing == (6, 92 + 34)
+    # By hand: of 6 films 2 or fewer go one way, 2 (1 + 6 + 15) / 64 - 15 / 64.
+    assert found.p[0] == pytest.approx(29 / 64)
+    assert 0.45 < found.p[0] < found.p[1] < 0.87
+    for difference in (found.narrowest, found.widest, found.unpaired):
+        assert difference.value == pytest.approx(2 / 397)
+        assert difference.low < 0 < difference.high
+
+
+def test_no_row_is_better_than_328_whatever_the_pairing():
+    frame = published.matrices().query("table in @ROUNDS and fits == 1")
+    better = frame[frame["tp"] + frame["tn"] > 328]
+    assert len(better) == 3
+    assert min(published.compare((row.table, row.row), BASE).p[0] for row in better.itertuples()) > 0.4
+
+
+@slow_machine
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.tuples(*[st.lists(st.tuples(st.booleans(), st.booleans()), min_size=n, max_size=n)] * 2)
+    )
+)
+def test_the_true_pairing_lies_within_the_bounds(classes):
+    """Answers to positive and negative films of two rows; what is known of them is how many each has right."""
+    from cxrkit.published import _compare
+
+    rights = [[(sum(pair[k] for pair in films), len(films)) for films in classes] for k in (0, 1)]
+    found = _compare.pairings(*rights, level=0.95)
+    pairs = np.array(list(itertools.chain(*classes)))
+    true = metrics.mcnemar(np.ones(len(pairs), int), pairs[:, 0], pairs[:, 1])
+    only_one = int((pairs[:, 0] != pairs[:, 1]).sum())
+    assert found.differing[0] <= only_one <= found.differing[1]
+    assert found.p[0] <= true.p <= found.p[1]
+    assert found.widest.low <= true.difference.low
+    assert true.difference.high <= found.widest.high
+
+
+def test_sensitivity_and_specificity_are_compared_on_their_own_films():
+    recall = published.compare(BEST, BASE, measure="recall")
+    assert (recall.a, recall.b) == (metrics.wilson(48, 97), metrics.wilson(44, 97))
+    assert recall.differing == (4, 92)
+    # By hand: all 4 one way, 2 / 16 less half of it.
+    assert recall.p[0] == pytest.approx(1 / 16)
+    specificity = published.compare(BEST, BASE, measure="specificity")
+    assert (specificity.a, specificity.b) == (metrics.wilson(282, 300), metrics.wilson(284, 300))
+    assert specificity.differing == (2, 34)
+
+
+def test_rows_that_cannot_be_compared_are_refused():
+    with pytest.raises(ValueError, match="measure must be one of accuracy, recall, specificity; got 'F1'"):
+        published.compare(BEST, BASE, measure="F1")
+    with pytest.raises(ValueError, match="same films; got 97 and 300 for a and 97 and 204 for b"):
+        published.compare(BEST, ("table09", "5"))
+    with pytest.raises(ValueError, match="no one matrix"):
+        published.compare(("table23", "sharpen>gamma"), BASE)
+
+
+# --- docs/published.md -------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_what_its_command_prints():
+    assert rebuild_published.tables() in rebuild_published.PAGE.read_text(encoding="utf-8")
+
+
+def test_missing_counts_stay_whole_numbers():
+    assert set(published.matrices()[["tp", "fp", "fn", "tn", "n"]].dtypes) == {pd.Int64Dtype()}

@@ -186,3 +186,48 @@ def test_answers_are_scored_like_triages(tmp_path):
     frame["called findings"] = frame["Predict label"].map(scoring.split_findings)
     found = scoring.score_findings(frame, findings=["Effusion"])["Effusion"]
     assert (found["AUROC"].value, found["sensitivity"].value, found["specificity"].value) == (1, 1, 1)
+
+
+def test_the_truth_is_what_the_manifest_says_and_not_known_where_it_says_nothing():
+    frame = pd.DataFrame({"covid": pd.array([1, 0, None], "Int64"), "findings": ["", "Effusion|Mass", "Mass"]})
+    found = scoring.truth(frame, ["Mass", COVID, "Not COVID-19", "Fracture"])
+    nan = math.nan
+    assert found == pytest.approx(np.array([[0, 1, 0, nan], [1, 0, 1, nan], [1, nan, nan, nan]]), nan_ok=True)
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """Four films of four people; bright ones are called COVID-19, the third wrongly."""
+    levels = {"a.png": 20, "b.png": 40, "c.png": 200, "d.png": 220}
+    for name, level in levels.items():
+        cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
+    frame = pd.DataFrame(
+        {
+            "image": list(levels),
+            "patient_id": list("pqrs"),
+            "covid": pd.array([0, 0, 0, 1], "Int64"),
+            "findings": "",
+            "source": ["x", "x", "x", "y"],
+            "sex": "F",
+            "view": "PA",
+            "age": 50.0,
+        }
+    )
+    predictor = engine.load(tiny_models.covid_model(tmp_path / "model"))
+    return scoring.predict_films(predictor, frame, tmp_path), frame, predictor
+
+
+def test_answers_are_scored_at_the_networks_thresholds_and_by_subgroup(answered):
+    found = scoring.score_answers(*answered, resamples=200).set_index(["by", "group", "metric"])
+    assert set(found["label"]) == {COVID}
+    assert found.loc[("all", "all", "AUROC"), "value"] == 1
+    assert found.loc[("all", "all", "precision"), "value"] == 0.5
+    assert found.loc[("all", "all", "specificity"), "value"] == pytest.approx(2 / 3)
+    assert math.isnan(found.loc[("source", "x", "AUROC"), "value"])
+    assert "class" in found.loc[("source", "x", "AUROC"), "reason"]
+
+
+def test_answers_about_other_films_are_refused(answered):
+    answers, frame, predictor = answered
+    with pytest.raises(ValueError, match="must name the same films in the same order"):
+        scoring.score_answers(answers, frame.iloc[::-1], predictor)

@@ -19,23 +19,26 @@ from cxrkit.metrics._localisation import (
     pointing_hit,
     score_maps,
 )
+from cxrkit.metrics._mean import mean_auroc, mean_auroc_difference
 from cxrkit.metrics._named import METRICS, bootstrap
 from cxrkit.metrics._ranking import (
     OperatingPoint,
     auroc,
     auroc_by_patient,
     average_precision,
+    hanley_mcneil,
     operating_point,
     threshold_at_sensitivity,
     youden_threshold,
 )
-from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, score_table, subgroup_table
+from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, USUAL, score_table, subgroup_table
 from cxrkit.metrics._worth import Worth, worth
 
 __all__ = [
     "AGE_BANDS",
     "METRICS",
     "SUBGROUPS",
+    "USUAL",
     "Comparison",
     "Confusion",
     "Estimate",
@@ -52,11 +55,14 @@ __all__ = [
     "ece",
     "energy_inside",
     "fit_temperature",
+    "hanley_mcneil",
     "heat_box",
     "iou_of_box",
     "iou_of_mask",
     "localisation_table",
     "mcnemar",
+    "mean_auroc",
+    "mean_auroc_difference",
     "mean_by_patient",
     "operating_point",
     "pointing_hit",

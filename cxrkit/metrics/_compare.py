@@ -167,12 +167,15 @@ def bootstrap_difference(
     drawn = draw_scores(pair, patients, len(y), resamples=resamples, seed=seed)
     a, b = scores(pair, len(y))
     reason = "; ".join(dict.fromkeys(scorer.reason for scorer in pair if scorer.reason))
-    draws = drawn[:, 0] - drawn[:, 1]
-    difference = from_draws(Scorer(pair[0].of, len(y), reason, pair[0].loss), a - b, draws, level)
+    about = Scorer(pair[0].of, len(y), reason, pair[0].loss)
+    return compared(a, b, drawn[:, 0] - drawn[:, 1], about, level, by_patient=patients is not None)
+
+
+def compared(a: float, b: float, draws: np.ndarray, scorer: Scorer, level: float, *, by_patient: bool) -> Comparison:
+    """Make a comparison of two values and the resampled differences (resamples,); NaN among them is left out."""
+    difference = from_draws(scorer, a - b, draws, level)
     kept = draws[~np.isnan(draws)]
     # A rounding error is no difference.
     side = min((kept <= 1e-12).sum(), (kept >= -1e-12).sum())
     p_value = min(1.0, 2 * (1 + float(side)) / (1 + len(kept))) if len(kept) else math.nan
-    return Comparison(
-        a, b, difference, p_value, "paired bootstrap by patient" if patients is not None else "paired bootstrap"
-    )
+    return Comparison(a, b, difference, p_value, "paired bootstrap by patient" if by_patient else "paired bootstrap")

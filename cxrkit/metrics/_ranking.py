@@ -41,6 +41,39 @@ def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike, *, level: float = 0.95) 
     return Estimate(area, max(0.0, area - half), min(1.0, area + half), len(p))
 
 
+def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float = 0.95) -> Estimate:
+    """Return the interval of an AUROC that someone printed without it, from how many films of each class it rests on.
+
+    DeLong's interval (`auroc`) needs each film's probability. This one takes the spread from the area alone, as if the
+    scores of both classes were exponentially distributed, and films as independent.
+
+    Args:
+        area: the AUROC, in [0, 1].
+        positives, negatives: films of each class, >= 1.
+        level: of the interval, in (0, 1).
+    Returns:
+        The estimate; without an interval at 0 and 1, where the formula leaves no spread.
+    Raises:
+        ValueError: an area outside of [0, 1], or no film of a class.
+    Source:
+        Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
+    """
+    z, n = normal_quantile(level), positives + negatives
+    if not 0 <= area <= 1:
+        raise ValueError(f"area must lie in [0, 1]; got {area!r}.")
+    if min(positives, negatives) < 1:
+        raise ValueError(f"positives and negatives must be >= 1; got {positives} and {negatives}.")
+    if area in (0, 1):
+        return Estimate(area, math.nan, math.nan, n, f"no spread: Hanley and McNeil's variance is 0 at {area:g}")
+    # Chance that two positives beat one negative, and that one positive beats two negatives.
+    two_positives, two_negatives = area / (2 - area), 2 * area**2 / (1 + area)
+    above = (
+        area * (1 - area) + (positives - 1) * (two_positives - area**2) + (negatives - 1) * (two_negatives - area**2)
+    )
+    half = z * math.sqrt(above / (positives * negatives))
+    return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
+
+
 def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the AUROC, how often each positive beats the negatives, and each negative loses to the positives.
 

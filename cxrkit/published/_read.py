@@ -1,5 +1,6 @@
-"""What the report printed (Chung Yuan Christian University, 2020-12-04), as data."""
+"""The report's tables and spreadsheets, as printed."""
 
+from functools import cache
 from importlib import resources
 
 import pandas as pd
@@ -18,8 +19,7 @@ def table(name: str) -> pd.DataFrame:
     Raises:
         ValueError: no such table.
     """
-    with (_FOLDER / "tables.csv").open(encoding="utf-8") as file:
-        cells = pd.read_csv(file, dtype=str, keep_default_na=False)
+    cells = _cells()
     names = list(dict.fromkeys(cells["table"]))
     if name not in names:
         raise ValueError(f"name must be one of {', '.join(names)}; got {name!r}.")
@@ -31,6 +31,27 @@ def table(name: str) -> pd.DataFrame:
         if numbers.notna().equals(wide[column].notna()):
             wide[column] = numbers
     return wide
+
+
+@cache
+def rows() -> dict[tuple[str, str], dict[str, str]]:
+    """Return what is printed in each row, by table and row: text by column, in the report's order; "" for a null."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for table_name, row, column, value in _cells().itertuples(index=False, name=None):
+        found.setdefault((table_name, row), {})[column] = value
+    return found
+
+
+def cells_of(table_name: str, row: str) -> dict[str, str]:
+    """Return what is printed in one row, or say which rows there are."""
+    if (table_name, row) not in rows():
+        raise ValueError(f"row of {table_name} must be one of {', '.join(table(table_name).index)}; got {row!r}.")
+    return rows()[table_name, row]
+
+
+def _cells() -> pd.DataFrame:
+    with (_FOLDER / "tables.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def integration() -> pd.DataFrame:

@@ -1,0 +1,108 @@
+"""`cxrkit model`: wires models and what they answer to a terminal; `cxrkit.cli` adds it.
+
+Modules are imported inside the commands: `cxrkit --help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrkit import _terminal
+
+app = typer.Typer(
+    help="Models: list, show, predict, import.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the bundled models."""
+    from cxrkit import engine
+
+    for name in engine.bundled():
+        print(name)
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
+    """Print a model's card."""
+    from cxrkit import engine
+
+    print((engine.folder_of(name) / "README.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (CSV); its films are asked about.")],
+    out: Annotated[Path, typer.Option(help="The CSV to write: a row per film, as the report's figure 5.")],
+    scores: Annotated[
+        Path | None, typer.Option(help="Also score the answers against the manifest's truth into this CSV.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Ask about this split alone: train, val or test.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Ask about this source alone; may be repeated.")] = None,
+    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
+) -> None:
+    """Ask one network about every film of a manifest.
+
+    A film that cannot be read is a row with its reason. --scores writes AUROC, sensitivity, precision and the rest at
+    the model's thresholds, with 95% intervals by patient, for all films and by sex, age, view and source.
+    """
+    # What could not be written is said before the films are read.
+    for path in (out, *([scores] if scores else [])):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
+    from cxrkit import engine, scoring
+    from cxrkit import manifest as manifests
+
+    predictor = engine.load(model)
+    frame = manifests.chosen(manifests.read(manifest), split=split, sources=source or ())
+    folder = manifest.parent if root is None else root
+    with _terminal.progress("films") as progress:
+        answers = scoring.predict_films(predictor, frame, folder, progress=progress)
+    scoring.write_table(answers, out)
+    lost = int((answers["status"] == "error").sum())
+    print(f"{out}: {len(answers):,} films, {lost:,} of them without an answer")
+    if scores is not None:
+        scoring.score_answers(answers, frame, predictor).to_csv(scores, index=False, lineterminator="\n")
+        print(f"{scores}: the measures with 95% intervals by patient")
+    if predictor.not_shown:
+        print(f"not shown to work on real films: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)
+    raise typer.Exit(_terminal.ERROR_ROWS if lost else _terminal.OK)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .h5 of CheXNet-Keras, or a .pt of TorchXRayVision.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    release: Annotated[
+        str | None,
+        typer.Option(help='TorchXRayVision\'s name, e.g. "densenet121-res224-nih": its labels and operating points.'),
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the file's sha256 has to be.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open a pickle, which runs the code it names, without a sha256.")
+    ] = False,
+) -> None:
+    """Make a model folder of a network that others published."""
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; name a new folder with --out.")
+    if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
+        raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}.")
+    # TensorFlow takes seconds to import, and what a person got wrong is said before.
+    from cxrkit import engine, model_card
+    from cxrkit.models import imports
+
+    if file.suffix in (".h5", ".hdf5"):
+        imports.import_chexnet(file, out)
+    else:
+        imports.import_xrv(file, out, release=release, trust=trust, expected_sha256=sha256)
+    model_card.write(out)
+    labels = engine.load(out).labels
+    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")
