@@ -404,7 +404,7 @@ def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
 # CONTRIBUTING.md, "Layers"; after the bar, modules that help those before it.
 LAYERS = {
     -1: {"_film"},
-    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_terminal", "fetch"},
+    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_terminal", "fetch"},
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain"} | {"course", "datasets", "environment", "scoring"},

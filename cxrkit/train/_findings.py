@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import _journal, augment, engine, manifest, models
+from cxrkit import _journal, _memory, augment, engine, manifest, models
 from cxrkit.augment import Recipe
 from cxrkit.labels import FINDINGS
 from cxrkit.train import _outcome
@@ -144,6 +144,8 @@ def findings(
             if not (out / "model.json").is_file():
                 with devices.local():
                     _finish(out, sets, frame, settings, devices, network)
+    # For who goes on in the same process, as a notebook does.
+    _memory.give_back()
     return out
 
 
