@@ -396,6 +396,8 @@ def _salt_and_pepper(op: Op) -> Drawer:
 
     def draw(generator: Generator) -> dict[str, Any]:
         [share] = script(generator)
+        # A whole number stands for a mask that is not drawn; one of a list is drawn with all the same.
+        share = share if isinstance(p, int) else float(share)
         return {"p": share, "gap": gap, "source": place_of(generator)}
 
     return draw
@@ -413,14 +415,13 @@ def _clahe(op: Op) -> Drawer | dict[str, Any]:
 
 
 def _cutout(op: Op) -> Drawer:
-    how_many = Script(*_number(op["nb_iterations"], whole=True))
-    after_it = 1 if isinstance(op["nb_iterations"], int) else 2
+    how_many = Script(*_number(op["nb_iterations"], whole=True), goes_on=True)
 
     @functools.lru_cache
     def squares(n: int) -> Script:
         # Two sides each, of which squares use one; then that it is a square, and that it is filled with a constant.
         middles = _number((0.0, 1.0), n)
-        return Script(after_it, *middles, *middles, *_number(op["size"], 2 * n), 2, *_number(op["cval"], n))
+        return Script(*middles, *middles, *_number(op["size"], 2 * n), 2, *_number(op["cval"], n))
 
     def draw(generator: Generator) -> dict[str, Any]:
         [n] = how_many(generator)
