@@ -473,6 +473,13 @@ def test_the_json_of_a_recipe_is_plain():
     }
 
 
+def test_the_json_of_a_recipe_breaks_lines_where_one_would_be_long():
+    lines = augment.named("fig11").to_json().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert '        {"Add": {"value": {"range": [-15, 15]}}},' in lines
+    assert augment.named("none").to_json() == '{"version": 1, "recipe": {"Noop": {}}}'
+
+
 def test_the_code_of_a_recipe_reads_as_a_person_writes_it():
     assert augment.named("fig08/Add").code() == (
         "import imgaug.augmenters as iaa\n\n"
