@@ -48,7 +48,7 @@ SETTINGS = {
     "AdditiveLaplaceNoise": [{"scale": v} for v in (0, 5, 0.3, (0, 7.65), [5, 10.0])],
     "Multiply": [{"mul": v} for v in (0, 1, 2, 0.7, 10, (0.5, 1.5), [0.5, 2], [1, 2])],
     "MultiplyElementwise": [{"mul": v} for v in (2, 0.7, (0.5, 1.5), (0.7, 0.7), [0.5, 2], [1, 2, 3])],
-    "SaltAndPepper": [{"p": v} for v in (0, 1, 0.05, (0, 0.3), (0.5, 0.5), [0.1, 0.2])],
+    "SaltAndPepper": [{"p": v} for v in (0, 1, 0.05, (0, 0.3), (0.5, 0.5), [0.1, 0.2], [0, 1], (1, 1))],
     "Sharpen": [
         {"alpha": 0.03, "lightness": 1.1},
         {"alpha": 1},
@@ -78,6 +78,7 @@ SETTINGS = {
         {"nb_iterations": 0},
         {"nb_iterations": 4, "size": 0.9, "cval": 3.7},
         {"nb_iterations": (0, 20), "size": 1, "cval": (0.0, 255)},
+        {"nb_iterations": (2, 2)},
         {"nb_iterations": [2, 3], "size": [0.1, 0.3], "cval": [0, 200]},
         {"size": (0.1, 0.25), "cval": (0, 255)},
     ],
@@ -470,6 +471,13 @@ def test_the_json_of_a_recipe_is_plain():
             }
         },
     }
+
+
+def test_the_json_of_a_recipe_breaks_lines_where_one_would_be_long():
+    lines = augment.named("fig11").to_json().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert '        {"Add": {"value": {"range": [-15, 15]}}},' in lines
+    assert augment.named("none").to_json() == '{"version": 1, "recipe": {"Noop": {}}}'
 
 
 def test_the_code_of_a_recipe_reads_as_a_person_writes_it():

@@ -172,112 +172,132 @@ class Kept:
 
     __slots__ = ("value",)
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: float | str) -> None:
         self.value = value
 
-    def __call__(self, generator: Generator) -> Any:
+    def of(self, doubles: np.ndarray, k: int) -> float | str:
+        """Return it."""
         return self.value
 
 
-#: What is drawn from a generator, one after another: a whole number says how many numbers are thrown away, a function
-#: draws, and a `Kept` is given without a draw.
-Moves = list[int | Callable[[Generator], Any] | Kept]
+class Between:
+    """A number evenly from low to high, in float32.
+
+    `Generator.uniform` gives the same, but takes several times as long for one number. (Where it is compiled to a
+    fused product and sum the last bit of its float64 may differ; float32 drops it.)
+
+    Args:
+        low, high: the ends.
+    """
+
+    __slots__ = ("_low", "_width")
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._width = low, float(high) - float(low)
+
+    def of(self, doubles: np.ndarray, k: int) -> float:
+        """Return it, of the k-th draw in [0, 1)."""
+        return float(np.float32(self._low + self._width * doubles[k]))
+
+
+#: What is drawn from a generator, one after another: a whole number says how many numbers are thrown away; a function
+#: draws several from the generator.
+Move = int | Kept | Between | Callable[[Generator], list[Any]]
 
 
 class Script:
-    """Moves, made ready to be drawn.
+    """Moves, made ready: what is thrown away and what is `Between` is drawn at once, up to the next function.
 
     Args:
         moves: in order.
         goes_on: something else draws from the generator afterwards, so that what comes last is thrown away too.
     """
 
-    __slots__ = ("_after", "_moves")
+    __slots__ = ("_runs",)
 
-    def __init__(self, *moves: int | Callable[[Generator], Any] | Kept, goes_on: bool = False) -> None:
-        self._moves: list[tuple[int, Callable[[Generator], Any]]] = []
-        thrown = 0
+    def __init__(self, *moves: Move, goes_on: bool = False) -> None:
+        #: How many are drawn, what is made of them and of which, and the function after them.
+        self._runs: list[tuple[int, list[tuple[Kept | Between, int]], Callable[[Generator], list[Any]] | None]] = []
+        count, needed = 0, 0
+        made: list[tuple[Kept | Between, int]] = []
         for move in moves:
             if isinstance(move, int):
-                thrown += move
+                count += move
             elif isinstance(move, Kept):
-                self._moves.append((0, move))
+                made.append((move, 0))
+            elif isinstance(move, Between):
+                made.append((move, count))
+                count += 1
+                needed = count
             else:
-                self._moves.append((thrown, move))
-                thrown = 0
-        self._after = thrown if goes_on else 0
+                self._runs.append((count, made, move))
+                count, needed, made = 0, 0, []
+        self._runs.append((count if goes_on else needed, made, None))
 
     def __call__(self, generator: Generator) -> list[Any]:
         drawn = []
-        for thrown, draw in self._moves:
-            if thrown:
-                generator.random(thrown)
-            drawn.append(draw(generator))
-        if self._after:
-            generator.random(self._after)
+        for count, made, function in self._runs:
+            doubles = generator.random(count) if count else _NOTHING
+            for move, k in made:
+                drawn.append(move.of(doubles, k))
+            if function is not None:
+                drawn += function(generator)
         return drawn
 
     @property
     def kept(self) -> list[Any] | None:
         """What it gives if it draws nothing, else None."""
-        values = [move.value for _, move in self._moves if isinstance(move, Kept)]
-        return values if len(values) == len(self._moves) and not self._after else None
+        [(count, made, function), *others] = self._runs
+        return None if count or function is not None or others else [move.of(_NOTHING, 0) for move, _ in made]
 
 
-def _number(value: Any, shape: int | tuple[int, ...] | None = None, whole: bool = False) -> Moves:
+_NOTHING = np.empty(0)
+
+
+def _number(value: Any, count: int = 1, whole: bool = False) -> list[Move]:
     """Return the moves of an imgaug parameter: whole numbers are int, others float with the value of a float32.
 
     Args:
         value: as a recipe has it.
-        shape: for so many at once, an array; None: one number.
-        whole: drawn from a range it is a whole number.
+        count: how many numbers it is asked for at once.
+        whole: drawn from a range they are whole numbers.
     """
     if isinstance(value, Choice):
-        return [_chosen(value, shape), 2]
+        return [_chosen(value, count), 2]
     if isinstance(value, tuple):
-        return [2, _between_whole(*value) if whole else _between(value, shape), 2]
-    if shape is None:
-        return [Kept(_single(value)), 1]
-    return [Kept(np.full(shape, value, np.int32 if isinstance(value, int) else np.float32)), 1]
+        low, high = sorted(map(_single, value))
+        if whole:
+            return [2, _between_whole(*value), 2]
+        return [2, *[Kept(float(low)) if low == high else Between(low, high)] * count, 2]
+    return [*[Kept(_single(value))] * count, 1]
 
 
 def _single(value: float) -> float:
     return value if isinstance(value, int) else float(np.float32(value))
 
 
-def _between(ends: tuple[float, float], shape: int | tuple[int, ...] | None) -> Callable[[Generator], Any]:
-    # `Generator.uniform` does the same, but takes several times as long for a few numbers. (Where it is compiled to a
-    # fused product and sum the last bit of its float64 may differ; float32 drops it.)
-    low, high = sorted(map(_single, ends))
-    if low == high:
-        return Kept(float(low) if shape is None else np.full(shape, low, np.float32))
-    width = float(high) - float(low)
-    if shape is None:
-        return lambda generator: float(np.float32(low + width * generator.random()))
-    return lambda generator: (low + width * generator.random(shape)).astype(np.float32)
-
-
-def _between_whole(one: int, other: int) -> Callable[[Generator], int]:
+def _between_whole(one: int, other: int) -> Kept | Callable[[Generator], list[int]]:
     low, high = sorted((one, other))
     if low == high:
         return Kept(low)
 
-    def draw(generator: Generator) -> int:
+    def draw(generator: Generator) -> list[int]:
         drawn = int(generator.integers(low, high + 1, dtype=np.int32))
         _forget_half_draw(generator)
-        return drawn
+        return [drawn]
 
     return draw
 
 
-def _chosen(choice: Choice, shape: int | tuple[int, ...] | None = None) -> Callable[[Generator], Any]:
+def _chosen(choice: Choice, count: int) -> Callable[[Generator], list[float]]:
     values = np.array(choice.values)
     values = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
 
-    def draw(generator: Generator) -> Any:
-        drawn = values[generator.choice(len(values), shape)]
+    def draw(generator: Generator) -> list[float]:
+        # As `Generator.choice` has it.
+        drawn = values[generator.integers(0, len(values), count)]
         _forget_half_draw(generator)
-        return drawn.item() if shape is None else drawn
+        return drawn.tolist()
 
     return draw
 
@@ -293,7 +313,7 @@ def _whether(p: float) -> Script:
     if isinstance(p, int):
         return Script(Kept(p))
     chance = _single(p)
-    return Script(1, lambda generator: generator.binomial(1, chance))
+    return Script(1, lambda generator: [generator.binomial(1, chance)])
 
 
 # --- operations --------------------------------------------------------------------------------------------------
@@ -376,6 +396,8 @@ def _salt_and_pepper(op: Op) -> Drawer:
 
     def draw(generator: Generator) -> dict[str, Any]:
         [share] = script(generator)
+        # A whole number stands for a mask that is not drawn; one of a list is drawn with all the same.
+        share = share if isinstance(p, int) else float(share)
         return {"p": share, "gap": gap, "source": place_of(generator)}
 
     return draw
@@ -393,22 +415,19 @@ def _clahe(op: Op) -> Drawer | dict[str, Any]:
 
 
 def _cutout(op: Op) -> Drawer:
-    how_many = Script(*_number(op["nb_iterations"], whole=True))
-    after_it = 1 if isinstance(op["nb_iterations"], int) else 2
+    how_many = Script(*_number(op["nb_iterations"], whole=True), goes_on=True)
 
     @functools.lru_cache
-    def fields(n: int) -> Script:
-        # After the sides: that it is a square, and that it is filled with a constant.
-        return Script(*_number(op["size"], (n, 2)), 2, *_number(op["cval"], (n, 1)))
+    def squares(n: int) -> Script:
+        # Two sides each, of which squares use one; then that it is a square, and that it is filled with a constant.
+        middles = _number((0.0, 1.0), n)
+        return Script(*middles, *middles, *_number(op["size"], 2 * n), 2, *_number(op["cval"], n))
 
     def draw(generator: Generator) -> dict[str, Any]:
         [n] = how_many(generator)
-        # Where the middles are along x and y, each evenly from 0 to 1 between two numbers that are thrown away.
-        middles = generator.random(after_it + 2 * (n + 4))[after_it:].reshape(2, n + 4)[:, 2 : n + 2]
-        middles = middles.astype(np.float32)
-        sides, fills = fields(n)(generator)
-        columns = (middles[0], middles[1], sides[:, 0], fills[:, 0])
-        return {"squares": [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]}
+        numbers = squares(n)(generator)
+        columns = (numbers[:n], numbers[n : 2 * n], numbers[2 * n : 4 * n : 2], numbers[4 * n :])
+        return {"squares": [list(square) for square in zip(*columns, strict=True)]}
 
     return draw
 

@@ -12,6 +12,7 @@ from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
 
 #: Of the JSON that `Recipe.to_json` writes.
 VERSION = 1
+_LINE = 100
 #: Deeper is no recipe that a person made, and Python's own limit is not far.
 MAX_DEPTH = 32
 #: More parts than `SomeOf` is asked to draw.
@@ -33,7 +34,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return JSON that `from_json` reads back to an equal recipe."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        return _lines(self.to_dict(), 0)
 
     def code(self) -> str:
         """Return Python source that makes the same augmenter with imgaug, as `augmenter`."""
@@ -302,6 +303,19 @@ def _checked(name: str, parameter: Parameter, value: Any) -> Any:
         if not parameter.low <= number <= parameter.high:
             raise wrong
     return kept
+
+
+def _lines(plain: Any, indent: int) -> str:
+    """Return JSON that breaks lines only where one would be long, since people read and edit it."""
+    flat = json.dumps(plain, allow_nan=False)
+    if len(flat) + indent <= _LINE or not isinstance(plain, dict | list):
+        return flat
+    if isinstance(plain, dict):
+        opened, closed, items = "{", "}", [(json.dumps(key) + ": ", value) for key, value in plain.items()]
+    else:
+        opened, closed, items = "[", "]", [("", value) for value in plain]
+    inner = [" " * (indent + 2) + key + _lines(value, indent + 2) for key, value in items]
+    return opened + "\n" + ",\n".join(inner) + "\n" + " " * indent + closed
 
 
 def _to_plain(recipe: Recipe) -> dict[str, Any]:
