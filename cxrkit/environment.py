@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -115,7 +116,9 @@ def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
 def _not_found(names: Iterable[str]) -> Iterator[None]:
     """Let an import of these fail as if they were not installed; those that are imported already stay."""
     hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
+    # What Python takes for a module that cannot be found.
+    blocked: dict[str, Any] = {name: None for name in hidden}
+    sys.modules.update(blocked)
     try:
         yield
     finally:

@@ -131,6 +131,11 @@ def quality(radiograph: Radiograph) -> Quality:
     return Quality(tuple(flag for flag in QUALITY_FLAGS if flag in flags), measures)
 
 
+def lines() -> dict[str, float]:
+    """Return the value of each measure at which its flag changes, by measure: below "detail" a film is blurred."""
+    return dict(_model().lines)
+
+
 def detail(small: np.ndarray) -> float:
     """Measure fine against coarser detail.
 

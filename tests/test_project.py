@@ -408,9 +408,9 @@ LAYERS = {
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain"} | {"course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy"} | {"survey"},
-    5: {"report"} | {"demo", "_model_cli", "_train_cli"},
-    6: {"app", "cli"} | {"model_card"},
+    4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
+    5: {"report"} | {"demo", "_experiment_cli", "_model_cli", "_train_cli"},
+    6: {"experiments_report", "app", "cli"} | {"model_card"},
     7: {"__main__"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -31,6 +31,7 @@ from cxrkit.metrics._ranking import (
     threshold_at_sensitivity,
     youden_threshold,
 )
+from cxrkit.metrics._runs import holm, runs_table
 from cxrkit.metrics._tables import AGE_BANDS, SUBGROUPS, USUAL, score_table, subgroup_table
 from cxrkit.metrics._worth import Worth, worth
 
@@ -57,6 +58,7 @@ __all__ = [
     "fit_temperature",
     "hanley_mcneil",
     "heat_box",
+    "holm",
     "iou_of_box",
     "iou_of_mask",
     "localisation_table",
@@ -69,6 +71,7 @@ __all__ = [
     "predictive_values",
     "proportion",
     "reliability",
+    "runs_table",
     "scale_probs",
     "score_maps",
     "score_table",

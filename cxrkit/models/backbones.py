@@ -177,6 +177,26 @@ def with_head(films, features, head: str | Head = "findings", *, dropout: float 
     return keras.Model(films, probs, name=name)
 
 
+def at_size(model: keras.Model, input_size: int) -> keras.Model:
+    """Rebuild a network for another input size, with the weights that it has.
+
+    Args:
+        model: convolutions up to a global pooling, as `build` makes them: their weights do not hang on the size. It is
+            not changed, and shares no weights with what comes back.
+        input_size: side of the square input, pixels.
+    Returns:
+        A new model, (N, input_size, input_size, 1) -> what `model` answers.
+    Raises:
+        ValueError: a size that the network cannot take.
+    """
+    try:
+        resized = keras.models.clone_model(model, input_tensors=keras.Input((input_size, input_size, 1), name="films"))
+        resized.set_weights(model.get_weights())
+    except ValueError as error:
+        raise ValueError(f"{model.name} cannot take films of {input_size} px: {error}") from error
+    return resized
+
+
 def _head(head: str | Head) -> Head:
     if isinstance(head, Head):
         return head

@@ -16,7 +16,7 @@ from cxrkit.phantom.film import (
     simulate_series,
 )
 from cxrkit.phantom.findings import KINDS
-from cxrkit.phantom.nuisance import Nuisance
+from cxrkit.phantom.nuisance import SOURCES, Nuisance, restyled
 from cxrkit.phantom.patients import draw_findings, rates
 from cxrkit.phantom.streams import stream
 
@@ -24,11 +24,13 @@ __all__ = [
     "COURSES",
     "KINDS",
     "SEVERITY_RANGE",
+    "SOURCES",
     "VIEWS",
     "Nuisance",
     "SimulatedFilm",
     "draw_findings",
     "rates",
+    "restyled",
     "simulate",
     "simulate_many",
     "simulate_series",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from cxrkit.phantom import solids
+from cxrkit.phantom.render import quantise
 from cxrkit.phantom.scene import Scene
 from cxrkit.phantom.streams import stream
 
@@ -124,3 +125,20 @@ def restyle(nuisance: Nuisance, grey: np.ndarray) -> tuple[np.ndarray, np.ndarra
     ] = False
     grey = 255.0 * (lift + (gain - lift) * np.clip(grey / 255.0, 0.0, 1.0) ** power)
     return np.where(border, 2.0, grey), border if border.any() else None
+
+
+def restyled(pixels: np.ndarray, source: str) -> np.ndarray:
+    """Give a finished film the look of a source, as `simulate` does with the nuisance `source`, but for rounding.
+
+    Args:
+        pixels: (H, W), uint8.
+        source: one of `SOURCES`.
+    Returns:
+        (H, W), uint8.
+    Raises:
+        ValueError: no such source, or pixels of another kind.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8 (H, W); got {pixels.dtype} {pixels.shape}.")
+    return quantise(restyle(Nuisance(source=source), pixels.astype(np.float64))[0])

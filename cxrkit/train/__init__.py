@@ -7,7 +7,7 @@ from cxrkit.train._batches import Augment, Batches, stream
 from cxrkit.train._devices import Devices, devices
 from cxrkit.train._epochs import EpochAurocs, history, report
 from cxrkit.train._films import FilmSet, check_splits, from_manifest, join, kept_pixels, read_pixels
-from cxrkit.train._findings import Settings, findings
+from cxrkit.train._findings import Settings, findings, seeded
 from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit, optimiser_named
 from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
 from cxrkit.train._outcome import figures, not_shown, youden_thresholds
@@ -43,6 +43,7 @@ __all__ = [
     "prior_loss",
     "read_pixels",
     "report",
+    "seeded",
     "stream",
     "youden_thresholds",
 ]

@@ -1,0 +1,86 @@
+"""Settings trained several times: means over runs, paired differences, and what the intervals cover."""
+
+import numpy as np
+import pytest
+
+from cxrkit import metrics
+
+TARGETS = np.array([1, 1, 0, 0])
+GOOD = [0.9, 0.8, 0.2, 0.1]
+#: One positive below both negatives: 2 of 4 pairs.
+HALF = [0.9, 0.0, 0.2, 0.1]
+
+
+def table(probs, **options):
+    return metrics.runs_table("AUROC", TARGETS, probs, **{"seed": 0, "resamples": 400} | options).set_index("setting")
+
+
+def test_the_value_is_the_mean_over_runs():
+    found = table({"a": [GOOD, HALF], "b": [HALF, HALF]}, reference="b")
+    assert found.loc["a", ["value", "n", "runs"]].tolist() == [0.75, 4, 2]
+    assert found.loc["a", "difference"] == 0.25
+    assert found.loc["b", ["difference", "p", "p (Holm)"]].isna().all()
+
+
+def test_runs_of_the_same_answers_leave_the_interval_of_one_run():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 40)
+    p = y + rng.normal(0, 1.5, 80)
+    options = {"patients": np.arange(80), "seed": 3}
+    three = metrics.runs_table("AUROC", y, {"a": [p, p, p]}, **options).iloc[0]
+    one = metrics.bootstrap("AUROC", y, p, np.arange(80), seed=3)
+    assert (three["value"], three["low"], three["high"]) == pytest.approx((one.value, one.low, one.high))
+    assert three["reason"] == ""
+    single = metrics.runs_table("AUROC", y, {"a": [p]}, **options).iloc[0]
+    assert single["reason"] == "one run: its interval leaves out the seed"
+    assert single["low"] == pytest.approx(one.low)
+
+
+def test_the_spread_of_runs_is_in_the_interval_as_large_as_it_is():
+    # Accuracy of run k is k / 4 whoever is drawn: all films of a run are right or wrong alike.
+    y = np.ones(2000)
+    runs = [np.concatenate([np.ones(500 * k), np.zeros(2000 - 500 * k)]) for k in range(1, 4)]
+    found = metrics.runs_table("accuracy", y, {"a": runs}, seed=0, resamples=4000).iloc[0]
+    # Three runs of 0.25, 0.5 and 0.75: the standard error of their mean is 0.25 / sqrt(3) = 0.144.
+    assert found["value"] == pytest.approx(0.5)
+    assert found["low"] == pytest.approx(0.25, abs=0.03)
+    assert found["high"] == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_difference_that_every_resample_shows_has_the_least_p():
+    y = np.repeat([0, 1], 30)
+    right, wrong = y.astype(float), 1.0 - y
+    found = metrics.runs_table("accuracy", y, {"right": [right], "wrong": [wrong]}, reference="wrong", seed=0)
+    row = found.set_index("setting").loc["right"]
+    assert (row["difference"], row["difference low"]) == (1, 1)
+    assert row["p"] == pytest.approx(2 / 2001)
+
+
+def test_a_setting_that_answers_like_the_reference_differs_by_nothing():
+    row = table({"a": [GOOD, HALF], "b": [GOOD, HALF]}, reference="b").loc["a"]
+    assert row[["difference", "difference low", "difference high", "p"]].tolist() == [0, 0, 0, 1]
+
+
+def test_a_share_of_all_films_still_has_an_interval():
+    found = metrics.runs_table("accuracy", np.ones(20), {"a": [np.ones(20)] * 2}, np.arange(20), seed=0).iloc[0]
+    wilson = metrics.wilson(20, 20)
+    assert (found["value"], found["low"], found["high"]) == (1, pytest.approx(wilson.low), 1)
+
+
+def test_films_of_one_class_say_so():
+    found = metrics.runs_table("AUROC", np.ones(4), {"a": [GOOD]}, seed=0).iloc[0]
+    assert np.isnan(found["value"])
+    assert "all films are of one class" in found["reason"]
+
+
+def test_holm_multiplies_the_smallest_most_and_keeps_the_order():
+    # 3 * 0.01; 2 * 0.02; then max(0.04, 1 * 0.03).
+    np.testing.assert_allclose(metrics.holm([0.01, np.nan, 0.03, 0.02]), [0.03, np.nan, 0.04, 0.04])
+    np.testing.assert_allclose(metrics.holm([0.6, 0.7]), [1, 1])
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"alike for all settings; got \[\(1, 4\), \(2, 4\)\]"):
+        table({"a": [GOOD], "b": [GOOD, HALF]})
+    with pytest.raises(ValueError, match="reference must be one of a; got 'b'"):
+        table({"a": [GOOD]}, reference="b")
