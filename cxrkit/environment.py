@@ -117,7 +117,7 @@ def _not_found(names: Iterable[str]) -> Iterator[None]:
     """Let an import of these fail as if they were not installed; those that are imported already stay."""
     hidden = [name for name in names if name not in sys.modules]
     # What Python takes for a module that cannot be found.
-    blocked: dict[str, Any] = {name: None for name in hidden}
+    blocked: dict[str, Any] = dict.fromkeys(hidden)
     sys.modules.update(blocked)
     try:
         yield
