@@ -30,20 +30,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import (
-    app,
-    course,
-    datasets,
-    engine,
-    environment,
-    exercises,
-    explain,
-    images,
-    metrics,
-    published,
-    report,
-    scoring,
-)
+from cxrkit import app, course, datasets, engine, exercises, explain, images, metrics, published, report, scoring
 from cxrkit.labels import FINDINGS, split_findings
 
 # %% [markdown]
@@ -183,6 +170,8 @@ report.localisation(overall, columns)
 # scores of `cam` and would favour it. Score-CAM takes longest; it is given 32 of the feature maps.
 
 # %%
+from cxrkit import environment
+
 environment.start_tensorflow()
 explainer = explain.explainer(MODEL)
 sources = {method: predictor if method == "cam" else explainer for method in explain.METHODS}
