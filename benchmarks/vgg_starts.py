@@ -62,16 +62,17 @@ shared cores. VGG16's thirteen convolutions at an eighth of the width, random we
 One value per seed ({seeds}); no interval is given, since what varies most is the seed.
 
 The loss of answering how common each finding is: {prior:.3f}. *Spread*: standard deviation of the answers to different
-films, mean over the findings; 0 is the same answer for all.
+films, mean over the findings; 0 is the same answer for all. *Certain*: share of the answers that are nearer than 1e-6
+to 0 or 1. Where the spread is almost 0, it tells a signal that faded (0) from one that outgrew the sigmoid (1).
 
-| start | mean AUROC on val | spread | loss on train |
-| --- | --- | --- | --- |""")
+| start | mean AUROC on val | spread | certain | loss on train |
+| --- | --- | --- | --- | --- |""")
     ends = curves[curves["epoch"] == arguments.epochs]
     for name in STARTS:
         rows = ends[ends["start"] == name]
         cells = [
             ", ".join(format(value, style) for value in rows[column])
-            for column, style in (("AUROC", ".3f"), ("spread", ".0e"), ("loss", ".3f"))
+            for column, style in (("AUROC", ".3f"), ("spread", ".0e"), ("certain", ".2f"), ("loss", ".3f"))
         ]
         print(f"| {name} | " + " | ".join(cells) + " |")
     return 0

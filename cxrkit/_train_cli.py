@@ -37,7 +37,13 @@ def findings(
     schedule: Annotated[str, typer.Option(help="plateau, cosine or constant.")] = "plateau",
     patience: Annotated[int, typer.Option(help="Epochs before the plateau schedule lowers the rate.")] = 1,
     loss: Annotated[str, typer.Option(help="crossentropy, weighted (by class) or focal.")] = "crossentropy",
-    augment: Annotated[str, typer.Option(help="flip, vary (turn, shift, exposure, blur, noise) or none.")] = "flip",
+    augment: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A recipe: flip, vary (turn, shift, exposure, blur, noise), none, another name, or its JSON file.",
+        ),
+    ] = "flip",
     best_by: Annotated[str, typer.Option(help="Whose best epoch is kept: val_loss or auroc.")] = "val_loss",
     seed: Annotated[int, typer.Option(help="Same seed, same curve.")] = 0,
     source: Annotated[list[str] | None, typer.Option(help="Use this source's films alone; may be repeated.")] = None,

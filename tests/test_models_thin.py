@@ -1,4 +1,4 @@
-"""The thin VGG16, and what a network costs."""
+"""The thin VGG16."""
 
 import numpy as np
 import pytest
@@ -37,12 +37,3 @@ def test_the_thin_network_answers_each_label_and_has_maps():
 def test_an_input_that_cannot_be_pooled_five_times_is_refused():
     with pytest.raises(ValueError, match="input_size must be at least 32 pixels, for five poolings; got 31"):
         models.thin_vgg(["a"], input_size=31)
-
-
-def test_costs_are_those_of_the_network():
-    costs = models.costs(["VGG16"], input_size=32, films=1).iloc[0]
-    # 14,714,688 of the convolutions (Keras' own count), 512 * 14 + 14 of the head.
-    assert costs["parameters"] == 14_714_688 + 7_182
-    assert costs["MB"] == pytest.approx(58.88748)
-    assert costs["convolutions"] == 13
-    assert costs["ms per film"] > 0

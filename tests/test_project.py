@@ -404,12 +404,12 @@ def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
 # CONTRIBUTING.md, "Layers"; after the bar, modules that help those before it.
 LAYERS = {
     -1: {"_film"},
-    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "fetch"},
+    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_terminal", "fetch"},
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"course", "datasets", "environment", "scoring"},
     4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
-    5: {"report"} | {"demo", "_train_cli", "_experiment_cli"},
+    5: {"report"} | {"demo", "_experiment_cli", "_model_cli", "_train_cli"},
     6: {"experiments_report", "shortcuts_report", "app", "cli"} | {"model_card"},
     7: {"shortcuts_app", "__main__"},
 }

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from cxrkit import train
+from cxrkit import augment, train
 
 LABELS = ("a", "b")
 
@@ -320,13 +320,22 @@ def test_no_films_are_refused():
         batches(film_set(0), None)
 
 
-def test_a_flipped_film_is_the_film_or_its_mirror_image():
-    films = film_set().pixels
-    flipped = train.flip(films, 3)
-    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, films, strict=True)]
-    same = [np.array_equal(a, b) for a, b in zip(flipped, films, strict=True)]
+def test_a_recipe_draws_each_film_of_a_batch_for_itself_and_a_part_as_the_whole():
+    drawn = batches(film_set(), None, augment=augment.named("fig11"))
+    films, targets = drawn.batch(4)
+    assert not np.array_equal(films, batches(film_set(), None).batch(4)[0])
+    parts = [drawn.batch(4, slice(start, start + 2)) for start in range(0, 8, 2)]
+    assert np.array_equal(np.concatenate([part for part, _ in parts]), films)
+    assert np.array_equal(np.concatenate([part for _, part in parts]), targets)
+    assert not np.array_equal(drawn.batch(5)[0], films)
+
+
+def test_a_mirrored_film_is_the_film_or_its_mirror_image():
+    plain, flipped = (batches(film_set(), None, augment=recipe)[0][0] for recipe in (None, augment.named("flip")))
+    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, plain, strict=True)]
+    same = [np.array_equal(a, b) for a, b in zip(flipped, plain, strict=True)]
     assert (np.array(mirrored) != np.array(same)).all()
-    assert 0 < sum(mirrored) < len(films)
+    assert 0 < sum(mirrored) < len(plain)
 
 
 # --- losses ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 import train_worker
 from typer.testing import CliRunner
 
-from cxrkit import _train_cli, engine, manifest, metrics, phantom, train
+from cxrkit import _train_cli, augment, engine, manifest, metrics, phantom, train
 from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
@@ -200,7 +200,7 @@ def test_a_manifest_without_val_films_stops_the_run(films, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment": "rotate"}, "augment must be one of none, flip, vary; got 'rotate'"),
+        ({"augment": "rotate"}, "augment must be one of none, flip, vary, .*, or a recipe's JSON file; got 'rotate'"),
         ({"best_by": "loss"}, "best_by must be one of val_loss, auroc; got 'loss'"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"steps": -1}, "steps must be at least 1; got -1"),
@@ -209,6 +209,31 @@ def test_a_manifest_without_val_films_stops_the_run(films, tmp_path):
 def test_settings_that_cannot_be_used_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         train.Settings(**settings)
+
+
+def test_a_recipe_is_taken_by_name_from_a_file_or_as_it_is(tmp_path):
+    recipe = augment.named("round/J")
+    (tmp_path / "mine.json").write_text(recipe.to_json(), encoding="utf-8")
+    by_name, from_file = train.Settings(augment="round/J"), train.Settings(augment=str(tmp_path / "mine.json"))
+    assert by_name == from_file == train.Settings(augment=recipe)
+    assert augment.from_dict(json.loads(json.dumps(by_name.to_dict()))["augment"]) == recipe
+    # Read once: what is written to the file later is of another run.
+    (tmp_path / "mine.json").write_text("{}", encoding="utf-8")
+    assert from_file.recipe == recipe
+    with pytest.raises(ValueError, match=r"mine.json: a recipe's JSON is"):
+        train.Settings(augment=tmp_path / "mine.json")
+
+
+def test_an_edited_recipe_is_another_run(films, tmp_path):
+    (tmp_path / "mine.json").write_text(augment.named("flip").to_json(), encoding="utf-8")
+    options = {"size_px": train_worker.SIZE_PX, "batch_size": 8, "epochs": 1, "augment": tmp_path / "mine.json"}
+    out = tmp_path / "model"
+    train.findings(films, out, train.Settings(**options), network=train_worker.network)
+    kept = json.loads((out / "model.json").read_text(encoding="utf-8"))["training"]["settings"]["augment"]
+    assert augment.from_dict(kept) == augment.named("flip")
+    (tmp_path / "mine.json").write_text(augment.named("vary").to_json(), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(augment was .*Fliplr.* now .*Affine"):
+        train.findings(films, out, train.Settings(**options), network=train_worker.network)
 
 
 def test_a_source_that_is_not_there_is_refused(films, tmp_path):

@@ -17,11 +17,10 @@ def films(n=16):
     return train.FilmSet(pixels, targets, np.array(["x"] * n), np.arange(n).astype(str))
 
 
-def network(bias=0.0):
+def network():
     inputs = keras.Input((8, 8, 1))
     pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(inputs))
-    head = layers.Dense(2, activation="sigmoid", bias_initializer=keras.initializers.Constant(bias))
-    return keras.Model(inputs, head(pooled))
+    return keras.Model(inputs, layers.Dense(2, activation="sigmoid")(pooled))
 
 
 def dead():
@@ -46,11 +45,20 @@ def test_a_network_that_learns_spreads_its_answers_and_a_dead_one_gives_the_same
     assert curves.loc[("learns", 8), "loss"] < curves.loc[("learns", 1), "loss"]
     assert (curves.loc["dead", "AUROC"] == 0.5).all()
     assert (curves.loc["dead", "spread"] < 1e-12).all()
+    assert (curves.loc["dead", "certain"] == 0).all()
+
+
+def test_answers_that_are_0_or_1_are_certain():
+    # A bias of 30 in front of a sigmoid is 1 to 13 digits, one of 3 is 0.95.
+    curves = train.compare_starts(
+        {"a": train.Start(functools.partial(_blind, [30.0, 3.0]), 0.01)}, films(), films(), epochs=1
+    )
+    assert curves["certain"].tolist() == [0.5, 0.5]
 
 
 def test_there_is_a_row_for_each_start_seed_and_epoch_and_one_before_training():
     curves = train.compare_starts({"a": train.Start(network, 0.01)}, films(), films(), epochs=2, seeds=(3, 4))
-    assert list(curves.columns) == ["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread"]
+    assert list(curves.columns) == ["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"]
     assert list(zip(curves["seed"], curves["epoch"], strict=True)) == [(s, e) for s in (3, 4) for e in (0, 1, 2)]
     assert curves["loss"].isna().tolist() == [True, False, False] * 2
 
@@ -63,6 +71,42 @@ def test_the_same_seed_gives_the_same_curve_and_leaves_the_global_state():
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
+def named(initializer="glorot_uniform", activation="relu"):
+    inputs = keras.Input((8, 8, 1), name="films")
+    x = layers.Conv2D(4, 3, activation=activation, kernel_initializer=initializer, name="conv")(inputs)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.Dropout(0.5, name="dropout")(layers.GlobalAveragePooling2D(name="pool")(x))
+    return keras.Model(inputs, layers.Dense(2, activation="sigmoid", name="probs")(x))
+
+
+STARTS = {
+    "slow": train.Start(named, 0.001),
+    "quick": train.Start(named, 0.1),
+    "other weights": train.Start(functools.partial(named, "he_normal"), 0.1),
+    "other network": train.Start(functools.partial(named, activation="tanh"), 0.1),
+    "other optimiser": train.Start(named, 0.1, "sgd"),
+}
+
+
+def test_a_start_comes_to_the_same_alone_and_after_others():
+    together = train.compare_starts(STARTS, films(), films(), epochs=2, batch_size=4, seeds=(0, 1))
+    for name, start in STARTS.items():
+        alone = train.compare_starts({name: start}, films(), films(), epochs=2, batch_size=4, seeds=(1,))
+        again = together[(together["start"] == name) & (together["seed"] == 1)]
+        assert again.reset_index(drop=True).equals(alone)
+
+
+def test_starts_that_differ_in_numbers_alone_are_compiled_once(monkeypatch):
+    compiled = []
+    compile_one = keras.Model.compile
+    monkeypatch.setattr(
+        keras.Model, "compile", lambda self, *args, **kwargs: compiled.append(1) or compile_one(self, *args, **kwargs)
+    )
+    train.compare_starts(STARTS, films(4), films(4), epochs=1, seeds=(0, 1))
+    # The first three share a network and an optimiser.
+    assert len(compiled) == 3
+
+
 def test_the_answers_before_training_are_those_of_the_first_weights():
     # ln(1 + e^-3) where the bias alone speaks for a label that holds.
     blind = functools.partial(_blind, 3.0)
@@ -72,9 +116,9 @@ def test_the_answers_before_training_are_those_of_the_first_weights():
 
 
 def _blind(bias):
-    model = network(bias)
-    kernel, added = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([np.zeros_like(kernel), added])
+    model = network()
+    kernel, _ = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([np.zeros_like(kernel), np.broadcast_to(bias, 2)])
     return model
 
 

@@ -24,7 +24,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 import cxrkit
-from cxrkit import course, datasets, engine, model_card, models, phantom, train
+from cxrkit import augment, course, datasets, engine, model_card, models, phantom, train
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, split_findings
 
 #: Films are kept at this size; augmentation works on it, the network takes SIZE_PX.
@@ -186,7 +186,7 @@ def stage(
         epochs=epochs,
         steps=steps,
         batch_size=BATCH,
-        augment=train.vary,
+        augment=augment.named("vary"),
     )
 
 

@@ -1,13 +1,13 @@
 """Augmentation as data: a recipe says how films are altered, and its draws come from a seed alone.
 
-What a recipe does to a film is, bit for bit, what imgaug does: `apply(recipe, films, seed)` gives film k as
-`to_imgaug(recipe, film_seeds(seed, n)[k])` gives it in its first call. It is computed here, with NumPy and OpenCV, so
-that a film's draws do not hang on its batch, threads do not meet, and no global random state is touched; imgaug (the
-extra `augment`) is imported by `to_imgaug` alone.
+What a recipe does to a film is, bit for bit, what imgaug does: `apply(recipe, films, seed)` gives the first film as
+`to_imgaug(recipe, seed)` gives it in its first call, and film k as `to_imgaug(recipe, film_generator(seed, k))` does.
+It is computed here, with NumPy and OpenCV, so that a film's draws do not hang on its batch, threads do not meet, and
+no global random state is touched; imgaug (the extra `augment`) is imported by `to_imgaug` and `from_imgaug` alone.
 """
 
 from cxrkit.augment._imgaug import from_imgaug, to_imgaug
-from cxrkit.augment._named import NAMES, named
+from cxrkit.augment._named import NAMES, load, named
 from cxrkit.augment._operations import OPERATIONS, Choice, Operation, Parameter
 from cxrkit.augment._recipe import (
     OneOf,
@@ -21,7 +21,7 @@ from cxrkit.augment._recipe import (
     from_json,
 )
 from cxrkit.augment._run import Draws, apply, mapped, record, replay
-from cxrkit.augment._seeds import film_seeds
+from cxrkit.augment._seeds import film_generator
 
 __all__ = [
     "NAMES",
@@ -38,10 +38,11 @@ __all__ = [
     "Sometimes",
     "apply",
     "default",
-    "film_seeds",
+    "film_generator",
     "from_dict",
     "from_imgaug",
     "from_json",
+    "load",
     "mapped",
     "named",
     "record",

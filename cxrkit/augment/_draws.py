@@ -2,342 +2,451 @@
 
 This follows imgaug 0.4.3 draw by draw: which numbers are drawn, in which order, and how many are thrown away between
 them (`StochasticParameter.draw_samples` throws one away after each draw, and its prefetchers another), for a batch
-of one film and an augmenter that was given the film's seed by `Augmenter.seed_`. It draws from NumPy's own generators,
+of one film and an augmenter that `Augmenter.seed_` gave the film's generator. It draws from NumPy's own generators,
 so that nothing global is touched and threads do not meet; tests compare every operation with imgaug bit for bit.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cxrkit.augment._operations import Choice
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
-from cxrkit.augment._seeds import Stream
+from cxrkit.augment._seeds import NO_STREAMS, Die, child_streams, place_of
 
 Generator = np.random.Generator
-#: An operation and what was drawn for it; `source`, where there is one, is what its pixels are drawn from.
+#: An operation and what was drawn for it; `source`, where there is one, is the place that its pixels are drawn from.
 Step = tuple[str, dict[str, Any]]
-Plan = Callable[[Stream, list[Step]], None]
+#: The steps of a film, in order; a list stands for the steps in it.
+Steps = list["Step | Steps"]
+#: Which parts are done for one film, in order.
+Choose = Callable[[Generator], Iterable[int]]
+
+
+def flat(steps: Steps) -> list[Step]:
+    """Return the steps of a film, in order.
+
+    Args:
+        steps: as `Plan.draw` leaves them.
+    """
+    found: list[Step] = []
+    for step in steps:
+        if isinstance(step, list):
+            found += flat(step)
+        else:
+            found.append(step)
+    return found
+
+
+class Plan:
+    """A recipe made ready to be drawn from."""
+
+    #: Something is drawn; else `draw` wants no streams.
+    draws = True
+
+    def draw(self, die: Die, streams: np.ndarray, films: Sequence[Steps]) -> None:
+        """Draw the steps of some films.
+
+        Args:
+            die: what to draw with.
+            streams: (films, 4), what each film is drawn from; none where nothing is drawn.
+            films: the steps of each so far; appended to.
+        """
+        raise NotImplementedError
 
 
 @functools.lru_cache(maxsize=256)
 def plan(recipe: Recipe) -> Plan:
-    """Return a function that draws the steps of one film from a stream and appends them to a list.
+    """Return a recipe's plan.
 
     Args:
         recipe: what to draw from.
     """
     if isinstance(recipe, Op):
-        return _plan_op(recipe)
-    children = [plan(child) for child in recipe.children]
+        drawer = _DRAWERS[recipe.name](recipe)
+        if drawer is None or isinstance(drawer, dict):
+            return _Same([] if drawer is None else [(recipe.name, drawer)])
+        return _OneOperation(recipe.name, drawer)
+    return _Parts([plan(child) for child in recipe.children], _chooser(recipe))
+
+
+class _Same(Plan):
+    """The same for every film."""
+
+    draws = False
+
+    def __init__(self, steps: list[Step]) -> None:
+        self._steps = steps
+
+    def draw(self, die: Die, streams: np.ndarray, films: Sequence[Steps]) -> None:
+        for steps in films:
+            steps.extend(self._steps)
+
+
+class _OneOperation(Plan):
+    def __init__(self, name: str, drawer: "Drawer") -> None:
+        self._name, self._drawer = name, drawer
+
+    def draw(self, die: Die, streams: np.ndarray, films: Sequence[Steps]) -> None:
+        for stream, steps in zip(streams, films, strict=True):
+            drawn = self._drawer(die.at(stream))
+            if drawn is not None:
+                steps.append((self._name, drawn))
+
+
+class _Parts(Plan):
+    """Parts, of which some are chosen for each film; all films go through one part before the next, which is faster."""
+
+    def __init__(self, parts: list[Plan], choose: Choose) -> None:
+        self._parts, self._choose = parts, choose
+
+    def draw(self, die: Die, streams: np.ndarray, films: Sequence[Steps]) -> None:
+        waiting: list[list[Steps]] = [[] for _ in self._parts]
+        seeds: list[list[int]] = [[] for _ in self._parts]
+        for stream, steps in zip(streams, films, strict=True):
+            generator = die.at(stream)
+            film_seeds = die.child_seeds(len(self._parts))
+            for k in self._choose(generator):
+                # A place in the film's order, to be filled when the part's turn comes.
+                place: Steps = []
+                steps.append(place)
+                waiting[k].append(place)
+                seeds[k].append(film_seeds[k])
+        drawing = [k for k, part in enumerate(self._parts) if part.draws and seeds[k]]
+        children = child_streams([seed for k in drawing for seed in seeds[k]]) if drawing else NO_STREAMS
+        for k, part in enumerate(self._parts):
+            count = len(seeds[k]) if k in drawing else 0
+            part.draw(die, children[:count], waiting[k])
+            children = children[count:]
+
+
+def _chooser(recipe: Recipe) -> Choose:
+    """Return what chooses, for one film, the parts that are done and their order."""
+    count = len(recipe.children)
     if isinstance(recipe, Sequential):
-        return _plan_sequential(children, recipe.random_order)
-    if isinstance(recipe, SomeOf):
-        return _plan_some_of(children, recipe.n, recipe.random_order)
+        return lambda generator: _order(generator, count, recipe.random_order)
+    if isinstance(recipe, Sometimes):
+        happens = _whether(recipe.p)
+        return lambda generator: [0] if happens(generator)[0] else range(1, count)
     if isinstance(recipe, OneOf):
-        return _plan_some_of(children, 1, False)
-    assert isinstance(recipe, Sometimes)
-    return _plan_sometimes(children, recipe.p)
+        return _some_of(count, 1, False)
+    assert isinstance(recipe, SomeOf)
+    return _some_of(count, recipe.n, recipe.random_order)
 
 
-def _plan_op(op: Op) -> Plan:
-    name, draw = op.name, _DRAWS.get(op.name)
-    if draw is None:
-        steps: list[Step] = [] if name == "Noop" else [(name, {})]
-        return lambda stream, into: into.extend(steps)
-    drawer = draw(op)
-
-    def drawn(stream: Stream, into: list[Step]) -> None:
-        arguments = drawer(stream.generator())
-        if arguments is not None:
-            into.append((name, arguments))
-
-    return drawn
+def _order(generator: Generator, count: int, random_order: bool) -> list[int]:
+    order = list(range(count))
+    if random_order:
+        generator.shuffle(order)
+    return order
 
 
-def _plan_sequential(children: list[Plan], random_order: bool) -> Plan:
-    def drawn(stream: Stream, into: list[Step]) -> None:
-        generator, streams = stream.split(len(children))
-        order = generator.permutation(len(children)) if random_order else range(len(children))
-        for k in order:
-            children[k](streams[k], into)
+def _some_of(count: int, n: int | tuple[int, int | None] | None, random_order: bool) -> Choose:
+    ends = n if isinstance(n, tuple) else (n, n)
+    low, high = sorted(count if end is None else end for end in ends)
 
-    return drawn
-
-
-def _plan_some_of(children: list[Plan], n: int | tuple[int, int | None] | None, random_order: bool) -> Plan:
-    count = len(children)
-    fixed = count if n is None else n
-    # Not prefetched, unlike the numbers of operations: one number less is thrown away.
-    how_many = _whole_range(n[0], count if n[1] is None else n[1], thrown=1) if isinstance(n, tuple) else None
-
-    def drawn(stream: Stream, into: list[Step]) -> None:
-        generator, streams = stream.split(count)
-        order = generator.permutation(count) if random_order else range(count)
-        active = np.zeros(count, bool)
-        active[: how_many(generator) if how_many else fixed] = True
+    def choose(generator: Generator) -> list[int]:
+        order, chosen = _order(generator, count, random_order), low
+        if isinstance(n, tuple):
+            _forget_half_draw(generator)
+            generator.random(2)
+            if low < high:
+                chosen = int(generator.integers(low, high + 1, dtype=np.int32))
+                _forget_half_draw(generator)
+            # One, not two as after the numbers of operations: this one is not prefetched.
+            generator.random()
+        active = [k < chosen for k in range(count)]
         generator.shuffle(active)
-        for k in order:
-            if active[k]:
-                children[k](streams[k], into)
+        return [k for k in order if active[k]]
 
-    return drawn
-
-
-def _plan_sometimes(children: list[Plan], p: float) -> Plan:
-    happens = _whether(p)
-
-    def drawn(stream: Stream, into: list[Step]) -> None:
-        generator, streams = stream.split(len(children))
-        k = 0 if happens(generator) else 1
-        if k < len(children):
-            children[k](streams[k], into)
-
-    return drawn
+    return choose
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
-#
-# Each returns a function that draws one number, and throws away what imgaug throws away before and after it. Whole
-# numbers are int, others float with the value of a float32, as imgaug has them.
+
+
+class Kept:
+    """A number that is not drawn."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float | str) -> None:
+        self.value = value
+
+    def of(self, doubles: np.ndarray, k: int) -> float | str:
+        """Return it."""
+        return self.value
+
+
+class Between:
+    """A number evenly from low to high, in float32.
+
+    `Generator.uniform` gives the same, but takes several times as long for one number. (Where it is compiled to a
+    fused product and sum the last bit of its float64 may differ; float32 drops it.)
+
+    Args:
+        low, high: the ends.
+    """
+
+    __slots__ = ("_low", "_width")
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._width = low, float(high) - float(low)
+
+    def of(self, doubles: np.ndarray, k: int) -> float:
+        """Return it, of the k-th draw in [0, 1)."""
+        return float(np.float32(self._low + self._width * doubles[k]))
+
+
+#: What is drawn from a generator, one after another: a whole number says how many numbers are thrown away; a function
+#: draws several from the generator.
+Move = int | Kept | Between | Callable[[Generator], list[Any]]
+
+
+class Script:
+    """Moves, made ready: what is thrown away and what is `Between` is drawn at once, up to the next function.
+
+    Args:
+        moves: in order.
+        goes_on: something else draws from the generator afterwards, so that what comes last is thrown away too.
+    """
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, *moves: Move, goes_on: bool = False) -> None:
+        #: How many are drawn, what is made of them and of which, and the function after them.
+        self._runs: list[tuple[int, list[tuple[Kept | Between, int]], Callable[[Generator], list[Any]] | None]] = []
+        count, needed = 0, 0
+        made: list[tuple[Kept | Between, int]] = []
+        for move in moves:
+            if isinstance(move, int):
+                count += move
+            elif isinstance(move, Kept):
+                made.append((move, 0))
+            elif isinstance(move, Between):
+                made.append((move, count))
+                count += 1
+                needed = count
+            else:
+                self._runs.append((count, made, move))
+                count, needed, made = 0, 0, []
+        self._runs.append((count if goes_on else needed, made, None))
+
+    def __call__(self, generator: Generator) -> list[Any]:
+        drawn = []
+        for count, made, function in self._runs:
+            doubles = generator.random(count) if count else _NOTHING
+            for move, k in made:
+                drawn.append(move.of(doubles, k))
+            if function is not None:
+                drawn += function(generator)
+        return drawn
+
+    @property
+    def kept(self) -> list[Any] | None:
+        """What it gives if it draws nothing, else None."""
+        [(count, made, function), *others] = self._runs
+        return None if count or function is not None or others else [move.of(_NOTHING, 0) for move, _ in made]
+
+
+_NOTHING = np.empty(0)
+
+
+def _number(value: Any, count: int = 1, whole: bool = False) -> list[Move]:
+    """Return the moves of an imgaug parameter: whole numbers are int, others float with the value of a float32.
+
+    Args:
+        value: as a recipe has it.
+        count: how many numbers it is asked for at once.
+        whole: drawn from a range they are whole numbers.
+    """
+    if isinstance(value, Choice):
+        return [_chosen(value, count), 2]
+    if isinstance(value, tuple):
+        low, high = sorted(map(_single, value))
+        if whole:
+            return [2, _between_whole(*value), 2]
+        return [2, *[Kept(float(low)) if low == high else Between(low, high)] * count, 2]
+    return [*[Kept(_single(value))] * count, 1]
 
 
 def _single(value: float) -> float:
     return value if isinstance(value, int) else float(np.float32(value))
 
 
-def _number(value: Any) -> Callable[[Generator], float]:
-    if isinstance(value, Choice):
-        return _one_of(value)
-    if isinstance(value, tuple):
-        low, high = sorted(map(_single, value))
+def _between_whole(one: int, other: int) -> Kept | Callable[[Generator], list[int]]:
+    low, high = sorted((one, other))
+    if low == high:
+        return Kept(low)
 
-        def uniform(generator: Generator) -> float:
-            generator.random(2)
-            drawn = float(low) if low == high else float(np.float32(generator.uniform(low, high)))
-            generator.random(2)
-            return drawn
-
-        return uniform
-    kept = _single(value)
-
-    def constant(generator: Generator) -> float:
-        generator.random()
-        return kept
-
-    return constant
-
-
-def _whole(value: Any) -> Callable[[Generator], int]:
-    if isinstance(value, tuple):
-        return _whole_range(*value)
-    return _number(value)  # type: ignore[return-value]  # whole numbers stay whole
-
-
-def _whole_range(low: int, high: int, thrown: int = 2) -> Callable[[Generator], int]:
-    low, high = sorted((low, high))
-
-    def integers(generator: Generator) -> int:
+    def draw(generator: Generator) -> list[int]:
+        drawn = int(generator.integers(low, high + 1, dtype=np.int32))
         _forget_half_draw(generator)
-        generator.random(2)
-        drawn = low
-        if low != high:
-            drawn = int(generator.integers(low, high + 1, dtype=np.int32))
-            _forget_half_draw(generator)
-        generator.random(thrown)
-        return drawn
+        return [drawn]
 
-    return integers
+    return draw
 
 
-def _one_of(choice: Choice) -> Callable[[Generator], float]:
-    values = _choices(choice)
-
-    def chosen(generator: Generator) -> float:
-        drawn = values[generator.choice(len(values))].item()
-        _forget_half_draw(generator)
-        generator.random(2)
-        return drawn
-
-    return chosen
-
-
-def _choices(choice: Choice) -> np.ndarray:
+def _chosen(choice: Choice, count: int) -> Callable[[Generator], list[float]]:
     values = np.array(choice.values)
-    return values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
+    values = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
 
+    def draw(generator: Generator) -> list[float]:
+        # As `Generator.choice` has it.
+        drawn = values[generator.integers(0, len(values), count)]
+        _forget_half_draw(generator)
+        return drawn.tolist()
 
-def _whether(p: float) -> Callable[[Generator], bool]:
-    if isinstance(p, int):
-        return lambda generator: bool(p)
-    chance = _single(p)
-
-    def binomial(generator: Generator) -> bool:
-        generator.random()
-        return bool(generator.binomial(1, chance))
-
-    return binomial
+    return draw
 
 
 def _forget_half_draw(generator: Generator) -> None:
-    """Drop the half of a 64-bit draw that a 32-bit draw left over, as imgaug does after each."""
+    """Drop the half of a 64-bit draw that a 32-bit draw left over, as imgaug does after each number."""
     bits = generator.bit_generator
     if bits.state["has_uint32"]:
         bits.state = {**bits.state, "has_uint32": 0}
 
 
+def _whether(p: float) -> Script:
+    if isinstance(p, int):
+        return Script(Kept(p))
+    chance = _single(p)
+    return Script(1, lambda generator: [generator.binomial(1, chance)])
+
+
 # --- operations --------------------------------------------------------------------------------------------------
 #
-# Each takes an `Op` and returns a function from a generator to what the kernel of that name takes; None: nothing is
-# done to the film.
+# From an `Op` to a function from a generator to what the kernel of that name takes; or to that itself where nothing is
+# drawn. None, from either, leaves the film as it is.
 
 Drawer = Callable[[Generator], dict[str, Any] | None]
 
 
-def _fliplr(op: Op) -> Drawer:
+def _given(script: Script, *names: str) -> "Drawer | dict[str, Any]":
+    """Give what a script draws by name."""
+    if script.kept is not None:
+        return dict(zip(names, script.kept, strict=True))
+    return lambda generator: dict(zip(names, script(generator), strict=True))
+
+
+def _noop(op: Op) -> None:
+    return None
+
+
+def _whole_film(op: Op) -> dict[str, Any]:
+    return {}
+
+
+def _fliplr(op: Op) -> Drawer | dict[str, Any] | None:
+    if isinstance(op["p"], int):
+        return {} if op["p"] else None
     happens = _whether(op["p"])
-    return lambda generator: {} if happens(generator) else None
+    return lambda generator: {} if happens(generator)[0] else None
 
 
-def _after_one(name: str) -> Callable[[Op], Drawer]:
-    """One number for the film, after imgaug asked whether channels are to differ."""
+def _in_order(*names: str, first: int = 0) -> Callable[[Op], Drawer | dict[str, Any]]:
+    """Draw an operation's numbers in this order, after some that are thrown away."""
 
-    def drawer(op: Op) -> Drawer:
-        number = _number(op[name])
-
-        def drawn(generator: Generator) -> dict[str, Any]:
-            generator.random()
-            return {name: number(generator)}
-
-        return drawn
+    def drawer(op: Op) -> Drawer | dict[str, Any]:
+        return _given(Script(first, *(move for name in names for move in _number(op[name]))), *names)
 
     return drawer
 
 
 def _noise(op: Op) -> Drawer:
-    scale = _number(op["scale"])
+    # Thrown away: whether channels differ, and the mean, which is 0.
+    script = Script(2, *_number(op["scale"]), goes_on=True)
 
-    def drawn(generator: Generator) -> dict[str, Any]:
-        # Whether channels are to differ, and the mean, which is 0.
-        generator.random(2)
-        return {"scale": scale(generator), "source": generator}
+    def draw(generator: Generator) -> dict[str, Any]:
+        [scale] = script(generator)
+        return {"scale": scale, "source": place_of(generator)}
 
-    return drawn
+    return draw
 
 
-def _multiply_elementwise(op: Op) -> Drawer:
+def _multiply_elementwise(op: Op) -> Drawer | dict[str, Any]:
     mul = op["mul"]
-
-    def drawn(generator: Generator) -> dict[str, Any]:
-        generator.random()
-        if isinstance(mul, Choice):
-            return {"values": list(mul.values), "source": generator}
-        if not isinstance(mul, tuple):
-            return {"mul": _single(mul)}
+    if not isinstance(mul, tuple | Choice):
+        return {"mul": _single(mul)}
+    if isinstance(mul, Choice):
+        fixed: dict[str, Any] = {"values": list(mul.values)}
+    else:
         low, high = sorted(map(_single, mul))
         if low == high:
             return {"mul": float(low)}
-        generator.random(2)
-        return {"low": low, "high": high, "source": generator}
+        fixed = {"low": low, "high": high}
+    # Whether channels differ, and the ends of the range.
+    script = Script(1 if isinstance(mul, Choice) else 3, goes_on=True)
 
-    return drawn
+    def draw(generator: Generator) -> dict[str, Any]:
+        script(generator)
+        return {**fixed, "source": place_of(generator)}
+
+    return draw
 
 
 def _salt_and_pepper(op: Op) -> Drawer:
     p = op["p"]
-    number = _number(p)
+    script = Script(1, *([Kept(p)] if isinstance(p, int) else _number(p)), goes_on=True)
     # Between the mask and what replaces its pixels imgaug throws away one number, another if the mask was prefetched
     # (it was if its probability is a number between 0 and 1), and two that the distribution's parameters draw.
     gap = 4 if isinstance(p, float) else 3
 
-    def drawn(generator: Generator) -> dict[str, Any]:
-        generator.random()
-        return {"p": p if isinstance(p, int) else number(generator), "gap": gap, "source": generator}
+    def draw(generator: Generator) -> dict[str, Any]:
+        [share] = script(generator)
+        # A whole number stands for a mask that is not drawn; one of a list is drawn with all the same.
+        share = share if isinstance(p, int) else float(share)
+        return {"p": share, "gap": gap, "source": place_of(generator)}
 
-    return drawn
-
-
-def _sharpen(op: Op) -> Drawer:
-    alpha, lightness = _number(op["alpha"]), _number(op["lightness"])
-    return lambda generator: {"alpha": alpha(generator), "lightness": lightness(generator)}
+    return draw
 
 
-def _gaussian_blur(op: Op) -> Drawer:
-    sigma = _number(op["sigma"])
-    return lambda generator: {"sigma": sigma(generator)}
+def _affine(op: Op) -> Drawer | dict[str, Any]:
+    names = ("scale", "translate_x", "translate_y", "rotate", "shear", "order", "cval", "mode")
+    moves = [move for name in names[:5] for move in _number(op[name])]
+    return _given(Script(*moves, *(Kept(op[name]) for name in names[5:])), *names)
 
 
-def _affine(op: Op) -> Drawer:
-    drawn = {name: _number(op[name]) for name in ("scale", "translate_x", "translate_y", "rotate", "shear")}
-    fixed = {name: op[name] for name in ("order", "cval", "mode")}
-    return lambda generator: {**{name: number(generator) for name, number in drawn.items()}, **fixed}
-
-
-def _clahe(op: Op) -> Drawer:
-    clip_limit, tiles = _number(op["clip_limit"]), _whole(op["tile_grid_size_px"])
-
-    def drawn(generator: Generator) -> dict[str, Any]:
-        generator.random()
-        return {"clip_limit": clip_limit(generator), "tile_grid_size_px": tiles(generator)}
-
-    return drawn
+def _clahe(op: Op) -> Drawer | dict[str, Any]:
+    tiles = _number(op["tile_grid_size_px"], whole=True)
+    return _given(Script(1, *_number(op["clip_limit"]), *tiles), "clip_limit", "tile_grid_size_px")
 
 
 def _cutout(op: Op) -> Drawer:
-    how_many, size, cval = _whole(op["nb_iterations"]), op["size"], op["cval"]
+    how_many = Script(*_number(op["nb_iterations"], whole=True), goes_on=True)
 
-    def drawn(generator: Generator) -> dict[str, Any]:
-        n = how_many(generator)
-        places = []
-        for _ in "xy":
-            generator.random(2)
-            places.append(generator.uniform(0.0, 1.0, n).astype(np.float32))
-            generator.random(2)
-        sides = _numbers(size, (n, 2), generator)
-        # Whether it is a square (it is), and how it is filled (with a constant).
-        generator.random(2)
-        fills = _numbers(cval, (n, 1), generator)
-        squares = zip(*places, sides[:, 0], fills[:, 0], strict=True)
-        return {"squares": [[number.item() for number in square] for square in squares]}
+    @functools.lru_cache
+    def squares(n: int) -> Script:
+        # Two sides each, of which squares use one; then that it is a square, and that it is filled with a constant.
+        middles = _number((0.0, 1.0), n)
+        return Script(*middles, *middles, *_number(op["size"], 2 * n), 2, *_number(op["cval"], n))
 
-    return drawn
+    def draw(generator: Generator) -> dict[str, Any]:
+        [n] = how_many(generator)
+        numbers = squares(n)(generator)
+        columns = (numbers[:n], numbers[n : 2 * n], numbers[2 * n : 4 * n : 2], numbers[4 * n :])
+        return {"squares": [list(square) for square in zip(*columns, strict=True)]}
+
+    return draw
 
 
-def _numbers(value: Any, shape: tuple[int, ...], generator: Generator) -> np.ndarray:
-    """Draw several numbers at once, as imgaug does for what comes several times in one film."""
-    if isinstance(value, Choice):
-        drawn = _choices(value)[generator.choice(len(value.values), shape)]
-        _forget_half_draw(generator)
-        generator.random(2)
-        return drawn
-    if isinstance(value, tuple):
-        low, high = sorted(map(_single, value))
-        generator.random(2)
-        if low == high:
-            drawn = np.full(shape, low, np.float32)
-        else:
-            drawn = generator.uniform(low, high, shape).astype(np.float32)
-        generator.random(2)
-        return drawn
-    generator.random()
-    return np.full(shape, value, np.int32 if isinstance(value, int) else np.float32)
-
-
-_DRAWS: dict[str, Callable[[Op], Drawer]] = {
+_DRAWERS: dict[str, Callable[[Op], Drawer | dict[str, Any] | None]] = {
+    "Noop": _noop,
     "Fliplr": _fliplr,
-    "Add": _after_one("value"),
+    "Add": _in_order("value", first=1),
     "AdditiveGaussianNoise": _noise,
     "AdditiveLaplaceNoise": _noise,
-    "Multiply": _after_one("mul"),
+    "Multiply": _in_order("mul", first=1),
     "MultiplyElementwise": _multiply_elementwise,
     "SaltAndPepper": _salt_and_pepper,
-    "Sharpen": _sharpen,
-    "GammaContrast": _after_one("gamma"),
-    "LinearContrast": _after_one("alpha"),
-    "GaussianBlur": _gaussian_blur,
+    "Sharpen": _in_order("alpha", "lightness"),
+    "GammaContrast": _in_order("gamma", first=1),
+    "LinearContrast": _in_order("alpha", first=1),
+    "GaussianBlur": _in_order("sigma"),
     "Affine": _affine,
+    "AllChannelsHistogramEqualization": _whole_film,
     "AllChannelsCLAHE": _clahe,
     "Cutout": _cutout,
 }

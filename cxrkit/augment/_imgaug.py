@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cxrkit.augment._operations import Choice
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 
@@ -12,13 +14,13 @@ if TYPE_CHECKING:
 _LINE = 100
 
 
-def to_imgaug(recipe: Recipe, seed: int = 0) -> "Augmenter":
+def to_imgaug(recipe: Recipe, seed: int | np.random.Generator = 0) -> "Augmenter":
     """Make an imgaug augmenter.
 
     Args:
         recipe: what it does.
-        seed: of the augmenter and all its children, as `Augmenter.seed_` gives it; `apply` with the seeds [seed]
-            alters one film as the augmenter's first call does. Its later calls go on drawing.
+        seed: of the augmenter and all its children, as `Augmenter.seed_` takes it: a number, or what `film_generator`
+            gives. Its first call alters a film as `apply` does; later calls go on drawing.
     Returns:
         An augmenter that has nothing to do with imgaug's global random state.
     Raises:
@@ -111,13 +113,17 @@ _NAMED_ALONE = {"AdditiveGaussianNoise", "AdditiveLaplaceNoise"}
 def _built(recipe: Recipe) -> "Augmenter":
     from imgaug import augmenters
 
+    # With a seed none of them asks for imgaug's global generator, which would take a number from NumPy's.
     def build(part: Any) -> Any:
         if isinstance(part, list):
             return [build(each) for each in part]
         if not isinstance(part, _Call):
             return part
-        # With a seed none of them asks for imgaug's global generator, which would take a number from NumPy's.
-        return getattr(augmenters, part.name)(*map(build, part.positional), **part.named, seed=0)
+        positional = [build(each) for each in part.positional]
+        if part.name == "Sometimes":
+            # imgaug itself would make a Sequential of a list, without a seed.
+            positional[1:] = [augmenters.Sequential(each, seed=0) for each in positional[1:]]
+        return getattr(augmenters, part.name)(*positional, **part.named, seed=0)
 
     return build(_call(recipe))
 
@@ -131,6 +137,8 @@ def _source(part: Any, indent: int) -> str:
         opened, closed = f"iaa.{part.name}(", ")"
     else:
         return repr(part)
+    if isinstance(part, _Call) and len(items) == 1 and "\n" in items[0]:
+        return opened + _source((*part.positional, *part.named.values())[0], indent) + closed
     flat = f"{opened}{', '.join(items)}{closed}"
     if "\n" not in flat and len(flat) + 4 * indent <= _LINE:
         return flat

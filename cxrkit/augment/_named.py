@@ -15,7 +15,9 @@ Names and what the report prints of them:
 - `vary`: what the bundled networks were trained with; ours, not the report's.
 """
 
-from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
+from pathlib import Path
+
+from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, from_json
 
 _TABLE_5 = {
     "Fliplr": Op("Fliplr", p=0.5),
@@ -88,6 +90,26 @@ _RECIPES: dict[str, Recipe] = {
 
 #: What `named` takes.
 NAMES: tuple[str, ...] = tuple(_RECIPES)
+
+
+def load(source: Recipe | Path | str) -> Recipe:
+    """Return a recipe by name, or from a file that holds its JSON.
+
+    Args:
+        source: one of `NAMES`, or a file; a recipe is returned as it is.
+    Raises:
+        ValueError: neither, or a file that holds no recipe.
+    """
+    if isinstance(source, Recipe):
+        return source
+    if source in _RECIPES:
+        return _RECIPES[str(source)]
+    if not isinstance(source, Path | str) or not Path(source).is_file():
+        raise ValueError(f"augment must be one of {', '.join(NAMES)}, or a recipe's JSON file; got {source!r}.")
+    try:
+        return from_json(Path(source).read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def named(name: str) -> Recipe:

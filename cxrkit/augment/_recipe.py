@@ -12,8 +12,11 @@ from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
 
 #: Of the JSON that `Recipe.to_json` writes.
 VERSION = 1
+_LINE = 100
 #: Deeper is no recipe that a person made, and Python's own limit is not far.
 MAX_DEPTH = 32
+#: More parts than `SomeOf` is asked to draw.
+MAX_COUNT = 1000
 
 
 class Recipe:
@@ -31,7 +34,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return JSON that `from_json` reads back to an equal recipe."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        return _lines(self.to_dict(), 0)
 
     def code(self) -> str:
         """Return Python source that makes the same augmenter with imgaug, as `augmenter`."""
@@ -46,9 +49,11 @@ class Recipe:
             yield from child.walk()
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Op(Recipe):
     """One operation with its parameters set.
+
+    2 and 2.0 are not the same here: imgaug computes with whole numbers otherwise, which may change how a pixel rounds.
 
     Args:
         name: one of `OPERATIONS`.
@@ -60,6 +65,7 @@ class Op(Recipe):
 
     name: str
     values: tuple[tuple[str, Any], ...]
+    _text: str = field(init=False, repr=False)
     # No field: it has none.
     children = ()
 
@@ -77,6 +83,13 @@ class Op(Recipe):
             checked.append((parameter.name, _checked(name, parameter, value)))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "values", tuple(checked))
+        object.__setattr__(self, "_text", repr((name, checked)))
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Op) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
     def __getitem__(self, parameter: str) -> Any:
         return dict(self.values)[parameter]
@@ -123,13 +136,13 @@ class SomeOf(Recipe):
         low, high = n if isinstance(n, tuple) and len(n) == 2 else (n, n)
         counts = [end for end in (low, high) if end is not None]
         if (
-            not all(_is_whole(count) and count >= 0 for count in counts)
+            not all(_is_whole(count) and 0 <= count <= MAX_COUNT for count in counts)
             or counts != sorted(counts)
             or (low is None and n is not None)
         ):
             raise ValueError(
-                "n of SomeOf must be a whole number from 0, (low, high), (low, None) for up to all, or None for all; "
-                f"got {self.n!r}."
+                f"n of SomeOf must be a whole number from 0 to {MAX_COUNT}, (low, high), (low, None) for up to all, or "
+                f"None for all; got {self.n!r}."
             )
         object.__setattr__(self, "n", n)
 
@@ -257,7 +270,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _legal(parameter: Parameter) -> str:
@@ -271,9 +284,10 @@ def _legal(parameter: Parameter) -> str:
 def _checked(name: str, parameter: Parameter, value: Any) -> Any:
     wrong = ValueError(f"{parameter.name} of {name} cannot be {value!r}. {_legal(parameter)}")
     if parameter.options:
-        if isinstance(value, bool) or value not in parameter.options:
-            raise wrong
-        return value
+        for option in parameter.options:
+            if type(option) is type(_python_number(value)) and option == value:
+                return option
+        raise wrong
     if isinstance(value, list | tuple | Choice):
         numbers = tuple(map(_python_number, value.values if isinstance(value, Choice) else value))
         if not parameter.drawn or not numbers or (isinstance(value, tuple) and len(numbers) != 2):
@@ -289,6 +303,19 @@ def _checked(name: str, parameter: Parameter, value: Any) -> Any:
         if not parameter.low <= number <= parameter.high:
             raise wrong
     return kept
+
+
+def _lines(plain: Any, indent: int) -> str:
+    """Return JSON that breaks lines only where one would be long, since people read and edit it."""
+    flat = json.dumps(plain, allow_nan=False)
+    if len(flat) + indent <= _LINE or not isinstance(plain, dict | list):
+        return flat
+    if isinstance(plain, dict):
+        opened, closed, items = "{", "}", [(json.dumps(key) + ": ", value) for key, value in plain.items()]
+    else:
+        opened, closed, items = "[", "]", [("", value) for value in plain]
+    inner = [" " * (indent + 2) + key + _lines(value, indent + 2) for key, value in items]
+    return opened + "\n" + ",\n".join(inner) + "\n" + " " * indent + closed
 
 
 def _to_plain(recipe: Recipe) -> dict[str, Any]:

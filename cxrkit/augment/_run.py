@@ -1,46 +1,44 @@
 """Recipes at work: films altered, what was drawn written down, and done again."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cxrkit.augment import _draws, _kernels, _seeds
-from cxrkit.augment._operations import OPERATIONS
 from cxrkit.augment._recipe import Recipe
 
 #: For each film the steps that it went through, in order: {"operation": name, what was drawn by name}. JSON-able.
 Draws = list[list[dict[str, Any]]]
 
 
-def apply(recipe: Recipe, films: np.ndarray, seed: int | Sequence[int] | np.ndarray = 0) -> np.ndarray:
+def apply(recipe: Recipe, films: np.ndarray, seed: _seeds.Seed = 0, *, first: int = 0) -> np.ndarray:
     """Alter films.
 
     Args:
         recipe: how.
         films: uint8 (n, H, W); left as they are.
-        seed: a whole number from 0, or one for each film; see `film_seeds`. All draws hang on it alone: no global
-            random state is read or written, and a film comes out the same whatever else is in the batch.
+        seed: a whole number from 0; film k is drawn from it and k alone. Or (n,), a seed for each film, which is then
+            drawn as the first film of that seed. No global random state is read or written.
+        first: k of the first film: a part of a batch comes out as it does in the whole.
     Returns:
         uint8 (n, H, W).
     Raises:
         ValueError: films or a seed of another kind.
     """
-    plan, films = _draws.plan(_recipe(recipe)), _films(films)
-    altered = np.empty_like(films)
-    for k, film_seed in enumerate(_seeds.film_seeds(seed, len(films))):
-        steps: list[_draws.Step] = []
-        plan(_seeds.Stream(film_seed), steps)
-        altered[k] = _kernels.perform(films[k], steps)
+    films, die = _films(films), _seeds.die_of_this_thread()
+    altered = np.empty_like(films, order="C")
+    for k, steps in enumerate(_drawn(recipe, len(films), seed, first, die)):
+        _kernels.perform(films[k], steps, altered[k], die)
     return altered
 
 
-def record(recipe: Recipe, films: np.ndarray, seed: int | Sequence[int] | np.ndarray = 0) -> tuple[np.ndarray, Draws]:
+def record(recipe: Recipe, films: np.ndarray, seed: _seeds.Seed = 0, *, first: int = 0) -> tuple[np.ndarray, Draws]:
     """Alter films, and say what was drawn.
 
     Args:
-        recipe, films, seed: as `apply` takes them.
+        recipe, films, seed, first: as `apply` takes them.
     Returns:
         The films as `apply` gives them, and for each the steps that it went through, in order, as dicts that JSON can
         keep: "operation" and what was drawn for it. Where each pixel was drawn for itself, "state" is where the
@@ -48,12 +46,9 @@ def record(recipe: Recipe, films: np.ndarray, seed: int | Sequence[int] | np.nda
     Raises:
         ValueError: as `apply`.
     """
-    plan, films = _draws.plan(_recipe(recipe)), _films(films)
-    draws: Draws = []
-    for film_seed in _seeds.film_seeds(seed, len(films)):
-        steps: list[_draws.Step] = []
-        plan(_seeds.Stream(film_seed), steps)
-        draws.append([_written(name, drawn) for name, drawn in steps])
+    films = _films(films)
+    drawn = _drawn(recipe, len(films), seed, first, _seeds.die_of_this_thread())
+    draws = [[_written(*step) for step in steps] for steps in drawn]
     return replay(draws, films), draws
 
 
@@ -75,12 +70,14 @@ def replay(draws: Draws, films: np.ndarray) -> np.ndarray:
             f"draws must be a list with the steps of each of the {len(films)} films; got "
             f"{len(draws) if isinstance(draws, list) else type(draws).__name__}."
         )
-    altered = np.empty_like(films)
+    altered, die = np.empty_like(films, order="C"), _seeds.die_of_this_thread()
     for k, steps in enumerate(draws):
+        if not isinstance(steps, list):
+            raise ValueError(f"the steps of film {k} must be a list; got {type(steps).__name__}.")
         read = [_read(step, f"step {n} of film {k}") for n, step in enumerate(steps)]
         try:
-            altered[k] = _kernels.perform(films[k], read)
-        except (TypeError, KeyError) as error:
+            _kernels.perform(films[k], read, altered[k], die)
+        except (TypeError, ValueError, KeyError, cv2.error) as error:
             raise ValueError(f"the draws of film {k} are not what `record` writes: {error}.") from error
     return altered
 
@@ -105,24 +102,31 @@ class _Mapped:
         return apply(self._recipe, films, seed)
 
 
+def _drawn(recipe: Recipe, n: int, seed: _seeds.Seed, first: int, die: _seeds.Die) -> list[list[_draws.Step]]:
+    """Draw the steps of n films."""
+    plan = _draws.plan(_recipe(recipe))
+    films: list[_draws.Steps] = [[] for _ in range(n)]
+    plan.draw(die, _seeds.film_streams(seed, n, first, plan.draws), films)
+    return [_draws.flat(steps) for steps in films]
+
+
 def _written(name: str, drawn: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in drawn.items() if key != "source"}
-    state = {"state": _seeds.state_of(drawn["source"])} if "source" in drawn else {}
+    state = {"state": _seeds.place_to_text(drawn["source"])} if "source" in drawn else {}
     return {"operation": name, **kept, **state}
 
 
 def _read(step: Any, where: str) -> _draws.Step:
-    if not isinstance(step, dict) or step.get("operation") not in OPERATIONS:
-        raise ValueError(
-            f'{where} must be {{"operation": name, ...}} as `record` writes it; got {json.dumps(step)[:80]}.'
-        )
+    name = step.get("operation") if isinstance(step, dict) else None
+    if not isinstance(name, str) or name not in _kernels.KERNELS:
+        raise ValueError(f'{where} must be {{"operation": name, ...}} as `record` writes it; got {repr(step)[:80]}.')
     drawn = {key: value for key, value in step.items() if key not in ("operation", "state")}
     if "state" in step:
         try:
-            drawn["source"] = _seeds.generator_at(step["state"])
-        except (TypeError, ValueError) as error:
+            drawn["source"] = _seeds.place_from_text(step["state"])
+        except ValueError as error:
             raise ValueError(f"{where} must have a state of 64 hexadecimal digits; got {step['state']!r}.") from error
-    return step["operation"], drawn
+    return name, drawn
 
 
 def _recipe(recipe: Recipe) -> Recipe:

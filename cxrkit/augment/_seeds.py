@@ -1,83 +1,217 @@
-"""Seeds: one for each film, and the generators that imgaug derives from it."""
+"""Seeds: where each film's draws begin, and those of a recipe's parts, which imgaug derives from the whole's.
 
+All draws come from SFC64, imgaug's generator. Where one begins is kept as four words, for a batch as an array: three
+that it is seeded with, and a counter from 1; twelve draws are thrown away before the first that counts. A generator
+object for each film and each part of a recipe would cost more than most operations.
+"""
+
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.random import SeedSequence
+from numpy.typing import NDArray
 
+#: What a seed may be: one number for all films, or one for each.
+Seed = int | Sequence[int] | np.ndarray
+_WORDS, _COUNTER, _WARM_UP = 3, 1, 12
+NO_STREAMS = np.empty((0, _WORDS + 1), np.uint64)
 #: imgaug draws the seeds of an augmenter's children from [0, this).
 _CHILD_SEEDS = 2**31 - 1
 
 
-def film_seeds(seed: int | Sequence[int] | np.ndarray, n: int) -> list[int]:
-    """Return the seed of each film.
+def film_generator(seed: int, k: int = 0) -> np.random.Generator:
+    """Return the generator that a film is drawn from, for imgaug or for a look.
 
     Args:
-        seed: a whole number from 0, of which film k's seed is made with k alone, however many there are; or the
-            films' seeds themselves, (n,).
-        n: how many films.
+        seed: a whole number from 0.
+        k: the film's place in its batch, from 0.
     Returns:
-        n whole numbers; film k with the k-th looks as `to_imgaug(recipe, seed)` makes it look with that seed.
+        SFC64, seeded with the k-th three words of `SeedSequence(seed)`; for the first film it is the one that imgaug
+        makes of the seed.
     Raises:
-        ValueError: a seed below 0 or no whole number, or another number of seeds.
+        ValueError: a seed or a place below 0, or no whole number.
     """
-    given = np.asarray(seed)
-    if given.dtype.kind not in "iu" or given.ndim > 1 or (given < 0).any():
-        raise ValueError(f"seed must be a whole number from 0, or one for each film; got {seed!r}.")
-    if given.ndim == 0:
-        return np.random.SeedSequence(int(given)).generate_state(n).tolist() if n else []
-    if len(given) != n:
-        raise ValueError(f"seed must be one number, or one for each of the {n} films; got {len(given)} seeds.")
-    return given.tolist()
+    return Die().at(film_streams(seed, 1, k)[0])
 
 
-class Stream:
-    """What one augmenter of a tree draws from, as imgaug's `Augmenter.seed_` gives it; made only when it is drawn from.
+def film_streams(seed: Seed, n: int, first: int = 0, wanted: bool = True) -> np.ndarray:
+    """Return the stream of each film.
 
     Args:
-        entropy: the seed.
-        child: it was derived from a parent's stream.
+        seed: one, or one for each film, which then is the first of its seed.
+        n: how many films.
+        first: place of the first.
+        wanted: else the seed is looked at and none is made.
+    Returns:
+        (n, 4) uint64, where each begins; (0, 4) where none is wanted.
+    Raises:
+        ValueError: a seed or a place below 0 or no whole number, or another number of seeds.
     """
+    numbers = seed.tolist() if isinstance(seed, np.ndarray | np.generic) else seed
+    given = [numbers] if isinstance(numbers, int) else numbers
+    if not isinstance(given, list | tuple) or not all(type(one) is int and one >= 0 for one in given):
+        raise ValueError(f"seed must be a whole number from 0, or one for each film; got {seed!r}.")
+    if given is numbers and len(given) != n:
+        raise ValueError(f"seed must be one number, or one for each of the {n} films; got {len(given)} seeds.")
+    if first < 0 or (first and given is numbers):
+        raise ValueError(f"first must be from 0, and 0 where each film has a seed; got {first}.")
+    if not wanted or not n:
+        return NO_STREAMS
+    if given is numbers:
+        return _streams([SeedSequence(one).generate_state(_WORDS, np.uint64) for one in given])
+    words = SeedSequence(given[0]).generate_state(_WORDS * (first + n), np.uint64)
+    return _streams(words.reshape(-1, _WORDS)[first:])
 
-    __slots__ = ("_child", "_entropy")
 
-    def __init__(self, entropy: int, child: bool = False) -> None:
-        self._entropy, self._child = entropy, child
+def _streams(words: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    streams = np.full((len(words), _WORDS + 1), _COUNTER, np.uint64)
+    streams[:, :_WORDS] = words
+    return streams
 
-    def generator(self) -> np.random.Generator:
-        """Return a generator at the start of the stream."""
-        spawn_key = (0,) if self._child else ()
-        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self._entropy, spawn_key=spawn_key)))
 
-    def split(self, children: int) -> tuple[np.random.Generator, list["Stream"]]:
-        """Return the generator, and a stream for each child.
+class Die:
+    """A generator that is put at the start of one stream after another; what it drew before leaves no trace."""
+
+    def __init__(self) -> None:
+        self._bits = np.random.SFC64(0)
+        self._generator = np.random.Generator(self._bits)
+        # No half draw is kept back: imgaug drops it before a pixel or a child is drawn for.
+        self._state: Any = {"bit_generator": "SFC64", "state": {}, "has_uint32": 0, "uinteger": 0}
+
+    def at(self, stream: np.ndarray) -> np.random.Generator:
+        """Put the generator at the start of a stream.
 
         Args:
-            children: how many there are.
+            stream: (4,) uint64, of `film_streams` or `child_streams`.
+        Returns:
+            It; the next call moves it.
         """
-        generator = self.generator()
-        start = generator.bit_generator.state
-        # imgaug draws two numbers for each child and takes the second.
-        seeds = generator.integers(0, _CHILD_SEEDS, 2 * children, dtype=np.int32)[1::2].tolist()
-        # A parent draws from where its children's seeds were drawn from.
-        generator.bit_generator.state = start
-        return generator, [Stream(seed, child=True) for seed in seeds]
+        self.back_at(stream)
+        self._generator.random(_WARM_UP)
+        return self._generator
+
+    def back_at(self, place: np.ndarray) -> np.random.Generator:
+        """Put the generator where it was when `place_of` was asked.
+
+        Args:
+            place: (4,) uint64, its answer.
+        Returns:
+            It; the next call moves it.
+        """
+        self._state["state"]["state"] = place
+        self._bits.state = self._state
+        return self._generator
+
+    def child_seeds(self, count: int) -> list[int]:
+        """Draw the seeds of a recipe's parts at the start of its stream, and leave the generator there, as imgaug does.
+
+        Args:
+            count: how many parts it has.
+        """
+        start = place_of(self._generator)
+        seeds = []
+        for raw in self._bits.random_raw(count).tolist():
+            low, high = (raw & 0xFFFFFFFF) * _CHILD_SEEDS, (raw >> 32) * _CHILD_SEEDS
+            if low & 0xFFFFFFFF < 2 or high & 0xFFFFFFFF < 2:
+                self.back_at(start)
+                seeds = self._generator.integers(0, _CHILD_SEEDS, 2 * count, dtype=np.int32)[1::2].tolist()
+                break
+            seeds.append(high >> 32)
+        self.back_at(start)
+        return seeds
 
 
-def state_of(generator: np.random.Generator) -> str:
-    """Return where a generator is, as text: 64 hexadecimal digits."""
-    state = generator.bit_generator.state
-    if state["has_uint32"]:
-        raise AssertionError("half a draw is kept back; imgaug discards it before it draws for pixels.")
-    return "".join(f"{word:016x}" for word in state["state"]["state"].tolist())
+class _Dice(threading.local):
+    def __init__(self) -> None:
+        self.die = Die()
 
 
-def generator_at(state: str) -> np.random.Generator:
-    """Return a generator that goes on where `state_of` was asked.
+_DICE = _Dice()
+
+
+def die_of_this_thread() -> Die:
+    """Return a die that is made once for each thread: making one takes longer than to flip a film."""
+    return _DICE.die
+
+
+def place_of(generator: np.random.Generator) -> np.ndarray:
+    """Return where a generator is: (4,) uint64."""
+    return generator.bit_generator.state["state"]["state"]
+
+
+def place_to_text(place: np.ndarray) -> str:
+    """Return a place as 64 hexadecimal digits."""
+    return "".join(f"{word:016x}" for word in place.tolist())
+
+
+def place_from_text(text: str) -> np.ndarray:
+    """Read what `place_to_text` wrote.
 
     Args:
-        state: its answer.
+        text: 64 hexadecimal digits.
+    Raises:
+        ValueError: another text.
     """
-    words = np.array([int(state[k : k + 16], 16) for k in range(0, 64, 16)], np.uint64)
-    bits = np.random.SFC64(0)
-    bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
-    return np.random.Generator(bits)
+    if not isinstance(text, str) or len(text) != 64:
+        raise ValueError(f"a state has 64 hexadecimal digits; got {text!r}.")
+    return np.array([int(text[k : k + 16], 16) for k in range(0, 64, 16)], np.uint64)
+
+
+# --- SeedSequence for many seeds at once -------------------------------------------------------------------------
+#
+# NumPy's own makes one generator after another, which for a batch takes longer than most operations. Its algorithm
+# (M. E. O'Neill's seed_seq) is fixed: NumPy keeps what a seed gives. A hash takes the next of a row of constants.
+
+
+Words = NDArray[np.uint32]
+
+
+def _constants(first: int, factor: int, count: int) -> Words:
+    row = [first]
+    for _ in range(count):
+        row.append(row[-1] * factor % 2**32)
+    return np.array(row, np.uint32)[:, None]
+
+
+_POOL_HASHES = _constants(0x43B0D7E5, 0x931E8875, 20)
+_WORD_HASHES = _constants(0x8B51F9DD, 0x58F38DED, 2 * _WORDS)
+_MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
+_HALF = np.uint32(16)
+#: Fewer seeds than this NumPy's own turns into streams as fast.
+_MANY = 6
+
+
+def _hash(values: Words, constants: Words, first: int, count: int) -> Words:
+    hashed = values ^ constants[first : first + count]
+    hashed *= constants[first + 1 : first + count + 1]
+    return hashed ^ hashed >> _HALF
+
+
+def _mix(pool: Words, hashed: Words) -> Words:
+    mixed = pool * _MIX_LEFT - hashed * _MIX_RIGHT
+    return mixed ^ mixed >> _HALF
+
+
+def child_streams(seeds: Sequence[int]) -> np.ndarray:
+    """Return the streams of parts of recipes: of `SeedSequence(seed).spawn(1)[0]`, as imgaug derives them.
+
+    Args:
+        seeds: (n,), of `Die.child_seeds`.
+    Returns:
+        (n, 4) uint64, where each begins.
+    """
+    if len(seeds) < _MANY:
+        each = [SeedSequence(seed, spawn_key=(0,)).generate_state(_WORDS, np.uint64) for seed in seeds]
+        return _streams(each)
+    entropy = np.zeros((4, len(seeds)), np.uint32)
+    entropy[0] = seeds
+    pool = _hash(entropy, _POOL_HASHES, 0, 4)
+    for source in range(4):
+        others = [k for k in range(4) if k != source]
+        pool[others] = _mix(pool[others], _hash(pool[source], _POOL_HASHES, 4 + 3 * source, 3))
+    # The spawn key, (0,).
+    pool = _mix(pool, _hash(np.zeros(1, np.uint32), _POOL_HASHES, 16, 4))
+    halves = _hash(pool[[0, 1, 2, 3, 0, 1]], _WORD_HASHES, 0, 2 * _WORDS).astype(np.uint64)
+    return _streams((halves[::2] | halves[1::2] << np.uint64(32)).T)

@@ -5,10 +5,21 @@ graph. Every head is global average pooling and one dense layer, so that class a
 (Zhou et al. 2016, arXiv:1512.04150). A model folder is described in `cxrkit.engine`.
 """
 
-from cxrkit.models.backbones import ACTIVATIONS, BACKBONES, HEADS, Head, at_size, backbones, build, transfer
+from cxrkit.models.backbones import (
+    ACTIVATIONS,
+    BACKBONES,
+    HEADS,
+    Head,
+    at_size,
+    backbones,
+    build,
+    transfer,
+    with_head,
+)
+from cxrkit.models.cost import costs
 from cxrkit.models.folders import save, sha256, with_maps, write_sidecar
 from cxrkit.models.squeeze import SQUEEZENET_SHA256, Standardise, squeezenet
-from cxrkit.models.thin import costs, thin_vgg
+from cxrkit.models.thin import thin_vgg
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,6 +37,7 @@ __all__ = [
     "squeezenet",
     "thin_vgg",
     "transfer",
+    "with_head",
     "with_maps",
     "write_sidecar",
 ]

@@ -116,7 +116,7 @@ def build(
         for layer in features.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = batch_norm_momentum
-    return _with_head(films, features.output, head, dropout, backbone.lower())
+    return with_head(films, features.output, head, dropout=dropout, name=backbone.lower())
 
 
 def transfer(
@@ -154,7 +154,27 @@ def transfer(
         last = names.index(pools[-1].name) if freeze else -1
     for layer in copy.layers[: last + 1]:
         layer.trainable = False
-    return _with_head(copy.input, pools[-1].input, head, dropout, copy.name)
+    return with_head(copy.input, pools[-1].input, head, dropout=dropout, name=copy.name)
+
+
+def with_head(films, features, head: str | Head = "findings", *, dropout: float = 0.0, name: str) -> keras.Model:
+    """Put on features the head that every network here has: global average pooling and one dense layer.
+
+    Args:
+        films: the network's `keras.Input`, (N, H, W, 1).
+        features: what its last layer makes of them, (N, h, w, channels).
+        head: as for `build`.
+        dropout: rate before the dense layer.
+        name: of the model.
+    Returns:
+        A functional model, films -> (N, labels) probabilities. Its last layer is the head, named "probs".
+    """
+    head = _head(head)
+    x = layers.GlobalAveragePooling2D(name="pool")(features)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    probs = layers.Dense(len(head.labels), activation=head.activation, name="probs")(x)
+    return keras.Model(films, probs, name=name)
 
 
 def at_size(model: keras.Model, input_size: int) -> keras.Model:
@@ -183,14 +203,6 @@ def _head(head: str | Head) -> Head:
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)} or a Head; got {head!r}.")
     return HEADS[head]
-
-
-def _with_head(films, features, head: Head, dropout: float, name: str) -> keras.Model:
-    x = layers.GlobalAveragePooling2D(name="pool")(features)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    probs = layers.Dense(len(head.labels), activation=head.activation, name="probs")(x)
-    return keras.Model(films, probs, name=name)
 
 
 def _preprocessing(make: Callable) -> tuple[list[float], list[float]]:

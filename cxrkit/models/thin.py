@@ -1,21 +1,16 @@
-"""A thin VGG16, quick enough to train while one waits; and what a network costs before it is trained."""
+"""A thin VGG16, quick enough to train while one waits."""
 
-import gc
-import time
 from collections.abc import Sequence
 
 import keras
-import numpy as np
-import pandas as pd
 from keras import layers
 
-from cxrkit.models.backbones import Head, _with_head, build
+from cxrkit.models.backbones import Head, with_head
 
 #: VGG16's blocks: how many convolutions, and how many times wider than the first they are.
 _BLOCKS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 #: VGG16 subtracts ImageNet's mean of each channel; of a grey film, their mean.
 _IMAGENET_MEAN = 114.8
-_PASSES = 3
 
 
 def thin_vgg(
@@ -53,40 +48,9 @@ def thin_vgg(
                 width * factor, 3, padding="same", kernel_initializer=initializer, use_bias=not batch_norm, name=name
             )(x)
             if batch_norm:
-                # Keras' momentum of 0.99 would take hundreds of steps to forget how the statistics began.
-                x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+                # Keras' momentum of 0.99 takes hundreds of steps to forget how the statistics began; an epoch of the
+                # course has twelve.
+                x = layers.BatchNormalization(momentum=0.7, name=f"{name}_norm")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    return _with_head(films, x, Head(tuple(labels)), 0.0, "thin_vgg")
-
-
-def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) -> pd.DataFrame:
-    """Build networks one after another, count their parameters and time one pass forward.
-
-    Args:
-        backbones: names that `build` takes.
-        input_size: side of the square input, pixels.
-        films: how many films are passed at a time.
-    Returns:
-        One row per network: `network`, `parameters` (with the head of 14 findings), `MB` (of float32 weights),
-        `convolutions` (layers of them), `ms per film` (the quickest of three passes
-        forward, compiled, on this machine as busy as it is now).
-    """
-    pixels = np.random.default_rng(0).random((films, input_size, input_size, 1), np.float32)
-    rows = []
-    for backbone in backbones:
-        model = build(backbone, input_size=input_size)
-        # The first pass also compiles.
-        model.predict_on_batch(pixels)
-        seconds = []
-        for _ in range(_PASSES):
-            start = time.perf_counter()
-            model.predict_on_batch(pixels)
-            seconds.append(time.perf_counter() - start)
-        count = model.count_params()
-        convolutions = sum("Conv2D" in type(layer).__name__ for layer in model.layers)
-        rows.append((backbone, count, count * 4 / 1e6, convolutions, min(seconds) / films * 1e3))
-        # Layers refer to one another in circles: seven networks at once would not fit where notebooks run.
-        del model
-        gc.collect()
-    return pd.DataFrame(rows, columns=["network", "parameters", "MB", "convolutions", "ms per film"])
+    return with_head(films, x, Head(tuple(labels)), name="thin_vgg")

@@ -3,7 +3,6 @@
 Written in plain Keras 3 with NumPy batches and callbacks, so that it runs on Keras' TensorFlow and JAX backends.
 """
 
-from cxrkit.train._augments import AUGMENTS, flip, vary
 from cxrkit.train._batches import Augment, Batches, stream
 from cxrkit.train._devices import Devices, devices
 from cxrkit.train._epochs import EpochAurocs, history, report
@@ -15,7 +14,6 @@ from cxrkit.train._outcome import figures, not_shown, youden_thresholds
 from cxrkit.train._starts import Start, compare_starts, prior_loss
 
 __all__ = [
-    "AUGMENTS",
     "LOSSES",
     "OPTIMISERS",
     "SCHEDULES",
@@ -33,7 +31,6 @@ __all__ = [
     "figures",
     "findings",
     "fit",
-    "flip",
     "from_manifest",
     "history",
     "join",
@@ -48,6 +45,5 @@ __all__ = [
     "report",
     "seeded",
     "stream",
-    "vary",
     "youden_thresholds",
 ]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from cxrkit.augment import Recipe, apply
 from cxrkit.train._films import FilmSet, scale
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-#: (uint8 films (n, H, W), seed) -> uint8 films (n, H, W)
-Augment = Callable[[np.ndarray, int], np.ndarray]
+#: A recipe, or any function (uint8 films (n, H, W), seed) -> uint8 films (n, H, W).
+Augment = Recipe | Callable[[np.ndarray, int], np.ndarray]
 #: Batches that are ready before the network asks for them.
 _AHEAD = 2
 _NO_END = 2**62
@@ -29,9 +30,10 @@ class Batches:
         steps: batches an epoch.
         batch_size: films a batch, over all devices.
         size_px: side of the network's input.
-        augment: applied to uint8 films; None leaves them.
-        augment_each: augment film by film, each with a seed of its own, so that devices which share a batch augment
-            their own films alone; otherwise a batch is augmented as a whole.
+        augment: applied to uint8 films; None leaves them. A recipe draws each film for itself, so that devices which
+            share a batch augment their own films alone.
+        augment_each: call a function, too, with film by film, each with a seed of its own; otherwise with the whole
+            batch.
         seed: of the draws.
         first_epoch: where a resumed training goes on.
     Raises:
@@ -82,7 +84,7 @@ class Batches:
 
         Args:
             number: counted from 0 over all epochs.
-            rows: the part of it that is wanted.
+            rows: the part of it that is wanted, without gaps.
         Returns:
             (n, size_px, size_px, 1) float32 in [0, 1], and targets (n, labels).
         """
@@ -94,6 +96,9 @@ class Batches:
             chosen = draw.choice(len(self._films), self.batch_size, p=self._share)
         if self._augment is None:
             pixels = self._films.pixels[chosen[rows]]
+        elif isinstance(self._augment, Recipe):
+            seed, first = int(draw.randint(2**31 - 1)), rows.indices(self.batch_size)[0]
+            pixels = apply(self._augment, self._films.pixels[chosen[rows]], seed, first=first)
         elif self._augment_each:
             seeds = draw.randint(2**31 - 1, size=self.batch_size)[rows]
             films = self._films.pixels[chosen[rows]]

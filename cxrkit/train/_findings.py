@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import _journal, engine, manifest, models
+from cxrkit import _journal, _memory, augment, engine, manifest, models
+from cxrkit.augment import Recipe
 from cxrkit.labels import FINDINGS
 from cxrkit.train import _outcome
-from cxrkit.train._augments import AUGMENTS
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
 from cxrkit.train._films import FilmSet, check_splits, from_manifest
@@ -46,7 +46,8 @@ class Settings:
         schedule: one of `SCHEDULES`.
         patience: epochs without a lower val_loss before the plateau schedule lowers the rate.
         loss: one of `LOSSES`.
-        augment: a name of `AUGMENTS`; "vary" needs cxrkit[augment].
+        augment: how films are altered: a recipe, or its name or JSON file as `cxrkit.augment.load` takes them; it is
+            read once, here.
         best_by: whose best epoch is kept: "val_loss", or "auroc" for the mean over findings.
         steps: batches an epoch; None: as many as show every film once.
         seed: of the first weights, the order of the films and what alters them.
@@ -64,7 +65,7 @@ class Settings:
     schedule: str = "plateau"
     patience: int = 1
     loss: str = "crossentropy"
-    augment: str = "flip"
+    augment: Recipe | Path | str = "flip"
     best_by: str = "val_loss"
     steps: int | None = None
     seed: int = 0
@@ -72,13 +73,22 @@ class Settings:
     batch_norm_momentum: float | None = None
 
     def __post_init__(self) -> None:
-        if self.augment not in AUGMENTS:
-            raise ValueError(f"augment must be one of {', '.join(AUGMENTS)}; got {self.augment!r}.")
+        object.__setattr__(self, "augment", augment.load(self.augment))
         if self.best_by not in _BEST_BY:
             raise ValueError(f"best_by must be one of {', '.join(_BEST_BY)}; got {self.best_by!r}.")
         for name in ("epochs", "batch_size", "patience", *(("steps",) if self.steps is not None else ())):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+    @property
+    def recipe(self) -> Recipe:
+        """How films are altered."""
+        return augment.load(self.augment)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as JSON keeps them, with the recipe itself in place of its name or file."""
+        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {**given, "augment": self.recipe.to_dict(), "sources": list(self.sources)}
 
 
 def findings(
@@ -134,6 +144,8 @@ def findings(
             if not (out / "model.json").is_file():
                 with devices.local():
                     _finish(out, sets, frame, settings, devices, network)
+    # For who goes on in the same process, as a notebook does.
+    _memory.give_back()
     return out
 
 
@@ -182,8 +194,7 @@ def _train(
             optimiser=settings.optimiser,
             schedule=settings.schedule,
             patience=settings.patience,
-            augment=AUGMENTS[settings.augment],
-            augment_each=True,
+            augment=settings.recipe,
             seed=settings.seed,
             devices=devices,
         )
@@ -228,7 +239,7 @@ def _finish(
     sidecar["figures"], sidecar["not_shown"] = rows, _outcome.not_shown(rows, FINDINGS)
     sidecar["training"] = {
         "date": date.today().isoformat(),
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.to_dict(),
         "films": {name: len(films) for name, films in sets.items()},
         "patients": {name: len(np.unique(films.patients)) for name, films in sets.items()},
         "devices": devices.count,
@@ -317,8 +328,7 @@ def _asked(manifest_file: Path, settings: Settings, network: Callable[[], keras.
     return {
         "manifest": models.sha256(manifest_file),
         "backend": keras.backend.backend(),
-        **dataclasses.asdict(settings),
-        "sources": list(settings.sources),
+        **settings.to_dict(),
         "backbone": settings.backbone if network is None else getattr(network, "__qualname__", "network"),
     }
 

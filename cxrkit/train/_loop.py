@@ -111,7 +111,7 @@ def fit(
         schedule: "cosine" falls to 0 along half a cosine; "plateau" to a tenth, 1e-8 at least, when val_loss has not
             improved for `patience` epochs; or "constant".
         patience: epochs, at least 1.
-        augment, augment_each: applied to each batch, or film by film; see `Batches`.
+        augment, augment_each: a recipe, or a function applied to each batch or film by film; see `Batches`.
         seed: of the draws.
         devices: what trains; None: one device.
     Returns:

@@ -1,18 +1,22 @@
 """How a training starts, and what becomes of it: the same films, several learning rates and first weights."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
+from cxrkit import _memory, metrics
 from cxrkit.train._batches import Batches
 from cxrkit.train._films import FilmSet
 from cxrkit.train._findings import seeded
 from cxrkit.train._loop import optimiser_named
 from cxrkit.train._losses import masked_crossentropy
+
+_CERTAIN = 1e-6
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ def compare_starts(
         seeds: of the first weights and the order; each start is trained once with each.
     Returns:
         One row per start, seed and epoch (0 is before training): `loss` (mean over the epoch's batches, NaN at 0),
-        `val_loss`, `AUROC` (mean over the labels for which it is defined), and `spread`: how far the answers to
-        different films lie apart (standard deviation over films, mean over labels). A spread of almost 0 is a network
-        that gives every film the same answer.
+        `val_loss`, `AUROC` (mean over the labels for which it is defined), `spread`: how far the answers to different
+        films lie apart (standard deviation over films, mean over labels), and `certain`: which share of the answers is
+        nearer than 1e-6 to 0 or 1. A spread of almost 0 is a network that gives every film the same answer. Where its
+        answers are certain too, the signal has outgrown the sigmoid; where none is, the signal has faded.
     Raises:
         ValueError: no start, or no epoch.
     """
@@ -77,11 +82,16 @@ def compare_starts(
         raise ValueError(f"there must be a start, a seed and an epoch; got {len(starts)}, {len(seeds)} and {epochs}.")
     loss = masked_crossentropy([1.0] * films.targets.shape[1])
     rows = []
+    trainers: dict[str, _Trainer] = {}
     for name, start in starts.items():
         for seed in seeds:
             with seeded(seed):
-                model = start.network()
-            model.compile(optimiser_named(start.optimiser, start.learning_rate), loss)
+                first = start.network()
+            # What takes longest with a network this small is to compile it, and most starts differ in numbers alone.
+            plan = f"{start.optimiser} {_plan(first)}"
+            if plan not in trainers:
+                trainers[plan] = _Trainer(first, start.optimiser, loss)
+            model = trainers[plan].begin(first, start.learning_rate)
             size = model.input_shape[1]
             steps = -(-len(films) // batch_size)
             batches = Batches(films, None, steps=steps, batch_size=batch_size, size_px=size, augment=None, seed=seed)
@@ -93,12 +103,49 @@ def compare_starts(
                 ]
                 probs = model.predict_on_batch(looked_at)
                 rows.append((name, seed, epoch, float(np.mean(losses)), *_looks(loss, val.targets, probs)))
-    return pd.DataFrame(rows, columns=["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread"])
+        # Half of a compilation is rubbish.
+        _memory.give_back()
+    return pd.DataFrame(rows, columns=["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"])
 
 
-def _looks(loss: Callable, targets: np.ndarray, probs: np.ndarray) -> tuple[float, float, float]:
+class _Trainer:
+    """A compiled network that begins again and again, from other weights and at other rates."""
+
+    def __init__(self, model: keras.Model, optimiser: str, loss: Callable) -> None:
+        model.compile(optimiser_named(optimiser, 1.0), loss)
+        # An optimiser that is built while the first step is compiled has it compiled a second time.
+        model.optimizer.build(model.trainable_variables)
+        self._model = model
+        self._state = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+
+    def begin(self, first: keras.Model, learning_rate: float) -> keras.Model:
+        """Return the network with the weights of `first`, as if it had been compiled for it alone."""
+        for layer, other in zip(self._model.layers, first.layers, strict=True):
+            for variable, value in zip(layer.variables, other.variables, strict=True):
+                variable.assign(value)
+        for variable, value in zip(self._model.optimizer.variables, self._state, strict=True):
+            variable.assign(value)
+        self._model.optimizer.learning_rate = learning_rate
+        return self._model
+
+
+def _plan(model: keras.Model) -> str:
+    """Say what a network computes: its layers and how they are joined, not what the first weights are drawn from."""
+    config = {key: value for key, value in model.get_config().items() if key != "name"}
+    return json.dumps(_without_initializers(config), sort_keys=True, default=str)
+
+
+def _without_initializers(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {key: _without_initializers(value) for key, value in config.items() if not key.endswith("_initializer")}
+    return [_without_initializers(value) for value in config] if isinstance(config, list | tuple) else config
+
+
+def _looks(loss: Callable, targets: np.ndarray, probs: np.ndarray) -> tuple[float, float, float, float]:
     value = float(np.mean(keras.ops.convert_to_numpy(loss(keras.ops.array(targets), keras.ops.array(probs)))))
     known = ~np.isnan(targets)
     aurocs = [metrics.auroc(targets[known[:, k], k], probs[known[:, k], k]).value for k in range(targets.shape[1])]
     defined = [area for area in aurocs if not np.isnan(area)]
-    return value, float(np.mean(defined)) if defined else np.nan, float(probs.std(axis=0, dtype=np.float64).mean())
+    spread = float(probs.std(axis=0, dtype=np.float64).mean())
+    certain = float((np.minimum(probs, 1 - probs) < _CERTAIN).mean())
+    return value, float(np.mean(defined)) if defined else np.nan, spread, certain

@@ -18,8 +18,8 @@
 # %% [markdown]
 # ## Setup
 #
-# TensorFlow greets every program with lines about the processor, which a notebook shows as errors; `start_tensorflow`
-# leaves the greeting out.
+# TensorFlow greets every program with lines about the processor, which a notebook shows as errors, and takes other
+# libraries along that are not needed here. `start_tensorflow` leaves out both.
 
 # %%
 from cxrkit import environment
@@ -33,7 +33,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from cxrkit import app, course, engine, exercises, manifest, metrics, models, published, report, train
 from cxrkit.labels import FINDINGS
@@ -55,8 +55,8 @@ ROOT = None
 TRAIN = ("thin VGG16",)
 WEIGHTS = None
 SIZE_PX = 48
-EPOCHS = 8
-SEEDS = (0,)
+EPOCHS = 4
+SEEDS = (1,)
 COST_PX = 96
 FINDING = "Cardiomegaly"
 PREVALENCE = 0.02
@@ -96,8 +96,8 @@ for name, count in films.items():
 # %%
 for name, count in films.items():
     truth = np.arange(count) < positives[name]
-    ranks = [norm.ppf((np.arange(n) + 0.5) / n) for n in (positives[name], count - positives[name])]
-    area = metrics.auroc(truth, np.concatenate([ranks[0] + np.sqrt(2) * norm.ppf(0.79), ranks[1]]))
+    ranks = [ndtri((np.arange(n) + 0.5) / n) for n in (positives[name], count - positives[name])]
+    area = metrics.auroc(truth, np.concatenate([ranks[0] + np.sqrt(2) * ndtri(0.79), ranks[1]]))
     inside = ((table02 >= area.low) & (table02 <= area.high)).to_numpy().sum()
     print(f"{name}: {area.value:.2f} ({area.low:.2f} to {area.high:.2f}) holds {inside} of the 8 numbers above 0.5")
 
@@ -108,8 +108,9 @@ for name, count in films.items():
 #
 # ## The seven networks
 #
-# Built here with a head of 14 sigmoids and random weights. Milliseconds are one pass forward at `COST_PX`, four films
-# at a time, on this machine as busy as it is now. They grow with the area: at the report's 224 px, about fivefold.
+# Built here with a head of 14 sigmoids. Milliseconds are one pass forward at `COST_PX`, four films at a time, on this
+# machine as busy as it is now; what the weights are makes no difference to that. They grow with the area: at the
+# report's 224 px, about fivefold.
 
 # %%
 costs = models.costs(models.BACKBONES, input_size=COST_PX)
@@ -211,8 +212,12 @@ report.published_beside_measured(rows | {TRAIN[-1]: (None, areas["Pneumonia"])},
 #
 # Of how the report's VGGs were trained we know the batch size alone, so nobody can say for certain what went wrong. But
 # the symptom is easily had. VGG16 is thirteen convolutions in a row, with nothing between them that keeps the signal in
-# bounds: no shortcuts, no normalisation. One step that is too long, and the ReLUs of a layer are at zero for every
-# film. A ReLU at zero passes no gradient, so they stay there, and the network can only move its last bias.
+# bounds: no shortcuts, no normalisation. What a step does to the size of the signal in one of them, it does thirteen
+# times over. After one that is too long,
+#
+# - the signal may *fade*: a ReLU that is at zero for every film passes no gradient, so it stays there; when too many
+#   do, the network can only move its last bias;
+# - or it may *burst*: every answer is 0 or 1 for certain, and there the sigmoid passes no gradient.
 #
 # The thin VGG16 again, now as VGG16 is, *without* normalisation: from random weights, at four starts, on the same films
 # in the same order.
@@ -239,23 +244,24 @@ ends = curves[curves["epoch"] == EPOCHS].drop(columns="epoch")
 report.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
 
 # %% [markdown]
-# On the course set, read the three panels together:
+# On the course set, read the panels together:
 #
-# - **rate 0.01** is the two VGGs of table 2. The spread falls to what rounding leaves, the AUROC is 0.5 give or take
-#   that rounding, and the loss is the one of the shares: it is no worse a *loss* than a real network's first epochs,
-#   and who looks at the loss alone may wait for days.
+# - **rate 0.01** is the two VGGs of table 2, faded. The spread falls to what rounding leaves, the AUROC is 0.5 give or
+#   take that rounding, and the loss is the one of the shares: it is no worse a *loss* than a real network's first
+#   epochs, and who looks at the loss alone may wait for days.
 # - **rate 0.001**, all else equal, learns.
 # - **He's first weights** keep the signal as large as it comes in, which is what deep ReLU networks want. But VGG's
-#   films come in on a scale of 0 to 255, so that the first answers are certain and wrong. Here it is no cure:
-#   the spread is exactly 0, and the loss far above the line.
+#   films come in on a scale of 0 to 255, so that the first answers are certain and wrong. Here it is no cure: the
+#   network bursts. The spread is exactly 0, every answer is certain, and the loss far above the line.
 # - **batch normalisation** learns at the rate at which the same network without it dies, if not smoothly.
 #
-# With three seeds and seven starts it is the same ([docs/results](../docs/results/2026-11-23-vgg-starts.md)): He's
-# first weights die at a rate of 0.001 too, and a rate of 0.0001 does not die, but hardly moves in ten epochs. Weights
-# from ImageNet are the usual cure; they do not come with the course, and we have not tried them here.
+# With three seeds and seven starts it is the same ([docs/results](../docs/results/2026-11-24-vgg-starts.md)), but that
+# at a rate of 0.01 one of the three bursts. He's first weights die at a rate of 0.001 too, and a rate of 0.0001 does
+# not die, but hardly moves in ten epochs. Weights from ImageNet are the usual cure; they do not come with the course,
+# and we have not tried them here.
 #
 # How to tell: **look at the spread of the answers.** An AUROC of 0.5 on a small validation set could be bad luck, and
-# the loss looks like learning. The same answer for all films is neither.
+# the loss of a faded network looks like learning. The same answer for all films is neither.
 
 # %% [markdown]
 # ## What a threshold costs

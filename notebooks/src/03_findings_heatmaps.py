@@ -18,13 +18,13 @@
 # %% [markdown]
 # ## Setup
 #
-# Two requests to TensorFlow, before it is loaded: report nothing but errors, and leave out the kernels that round
+# One request to TensorFlow, which is loaded where the methods begin that need it: leave out the kernels that round
 # otherwise from one processor to the next.
 
 # %%
 import os
 
-os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 from pathlib import Path
 
@@ -170,6 +170,9 @@ report.localisation(overall, columns)
 # scores of `cam` and would favour it. Score-CAM takes longest; it is given 32 of the feature maps.
 
 # %%
+from cxrkit import environment
+
+environment.start_tensorflow()
 explainer = explain.explainer(MODEL)
 sources = {method: predictor if method == "cam" else explainer for method in explain.METHODS}
 by_name = {film.name: film for film in boxed}
