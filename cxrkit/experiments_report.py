@@ -61,6 +61,11 @@ def estimate_of(row: Any, prefix: str = "") -> Estimate:
     return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
 
 
+def gain(row: Any) -> str:
+    """Return what a row of `Result.table` differs from the reference by, with sign and interval."""
+    return _signed(estimate_of(row, "difference"))
+
+
 def printed(result: Result) -> dict[str, Estimate]:
     """Return what the report printed of an experiment, by setting; without an interval where none can be given.
 

@@ -76,7 +76,7 @@ class Trainer:
         model.compile(train.optimiser_named("adamw", rate), "categorical_crossentropy")
         model.optimizer.build(model.trainable_variables)
         self._model, self._steps = model, steps
-        self._fresh = [np.array(variable) for variable in model.optimizer.variables]
+        self._fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
 
     def train(
         self,
