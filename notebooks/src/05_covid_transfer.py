@@ -64,20 +64,17 @@ deal = experiments.data(MANIFEST, root=ROOT)
 experiments_report.dealt(deal)
 
 # %% [markdown]
-# What was left out, and where a film would lie that is blurred on purpose (it is no part of the films):
+# What was left out, and where a film would lie that is blurred on purpose, at 256 px (it is no part of the films):
 
 # %%
 _, folder, name = experiments.rows_of(MANIFEST, root=ROOT)
-sharp = images.read(folder / deal.frame["image"].iloc[0])
-size = sharp.pixels.shape[0]
-blurs = {
-    f"blur of {100 * share:g}% of the side": cv2.GaussianBlur(sharp.pixels, (0, 0), share * size)
-    for share in (1 / 256, 1 / 128)
-}
-small = {
-    name: quality.detail(images.resize(film, quality.SIDE)) for name, film in {"a film": sharp.pixels, **blurs}.items()
-}
-experiments_report.detail(deal, further=small, title=f"{len(deal.detail)} films of {name}")
+sharp = images.resize(images.read(folder / deal.frame["image"].iloc[0]).pixels, quality.SIDE)
+further = {"a film": quality.detail(sharp)}
+for sigma_px in (1, 2):
+    further[f"blurred by {sigma_px} px"] = quality.detail(
+        cv2.GaussianBlur(sharp, (0, 0), sigma_px)
+    )
+experiments_report.detail(deal, further=further, title=f"{len(deal.detail)} films of {name}")
 
 # %% [markdown]
 # The films below the line are what a machine calls blurred; look at them before you believe it. The report's *Normal*
@@ -106,7 +103,7 @@ copies = [augment.apply(recipe, film, seed)[0] for seed in range(7)]
 report.gallery([film[0], *copies], ["a film", *[f"draw {k}" for k in range(7)]], simulated=sets.simulated)
 
 # %%
-frozen = experiments.Plan(START, mode="frozen", size_px=SIZE_PX)
+frozen = experiments.Plan(START, mode="frozen", size_px=SIZE_PX, recipe=augment.named("flip"))
 composite = experiments.composite(sets, frozen, seeds=SEEDS, patients=PATIENTS, out=Path(OUT, "composite"))
 experiments_report.settings(composite, title="Figure 10: the composite and what it is held against")
 
