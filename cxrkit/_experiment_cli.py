@@ -162,6 +162,7 @@ def transfer(
     out: Out = Path("experiment-transfer"),
     root: Root = None,
     sizes: Annotated[str, typer.Option(help="Patients to learn from, with commas.")] = "10,20,40,80,160,240",
+    modes: Annotated[str, typer.Option(help="What is compared, with commas.")] = "frozen,fine-tuned,retrained",
     recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
     seeds: Seeds = 3,
     start: Start = "findings14-small",
@@ -182,7 +183,14 @@ def transfer(
     counts = [int(text) for text in sizes.split(",")]
     _run(
         lambda sets, progress: experiments.transfer(
-            sets, plan, sizes=counts, seeds=range(seeds), out=out, restart=restart, progress=progress
+            sets,
+            plan,
+            sizes=counts,
+            modes=modes.split(","),
+            seeds=range(seeds),
+            out=out,
+            restart=restart,
+            progress=progress,
         ),
         manifest,
         root,

@@ -61,6 +61,11 @@ def estimate_of(row: Any, prefix: str = "") -> Estimate:
     return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
 
 
+def gain(row: Any) -> str:
+    """Return what a row of `Result.table` differs from the reference by, with sign and interval."""
+    return _signed(estimate_of(row, "difference"))
+
+
 def printed(result: Result) -> dict[str, Estimate]:
     """Return what the report printed of an experiment, by setting; without an interval where none can be given.
 
@@ -117,18 +122,12 @@ def detail(deal: Deal, *, further: Mapping[str, float] | None = None, title: str
         transform=axis.get_xaxis_transform(),
     )
     for place, (name, value) in enumerate((further or {}).items()):
-        height = 0.25 + 0.22 * (place % 3)
-        axis.plot(
-            value,
-            height,
-            _MARKS[place % 4],
-            color=COLOURS[COVID],
-            markeredgecolor=_INK,
-            transform=axis.get_xaxis_transform(),
-        )
-        axis.text(
-            value, height + 0.05, name, ha="center", va="bottom", fontsize=8.5, transform=axis.get_xaxis_transform()
-        )
+        height = 0.2 + 0.25 * (place % 3)
+        across = axis.get_xaxis_transform()
+        axis.plot(value, height, _MARKS[place % 4], color=COLOURS[COVID], markeredgecolor=_INK, transform=across)
+        style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+        axis.text(value, height + 0.08, name, ha="center", va="bottom", fontsize=8.5, bbox=style, transform=across)
+    axis.margins(x=0.1)
     axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="films")
     axis.set_title(title, loc="left", fontsize=11, pad=18)
     _tidy(axis)
@@ -301,10 +300,10 @@ def curves(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawin
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([f"{size}\n({films[size]:.0f} films)" for size in sizes])
+    axis.set_xticklabels([f"{size}\n({films[size]:.0f} films)" for size in sizes], fontsize=8.5)
     axis.set(xlabel="patients learned from", ylabel=f"{measure} on test films", ylim=(None, 1.01))
     axis.set_title(title, loc="left", fontsize=11)
-    axis.legend(loc="lower right", fontsize=9, frameon=False)
+    axis.legend(loc="upper left", fontsize=9, frameon=False)
     _tidy(axis)
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     return figure

@@ -250,6 +250,8 @@ def test_transfer_is_measured_over_sizes_and_held_against_retraining(tiny):
     assert table["difference"].isna().tolist() == [False, False, True] * 3
     same = result.cells.groupby(["size", "seed"])["positives"].nunique()
     assert same.eq(1).all()
+    with pytest.raises(ValueError, match="modes must be of frozen, fine-tuned, retrained; got warm"):
+        experiments.transfer(sets(), plan(tiny), modes=("warm",))
 
 
 def test_a_source_that_was_left_out_is_never_learned_from(tiny):

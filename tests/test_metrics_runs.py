@@ -30,7 +30,8 @@ def test_runs_of_the_same_answers_leave_the_interval_of_one_run():
     three = metrics.runs_table("AUROC", y, {"a": [p, p, p]}, **options).iloc[0]
     one = metrics.bootstrap("AUROC", y, p, np.arange(80), seed=3)
     assert (three["value"], three["low"], three["high"]) == pytest.approx((one.value, one.low, one.high))
-    assert three["reason"] == ""
+    assert three["reason"] == "all runs gave the same answers: no seed changes anything"
+    assert metrics.runs_table("AUROC", y, {"a": [p, p + 1]}, **options)["reason"].tolist() == [""]
     single = metrics.runs_table("AUROC", y, {"a": [p]}, **options).iloc[0]
     assert single["reason"] == "one run: its interval leaves out the seed"
     assert single["low"] == pytest.approx(one.low)

@@ -41,8 +41,10 @@ def transfer(
         "retrained" if that is among the modes. Intervals cover other test patients and other seeds, so also other
         training patients of the same pool; at the largest size, where there is no choice, other seeds alone.
     Raises:
-        ValueError: as for `nested` and `measure`.
+        ValueError: an unknown mode, or as for `nested` and `measure`.
     """
+    if unknown := [mode for mode in modes if mode not in MODES]:
+        raise ValueError(f"modes must be of {', '.join(MODES)}; got {', '.join(unknown)}.")
     every = len(set(sets.train.patients.tolist()))
     counts = sorted({min(size, every) for size in sizes})
     settings = {}

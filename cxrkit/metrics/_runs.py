@@ -90,7 +90,7 @@ def runs_table(
             # No resample of films that are all right differs: the interval of a share of all holds instead.
             y, p = check_scale(metric)(targets, runs[name][0])
             estimate = asdict(share_by_patient(str(metric), y, p, threshold, patients, level=level))
-        notes = [estimate.pop("reason"), "one run: its interval leaves out the seed" if count == 1 else ""]
+        notes = [estimate.pop("reason"), _about_runs(runs[name])]
         row = {"setting": name, **estimate, "runs": count, "reason": "; ".join(filter(None, notes))}
         if reference is not None:
             gain = compared(
@@ -109,6 +109,13 @@ def runs_table(
     if reference is not None:
         table["p (Holm)"] = holm(table["p"].to_numpy(float))
     return table
+
+
+def _about_runs(probs: np.ndarray) -> str:
+    """Say what the interval leaves out because of what the runs (runs, films) are; empty for nothing."""
+    if len(probs) == 1:
+        return "one run: its interval leaves out the seed"
+    return "all runs gave the same answers: no seed changes anything" if (probs == probs[0]).all() else ""
 
 
 def holm(p: npt.ArrayLike) -> np.ndarray:
