@@ -71,9 +71,7 @@ _, folder, name = experiments.rows_of(MANIFEST, root=ROOT)
 sharp = images.resize(images.read(folder / deal.frame["image"].iloc[0]).pixels, quality.SIDE)
 further = {"a film": quality.detail(sharp)}
 for sigma_px in (1, 2):
-    further[f"blurred by {sigma_px} px"] = quality.detail(
-        cv2.GaussianBlur(sharp, (0, 0), sigma_px)
-    )
+    further[f"blurred by {sigma_px} px"] = quality.detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
 experiments_report.detail(deal, further=further, title=f"{len(deal.detail)} films of {name}")
 
 # %% [markdown]
