@@ -100,7 +100,7 @@ def outline(found: np.ndarray) -> np.ndarray:
     parts = []
     for contour in contours:
         # What lies within an outer contour is the part with its holes filled.
-        part = cv2.drawContours(np.zeros(found.shape, np.uint8), [contour], -1, 1, cv2.FILLED).astype(bool)
+        part = cv2.drawContours(np.zeros(found.shape, np.uint8), [contour], -1, (1,), cv2.FILLED).astype(bool)
         if part.mean() >= LEAST_PART:
             parts.append(part)
     kept = sorted(parts, key=lambda part: part.sum(), reverse=True)[:2]
