@@ -305,10 +305,17 @@ def _called(
                     where = (films.sources == source) & (has == of_class) & (in_test | unseen)
                     if not where.any():
                         continue
-                    share = metrics.mean_by_patient(
-                        (probs[:, where] >= THRESHOLD).mean(axis=0), films.patients[where], resamples=resamples, seed=0
-                    )
-                    ends = (share.value, share.low, share.high, share.n)
+                    # Of films taken as positive, the share called is the recall, whatever their class.
+                    share = metrics.runs_table(
+                        "recall",
+                        np.ones(int(where.sum()), int),
+                        {name: probs[:, where]},
+                        films.patients[where],
+                        threshold=THRESHOLD,
+                        resamples=resamples,
+                        seed=0,
+                    ).iloc[0]
+                    ends = (share[end] for end in ("value", "low", "high", "n"))
                     rows.append((name, look, source, of_class, SEEN[2] if unseen else SEEN[0], *ends))
     columns = ["trained on", "look", "source", "COVID-19", "seen", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
