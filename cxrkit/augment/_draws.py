@@ -21,8 +21,6 @@ Generator = np.random.Generator
 Step = tuple[str, dict[str, Any]]
 #: The steps of a film, in order; a list stands for the steps in it.
 Steps = list["Step | Steps"]
-#: Words that choosing among parts takes beside one for each part, at most but for numbers that are drawn again.
-_TO_CHOOSE = 5
 #: Which parts are done for one film, in order.
 Choose = Callable[[Opening], Iterable[int]]
 
@@ -108,8 +106,8 @@ class _Parts(Plan):
         waiting: list[list[Steps]] = [[] for _ in self._parts]
         seeds: list[list[int]] = [[] for _ in self._parts]
         for stream, steps in zip(streams, films, strict=True):
-            opening = die.opening(stream, len(self._parts) + _TO_CHOOSE)
-            film_seeds = opening.child_seeds(len(self._parts))
+            opening = die.opening(stream, len(self._parts))
+            film_seeds = opening.child_seeds()
             for k in self._choose(opening):
                 # A place in the film's order, to be filled when the part's turn comes.
                 place: Steps = []
@@ -157,6 +155,8 @@ def _some_of(count: int, n: int | tuple[int, int | None] | None, random_order: b
                 chosen += opening.integer(high - low + 1)
             # One, not two as after the numbers of operations: this one is not prefetched.
             opening.skip(1)
+        if not 0 < chosen < count:
+            return order[:chosen]
         active = [k < chosen for k in range(count)]
         opening.shuffle(active)
         return [k for k in order if active[k]]
