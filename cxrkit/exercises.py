@@ -265,8 +265,8 @@ _EXERCISES = {
     "06.3": _Exercise(
         _share_that_beats_a_coin,
         "`mixed` has the interval of each share: the first whose `low` is above 0.5. Give it as a fraction, as 0.1.",
-        "It takes few films to change what is learned, and they must be of the rare kind: those that break the link "
-        "between hospital and disease.",
+        "It takes more than a handful, and they must be of the rare kind: those that break the link between hospital "
+        "and disease.",
     ),
     "09.1": _Exercise(
         _missed,
