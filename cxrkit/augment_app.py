@@ -5,169 +5,26 @@ whatever is legal there can be shown and edited here. Controls follow the recipe
 nobody touched stays as it was, to the last bit.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import traitlets
 
 from cxrkit import augment, augment_report, augment_trial, engine
-from cxrkit.augment import OPERATIONS, Choice, Op, Parameter, Place, Recipe, SomeOf, Sometimes
+from cxrkit._augment_widgets import WIDE, ParameterEditor, StepTree, TextOut, kept_within
+from cxrkit.augment import OPERATIONS, Op, Place, Recipe, SomeOf, Sometimes
 
-_DATA = Path(__file__).parent / "data"
 #: How the networks are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
 _THREADS = 1
 NETWORKS = ("covid-small", "findings14-small")
-_ONE, _RANGE, _LIST = "one value", "a range", "a list"
 _MANY, _SINGLE = "many films, one draw each", "one film, many draws"
 #: What "all" is on a slider, where None would mean that nothing is chosen; and a recipe that has no name.
 _ALL, _OWN = -1, ""
-_WIDE = {"description_width": "7.5em"}
 _FULL = {"width": "98%"}
-#: How far sliders reach beyond the default's range, in widths of that range.
-_REACH = 2
-
-
-class StepTree(anywidget.AnyWidget):
-    """The steps of a recipe as a tree that can be dragged and walked with the keyboard; sends what was asked for."""
-
-    _esm = (_DATA / "step_tree.js").read_text(encoding="utf-8")
-    _css = (_DATA / "step_tree.css").read_text(encoding="utf-8")
-    #: {"place", "depth", "text", "group"} each, parents first.
-    rows = traitlets.List().tag(sync=True)
-    #: Place of the chosen row, as text: "0.2"; "" is the whole.
-    chosen = traitlets.Unicode().tag(sync=True)
-
-
-class TextOut(anywidget.AnyWidget):
-    """Buttons that copy a text, or download it."""
-
-    _esm = (_DATA / "text_out.js").read_text(encoding="utf-8")
-    text = traitlets.Unicode().tag(sync=True)
-    name = traitlets.Unicode().tag(sync=True)
-
-
-class ParameterEditor(widgets.HBox):
-    """Sets one parameter of an operation.
-
-    Attributes:
-        how: one value, a range or a list; hidden where only one value is legal.
-        control: the slider, range slider, text or list for that.
-    """
-
-    def __init__(
-        self, parameter: Parameter, value: Any, changed: Callable[[str, Any], None], *, whole_range: bool = False
-    ) -> None:
-        """Build it.
-
-        Args:
-            parameter: what is set.
-            value: as the operation has it.
-            changed: is told the parameter's name and the new value.
-            whole_range: sliders reach over all that is legal, not only about what is usual.
-        """
-        self._parameter, self._changed, self._whole_range = parameter, changed, whole_range
-        self.how = widgets.Dropdown(
-            options=(_ONE, _RANGE, _LIST), value=_kind(value), tooltip=f"how {parameter.name} is drawn for each film"
-        )
-        self.how.layout = {"width": "7.2em", "display": None if parameter.drawn else "none"}
-        unit = f"{parameter.unit}; {parameter.doc}" if parameter.unit else parameter.doc
-        legal = "" if parameter.options else f" ({parameter.low:g} to {parameter.high:g})"
-        self._doc = widgets.HTML(f'<span style="font-size:12px">{escape(unit + legal)}</span>')
-        super().__init__(layout={"flex_flow": "row wrap", "align_items": "center"})
-        self._build(value)
-        self.how.observe(self._other_kind, "value")
-
-    def _build(self, value: Any) -> None:
-        self._value = value
-        self.control = _control(self._parameter, value, self._whole_range)
-        self.control.observe(self._moved, "value")
-        self.children = (self.control, self.how, self._doc)
-
-    def _moved(self, change: Any) -> None:
-        try:
-            self._value = _read(self._parameter, self.how.value, change["new"])
-        except ValueError as error:
-            # A list is text, and may be none: the operation says what is legal.
-            self._value = str(error)
-        self._changed(self._parameter.name, self._value)
-
-    def _other_kind(self, change: Any) -> None:
-        numbers = _numbers(self._value) or _numbers(self._parameter.default)
-        value: Any = numbers[0]
-        if change["new"] == _RANGE:
-            value = (min(numbers), max(numbers))
-        elif change["new"] == _LIST:
-            value = Choice(tuple(dict.fromkeys(numbers)))
-        self.control.close()
-        self._build(value)
-        self._changed(self._parameter.name, value)
-
-
-def _kind(value: Any) -> str:
-    return _LIST if isinstance(value, Choice) else _RANGE if isinstance(value, tuple) else _ONE
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    if isinstance(value, Choice):
-        return value.values
-    return value if isinstance(value, tuple) else () if isinstance(value, str) else (value,)
-
-
-def _control(parameter: Parameter, value: Any, whole_range: bool) -> widgets.ValueWidget:
-    named = {"description": parameter.name, "style": _WIDE, "tooltip": parameter.doc}
-    slim = {"width": "25em", "max_width": "100%"}
-    if parameter.options:
-        return widgets.Dropdown(options=parameter.options, value=value, layout=slim, **named)
-    if isinstance(value, Choice):
-        text = ", ".join(json.dumps(number) for number in value.values)
-        return widgets.Text(text, continuous_update=False, layout=slim, **named)
-    low, high = _ends(parameter, _numbers(value), whole_range)
-    ends = {"min": low, "max": high, "step": parameter.step, "layout": slim, **named}
-    pair = isinstance(value, tuple)
-    if parameter.whole:
-        return (widgets.IntRangeSlider if pair else widgets.IntSlider)(
-            value=sorted(value) if pair else value, **(ends | {"min": int(low), "max": int(high), "step": 1})
-        )
-    kind = widgets.FloatRangeSlider if pair else widgets.FloatSlider
-    digits = max(_digits(number) for number in (parameter.step, *_numbers(value)))
-    return kind(value=sorted(value) if pair else value, readout_format=f".{digits}f", **ends)
-
-
-def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:
-    assert parameter.low is not None and parameter.high is not None
-    default = parameter.default
-    if whole_range or not isinstance(default, tuple):
-        return parameter.low, parameter.high
-    spare = _REACH * (default[1] - default[0])
-    low, high = (min(default[0] - spare, *numbers), max(default[1] + spare, *numbers))
-    # On the grid of the legal range, so that what a slider gives is as round as its step.
-    low = parameter.low + np.floor((low - parameter.low) / parameter.step) * parameter.step
-    return max(parameter.low, float(np.round(low, 6))), min(parameter.high, float(np.round(high, 6)))
-
-
-def _digits(number: float) -> int:
-    text = f"{number:.4f}".rstrip("0")
-    return len(text.split(".")[1])
-
-
-def _read(parameter: Parameter, how: str, value: Any) -> Any:
-    if parameter.options:
-        return value
-    if how == _LIST:
-        try:
-            return [*json.loads(f"[{value}]")]
-        except ValueError:
-            raise ValueError(f"{value} (a list is numbers with commas between them, such as 0.5, 1.0)") from None
-    # A whole step gives whole numbers, with which imgaug computes otherwise than with 2.0.
-    whole = parameter.whole or float(parameter.step).is_integer()
-    numbers = [round(one) if whole and float(one).is_integer() else round(float(one), 6) for one in np.atleast_1d(value)]
-    return tuple(numbers) if how == _RANGE else numbers[0]
 
 
 class AugmentLab(widgets.VBox):
@@ -248,34 +105,39 @@ class AugmentLab(widgets.VBox):
             options=[("your own", _OWN), *((name, name) for name in augment.NAMES)],
             description="recipe",
             tooltip="load a recipe by name; what is here is kept by Undo",
-            style={"description_width": "4em"},
+            style={"description_width": "3.5em"},
+            layout={"flex": "1 1 10em"},
         )
         self.undo = button(description="Undo", tooltip="the recipe as it was before", layout=small)
         self.steps = StepTree(layout={"width": "100%"})
         self.operation = widgets.Dropdown(
             options=list(OPERATIONS), value="Add", tooltip="what is added", layout={"width": "15em", "flex": "1 1 8em"}
         )
-        self.add = button(description="Add step", tooltip="after the chosen step, or into the chosen group", layout=small)
+        self.add = button(
+            description="Add step", tooltip="after the chosen step, or into the chosen group", layout=small
+        )
         self.up = button(description="Up", tooltip="move the chosen step up in its group", layout=small)
         self.down = button(description="Down", tooltip="move the chosen step down in its group", layout=small)
         self.remove = button(description="Remove", tooltip="remove the chosen step", layout=small)
         self.around = widgets.Dropdown(
             options=augment.GROUPS, value="Sometimes", tooltip="what the chosen step is put in", layout={"width": "8em"}
         )
-        self.wrap = button(description="Put in a group", tooltip="put the chosen step in a group of its own", layout=small)
+        self.wrap = button(
+            description="Put in a group", tooltip="put the chosen step in a group of its own", layout=small
+        )
         self.unwrap = button(description="Ungroup", tooltip="put a group's steps in its place", layout=small)
 
         self.kind = widgets.ToggleButtons(
             options=augment.GROUPS,
             value=None,
             tooltips=("all, one after another", "some of them", "one of them", "for some of the films"),
-            style={"button_width": "7em"},
+            style={"button_width": "8em"},
         )
         self.random_order = widgets.Checkbox(description="in random order", indent=False, layout={"width": "10em"})
-        self.least = slider(0, 0, 1, description="at least", style=_WIDE, layout={"width": "22em"})
-        self.most = widgets.SelectionSlider(options=[("all", _ALL)], description="at most", style=_WIDE)
+        self.least = slider(0, 0, 1, description="at least", style=WIDE, layout={"width": "22em"})
+        self.most = widgets.SelectionSlider(options=[("all", _ALL)], description="at most", style=WIDE)
         self.most.layout.width = "22em"
-        self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="how often", style=_WIDE)
+        self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="how often", style=WIDE)
         self.whole_range = widgets.Checkbox(
             description="sliders over all that is legal", indent=False, layout={"width": "auto"}
         )
@@ -283,16 +145,20 @@ class AugmentLab(widgets.VBox):
         self._step = widgets.VBox(layout={"width": "100%"})
         self.values: dict[str, ParameterEditor] = {}
 
-        self.network = widgets.Dropdown(options=list(self._networks), description="network", style=_WIDE)
+        near, field = {"description_width": "4.5em"}, {"width": "19em"}
+        self.network = widgets.Dropdown(options=list(self._networks), description="network", style=near, layout=field)
         self.label = widgets.Dropdown(
-            options=self._networks[self.network.value].labels, description="says", style={"description_width": "3em"}
+            options=self._networks[self.network.value].labels, description="says", style=near, layout=field
         )
-        self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="map's opacity", style=_WIDE)
-        self.show = widgets.Dropdown(options=(_SINGLE, _MANY), description="show", style=_WIDE)
-        self.film = widgets.Dropdown(options=list(self._films), description="film", style={"description_width": "3em"})
-        self.draws = slider(draws, 1, 16, description="draws", style=_WIDE)
+        self.opacity = widgets.FloatSlider(
+            0.5, min=0, max=1, step=0.05, description="opacity", style=near, layout=field
+        )
+        self.opacity.tooltip = "of the map over the film; 0 shows the film alone"
+        self.show = widgets.Dropdown(options=(_SINGLE, _MANY), description="show", style=near, layout=field)
+        self.film = widgets.Dropdown(options=list(self._films), description="film", style=near, layout=field)
+        self.draws = slider(draws, 1, 16, description="draws", style=near, layout=field)
         self.seed = widgets.BoundedIntText(
-            seed, min=0, max=2**31 - 1, description="seed", style={"description_width": "3em"}, layout={"width": "11em"}
+            seed, min=0, max=2**31 - 1, description="seed", style=near, layout={"width": "11em"}
         )
         self.again = button(description="Draw again", tooltip="with the next seed", layout=small)
 
@@ -304,7 +170,7 @@ class AugmentLab(widgets.VBox):
         self.code = widgets.Textarea(disabled=True, tooltip="the recipe as Python source for imgaug", **text)
         self._json_out = TextOut(name="recipe.json")
         self._code_out = TextOut(name="recipe.py")
-        self.file = widgets.Text("my_recipe.json", description="file", style={"description_width": "3em"})
+        self.file = widgets.Text("my_recipe.json", description="file", style=near, layout=field)
         self.save = button(description="Save", tooltip="write a new file; one that is there is kept", layout=small)
         self.load = button(description="Load", tooltip="read a recipe from that file", layout=small)
         self.upload = widgets.FileUpload(
@@ -317,6 +183,7 @@ class AugmentLab(widgets.VBox):
         row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
         left = widgets.VBox(
             [
+                widgets.HBox([self.name, self.undo], layout=row),
                 self.steps,
                 widgets.HBox([self.operation, self.add], layout=row),
                 widgets.HBox([self.up, self.down, self.remove, self.unwrap], layout=row),
@@ -333,6 +200,7 @@ class AugmentLab(widgets.VBox):
                 self._step_title,
                 self._step,
                 self.whole_range,
+                self.histogram,
             ],
             layout={"flex": "2 1 380px", "min_width": "300px", "padding": "0 0 0 8px"},
         )
@@ -345,13 +213,11 @@ class AugmentLab(widgets.VBox):
             titles=("The recipe as JSON", "The recipe as imgaug code"),
         )
         return [
-            widgets.HBox([self.name, self.undo], layout=row),
-            widgets.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
-            self.message,
             widgets.HBox([self.show, self.film, self.draws, self.seed, self.again], layout=row),
             widgets.HBox([self.network, self.label, self.opacity], layout=row),
+            widgets.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
+            self.message,
             self.strip,
-            self.histogram,
             widgets.HBox(files, layout=row),
             texts,
         ]
@@ -496,13 +362,15 @@ class AugmentLab(widgets.VBox):
             return
         group = augment.part(self.recipe, place)
         if isinstance(group, Sometimes):
-            new: Recipe = Sometimes(self.p.value, group.then, group.otherwise)
+            unmoved = abs(self.p.value - group.p) < kept_within(self.p.step)
+            new: Recipe = Sometimes(group.p if unmoved else self.p.value, group.then, group.otherwise)
         elif isinstance(group, SomeOf):
             n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
             new = SomeOf(n, group.children, random_order=self.random_order.value)
         else:
             new = augment.Sequential(group.children, random_order=self.random_order.value)
-        self._edit(lambda: (augment.put(self.recipe, place, new), self._place))
+        if new != group:
+            self._edit(lambda: (augment.put(self.recipe, place, new), self._place))
 
     def _how_many(self, moved: widgets.Widget) -> int | tuple[int, int | None]:
         """Return n of `SomeOf` as the sliders say; the slider that was not moved gives way."""

@@ -24,7 +24,7 @@ SHOWN_PX = 160
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 _TABLE = (np.array(_HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
-_BINS, _PLOT_W, _PLOT_H = 64, 512, 120
+_BINS, _PLOT_W, _PLOT_H = 64, 512, 100
 _INK = "var(--jp-ui-font-color1, #222)"
 _FAINT = "var(--jp-ui-font-color2, #555)"
 
@@ -185,7 +185,7 @@ def _figure(picture: np.ndarray, words: Sequence[str], alt: str, marked: bool = 
     return (
         f'<figure style="margin:0;width:{SHOWN_PX}px"><img alt="{html.escape(alt)}" '
         f'src="data:image/jpeg;base64,{source}" style="width:{SHOWN_PX}px;height:{SHOWN_PX}px;object-fit:contain;'
-        f'background:#000;display:block;box-sizing:border-box;outline:3px solid {edge}">'
+        f'background:#000;display:block;outline:3px solid {edge};outline-offset:-3px">'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(words)}</figcaption></figure>'
     )
 
