@@ -7,6 +7,7 @@ HTML, so that they can be read aloud and scale with the page. Whatever came from
 import base64
 import html
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ SHOWN_PX = 160
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 _TABLE = (np.array(_HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
+#: Characters above a film, where four films make a row of a figure.
+_TITLE = 26
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100
 _INK = "var(--jp-ui-font-color1, #222)"
 _FAINT = "var(--jp-ui-font-color2, #555)"
@@ -66,10 +69,26 @@ def drawn_words(steps: Sequence[Mapping[str, Any]]) -> str:
         shown = [
             f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
             for key, value in step.items()
-            if key not in ("operation", "state") and not _left_out(name, key, value) and np.ndim(value) == 0
+            if key in _shown_keys(name) and not _left_out(name, key, value) and np.ndim(value) == 0
         ]
         words.append(f"{name}: {', '.join(shown)}" if shown else name)
     return "; ".join(words) or "nothing was done"
+
+
+def title(steps: Sequence[Mapping[str, Any]], head: str = "") -> str:
+    """Return what was drawn for one film as lines for the title above it.
+
+    Args:
+        steps: of one film, as `augment.record` writes them.
+        head: the first line.
+    """
+    lines = [line for step in drawn_words(steps).split("; ") for line in textwrap.wrap(step, _TITLE)]
+    return "\n".join([*([head] if head else []), *lines])
+
+
+def _shown_keys(name: str) -> set[str]:
+    """Return what is worth saying of a draw: parameters, and the ends that pixels are drawn between."""
+    return {"low", "high", *(parameter.name for parameter in OPERATIONS[name].parameters)}
 
 
 def _value(value: Any) -> str:
