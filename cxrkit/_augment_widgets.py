@@ -27,7 +27,7 @@ class StepTree(anywidget.AnyWidget):
     _esm = (_DATA / "step_tree.js").read_text(encoding="utf-8")
     _css = (_DATA / "step_tree.css").read_text(encoding="utf-8")
     #: {"place", "depth", "text", "group"} each, parents first.
-    rows = traitlets.List().tag(sync=True)
+    rows: traitlets.List = traitlets.List().tag(sync=True)
     #: Place of the chosen row, as text: "0.2"; "" is the whole.
     chosen = traitlets.Unicode().tag(sync=True)
 
@@ -70,6 +70,12 @@ class ParameterEditor(widgets.HBox):
         super().__init__(layout={"flex_flow": "row wrap", "align_items": "center"})
         self._build(value)
         self.how.observe(self._other_kind, "value")
+
+    def close(self) -> None:
+        """Close it with all that is in it, which ipywidgets leaves open."""
+        for child in self.children:
+            child.close()
+        super().close()
 
     def _build(self, value: Any) -> None:
         self._value = value

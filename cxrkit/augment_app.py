@@ -16,7 +16,7 @@ import traitlets
 
 from cxrkit import augment, augment_report, augment_trial, engine
 from cxrkit._augment_widgets import WIDE, ParameterEditor, StepTree, TextOut, kept_within
-from cxrkit.augment import OPERATIONS, Op, Place, Recipe, SomeOf, Sometimes
+from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
 #: How the networks are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
 _THREADS = 1
@@ -368,7 +368,7 @@ class AugmentLab(widgets.VBox):
             n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
             new = SomeOf(n, group.children, random_order=self.random_order.value)
         else:
-            new = augment.Sequential(group.children, random_order=self.random_order.value)
+            new = Sequential(group.children, random_order=self.random_order.value)
         if new != group:
             self._edit(lambda: (augment.put(self.recipe, place, new), self._place))
 
@@ -423,8 +423,11 @@ class AugmentLab(widgets.VBox):
             self.message.value = _said(f"Saved as {self.file.value}.")
 
     def _uploaded(self, change: Any) -> None:
-        for file in change["new"]:
-            self._edit(lambda file=file: (augment.from_json(bytes(file["content"]).decode("utf-8")), ()))
+        def read() -> tuple[Recipe, Place]:
+            return augment.from_json(bytes(change["new"][0]["content"]).decode("utf-8")), ()
+
+        if change["new"]:
+            self._edit(read)
 
     # -------------------------------------------------------------------------------- recipe to controls
 
@@ -477,11 +480,10 @@ class AugmentLab(widgets.VBox):
             title = f"How the steps of the inner {type(group).__name__} are combined"
         self._group_title.value = f"<b>{title}</b>"
         self.kind.value = None if group is None else type(group).__name__
-        some = isinstance(group, SomeOf)
-        self.random_order.layout.display = None if hasattr(group, "random_order") else "none"
-        self._many.layout.display = None if some else "none"
+        self.random_order.layout.display = None if isinstance(group, SomeOf | Sequential) else "none"
+        self._many.layout.display = None if isinstance(group, SomeOf) else "none"
         self.p.layout.display = None if isinstance(group, Sometimes) else "none"
-        if hasattr(group, "random_order"):
+        if isinstance(group, SomeOf | Sequential):
             self.random_order.value = group.random_order
         if isinstance(group, Sometimes):
             self.p.value = group.p

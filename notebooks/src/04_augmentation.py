@@ -175,10 +175,10 @@ report.gallery(orders, ["as it is", "halved, then 60 added", "60 added, then hal
 # %%
 composite = augment.named("fig11")
 batch = np.stack(list(films.values()))
-altered, drawn = augment.record(composite, batch, seed=7)
-print("again the same:", np.array_equal(altered, augment.apply(composite, batch, seed=7)))
-print("the last alone:", np.array_equal(altered[3:], augment.apply(composite, batch[3:], seed=7, first=3)))
-print("another seed:  ", np.array_equal(altered, augment.apply(composite, batch, seed=8)))
+altered, drawn = augment.record(composite, batch, seed=11)
+print("again the same:", np.array_equal(altered, augment.apply(composite, batch, seed=11)))
+print("the last alone:", np.array_equal(altered[3:], augment.apply(composite, batch[3:], seed=11, first=3)))
+print("another seed:  ", np.array_equal(altered, augment.apply(composite, batch, seed=12)))
 
 # %% [markdown]
 # What was drawn can be written down (`record`) and done again (`replay`), with the same film or another:
