@@ -49,7 +49,13 @@ class ParameterEditor(widgets.HBox):
     """
 
     def __init__(
-        self, parameter: Parameter, value: Any, changed: Callable[[str, Any], None], *, whole_range: bool = False
+        self,
+        parameter: Parameter,
+        value: Any,
+        changed: Callable[[str, Any], None],
+        *,
+        whole_range: bool = False,
+        brief: bool = False,
     ) -> None:
         """Build it.
 
@@ -58,15 +64,16 @@ class ParameterEditor(widgets.HBox):
             value: as the operation has it.
             changed: is told the parameter's name and the new value.
             whole_range: sliders reach over all that is legal, not only about what is usual.
+            brief: say only unit and legal range beside it; what it is for is then its tooltip.
         """
         self._parameter, self._changed, self._whole_range = parameter, changed, whole_range
         self.how = widgets.Dropdown(
             options=(_ONE, _RANGE, _LIST), value=_kind(value), tooltip=f"how {parameter.name} is drawn for each film"
         )
         self.how.layout = {"width": "7.2em", "display": None if parameter.drawn else "none"}
-        unit = f"{parameter.unit}; {parameter.doc}" if parameter.unit else parameter.doc
-        legal = "" if parameter.options else f" ({parameter.low:g} to {parameter.high:g})"
-        self._doc = widgets.HTML(f'<span style="font-size:12px">{escape(unit + legal)}</span>')
+        legal = "" if parameter.options else f"{parameter.unit} ({parameter.low:g} to {parameter.high:g})".strip()
+        words = parameter.doc if parameter.options else legal if brief else f"{parameter.doc}; {legal}"
+        self._doc = widgets.HTML(f'<span style="font-size:12px" title="{escape(parameter.doc)}">{escape(words)}</span>')
         super().__init__(layout={"flex_flow": "row wrap", "align_items": "center"})
         self._build(value)
         self.how.observe(self._other_kind, "value")

@@ -21,7 +21,9 @@ from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, So
 #: How the networks are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
 _THREADS = 1
 NETWORKS = ("covid-small", "findings14-small")
-_MANY, _SINGLE = "many films, one draw each", "one film, many draws"
+_MANY, _SINGLE = "many films, one each", "one film, many draws"
+#: So many parameters have room to say what each is for.
+_FEW = 3
 #: What "all" is on a slider, where None would mean that nothing is chosen; and a recipe that has no name.
 _ALL, _OWN = -1, ""
 _FULL = {"width": "98%"}
@@ -93,6 +95,7 @@ class AugmentLab(widgets.VBox):
         if label is not None:
             self._follow(lambda: setattr(self.label, "value", label))
         super().__init__(self._laid_out())
+        self.add_class("cxrkit-lab")
         self._wire()
         self.recipe = start
 
@@ -506,7 +509,11 @@ class AugmentLab(widgets.VBox):
             self._step_title.value = f"<b>{chosen.name}</b>: {escape(operation.doc)}"
             self.values = {
                 parameter.name: ParameterEditor(
-                    parameter, chosen[parameter.name], self._value_changed, whole_range=self.whole_range.value
+                    parameter,
+                    chosen[parameter.name],
+                    self._value_changed,
+                    whole_range=self.whole_range.value,
+                    brief=len(operation.parameters) > _FEW,
                 )
                 for parameter in operation.parameters
             }

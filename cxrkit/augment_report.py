@@ -160,20 +160,25 @@ def strip(
     maps = np.concatenate([trial.before.maps[:, column], trial.after.maps[:, column]])
     scale = max(float(maps.max()), 1e-6)
     kind = "simulated film" if simulated else "film"
-    figures = []
+    groups: list[list[str]] = []
     for k, (film, altered) in enumerate(zip(trial.films, trial.altered, strict=True)):
         p, q = (float(answers.probs[k, column]) for answers in (trial.before, trial.after))
         if k == 0 or film is not trial.films[k - 1]:
             source = covered(film, trial.before.maps[k, column], scale=scale, opacity=opacity)
             words = [f"<b>{html.escape(names[k])}</b>, {kind} as it is", _said(p, called_before[k])]
-            figures.append(_figure(source, words, f"{kind} {names[k]} as it is. {label}: {_said(p, called_before[k])}"))
+            groups.append(
+                [_figure(source, words, f"{kind} {names[k]} as it is. {label}: {_said(p, called_before[k])}")]
+            )
         changed = bool(called_before[k] != called_after[k])
         drawn, answer = drawn_words(trial.drawn[k]), _said(q, called_after[k])
         words = [f"<b>draw {k}</b>, {kind}", answer + (" <b>&#8646; call changed</b>" if changed else ""), ""]
         words[-1] = f'<span style="color:{_FAINT}">{html.escape(drawn)}</span>'
         alt = f"draw {k} of {kind} {names[k]}: {drawn}. {label}: {answer}{', call changed' if changed else ''}"
         picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
-        figures.append(_figure(picture, words, alt, marked=changed))
+        groups[-1].append(_figure(picture, words, alt, marked=changed))
+    # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
+    pairs = [f'<div style="display:flex;gap:4px">{"".join(group)}</div>' for group in groups]
+    shown = "".join(groups[0] if len(groups) == 1 else pairs)
     flips = int((called_before != called_after).sum())
     after = trial.after.probs[:, column]
     head = (
@@ -183,7 +188,7 @@ def strip(
     )
     return Html(
         f'<div style="font:13px/1.35 sans-serif;color:{_INK}"><p style="margin:4px 0 8px">{head}</p>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:10px">{"".join(figures)}</div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:10px">{shown}</div>'
         f'<p style="margin:8px 0 0;font-size:12px;color:{_FAINT}">'
         f"{'Simulated films. ' if simulated else ''}Colour: where it sees reasons to say so, one scale for all films. "
         f"{DISCLAIMER}</p></div>"

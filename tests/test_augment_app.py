@@ -456,7 +456,7 @@ def test_one_film_is_shown_as_it_is_and_then_its_draws():
 
 def test_many_films_of_any_shape_are_each_drawn_once_beside_themselves():
     lab = a_lab("fig11", draws=8)
-    lab.show.value = "many films, one draw each"
+    lab.show.value = "many films, one each"
     assert [film.shape for film in lab.trial.altered] == [(20, 20), (30, 12)]
     assert len(figures(lab)) == 4
     assert lab.film.disabled
