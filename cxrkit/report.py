@@ -211,7 +211,9 @@ def gallery(
     columns = min(columns, len(films))
     rows = math.ceil(len(films) / columns)
     side = WIDTH / columns
-    figure = _figure(WIDTH, rows * (side + 0.35) + 0.25, simulated=simulated, model=False)
+    # 0.17 inches for each line of the longest title beyond the first.
+    more = 0.17 * max((title.count("\n") for title in titles), default=0)
+    figure = _figure(WIDTH, rows * (side + 0.35 + more) + 0.25, simulated=simulated, model=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, pixels, title in zip(axes, films, titles or [""] * len(films), strict=False):
         _show(axis, pixels, title)
