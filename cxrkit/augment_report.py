@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 
 from cxrkit import images
+from cxrkit._drawing import HEAT, Html
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 from cxrkit.augment_trial import Greys, Trial
 from cxrkit.labels import DISCLAIMER
-from cxrkit.report import _HEAT, Html
 
 #: Width at which a film is shown, pixels of the page.
 SHOWN_PX = 160
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_TABLE = (np.array(_HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
+_TABLE = (np.array(HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
 #: Characters above a film, where four films make a row of a figure.
 _TITLE = 26
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100

@@ -408,7 +408,7 @@ LAYERS = {
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
+    4: {"triage", "followup", "deploy", "experiments"} | {"survey", "_drawing"},
     5: {"report"} | {"demo", "_augment_widgets", "_experiment_cli", "_model_cli", "_train_cli"},
     6: {"augment_report", "experiments_report", "shortcuts_report", "app", "cli"} | {"model_card"},
     7: {"augment_app", "shortcuts_app", "__main__"},
