@@ -185,6 +185,8 @@ def gallery(
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, pixels, title in zip(axes, films, titles or [""] * len(films), strict=False):
         show(axis, pixels, title)
+        # What room a row has left is above it, where the layout counts long titles short.
+        axis.set_anchor("S")
     for axis in axes[len(films) :]:
         axis.set_axis_off()
     return figure
