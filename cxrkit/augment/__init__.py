@@ -20,7 +20,7 @@ from cxrkit.augment._recipe import (
     from_dict,
     from_json,
 )
-from cxrkit.augment._run import Draws, apply, mapped, record, replay
+from cxrkit.augment._run import Draws, apply, draw, is_fixed, mapped, record, replay
 from cxrkit.augment._seeds import film_generator
 
 __all__ = [
@@ -38,10 +38,12 @@ __all__ = [
     "Sometimes",
     "apply",
     "default",
+    "draw",
     "film_generator",
     "from_dict",
     "from_imgaug",
     "from_json",
+    "is_fixed",
     "load",
     "mapped",
     "named",

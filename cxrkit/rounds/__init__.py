@@ -1,0 +1,41 @@
+"""The multi-round algorithm: look at each film several times, altered otherwise each time, and combine the answers.
+
+`run` asks any callable, or a model, about films in rounds; films may leave as soon as no round to come can change what
+is called of them. The report's section C describes the algorithm; docs/rounds.md says what is decided here where it is
+silent. Imports neither TensorFlow nor imgaug.
+"""
+
+from cxrkit.rounds._combine import (
+    COMBINES,
+    Combine,
+    Stacked,
+    Weighted,
+    combine_from_dict,
+    fit_stack,
+    fit_weights,
+)
+from cxrkit.rounds._pictures import draw_seed
+from cxrkit.rounds._recipes import MODES, REPORT, describe
+from cxrkit.rounds._result import COMBINED, MEASURES, Result
+from cxrkit.rounds._run import run
+from cxrkit.rounds._stop import Order, fit_order
+
+__all__ = [
+    "COMBINED",
+    "COMBINES",
+    "MEASURES",
+    "MODES",
+    "REPORT",
+    "Combine",
+    "Order",
+    "Result",
+    "Stacked",
+    "Weighted",
+    "combine_from_dict",
+    "describe",
+    "draw_seed",
+    "fit_order",
+    "fit_stack",
+    "fit_weights",
+    "run",
+]
