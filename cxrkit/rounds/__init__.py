@@ -18,6 +18,7 @@ from cxrkit.rounds._pictures import draw_seed
 from cxrkit.rounds._recipes import MODES, REPORT, describe
 from cxrkit.rounds._result import COMBINED, MEASURES, Result
 from cxrkit.rounds._run import run
+from cxrkit.rounds._spread import cluster
 from cxrkit.rounds._stop import Order, fit_order
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Result",
     "Stacked",
     "Weighted",
+    "cluster",
     "combine_from_dict",
     "describe",
     "draw_seed",

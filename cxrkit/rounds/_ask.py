@@ -1,23 +1,29 @@
 """Networks asked about pictures in batches, block by block of films: what is held does not grow with their number."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxrkit import engine
+from cxrkit.augment import Recipe
 from cxrkit.labels import NOT_COVID
+from cxrkit.rounds._combine import Combine
 from cxrkit.rounds._pictures import Film, Pictures, Plan, as_film
+from cxrkit.rounds._stop import decided
+
+if TYPE_CHECKING:
+    import distributed
 
 #: float32 (n, H, W) in [0, 1] -> probabilities (n,) or (n, labels).
 Predict = Callable[[np.ndarray], Any]
 #: Films that are decoded at a time. A batch holds films of one block, so that what is in it hangs on nothing else.
 FILMS_AT_ONCE = 64
-#: (probs (films, rounds, labels) with NaN where no pass was made) -> which films (films,) need no further one.
-Decide = Callable[[np.ndarray], np.ndarray]
+#: Called with films done, and of how many (0 where films come one by one and nobody knows).
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -120,59 +126,124 @@ def network(
     )
 
 
-def blocks(films: Iterable[Film], at_once: int) -> Iterator[list[Film]]:
-    """Take films a block at a time."""
+@dataclass(frozen=True)
+class Task:
+    """What is asked about every film; it may be sent to another machine if its network may.
+
+    Attributes:
+        predict, labels, size_px: as `network` takes them.
+        recipes: by round.
+        cumulative: whether rounds are stacked.
+        seeds: by round, the seed of its draws and its place.
+        stages: places of rounds that are made together; after each stage films may leave.
+        rule, cuts: what a film leaves by; None: none leaves.
+        batch_size: pictures a batch.
+    """
+
+    predict: "Predict | engine.Predictor | str | Path"
+    labels: tuple[str, ...] | None
+    size_px: int | None
+    recipes: Mapping[str, Recipe]
+    cumulative: bool
+    seeds: Sequence[tuple[int, int]]
+    stages: Sequence[Sequence[int]]
+    rule: Combine | None
+    cuts: np.ndarray
+    batch_size: int
+
+    def plan(self) -> Plan:
+        """Return what the rounds do."""
+        return Plan(self.recipes, cumulative=self.cumulative, seeds=self.seeds)
+
+
+def answers(task: Task, asked: Network, plan: Plan, block: Sequence[Film], first: int) -> np.ndarray:
+    """Ask about a block of films.
+
+    Args:
+        task: what is asked.
+        asked: its network, ready.
+        plan: its rounds, ready.
+        block: films, at least one.
+        first: place of the first among all films.
+    Returns:
+        (films, rounds, labels), float64; NaN where no pass was made.
+    """
+    names = list(task.recipes)
+    pictures = [plan.of(as_film(film, first + k, asked.size_px), first + k) for k, film in enumerate(block)]
+    found = np.empty((len(block), len(names), 0))
+    active = list(range(len(block)))
+    for stage in task.stages:
+        for places, batch in _batches(pictures, active, stage, task.batch_size):
+            probs = asked.ask(batch, [f"film {first + film} in round {names[round]}" for film, round in places])
+            if not found.shape[2]:
+                found = np.full((len(block), len(names), probs.shape[1]), np.nan)
+            check_width(found.shape[2], probs.shape[1])
+            for (film, round), row in zip(places, probs, strict=True):
+                found[film, round] = row
+        if task.rule is not None and active:
+            leave = decided(task.rule, found[active], task.cuts)
+            for film, leaves in zip(active, leave, strict=True):
+                if leaves:
+                    pictures[film].forget()
+            active = [film for film, leaves in zip(active, leave, strict=True) if not leaves]
+    return found
+
+
+def check_width(before: int, now: int) -> None:
+    """Refuse a network that answers now so many labels, then so many."""
+    if before != now:
+        raise ValueError(f"predict must return as many labels for every film; it returned {before}, then {now}.")
+
+
+def collect(
+    task: Task,
+    asked: Network,
+    films: Iterable[Film],
+    *,
+    films_at_once: int,
+    client: "distributed.Client | None",
+    progress: Progress | None,
+) -> np.ndarray:
+    """Ask about all films, here or on a cluster.
+
+    Args:
+        task: what is asked.
+        asked: its network.
+        films: taken one by one.
+        films_at_once: films of a block.
+        client: of a Dask cluster; None: here.
+        progress: called with films done, and of how many (0 where nobody knows).
+    Returns:
+        (films, rounds, labels), float64; NaN where no pass was made.
+    """
+    total = len(films) if isinstance(films, Sized) else 0
+    found: dict[int, np.ndarray] = {}
+    done = 0
+    if client is None:
+        plan = task.plan()
+        each: Iterator[tuple[int, np.ndarray]] = (
+            (k, answers(task, asked, plan, block, k * films_at_once))
+            for k, block in enumerate(_blocks(films, films_at_once))
+        )
+    else:
+        from cxrkit.rounds import _spread
+
+        each = _spread.over(client, task, enumerate(_blocks(films, films_at_once)), films_at_once)
+    for k, part in each:
+        found[k] = part
+        done += len(part)
+        check_width(next(iter(found.values())).shape[2], part.shape[2])
+        if progress is not None:
+            progress(done, total)
+    if not found:
+        return np.empty((0, len(task.recipes), len(asked.labels or ("",))))
+    return np.concatenate([found[k] for k in sorted(found)])
+
+
+def _blocks(films: Iterable[Film], at_once: int) -> Iterator[list[Film]]:
     rest = iter(films)
     while block := list(islice(rest, at_once)):
         yield block
-
-
-def answers(
-    asked: Network,
-    block: Sequence[Film],
-    plan: Plan,
-    names: Sequence[str],
-    *,
-    first: int,
-    stages: Sequence[Sequence[int]],
-    decide: Decide | None,
-    batch_size: int,
-) -> np.ndarray:
-    """Ask about every round of a block of films.
-
-    Args:
-        asked: the network.
-        block: films.
-        plan: what the rounds do.
-        names: of the rounds.
-        first: place of the first film among all.
-        stages: rounds that are made together; after each stage films may leave.
-        decide: which films need no further round; None: none leaves.
-        batch_size: pictures a batch.
-    Returns:
-        (films, rounds, labels), NaN where no pass was made.
-    """
-    pictures = [plan.of(as_film(film, first + k, asked.size_px), first + k) for k, film in enumerate(block)]
-    found: np.ndarray | None = None
-    active = list(range(len(block)))
-    for stage in stages:
-        for places, batch in _batches(pictures, active, stage, batch_size):
-            probs = asked.ask(batch, [f"film {first + film} in round {names[round]}" for film, round in places])
-            if found is None:
-                found = np.full((len(block), len(names), probs.shape[1]), np.nan)
-            elif probs.shape[1] != found.shape[2]:
-                raise ValueError(f"predict returned {found.shape[2]} labels a film, then {probs.shape[1]}.")
-            for (film, round), row in zip(places, probs, strict=True):
-                found[film, round] = row
-        if decide is not None and active:
-            assert found is not None
-            decided = decide(found[active])
-            for film, leaves in zip(active, decided, strict=True):
-                if leaves:
-                    pictures[film].forget()
-            active = [film for film, leaves in zip(active, decided, strict=True) if not leaves]
-    assert found is not None
-    return found
 
 
 def _batches(

@@ -1,21 +1,23 @@
 """The multi-round algorithm: look at each film several times, altered otherwise each time, and combine the answers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxrkit import engine
-from cxrkit.rounds._ask import FILMS_AT_ONCE, Network, Predict, answers, blocks, network
+from cxrkit.rounds._ask import FILMS_AT_ONCE, Network, Predict, Progress, Task, collect, network
 from cxrkit.rounds._combine import Combine, combine_of
-from cxrkit.rounds._pictures import Film, Plan
+from cxrkit.rounds._pictures import Film
 from cxrkit.rounds._recipes import REPORT, Source, check_mode, named
 from cxrkit.rounds._result import Result
-from cxrkit.rounds._stop import Order, decided, earliest, in_order
+from cxrkit.rounds._stop import Order, earliest, in_order
 
-#: Called with films done, and of how many (0 where films come one by one and nobody knows).
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    import distributed
+
+#: What is asked: a callable, a `Predictor`, or a bundled model's name or a model folder.
 Model = Predict | engine.Predictor | str | Path
 
 
@@ -34,6 +36,7 @@ def run(
     size_px: int | None = None,
     batch_size: int = 16,
     films_at_once: int = FILMS_AT_ONCE,
+    client: "distributed.Client | None" = None,
     progress: Progress | None = None,
 ) -> Result:
     """Ask a network about each film in several rounds, and combine what it answers.
@@ -63,7 +66,9 @@ def run(
         labels: of a model: which of its labels, by default all but "Not COVID-19". Of a callable: their names.
         size_px: side of the square that films are squashed to, for a callable; None: films are alike in size.
         batch_size: pictures a batch, of as many films and rounds as fill it.
-        films_at_once: films in memory at a time.
+        films_at_once: films in memory at a time; with a client, of each of its workers.
+        client: of a Dask cluster, as `cluster` gives it, whose workers answer; a model is then named, or a callable
+            is one that can be pickled. None: this process answers.
         progress: called after each block of films.
     Returns:
         The result; without films, one of no rows.
@@ -73,54 +78,53 @@ def run(
     """
     rounds = named(recipes)
     check_mode(mode)
-    for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
-        if number < 1:
-            raise ValueError(f"{what} must be at least 1; got {number}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
-    if isinstance(films, str | Path):
-        raise ValueError(f"films must be several, one after another; got {str(films)!r}. One film alone is [film].")
+    check_run(films, [seed], batch_size, films_at_once)
     rule = combine_of(combine, tuple(rounds))
     places = in_order(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
     asked = network(predict, labels, size_px)
     # Where nobody named the labels, all are called from the same on: one cut stands for however many there are.
     cuts = thresholds_of(threshold, asked, asked.labels)
-    plan = Plan(rounds, cumulative=mode == "cumulative", seeds=[(seed, place) for place in range(len(rounds))])
     stages = [places]
     if early_stop:
         together = earliest(rule, places, cuts)
         stages = [places[:together], *([place] for place in places[together:])]
-    total = len(films) if isinstance(films, Sized) else 0
-    found: list[np.ndarray] = []
-    for block in blocks(films, films_at_once):
-        done = films_at_once * len(found)
-        found.append(
-            answers(
-                asked,
-                block,
-                plan,
-                tuple(rounds),
-                first=done,
-                stages=stages,
-                decide=(lambda probs: decided(rule, probs, cuts)) if early_stop else None,
-                batch_size=batch_size,
-            )
-        )
-        if progress is not None:
-            progress(done + len(block), total)
-    probs = joined(found, len(rounds), asked)
-    names = asked.labels or label_names(probs.shape[2])
+    task = Task(
+        predict,
+        asked.labels,
+        size_px,
+        rounds,
+        mode == "cumulative",
+        [(seed, place) for place in range(len(rounds))],
+        stages,
+        rule if early_stop else None,
+        cuts,
+        batch_size,
+    )
+    probs = collect(task, asked, films, films_at_once=films_at_once, client=client, progress=progress)
+    named_labels = asked.labels or label_names(probs.shape[2])
     return result_of(
         probs,
         tuple(rounds),
-        names,
+        named_labels,
         rule,
-        thresholds_of(threshold, asked, names),
+        thresholds_of(threshold, asked, named_labels),
         mode=mode,
         seed=seed,
         early_stop=early_stop,
         order=tuple(tuple(rounds)[place] for place in places),
     )
+
+
+def check_run(films: Iterable[Film], seeds: Sequence[int], batch_size: int, films_at_once: int) -> None:
+    """Refuse what can be seen to be wrong before a film is read."""
+    for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
+        if number < 1:
+            raise ValueError(f"{what} must be at least 1; got {number}.")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
+    if isinstance(films, str | Path):
+        raise ValueError(f"films must be several, one after another; got {str(films)!r}. One film alone is [film].")
 
 
 def thresholds_of(threshold: Any, asked: Network, labels: Sequence[str] | None) -> np.ndarray:
@@ -140,16 +144,6 @@ def thresholds_of(threshold: Any, asked: Network, labels: Sequence[str] | None) 
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"threshold must be a probability, in [0, 1]; got {threshold!r}.")
     return values
-
-
-def joined(found: Sequence[np.ndarray], rounds: int, asked: Network) -> np.ndarray:
-    """Put the answers of blocks together: (films, rounds, labels)."""
-    if not found:
-        return np.empty((0, rounds, len(asked.labels or ("",))))
-    widths = sorted({part.shape[2] for part in found})
-    if len(widths) > 1:
-        raise ValueError(f"predict returned {widths[0]} labels for some films and {widths[-1]} for others.")
-    return np.concatenate(found)
 
 
 def label_names(count: int) -> tuple[str, ...]:
