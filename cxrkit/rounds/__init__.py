@@ -18,19 +18,28 @@ from cxrkit.rounds._pictures import draw_seed
 from cxrkit.rounds._recipes import MODES, REPORT, describe
 from cxrkit.rounds._result import COMBINED, MEASURES, Result
 from cxrkit.rounds._run import run
+from cxrkit.rounds._search import CHOSEN_BY, Cases, Choice, Search, search
 from cxrkit.rounds._spread import cluster
 from cxrkit.rounds._stop import Order, fit_order
+from cxrkit.rounds._sweep import GRIDS, STACKED, Sweep, grid, orders, stacks, sweep
 
 __all__ = [
+    "CHOSEN_BY",
     "COMBINED",
     "COMBINES",
+    "GRIDS",
     "MEASURES",
     "MODES",
     "REPORT",
+    "STACKED",
+    "Cases",
+    "Choice",
     "Combine",
     "Order",
     "Result",
+    "Search",
     "Stacked",
+    "Sweep",
     "Weighted",
     "cluster",
     "combine_from_dict",
@@ -39,5 +48,10 @@ __all__ = [
     "fit_order",
     "fit_stack",
     "fit_weights",
+    "grid",
+    "orders",
     "run",
+    "search",
+    "stacks",
+    "sweep",
 ]

@@ -47,6 +47,7 @@ class Combine:
         return {"combine": self.name}
 
 
+@dataclass(frozen=True)
 class _Majority(Combine):
     name = "majority"
 
@@ -58,6 +59,7 @@ class _Majority(Combine):
         return np.full(len(thresholds), np.nextafter(0.5, 1))
 
 
+@dataclass(frozen=True)
 class _Mean(Combine):
     name = "mean"
 
@@ -66,6 +68,7 @@ class _Mean(Combine):
         return _within(_exact_sums(probs) / probs.shape[1], probs)
 
 
+@dataclass(frozen=True)
 class _Median(Combine):
     name = "median"
 
@@ -75,6 +78,7 @@ class _Median(Combine):
         return (ordered[:, middle] + ordered[:, -1 - middle]) / 2
 
 
+@dataclass(frozen=True)
 class _Any(Combine):
     name = "any"
 
@@ -82,6 +86,7 @@ class _Any(Combine):
         return probs.max(axis=1)
 
 
+@dataclass(frozen=True)
 class _All(Combine):
     name = "all"
 

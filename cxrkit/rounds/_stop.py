@@ -170,3 +170,23 @@ def _monotone(rule: Combine) -> None:
             f"with combine {rule.name!r} a round may count against a label, so that no film can leave early. Make "
             "every pass, or combine otherwise."
         )
+
+
+def passes_made(rule: Combine, probs: np.ndarray, thresholds: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """Count the passes that early stop would have made, where every pass was.
+
+    Args:
+        rule: monotone.
+        probs: (films, rounds, labels), without NaN.
+        thresholds: (labels,).
+        places: of the rounds, in the order in which they would have been made.
+    Returns:
+        (films,), whole numbers from 1.
+    """
+    made = np.full(len(probs), len(places))
+    # A film that is decided stays so: the smallest count is written last.
+    for count in range(len(places) - 1, 0, -1):
+        seen = np.full_like(probs, np.nan)
+        seen[:, list(places[:count])] = probs[:, list(places[:count])]
+        made[decided(rule, seen, thresholds)] = count
+    return made
