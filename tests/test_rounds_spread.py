@@ -9,6 +9,9 @@ import tiny_models
 
 from cxrkit import engine, rounds
 
+# Starting and killing processes takes seconds, on a busy machine many.
+pytestmark = pytest.mark.slow
+
 #: Some drawn, some fixed.
 RECIPES = ["none", "fig11", "J", "vary"]
 

@@ -171,9 +171,10 @@ def test_every_null_is_explained():
     nulls = rounds.orders(bright, CASES.films, CASES.targets).nulls()
     assert set(nulls["row"]) == {"sharpen>gamma", "blur>sharpen>gamma", "sharpen>blur>gamma", "sharpen>gamma>blur"}
     assert nulls["where"].unique().tolist() == ["report"]
-    said = "the report prints null, and does not say why; measured here it is "
-    assert nulls["why"].str.startswith(said).all()
-    assert nulls["why"].str.endswith(", so that the order does not make it undefined").all()
+    assert nulls["why"].unique().tolist() == [
+        "the report prints null, and does not say why; it has a value here, so that the order alone does not make it "
+        "undefined"
+    ]
     never = rounds.sweep(lambda batch: np.zeros(len(batch)), CASES.films, CASES.targets, ["A"]).nulls()
     assert never.to_numpy().tolist() == [
         ["none", "precision", "here", "no film is called"],
@@ -219,7 +220,7 @@ def test_rounds_are_chosen_on_val_and_scored_on_test():
         chosen = choice.val if choice is found.chosen else choice.test
         assert chosen.value >= most - 1e-12
     assert found.claimed.test.value >= found.chosen.test.value
-    assert found.tried == 15 * 5 + 2
+    assert found.tried == 4 + 11 * 5 + 2
     assert found.chosen.test.low <= found.chosen.test.value <= found.chosen.test.high
     before = found.test.round_calls[:, 0, 0]
     assert found.chosen.against_untouched.b == float((before == (found.test_targets == 1)).mean())

@@ -74,7 +74,7 @@ class Search:
 
     Attributes:
         measure: that was chosen by.
-        tried: sets of rounds times rules.
+        tried: how many sets of rounds with a rule.
         val, test: every round's answers on either films; combined by "mean".
         val_targets, test_targets: (films,).
         chosen: on the validation films; its `test` was looked at once.
@@ -194,7 +194,8 @@ def search(
         places = [on_val.rounds.index(name) for name in chosen.rounds]
         order = fit_order(asked.val[:, places], chosen.rounds, combine=chosen.combine, threshold=cut)
     rules = asked.rules()
-    tried = sets * len(COMBINES) + 2
+    # One round is the same under every rule; the last two are those that are fitted.
+    tried = count + (sets - count) * len(COMBINES) + 2
     return Search(
         measure,
         tried,

@@ -70,8 +70,8 @@ class Sweep:
         """Explain every measure that has no value, here or in the report.
 
         Returns:
-            `row`, `measure`, `where` ("here" or "report") and `why`; for the report's nulls also what was measured
-            here, since a measure that has a value here is no undefined one: it is the report that left it out.
+            `row`, `measure`, `where` ("here" or "report") and `why`; of the report's nulls also whether the measure
+            has a value here, since one that has is not undefined by what was done to the films.
         """
         import pandas as pd
 
@@ -82,7 +82,7 @@ class Sweep:
                 rows.append({**place, "where": "here", "why": record["reason"]})
             if record["report reason"]:
                 here = (
-                    f"measured here it is {record['value']:.3f}, so that the order does not make it undefined"
+                    "it has a value here, so that the order alone does not make it undefined"
                     if math.isfinite(record["value"])
                     else f"here it is undefined: {record['reason']}"
                 )
