@@ -24,6 +24,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -164,6 +165,28 @@ def densenet(scratch: Path, films: int, turns: int) -> list[str]:
     return lines
 
 
+def triage(scratch: Path, films: int, turns: int) -> list[str]:
+    """Rows of the table of `cxrkit triage` with the small networks, without rounds and with eleven."""
+    simulate(scratch / "triaged", films)
+    found: dict[str, list[float]] = {"once": [], "in eleven rounds": []}
+    for turn in range(turns):
+        for name, options in (("once", ()), ("in eleven rounds", ("--rounds",))):
+            out = scratch / f"out-{turn}-{len(options)}"
+            command = ["-m", "cxrkit", "triage", str(scratch / "triaged"), "--out", str(out), *options]
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            found[name].append(films / (time.perf_counter() - start))
+    lines = [
+        f"`cxrkit triage` with the small networks, {films} films, {turns} turns, the whole process.",
+        "",
+        "| asked about COVID-19 | films a second | wanted |",
+        "|---|---:|---|",
+    ]
+    for name, rates in found.items():
+        lines.append(f"| {name} | {said(rates)} | {'' if name == 'once' else 'at least 8'} |")
+    return lines
+
+
 def called(probs: list[list[float]], rule: str, threshold: float) -> list[bool]:
     """What all passes call, by hand; a mean of rounds that are all alike is what they are."""
     if rule == "majority":
@@ -175,22 +198,28 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=16, help="for DenseNet121")
+    parser.add_argument("--triage-films", type=int, default=200)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", choices=("densenet", "triage"), help="one of the two tables")
     parser.add_argument("--smoke", action="store_true", help="few films, once")
     options = parser.parse_args()
     if options.smoke:
-        options.films, options.turns = 2, 1
+        options.films, options.triage_films, options.turns = 2, 20, 1
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
-        lines = densenet(Path(scratch), options.films, options.turns)
+        tables = []
+        if options.only != "triage":
+            tables.append(densenet(Path(scratch), options.films, options.turns))
+        if options.only != "densenet":
+            tables.append(triage(Path(scratch), options.triage_films, options.turns))
     packages = ", ".join(f"{name} {version(name)}" for name in ("keras", "tensorflow-cpu", "onnxruntime", "imaug"))
     print("# Speed of rounds\n")
     print(
         f"{date.today()}; `{shlex.join(['python', *sys.argv])}`; {platform.machine()}, {os.cpu_count()} cores, load "
         f"{load:.1f} before and {os.getloadavg()[0]:.1f} after; Python {platform.python_version()}, {packages}. "
-        "Films are simulated (512 px, JPEG of quality 90); the networks' weights are random.\n"
+        "Films are simulated (512 px, JPEG of quality 90); DenseNet121's weights are random.\n"
     )
-    print("\n".join(lines))
+    print("\n\n".join("\n".join(lines) for lines in tables))
 
 
 if __name__ == "__main__":
