@@ -148,7 +148,7 @@ def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, ti
             theirs = Estimate(row["report"], row["report low"], row["report high"], 0)
             _bar(axis, place - 0.22, theirs, _SERIES[1], "D")
     untouched = table.iloc[0]["value"]
-    axis.axvline(untouched, color=_INK, linewidth=1, linestyle="--", zorder=0)
+    axis.axvline(untouched, color=_INK, linewidth=1, linestyle="--", zorder=1)
     axis.set_yticks(range(len(table)), table["row"].tolist())
     axis.set_ylim(len(table) - 0.4, -0.7)
     axis.set(xlabel=f"{measure} on the test films")

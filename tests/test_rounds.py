@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -154,6 +155,36 @@ def test_films_are_taken_one_block_at_a_time():
     assert [size for size, _ in asked] == [5, 5, 2, 5, 5, 2, 5, 1]
     assert [seen for _, seen in asked] == [4, 4, 4, 8, 8, 8, 10, 10]
     np.testing.assert_array_equal(found.probs, rounds.run(answer, films(10), ["none", "A", "C"]).probs)
+
+
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_what_is_held_does_not_grow_with_the_films(early_stop):
+    alive, most = weakref.WeakSet(), []
+
+    class Held(np.ndarray):
+        """Pixels that can be told from others."""
+
+        __hash__ = object.__hash__
+
+        def __eq__(self, other):
+            return self is other
+
+    def stream():
+        for film in films(60):
+            # It owns its pixels, so that whatever looks at them keeps it.
+            held = Held(film.shape, np.uint8)
+            held[:] = film
+            alive.add(held)
+            yield held
+            del held
+
+    def predict(batch):
+        most.append(len(alive))
+        return answer(batch)
+
+    rounds.run(predict, stream(), films_at_once=5, early_stop=early_stop, threshold=0.3)
+    # A block, and the one before it until it is replaced.
+    assert max(most) <= 10
 
 
 def test_files_radiographs_and_pixels_are_the_same_film(tmp_path):
