@@ -78,8 +78,8 @@ class Search:
         val, test: every round's answers on either films; combined by "mean".
         val_targets, test_targets: (films,).
         chosen: on the validation films; its `test` was looked at once.
-        claimed: the best of the same sets and rules on the test films, as the report chose: its `test` is what choosing
-            on the test films would have claimed. Its interval and p know nothing of the choice.
+        claimed: the best of the same sets and rules on the test films (fitted there too), as the report chose: its
+            `test` is what choosing on the test films would have claimed. Its interval and p know nothing of the choice.
         order: of the chosen rounds, in which films leave soonest on the validation films; None for a rule that lets
             none leave.
         rules: every rule over all rounds, fitted on the validation films where it is fitted: `rule` ("none" is the
