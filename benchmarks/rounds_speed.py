@@ -12,8 +12,8 @@ and ends with labels, and leaves out the imports, loading the network and one fi
 With early stop the order of rounds is fitted on other films. How many passes that saves hangs on how alike the rounds
 answer, so that the passes are printed; the threshold is the median of what the films come to, which is the hardest.
 
-Times are wall times, so that an idle machine is wanted: the load is printed. Beside them stands the processor's time, of
-all threads, which other work on the machine changes less.
+Times are wall times, so that an idle machine is wanted: the load is printed. Beside them stands the processor's time,
+of all threads, which other work on the machine changes less.
 """
 
 import argparse
@@ -85,8 +85,8 @@ rounds.run(model, paths[:1], ["none"])
 start, processor = time.perf_counter(), time.process_time()
 found = rounds.run(model, paths, order=rounds.Order(**order) if order else None, **options)
 seconds, processor = time.perf_counter() - start, time.process_time() - processor
-print(json.dumps({"seconds": seconds, "processor": processor, "probs": np.nan_to_num(found.probs[:, :, 0], nan=-1).tolist(),
-                  "passes": int(found.passes.sum()), "called": found.called[:, 0].tolist()}))
+print(json.dumps({"seconds": seconds, "processor": processor,
+                  "probs": np.nan_to_num(found.probs[:, :, 0], nan=-1).tolist(), "passes": int(found.passes.sum()), "called": found.called[:, 0].tolist()}))
 """
 
 
