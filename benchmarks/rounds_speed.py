@@ -85,8 +85,9 @@ rounds.run(model, paths[:1], ["none"])
 start, processor = time.perf_counter(), time.process_time()
 found = rounds.run(model, paths, order=rounds.Order(**order) if order else None, **options)
 seconds, processor = time.perf_counter() - start, time.process_time() - processor
-print(json.dumps({"seconds": seconds, "processor": processor,
-                  "probs": np.nan_to_num(found.probs[:, :, 0], nan=-1).tolist(), "passes": int(found.passes.sum()), "called": found.called[:, 0].tolist()}))
+probs = np.nan_to_num(found.probs[:, :, 0], nan=-1).tolist()
+print(json.dumps({"seconds": seconds, "processor": processor, "probs": probs, "passes": int(found.passes.sum()),
+                  "called": found.called[:, 0].tolist()}))
 """
 
 
