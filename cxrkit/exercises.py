@@ -131,6 +131,20 @@ def _without_reasons_against(answer: float, *, prob: float, cam: np.ndarray) -> 
     return abs(float(answer) - wanted) < 0.01
 
 
+def _mirrored(answer: float) -> bool:
+    # None, one or both of two steps are done, each as likely: mirroring is done in half, and then to every second film.
+    return abs(float(answer) - 0.25) < 1e-9
+
+
+def _moved_furthest(answer: str, *, probs: Mapping[str, float]) -> bool:
+    moves = {name: abs(prob - probs["as it is"]) for name, prob in probs.items() if name != "as it is"}
+    return str(answer) in {name for name, move in moves.items() if move == max(moves.values())}
+
+
+def _survives_ten(answer: float) -> bool:
+    return abs(float(answer) - 1000 * 0.95**10) < 1.5
+
+
 def _more_than_calling_none(answer: int) -> bool:
     # 44 + 284 of 397, where 300 have no COVID-19.
     return int(answer) == 44 + 284 - 300
@@ -232,6 +246,25 @@ _EXERCISES = {
         "The picture of this map leaves out the reasons against, which count as much. Hot places on a picture are no "
         "sign that the network says yes.",
     ),
+    "04.1": _Exercise(
+        _mirrored,
+        "none, one or both of the two are done, each as likely. In which share of the films is Fliplr done, and how "
+        "often does it then mirror?",
+        "Half as often as Fliplr(0.5) alone. Each augmenter of the report's table 7 was at work on half of the films, "
+        "which is a mild test.",
+    ),
+    "04.2": _Exercise(
+        _moved_furthest,
+        "subtract the probability of the film as it is from each, and look for the largest difference, up or down.",
+        "How far an alteration moves a network says what the network goes by. Whether the label moved with it is "
+        "another question, which only someone who can read the film can answer.",
+    ),
+    "04.3": _Exercise(
+        _survives_ten,
+        "it survives one copy with probability 0.95, and the copies are drawn apart: multiply ten times.",
+        "In two of five films it was lost at least once. What a finding of a few pixels is called by may be gone from "
+        "many copies, and their label says that it is there.",
+    ),
     "05.1": _Exercise(
         _more_than_calling_none,
         "0.8262 is 328 of 397, of which 97 have COVID-19.",
@@ -265,8 +298,8 @@ _EXERCISES = {
     "06.3": _Exercise(
         _share_that_beats_a_coin,
         "`mixed` has the interval of each share: the first whose `low` is above 0.5. Give it as a fraction, as 0.1.",
-        "It takes few films to change what is learned, and they must be of the rare kind: those that break the link "
-        "between hospital and disease.",
+        "It takes more than a handful, and they must be of the rare kind: those that break the link between hospital "
+        "and disease.",
     ),
     "09.1": _Exercise(
         _missed,

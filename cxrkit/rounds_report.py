@@ -11,21 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from cxrkit._drawing import INK, SERIES, WIDTH, Drawing, Markdown, escape_markdown, new_figure, plain, tidy
 from cxrkit.metrics import Estimate
-from cxrkit.report import (
-    _INK,
-    _SERIES,
-    WIDTH,
-    Drawing,
-    Markdown,
-    _figure,
-    _plain,
-    _tidy,
-    disclaimer,
-    escape_markdown,
-    markdown,
-    metrics_table,
-)
+from cxrkit.report import disclaimer, markdown, metrics_table
 from cxrkit.rounds import COMBINED, Choice, Result, Search, Sweep
 
 #: From this p on nothing is shown.
@@ -68,8 +56,8 @@ def flips(table: pd.DataFrame, by: str) -> Markdown:
     for row in table.to_dict("records"):
         shown = {
             by: row[by],
-            "wrong to right": f"{row['wrong to right']}: {_plain(estimate_of(row, 'mended'))}",
-            "right to wrong": f"{row['right to wrong']}: {_plain(estimate_of(row, 'spoilt'))}",
+            "wrong to right": f"{row['wrong to right']}: {plain(estimate_of(row, 'mended'))}",
+            "right to wrong": f"{row['right to wrong']}: {plain(estimate_of(row, 'spoilt'))}",
             "accuracy gained": _signed(estimate_of(row, "difference")),
             "p": p_of(row["p"]),
         }
@@ -118,7 +106,7 @@ def swept(sweep: Sweep) -> Markdown:
 
 def _value(row: Mapping[Any, Any], prefix: str = "", *, none: str = "undefined") -> str:
     one = estimate_of(row, prefix)
-    return none if math.isnan(one.value) else _plain(one)
+    return none if math.isnan(one.value) else plain(one)
 
 
 def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, title: str = "") -> Drawing:
@@ -137,27 +125,27 @@ def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, ti
     table = sweep.table[sweep.table["measure"] == measure]
     if table.empty:
         raise ValueError(f"measure must be one of {', '.join(sweep.table['measure'].unique())}; got {measure!r}.")
-    figure = _figure(WIDTH, 0.42 * len(table) + 1.5, simulated=simulated)
+    figure = new_figure(WIDTH, 0.42 * len(table) + 1.5, simulated=simulated)
     axis = figure.subplots()
     for place, row in enumerate(table.to_dict("records")):
-        _bar(axis, place + 0.12, estimate_of(row), _SERIES[0], "o")
+        _bar(axis, place + 0.12, estimate_of(row), SERIES[0], "o")
         if row["draws"] > 1:
             draws = (row["lowest"], row["highest"])
-            axis.plot(draws, [place + 0.12] * 2, "|", color=_INK, markersize=11, markeredgewidth=1.5, zorder=4)
+            axis.plot(draws, [place + 0.12] * 2, "|", color=INK, markersize=11, markeredgewidth=1.5, zorder=4)
         if math.isfinite(row["report"]):
             theirs = Estimate(row["report"], row["report low"], row["report high"], 0)
-            _bar(axis, place - 0.22, theirs, _SERIES[1], "D")
+            _bar(axis, place - 0.22, theirs, SERIES[1], "D")
     untouched = table.iloc[0]["value"]
-    axis.axvline(untouched, color=_INK, linewidth=1, linestyle="--", zorder=1)
+    axis.axvline(untouched, color=INK, linewidth=1, linestyle="--", zorder=1)
     axis.set_yticks(range(len(table)), table["row"].tolist())
     axis.set_ylim(len(table) - 0.4, -0.7)
     axis.set(xlabel=f"{measure} on the test films")
     axis.set_title(title, loc="left", fontsize=11)
-    _tidy(axis)
+    tidy(axis)
     handles = [
-        Line2D([], [], color=_SERIES[0], marker="o", markeredgecolor=_INK, label=_MEASURED),
-        Line2D([], [], color=_INK, marker="|", linestyle="none", label="lowest and highest draw"),
-        Line2D([], [], color=_SERIES[1], marker="D", markeredgecolor=_INK, label=_REPORT),
+        Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label=_MEASURED),
+        Line2D([], [], color=INK, marker="|", linestyle="none", label="lowest and highest draw"),
+        Line2D([], [], color=SERIES[1], marker="D", markeredgecolor=INK, label=_REPORT),
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
     return figure
@@ -233,20 +221,20 @@ def rounds_figure(measures: pd.DataFrame, search: Search, *, measure: str = "acc
     """
     each = {name: row[measure] for name, row in estimates(measures, "round").items() if name != COMBINED}
     rules = {name: row[measure] for name, row in estimates(search.rules, "rule").items() if name not in each}
-    figure = _figure(WIDTH, 0.3 * (len(each) + len(rules)) + 1.7, simulated=simulated)
+    figure = new_figure(WIDTH, 0.3 * (len(each) + len(rules)) + 1.7, simulated=simulated)
     axis = figure.subplots()
     for place, (colour, one) in enumerate(
-        [*((_SERIES[0], one) for one in each.values()), *((_SERIES[1], one) for one in rules.values())]
+        [*((SERIES[0], one) for one in each.values()), *((SERIES[1], one) for one in rules.values())]
     ):
-        _bar(axis, place, one, colour, "o" if colour == _SERIES[0] else "s")
-    axis.axvline(next(iter(each.values())).value, color=_INK, linewidth=1, linestyle="--", zorder=0)
+        _bar(axis, place, one, colour, "o" if colour == SERIES[0] else "s")
+    axis.axvline(next(iter(each.values())).value, color=INK, linewidth=1, linestyle="--", zorder=0)
     axis.set_yticks(range(len(each) + len(rules)), [*each, *rules])
     axis.set_ylim(len(each) + len(rules) - 0.4, -0.7)
     axis.set(xlabel=f"{measure} on the test films")
-    _tidy(axis)
+    tidy(axis)
     handles = [
-        Line2D([], [], color=_SERIES[0], marker="o", markeredgecolor=_INK, label="one round"),
-        Line2D([], [], color=_SERIES[1], marker="s", markeredgecolor=_INK, label="all rounds combined"),
+        Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label="one round"),
+        Line2D([], [], color=SERIES[1], marker="s", markeredgecolor=INK, label="all rounds combined"),
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
     return figure
@@ -330,7 +318,7 @@ def rounds_markdown(
     lines += ["", flips(flipped[flipped["round"] != COMBINED], "round")]
     lines += [
         "",
-        f"All rounds call the same of {_plain(estimate_of({**both, 'value': both['agreement']}))} of the films.",
+        f"All rounds call the same of {plain(estimate_of({**both, 'value': both['agreement']}))} of the films.",
     ]
     lines += ["", "## All rounds, combined", "", metrics_table(estimates(search.rules, "rule"), first="rule")]
     lines += ["", flips(search.flips, "rule"), "", "## Chosen", ""]
@@ -360,8 +348,8 @@ def _choice(chosen_on: str, choice: Choice) -> dict[str, str]:
         "chosen on": chosen_on,
         "rounds": ", ".join(choice.rounds),
         "combined by": choice.combine.name,
-        "validation": _plain(choice.val),
-        "test": _plain(choice.test),
+        "validation": plain(choice.val),
+        "test": plain(choice.test),
         "accuracy gained on the untouched film": "" if held is None else _signed(held.difference),
         "p": "" if held is None else p_of(held.p),
     }
@@ -407,4 +395,4 @@ def _bar(axis: Axes, height: float, estimate: Estimate, colour: str, mark: str) 
         return
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
         axis.plot([estimate.low, estimate.high], [height] * 2, color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=_INK, markersize=7, clip_on=False, zorder=3)
+    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=INK, markersize=7, clip_on=False, zorder=3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage import exposure
 
 from cxrkit import lungs, phantom
-from cxrkit.experiments import LOOKS, histogram, looked, lungs_of
+from cxrkit.experiments import LOOKS, exchange_looks, histogram, looked, lungs_of
 from cxrkit.experiments import _looks as looks
 
 
@@ -134,3 +134,33 @@ def test_what_cannot_be_done_is_refused():
         looked("lungs only", pixels / 255, found)
     with pytest.raises(ValueError, match=r"reference must be \(256,\), counts .*; got \(3,\)"):
         looks.matched(pixels, np.ones(3))
+
+
+def test_looks_are_exchanged_among_films_of_a_batch():
+    dark = np.tile(np.arange(0, 50, dtype=np.uint8), (50, 1))
+    bright = np.tile(np.arange(200, 250, dtype=np.uint8), (50, 1))
+    films = np.stack([dark, bright] * 50)
+    looks_now = exchange_looks(films, seed=0, width=0)
+    changed = (looks_now != films).any(axis=(1, 2))
+    # Half are matched, and half of those to a film that looks like themselves.
+    assert 10 <= changed.sum() <= 40
+    for before, after in zip(films[changed], looks_now[changed], strict=True):
+        other = bright if (before == dark).all() else dark
+        np.testing.assert_array_equal(after, other)
+
+
+def test_a_frame_is_as_wide_as_asked_and_what_lies_in_it_stays():
+    films = np.full((200, 40, 40), 77, np.uint8)
+    framed = exchange_looks(films, seed=1, share=1.0, width=0.1)
+    assert (framed[:, 4:-4, 4:-4] == 77).all()
+    assert set(np.unique(framed)) == {0, looks.GREY, 77}
+    # Drawn evenly from 0 to 4 pixels and cut to whole ones, each side is 1.5 pixels in the mean.
+    assert 1.2 < (framed[:, :20, 20] != 77).sum(axis=1).mean() < 1.8
+    assert (films == 77).all()
+
+
+def test_exchanged_looks_hang_on_the_seed_alone():
+    films = np.random.default_rng(0).integers(0, 256, (8, 16, 16), dtype=np.uint8)
+    np.testing.assert_array_equal(exchange_looks(films, seed=5), exchange_looks(films, seed=5))
+    assert (exchange_looks(films, seed=5) != exchange_looks(films, seed=6)).any()
+    np.testing.assert_array_equal(exchange_looks(films, seed=5, share=0), films)

@@ -49,14 +49,15 @@ class Films:
     real: dict[str, train.FilmSet]
 
 
-def simulated(split: str) -> train.FilmSet:
+def simulated(split: str, films: int | None = None) -> train.FilmSet:
     """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees."""
     first = SIM_SEEDS[split]
-    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + SIM_FILMS[split])]
-    films = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
-    targets = np.array([[label in film.labels for label in LABELS] for film in films], np.float32)
-    patients = np.array([f"sim-{film.seed}" for film in films])
-    return train.FilmSet(np.stack([film.pixels for film in films]), targets, np.full(len(films), "simulated"), patients)
+    seeds = range(first, first + (films or SIM_FILMS[split]))
+    specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in seeds]
+    made = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
+    targets = np.array([[label in film.labels for label in LABELS] for film in made], np.float32)
+    patients = np.array([f"sim-{film.seed}" for film in made])
+    return train.FilmSet(np.stack([film.pixels for film in made]), targets, np.full(len(made), "simulated"), patients)
 
 
 def real(data: Path) -> tuple[dict[str, train.FilmSet], pd.DataFrame]:
@@ -92,6 +93,12 @@ def soften(real_train: train.FilmSet, originals: pd.Series, peer: Path) -> train
 def shares(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:
     """Return how often each film is drawn: each group (mask, share) gets its share, evenly among its films."""
     return np.sum([mask * share / max(mask.sum(), 1) for mask, share in groups], axis=0)
+
+
+def covid_shares(sources: np.ndarray, positive: np.ndarray, of: dict[str, float]) -> np.ndarray:
+    """Return how often each film is drawn for COVID-19: each of COVID_GROUPS its share, half of it with the disease."""
+    where = {name: np.isin(sources, members) for name, members in COVID_GROUPS.items()}
+    return shares([(where[name] & (positive == has), share / 2) for name, share in of.items() for has in (True, False)])
 
 
 def train_real(real_films: dict[str, train.FilmSet], imagenet: Path, work: Path) -> Path:
@@ -140,18 +147,11 @@ def train_covid(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.
     `cohen`, the one real source with both classes, is drawn most: between sources a network learns the source.
     """
     both = train.join(films.simulated["train"], films.real["train"])
-    positive = both.targets[:, -1] == 1
-    where = {name: np.isin(both.sources, sources) for name, sources in COVID_GROUPS.items()}
-    groups = [
-        (where[name] & (positive == label), share / 2)
-        for name, share in COVID_SHARES.items()
-        for label in (True, False)
-    ]
     validation = {"simulated": films.simulated["val"], "mixed": films.real["val"], "cohen": of_cohen(films.real["val"])}
     return stage(
         models.squeezenet(COVID_CLASSES, input_size=SIZE_PX, activation="softmax", weights=imagenet),
         two_way(both),
-        shares(groups),
+        covid_shares(both.sources, both.targets[:, -1] == 1, COVID_SHARES),
         {name: two_way(some) for name, some in validation.items()},
         COVID_CLASSES,
         loss="categorical_crossentropy",

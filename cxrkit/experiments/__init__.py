@@ -9,7 +9,7 @@ from cxrkit.experiments._augment import AUGMENTERS, COMPOSITES, augmenters, comp
 from cxrkit.experiments._data import Deal, beside_table04, data
 from cxrkit.experiments._features import Features
 from cxrkit.experiments._films import Sets, load, nested, positive, rows_of, simulated_sources
-from cxrkit.experiments._looks import LOOKS, histogram, looked, lungs_of
+from cxrkit.experiments._looks import LOOKS, exchange_looks, histogram, looked, lungs_of
 from cxrkit.experiments._marks import MARKS, TESTS, FaintFilms, MarkLab, faint_films, marked
 from cxrkit.experiments._measure import THRESHOLD, Measured, Setting, measure, subset
 from cxrkit.experiments._plan import MODES, Learned, Plan, features_of, learn
@@ -45,6 +45,7 @@ __all__ = [
     "composite",
     "data",
     "examples",
+    "exchange_looks",
     "faint_films",
     "features_of",
     "from_json",

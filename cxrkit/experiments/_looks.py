@@ -146,6 +146,35 @@ def without_edge(pixels: np.ndarray, found: np.ndarray | None = None, *, width: 
     return blanked
 
 
+def exchange_looks(pixels: np.ndarray, seed: int, *, share: float = 0.5, width: float = EDGE) -> np.ndarray:
+    """Exchange the looks of films among one another, so that a film's look no longer says where it is from.
+
+    To train with, on batches of several sources: of some films the histogram is matched to another film of the batch,
+    drawn evenly; of as many, drawn for themselves, a frame is blanked. Both fall on all sources alike.
+
+    Args:
+        pixels: (films, H, W), uint8.
+        seed: of the draws.
+        share: of films whose histogram is matched, and of those that get a frame, in [0, 1].
+        width: of the widest frame, as a share of the film's side; each side's is drawn evenly from 0 on.
+    Returns:
+        (films, H, W), uint8; a frame is black or `GREY`.
+    """
+    random = np.random.default_rng(seed)
+    partners = random.integers(len(pixels), size=len(pixels))
+    exchanged, framed = random.random((2, len(pixels))) < share
+    looks = pixels.copy()
+    for row in np.flatnonzero(exchanged):
+        looks[row] = matched(pixels[row : row + 1], histogram(pixels[partners[row]]))[0]
+    height, across = pixels.shape[1:]
+    for row in np.flatnonzero(framed):
+        top, bottom, left, right = (random.uniform(0, width, 4) * (height, height, across, across)).astype(int)
+        inner = looks[row, top : height - bottom, left : across - right].copy()
+        looks[row] = random.choice((0, GREY))
+        looks[row, top : height - bottom, left : across - right] = inner
+    return looks
+
+
 def histogram(pixels: np.ndarray) -> np.ndarray:
     """Return how many pixels of films of any shape, uint8, have each grey: (256,)."""
     return np.bincount(np.asarray(pixels, np.uint8).ravel(), minlength=256)
