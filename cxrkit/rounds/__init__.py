@@ -15,7 +15,7 @@ from cxrkit.rounds._combine import (
     fit_weights,
 )
 from cxrkit.rounds._pictures import draw_seed
-from cxrkit.rounds._recipes import MODES, REPORT, describe
+from cxrkit.rounds._recipes import MODES, REPORT, Source, describe, named
 from cxrkit.rounds._result import COMBINED, MEASURES, Result
 from cxrkit.rounds._run import run
 from cxrkit.rounds._search import CHOSEN_BY, Cases, Choice, Search, search
@@ -38,6 +38,7 @@ __all__ = [
     "Order",
     "Result",
     "Search",
+    "Source",
     "Stacked",
     "Sweep",
     "Weighted",
@@ -49,6 +50,7 @@ __all__ = [
     "fit_stack",
     "fit_weights",
     "grid",
+    "named",
     "orders",
     "run",
     "search",

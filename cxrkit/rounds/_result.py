@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cxrkit import metrics
 from cxrkit.rounds._combine import Combine
+from cxrkit.rounds._stop import bounds, passes_made
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ class Result:
     @property
     def round_calls(self) -> np.ndarray:
         """What each round calls: (films, rounds, labels), bool; False where a film had left."""
-        return self.probs >= np.array([self.thresholds[label] for label in self.labels])
+        return self.probs >= self._thresholds()
 
     def with_combine(self, combine: str | Combine) -> "Result":
         """Return the same answers combined otherwise.
@@ -76,10 +77,31 @@ class Result:
         from cxrkit.rounds._run import result_of
 
         self._every_pass("combining them otherwise")
-        thresholds = np.array([self.thresholds[label] for label in self.labels])
+        thresholds = self._thresholds()
         rule = combine_of(combine, self.rounds)
         about = {"mode": self.mode, "seed": self.seed, "early_stop": False, "order": self.order}
         return result_of(self.probs, self.rounds, self.labels, rule, thresholds, **about)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what all rounds together can still come to after each of them.
+
+        Returns:
+            The least and the most, (films, rounds, labels) each, in [0, 1], rounds as listed. Where both lie on one
+            side of where the rule calls, no round to come can change what is called.
+        Raises:
+            ValueError: films that left early, or a rule that lets none leave.
+        """
+        self._every_pass("what can still come")
+        return bounds(self.combine, self.probs, self._thresholds(), range(len(self.rounds)))
+
+    def stops(self) -> np.ndarray:
+        """Return after how many rounds, as listed, each film could leave without another label: (films,), from 1.
+
+        Raises:
+            ValueError: films that left early, or a rule that lets none leave.
+        """
+        self._every_pass("when films could leave")
+        return passes_made(self.combine, self.probs, self._thresholds(), range(len(self.rounds)))
 
     def measures(
         self,
@@ -206,6 +228,9 @@ class Result:
         if label not in self.labels:
             raise ValueError(f"label must be one of {', '.join(self.labels)}; got {label!r}.")
         return self.labels.index(label)
+
+    def _thresholds(self) -> np.ndarray:
+        return np.array([self.thresholds[label] for label in self.labels])
 
     def _every_pass(self, what: str) -> None:
         if self.early_stop:

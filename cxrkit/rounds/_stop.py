@@ -172,6 +172,30 @@ def _monotone(rule: Combine) -> None:
         )
 
 
+def bounds(
+    rule: Combine, probs: np.ndarray, thresholds: np.ndarray, places: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what all rounds together can still come to after each, where every pass was made.
+
+    Args:
+        rule: monotone.
+        probs: (films, rounds, labels), without NaN.
+        thresholds: (labels,).
+        places: of the rounds, in the order in which they are made.
+    Returns:
+        The least and the most, (films, rounds, labels) each, in that order; of the last round both are the answer.
+    """
+    _monotone(rule)
+    least, most = np.empty_like(probs), np.empty_like(probs)
+    for count in range(1, len(places) + 1):
+        done = list(places[:count])
+        for ends, to_come in ((least, 0.0), (most, 1.0)):
+            seen = np.full_like(probs, to_come)
+            seen[:, done] = probs[:, done]
+            ends[:, count - 1] = rule.combined(seen, thresholds)
+    return least, most
+
+
 def passes_made(rule: Combine, probs: np.ndarray, thresholds: np.ndarray, places: Sequence[int]) -> np.ndarray:
     """Count the passes that early stop would have made, where every pass was.
 
@@ -183,6 +207,7 @@ def passes_made(rule: Combine, probs: np.ndarray, thresholds: np.ndarray, places
     Returns:
         (films,), whole numbers from 1.
     """
+    _monotone(rule)
     made = np.full(len(probs), len(places))
     # A film that is decided stays so: the smallest count is written last.
     for count in range(len(places) - 1, 0, -1):
