@@ -70,10 +70,12 @@ def strip(
             *(f"<b>{note}</b>" if note == "could stop here" else note for note in notes),
         ]
         if done != name:
-            words.insert(1, f'<span style="color:{FAINT}">{html.escape(done)}</span>')
+            # With a place to break, since a name is as long as a picture is wide.
+            breaking = html.escape(done).replace("(", "<wbr>(")
+            words.insert(1, f'<span style="color:{FAINT}">{breaking}</span>')
         shown = covered(picture, look.maps[k], scale=strongest, opacity=opacity)
         alt = f"round {k + 1}, {name}, of {kind} {film}: {done}. {label}: {said}. {'; '.join(notes)}."
-        figures.append(figure(shown, words, alt, marked=last or name in marked, width=SHOWN_PX, dim=after))
+        figures.append(figure(shown, words, alt, marked=name in marked, width=SHOWN_PX, dim=after))
         if last:
             figures.append(f'<div aria-hidden="true" style="align-self:stretch;border-left:3px dashed {EDGE}"></div>')
     heading = f"<b>{html.escape(title)}</b><br>" if title else ""

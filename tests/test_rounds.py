@@ -18,6 +18,7 @@ from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
 from cxrkit.rounds._combine import combine_of
 from cxrkit.rounds._pictures import Plan
 from cxrkit.rounds._recipes import named
+from cxrkit.rounds._run import result_of
 from cxrkit.rounds._stop import decided, earliest
 
 NOISE = Op("AdditiveGaussianNoise", scale=(0, 20.0))
@@ -573,6 +574,45 @@ def test_rounds_that_must_all_be_made_share_a_batch():
     rounds.run(predict, films(1), combine="majority", early_stop=True)
     # No film is decided before six of eleven.
     assert sizes == [6]
+
+
+def answered(rule, probs, cuts):
+    """A result in which every pass was made."""
+    names, labels = (tuple(str(k) for k in range(probs.shape[axis])) for axis in (1, 2))
+    about = {"mode": "independent", "seed": 0, "early_stop": False, "order": names}
+    return result_of(probs, names, labels, combine_of(rule, names), np.asarray(cuts), **about)
+
+
+def test_what_can_still_come_is_said_after_each_round():
+    """The mean of 0.9, 0.6 and 0: after 0.9 from 0.9 / 3 to 2 / 3 more, after 0.6 from 1.5 / 3 to 1 / 3 more."""
+    found = answered("mean", np.array([[[0.9], [0.6], [0.0]]]), [0.5])
+    least, most = found.bounds()
+    assert least[0, :, 0] == pytest.approx([0.3, 0.5, 0.5])
+    assert most[0, :, 0] == pytest.approx([0.3 + 2 / 3, 0.5 + 1 / 3, 0.5])
+    assert found.stops().tolist() == [2]
+
+
+@bulk
+@given(cases())
+def test_a_film_could_leave_where_all_that_can_come_is_called_alike(case):
+    rule, probs, cuts, _ = case
+    found = answered(rule, probs, cuts)
+    least, most = found.bounds()
+    alike = ((least >= rule.cuts(cuts)) == (most >= rule.cuts(cuts))).all(axis=2)
+    np.testing.assert_array_equal(found.stops(), alike.argmax(axis=1) + 1)
+    np.testing.assert_array_equal(least[:, -1], found.combined)
+    assert (np.diff(least, axis=1) >= 0).all()
+    assert (np.diff(most, axis=1) <= 0).all()
+
+
+def test_what_can_still_come_needs_every_pass_and_a_rule_that_lets_films_leave():
+    early = rounds.run(answer, films(4), MIXED, combine="any", early_stop=True)
+    with pytest.raises(ValueError, match="what can still come needs every round"):
+        early.bounds()
+    stacked = answered(rounds.Stacked(("0", "1"), (1.0, -1.0), 0.0, 1), np.full((1, 2, 1), 0.5), [0.5])
+    for ask in (stacked.bounds, stacked.stops):
+        with pytest.raises(ValueError, match="no film can leave early"):
+            ask()
 
 
 def test_the_order_is_that_in_which_films_leave_soonest():
