@@ -312,7 +312,6 @@ def rounds_markdown(
         command=command,
     )
     both = agreement[agreement["round"] == "all"].iloc[0]
-    chosen, claimed = search.chosen, search.claimed
     lines += ["", f"**{escape_markdown(verdict(search))}**", "", COVERS, "", "## Each round"]
     lines += ["", f"Rounds are {test.mode}.", "", metrics_table(_without_combined(measures), first="round")]
     lines += ["", flips(flipped[flipped["round"] != COMBINED], "round")]
@@ -327,7 +326,7 @@ def rounds_markdown(
         "validation films and then looked at once on the test films; and what choosing on the test films, as the "
         "report did, would have claimed. The interval and the p of that claim know nothing of the choice.",
         "",
-        markdown(pd.DataFrame([_choice("the validation films", chosen), _choice("the test films", claimed)])),
+        choices(search),
         "",
         "## Passes",
         "",
@@ -340,6 +339,18 @@ def rounds_markdown(
 
 def _without_combined(measures: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
     return {name: row for name, row in estimates(measures, "round").items() if name != COMBINED}
+
+
+def choices(search: Search) -> Markdown:
+    """Return what was chosen on the validation films, and what choosing on the test films would have claimed.
+
+    Args:
+        search: what was found.
+    Returns:
+        A Markdown table.
+    """
+    rows = [_choice("the validation films", search.chosen), _choice("the test films", search.claimed)]
+    return markdown(pd.DataFrame(rows))
 
 
 def _choice(chosen_on: str, choice: Choice) -> dict[str, str]:
