@@ -249,7 +249,8 @@ def verdict(search: Search) -> str:
         Two sentences; what is not shown at `SHOWN` is not said.
     """
     mean = search.flips[search.flips["rule"] == "mean"].iloc[0].to_dict()
-    every = f"The mean of all {len(search.test.rounds)} rounds against {mean['reference']} alone"
+    held_against = "the untouched film" if mean["reference"] == "none" else mean["reference"]
+    every = f"The mean of all {len(search.test.rounds)} rounds against {held_against} alone"
     words = f"{every}: accuracy {_signed(estimate_of(mean, 'difference'))}, p {p_of(mean['p'])}; {_so(mean)}."
     chosen, held = search.chosen, search.chosen.against_untouched
     names = f"{', '.join(chosen.rounds)} ({chosen.combine.name})"

@@ -54,7 +54,7 @@ def strip(
     count = len(look.pictures)
     figures = []
     for k, (name, picture) in enumerate(look.pictures.items()):
-        done = _done(look.recipes[name])
+        recipe = done(look.recipes[name])
         said = answer(look.probs[k], look.calls[k])
         last, after = k + 1 == look.stops and look.stops < count, k >= look.stops
         notes = [f"votes {votes[k]} of {k + 1}"]
@@ -69,12 +69,12 @@ def strip(
             said,
             *(f"<b>{note}</b>" if note == "could stop here" else note for note in notes),
         ]
-        if done != name:
+        if recipe != name:
             # With a place to break, since a name is as long as a picture is wide.
-            breaking = html.escape(done).replace("(", "<wbr>(")
+            breaking = html.escape(recipe).replace("(", "<wbr>(")
             words.insert(1, f'<span style="color:{FAINT}">{breaking}</span>')
         shown = covered(picture, look.maps[k], scale=strongest, opacity=opacity)
-        alt = f"round {k + 1}, {name}, of {kind} {film}: {done}. {label}: {said}. {'; '.join(notes)}."
+        alt = f"round {k + 1}, {name}, of {kind} {film}: {recipe}. {label}: {said}. {'; '.join(notes)}."
         figures.append(figure(shown, words, alt, marked=name in marked, width=SHOWN_PX, dim=after))
         if last:
             figures.append(f'<div aria-hidden="true" style="align-self:stretch;border-left:3px dashed {EDGE}"></div>')
@@ -108,6 +108,15 @@ def verdict(look: Look) -> str:
         f"{words} It could stop after round {look.stops}: whatever the other {count - look.stops} answer, it "
         f"{'is' if called else 'is not'} called."
     )
+
+
+def done(recipe: augment.Recipe) -> str:
+    """Say what a round does to a film, in a few words.
+
+    Args:
+        recipe: of the round.
+    """
+    return "the film as it is" if recipe == augment.named("none") else describe(recipe)
 
 
 def difference(one: Look, other: Look, swapped: tuple[str, str], changed: Sequence[str]) -> str:
@@ -144,10 +153,6 @@ def difference(one: Look, other: Look, swapped: tuple[str, str], changed: Sequen
     if one.stops == other.stops:
         return f"{head}It could stop after round {one.stops}, as before."
     return f"{head}It could stop after round {other.stops}, and not after round {one.stops}."
-
-
-def _done(recipe: augment.Recipe) -> str:
-    return "the film as it is" if recipe == augment.named("none") else describe(recipe)
 
 
 def _votes(look: Look) -> str:
@@ -202,7 +207,7 @@ def rows(recipes: dict[str, augment.Recipe]) -> list[dict[str, object]]:
         {
             "place": str(k),
             "depth": 0,
-            "text": f"{k + 1}. {name}" + (f": {_done(recipe)}" if _done(recipe) != name else ""),
+            "text": f"{k + 1}. {name}" + (f": {done(recipe)}" if done(recipe) != name else ""),
             "group": False,
         }
         for k, (name, recipe) in enumerate(recipes.items())

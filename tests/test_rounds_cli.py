@@ -47,7 +47,7 @@ def test_rounds_writes_its_tables_and_says_whether_they_help(folder, tmp_path):
     assert (tmp_path / "told.md").read_text() == text
     for words in (
         "# Rounds (tables 17 to 29)", "16 test films, 8 of them COVID-19",
-        "ot shown to work on real films: COVID-19", "The mean of all 11 rounds against none alone",
+        "ot shown to work on real films: COVID-19", "The mean of all 11 rounds against the untouched film alone",
         "chosen on 16 validation films",
         "| the test films |", f"`cxrkit rounds {folder / 'manifest.csv'} --model",
     ):  # fmt: skip
@@ -164,7 +164,7 @@ def test_only_what_is_shown_is_said(difference, p, words):
     held = Comparison(0.9, 0.7, Estimate(difference, difference - 0.1, difference + 0.1, 20), p, "")
     chosen = dataclasses.replace(found.chosen, rounds=("none", "C"), against_untouched=held)
     said = rounds_report.verdict(dataclasses.replace(found, chosen=chosen))
-    assert said.startswith("The mean of all 2 rounds against none alone: accuracy ")
+    assert said.startswith("The mean of all 2 rounds against the untouched film alone: accuracy ")
     assert said.endswith(words)
     alone = dataclasses.replace(found, chosen=dataclasses.replace(found.chosen, rounds=("none",)))
     assert rounds_report.verdict(alone).endswith(f"Chosen on the validation films: none ({found.chosen.combine.name}).")
