@@ -1,4 +1,4 @@
-"""Widgets of the augmentation lab that know nothing of it: the tree of steps, a parameter, buttons for a text."""
+"""Widgets of the augmentation lab that know nothing of it: a parameter, buttons for a text."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,17 +19,6 @@ _ONE, _RANGE, _LIST = "one value", "a range", "a list"
 WIDE = {"description_width": "7.5em"}
 #: How far sliders reach beyond the default's range, in widths of that range.
 _REACH = 2
-
-
-class StepTree(anywidget.AnyWidget):
-    """The steps of a recipe as a tree that can be dragged and walked with the keyboard; sends what was asked for."""
-
-    _esm = (_DATA / "step_tree.js").read_text(encoding="utf-8")
-    _css = (_DATA / "step_tree.css").read_text(encoding="utf-8")
-    #: {"place", "depth", "text", "group"} each, parents first.
-    rows: traitlets.List = traitlets.List().tag(sync=True)
-    #: Place of the chosen row, as text: "0.2"; "" is the whole.
-    chosen = traitlets.Unicode().tag(sync=True)
 
 
 class TextOut(anywidget.AnyWidget):

@@ -15,7 +15,8 @@ import numpy as np
 import traitlets
 
 from cxrkit import augment, augment_report, augment_trial, engine
-from cxrkit._augment_widgets import WIDE, ParameterEditor, StepTree, TextOut, kept_within
+from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
+from cxrkit._widgets import StepTree, said
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
 #: How the networks are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
@@ -179,7 +180,7 @@ class AugmentLab(widgets.VBox):
         self.upload = widgets.FileUpload(
             accept=".json", description="Load from your computer", tooltip="a recipe's JSON", layout={"width": "auto"}
         )
-        self.message = widgets.HTML(_said(""))
+        self.message = widgets.HTML(said(""))
         self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
 
     def _laid_out(self) -> list[widgets.Widget]:
@@ -263,14 +264,14 @@ class AugmentLab(widgets.VBox):
         try:
             recipe, place = edit()
         except ValueError as error:
-            self.message.value = _said(str(error), wrong=True)
+            self.message.value = said(str(error), wrong=True)
             return
         # First the place: what follows a new recipe shows the step there.
         self._place = place
         if recipe == self.recipe:
             self._follow(self._show_controls)
         self.recipe = recipe
-        self.message.value = _said("")
+        self.message.value = said("")
 
     def _added(self) -> tuple[Recipe, Place]:
         new, chosen = augment.default(self.operation.value), augment.part(self.recipe, self._place)
@@ -419,11 +420,11 @@ class AugmentLab(widgets.VBox):
             with self._path().open("x", encoding="utf-8") as file:
                 file.write(self.recipe.to_json() + "\n")
         except FileExistsError:
-            self.message.value = _said(f"{self.file.value} is there already and was kept; choose another name.", True)
+            self.message.value = said(f"{self.file.value} is there already and was kept; choose another name.", True)
         except (OSError, ValueError) as error:
-            self.message.value = _said(str(error), True)
+            self.message.value = said(str(error), True)
         else:
-            self.message.value = _said(f"Saved as {self.file.value}.")
+            self.message.value = said(f"Saved as {self.file.value}.")
 
     def _uploaded(self, change: Any) -> None:
         def read() -> tuple[Recipe, Place]:
@@ -565,11 +566,6 @@ class AugmentLab(widgets.VBox):
                 simulated=self._simulated,
             )
         )
-
-
-def _said(words: str, wrong: bool = False) -> str:
-    style = "color:#b3261e;font-weight:600" if wrong else "color:var(--jp-ui-font-color1,#222)"
-    return f'<div role="status" style="{style};overflow-wrap:anywhere">{escape(words)}</div>'
 
 
 def _text(place: Place) -> str:

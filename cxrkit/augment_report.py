@@ -1,35 +1,25 @@
 """Recipes and their draws in words, as HTML and as SVG; nothing is computed here.
 
-Made without matplotlib, which takes longer than all the rest of a redraw: films are encoded by OpenCV, labels are
-HTML, so that they can be read aloud and scale with the page. Whatever came from a user (names of films) is escaped.
+Whatever came from a user (names of films) is escaped.
 """
 
-import base64
 import html
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
-from cxrkit import images
-from cxrkit._drawing import HEAT, Html
+from cxrkit._drawing import Html
+from cxrkit._strip import FAINT, INK, answer, covered, figure
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 from cxrkit.augment_trial import Greys, Trial
 from cxrkit.labels import DISCLAIMER
 
-#: Width at which a film is shown, pixels of the page.
-SHOWN_PX = 160
-#: Noise is what a recipe may be about: a poorer JPEG would add its own.
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_TABLE = (np.array(HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
 #: Characters above a film, where four films make a row of a figure.
 _TITLE = 26
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100
-_INK = "var(--jp-ui-font-color1, #222)"
-_FAINT = "var(--jp-ui-font-color2, #555)"
 
 
 # ---------------------------------------------------------------------------------------------------- words
@@ -115,23 +105,6 @@ def _how_many(n: int | tuple[int, int | None] | None) -> str:
 # ---------------------------------------------------------------------------------------------------- films
 
 
-def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
-    """Return a film with a class activation map over it, as pixels.
-
-    Args:
-        film: uint8 (H, W).
-        cam: (h, w), row 0 at the top; values under 0 are clear.
-        scale: value of `cam` drawn strongest, above 0.
-        opacity: of the strongest place, in [0, 1].
-    Returns:
-        uint8 (H, W, 3), red, green, blue.
-    """
-    strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), film.shape), 0, 1)
-    cover = (opacity * strength)[..., None]
-    colour = _TABLE[np.rint(255 * strength).astype(np.uint8)]
-    return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
-
-
 def strip(
     trial: Trial,
     *,
@@ -165,17 +138,17 @@ def strip(
         p, q = (float(answers.probs[k, column]) for answers in (trial.before, trial.after))
         if k == 0 or film is not trial.films[k - 1]:
             source = covered(film, trial.before.maps[k, column], scale=scale, opacity=opacity)
-            words = [f"<b>{html.escape(names[k])}</b>, {kind} as it is", _said(p, called_before[k])]
+            words = [f"<b>{html.escape(names[k])}</b>, {kind} as it is", answer(p, called_before[k])]
             groups.append(
-                [_figure(source, words, f"{kind} {names[k]} as it is. {label}: {_said(p, called_before[k])}")]
+                [figure(source, words, f"{kind} {names[k]} as it is. {label}: {answer(p, called_before[k])}")]
             )
         changed = bool(called_before[k] != called_after[k])
-        drawn, answer = drawn_words(trial.drawn[k]), _said(q, called_after[k])
-        words = [f"<b>draw {k}</b>, {kind}", answer + (" <b>&#8646; call changed</b>" if changed else ""), ""]
-        words[-1] = f'<span style="color:{_FAINT}">{html.escape(drawn)}</span>'
-        alt = f"draw {k} of {kind} {names[k]}: {drawn}. {label}: {answer}{', call changed' if changed else ''}"
+        drawn, said = drawn_words(trial.drawn[k]), answer(q, called_after[k])
+        words = [f"<b>draw {k}</b>, {kind}", said + (" <b>&#8646; call changed</b>" if changed else ""), ""]
+        words[-1] = f'<span style="color:{FAINT}">{html.escape(drawn)}</span>'
+        alt = f"draw {k} of {kind} {names[k]}: {drawn}. {label}: {said}{', call changed' if changed else ''}"
         picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
-        groups[-1].append(_figure(picture, words, alt, marked=changed))
+        groups[-1].append(figure(picture, words, alt, marked=changed))
     # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
     pairs = [f'<div style="display:flex;gap:4px">{"".join(group)}</div>' for group in groups]
     shown = "".join(groups[0] if len(groups) == 1 else pairs)
@@ -187,30 +160,11 @@ def strip(
         f"<b>the call changed in {flips} of {len(after)}</b>."
     )
     return Html(
-        f'<div style="font:13px/1.35 sans-serif;color:{_INK}"><p style="margin:4px 0 8px">{head}</p>'
+        f'<div style="font:13px/1.35 sans-serif;color:{INK}"><p style="margin:4px 0 8px">{head}</p>'
         f'<div style="display:flex;flex-wrap:wrap;gap:10px">{shown}</div>'
-        f'<p style="margin:8px 0 0;font-size:12px;color:{_FAINT}">'
+        f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">'
         f"{'Simulated films. ' if simulated else ''}Colour: where it sees reasons to say so, one scale for all films. "
         f"{DISCLAIMER}</p></div>"
-    )
-
-
-def _said(prob: float, called: bool) -> str:
-    return f"{prob:.2f}, {'called' if called else 'not called'}"
-
-
-def _figure(picture: np.ndarray, words: Sequence[str], alt: str, marked: bool = False) -> str:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
-    if not done:
-        raise ValueError(f"a picture of shape {picture.shape} could not be written as JPEG.")
-    source = base64.b64encode(data.tobytes()).decode()
-    # What is marked is also said in words.
-    edge = "#d1570a" if marked else "transparent"
-    return (
-        f'<figure style="margin:0;width:{SHOWN_PX}px"><img alt="{html.escape(alt)}" '
-        f'src="data:image/jpeg;base64,{source}" style="width:{SHOWN_PX}px;height:{SHOWN_PX}px;object-fit:contain;'
-        f'background:#000;display:block;outline:3px solid {edge};outline-offset:-3px">'
-        f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(words)}</figcaption></figure>'
     )
 
 
@@ -233,13 +187,13 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False) -> Html:
     )
     films = "simulated films" if simulated else "films"
     w, h = _PLOT_W, _PLOT_H
-    text = f'font-size="12" fill="{_INK}"'
+    text = f'font-size="12" fill="{INK}"'
     ticks = "".join(
         f'<text x="{grey * w / 255:.0f}" y="{h + 15}" text-anchor="{anchor}" {text}>{grey}</text>'
         for grey, anchor in ((0, "start"), (64, "middle"), (128, "middle"), (192, "middle"), (255, "end"))
     )
     return Html(
-        f'<div style="font:13px/1.35 sans-serif;color:{_INK};max-width:{w + 8}px">'
+        f'<div style="font:13px/1.35 sans-serif;color:{INK};max-width:{w + 8}px">'
         f'<svg viewBox="-4 -22 {w + 8} {h + 60}" style="width:100%;display:block" role="img" aria-label='
         f'"Histogram of grey levels. {words}"><rect x="0" y="-16" width="16" height="10" fill="#bbb"/>'
         f'<text x="21" y="-7" {text}>{films} as they are</text>'
@@ -247,7 +201,7 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False) -> Html:
         f'<text x="211" y="-7" {text}>draws</text>'
         f'<path d="{one} L{w},{h} L0,{h} Z" fill="#bbb"/>'
         f'<path d="{other}" fill="none" stroke="#2a6fb0" stroke-width="2"/>'
-        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{_INK}"/>{ticks}'
+        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}'
         f'<text x="{w / 2}" y="{h + 32}" text-anchor="middle" {text}>grey level</text></svg>'
         f'<p style="margin:0;font-size:12px">{words}</p></div>'
     )

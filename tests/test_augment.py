@@ -662,6 +662,21 @@ def test_every_operation_can_be_put_on_a_slider():
             assert made[parameter.name] == parameter.default
 
 
+def test_what_is_drawn_can_be_asked_without_films():
+    recipe = augment.named("fig11")
+    assert augment.draw(recipe, 3, 5) == augment.record(recipe, films(3), 5)[1]
+    assert augment.draw(recipe, 1, 5, first=2) == augment.draw(recipe, 3, 5)[2:]
+    assert augment.draw(recipe, 0) == []
+
+
+def test_a_recipe_is_fixed_where_nothing_is_drawn():
+    assert augment.is_fixed(augment.named("none"))
+    assert all(augment.is_fixed(augment.named(f"round/{name}")) for name in "ABCDEFGHIJ")
+    drawn = [ADD, Sequential((BLUR, Op("Noop"))), Op("AdditiveGaussianNoise", scale=3), OneOf((Op("Noop"),))]
+    drawn += [Sequential((Op("Noop"), Op("Noop")), random_order=True), Op("Fliplr", p=0.5)]
+    assert not any(map(augment.is_fixed, drawn))
+
+
 # --- tf.data -----------------------------------------------------------------------------------------------------
 
 

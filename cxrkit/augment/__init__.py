@@ -33,7 +33,7 @@ from cxrkit.augment._recipe import (
     from_dict,
     from_json,
 )
-from cxrkit.augment._run import Draws, apply, mapped, record, replay
+from cxrkit.augment._run import Draws, apply, draw, is_fixed, mapped, record, replay
 from cxrkit.augment._seeds import film_generator
 
 __all__ = [
@@ -53,12 +53,14 @@ __all__ = [
     "Sometimes",
     "apply",
     "default",
+    "draw",
     "film_generator",
     "from_dict",
     "from_imgaug",
     "from_json",
     "grouped",
     "insert",
+    "is_fixed",
     "load",
     "mapped",
     "move",

@@ -1,5 +1,5 @@
-// The steps of a recipe as a tree: choose, drag to another place, or move with the keyboard.
-// Python holds the recipe; this shows `rows` and sends what was asked for.
+// Steps as a tree or a list: choose, drag to another place, or move with the keyboard.
+// Python holds what they are; this shows `rows` and sends what was asked for.
 
 const MODES = ["before", "inside", "after"];
 
@@ -9,9 +9,9 @@ function render({ model, el }) {
   el.classList.add("cxrkit-steps");
   const tree = document.createElement("ul");
   tree.setAttribute("role", "tree");
-  tree.setAttribute("aria-label", "steps of the recipe");
+  tree.setAttribute("aria-label", model.get("label"));
   const help = document.createElement("p");
-  help.textContent = "Drag a step, or Alt and an arrow key; Delete removes it.";
+  help.textContent = `Drag a ${model.get("one")}, or Alt and an arrow key; Delete removes it.`;
   el.replaceChildren(tree, help);
   let dragged = null;
 
