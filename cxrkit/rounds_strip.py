@@ -116,7 +116,7 @@ def done(recipe: augment.Recipe) -> str:
     Args:
         recipe: of the round.
     """
-    return "the film as it is" if recipe == augment.named("none") else describe(recipe)
+    return "nothing is done" if recipe == augment.named("none") else describe(recipe)
 
 
 def difference(one: Look, other: Look, swapped: tuple[str, str], changed: Sequence[str]) -> str:
@@ -150,9 +150,11 @@ def difference(one: Look, other: Look, swapped: tuple[str, str], changed: Sequen
         head += f"The call stays: {prob:.3f} before, {prob_other:.3f} now, {'' if called else 'not '}called. "
     else:
         head += f"The answer stays, {answer(prob, called)}. "
-    if one.stops == other.stops:
-        return f"{head}It could stop after round {one.stops}, as before."
-    return f"{head}It could stop after round {other.stops}, and not after round {one.stops}."
+    before, now = (
+        "only the last round decides" if look.stops == count else f"it could stop after round {look.stops}"
+        for look in (one, other)
+    )
+    return f"{head}As before, {now}." if before == now else f"{head}Before, {before}; now {now}."
 
 
 def _votes(look: Look) -> str:

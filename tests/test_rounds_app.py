@@ -68,7 +68,7 @@ def test_each_round_shows_its_picture_its_answer_and_the_votes():
     assert grey(explorer.look) == [100, 150, 50]
     assert explorer.look.probs == pytest.approx([100 / 255, 150 / 255, 50 / 255])
     assert alts(explorer.strip.value) == [
-        "round 1, none, of film one.png: the film as it is. COVID-19: 0.39, not called. votes 0 of 1.",
+        "round 1, none, of film one.png: nothing is done. COVID-19: 0.39, not called. votes 0 of 1.",
         "round 2, brighter, of film one.png: Add(value=50). COVID-19: 0.59, called. votes 1 of 2.",
         "round 3, half, of film one.png: Multiply(mul=0.5). COVID-19: 0.20, not called. votes 1 of 3.",
     ]
@@ -198,7 +198,7 @@ def test_independent_rounds_show_the_same_pictures_in_any_order():
 def test_swapping_may_change_when_it_could_stop():
     explorer = an_explorer(combine="any")
     assert (explorer.look.stops, explorer.other.stops) == (2, 3)
-    assert "It could stop after round 3, and not after round 2." in explorer.difference.value
+    assert "Before, it could stop after round 2; now only the last round decides." in explorer.difference.value
 
 
 def test_stacked_rounds_show_other_pictures_when_two_are_swapped():
