@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 
 from cxrkit import phantom
-from cxrkit.augment_app import NETWORKS, AugmentLab
+from cxrkit._widgets import NETWORKS
+from cxrkit.augment_app import AugmentLab
 
 WANTED_MS = 150
 

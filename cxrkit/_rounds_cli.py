@@ -4,8 +4,6 @@ Modules are imported inside the commands, so that `cxrkit --help` answers at onc
 """
 
 import contextlib
-import shlex
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -63,8 +61,8 @@ def rounds(
 
     Rounds, their order and combination are chosen on val, and scored once on test.
     """
+    from cxrkit import report, rounds_report
     from cxrkit import rounds as rounds_
-    from cxrkit import rounds_report
 
     _check(workers, scheduler)
     frame, folder, name = _films(manifest, root)
@@ -106,8 +104,8 @@ def rounds(
     }.items():
         table.to_csv(out / f"{file}.csv", index=False)
     figure = rounds_report.rounds_figure(measures, found, simulated=about["simulated"])
-    (out / "figure.png").write_bytes(_png(figure))
-    _write(out, markdown, text)
+    (out / "figure.png").write_bytes(report.png(figure))
+    _terminal.write_results(out, markdown, text)
 
 
 def sweep(
@@ -133,8 +131,8 @@ def sweep(
     markdown: MarkdownFile = None,
 ) -> None:
     """Alter the test films in one way at a time and call them again: tables 10 to 16, 23 and 27, every row."""
+    from cxrkit import report, rounds_report
     from cxrkit import rounds as rounds_
-    from cxrkit import rounds_report
 
     _check(workers, scheduler)
     if grid and recipe:
@@ -172,8 +170,8 @@ def sweep(
     _joined(found, [each.nulls() for each in found]).to_csv(out / "nulls.csv", index=False)
     for each in found:
         figure = rounds_report.sweep_figure(each, simulated=about["simulated"], title=each.name)
-        (out / f"{each.name}.png").write_bytes(_png(figure))
-    _write(out, markdown, text)
+        (out / f"{each.name}.png").write_bytes(report.png(figure))
+    _terminal.write_results(out, markdown, text)
 
 
 def _label() -> str:
@@ -237,7 +235,7 @@ def _about(frame: "pd.DataFrame", name: str, model: str) -> dict[str, Any]:
         "simulated": bool(frame["seed"].notna().all()),
         "not_shown": _label() in loaded.not_shown,
         "date": date.today().isoformat(),
-        "command": shlex.join(["cxrkit", *sys.argv[1:]]),
+        "command": _terminal.command(),
     }
 
 
@@ -255,16 +253,3 @@ def _joined(found: "list[Sweep]", tables: "list[pd.DataFrame]") -> "pd.DataFrame
     return pd.concat(
         [table.assign(grid=each.name) for each, table in zip(found, tables, strict=True)], ignore_index=True
     )
-
-
-def _png(figure: Any) -> bytes:
-    from cxrkit import report
-
-    return report.png(figure)
-
-
-def _write(out: Path, further: Path | None, text: str) -> None:
-    for path in (out / "results.md", *([further] if further else [])):
-        path.write_text(text, encoding="utf-8")
-    print(text)
-    print(f"written to {out}")

@@ -1,11 +1,20 @@
-"""Widgets that the augmentation lab and the rounds explorer share: a list to be put in order, and what was said."""
+"""Widgets that the augmentation lab and the rounds explorer share: a list to be put in order, and what was said; and
+which networks they ask.
+"""
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import anywidget
 import traitlets
 
+from cxrkit import engine
+
+#: Networks that are asked when nobody names one.
+NETWORKS = ("covid-small", "findings14-small")
+#: How they are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
+_THREADS = 1
 _DATA = Path(__file__).parent / "data"
 
 
@@ -32,3 +41,20 @@ def said(words: str, wrong: bool = False) -> str:
     """
     style = "color:#b3261e;font-weight:600" if wrong else "color:var(--jp-ui-font-color1,#222)"
     return f'<div role="status" style="{style};overflow-wrap:anywhere">{escape(words)}</div>'
+
+
+def networks(films: Mapping[str, object], predictors: Sequence[engine.Predictor] | None) -> Sequence[engine.Predictor]:
+    """Return the networks that a panel asks: those given, or the bundled `NETWORKS`.
+
+    Args:
+        films: what it shows, by name.
+        predictors: networks; None takes the bundled ones.
+    Raises:
+        ValueError: no film or no network.
+    """
+    if not films:
+        raise ValueError("films must hold at least one film; got none.")
+    asked = [engine.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
+    if not asked:
+        raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
+    return asked

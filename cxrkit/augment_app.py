@@ -16,12 +16,9 @@ import traitlets
 
 from cxrkit import augment, augment_report, augment_trial, engine
 from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
-from cxrkit._widgets import StepTree, said
+from cxrkit._widgets import StepTree, networks, said
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
-#: How the networks are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
-_THREADS = 1
-NETWORKS = ("covid-small", "findings14-small")
 _MANY, _SINGLE = "many films, one each", "one film, many draws"
 #: So many parameters have room to say what each is for.
 _FEW = 3
@@ -67,7 +64,7 @@ class AugmentLab(widgets.VBox):
 
         Args:
             films: (H, W) each, float in [0, 1] or uint8, by the name to show.
-            predictors: networks to ask; None takes the bundled `NETWORKS`.
+            predictors: networks to ask; None takes the two bundled ones.
             recipe: to begin with, or its name.
             label: the label to begin with; None takes the first.
             draws: how many to begin with.
@@ -78,11 +75,7 @@ class AugmentLab(widgets.VBox):
         Raises:
             ValueError: no film or network, or an unknown recipe.
         """
-        if not films:
-            raise ValueError("films must hold at least one film; got none.")
-        asked = [engine.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
-        if not asked:
-            raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
+        asked = networks(films, predictors)
         self._films = {name: augment_trial.reduced(pixels, size_px) for name, pixels in films.items()}
         self._networks = {predictor.name: predictor for predictor in asked}
         self._folder, self._simulated = None if folder is None else Path(folder), simulated

@@ -12,11 +12,8 @@ import numpy as np
 import traitlets
 
 from cxrkit import augment, engine, rounds, rounds_strip, rounds_trial
-from cxrkit._widgets import StepTree, said
+from cxrkit._widgets import StepTree, networks, said
 
-#: One thread is enough for a film, and two wait for one another on a busy machine.
-_THREADS = 1
-NETWORKS = ("covid-small", "findings14-small")
 _FULL = {"width": "98%"}
 #: A slider's grid; a network's own threshold lies between its places.
 _STEP = 0.01
@@ -54,7 +51,7 @@ class RoundsExplorer(widgets.VBox):
 
         Args:
             films: (H, W) each, float in [0, 1] or uint8, by the name to show.
-            predictors: networks to ask; None takes the bundled `NETWORKS`.
+            predictors: networks to ask; None takes the two bundled ones.
             order: the rounds to begin with, each once: names of `rounds.REPORT`, of `augment.NAMES`, or of `recipes`.
             recipes: further ones, by name.
             label: the label to begin with; None takes the first.
@@ -63,11 +60,7 @@ class RoundsExplorer(widgets.VBox):
         Raises:
             ValueError: no film or network, or an unknown round.
         """
-        if not films:
-            raise ValueError("films must hold at least one film; got none.")
-        asked = [engine.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
-        if not asked:
-            raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
+        asked = networks(films, predictors)
         self._films, self._simulated = dict(films), simulated
         self._lookers = {predictor.name: rounds_trial.Looker(predictor) for predictor in asked}
         self._recipes = rounds.named(list(dict.fromkeys((*rounds.REPORT, *augment.NAMES))))
