@@ -408,11 +408,11 @@ LAYERS = {
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises", "words"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
-    5: {"report"}
-    | {"demo", "_augment_widgets", "_strip", "_experiment_cli", "_model_cli", "_rounds_cli", "_train_cli"},
+    4: {"reading", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
+    5: {"report", "triage"}
+    | {"_augment_widgets", "_strip", "_experiment_cli", "_model_cli", "_rounds_cli", "_train_cli"},
     6: {"augment_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report", "panels", "cli"}
-    | {"model_card"},
+    | {"demo", "model_card"},
     7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
     8: {"app"},
 }
