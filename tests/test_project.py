@@ -405,12 +405,12 @@ def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
 LAYERS = {
     -1: {"_film"},
     0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_terminal", "fetch"},
-    1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises", "words"},
+    1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises", "samples", "words"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
     4: {"reading", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
     5: {"report", "triage"}
-    | {"_augment_widgets", "_strip", "_experiment_cli", "_model_cli", "_rounds_cli", "_train_cli"},
+    | {"_augment_widgets", "_strip", "serve", "_dashboard_cli", "_experiment_cli", "_model_cli", "_rounds_cli", "_train_cli"},
     6: {"augment_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report", "panels", "cli"}
     | {"demo", "model_card"},
     7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
