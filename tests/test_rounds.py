@@ -780,5 +780,5 @@ def test_rounds_are_named_after_themselves():
         "GaussianBlur(sigma=1.0) (2)",
         "GaussianBlur(sigma=1.0) > GammaContrast(gamma=(0.5, 2.0))",
         "A",
-        "SomeOf of GaussianBlur(sigma=1.0)",
+        "SomeOf(GaussianBlur(sigma=1.0))",
     )
