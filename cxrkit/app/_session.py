@@ -3,16 +3,14 @@
 Films live in memory alone. Of each, what is needed to show it and to look at it again is kept, not the file.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from cxrkit import _tables, images, reading, rounds_trial, samples
 from cxrkit._folder import portable
 from cxrkit.app import _pictures
-from cxrkit.labels import COVID, FINDINGS
+from cxrkit.labels import COVID
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Film:
         reading: what is known of it, without its pixels.
         shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, what the page and the panels show; None of no film.
         asked: uint8 (S, S), what the COVID-19 network takes; None of no film.
-        size: (height, width) of the file's picture; None of no film.
     """
 
     key: str
@@ -57,7 +54,6 @@ class Film:
     reading: reading.Reading
     shown: np.ndarray | None
     asked: np.ndarray | None
-    size: tuple[int, int] | None
 
 
 class Session:
@@ -92,7 +88,7 @@ class Session:
         known = {sample.name: sample for sample in samples.every()}
         if name not in known:
             raise ValueError(f"a sample must be one of {', '.join(known)}; got {name!r}.")
-        return self._add(name, f"{name}.jpg", known[name], known[name].read())
+        return self._keep(name, f"{name}.jpg", *self._read(known[name].read()), sample=known[name])
 
     def add(self, name: str, data: bytes) -> Film:
         """Read a viewer's file.
@@ -106,15 +102,14 @@ class Session:
         Raises:
             ValueError: the session is full.
         """
-        if len(self.films) >= self.limits.films:
-            raise ValueError(f"a session takes {self.limits.films} films; reload the page to begin anew.")
+        self._see_room()
+        found = self._read(data)
         name = self._name(name)
-        film = self._read("", name, None, data)
-        sha256 = film.reading.record["sha256"]
-        for other in self.films.values():
-            if other.sample is None and (other.name, other.reading.record["sha256"]) == (name, sha256):
-                return other
-        return self._keep(film, f"film-{len(self.films)}", self._free(name))
+        sha256 = found[0].record["sha256"]
+        for film in self.films.values():
+            if film.sample is None and (film.name, film.reading.record["sha256"]) == (name, sha256):
+                return film
+        return self._keep(f"film-{len(self.films)}", self._free(name), *found)
 
     def fault(self, name: str, reason: str) -> Film:
         """Keep a row for a file that cannot be taken at all.
@@ -125,10 +120,10 @@ class Session:
         Raises:
             ValueError: the session is full.
         """
-        if len(self.films) >= self.limits.films:
-            raise ValueError(f"a session takes {self.limits.films} films; reload the page to begin anew.")
-        film = Film("", "", None, reading.Reading(reading.no_answer(reason)), None, None, None)
-        return self._keep(film, f"film-{len(self.films)}", self._free(self._name(name)))
+        self._see_room()
+        return self._keep(
+            f"film-{len(self.films)}", self._free(self._name(name)), reading.Reading(reading.no_answer(reason))
+        )
 
     def look(self, key: str) -> rounds_trial.Look:
         """Look at a film in the report's rounds, combined by their mean.
@@ -160,27 +155,34 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _add(self, key: str, name: str, sample: samples.Sample, data: bytes) -> Film:
-        return self._keep(self._read(key, name, sample, data), key, name)
+    def _see_room(self) -> None:
+        if len(self.films) >= self.limits.films:
+            raise ValueError(f"a session takes {self.limits.films} films; reload the page to begin anew.")
 
-    def _keep(self, film: Film, key: str, name: str) -> Film:
-        kept = Film(key, name, film.sample, film.reading, film.shown, film.asked, film.size)
-        self.films[key] = kept
-        return kept
+    def _read(self, data: bytes) -> tuple[reading.Reading, np.ndarray | None, np.ndarray | None]:
+        """Return a reading without its pixels, which may take a hundred megabytes, and what is kept of them."""
 
-    def _read(self, key: str, name: str, sample: samples.Sample | None, data: bytes) -> Film:
         def small(found: reading.Reading) -> tuple[np.ndarray, np.ndarray]:
             assert found.film is not None
             asked = self.reader.covid.prepare(found.film.pixels)
             return _pictures.shown(found.film.pixels), np.rint(asked * 255).astype(np.uint8)
 
-        if len(data) > self.limits.file_mb * 2**20:
-            raise ValueError(f"a file may have {self.limits.file_mb} MB; got {len(data) / 2**20:.0f} MB.")
         found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
         shown, asked = found.made or (None, None)
-        size = found.film.original_size if found.film is not None else None
-        # Without the film's own pixels, which may take a hundred megabytes.
-        return Film(key, name, sample, without_pixels(found), shown, asked, size)
+        return reading.Reading(found.record, None, found.quality, found.probs, found.maps), shown, asked
+
+    def _keep(
+        self,
+        key: str,
+        name: str,
+        found: reading.Reading,
+        shown: np.ndarray | None = None,
+        asked: np.ndarray | None = None,
+        *,
+        sample: samples.Sample | None = None,
+    ) -> Film:
+        self.films[key] = Film(key, name, sample, found, shown, asked)
+        return self.films[key]
 
     def _name(self, name: str) -> str:
         """Return the last part of a name, without what no file name holds, shortened in its middle."""
@@ -197,16 +199,6 @@ class Session:
             number += 1
             free = f"{stem or 'film'} ({number}){dot}{ending}"
         return free
-
-
-def without_pixels(found: reading.Reading) -> reading.Reading:
-    """Return a reading without its film's pixels and what was made of them."""
-    return reading.Reading(found.record, None, found.quality, found.probs, found.maps)
-
-
-def called(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels that a record calls."""
-    return tuple(name for name in (COVID, *FINDINGS) if name in record["label"].split("|"))
 
 
 def max_bytes(limits: Limits) -> int:

@@ -34,7 +34,7 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     """Return all that the page shows of one film.
 
     Returns:
-        "key", "name", "status", "reason"; of a film also "width", "height" (pixels in the file), "picture" (JPEG),
+        "key", "name", "status", "reason"; of a film also "width", "height" (pixels of the picture), "picture" (JPEG),
         "simulated", "covid" and "findings" ("label", "prob", "threshold", "called", "not_shown" each), "quality",
         "truth" (labels, None where it is not known), "boxes" (by label, fractions), "maps" (PNG by label).
     """
@@ -45,7 +45,7 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
         "status": record["status"],
         "reason": record["reason"],
     }
-    if film.shown is None or film.size is None:
+    if film.shown is None:
         return about
     covid, findings = session.reader.covid, session.reader.findings
     height, width = film.shown.shape

@@ -16,7 +16,7 @@ function fill(element, ...children) {
   element.replaceChildren(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-/** Return what says a text of the page's language, with its fields: say("film.verdict.clear", {prob: "0.02"}). */
+/** Return what says a text of the page's language, with its fields: say("verdict.clear", fields). */
 function speaker(model) {
   return (key, fields = {}) => {
     const text = model.get("texts")[model.get("language")][key];
