@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import build_notebooks
 import nbformat
 import pytest
 import run_notebooks
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -173,11 +176,17 @@ def test_the_gallery_holds_pictures_and_tables_but_no_style_or_widget(notebook, 
     assert result.faults == ()
     written = run_notebooks.render(result.notebook, "00_case", tmp_path / "gallery")
     text = written[0].read_text(encoding="utf-8")
-    assert "![png](00_case_files/00_case_4_0.png)" in text
+    assert "![png](00_case_files/00_case_4_0.webp)" in text
     assert "<td>Mass</td>" in text
     assert "<style" not in text
     assert "IntSlider(value" not in text
-    assert (tmp_path / "gallery/00_case_files/00_case_4_0.png").read_bytes().startswith(b"\x89PNG")
+    drawn = base64.b64decode(result.notebook.cells[4].outputs[0].data["image/png"])
+    shown = Image.open(tmp_path / "gallery/00_case_files/00_case_4_0.webp")
+    assert shown.format == "WEBP"
+    # Not a shade is lost.
+    white = Image.new("RGBA", shown.size, "white")
+    on_white = Image.alpha_composite(white, Image.open(io.BytesIO(drawn)).convert("RGBA"))
+    assert on_white.convert("RGB").tobytes() == shown.tobytes()
 
 
 @pytest.mark.slow

@@ -173,26 +173,27 @@ def render(executed: nbformat.NotebookNode, name: str, gallery: Path) -> list[Pa
     pictures = gallery / f"{name}_files"
     if pictures.exists():
         shutil.rmtree(pictures)
+    pictures.mkdir(parents=True)
     written = [gallery / f"{name}.md"]
-    gallery.mkdir(parents=True, exist_ok=True)
-    written[0].write_text(text, encoding="utf-8")
     for relative, content in resources["outputs"].items():
         target = gallery / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_smaller_png(content) if target.suffix == ".png" else content)
+        if target.suffix == ".png":
+            target, content = target.with_suffix(".webp"), _webp(content)
+            text = text.replace(f"({relative})", f"({target.relative_to(gallery).as_posix()})")
+        target.write_bytes(content)
         written.append(target)
+    written[0].write_text(text, encoding="utf-8")
     return written
 
 
-def _smaller_png(content: bytes) -> bytes:
-    """Re-encode without loss of a visible shade: opaque, one channel when the picture is grey."""
-    picture = Image.open(io.BytesIO(content))
+def _webp(png: bytes) -> bytes:
+    """The same pixels on white as a lossless WebP, which takes half of what a PNG does."""
+    picture = Image.open(io.BytesIO(png))
     opaque = Image.new("RGB", picture.size, "white")
     opaque.paste(picture, mask=picture.getchannel("A") if "A" in picture.getbands() else None)
-    red, green, blue = (channel.tobytes() for channel in opaque.split())
     buffer = io.BytesIO()
-    (opaque.convert("L") if red == green == blue else opaque).save(buffer, "PNG", optimize=True)
-    return min(content, buffer.getvalue(), key=len)
+    opaque.save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()
 
 
 def main(argv: list[str] | None = None) -> int:
