@@ -408,6 +408,19 @@ def test_only_three_modules_import_tensorflow():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+EXCEPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore)")
+
+
+def test_every_exception_from_ruff_or_mypy_has_its_reason_beside_it():
+    without = []
+    for path in tracked_files():
+        lines = path.read_text(encoding="utf-8").splitlines() if path.suffix == ".py" else []
+        for number, (line, above) in enumerate(zip(lines, ["", *lines], strict=False), 1):
+            if EXCEPTION.search(line) and " - " not in line and not above.lstrip().startswith("# "):
+                without.append(f"{path.relative_to(ROOT)}:{number}")
+    assert without == []
+
+
 # --- versions, documents, sizes --------------------------------------------------------------------------------
 
 
