@@ -66,6 +66,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if "notebook" in dict(report.user_properties)
     ]
     if rows:
-        terminalreporter.section("notebooks: seconds and peak MB")
+        terminalreporter.section("notebooks: seconds and peak MB, on two cores")
         for row in sorted(rows):
             terminalreporter.write_line(row)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
+import urllib.request
 from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
@@ -145,9 +148,10 @@ def test_postbuild_installs_from_hashes_alone_then_the_project_then_what_a_visit
     code, calls = post_build(tmp_path)
     assert code == 0
     assert {call.split()[0] for call in calls} == {ROOT.name}
-    lock, project, *warm = [call.split(" ", 1)[1] for call in calls]
+    lock, project, quiet, *warm = [call.split(" ", 1)[1] for call in calls]
     assert lock == "-m pip install --no-cache-dir --no-deps --require-hashes -r binder/requirements.lock"
     assert project == "-m pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable ."
+    assert quiet == "-m jupyter labextension disable @jupyterlab/apputils-extension:announcements"
     assert ["compileall" in warm[0], "matplotlib" in warm[1], "course.ensure()" in warm[2]] == [True] * 3
 
 
@@ -216,3 +220,43 @@ def test_two_badges_open_the_first_notebook_and_the_dashboard_of_this_repository
 def test_the_badges_are_the_first_that_a_reader_sees_after_what_it_is():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert [index for index, line in enumerate(lines) if BADGE.search(line)][-1] < 10
+
+
+@pytest.fixture(scope="module")
+def server(clone):
+    """What a badge reaches: JupyterLab's server, which BinderHub starts in the checkout; its address, token and all."""
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    command += ["--ServerApp.base_url=/user/someone/", "--ServerApp.ip=127.0.0.1"]
+    process = subprocess.Popen(command, cwd=clone, stderr=subprocess.PIPE, text=True)
+    stopped = threading.Timer(60, process.kill)
+    stopped.start()
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"(http://127\.0\.0\.1:\d+/user/someone/)lab\?token=(\w+)", line):
+            break
+    stopped.cancel()
+    assert found, "".join(said)
+    # What else it has to say must not fill the pipe.
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    yield found[1], found[2]
+    process.terminate()
+    process.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_what_the_badges_open_is_served(server):
+    address, token = server
+
+    def get(path: str) -> str:
+        request = urllib.request.Request(address + path, headers={"Authorization": f"token {token}"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.read().decode()
+
+    lab, dashboard = [badge["urlpath"] for badge in badges()]
+    assert "<title>JupyterLab</title>" in get(lab)
+    page = get(dashboard)
+    assert "cxrkit" in page
+    assert "Traceback" not in page
+    # The lab's page is the same for any path: whether the notebook is there, its server says elsewhere.
+    assert json.loads(get(f"api/contents/{unquote(lab).removeprefix('lab/tree/')}"))["type"] == "notebook"
