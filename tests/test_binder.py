@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 import urllib.request
 from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
@@ -222,6 +224,12 @@ def test_the_badges_are_the_first_that_a_reader_sees_after_what_it_is():
     assert [index for index, line in enumerate(lines) if BADGE.search(line)][-1] < 10
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as asked:
+        asked.settimeout(1)
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def server(clone):
     """What a badge reaches: JupyterLab's server, which BinderHub starts in the checkout; its address, token and all."""
@@ -239,6 +247,10 @@ def server(clone):
     assert found, "".join(said)
     # What else it has to say must not fill the pipe.
     threading.Thread(target=process.stderr.read, daemon=True).start()
+    # It names its address before it listens there.
+    port, limit = urlsplit(found[1]).port, time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < limit
     yield found[1], found[2]
     process.terminate()
     process.wait(timeout=60)
