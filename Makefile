@@ -21,8 +21,12 @@ demo: setup ## triage the bundled course films and compare with what is true
 test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest
 
+# Two processes, each with one thread: threads of their own would wait for one another. `test` has one process and all
+# cores instead, since it measures what notebooks take.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
 check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 peers: setup ## install the original libraries that tests compare with
 	@sh tools/peers.sh
