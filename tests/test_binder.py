@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -124,7 +125,8 @@ def test_nothing_but_postbuild_installs_what_the_checkout_asks_for(dockerfile):
 def test_postbuild_is_run_last_by_the_user_whose_home_the_image_keeps(dockerfile):
     after_copy = dockerfile[dockerfile.index("COPY --chown=1000:1000 src/ ${REPO_DIR}/") :]
     steps = [line for line in after_copy if line.startswith(("RUN", "USER"))]
-    assert steps == ["USER ${NB_USER}", "RUN chmod +x binder/postBuild", "RUN ./binder/postBuild"]
+    assert steps[:3] == ["USER ${NB_USER}", "RUN chmod +x binder/postBuild", "RUN ./binder/postBuild"]
+    assert steps[3:] == ['RUN chmod +x "${REPO_DIR}/binder/start"']
     assert any("HOME=/home/${NB_USER}" in line for line in dockerfile)
     assert "ARG REPO_DIR=${HOME}" in dockerfile
     assert not [line for line in dockerfile if line.startswith("ENV") and ("XDG_" in line or "MPLCONFIGDIR" in line)]
@@ -162,6 +164,42 @@ def test_a_step_of_postbuild_that_fails_fails_the_build(tmp_path, step):
     code, calls = post_build(tmp_path, fails_at=step)
     assert code != 0
     assert step in calls[-1]
+
+
+# --- start -----------------------------------------------------------------------------------------------------
+
+
+def test_start_is_what_a_container_begins_with(dockerfile):
+    assert 'RUN chmod +x "${REPO_DIR}/binder/start"' in dockerfile
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [("2.0", "2"), ("4", "4"), ("0.5", "1"), (".5", None), ("", None), (None, None), ("all", None)],
+)
+def test_start_gives_libraries_as_many_threads_as_binder_gives_cores(limit, threads):
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_INTRA_OP_NUM_THREADS"]
+    names += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
+    environment = {"PATH": "/usr/bin:/bin"} | ({} if limit is None else {"CPU_LIMIT": limit})
+    done = subprocess.run([ROOT / "binder/start", "env"], env=environment, capture_output=True, text=True, check=True)
+    said = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert {name: said.get(name) for name in names} == dict.fromkeys(names, threads)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+@pytest.mark.parametrize(("limit", "more"), [("1", 0), ("3", 2)])
+def test_a_network_answers_with_that_many_threads(limit, more):
+    code = (
+        "import os, numpy as np; from cxrkit import engine; import onnxruntime; "
+        "count = lambda: len(os.listdir('/proc/self/task')); before = count(); "
+        "network = engine.load('covid-small'); network.predict(np.zeros((1, 96, 96), np.float32)); "
+        "print(count() - before)"
+    )
+    environment = {**os.environ, "CPU_LIMIT": limit}
+    command = [ROOT / "binder/start", sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == more
 
 
 # --- its lock --------------------------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ def test_a_python_that_will_not_do_is_refused_in_one_line(set_up, environment, m
 # --- make, CI --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["tools/setup.sh", ".ci/run", "binder/postBuild"])
+@pytest.mark.parametrize("script", ["tools/setup.sh", ".ci/run", "binder/postBuild", "binder/start"])
 def test_a_shell_script_parses_and_may_be_executed(script):
     subprocess.run(["sh", "-n", ROOT / script], check=True)
     assert os.access(ROOT / script, os.X_OK)
