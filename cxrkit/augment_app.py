@@ -119,7 +119,7 @@ class AugmentLab(Panel):
         self.around = chosen(augment.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
         self.wrap, self.unwrap = button(), button()
 
-        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "8em"})
+        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "auto"})
         tick = {"indent": False, "layout": {"width": "auto"}}
         self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
         wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
@@ -133,7 +133,7 @@ class AugmentLab(Panel):
         self.network = chosen(list(self._networks))
         self.label = chosen(labels(self.language, self._predictor))
         self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
-        self.show = chosen((_SINGLE, _MANY))
+        self.show = chosen((_SINGLE, _MANY), layout={"width": "22em", "max_width": NARROW})
         self.film = chosen(list(self._films))
         self.draws = slider(draws, 1, 16, style=near, layout=field)
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})

@@ -107,7 +107,8 @@ class RoundsExplorer(Panel):
         self.add, self.up, self.down, self.remove, self.reset = (button() for _ in range(5))
         self.film, self.network = chosen(list(self._films)), chosen(list(self._lookers))
         self.label = chosen(labels(self.language, self._looker.predictor))
-        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "8em", **near})
+        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "auto", **near})
+        self.mode.layout = {"width": "max-content", "max_width": NARROW}
         self.combine = chosen(list(rounds.COMBINES), value=combine)
         slider = {"min": 0, "max": 1, "style": near, "layout": field}
         self.threshold = widgets.FloatSlider(step=_STEP, **slider)

@@ -11,12 +11,12 @@ import numpy as np
 
 from cxrkit import augment, words
 from cxrkit._rendered import Html
-from cxrkit._strip import EDGE, FAINT, INK, answer, covered, figure, foot, kind, rich
+from cxrkit._strip import EDGE, FAINT, INK, answer, covered, figure, foot, kind, rich, side_by_side
 from cxrkit.rounds import COMBINES, describe
 from cxrkit.rounds_trial import Look
 
-#: Width at which a round is shown, pixels of the page: eleven are more than the lab's draws.
-SHOWN_PX = 132
+#: Narrowest that a round is shown, pixels of the page: eleven fit beside one another on a screen of 1280.
+_LEAST_PX = 104
 _PLOT_W, _PLOT_H, _LEFT = 620, 110, 34
 _BAND = "#4c78a8"
 
@@ -73,11 +73,9 @@ def strip(
             breaking = html.escape(recipe).replace("(", "<wbr>(")
             lines.insert(1, f'<span style="color:{FAINT}">{breaking}</span>')
         shown = covered(picture, look.maps[k], scale=strongest, opacity=opacity)
-        all_notes = say("rounds.note_and").join(noted.values())
+        all_notes = say("panel.and").join(noted.values())
         alt = say("rounds.alt", k=k + 1, name=name, recipe=recipe, answer=said, notes=all_notes, **about)
-        figures.append(figure(shown, lines, alt, marked=name in marked, width=SHOWN_PX, dim=k >= look.stops))
-        if last:
-            figures.append(f'<div aria-hidden="true" style="align-self:stretch;border-left:3px dashed {EDGE}"></div>')
+        figures.append(figure(shown, lines, alt, marked=name in marked, dim=k >= look.stops, last=last))
     heading = f"<b>{html.escape(title)}</b><br>" if title else ""
     head = rich(
         language,
@@ -91,7 +89,7 @@ def strip(
     return Html(
         f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
         f'<p style="margin:4px 0 8px">{heading}{head}</p>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(figures)}</div>{_votes(look, language)}'
+        f"{side_by_side(figures, least_px=_LEAST_PX)}{_votes(look, language)}"
         f"{foot(language, 'rounds.colour', simulated=simulated)}</div>"
     )
 
@@ -206,7 +204,7 @@ def _votes(look: Look, language: str) -> str:
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
             f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="8" {text}>{rich(language, "rounds.plot.stop")}</text>'
         )
-    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("rounds.note_and").join(said))
+    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("panel.and").join(said))
     return (
         f'<svg viewBox="0 -8 {_PLOT_W} {_PLOT_H + 44}" style="width:100%;max-width:{_PLOT_W}px;display:block;'
         f'margin-top:8px" role="img" aria-label="{alt}">{"".join(parts)}</svg>'
