@@ -6,6 +6,7 @@ so that they can be read aloud and scale with the page.
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 
 import cv2
@@ -64,6 +65,11 @@ def rich(language: str, key: str, **fields: object) -> str:
     return html.escape(words.table(language)[key]).format(**fields)
 
 
+def breaking(text: str) -> str:
+    """Return text as HTML, with places to break in names of code, which are longer than a film is wide."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?=\()", "<wbr>", html.escape(text))
+
+
 def foot(language: str, key: str, *, simulated: bool) -> str:
     """Return what stands below all films, as HTML: what is simulated, what the colour means, no medical device.
 
@@ -85,7 +91,7 @@ def side_by_side(figures: Sequence[str], *, least_px: int) -> str:
         least_px: so wide at least, pixels of the page.
     """
     columns = f"repeat(auto-fill,minmax({least_px}px,1fr))"
-    return f'<div style="display:grid;grid-template-columns:{columns};gap:10px 6px">{"".join(figures)}</div>'
+    return f'<div style="display:grid;grid-template-columns:{columns};gap:10px">{"".join(figures)}</div>'
 
 
 def pair(one: str, other: str) -> str:
@@ -122,10 +128,12 @@ def figure(
     source = base64.b64encode(data.tobytes()).decode()
     edge = EDGE if marked else "transparent"
     pale = "opacity:.4;" if dim else ""
-    line = f"border-right:3px dashed {EDGE};padding-right:3px" if last else ""
+    # In the gap, so that no picture becomes smaller by it.
+    line = f'<span style="position:absolute;inset:0 -6px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
+    shown = f"width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block;{pale}"
     return (
-        f'<figure style="margin:0;min-width:0;max-width:{WIDEST_PX}px;{line}"><img alt="{html.escape(alt)}" '
-        f'src="data:image/jpeg;base64,{source}" style="width:100%;aspect-ratio:1;object-fit:contain;{pale}'
-        f'background:#000;display:block;outline:3px solid {edge};outline-offset:-3px">'
+        f'<figure style="margin:0;min-width:0;max-width:{WIDEST_PX}px;position:relative">{line}'
+        f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{source}" '
+        f'style="{shown}outline:3px solid {edge};outline-offset:-3px">'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(lines)}</figcaption></figure>'
     )

@@ -104,16 +104,17 @@ class AugmentLab(Panel):
         slider = widgets.IntSlider
         near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
 
+        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
+
         def button() -> widgets.Button:
             return widgets.Button(layout={"width": "auto"})
 
         def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
             return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
 
-        self.name = chosen([_OWN], layout={"flex": "1 1 10em", "max_width": NARROW})
+        self.name = chosen([_OWN], layout=grows)
         self.undo = button()
         self.steps = StepTree(layout={"width": "100%"})
-        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
         self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
         self.add, self.up, self.down, self.remove = button(), button(), button(), button()
         self.around = chosen(augment.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
@@ -530,7 +531,7 @@ class AugmentLab(Panel):
         if isinstance(chosen, Op):
             self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
         else:
-            self._step_title.value = f"<i>{escape(self._say('lab.choose'))}</i>"
+            self._step_title.value = escape(self._say("lab.choose"))
 
     # ---------------------------------------------------------------------------------------- pictures
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cxrkit import words
 from cxrkit._rendered import Html
-from cxrkit._strip import FAINT, INK, answer, covered, figure, foot, kind, pair, rich, side_by_side
+from cxrkit._strip import FAINT, INK, answer, breaking, covered, figure, foot, kind, pair, rich, side_by_side
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 from cxrkit.augment_trial import Greys, Trial
 
@@ -166,7 +166,7 @@ def strip(
         lines = [
             rich(language, "lab.strip.draw", draw=f"<b>{rich(language, 'lab.strip.k', k=k)}</b>", kind=film_kind),
             said + (f" <b>&#8646; {turned}</b>" if changed else ""),
-            f'<span style="color:{FAINT}">{html.escape(drawn)}</span>',
+            f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
         ]
         alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {turned}" if changed else said, **about)
         picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
@@ -218,7 +218,7 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False, language:
         white_after=f"{after.white:.1%}",
     )
     w, h = _PLOT_W, _PLOT_H
-    text = f'font-size="12" fill="{INK}"'
+    text = f'font-size="14" fill="{INK}"'
     ticks = "".join(
         f'<text x="{grey * w / 255:.0f}" y="{h + 15}" text-anchor="{anchor}" {text}>{grey}</text>'
         for grey, anchor in ((0, "start"), (64, "middle"), (128, "middle"), (192, "middle"), (255, "end"))
@@ -233,7 +233,7 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False, language:
         f'<text x="211" y="-7" {text}>{rich(language, "lab.greys.after")}</text>'
         f'<path d="{one} L{w},{h} L0,{h} Z" fill="{_BEFORE}"/>'
         f'<path d="{other}" fill="none" stroke="{_AFTER}" stroke-width="2"/>'
-        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 32}" '
+        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 33}" '
         f'text-anchor="middle" {text}>{rich(language, "lab.greys.axis")}</text></svg>'
         f'<p style="margin:0;font-size:12px">{html.escape(said)}</p></div>'
     )

@@ -115,7 +115,7 @@ class RoundsExplorer(Panel):
         self.opacity = widgets.FloatSlider(0.5, step=0.05, **slider)
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "13em"})
         self.one, self.two = chosen(()), chosen(())
-        self.difference = Message()
+        self.difference = Message(layout={"margin": "10px 2px 2px"})
         self.strip, self.swapped = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
         shared = {"film": "film", "network": "network", "label": "says", "opacity": "opacity", "seed": "seed"}
         own = ("further", "add", "up", "down", "remove", "reset", "mode", "combine", "threshold", "one", "two")
