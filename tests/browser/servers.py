@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,23 @@ def served(
         yield Server(f"http://127.0.0.1:{port}/", token, process, log)
     finally:
         stop(process)
+
+
+def until(holds: Callable[[], object], what: str, *, limit_s: float = 30.0) -> None:
+    """Wait until something holds, by asking again and again.
+
+    Args:
+        holds: asked; what is not empty and not false holds.
+        what: is waited for, in words.
+        limit_s: after so long it is given up.
+    Raises:
+        TimeoutError: it did not hold in time.
+    """
+    end = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {limit_s:.0f} s")
+        time.sleep(_POLL_S)
 
 
 def free_port() -> int:
