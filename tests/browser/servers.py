@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrkit import course
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Far over what a start takes, for a busy machine.
 START_S = 90.0
@@ -50,7 +52,8 @@ class Server:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment in which nothing of the user's own is read or written, and cxrkit is this folder's.
+    """Return an environment in which nothing of the user's own is read or written but course films, and cxrkit is this
+    folder's.
 
     Args:
         home: an empty folder, made if need be.
@@ -58,7 +61,9 @@ def environment(home: Path) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "XDG_", "VOILA"))}
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return ours | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+    # The course's films are made once; each is checked by its sha256 before it is used.
+    films = {"CXRKIT_CACHE": str(course.default_cache_dir())}
+    return ours | films | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 @contextmanager
