@@ -76,7 +76,8 @@ class ParameterEditor(widgets.HBox):
         # Set while words change, when a change of the list is nobody's wish.
         self._saying = False
         self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=_kind(value))
-        self.how.layout = {"width": "12em", "max_width": NARROW, "display": None if parameter.drawn else "none"}
+        self.how.style.description_width = "initial"
+        self.how.layout = {"width": "auto", "max_width": NARROW, "display": None if parameter.drawn else "none"}
         self._doc = widgets.HTML(layout={"max_width": NARROW})
         super().__init__(layout=ROW)
         self._build(value)

@@ -129,7 +129,7 @@ def figure(
     edge = EDGE if marked else "transparent"
     pale = "opacity:.4;" if dim else ""
     # In the gap, so that no picture becomes smaller by it.
-    line = f'<span style="position:absolute;inset:0 -6px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
+    line = f'<span style="position:absolute;inset:0 -5px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
     shown = f"width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block;{pale}"
     return (
         f'<figure style="margin:0;min-width:0;max-width:{WIDEST_PX}px;position:relative">{line}'

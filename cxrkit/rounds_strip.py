@@ -200,13 +200,16 @@ def _votes(look: Look, language: str) -> str:
     )
     if look.stops < count:
         x = _LEFT + look.stops * step
+        # Above the bars, to the side where there is room.
+        anchor = "end" if x > _PLOT_W / 2 else "start"
         parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
-            f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="8" {text}>{rich(language, "rounds.plot.stop")}</text>'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-6" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
+            f'stroke-dasharray="4 3"/>'
+            f'<text x="{x:.1f}" y="-11" text-anchor="{anchor}" {text}>{rich(language, "rounds.plot.stop")}</text>'
         )
     alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("panel.and").join(said))
     return (
-        f'<svg viewBox="0 -8 {_PLOT_W} {_PLOT_H + 44}" style="width:100%;max-width:{_WIDEST_PX}px;display:block;'
+        f'<svg viewBox="0 -24 {_PLOT_W} {_PLOT_H + 60}" style="width:100%;max-width:{_WIDEST_PX}px;display:block;'
         f'margin-top:8px" role="img" aria-label="{alt}">{"".join(parts)}</svg>'
         f'<p style="margin:0;font-size:12px;color:{FAINT}">{rich(language, "rounds.plot.caption", what=what)}</p>'
     )

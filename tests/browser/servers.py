@@ -79,6 +79,10 @@ def jupyterlab(folder: Path, home: Path, *options: str) -> Iterator[Server]:
     """
     token = secrets.token_hex(16)
     quiet = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
+    settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    # Asked in a corner of the window, over what is there.
+    settings.write_text('{"fetchNews": "false"}', encoding="utf-8")
     arguments = ("jupyterlab", "--no-browser", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}")
     with served([*arguments, *quiet, *options], folder, environment(home), token=token) as server:
         yield server
