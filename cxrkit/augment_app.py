@@ -17,7 +17,7 @@ import traitlets
 from cxrkit import augment, augment_report, augment_trial, engine
 from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
 from cxrkit._panel import NARROW, ROW, Panel, RefusedError, Saying, labels, networks
-from cxrkit._widgets import StepTree
+from cxrkit._widgets import Message, StepTree
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
 _MANY, _SINGLE = "many", "single"
@@ -147,6 +147,9 @@ class AugmentLab(Panel):
         self.file = widgets.Text("my_recipe.json", style=near, layout=field)
         self.save, self.load = button(), button()
         self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
+        # What is seen at a glance above the films, for those who hear the page.
+        self._heard = Message()
+        self._heard.add_class("cxrkit-heard")
         self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
 
     def _name_controls(self) -> None:
@@ -217,6 +220,7 @@ class AugmentLab(Panel):
             widgets.HBox([self.network, self.label, self.opacity], layout=ROW),
             widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
             self.message,
+            self._heard,
             self.strip,
             widgets.HBox(files, layout=ROW),
             self._texts,
@@ -590,6 +594,7 @@ class AugmentLab(Panel):
                 language=self.language,
             )
         )
+        self._heard.value = augment_report.changed_calls(self.trial, label, self.language)
 
 
 def _text(place: Place) -> str:

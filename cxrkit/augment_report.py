@@ -173,7 +173,6 @@ def strip(
         groups[-1].append(figure(picture, lines, alt, marked=changed))
     # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
     shown = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
-    flips = int((called_before != called_after).sum())
     after = trial.after.probs[:, column]
     head = rich(
         language,
@@ -184,13 +183,24 @@ def strip(
         not_shown=rich(language, "panel.not_shown") if not_shown else "",
         low=f"{after.min():.2f}",
         high=f"{after.max():.2f}",
-        flips=f"<b>{rich(language, 'lab.strip.flips', flips=flips, count=len(after))}</b>",
+        flips=f"<b>{html.escape(changed_calls(trial, label, language))}</b>",
     )
     return Html(
         f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
         f'<p style="margin:4px 0 8px">{head}</p>{side_by_side(shown, least_px=_LEAST_PX)}'
         f"{foot(language, 'lab.strip.colour', simulated=simulated)}</div>"
     )
+
+
+def changed_calls(trial: Trial, label: str, language: str = "en") -> str:
+    """Say in how many draws the call changed: "the call changed in 2 of 8".
+
+    Args:
+        trial: of a recipe.
+        label: what is asked of the network.
+        language: one of `words.LANGUAGES`.
+    """
+    return words.say(language, "lab.strip.flips", flips=trial.flips(label), count=len(trial.altered))
 
 
 def histogram(before: Greys, after: Greys, *, simulated: bool = False, language: str = "en") -> Html:
