@@ -68,6 +68,7 @@ def tree(widget):
 
 def of_html(text):
     """What HTML says: texts between tags, and those that are read aloud or shown beside the pointer."""
+    text = text.replace("<wbr>", "")
     said = re.findall(r'(?:alt|aria-label|title)="([^"]*)"', text)
     return [html.unescape(part).strip() for part in [*said, *re.split(r"<[^>]*>", text)]]
 

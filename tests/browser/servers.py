@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cxrkit import course
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Far over what a start takes, for a busy machine.
@@ -50,7 +52,8 @@ class Server:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment in which nothing of the user's own is read or written, and cxrkit is this folder's.
+    """Return an environment in which nothing of the user's own is read or written but course films, and cxrkit is this
+    folder's.
 
     Args:
         home: an empty folder, made if need be.
@@ -58,7 +61,9 @@ def environment(home: Path) -> dict[str, str]:
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "XDG_", "VOILA"))}
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return ours | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+    # The course's films are made once; each is checked by its sha256 before it is used.
+    films = {"CXRKIT_CACHE": str(course.default_cache_dir())}
+    return ours | films | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 @contextmanager
@@ -74,6 +79,10 @@ def jupyterlab(folder: Path, home: Path, *options: str) -> Iterator[Server]:
     """
     token = secrets.token_hex(16)
     quiet = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
+    settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    # Asked in a corner of the window, over what is there.
+    settings.write_text('{"fetchNews": "false"}', encoding="utf-8")
     arguments = ("jupyterlab", "--no-browser", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}")
     with served([*arguments, *quiet, *options], folder, environment(home), token=token) as server:
         yield server
@@ -125,6 +134,23 @@ def served(
         yield Server(f"http://127.0.0.1:{port}/", token, process, log)
     finally:
         stop(process)
+
+
+def until(holds: Callable[[], object], what: str, *, limit_s: float = 30.0) -> None:
+    """Wait until something holds, by asking again and again.
+
+    Args:
+        holds: asked; what is not empty and not false holds.
+        what: is waited for, in words.
+        limit_s: after so long it is given up.
+    Raises:
+        TimeoutError: it did not hold in time.
+    """
+    end = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {limit_s:.0f} s")
+        time.sleep(_POLL_S)
 
 
 def free_port() -> int:
