@@ -1,4 +1,4 @@
-"""Jupyter and Voila servers for browser tests: one process each, on loopback, with a home of its own.
+"""Jupyter, Voila and dashboard servers for tests and benchmarks: one process each, on loopback, with a home of its own.
 
 Plain functions, so that a script that makes screenshots can use them as well.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cxrkit import course
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 #: Far over what a start takes, for a busy machine.
 START_S = 90.0
 _STOP_S = 20.0
