@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTHON ?=
 export PYTHON
 
-.PHONY: help setup peers demo test check lint types notebooks notebooks-check gallery lab lock clean distclean
+.PHONY: help setup peers demo dashboard test check lint types notebooks notebooks-check gallery lab lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -18,11 +18,18 @@ setup: ## make .venv from requirements.lock, or bring it up to date
 demo: setup ## triage the bundled course films and compare with what is true
 	@$(BIN)/cxrkit demo
 
+dashboard: setup ## serve the dashboard, a web page, on this machine alone
+	@$(BIN)/cxrkit dashboard
+
 test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest
 
+# Two processes, each with one thread: threads of their own would wait for one another. `test` has one process and all
+# cores instead, since it measures what notebooks take.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
 check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 peers: setup ## install the original libraries that tests compare with
 	@sh tools/peers.sh
@@ -46,10 +53,13 @@ gallery: notebooks ## execute the notebooks and render them to docs/gallery
 lab: notebooks ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-lock: setup ## regenerate requirements.lock from pyproject.toml, keeping pins that still fit
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra tf --extra notebooks \
-	    --extra augment --extra jax --group dev --generate-hashes --no-emit-index-url --no-header \
-	    --custom-compile-command "make lock" --output-file requirements.lock --quiet
+# Binder's lock holds the same pins, less developers' tools and jax: what a visitor waits for should be small.
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-header --quiet --custom-compile-command "make lock" --extra tf --extra notebooks --extra augment
+
+lock: setup ## regenerate both locks from pyproject.toml, keeping pins that still fit
+	$(LOCK) --extra jax --group dev --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --output-file binder/requirements.lock
 
 clean: ## remove what tools left, but not .venv
 	rm -rf build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from cxrkit import images, words
+from cxrkit._heatmap import HEAT
 
 #: Widest that a film is shown, pixels of the page.
 WIDEST_PX = 224
@@ -22,9 +23,6 @@ FAINT = "var(--jp-ui-font-color2, #555)"
 EDGE = "#d1570a"
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-#: The colours of `_drawing.HEAT`: those from 0.3 to 1 of 256.
-_TABLE = _INFERNO[np.minimum(np.linspace(0.3, 1.0, 256) * 256, 255).astype(int)].astype(np.float32)
 
 
 def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
@@ -40,7 +38,7 @@ def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) 
     """
     strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), film.shape), 0, 1)
     cover = (opacity * strength)[..., None]
-    colour = _TABLE[np.rint(255 * strength).astype(np.uint8)]
+    colour = HEAT[np.rint(255 * strength).astype(np.uint8)].astype(np.float32)
     return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
 
 
