@@ -87,6 +87,26 @@ def page(language: str = "en") -> str:
     )
 
 
+def link_template() -> Path:
+    """Let any Voila of this environment find the page's template, as an ordinary install does by itself.
+
+    Returns:
+        The link, below sys.prefix.
+    Raises:
+        OSError: it cannot be made.
+    """
+    source = _HERE / "app" / "voila" / "templates" / "cxrkit"
+    link = Path(sys.prefix) / "share" / "jupyter" / "voila" / "templates" / "cxrkit"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        # An ordinary install's own.
+        return link
+    link.symlink_to(source, target_is_directory=True)
+    return link
+
+
 def is_loopback(host: str) -> bool:
     """Say whether an address is reached from this machine alone."""
     try:

@@ -69,6 +69,17 @@ def test_what_is_served_is_what_the_notebook_runs():
     assert notebook.metadata["voila"] == {"template": "cxrkit"}
 
 
+def test_the_template_is_linked_once_and_again_and_an_installed_one_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    for _ in range(2):
+        assert (serve.link_template() / "index.html.j2").is_file()
+    (tmp_path / "share/jupyter/voila/templates/cxrkit").unlink()
+    installed = tmp_path / "share/jupyter/voila/templates/cxrkit"
+    installed.mkdir()
+    assert serve.link_template() == installed
+    assert list(installed.iterdir()) == []
+
+
 # --- a server that asks who comes --------------------------------------------------------------------------------
 
 
