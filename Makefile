@@ -48,7 +48,7 @@ lab: notebooks ## open the notebooks in JupyterLab
 
 lock: setup ## regenerate requirements.lock from pyproject.toml, keeping pins that still fit
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra tf --extra notebooks \
-	    --extra augment --extra jax --group dev --generate-hashes --no-emit-index-url --no-header \
+	    --extra augment --extra jax --extra jetson --group dev --generate-hashes --no-emit-index-url --no-header \
 	    --custom-compile-command "make lock" --output-file requirements.lock --quiet
 
 clean: ## remove what tools left, but not .venv

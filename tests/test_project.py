@@ -142,7 +142,7 @@ def test_the_lock_satisfies_pyproject(python):
     chosen = pins(python)
     project = PYPROJECT["project"]
     asked = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"], *PYPROJECT["build-system"]["requires"]]
-    for extra in ("tf", "notebooks", "augment", "jax"):
+    for extra in ("tf", "notebooks", "augment", "jax", "jetson"):
         asked += project["optional-dependencies"][extra]
     environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
     for line in asked:
