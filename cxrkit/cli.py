@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cxrkit import __version__, _experiment_cli, _model_cli, _terminal, _train_cli
+from cxrkit import __version__, _experiment_cli, _jetson_cli, _model_cli, _terminal, _train_cli
 from cxrkit._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
 
@@ -29,6 +29,7 @@ app.add_typer(data, name="data")
 app.add_typer(_model_cli.app, name="model")
 app.add_typer(_train_cli.app, name="train")
 app.add_typer(_experiment_cli.app, name="experiment")
+app.add_typer(_jetson_cli.app, name="jetson")
 
 
 def main() -> None:

@@ -409,7 +409,7 @@ LAYERS = {
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"course", "datasets", "environment", "scoring"},
     4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
-    5: {"report"} | {"demo", "_experiment_cli", "_model_cli", "_train_cli"},
+    5: {"report"} | {"demo", "_experiment_cli", "_jetson_cli", "_model_cli", "_train_cli"},
     6: {"experiments_report", "shortcuts_report", "app", "cli"} | {"model_card"},
     7: {"shortcuts_app", "__main__"},
 }

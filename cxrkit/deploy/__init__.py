@@ -6,17 +6,34 @@ ONNX Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
 
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import Bundle, BundleError, read
+from cxrkit.deploy._device import FOLDER, Installed, bench, install, probe, table30
 from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, export, summary
+from cxrkit.deploy._here import run_here
+from cxrkit.deploy._link import DeviceError, LinkError
+from cxrkit.deploy._runs import Comparison, Run, compare, read_run
 
 __all__ = [
+    "FOLDER",
     "PRECISIONS",
     "TARGETS",
     "TOLERANCES",
     "Agreement",
     "Bundle",
     "BundleError",
+    "Comparison",
+    "DeviceError",
     "Export",
+    "Installed",
+    "LinkError",
+    "Run",
+    "bench",
+    "compare",
     "export",
+    "install",
+    "probe",
     "read",
+    "read_run",
+    "run_here",
     "summary",
+    "table30",
 ]

@@ -114,11 +114,12 @@ def export(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         unfinished = Path(scratch) / "bundle"
         unfinished.mkdir()
-        models, runs = [], []
+        models: list[dict[str, Any]] = []
+        runs: list[Run] = []
         for size in dict.fromkeys((batch, 1)):
             path = unfinished / f"model{'' if size == batch else '-1'}{_SUFFIX[target]}"
             weights, live = _write(graph, source, path, target, precision, size, maps, calibration.pixels)
-            entry = {"file": path.name, "precision": precision, "batch": size, "sha256": digest(path)}
+            entry: dict[str, Any] = {"file": path.name, "precision": precision, "batch": size, "sha256": digest(path)}
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
             runs.append(_run_of(path, target, size, len(original.labels)))
         answers = [run(measured.pixels) for run in runs]

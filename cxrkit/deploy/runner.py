@@ -4,9 +4,9 @@
     python3 runner.py --probe                      # what this device has, as JSON
     python3 runner.py BUNDLE FILMS --out DIR       # answer about the films; DIR/result.json, DIR/predictions.csv
 
-BUNDLE is a folder that `cxrkit model export` wrote. FILMS is a folder, or a CSV with the columns `image` (relative to
-it) and, if there are labels, `truth` (joined by a bar). Needs TensorRT, ONNX Runtime or LiteRT. For teaching and
-research; not a medical device.
+BUNDLE is a folder that `cxrkit model export` wrote. FILMS is a folder, or a CSV with the column `image` (relative to
+it); with `truth` (joined by a bar) where there are labels; with `file` where a film is called otherwise than its file.
+Needs TensorRT, ONNX Runtime or LiteRT. For teaching and research; not a medical device.
 
 This file must stay readable to Python 3.6: it is what JetPack 4.6 brings.
 """
@@ -264,23 +264,25 @@ def _by_pillow(data):
             raise
         raise Unreadable("this device has no Pillow to read it with; let the host prepare it") from None
     try:
-        image = Image.open(io.BytesIO(data))
-        _check_size(image.size[0], image.size[1], 4)
-        sixteen = image.format == "PNG" and data[24] == 16
-        image.load()
-        if sixteen and image.mode not in ("LA", "RGBA"):
+        opened = Image.open(io.BytesIO(data))
+        _check_size(opened.size[0], opened.size[1], 4)
+        sixteen = opened.format == "PNG" and data[24] == 16
+        opened.load()
+        if sixteen and opened.mode not in ("LA", "RGBA"):
             # Older releases call this mode I, newer ones I;16.
-            return _turned(np.asarray(image).astype(np.uint16), image), 65535
-        if image.mode in ("P", "PA"):
-            image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-        elif "transparency" in image.info and image.mode in ("1", "L", "RGB"):
-            image = image.convert("RGBA")
-        elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
-            image = image.convert("RGB")
+            return _turned(np.asarray(opened).astype(np.uint16), opened), 65535
+        if opened.mode in ("P", "PA"):
+            image = opened.convert("RGBA" if opened.mode == "PA" or "transparency" in opened.info else "RGB")
+        elif "transparency" in opened.info and opened.mode in ("1", "L", "RGB"):
+            image = opened.convert("RGBA")
+        elif opened.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+            image = opened.convert("RGB")
+        else:
+            image = opened
         pixels = np.asarray(image)
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
-        return _turned(pixels, image), 255
+        return _turned(pixels, opened), 255
     except Unreadable:
         raise
     except Exception:  # Decoders raise whatever they like on a damaged file.
@@ -576,7 +578,7 @@ class Engines:
 
     def __init__(self, tries, say):
         self.tries, self.say = tries, say
-        self.engine, self.notes, self.load_s = None, [], 0.0
+        self.engine, self.label, self.notes, self.load_s = None, "", [], 0.0
 
     def next(self, why=None):
         """Load the next that fits into what is free, and say so where it is not the first."""
@@ -654,10 +656,10 @@ class Sensors:
             self.process = subprocess.Popen(
                 [program, "--interval", "500"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
-            threading.Thread(target=self._follow, daemon=True).start()
+            threading.Thread(target=self._follow, args=(self.process.stdout,), daemon=True).start()
 
-    def _follow(self):
-        for line in iter(self.process.stdout.readline, b""):
+    def _follow(self, lines):
+        for line in iter(lines.readline, b""):
             self.read(line.decode("ascii", "replace"))
 
     def read(self, line):
@@ -756,14 +758,14 @@ def films_in(path):
             if not rows.fieldnames or "image" not in rows.fieldnames:
                 raise Problem(f"{path} has no column `image`")
             for row in rows:
-                yield row["image"], os.path.join(os.path.dirname(path), row["image"]), row.get("truth")
+                file_of = row.get("file") or row["image"]
+                yield row["image"], os.path.join(os.path.dirname(path), file_of), row.get("truth")
     except OSError as error:
         raise Problem(f"{path} cannot be read ({first_line(error)})") from error
 
 
 def probe():
     """Return what this device has."""
-    folder = os.path.dirname(os.path.abspath(__file__))
     try:
         import PIL
 
@@ -782,7 +784,7 @@ def probe():
         "engines": engines_here(),
         "memory_mb": (_number_in("/proc/meminfo", r"^MemTotal:\s+(\d+) kB") or 0) / 1024.0,
         "free_mb": free_bytes() / float(MEGABYTE),
-        "disk_free_mb": shutil.disk_usage(folder).free / float(MEGABYTE),
+        "disk_free_mb": shutil.disk_usage(os.getcwd()).free / float(MEGABYTE),
         "tegrastats": bool(shutil.which("tegrastats")),
     }
 
@@ -832,8 +834,7 @@ class Run:
                     data = file.read()
                 digest = hashlib.sha256(data).hexdigest()
                 read = time.perf_counter()
-                pixels, full = read_film(data)
-                small = prepare(pixels, full, self.side)
+                small = self.film(data)
             except Unreadable as error:
                 self._error(index, name, truth, digest, first_line(error))
                 continue
@@ -850,6 +851,11 @@ class Run:
                 waiting = []
         if waiting:
             self._answer(waiting)
+
+    def film(self, data):
+        """Return a film as the network takes it, of its file's bytes."""
+        pixels, full = read_film(data)
+        return prepare(pixels, full, self.side)
 
     def _answer(self, waiting):
         while waiting:
@@ -906,20 +912,36 @@ class Run:
 
 
 def run(bundle, films, out, engine, threads, warm_up, say):
-    """Answer about films and measure; return the exit code."""
+    """Run a bundle over films; return the exit code."""
     info = load_bundle(bundle)
-    os.makedirs(out, exist_ok=True)
-    before = held_mb()
+    memory = {"start": held_mb()}
     here = engines_here()
-    with_runtime = held_mb()
+    memory["with_runtime"] = held_mb()
     engines = Engines(attempts(bundle, info, here, engine, threads), say)
+    return measure(Run, info, engines, films, out, warm_up, memory, say)
+
+
+def measure(kind, info, engines, films, out, warm_up, memory, say):
+    """Answer about films and measure; return the exit code.
+
+    Args:
+        kind: `Run`, or one that prepares films otherwise.
+        info: name, version, labels, scored, thresholds, input_size.
+        engines: the runtimes to try.
+        films: a folder or a list, as `films_in` takes it.
+        out: the folder for result.json and predictions.csv.
+        warm_up: runs before anything is timed.
+        memory: what was held before, MB.
+        say: takes notes.
+    """
+    os.makedirs(out, exist_ok=True)
     engines.next()
-    loaded = held_mb()
+    memory["loaded"] = held_mb()
     predictions = os.path.join(out, "predictions.csv")
     sensors = Sensors()
     try:
         with open(predictions + ".part", "w", newline="", encoding="utf-8") as table:
-            work = Run(info, engines, table, say)
+            work = kind(info, engines, table, say)
             warm = work.warm_up(warm_up)
             began = time.perf_counter()
             work.films(films_in(films))
@@ -952,7 +974,7 @@ def run(bundle, films, out, engine, threads, warm_up, say):
             warm_up=warm,
             all=wall,
         ),
-        "memory_mb": {"start": before, "with_runtime": with_runtime, "loaded": loaded, "peak": peak_mb()},
+        "memory_mb": dict(memory, peak=peak_mb()),
         "sensors": seen,
         "accuracy": {"right": work.right, "of": work.judged, "value": work.right / float(work.judged)}
         if work.judged
@@ -961,9 +983,8 @@ def run(bundle, films, out, engine, threads, warm_up, say):
         "predictions_sha256": sha256_of(predictions),
     }
     write_whole(os.path.join(out, "result.json"), (json.dumps(result, indent=2) + "\n").encode("utf-8"))
-    inference = work.spreads["inference"].summary()
     if work.done:
-        print("mean inference seconds: {}".format(inference["mean"]))
+        print("mean inference seconds: {}".format(work.spreads["inference"].summary()["mean"]))
     if work.judged:
         print(f"accuracy: {work.right / float(work.judged)}")
     print(f"peak memory: {peak_mb():.0f} MB")
