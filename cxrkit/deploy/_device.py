@@ -309,7 +309,10 @@ async def _run(
         shlex.quote(part) for part in (python, f"{bundle}/{_bundle.RUNNER}", bundle, films, "--out", place, *options)
     )
     # The code comes last and by a rename: where it is, all else is.
-    shell = f"{inner} > {place}/log.txt 2>&1; echo $? > {place}/code.part; mv {place}/code.part {place}/code"
+    shell = (
+        f"echo $$ > {place}/pid; {inner} > {place}/log.txt 2>&1; "
+        f"echo $? > {place}/code.part; mv {place}/code.part {place}/code"
+    )
     start = (
         f"mkdir -p {_q(place)} && {{ test -e {_q(place)}/started || "
         f"{{ touch {_q(place)}/started; nohup setsid sh -c {_q(shell)} > /dev/null 2>&1 < /dev/null & }}; }}"
@@ -321,7 +324,12 @@ async def _run(
             await link.fetch(f"{place}/{name}", out / name)
         await link.run(f"rm -rf {_q(place)}")
         return
-    code, log = await _follow(link, place, say)
+    try:
+        code, log = await _follow(link, place, say)
+    except asyncio.CancelledError:
+        # The user has stopped waiting: the board must not go on with what nobody will fetch.
+        await link.run(f"kill -- -$(cat {_q(place)}/pid); rm -rf {_q(place)}", check=False)
+        raise
     out.mkdir(parents=True, exist_ok=True)
     if code not in (0, 1):
         await link.run(f"rm -rf {_q(place)}")

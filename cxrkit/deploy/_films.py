@@ -1,5 +1,6 @@
 """Films packed for a board: as files that its runner can read, with a list that says what is true of each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ def pack(
     names, sources, files = [], [], {}
     for place, image in enumerate(manifest["image"]):
         path = Path("." if root is None else root) / str(image)
-        name = f"{place:05d}-{path.name}"
+        # What any board's file system and locale can hold.
+        name = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}"
         sources.append(path.absolute())
         if prepared or not _is_read_there(path):
             name, path = f"{name}.pgm", _as_pgm(path, folder / f"{name}.pgm", side)

@@ -1,0 +1,491 @@
+"""A board over a real OpenSSH server on loopback: breaks, strange keys, full disks, little memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import board_python
+import loopback
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+
+from cxrkit import cli, deploy, manifest
+from cxrkit.deploy import _link
+from cxrkit.deploy._link import Link
+
+FOLDER = deploy.FOLDER
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    return board_python.make(tmp_path_factory.mktemp("board"))
+
+
+@pytest.fixture
+def board(python, tmp_path_factory):
+    made = loopback.start(tmp_path_factory.mktemp("sshd"), python)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def cutter():
+    made = []
+
+    def make(board, cut):
+        made.append(loopback.Cutter(board.port, cut))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """Try again at once, and look at a run more often than a person would."""
+    init = Link.__init__
+    monkeypatch.setattr(Link, "__init__", lambda self, *a, **k: init(self, *a, **{**k, "pause_s": 0.0}))
+    monkeypatch.setattr("cxrkit.deploy._device._LOOK_EVERY_S", 0.05)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Six films in a manifest; one of them, of mean 0.6, is called COVID-19 and has it not."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = []
+    for k, mean in enumerate((0.1, 0.2, 0.3, 0.6, 0.8, 0.9)):
+        suffix = ".jpg" if k == 1 else ".png"
+        pixels = tiny_models.film(mean)
+        data = tiny_models.cv2.imencode(suffix, pixels)[1].tobytes()
+        (folder / f"film {k}{suffix}").write_bytes(data)
+        rows.append(
+            dict.fromkeys(manifest.COLUMNS, "")
+            | {"image": f"film {k}{suffix}", "source": "made", "patient_id": f"made/{k}", "split": "test"}
+            | {"covid": int(mean > 0.7)}
+        )
+    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
+    return manifest.read(folder / "manifest.csv"), folder
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return tiny_models.covid_model(tmp_path_factory.mktemp("networks") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def bundle(network, films, tmp_path_factory):
+    frame, root = films
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    return deploy.export(network, folder, target="jetson-nano", manifest=frame, root=root).folder
+
+
+@pytest.fixture(scope="module")
+def heavy(bundle, tmp_path_factory):
+    """The bundle with three more megabytes, so that a copy of it can be cut in the middle."""
+    from cxrkit.deploy import _bundle
+
+    folder = tmp_path_factory.mktemp("heavy") / "bundle"
+    folder.mkdir()
+    for path in bundle.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "ballast.onnx").write_bytes(np.random.default_rng(0).bytes(3_000_000))
+    info = json.loads((folder / "bundle.json").read_text())
+    ballast = {**info["models"][0], "file": "ballast.onnx", "sha256": _bundle.digest(folder / "ballast.onnx")}
+    (folder / "bundle.json").write_text(json.dumps({**info, "models": [*info["models"], ballast]}))
+    return folder
+
+
+def quiet(text):
+    """Say nothing."""
+
+
+def installed(board):
+    """Return the bundles on a board: folder -> files."""
+    folder = board.home / FOLDER / "bundles"
+    return {each.name: sorted(path.name for path in each.iterdir()) for each in folder.glob("*")}
+
+
+# --- looking and copying ---------------------------------------------------------------------------------------
+
+
+def test_probe_says_what_is_there_and_leaves_nothing(board):
+    found = deploy.probe("nano", config=board.config(), say=quiet)
+    assert set(found["engines"]) == {"onnxruntime"}
+    assert found["pillow"] is None
+    assert board.files() == []
+
+
+def test_a_python_that_is_not_there_is_said(board):
+    with pytest.raises(deploy.DeviceError, match=r"on nano, `python2\.6 - --probe` failed: .*not found"):
+        deploy.probe("nano", config=board.config(), python="python2.6", say=quiet)
+
+
+def test_a_bundle_is_installed_whole_and_a_second_time_costs_nothing(board, bundle):
+    first = deploy.install("nano", bundle, config=board.config(), say=quiet)
+    assert first.copied == sum(path.stat().st_size for path in bundle.iterdir())
+    for path in bundle.iterdir():
+        assert (board.home / first.path / path.name).read_bytes() == path.read_bytes()
+    second = deploy.install("nano", bundle, config=board.config(), say=quiet)
+    assert (second.path, second.copied) == (first.path, 0)
+    assert not list((board.home / FOLDER / "incoming").iterdir())
+
+
+def test_a_bundle_that_was_damaged_there_is_mended(board, bundle):
+    place = board.home / deploy.install("nano", bundle, config=board.config(), say=quiet).path
+    (place / "model.onnx").write_bytes(b"damaged")
+    again = deploy.install("nano", bundle, config=board.config(), say=quiet)
+    assert again.copied > 0
+    assert (place / "model.onnx").read_bytes() == (bundle / "model.onnx").read_bytes()
+
+
+def test_a_part_that_is_wrong_in_the_middle_is_copied_again(board, heavy):
+    place = FOLDER + "/incoming/" + _link.digest_of(deploy.read(heavy).files)[:16]
+    (board.home / place).mkdir(parents=True)
+    (board.home / place / "ballast.onnx.part").write_bytes(bytes(1_000_000))
+    done = deploy.install("nano", heavy, config=board.config(), say=quiet)
+    assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+
+
+def test_a_dry_run_says_each_command_and_connects_to_nothing(bundle, tmp_path):
+    said = []
+    config = tmp_path / "config"
+    config.write_text("Host nowhere\n  Hostname 127.0.0.1\n  Port 1\n")
+    deploy.install("nowhere", bundle, config=config, dry=True, say=said.append)
+    assert said[0].startswith("ssh nowhere 'mkdir -p cxrkit-device/bundles")
+    assert any(line.startswith("sftp nowhere: put ") and line.endswith("model.onnx") for line in said)
+    assert "mv cxrkit-device/incoming/" in said[-1]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_host_key_stops_it_before_anything_is_sent(board, bundle, tmp_path):
+    config = board.config(known=str(tmp_path / "empty"))
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(deploy.DeviceError, match=r"not in your known_hosts.*Connect once with `ssh nano`"):
+        deploy.install("nano", bundle, config=config, say=quiet)
+    assert board.files() == []
+
+
+def test_a_changed_host_key_stops_it_and_says_what_it_may_mean(board, bundle, tmp_path):
+    other = (board.folder / "stranger.pub").read_text()
+    (tmp_path / "old").write_text(f"board {other}")
+    with pytest.raises(deploy.DeviceError, match=r"NOT the one in your known_hosts.*ssh-keygen -R '\[board\]:\d+'"):
+        deploy.install("nano", bundle, config=board.config(known=str(tmp_path / "old")), say=quiet)
+    assert board.files() == []
+
+
+def test_a_configuration_that_knows_no_hosts_lets_no_host_in(board, bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(deploy.DeviceError, match="not in your known_hosts"):
+        deploy.install("nano", bundle, config=board.config(known="none"), say=quiet)
+    assert board.files() == []
+
+
+def test_a_key_that_does_not_open_the_board_is_said(board):
+    with pytest.raises(
+        deploy.DeviceError, match=r"lets none of your keys in.*ssh-copy-id nano"
+    ):
+        deploy.probe("nano", config=board.config(key="stranger"), say=quiet)
+
+
+def test_the_users_agent_is_asked(board, monkeypatch, tmp_path):
+    agent = subprocess.Popen(
+        [loopback.program("ssh-agent", "openssh-client"), "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL
+    )
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        end = time.monotonic() + 20
+        add = [loopback.program("ssh-add", "openssh-client"), "-q", board.folder / "user"]
+        while subprocess.run(add, capture_output=True).returncode:
+            assert time.monotonic() < end, "ssh-add reaches no agent"
+        config = board.config()
+        config.write_text(
+            config.read_text()
+            .replace("IdentitiesOnly yes", "IdentitiesOnly no")
+            .replace(f"IdentityFile {board.folder / 'user'}\n", f"IdentityFile {board.folder / 'stranger'}\n")
+        )
+        assert deploy.probe("nano", config=config, say=quiet)["engines"]
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def test_no_command_takes_a_password(capsys, monkeypatch):
+    for name in ("probe", "deploy", "bench", "compare"):
+        monkeypatch.setattr(sys, "argv", ["cxrkit", "jetson", name, "--help"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert "password" not in capsys.readouterr().out.lower()
+
+
+# --- breaks ----------------------------------------------------------------------------------------------------
+
+
+def test_a_link_cut_in_the_middle_of_a_copy_is_mended_and_goes_on_there(board, heavy, cutter):
+    link = cutter(board, lambda number, carried: number < 2 and carried > 1_000_000)
+    said, seen = [], []
+    done = deploy.install(
+        "nano", heavy, config=board.config(port=link.port), say=said.append,
+        progress=lambda name, there, size: seen.append((name, there)),
+    )  # fmt: skip
+    assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+    assert link.connections == 3
+    assert len(said) == 2
+    assert "the link to nano broke while copying ballast.onnx" in said[0]
+    assert "of 3,000,000 bytes are there; trying again" in said[0]
+    # Had it begun anew each time, more than the file and two pieces would have been sent.
+    sent = sum(name == "ballast.onnx" for name, _ in seen)
+    assert sent <= 3_000_000 // (256 * 1024) + 1 + 2 * 4
+
+
+def test_a_link_that_stays_broken_is_named_and_the_next_call_goes_on(board, heavy, cutter):
+    link = cutter(board, lambda number, carried: carried > 400_000)
+    with pytest.raises(
+        deploy.LinkError, match=r"the link to nano broke 4 times while copying ballast\.onnx.*are there"
+    ):
+        deploy.install("nano", heavy, config=board.config(port=link.port), say=quiet)
+    assert installed(board) == {}
+    seen = []
+    done = deploy.install(
+        "nano", heavy, config=board.config(), say=quiet, progress=lambda name, there, _: seen.append((name, there))
+    )
+    first = next(there for name, there in seen if name == "ballast.onnx")
+    assert first > 256 * 1024 * 2
+    assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+
+
+def test_a_board_that_does_not_answer_is_named(tmp_path):
+    config = tmp_path / "config"
+    config.write_text(f"Host nano\n  Hostname 127.0.0.1\n  Port {loopback.free_port()}\n")
+    with pytest.raises(deploy.LinkError, match=r"the link to nano broke 4 times while connecting \(.*refused"):
+        deploy.probe("nano", config=config, say=quiet)
+
+
+def test_a_copy_that_is_killed_leaves_nothing_half_installed(board, heavy):
+    def stop(name, there, size):
+        if there > 1_500_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy.install("nano", heavy, config=board.config(), say=quiet, progress=stop)
+    assert installed(board) == {}
+    deploy.install("nano", heavy, config=board.config(), say=quiet)
+    assert list(installed(board).values()) == [sorted(path.name for path in heavy.iterdir())]
+
+
+def test_a_link_cut_in_the_middle_of_a_run_finds_the_run_again(board, bundle, films, cutter, tmp_path):
+    frame, root = films
+    # Long enough that several looks at it fall before its end.
+    many = pd.concat([frame] * 60, ignore_index=True)
+    started = []
+
+    def cut(number, carried):
+        # Once, when the run has begun: its folder is there.
+        if not started and list((board.home / FOLDER / "runs").glob("*/log.txt")):
+            started.append(number)
+            return True
+        return False
+
+    link = cutter(board, cut)
+    said = []
+    found = deploy.bench(
+        "nano", bundle, tmp_path / "out", manifest=many, root=root, films=None, config=board.config(port=link.port),
+        say=said.append,
+    )  # fmt: skip
+    assert any("the link to nano broke while running" in line for line in said)
+    assert found.result["films"]["answered"] == 360
+    assert [line for line in said if line.startswith("inference-359 ")]
+    # Each film was answered once, and said once.
+    assert sum(line.startswith("inference-") for line in said) == 360
+    assert not list((board.home / FOLDER / "runs").iterdir())
+
+
+# --- disks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(board):
+    """A disk of four megabytes under the board's folder."""
+    disk = board.home / FOLDER
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_copied(board, heavy, small_disk):
+    (small_disk / "filler").write_bytes(bytes(2_000_000))
+    with pytest.raises(deploy.DeviceError, match=r"has 2\.\d MB free and 3\.\d MB are to be copied. Nothing was inst"):
+        deploy.install("nano", heavy, config=board.config(), say=quiet)
+    assert installed(board) == {}
+
+
+def test_a_disk_that_fills_up_in_the_middle_is_said_and_nothing_is_half_installed(board, heavy, small_disk):
+    def fill(name, there, size):
+        # Somebody else writes to the board's disk meanwhile.
+        if name == "ballast.onnx" and there > 1_000_000 and not (small_disk / "filler").exists():
+            (small_disk / "filler").write_bytes(bytes(1_900_000))
+
+    with pytest.raises(deploy.DeviceError, match=r"the disk of nano is full: .* bytes more are needed, .* are free"):
+        deploy.install("nano", heavy, config=board.config(), say=quiet, progress=fill)
+    assert installed(board) == {}
+    (small_disk / "filler").unlink()
+    done = deploy.install("nano", heavy, config=board.config(), say=quiet)
+    assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+
+
+# --- running and comparing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit_mb", [1024, 2048])
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_run_under_a_boards_memory_brings_all_back(board, bundle, films, tmp_path, limit_mb, prepared):
+    frame, root = films
+    board.limit(limit_mb)
+    said = []
+    found = deploy.bench(
+        "nano", bundle, tmp_path / "out", manifest=frame, root=root, prepared=prepared, config=board.config(),
+        say=said.append,
+    )  # fmt: skip
+    assert found.result["films"] == {"answered": 6, "failed": 0}
+    assert found.result["accuracy"] == {"right": 5, "of": 6, "value": 5 / 6}
+    assert found.result["memory_mb"]["peak"] < limit_mb
+    assert found.result["device"]["free_mb"] < limit_mb
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.txt", "predictions.csv", "result.json"]
+    log = (tmp_path / "out" / "log.txt").read_text().splitlines()
+    assert log == said
+    # The board has no Pillow: what it cannot read itself is prepared here.
+    names = list(found.films["image"])
+    assert names[0] == ("00000-film_0.png.pgm" if prepared else "00000-film_0.png")
+    assert names[1] == "00001-film_1.jpg.pgm"
+
+
+def test_a_run_that_is_killed_is_said_and_cleared_away(board, bundle, films, tmp_path, python):
+    frame, root = films
+    killer = tmp_path / "python-killed"
+    killer.write_text("#!/bin/sh\nkill -9 $$\n")
+    killer.chmod(0o755)
+    with pytest.raises(deploy.DeviceError, match="killed by signal 9, on a board most often for want of memory"):
+        deploy.bench(
+            "nano", bundle, tmp_path / "out", manifest=frame, root=root, config=board.config(), say=quiet,
+            python=str(killer),
+        )  # fmt: skip
+    assert not list((board.home / FOLDER / "runs").iterdir())
+
+
+def test_a_run_that_cannot_begin_is_said_in_the_runners_words(board, bundle, films, tmp_path):
+    frame, root = films
+    with pytest.raises(deploy.DeviceError, match=r"the run on nano failed: runner: none of tensorrt is installed"):
+        deploy.bench(
+            "nano", bundle, tmp_path / "out", manifest=frame, root=root, config=board.config(), say=quiet,
+            options=("--engine", "tensorrt"),
+        )  # fmt: skip
+
+
+def test_table_30_sets_board_and_pc_side_by_side_film_by_film(board, bundle, network, films, tmp_path):
+    frame, root = films
+    found = deploy.table30(
+        "nano", bundle, network, tmp_path / "out", manifest=frame, root=root, config=board.config(), say=quiet
+    )
+    assert list(found.table["machine"]) == ["board", "PC", "report: Jetson Nano", "report: PC"]
+    assert list(found.table["accuracy"]) == pytest.approx([5 / 6, 5 / 6, 0.83, 0.90])
+    assert (found.table["low"] < found.table["accuracy"]).all()
+    assert (found.table["seconds"] > 0).all()
+    assert (found.table["memory_mb"][:2] > 10).all()
+    assert found.agreement.films == 6
+    assert found.agreement.largest < 1e-4
+    assert found.differing.empty
+    assert found.unanswered == ()
+
+
+def test_the_command_writes_table_30(board, bundle, network, films, tmp_path, monkeypatch, capsys):
+    words = ["cxrkit", "jetson", "compare", "nano", "--bundle", bundle, "--model", network, "--out", tmp_path / "out"]
+    words += ["--manifest", films[1] / "manifest.csv", "--ssh-config", board.config()]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().out
+    assert ended.value.code in (0, None)
+    assert "report: Jetson Nano  0.830 (0.745 to 0.891)" in said
+    assert "film by film: 6 films, probabilities differ by at most" in said
+    assert len(pd.read_csv(tmp_path / "out" / "table30.csv")) == 4
+
+
+def test_a_model_that_the_bundle_was_not_made_from_is_refused(bundle, films, tmp_path):
+    with pytest.raises(deploy.DeviceError, match="was not made from covid-small; name its original, tiny"):
+        deploy.table30("nano", bundle, "covid-small", tmp_path, manifest=films[0], root=films[1])
+
+
+# --- comparing two runs ----------------------------------------------------------------------------------------
+
+
+def a_run(folder, probs, *, truth=("COVID-19", "", ""), accuracy=True):
+    """Write a run of three films as a runner does."""
+    from cxrkit.deploy import _bundle
+
+    folder.mkdir()
+    labels = ["COVID-19", "Not COVID-19"]
+    frame = pd.DataFrame({"image": ["a", "b", "c"], "status": "ok", "truth": truth, "sha256": ["1", "2", "3"]})
+    frame["called"] = [labels[int(p < 0.5)] for p in probs]
+    frame["prob_COVID-19"], frame["prob_Not COVID-19"] = probs, [1 - p for p in probs]
+    frame.to_csv(folder / "predictions.csv", index=False)
+    result = {
+        "labels": labels, "predictions_sha256": _bundle.digest(folder / "predictions.csv"),
+        "accuracy": {"right": 1, "of": 1, "value": 1} if accuracy else None,
+        "ran": {"engine": "e", "engine_version": "1", "precision": "fp32", "batch": 1},
+        "device": {"model": None, "machine": "x"}, "memory_mb": {"peak": 50.0},
+        "seconds": {"inference": {"mean": 0.1, "p95": 0.2}, "total": {"mean": 0.3}},
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(result))
+    return deploy.read_run(folder)
+
+
+THRESHOLDS = {"COVID-19": 0.5, "Not COVID-19": 0.5}
+
+
+def test_every_film_whose_label_differs_is_listed(tmp_path):
+    board, here = a_run(tmp_path / "b", [0.9, 0.6, 0.1]), a_run(tmp_path / "h", [0.9, 0.4, 0.1])
+    found = deploy.compare(board, here, thresholds=THRESHOLDS)
+    (row,) = found.differing.to_dict("records")
+    assert (row["image"], row["truth"], row["here"], row["board"]) == ("b", "", "Not COVID-19", "COVID-19")
+    assert row["difference"] == pytest.approx(0.2)
+    assert (found.agreement.before.value, found.agreement.after.value) == (1, pytest.approx(2 / 3))
+
+
+def test_without_labels_the_table_has_no_accuracy(tmp_path):
+    runs = [a_run(tmp_path / name, [0.9, 0.4, 0.1], accuracy=False) for name in "bh"]
+    found = deploy.compare(*runs, thresholds=THRESHOLDS)
+    assert found.table["accuracy"][:2].isna().all()
+    assert found.agreement.changed == ()
+
+
+def test_answers_that_were_changed_are_refused(tmp_path):
+    a_run(tmp_path / "r", [0.9, 0.4, 0.1])
+    (tmp_path / "r" / "predictions.csv").write_text("image\na\n")
+    with pytest.raises(deploy.DeviceError, match="is not what the runner wrote"):
+        deploy.read_run(tmp_path / "r")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(deploy.DeviceError, match="holds no run"):
+        deploy.read_run(tmp_path)
+
+
+def test_a_call_from_a_running_loop_works_as_in_a_notebook(board):
+    async def cell():
+        return deploy.probe("nano", config=board.config(), say=quiet)
+
+    assert asyncio.run(cell())["engines"]
+
+
+def test_the_boards_tests_need_no_folder_of_the_user():
+    assert not (Path.home() / FOLDER).exists()
