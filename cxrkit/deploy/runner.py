@@ -33,6 +33,9 @@ import zlib
 
 import numpy as np
 
+# ONNX Runtime of 2026 gives the machine a number and reports to its maker unless told not to, before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 FORMAT = 1
 NOTICE = "Teaching and research only; not a medical device."
 #: Exit codes: all went well; some films got no answer; it could not be carried out.

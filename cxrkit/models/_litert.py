@@ -52,18 +52,19 @@ def export_litert(
     return Path(path)
 
 
-def interpreter(path: Path | str) -> Callable[[np.ndarray], np.ndarray]:
+def interpreter(path: Path | str, *, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Load a .tflite file.
 
     Args:
         path: as `export_litert` writes it.
+        threads: of one run; None leaves it to the runtime, which takes one.
     Returns:
         A function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
     """
     with warnings.catch_warnings():
         # TensorFlow announces that the interpreter will move to a package of its own.
         warnings.simplefilter("ignore", UserWarning)
-        loaded = tf.lite.Interpreter(str(path))
+        loaded = tf.lite.Interpreter(str(path), num_threads=threads)
     loaded.allocate_tensors()
     (film_input,) = loaded.get_input_details()
     # Probabilities are (batch, labels), maps have two axes more.
