@@ -64,7 +64,7 @@ class Board:
 
     def config(self, *, port: int | None = None, known: str | None = None, key: str = "user") -> Path:
         """Write an SSH configuration that calls this server `nano`; return its path."""
-        path = self.folder / f"config-{port or self.port}-{known}-{key}"
+        path = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
         path.write_text(
             f"Host nano\n  Hostname 127.0.0.1\n  Port {port or self.port}\n  User root\n  HostKeyAlias board\n"
             f"  IdentityFile {self.folder / key}\n  IdentitiesOnly yes\n"

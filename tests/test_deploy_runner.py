@@ -23,7 +23,7 @@ import tiny_models
 
 from cxrkit import deploy, engine, images
 from cxrkit.deploy import runner
-from cxrkit.labels import COVID
+from cxrkit.labels import COVID, COVID_CLASSES
 
 RUNNER = Path(runner.__file__)
 #: What the tiny networks answer on these means is worked out in tiny_models.
@@ -48,11 +48,11 @@ def films(tmp_path_factory):
     return folder
 
 
-def bundle_of(folder, *, batch=1, precision="fp32"):
-    """Make a bundle of the tiny network without measuring it on films."""
+def bundle_of(folder, *, batch=1, precision="fp32", source=None):
+    """Make a bundle of a network, by default the tiny one, without measuring it on films."""
     from cxrkit.deploy import _bundle, _export, _graph
 
-    source = tiny_models.covid_model(folder / "network")
+    source = source or tiny_models.covid_model(folder / "network")
     original, out = engine.load(source), folder / "bundle"
     out.mkdir()
     models = []
@@ -66,7 +66,7 @@ def bundle_of(folder, *, batch=1, precision="fp32"):
     (out / "runner.py").write_bytes(RUNNER.read_bytes())
     info = {
         "format": 1, "name": "tiny", "version": "1", "labels": list(original.labels), "scored": [COVID],
-        "thresholds": original.thresholds, "input_size": 64, "models": models,
+        "thresholds": original.thresholds, "input_size": original.input_size, "models": models,
         "runner_sha256": _bundle.digest(RUNNER),
     }  # fmt: skip
     (out / "bundle.json").write_text(json.dumps(info))
@@ -76,6 +76,18 @@ def bundle_of(folder, *, batch=1, precision="fp32"):
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return bundle_of(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="module")
+def densenet(tmp_path_factory):
+    """DenseNet121 at 224 px with random weights: what it takes is what a trained one takes."""
+    from cxrkit import models
+
+    folder = tmp_path_factory.mktemp("densenet")
+    sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224}
+    sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": [COVID]}
+    source = models.save(models.build("DenseNet121", "covid", input_size=224), folder / "network", sidecar)
+    return bundle_of(folder, source=source)
 
 
 def start(python, bundle, *arguments, memory=None, env=None):
@@ -208,6 +220,27 @@ def test_it_runs_under_a_boards_memory(python, bundle, films, tmp_path, limit_mb
     assert result["memory_mb"]["peak"] < limit_mb
     assert result["device"]["free_mb"] < limit_mb
     assert result["accuracy"]["right"] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit_mb", [1024, 2048])
+def test_densenet121_at_224_px_takes_under_300_mb_beyond_the_runtime(python, densenet, films, tmp_path, limit_mb):
+    done = start(python, densenet, densenet, films / "films.csv", "--out", tmp_path, memory=limit_mb * 2**20)
+    assert done.returncode == 0, done.stderr
+    memory = result_of(tmp_path)["memory_mb"]
+    assert memory["peak"] - memory["with_runtime"] < 300
+    assert result_of(tmp_path)["films"] == {"answered": 5, "failed": 0}
+    # What the bundle says it may take was asked for before; it has to be more than it took.
+    model = json.loads((densenet / "bundle.json").read_text())["models"][0]
+    assert memory["peak"] - memory["with_runtime"] < runner.needed_bytes(model, "onnxruntime") / 2**20
+
+
+@pytest.mark.slow
+def test_a_network_that_does_not_fit_is_refused_before_it_is_loaded(python, densenet, films, tmp_path):
+    done = start(python, densenet, densenet, films / "films.csv", "--out", tmp_path, memory=400 * 2**20)
+    assert done.returncode == 2, done.stderr
+    assert "memory is short for onnxruntime fp32 batch 1: it may take" in done.stderr
+    assert "nothing that can run this bundle here is left" in done.stderr
 
 
 def test_memory_does_not_grow_with_the_number_of_films(python, bundle, films, tmp_path):

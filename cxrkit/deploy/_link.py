@@ -54,6 +54,7 @@ class Link:
         self._config, self._pause_s = config, pause_s
         self._say: Say = say or (lambda text: None)
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._sftp: asyncssh.SFTPClient | None = None
 
     async def __aenter__(self) -> "Link":
         if not self.dry:
@@ -119,28 +120,25 @@ class Link:
             nonlocal there
             import asyncssh
 
-            connection = await self._alive()
-            async with connection.start_sftp_client() as sftp:
+            try:
+                sftp = await self._files()
                 there = await _size(sftp, part)
                 if there > size:
                     there = 0
-                try:
-                    async with sftp.open(part, "r+b" if there else "wb") as file:
-                        await file.seek(there)
-                        with local.open("rb") as source:
-                            source.seek(there)
-                            while piece := source.read(_PIECE):
-                                await file.write(piece)
-                                there += len(piece)
-                                if progress is not None:
-                                    progress(local.name, there, size)
-                    await sftp.posix_rename(part, remote)
-                except asyncssh.SFTPNoConnection as error:
-                    raise ConnectionError(error.reason) from error
-                except asyncssh.SFTPConnectionLost as error:
-                    raise ConnectionError(error.reason) from error
-                except asyncssh.SFTPError as error:
-                    await self._explain(part, size - there, error)
+                async with sftp.open(part, "r+b" if there else "wb") as file:
+                    await file.seek(there)
+                    with local.open("rb") as source:
+                        source.seek(there)
+                        while piece := source.read(_PIECE):
+                            await file.write(piece)
+                            there += len(piece)
+                            if progress is not None:
+                                progress(local.name, there, size)
+                await sftp.posix_rename(part, remote)
+            except (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost) as error:
+                raise ConnectionError(error.reason) from error
+            except asyncssh.SFTPError as error:
+                await self._explain(part, size - there, error)
 
         await self._mended(f"copying {local.name}", once, lambda: f"{there:,} of {size:,} bytes are there")
 
@@ -161,9 +159,8 @@ class Link:
         async def once() -> bytes:
             import asyncssh
 
-            connection = await self._alive()
             try:
-                async with connection.start_sftp_client() as sftp, sftp.open(remote, "rb") as file:
+                async with (await self._files()).open(remote, "rb") as file:
                     data = await file.read()
             except (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost) as error:
                 raise ConnectionError(error.reason) from error
@@ -253,13 +250,20 @@ class Link:
 
     async def _alive(self) -> "asyncssh.SSHClientConnection":
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connected()
+            self._connection, self._sftp = await self._connected(), None
         return self._connection
+
+    async def _files(self) -> "asyncssh.SFTPClient":
+        """Return the one session that all files of a connection go through."""
+        connection = await self._alive()
+        if self._sftp is None:
+            self._sftp = await connection.start_sftp_client()
+        return self._sftp
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.abort()
-        self._connection = None
+        self._connection = self._sftp = None
 
     async def _mended(self, what: str, once: Callable[[], Awaitable[T]], state: Callable[[], str] = lambda: "") -> T:
         """Do something, connecting again where the link breaks."""
