@@ -285,7 +285,7 @@ def _halved(model: Any) -> Any:
     return onnx.shape_inference.infer_shapes(half)
 
 
-def _quantised(model: Any, batch: int, films: np.ndarray) -> Any:
+def _quantised(model: Any, batch: int, films: np.ndarray, *, reduce_range: bool = True) -> Any:
     """Return the graph with convolutions in eight bits, and the pools and joins between them."""
     import logging
 
@@ -319,8 +319,8 @@ def _quantised(model: Any, batch: int, films: np.ndarray) -> Any:
                 op_types_to_quantize=["Conv", "Relu", "MaxPool", "AveragePool", "Concat", "Add"],
                 per_channel=True,
                 # Weights of seven bits: with eight, sums overflow on processors with AVX2 but without VNNI, and a
-                # bundle would answer otherwise here than on the device.
-                reduce_range=True,
+                # bundle would answer otherwise here than on the device (docs/results/2026-11-24-device.md).
+                reduce_range=reduce_range,
                 activation_type=quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
                 # TensorRT takes zero points of 0 alone, and no 32-bit integers for biases.
