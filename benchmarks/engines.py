@@ -51,7 +51,7 @@ def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Run]:
     path = scratch / f"{batch}.tflite"
     lite = _litert.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
     return {
-        "keras.predict": lambda films: network.predict_on_batch(films),
+        "Keras, predict_on_batch": lambda films: network.predict_on_batch(films),
         "tf.function": lambda films: traced(tf.constant(films)).numpy(),
         "ONNX Runtime": lambda films: session.run(["probs"], {name: films})[0],
         "LiteRT": _litert.interpreter(lite, threads=os.cpu_count()),

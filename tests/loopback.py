@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import socket
 import subprocess
@@ -66,7 +67,8 @@ class Board:
         """Write an SSH configuration that calls this server `nano`; return its path."""
         path = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
         path.write_text(
-            f"Host nano\n  Hostname 127.0.0.1\n  Port {port or self.port}\n  User root\n  HostKeyAlias board\n"
+            f"Host nano\n  Hostname 127.0.0.1\n  Port {port or self.port}\n  HostKeyAlias board\n"
+            f"  User {getpass.getuser()}\n"
             f"  IdentityFile {self.folder / key}\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {known or self.folder / 'known_hosts'}\n"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 
 import numpy as np
 import onnx
@@ -13,8 +14,8 @@ import pytest
 import tiny_models
 from onnx import TensorProto, helper
 
-from cxrkit import cli, deploy, engine, manifest
-from cxrkit.deploy import _answers, _graph
+from cxrkit import cli, deploy, engine, images, manifest
+from cxrkit.deploy import _answers, _graph, runner
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 
@@ -276,7 +277,23 @@ def test_the_command_writes_a_bundle_and_says_what_it_cost(network, films, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_the_bundled_network_is_exported_as_litert(films, tmp_path, precision):
+def test_the_bundled_network_is_exported_as_litert_and_run(films, tmp_path, precision, monkeypatch):
     result = make("covid-small", films, tmp_path / "bundle", target="litert", precision=precision, tolerance=1.0)
     assert (tmp_path / "bundle" / "model.tflite").stat().st_size == result.size
     assert result.agreement.largest < {"fp32": 1e-4, "fp16": 0.02, "int8": 1.0}[precision]
+    # The runner's own way, with TensorFlow's interpreter in the place of tflite_runtime, which is the same code.
+    import tensorflow as tf
+
+    stand_in = types.ModuleType("tflite_runtime.interpreter")
+    stand_in.Interpreter = tf.lite.Interpreter
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", stand_in)
+    code = runner.main([str(tmp_path / "bundle"), str(films[1]), "--out", str(tmp_path / "out")])
+    assert code == runner.ERROR_ROWS  # The folder also holds the manifest, which is no film.
+    rows = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    rows = rows[rows["status"] == "ok"].set_index("image")
+    names = list(films[0]["image"])
+    pixels = [images.read(films[1] / name).pixels for name in names]
+    original = engine.load("covid-small").predict(pixels)
+    assert len(rows) == 12
+    limit = {"fp32": 1e-4, "fp16": 0.02, "int8": 1.0}[precision]
+    assert np.abs(rows.loc[names, "prob_COVID-19"].to_numpy() - original[:, 0]).max() < limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import hashlib
 import json
 import math
@@ -486,6 +487,84 @@ def test_a_plan_that_cannot_be_built_says_so_and_leaves_nothing(monkeypatch, tmp
     with pytest.raises(RuntimeError, match="for want of memory"):
         runner.tensorrt_plan(str(tmp_path / "model.onnx"), str(tmp_path / "kept.plan"), "fp32")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+class SimulatedCuda:
+    """The three calls of CUDA's runtime that are used, SIMULATED in this machine's memory."""
+
+    def __init__(self):
+        self.blocks = []
+
+    def cudaMalloc(self, reference, size):  # noqa: N802 - CUDA's name
+        self.blocks.append(ctypes.create_string_buffer(size.value))
+        reference._obj.value = ctypes.addressof(self.blocks[-1])
+        return 0
+
+    def cudaMemcpy(self, to, source, size, direction):  # noqa: N802 - CUDA's name
+        assert direction.value in (1, 2)
+        ctypes.memmove(to, source, size.value)
+        return 0
+
+
+def simulated_run(tensorrt):
+    """Give the stand-in a runtime whose network has its output before its input and answers with each film's mean."""
+
+    class Context:
+        def execute_v2(self, pointers):
+            films = np.ctypeslib.as_array(ctypes.cast(pointers[1], ctypes.POINTER(ctypes.c_float)), (2, 4, 4, 1))
+            probs = np.ctypeslib.as_array(ctypes.cast(pointers[0], ctypes.POINTER(ctypes.c_float)), (2, 2))
+            probs[:, 0] = films.mean(axis=(1, 2, 3))
+            probs[:, 1] = 1 - probs[:, 0]
+            return True
+
+    class Loaded:
+        num_bindings = 2
+
+        def get_binding_shape(self, place):
+            return [(2, 2), (2, 4, 4, 1)][place]
+
+        def get_binding_name(self, place):
+            return ["probs", "films"][place]
+
+        def binding_is_input(self, place):
+            return place == 1
+
+        def create_execution_context(self):
+            return Context()
+
+    class Runtime:
+        def __init__(self, logger):
+            pass
+
+        def deserialize_cuda_engine(self, plan):
+            assert plan == b"plan"
+            return Loaded()
+
+    tensorrt.Runtime = Runtime
+
+
+def test_films_go_to_the_card_and_probabilities_come_back(monkeypatch, tmp_path):
+    tensorrt = SimulatedTensorrt()
+    simulated_run(tensorrt)
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt)
+    monkeypatch.setattr(runner, "_cuda", SimulatedCuda)
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+    model = {"precision": "fp32", "batch": 2}
+    engine_ = runner.TensorrtEngine(str(tmp_path / "model.onnx"), model, str(tmp_path / "kept.plan"))
+    films = np.stack([np.full((4, 4, 1), 0.25, np.float32), np.full((4, 4, 1), 0.5, np.float32)])
+    np.testing.assert_allclose(engine_.run(films), [[0.25, 0.75], [0.5, 0.5]])
+    assert engine_.build_s > 0
+
+
+def test_a_card_whose_memory_is_short_is_said(monkeypatch, tmp_path):
+    tensorrt = SimulatedTensorrt()
+    simulated_run(tensorrt)
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt)
+    monkeypatch.setattr(SimulatedCuda, "cudaMalloc", lambda *_: 2)
+    monkeypatch.setattr(runner, "_cuda", SimulatedCuda)
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+    with pytest.raises(RuntimeError, match="CUDA error 2: out of memory"):
+        runner.TensorrtEngine(str(tmp_path / "model.onnx"), {"precision": "fp32"}, str(tmp_path / "kept.plan"))
 
 
 # --- small parts -----------------------------------------------------------------------------------------------

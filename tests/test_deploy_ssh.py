@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -313,6 +314,7 @@ def test_a_link_cut_in_the_middle_of_a_run_finds_the_run_again(board, bundle, fi
 @pytest.fixture
 def small_disk(board):
     """A disk of four megabytes under the board's folder."""
+    assert os.geteuid() == 0, "a small disk is mounted for this test, which takes root, as in CI"
     disk = board.home / FOLDER
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
@@ -378,6 +380,39 @@ def test_a_run_that_is_killed_is_said_and_cleared_away(board, bundle, films, tmp
             python=str(killer),
         )  # fmt: skip
     assert not list((board.home / FOLDER / "runs").iterdir())
+
+
+def test_a_run_that_is_stopped_here_ends_there(board, bundle, films, tmp_path):
+    frame, root = films
+    many = pd.concat([frame] * 10, ignore_index=True)
+
+    def stop(text):
+        if text.startswith("inference-0 "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy.bench("nano", bundle, tmp_path / "out", manifest=many, root=root, config=board.config(), say=stop)
+    assert not list((board.home / FOLDER / "runs").iterdir())
+    assert not (tmp_path / "out").exists()
+    here = str(board.home).encode()
+    # What runs in the board's home has it as its working folder.
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"runner.py" in _read(p) and _folder(p) == here]
+    assert left == []
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        # The process has ended since it was listed.
+        return b""
+
+
+def _folder(path):
+    try:
+        return os.fsencode(os.readlink(path.parent / "cwd"))
+    except OSError:
+        return b""
 
 
 def test_a_run_that_cannot_begin_is_said_in_the_runners_words(board, bundle, films, tmp_path):

@@ -326,7 +326,7 @@ async def _run(
         return
     try:
         code, log = await _follow(link, place, say)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         # The user has stopped waiting: the board must not go on with what nobody will fetch.
         await link.run(f"kill -- -$(cat {_q(place)}/pid); rm -rf {_q(place)}", check=False)
         raise
