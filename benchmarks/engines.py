@@ -110,8 +110,8 @@ def main() -> int:
         f"{load:.1f} before\nand {os.getloadavg()[0]:.1f} after; cxrkit {cxrkit.__version__}, Keras "
         f"{keras.__version__}, TensorFlow {tf.__version__}, ONNX Runtime {onnxruntime.__version__}.\n"
         "Milliseconds a film, by the clock and of processor time over all cores: median (lowest to highest) of\n"
-        f"{options.rounds} turns over {options.films} films; the last column is the largest difference of a probability "
-        "from\nONNX Runtime's.\n"
+        f"{options.rounds} turns over {options.films} films; the last column is the largest difference of a "
+        "probability\nfrom ONNX Runtime's.\n"
     )
     print("| network | batch | engine | ms a film | ms of processor | difference |\n|---|---|---|---|---|---|")
     for row in rows:

@@ -610,5 +610,24 @@ def test_free_memory_is_no_more_than_the_limit_leaves(python):
     assert 0 < int(done.stdout) < 700 * 2**20
 
 
+@pytest.mark.parametrize(
+    ("line", "folder", "names"),
+    [
+        ("0::/board/runs", "board", ("memory.max", "memory.current")),
+        ("7:cpu,memory:/board/runs", "memory/board", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+    ],
+)
+def test_a_cgroups_limit_counts_also_where_it_stands_above(monkeypatch, tmp_path, line, folder, names):
+    (tmp_path / "listed").write_text(f"3:freezer:/\n{line}\n")
+    (tmp_path / folder / "runs").mkdir(parents=True)
+    for place, text in zip((folder, folder, folder + "/runs"), ("600000000", "100000000", "max"), strict=True):
+        name = names[0] if text != "100000000" else names[1]
+        (tmp_path / place / name).write_text(text)
+    (tmp_path / folder / "memory.stat").write_text("active_file 5\ninactive_file 40000000\n")
+    real = runner._cgroups
+    monkeypatch.setattr(runner, "_cgroups", lambda: real(str(tmp_path / "listed"), str(tmp_path)))
+    assert runner.free_bytes() == 540_000_000
+
+
 def test_deploy_offers_the_runner_that_is_tested_here(bundle):
     assert deploy.read(bundle).info["runner_sha256"] == hashlib.sha256(RUNNER.read_bytes()).hexdigest()

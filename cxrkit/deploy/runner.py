@@ -73,19 +73,37 @@ def _number_in(path, pattern=r"(\d+)"):
     return int(found.group(1)) if found else None
 
 
+def _cgroups(listed="/proc/self/cgroup", root="/sys/fs/cgroup"):
+    """Yield the files that hold limit, usage and its parts of this process' cgroups (version 2 and 1) and those above."""
+    try:
+        with open(listed) as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if not kinds:
+            folder, names = root, ("memory.max", "memory.current")
+        elif "memory" in kinds.split(","):
+            folder, names = os.path.join(root, "memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for count in range(len(parts), -1, -1):
+            yield tuple(os.path.join(folder, *parts[:count], name) for name in (*names, "memory.stat"))
+
+
 def free_bytes():
     """Return how much more memory this process may take: the least of what the system, a cgroup and ulimit allow."""
     room = []
     available = _number_in("/proc/meminfo", r"^MemAvailable:\s+(\d+) kB")
     if available is not None:
         room.append(available * 1024)
-    for limit, usage in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
+    for limit, usage, parts in _cgroups():
         most, used = _number_in(limit), _number_in(usage)
         if most is not None and used is not None:
-            room.append(most - used)
+            # Files that are kept for later count as used, and make room when it is wanted.
+            room.append(most - used + (_number_in(parts, r"^(?:total_)?inactive_file (\d+)") or 0))
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
     used = _number_in("/proc/self/status", r"^VmSize:\s+(\d+) kB")
     if most != resource.RLIM_INFINITY and used is not None:
