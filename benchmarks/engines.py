@@ -93,8 +93,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.smoke:
         options.films, options.rounds = 8, 1
-    load = os.getloadavg()[0]
-    rows = []
+    print("# Engines on this machine\n")
+    print(
+        f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f} before;\ncxrkit {cxrkit.__version__}, Keras {keras.__version__}, TensorFlow "
+        f"{tf.__version__}, ONNX Runtime {onnxruntime.__version__}. Milliseconds a film,\nby the clock and of processor "
+        f"time over all cores: median (lowest to highest) of {options.rounds} turns over {options.films} films;\nthe "
+        "last column is the largest difference of a probability from ONNX Runtime's.\n"
+    )
+    print("| network | batch | engine | ms a film | ms of processor | difference |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folders = [engine.folder_of(name) for name in engine.bundled()[: 1 if options.smoke else None]]
         if not options.smoke:
@@ -103,19 +110,9 @@ def main() -> int:
             side = engine.sidecar(folder)["input_size"]
             films = np.random.default_rng(0).random((options.films, side, side, 1), np.float32)
             for batch in (1, 8):
-                rows += measure(folder, batch, films, options.rounds, Path(scratch))
-    print("# Engines on this machine\n")
-    print(
-        f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores, load "
-        f"{load:.1f} before\nand {os.getloadavg()[0]:.1f} after; cxrkit {cxrkit.__version__}, Keras "
-        f"{keras.__version__}, TensorFlow {tf.__version__}, ONNX Runtime {onnxruntime.__version__}.\n"
-        "Milliseconds a film, by the clock and of processor time over all cores: median (lowest to highest) of\n"
-        f"{options.rounds} turns over {options.films} films; the last column is the largest difference of a "
-        "probability\nfrom ONNX Runtime's.\n"
-    )
-    print("| network | batch | engine | ms a film | ms of processor | difference |\n|---|---|---|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+                for row in measure(folder, batch, films, options.rounds, Path(scratch)):
+                    print("| " + " | ".join(row) + " |", flush=True)
+    print(f"\nLoad {os.getloadavg()[0]:.1f} after.")
     notes = (__doc__ or "").split("\n\n")[2]
     print(f"\n{notes.strip()}")
     return 0
