@@ -185,20 +185,20 @@ def graph(nodes, *, shape=("n", 4, 4, 1), opset=15, initializers=()):
 
 def test_an_operator_that_the_older_opset_lacks_is_named():
     model = graph([helper.make_node("Gelu", ["films"], ["probs"])], opset=20)
-    with pytest.raises(_graph.ExportError, match="cannot be written at opset 13: there is no Gelu yet"):
+    with pytest.raises(deploy.ExportError, match="cannot be written at opset 13: there is no Gelu yet"):
         _graph.lowered(model, batch=1, maps=False)
 
 
 def test_an_attribute_that_the_older_opset_lacks_is_named():
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [0, 16])
     model = graph([helper.make_node("Reshape", ["films", "shape"], ["probs"], allowzero=1)], initializers=[shape])
-    with pytest.raises(_graph.ExportError, match="Reshape has no allowzero yet"):
+    with pytest.raises(deploy.ExportError, match="Reshape has no allowzero yet"):
         _graph.lowered(model, batch=1, maps=False)
 
 
 def test_an_operator_that_tensorrt_lacks_is_named():
     model = _graph.lowered(graph([helper.make_node("Round", ["films"], ["probs"])]), batch=1, maps=False)
-    with pytest.raises(_graph.ExportError, match=r"TensorRT 8\.2 has no Round"):
+    with pytest.raises(deploy.ExportError, match=r"TensorRT 8\.2 has no Round"):
         _graph.check_board(model)
 
 
@@ -210,7 +210,7 @@ def test_an_input_that_tensorrt_wants_stored_is_named():
     ]
     ends = [helper.make_tensor(n, TensorProto.INT64, [4], v) for n, v in (("start", [0] * 4), ("end", [1, 1, 2, 2]))]
     model = _graph.lowered(graph(nodes, shape=["n", 1, 3, 3], initializers=ends), batch=1, maps=False)
-    with pytest.raises(_graph.ExportError, match=r"input 1 of Conv \(wild\) as a stored number"):
+    with pytest.raises(deploy.ExportError, match=r"input 1 of Conv \(wild\) as a stored number"):
         _graph.check_board(model)
 
 

@@ -5,7 +5,7 @@ ONNX Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
 """
 
 from cxrkit.deploy._answers import Agreement
-from cxrkit.deploy._bundle import Bundle, BundleError, read
+from cxrkit.deploy._bundle import Bundle, BundleError, ExportError, read
 from cxrkit.deploy._device import FOLDER, Installed, bench, install, probe, table30
 from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, export, summary
 from cxrkit.deploy._here import run_here
@@ -23,6 +23,7 @@ __all__ = [
     "Comparison",
     "DeviceError",
     "Export",
+    "ExportError",
     "Installed",
     "LinkError",
     "Run",

@@ -26,6 +26,10 @@ class Bundle:
     files: dict[str, str]
 
 
+class ExportError(ValueError):
+    """A network that cannot be exported as asked; the message says why and what to do."""
+
+
 class BundleError(ValueError):
     """A bundle that cannot be used; the message says why and what to do."""
 

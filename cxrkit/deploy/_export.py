@@ -15,7 +15,7 @@ import cxrkit
 from cxrkit import engine, images, scoring
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
-from cxrkit.deploy._bundle import FORMAT, RUNNER, digest
+from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError, digest
 from cxrkit.labels import DISCLAIMER
 
 TARGETS = ("jetson-nano", "onnx", "litert")
@@ -137,7 +137,7 @@ def export(
         ]
         worst = max(agreement.largest for agreement in agreements)
         if not worst <= allowed:
-            raise graph.ExportError(
+            raise ExportError(
                 f"the exported network differs from {original.name} by up to {worst:.3g} in a probability on "
                 f"{agreements[0].films} films; at most {allowed:g} is allowed for {precision}, so nothing was written. "
                 "Use a higher --precision, or allow more with --tolerance."

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import onnx
 from onnx import numpy_helper
 
+from cxrkit.deploy._bundle import ExportError
+
 #: JetPack 4.6 is the last for the Jetson Nano: TensorRT 8.2 parses up to opset 13, and ONNX Runtime 1.11, the last
 #: with wheels for its Python 3.6, reads IR version 8 at most.
 OPSET, IR_VERSION = 13, 8
@@ -26,10 +28,6 @@ BOARD_OPS = frozenset(
 _STORED = {"Conv": (1,), "ConvTranspose": (1,), "Squeeze": (1,), "Unsqueeze": (1,), "QuantizeLinear": (1, 2)}
 #: These took their axes as an attribute up to opset 17.
 _REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare")
-
-
-class ExportError(ValueError):
-    """A network that cannot be exported as asked; the message says why and what to do."""
 
 
 def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSET) -> onnx.ModelProto:
