@@ -98,8 +98,8 @@ def main() -> int:
         f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores, load "
         f"{os.getloadavg()[0]:.1f} before;\ncxrkit {cxrkit.__version__}, Keras {keras.__version__}, TensorFlow "
         f"{tf.__version__}, ONNX Runtime {onnxruntime.__version__}. Milliseconds a film,\nby the clock and of "
-        f"processor time over all cores: median (lowest to highest) of {options.rounds} turns over {options.films} films;\nthe "
-        "last column is the largest difference of a probability from ONNX Runtime's.\n"
+        f"processor time over all cores: median (lowest to highest) of {options.rounds} turns over {options.films} "
+        "films;\nthe last column is the largest difference of a probability from ONNX Runtime's.\n"
     )
     print("| network | batch | engine | ms a film | ms of processor | difference |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
