@@ -94,6 +94,16 @@ def test_an_export_that_does_not_agree_leaves_nothing_behind(network, films, tmp
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_manifest_without_films_measures_nothing_and_is_refused(network, films, tmp_path):
+    with pytest.raises(ValueError, match="no films to measure the export on"):
+        make(network, (films[0].iloc[:0], films[1]), tmp_path / "bundle")
+
+
+def test_a_bundle_names_no_film(network, films, tmp_path):
+    folder = make(network, films, tmp_path / "bundle", precision="int8").folder
+    assert ".png" not in (folder / "bundle.json").read_text()
+
+
 def test_a_tolerance_that_is_nan_lets_nothing_through(network, films, tmp_path):
     with pytest.raises(ValueError, match="differs"):
         make(network, films, tmp_path / "bundle", tolerance=float("nan"))

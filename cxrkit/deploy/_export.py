@@ -97,10 +97,10 @@ def export(
     Returns:
         The bundle and how it was measured.
     Raises:
-        ExportError: it does not agree, an operator that the target lacks, films that cannot be read, or `onnx`,
-            TensorFlow missing.
-        ModelError: no such model, or a broken one.
-        ValueError: an unknown target or precision, a batch below 1, or a folder that is not empty.
+        ExportError: it does not agree, or an operator that the target lacks.
+        ModelError: no such model, or a broken one; `onnx` or TensorFlow is not installed.
+        ValueError: an unknown target or precision, a batch below 1, a folder that is not empty, no films, or one that
+            cannot be read.
     """
     out = Path(out)
     _check(out, target, precision, batch)
@@ -135,7 +135,8 @@ def export(
             )
             for after in answers
         ]
-        worst = max(agreement.largest for agreement in agreements)
+        worst = float(np.max([agreement.largest for agreement in agreements]))
+        # NaN is above any tolerance.
         if not worst <= allowed:
             raise ExportError(
                 f"the exported network differs from {original.name} by up to {worst:.3g} in a probability on "
@@ -214,6 +215,8 @@ def _films(
     split = manifest["split"]
     tests = next((name for name in ("test", "val") if (split == name).any()), None)
     test = _some(manifest if tests is None else manifest[split == tests], MEASURED_FILMS)
+    if test.empty:
+        raise ValueError("the manifest has no films to measure the export on; name one that has, or leave it out.")
     learn = manifest.iloc[:0]
     if precision == "int8":
         others = manifest[split != "test"] if tests == "test" else manifest[split == "train"]
@@ -374,7 +377,7 @@ def _notes(target: str, precision: str, info: dict[str, Any]) -> tuple[str, ...]
 
 
 def _plain(agreement: Agreement) -> dict[str, Any]:
-    """Return an agreement as JSON has it, null for NaN."""
+    """Return an agreement as JSON has it, null for NaN; films are counted, since their names may be a patient's."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
@@ -383,7 +386,7 @@ def _plain(agreement: Agreement) -> dict[str, Any]:
             return [clean(inner) for inner in value]
         return None if isinstance(value, float) and value != value else value
 
-    return clean(asdict(agreement))
+    return clean({**asdict(agreement), "changed": len(agreement.changed)})
 
 
 def summary(result: Export) -> str:
