@@ -281,6 +281,7 @@ def test_a_copy_that_is_killed_leaves_nothing_half_installed(board, heavy):
     assert list(installed(board).values()) == [sorted(path.name for path in heavy.iterdir())]
 
 
+@pytest.mark.slow
 def test_a_link_cut_in_the_middle_of_a_run_finds_the_run_again(board, bundle, films, cutter, tmp_path):
     frame, root = films
     # Long enough that several looks at it fall before its end.
