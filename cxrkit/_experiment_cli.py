@@ -3,8 +3,6 @@
 Modules are imported inside the commands: Keras takes seconds, and `cxrkit --help` answers at once.
 """
 
-import shlex
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -63,7 +61,7 @@ def data(
 
     Writes manifest.csv (the films kept, image paths as they were: give it with --root), removed.csv and results.md.
     """
-    from cxrkit import experiments, experiments_report
+    from cxrkit import experiments, experiments_report, report
     from cxrkit import manifest as manifests
 
     with _terminal.progress("films") as progress:
@@ -71,8 +69,12 @@ def data(
     out.mkdir(parents=True, exist_ok=True)
     manifests.write(found.frame, out / "manifest.csv")
     found.removed.to_csv(out / "removed.csv", index=False)
-    (out / "figure.png").write_bytes(_png(experiments_report.detail(found)))
-    _write(out, markdown, experiments_report.deal_markdown(found, date=date.today().isoformat(), command=_command()))
+    (out / "figure.png").write_bytes(report.png(experiments_report.detail(found)))
+    _terminal.write_results(
+        out,
+        markdown,
+        experiments_report.deal_markdown(found, date=date.today().isoformat(), command=_terminal.command()),
+    )
 
 
 @app.command()
@@ -166,8 +168,8 @@ def transfer(
     recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
     seeds: Seeds = 3,
     start: Start = "findings14-small",
-    size: Size = 96,
-    epochs: Epochs = 4,
+    size: Size = 64,
+    epochs: Epochs = 3,
     steps: Steps = 30,
     batch_size: Batch = 16,
     learning_rate: Rate = 3e-4,
@@ -315,7 +317,7 @@ def shortcuts(
     the source alone. The course's films get three simulated sources, which differ in their look.
     """
     plan = _plan(start, mode, size, epochs, steps, batch_size, learning_rate, draws, best_by, recipe)
-    from cxrkit import environment, experiments, shortcuts_report
+    from cxrkit import environment, experiments, report, shortcuts_report
 
     environment.start_tensorflow()
     with _terminal.progress("films") as progress:
@@ -335,11 +337,11 @@ def shortcuts(
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False)
     for name, figure in shortcuts_report.figures(found).items():
-        (out / f"{name}.png").write_bytes(_png(figure))
+        (out / f"{name}.png").write_bytes(report.png(figure))
     today = date.today().isoformat()
     if record is not None:
-        record.write_text(experiments.to_json(found, f"`{_command()}`, {today}"), encoding="utf-8")
-    _write(out, markdown, shortcuts_report.results(found, date=today, command=_command()))
+        record.write_text(experiments.to_json(found, f"`{_terminal.command()}`, {today}"), encoding="utf-8")
+    _terminal.write_results(out, markdown, shortcuts_report.results(found, date=today, command=_terminal.command()))
 
 
 def _plan(
@@ -386,7 +388,7 @@ def _run(
     size: int,
     markdown: Path | None,
 ) -> None:
-    from cxrkit import environment, experiments, experiments_report
+    from cxrkit import environment, experiments, experiments_report, report
 
     environment.start_tensorflow()
     with _terminal.progress("films") as progress:
@@ -396,22 +398,9 @@ def _run(
     result.table.to_csv(out / "table.csv", index=False)
     result.cells.to_csv(out / "cells.csv", index=False)
     for name, figure in experiments_report.figures(result, sets.test).items():
-        (out / f"{name}.png").write_bytes(_png(figure))
-    _write(out, markdown, experiments_report.to_markdown(result, date=date.today().isoformat(), command=_command()))
-
-
-def _command() -> str:
-    return shlex.join(["cxrkit", *sys.argv[1:]])
-
-
-def _png(figure) -> bytes:
-    from cxrkit import report
-
-    return report.png(figure)
-
-
-def _write(out: Path, further: Path | None, text: str) -> None:
-    for path in (out / "results.md", *([further] if further else [])):
-        path.write_text(text, encoding="utf-8")
-    print(text)
-    print(f"written to {out}")
+        (out / f"{name}.png").write_bytes(report.png(figure))
+    _terminal.write_results(
+        out,
+        markdown,
+        experiments_report.to_markdown(result, date=date.today().isoformat(), command=_terminal.command()),
+    )

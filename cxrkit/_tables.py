@@ -34,9 +34,26 @@ COLUMNS = (
 )
 
 
-def columns(*, heatmaps: bool) -> tuple[str, ...]:
-    """Return the columns of a run; with heat maps one more, the picture's path under the output folder."""
-    return (*COLUMNS[:-2], "heatmap", *COLUMNS[-2:]) if heatmaps else COLUMNS
+#: How many rounds call a film COVID-19, where there are rounds.
+ROUNDS_CALLING = "rounds_calling"
+
+
+def round_column(name: str) -> str:
+    """Return the column of the probability of COVID-19 in one round."""
+    return f"prob_{COVID}_round_{name}"
+
+
+def columns(*, heatmaps: bool, rounds: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the columns of a run.
+
+    Args:
+        heatmaps: one more, the picture's path under the output folder.
+        rounds: names of rounds: one more for each, behind the other probabilities, and one that counts them.
+    """
+    probs = len(PROBS) + 2
+    of_rounds = (*map(round_column, rounds), ROUNDS_CALLING) if rounds else ()
+    heatmap = ("heatmap",) if heatmaps else ()
+    return (*COLUMNS[:probs], *of_rounds, *COLUMNS[probs:-2], *heatmap, *COLUMNS[-2:])
 
 
 def members(record: dict[str, Any]) -> tuple[str, ...]:
@@ -46,13 +63,18 @@ def members(record: dict[str, Any]) -> tuple[str, ...]:
     return ("covid" if record["label"] == COVID else "not_covid", "combined")
 
 
-def row(name: str, record: dict[str, Any], *, heatmaps: bool) -> list[str]:
+def row(name: str, record: dict[str, Any], *, heatmaps: bool, rounds: Sequence[str] = ()) -> list[str]:
     """Return a record's cells, in the order of `columns`, harmless to a spreadsheet."""
     probs = record["probs"]
+    each = record.get("rounds", {})
+    of_rounds = [f"{each[one]:.6f}" if one in each else "" for one in rounds]
+    calling = [str(record["rounds_calling"]) if each else ""] if rounds else []
     cells = [
         name,
         record["label"],
         *(f"{probs[label]:.6f}" if label in probs else "" for label in PROBS),
+        *of_rounds,
+        *calling,
         "|".join(record["quality"]),
         record["status"],
         record["reason"],
@@ -65,7 +87,12 @@ def row(name: str, record: dict[str, Any], *, heatmaps: bool) -> list[str]:
 
 
 def write(
-    scratch: Path, kind: str, heatmaps: bool, records: Callable[[], Iterable[tuple[str, dict[str, Any]]]]
+    scratch: Path,
+    kind: str,
+    heatmaps: bool,
+    records: Callable[[], Iterable[tuple[str, dict[str, Any]]]],
+    *,
+    rounds: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Write the three tables where nobody looks; `publish` makes them appear.
 
@@ -74,14 +101,21 @@ def write(
         kind: "csv" or "parquet".
         heatmaps: whether the records have heat maps.
         records: gives (name, record) in order, anew at each call.
+        rounds: names of the rounds that the records have.
     Returns:
         Table name -> file in `scratch`.
     """
     unfinished = {}
     for table in NAMES:
-        rows = (row(name, record, heatmaps=heatmaps) for name, record in records() if table in members(record))
+        rows = (
+            row(name, record, heatmaps=heatmaps, rounds=rounds)
+            for name, record in records()
+            if table in members(record)
+        )
         unfinished[table] = scratch / f"{table}.{kind}"
-        (_write_csv if kind == "csv" else _write_parquet)(unfinished[table], columns(heatmaps=heatmaps), rows)
+        (_write_csv if kind == "csv" else _write_parquet)(
+            unfinished[table], columns(heatmaps=heatmaps, rounds=rounds), rows
+        )
     return unfinished
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cxrkit import __version__, _experiment_cli, _jetson_cli, _model_cli, _terminal, _train_cli
+from cxrkit import __version__, _experiment_cli, _jetson_cli, _model_cli, _rounds_cli, _terminal, _train_cli
 from cxrkit._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
 
@@ -29,6 +29,8 @@ app.add_typer(data, name="data")
 app.add_typer(_model_cli.app, name="model")
 app.add_typer(_train_cli.app, name="train")
 app.add_typer(_experiment_cli.app, name="experiment")
+app.command("rounds")(_rounds_cli.rounds)
+app.command("sweep")(_rounds_cli.sweep)
 app.add_typer(_jetson_cli.app, name="jetson")
 
 
@@ -108,6 +110,12 @@ def triage(
     heatmaps: Annotated[
         bool, typer.Option("--heatmaps", help="Draw where the network looks, a picture a film.")
     ] = False,
+    rounds: Annotated[
+        bool, typer.Option("--rounds", help="Ask about COVID-19 in eleven rounds, the film untouched and altered.")
+    ] = False,
+    combine: Annotated[
+        str | None, typer.Option(help="How rounds are combined: mean (the default), median, majority, any or all.")
+    ] = None,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier run in the output folder.")] = False,
 ) -> None:
@@ -118,6 +126,8 @@ def triage(
     """
     from cxrkit import triage as triage_
 
+    if combine is not None and not rounds:
+        raise ValueError(f"--combine is for --rounds; got --combine {combine} alone.")
     with _terminal.progress("films") as progress:
         result = triage_.run(
             folder,
@@ -127,6 +137,7 @@ def triage(
             threshold=threshold,
             recursive=recursive,
             heatmaps=heatmaps,
+            rounds=(combine or "mean") if rounds else None,
             format=format,
             restart=restart,
             progress=progress,

@@ -131,6 +131,20 @@ def _without_reasons_against(answer: float, *, prob: float, cam: np.ndarray) -> 
     return abs(float(answer) - wanted) < 0.01
 
 
+def _mirrored(answer: float) -> bool:
+    # None, one or both of two steps are done, each as likely: mirroring is done in half, and then to every second film.
+    return abs(float(answer) - 0.25) < 1e-9
+
+
+def _moved_furthest(answer: str, *, probs: Mapping[str, float]) -> bool:
+    moves = {name: abs(prob - probs["as it is"]) for name, prob in probs.items() if name != "as it is"}
+    return str(answer) in {name for name, move in moves.items() if move == max(moves.values())}
+
+
+def _survives_ten(answer: float) -> bool:
+    return abs(float(answer) - 1000 * 0.95**10) < 1.5
+
+
 def _more_than_calling_none(answer: int) -> bool:
     # 44 + 284 of 397, where 300 have no COVID-19.
     return int(answer) == 44 + 284 - 300
@@ -161,6 +175,34 @@ def _nearest_to_unmarked(answer: str, *, swapped: Mapping[str, float], unmarked:
 def _share_that_beats_a_coin(answer: float, *, lows: Mapping[float, float]) -> bool:
     beating = [share for share, low in lows.items() if low > 0.5]
     return bool(beating) and abs(float(answer) - min(beating)) < 1e-9
+
+
+def _right_enough(answer: int) -> bool:
+    # With films won and none lost, the mid-p of k of them is 2 * 0.5**k, less half of twice the chance of k itself.
+    return int(answer) == 328 + next(k for k in range(1, 70) if 0.5**k < 0.05)
+
+
+def _turned_most(answer: str, *, turned: Mapping[str, int]) -> bool:
+    return str(answer) in {row for row, calls in turned.items() if calls == max(turned.values())}
+
+
+def _lucky_rows(answer: float) -> bool:
+    return abs(float(answer) - 32 * 0.05) < 0.11
+
+
+def _saved_at_most(answer: float) -> bool:
+    # Six of eleven are a majority; no film can leave sooner.
+    return abs(float(answer) - 5 / 11) < 0.006
+
+
+def _best_round(answer: str, *, gained: Mapping[str, float]) -> bool:
+    alone = {name: gain for name, gain in gained.items() if name != "combined"}
+    return str(answer) in {name for name, gain in alone.items() if gain >= max(alone.values()) - 1e-9}
+
+
+def _majority_right(answer: float) -> bool:
+    wanted = sum(math.comb(11, k) * 0.8**k * 0.2 ** (11 - k) for k in range(6, 12))
+    return abs(float(answer) - wanted) < 0.006
 
 
 _EXERCISES = {
@@ -232,6 +274,25 @@ _EXERCISES = {
         "The picture of this map leaves out the reasons against, which count as much. Hot places on a picture are no "
         "sign that the network says yes.",
     ),
+    "04.1": _Exercise(
+        _mirrored,
+        "none, one or both of the two are done, each as likely. In which share of the films is Fliplr done, and how "
+        "often does it then mirror?",
+        "Half as often as Fliplr(0.5) alone. Each augmenter of the report's table 7 was at work on half of the films, "
+        "which is a mild test.",
+    ),
+    "04.2": _Exercise(
+        _moved_furthest,
+        "subtract the probability of the film as it is from each, and look for the largest difference, up or down.",
+        "How far an alteration moves a network says what the network goes by. Whether the label moved with it is "
+        "another question, which only someone who can read the film can answer.",
+    ),
+    "04.3": _Exercise(
+        _survives_ten,
+        "it survives one copy with probability 0.95, and the copies are drawn apart: multiply ten times.",
+        "In two of five films it was lost at least once. What a finding of a few pixels is called by may be gone from "
+        "many copies, and their label says that it is there.",
+    ),
     "05.1": _Exercise(
         _more_than_calling_none,
         "0.8262 is 328 of 397, of which 97 have COVID-19.",
@@ -265,8 +326,39 @@ _EXERCISES = {
     "06.3": _Exercise(
         _share_that_beats_a_coin,
         "`mixed` has the interval of each share: the first whose `low` is above 0.5. Give it as a fraction, as 0.1.",
-        "It takes few films to change what is learned, and they must be of the rare kind: those that break the link "
-        "between hospital and disease.",
+        "It takes more than a handful, and they must be of the rare kind: those that break the link between hospital "
+        "and disease.",
+    ),
+    "07.1": _Exercise(
+        _right_enough,
+        "k films won and none lost have a mid-p of 0.5 to the power of k. Which is the first k below 0.05?",
+        "And that is the luckiest pairing: every film that is spoilt on the way asks for several more that are mended. "
+        "The report's best has 330.",
+    ),
+    "07.2": _Exercise(
+        _turned_most,
+        "`turned` counts the calls that changed in each row of `flips`.",
+        "The row that changes most calls is seldom the one whose accuracy moves most for the better.",
+    ),
+    "07.3": _Exercise(
+        _lucky_rows,
+        "each of 32 has a chance of 0.05.",
+        "One or two differences will be *found* where there is none, and those are the ones that are written up.",
+    ),
+    "08.1": _Exercise(
+        _saved_at_most,
+        "a film leaves when six rounds call it, or six do not. How many of eleven are then left?",
+        "Six passes remain, of which five are only made to hear what the first one said.",
+    ),
+    "08.2": _Exercise(
+        _best_round,
+        "in `flips` it is the round with the largest `difference`; `combined` is none of the ten.",
+        "It was found on the test films. Whether it is the best on other films too is what section 7 asks.",
+    ),
+    "08.3": _Exercise(
+        _majority_right,
+        "the majority is right when six or more of eleven are: add up the chances of 6, 7, ... 11.",
+        "That is what a vote of readers promises who err on their own. Rounds of one network do not.",
     ),
     "09.1": _Exercise(
         _missed,

@@ -14,25 +14,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from cxrkit import published
-from cxrkit.experiments import AUGMENTERS, Deal, Result, beside_table04
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER
-from cxrkit.metrics import Estimate
-from cxrkit.report import (
-    _BLUES,
-    _GREY,
-    _INK,
-    _MARKS,
-    _SERIES,
+from cxrkit._drawing import (
+    BLUES,
+    GREY,
+    INK,
+    MARKS,
+    SERIES,
     WIDTH,
     Drawing,
     Markdown,
-    _figure,
-    _plain,
-    _show,
-    _tidy,
     escape_markdown,
-    markdown,
+    new_figure,
+    plain,
+    show,
+    tidy,
 )
+from cxrkit.experiments import AUGMENTERS, Deal, Result, beside_table04
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER
+from cxrkit.metrics import Estimate
+from cxrkit.report import markdown
 
 if TYPE_CHECKING:
     from cxrkit.train import FilmSet
@@ -107,11 +107,11 @@ def detail(deal: Deal, *, further: Mapping[str, float] | None = None, title: str
     Returns:
         The figure.
     """
-    figure = _figure(WIDTH, 2.6, simulated=deal.simulated, model=False)
+    figure = new_figure(WIDTH, 2.6, simulated=deal.simulated, model=False)
     axis = figure.subplots()
     values = deal.detail["detail"].to_numpy(float)
-    axis.hist(values, bins=40, color=_SERIES[0], edgecolor="white", linewidth=0.4)
-    axis.axvline(deal.line, color=_INK, linewidth=2)
+    axis.hist(values, bins=40, color=SERIES[0], edgecolor="white", linewidth=0.4)
+    axis.axvline(deal.line, color=INK, linewidth=2)
     axis.text(
         deal.line,
         1.02,
@@ -124,13 +124,13 @@ def detail(deal: Deal, *, further: Mapping[str, float] | None = None, title: str
     for place, (name, value) in enumerate((further or {}).items()):
         height = 0.2 + 0.25 * (place % 3)
         across = axis.get_xaxis_transform()
-        axis.plot(value, height, _MARKS[place % 4], color=COLOURS[COVID], markeredgecolor=_INK, transform=across)
+        axis.plot(value, height, MARKS[place % 4], color=COLOURS[COVID], markeredgecolor=INK, transform=across)
         style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
         axis.text(value, height + 0.08, name, ha="center", va="bottom", fontsize=8.5, bbox=style, transform=across)
     axis.margins(x=0.1)
     axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="films")
     axis.set_title(title, loc="left", fontsize=11, pad=18)
-    _tidy(axis)
+    tidy(axis)
     return figure
 
 
@@ -176,26 +176,26 @@ def settings(result: Result, *, measure: str = "AUROC", title: str = "") -> Draw
     """
     table = _of_measure(result, measure)
     theirs = printed(result)
-    figure = _figure(WIDTH, 0.42 * len(table) + 1.7, simulated=result.simulated)
+    figure = new_figure(WIDTH, 0.42 * len(table) + 1.7, simulated=result.simulated)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
     names = table["setting"].tolist()
     for row, record in enumerate(table.to_dict("records")):
-        _bar(left, row + 0.12, estimate_of(record), _SERIES[0], "o")
+        _bar(left, row + 0.12, estimate_of(record), SERIES[0], "o")
         if record["setting"] in theirs:
-            _bar(left, row - 0.22, theirs[record["setting"]], _SERIES[1], "D")
+            _bar(left, row - 0.22, theirs[record["setting"]], SERIES[1], "D")
         if math.isfinite(record["difference"]):
-            _bar(right, row, estimate_of(record, "difference"), _INK, "s")
+            _bar(right, row, estimate_of(record, "difference"), INK, "s")
             right.text(
                 1.02, row, f"p {_p(record['p'])}", va="center", fontsize=8.5, transform=right.get_yaxis_transform()
             )
         else:
             right.text(
-                1.02, row, "reference", va="center", fontsize=8.5, color=_GREY, transform=right.get_yaxis_transform()
+                1.02, row, "reference", va="center", fontsize=8.5, color=GREY, transform=right.get_yaxis_transform()
             )
-    right.axvline(0, color=_INK, linewidth=1, linestyle="--", zorder=0)
+    right.axvline(0, color=INK, linewidth=1, linestyle="--", zorder=0)
     if result.name == "mixing":
         never = result.extra["always no"].value
-        left.axvline(never, color=_INK, linewidth=1, linestyle=":")
+        left.axvline(never, color=INK, linewidth=1, linestyle=":")
         left.text(never, -0.75, "calling none", ha="center", va="bottom", fontsize=8.5)
     lows = [value for value in (*table["low"], *(each.value for each in theirs.values())) if math.isfinite(value)]
     left.set(xlim=(min(0.5, math.floor(10 * min(lows)) / 10), 1.0), xlabel=measure)
@@ -203,11 +203,11 @@ def settings(result: Result, *, measure: str = "AUROC", title: str = "") -> Draw
     left.set_ylim(len(names) - 0.4, -0.7)
     right.set(xlabel=f"{measure}: difference to {names[0] if result.name != 'mixing' else 'row 0'}")
     for axis in (left, right):
-        _tidy(axis)
+        tidy(axis)
     right.tick_params(left=False)
-    handles = [Line2D([], [], color=_SERIES[0], marker="o", markeredgecolor=_INK, label="measured here")]
+    handles = [Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label="measured here")]
     if theirs:
-        handles.append(Line2D([], [], color=_SERIES[1], marker="D", markeredgecolor=_INK, label="report (2020)"))
+        handles.append(Line2D([], [], color=SERIES[1], marker="D", markeredgecolor=INK, label="report (2020)"))
     figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
@@ -225,12 +225,12 @@ def examples(result: Result, films: "FilmSet", *, title: str = "") -> Drawing:
     """
     chosen = result.extra["examples"].to_dict("records")
     columns = max(4, len(chosen))
-    figure = _figure(WIDTH, WIDTH / columns + 1.35, simulated=result.simulated)
+    figure = new_figure(WIDTH, WIDTH / columns + 1.35, simulated=result.simulated)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     for axis, row in zip(axes, chosen, strict=False):
-        _show(axis, films.pixels[row["row"]], "")
+        show(axis, films.pixels[row["row"]], "")
         colour, style = (_RIGHT, "-") if row["right"] else (_WRONG, "--")
         frame = Rectangle(
             (0.01, 0.01),
@@ -272,28 +272,28 @@ def curves(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawin
         ValueError: a measure that the result does not have.
     """
     table = _of_measure(result, measure)
-    figure = _figure(WIDTH, 4.6, simulated=result.simulated)
+    figure = new_figure(WIDTH, 4.6, simulated=result.simulated)
     axis = figure.subplots()
     modes = list(dict.fromkeys(table["mode"]))
     for place, mode in enumerate(modes):
         rows = table[table["mode"] == mode].sort_values("patients")
-        colour, style = _SERIES[place], ("-", "--", "-.")[place % 3]
+        colour, style = SERIES[place], ("-", "--", "-.")[place % 3]
         # A little apart, so that bars at one size do not hide one another.
         x = rows["patients"].to_numpy(float) * 1.03 ** (place - (len(modes) - 1) / 2)
         axis.plot(
-            x, rows["value"], style, color=colour, marker=_MARKS[place], markeredgecolor=_INK, label=mode, linewidth=2
+            x, rows["value"], style, color=colour, marker=MARKS[place], markeredgecolor=INK, label=mode, linewidth=2
         )
         axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=2.5, alpha=0.55)
     if measure == "AUROC":
         for mode, value in printed(result).items():
             if mode in modes:
-                colour = _SERIES[modes.index(mode)]
+                colour = SERIES[modes.index(mode)]
                 axis.annotate(
                     f"report: {'transfer' if mode == 'fine-tuned' else mode} {value.value:.3f}",
                     (1, value.value), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                     va="center", fontsize=8.5, color=colour,
                 )  # fmt: skip
-        axis.axhline(0.5, color=_INK, linewidth=1, linestyle=":")
+        axis.axhline(0.5, color=INK, linewidth=1, linestyle=":")
         axis.text(0.005, 0.5, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
     sizes = sorted(table["patients"].unique())
     films = table.groupby("patients")["films"].mean()
@@ -304,7 +304,7 @@ def curves(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawin
     axis.set(xlabel="patients learned from", ylabel=f"{measure} on test films", ylim=(None, 1.01))
     axis.set_title(title, loc="left", fontsize=11)
     axis.legend(loc="upper left", fontsize=9, frameon=False)
-    _tidy(axis)
+    tidy(axis)
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     return figure
 
@@ -326,7 +326,7 @@ def sources(result: Result, *, title: str = "") -> Drawing:
     table = result.table
     trained = list(dict.fromkeys(table["trained on"]))
     tested = list(dict.fromkeys(table["tested on"]))
-    figure = _figure(WIDTH, 0.78 * len(trained) + 1.7, simulated=result.simulated)
+    figure = new_figure(WIDTH, 0.78 * len(trained) + 1.7, simulated=result.simulated)
     axis = figure.subplots()
     for row, name in enumerate(trained):
         for column, source in enumerate(tested):
@@ -335,15 +335,15 @@ def sources(result: Result, *, title: str = "") -> Drawing:
             # From chance on: what lies below is as pale as chance.
             shade = 0.0 if main is None else max(0.0, 2 * float(main["value"]) - 1)
             axis.add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=_BLUES(shade), edgecolor="white", linewidth=1)
+                Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUES(shade), edgecolor="white", linewidth=1)
             )
             if not cell["seen"].iloc[0]:
                 axis.add_patch(
-                    Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=_INK, linewidth=2.2)
+                    Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=INK, linewidth=2.2)
                 )
             if main is not None:
                 inside = main.name == "AUROC"
-                words = f"{'' if inside else 'across '}{_plain(estimate_of(main), digits=2)}"
+                words = f"{'' if inside else 'across '}{plain(estimate_of(main), digits=2)}"
                 axis.text(
                     column,
                     row - 0.08,
@@ -366,7 +366,7 @@ def sources(result: Result, *, title: str = "") -> Drawing:
     axis.set(xlim=(-0.5, len(tested) - 0.5), ylim=(len(trained) - 0.5, -0.5), ylabel="learned from", xlabel="tested on")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    handles = [Rectangle((0, 0), 1, 1, fill=False, edgecolor=_INK, linewidth=2.2, label="never seen")]
+    handles = [Rectangle((0, 0), 1, 1, fill=False, edgecolor=INK, linewidth=2.2, label="never seen")]
     figure.legend(handles=handles, loc="outside lower right", fontsize=9, frameon=False)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
@@ -482,7 +482,7 @@ def to_markdown(result: Result, *, date: str, command: str) -> str:
     if result.name == "mixing":
         lines += [
             "",
-            f"Calling no film COVID-19 would be right in {_plain(result.extra['always no'])} of these test films.",
+            f"Calling no film COVID-19 would be right in {plain(result.extra['always no'])} of these test films.",
         ]
     if "examples" in result.extra:
         shown = result.extra["examples"].drop(columns=["row", "image"])
@@ -541,7 +541,7 @@ def _named(result: Result, setting: str) -> str:
 def _bar(axis: Axes, height: float, estimate: Estimate, colour: str, mark: str) -> None:
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
         axis.plot([estimate.low, estimate.high], [height] * 2, color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=_INK, markersize=7, clip_on=False, zorder=3)
+    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=INK, markersize=7, clip_on=False, zorder=3)
 
 
 def _brief(estimate: Estimate) -> str:
@@ -549,7 +549,7 @@ def _brief(estimate: Estimate) -> str:
         return f"undefined ({estimate.reason})"
     if not math.isfinite(estimate.low):
         return f"{estimate.value:.3f}"
-    return _plain(estimate)
+    return plain(estimate)
 
 
 def _signed(estimate: Estimate) -> str:

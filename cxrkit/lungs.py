@@ -29,6 +29,9 @@ SIZE_PX = 96
 THRESHOLD = 0.5
 #: The smallest part that counts as a lung, and what both must have in all, as shares of the film.
 LEAST_PART, LEAST_AREA = 0.01, 0.08
+#: The standard deviation of grey below which a film shows nothing, and so no lungs; of 1,817 real films it is 0.05 to
+#: 0.32.
+LEAST_CONTRAST = 0.02
 _BATCH = 32
 
 
@@ -46,8 +49,9 @@ def mask(film: np.ndarray) -> np.ndarray:
     Args:
         film: (H, W), float in [0, 1] or uint8, bones bright.
     Returns:
-        (H, W), float32, in [0, 1]: the network's probability of lung. Of a film without lungs it is low everywhere or
-        in patches: ask `outline` or `box` whether lungs were found.
+        (H, W), float32, in [0, 1]: the network's probability of lung; 0 for a film whose greys differ by less than
+        `LEAST_CONTRAST`. Of a film without lungs it is low everywhere or in patches: ask `outline` or `box` whether
+        lungs were found.
     Raises:
         ValueError: wrong rank, or values outside [0, 1].
     """
@@ -69,7 +73,9 @@ def masks(films: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     for start in range(0, len(small), _BATCH):
         batch = np.stack(small[start : start + _BATCH])[..., None]
-        found += list(session().run(None, {taken.name: batch})[0][..., 0])
+        shows = batch.std(axis=(1, 2, 3)) >= LEAST_CONTRAST
+        # The network never saw a film that shows nothing, and would fill it in.
+        found += list(session().run(None, {taken.name: batch})[0][..., 0] * shows[:, None, None])
     return [np.clip(images.resize(probs, np.shape(film)), 0.0, 1.0) for probs, film in zip(found, films, strict=True)]
 
 
@@ -100,7 +106,7 @@ def outline(found: np.ndarray) -> np.ndarray:
     parts = []
     for contour in contours:
         # What lies within an outer contour is the part with its holes filled.
-        part = cv2.drawContours(np.zeros(found.shape, np.uint8), [contour], -1, 1, cv2.FILLED).astype(bool)
+        part = cv2.drawContours(np.zeros(found.shape, np.uint8), [contour], -1, (1,), cv2.FILLED).astype(bool)
         if part.mean() >= LEAST_PART:
             parts.append(part)
     kept = sorted(parts, key=lambda part: part.sum(), reverse=True)[:2]

@@ -7,92 +7,60 @@ says is also said by a word, a mark or a shade.
 """
 
 import html
-import io
 import itertools
 import math
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from cxrkit import images
+from cxrkit._drawing import (
+    BLUE,
+    BLUES,
+    GREY,
+    HEAT,
+    INK,
+    MARKS,
+    PALE,
+    SERIES,
+    WIDTH,
+    Box,
+    Drawing,
+    Html,
+    Markdown,
+    bare,
+    cover,
+    escape_markdown,
+    new_figure,
+    plain,
+    pretty,
+    show,
+    tidy,
+    unit,
+)
+from cxrkit._drawing import DPI as DPI
+from cxrkit._drawing import png as png
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate, Worth
 
 if TYPE_CHECKING:
     from cxrkit.explain import BoxedFilm, Example
 
-#: Width of a figure that fills a notebook's column, inches.
-WIDTH = 9.0
-DPI = 100
-#: Longest side to which a film is reduced before it is drawn, pixels: finer than the screen shows.
-_DRAWN_PX = 640
-_INK, _GREY, _PALE, _NOT_COVID = "#222222", "#767676", "#dddddd", "#4c78a8"
-#: Perceptually even and readable with every kind of colour blindness. Its black end is left out: on a film it would
-#: look like a darker lung.
-_HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
-_BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
-#: One mark per group, so that no colour tells them apart alone.
-_MARKS = ("o", "D", "s", "^")
 #: What float32 can tell apart of two answers, about.
 _NO_SPREAD = 1e-8
-#: Colours of series that are no findings; each also has a mark or a line style of its own.
-_SERIES = ("#4c78a8", "#e1812c", "#3a923a", "#7b4f9d")
 _ASIDE = "not shown to work on real films"
 #: The blue of the report's table 3, for boxes of the truth.
 _TRUTH = "#1450ff"
-
-Box = tuple[float, float, float, float]
-
-
-class Drawing(Figure):
-    """A matplotlib figure that a notebook shows without pyplot."""
-
-    def _repr_png_(self) -> bytes:
-        return png(self)
-
-
-class Markdown(str):
-    """Markdown text that a notebook renders."""
-
-    __slots__ = ()
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
-
-
-class Html(str):
-    """HTML text that a notebook renders."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        return str(self)
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
-
-
-def escape_markdown(text: object) -> str:
-    """Return text that Markdown shows as it is, on one line, whatever it holds."""
-    one_line = " ".join(str(text).split())
-    return re.sub(r"([\\`*_{}\[\]#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
 
 
 def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Markdown:
@@ -107,7 +75,7 @@ def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Mar
     words = [f"**{DISCLAIMER}**"]
     if simulated:
         words.append("The films are simulated: nothing here is a measurement on patients.")
-    if named := [escape_markdown(_pretty(name)) for name in not_shown]:
+    if named := [escape_markdown(pretty(name)) for name in not_shown]:
         words.append(f"{_ASIDE.capitalize()}: {', '.join(named)}.")
     return Markdown("> " + " ".join(words))
 
@@ -128,8 +96,8 @@ def film(
     Returns:
         The figure.
     """
-    figure = _figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
-    _show(figure.subplots(), pixels, title, boxes)
+    figure = new_figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
+    show(figure.subplots(), pixels, title, boxes)
     return figure
 
 
@@ -171,21 +139,21 @@ def film_with_map(
     top = float(cam.max()) if scale is None else scale
     most = top if top > 0 else 1.0
     norm = Normalize(0.0, most, clip=True)
-    figure = _figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
+    figure = new_figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
     left, middle, right = figure.subplots(1, 3)
-    grey = _unit(pixels)
+    grey = unit(pixels)
     height, width = grey.shape
-    _show(left, pixels, title or "film", boxes)
-    _show(right, pixels, "map over film", boxes, named=False)
-    middle.set_facecolor(_PALE)
+    show(left, pixels, title or "film", boxes)
+    show(right, pixels, "map over film", boxes, named=False)
+    middle.set_facecolor(PALE)
     heat = middle.imshow(
-        np.ma.masked_less_equal(cam, 0), cmap=_HEAT, norm=norm, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+        np.ma.masked_less_equal(cam, 0), cmap=HEAT, norm=norm, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
     )
-    _bare(middle, f"what speaks for {label}" if label else "what speaks for the label")
+    bare(middle, f"what speaks for {label}" if label else "what speaks for the label")
     bar = figure.colorbar(heat, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
     bar.set_ticks([0.0, most], labels=["nothing", "most" if top > 0 else "(nothing here does)"])
     fine = norm(images.resize(_spread(cam), grey.shape) * _reach(cam) + float(cam.min()))
-    right.imshow(np.asarray(fine), cmap=_HEAT, vmin=0, vmax=1, alpha=np.asarray(fine) * opacity)
+    right.imshow(np.asarray(fine), cmap=HEAT, vmin=0, vmax=1, alpha=np.asarray(fine) * opacity)
     return figure
 
 
@@ -211,10 +179,14 @@ def gallery(
     columns = min(columns, len(films))
     rows = math.ceil(len(films) / columns)
     side = WIDTH / columns
-    figure = _figure(WIDTH, rows * (side + 0.35) + 0.25, simulated=simulated, model=False)
+    # 0.17 inches for each line of the longest title beyond the first.
+    more = 0.17 * max((title.count("\n") for title in titles), default=0)
+    figure = new_figure(WIDTH, rows * (side + 0.35 + more) + 0.25, simulated=simulated, model=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, pixels, title in zip(axes, films, titles or [""] * len(films), strict=False):
-        _show(axis, pixels, title)
+        show(axis, pixels, title)
+        # What room a row has left is above it, where the layout counts long titles short.
+        axis.set_anchor("S")
     for axis in axes[len(films) :]:
         axis.set_axis_off()
     return figure
@@ -252,18 +224,18 @@ def findings_bars(
     if missing := [label for label in probs if label not in thresholds]:
         raise ValueError(f"thresholds lack {', '.join(missing)}; pass Predictor.thresholds.")
     aside, true = set(not_shown) & set(probs), None if truth is None else set(truth)
-    figure = _figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
+    figure = new_figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
     axis = figure.subplots()
     for row, (label, prob) in enumerate(probs.items()):
         asked = math.isfinite(prob)
         called = asked and prob >= thresholds[label]
-        colour = _GREY if label in aside else COLOURS.get(label, _INK)
+        colour = GREY if label in aside else COLOURS.get(label, INK)
         axis.barh(
             row,
             prob if asked else 0.0,
             height=0.66,
             color=(colour, 1.0 if called else 0.35),
-            edgecolor=_INK if called else colour,
+            edgecolor=INK if called else colour,
             linewidth=1.2 if called else 0.6,
             hatch="////" if label in aside else None,
         )
@@ -271,21 +243,21 @@ def findings_bars(
         axis.text(1.015, row, text, va="center", fontsize=8.5, fontweight="bold" if called else None)
         if true is not None and label in true:
             axis.text(1.16, row, "● true", va="center", fontsize=8.5)
-        for ink, width in (("white", 4.5), (_INK, 2)):
+        for ink, width in (("white", 4.5), (INK, 2)):
             axis.plot([thresholds[label]] * 2, [row - 0.42, row + 0.42], color=ink, linewidth=width)
-    axis.set_yticks(range(len(probs)), [_pretty(label) + (" †" if label in aside else "") for label in probs])
+    axis.set_yticks(range(len(probs)), [pretty(label) + (" †" if label in aside else "") for label in probs])
     axis.set(ylim=(len(probs) - 0.4, -0.6), xlim=(0, 1), xlabel="probability that the network gives")
     axis.set_title(title, loc="left", fontsize=11)
-    _tidy(axis)
+    tidy(axis)
     handles: list[Any] = [
-        Patch(facecolor=_INK, edgecolor=_INK, label="called"),
-        Patch(facecolor=(_INK, 0.3), label="not called"),
-        Line2D([], [], color=_INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"),
+        Patch(facecolor=INK, edgecolor=INK, label="called"),
+        Patch(facecolor=(INK, 0.3), label="not called"),
+        Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"),
     ]
     if not all(map(math.isfinite, probs.values())):
         handles.append(Patch(facecolor="none", label="not asked: called COVID-19 first"))
     if aside:
-        handles.append(Patch(facecolor=(_GREY, 0.4), edgecolor=_GREY, hatch="////", label=f"† {_ASIDE}"))
+        handles.append(Patch(facecolor=(GREY, 0.4), edgecolor=GREY, hatch="////", label=f"† {_ASIDE}"))
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
     axis.margins(x=0)
     return figure
@@ -370,19 +342,19 @@ def triage_overview(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simul
     found = Counter(name for text in label[~covid & ~error] for name in split_findings(text))
     none = int((label[~covid & ~error] == "").sum())
     aside = set(not_shown)
-    figure = _figure(WIDTH, 4.6, simulated=simulated)
+    figure = new_figure(WIDTH, 4.6, simulated=simulated)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    _counts(left, counts, {COVID: COLOURS[COVID], "not COVID-19": _NOT_COVID, "no answer": _PALE}, aside)
+    _counts(left, counts, {COVID: COLOURS[COVID], "not COVID-19": BLUE, "no answer": PALE}, aside)
     left.set_title(f"{len(frame):,} file{'' if len(frame) == 1 else 's'}", loc="left", fontsize=11)
     _counts(
         right,
         {**{name: found[name] for name in FINDINGS}, "none called": none},
-        {**COLOURS, "none called": _PALE},
+        {**COLOURS, "none called": PALE},
         aside,
     )
     right.set_title(f"findings called on the {counts['not COVID-19']:,} not COVID-19", loc="left", fontsize=11)
     if aside:
-        key = Patch(facecolor=(_GREY, 0.4), edgecolor=_GREY, hatch="////", label=f"† {_ASIDE}")
+        key = Patch(facecolor=(GREY, 0.4), edgecolor=GREY, hatch="////", label=f"† {_ASIDE}")
         figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
     return figure
 
@@ -408,7 +380,7 @@ def metrics_table(rows: Mapping[str, Mapping[str, Estimate]], *, first: str = ""
     for name, row in rows.items():
         cells = [_estimate(row.get(column), reasons, sized=not alike) for column in columns]
         size = [f"{next(iter(row.values())).n:,}"] if alike else []
-        body.append([escape_markdown(_pretty(name)), *cells, *size])
+        body.append([escape_markdown(pretty(name)), *cells, *size])
     text = _markdown_table([first, *map(escape_markdown, columns), *(["n"] if alike else [])], body)
     return _with_reasons(text, reasons)
 
@@ -451,13 +423,13 @@ def intervals(
         The figure.
     """
     aside = set(not_shown)
-    figure = _figure(WIDTH, 0.3 * len(estimates) + 1.2, simulated=simulated)
+    figure = new_figure(WIDTH, 0.3 * len(estimates) + 1.2, simulated=simulated)
     axis = figure.subplots()
     for row, (name, estimate) in enumerate(estimates.items()):
         if not math.isfinite(estimate.value):
-            axis.text(0.01, row, f"undefined: {estimate.reason}", va="center", fontsize=8.5, color=_GREY)
+            axis.text(0.01, row, f"undefined: {estimate.reason}", va="center", fontsize=8.5, color=GREY)
             continue
-        colour = _GREY if name in aside else COLOURS.get(name, _INK)
+        colour = GREY if name in aside else COLOURS.get(name, INK)
         axis.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
         axis.plot(
             estimate.value,
@@ -465,21 +437,19 @@ def intervals(
             "o",
             markersize=8,
             color="white" if name in aside else colour,
-            markeredgecolor=_INK,
+            markeredgecolor=INK,
             clip_on=False,
         )
-        axis.text(1.015, row, _plain(estimate, digits=2), va="center", fontsize=8.5)
+        axis.text(1.015, row, plain(estimate, digits=2), va="center", fontsize=8.5)
     if reference is not None:
-        axis.axvline(reference, color=_INK, linewidth=1, linestyle="--")
+        axis.axvline(reference, color=INK, linewidth=1, linestyle="--")
         axis.text(reference, -0.75, "chance", ha="center", va="bottom", fontsize=8.5)
-    axis.set_yticks(range(len(estimates)), [_pretty(name) + (" †" if name in aside else "") for name in estimates])
+    axis.set_yticks(range(len(estimates)), [pretty(name) + (" †" if name in aside else "") for name in estimates])
     axis.set(ylim=(len(estimates) - 0.4, -0.7), xlim=(0, 1), xlabel=xlabel)
     axis.set_title(title, loc="left", fontsize=11, pad=16)
-    _tidy(axis)
+    tidy(axis)
     if aside:
-        key = Line2D(
-            [], [], color=_GREY, marker="o", markerfacecolor="white", markeredgecolor=_INK, label=f"† {_ASIDE}"
-        )
+        key = Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markeredgecolor=INK, label=f"† {_ASIDE}")
         figure.legend(handles=[key], loc="outside upper right", fontsize=8.5, frameon=False)
     return figure
 
@@ -502,13 +472,13 @@ def confusion(counts: np.ndarray, names: Sequence[str], *, title: str = "", simu
         raise ValueError(f"counts must be ({len(names)}, {len(names)}), one row per name; got shape {counts.shape}.")
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    figure = _figure(WIDTH * 0.6, WIDTH * 0.5, simulated=simulated)
+    figure = new_figure(WIDTH * 0.6, WIDTH * 0.5, simulated=simulated)
     axis = figure.subplots()
-    axis.imshow(share, cmap=_BLUES, vmin=0, vmax=1)
+    axis.imshow(share, cmap=BLUES, vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        axis.text(column, row, f"{count:,}", ha="center", va="bottom", fontsize=16, color=_INK)
+        axis.text(column, row, f"{count:,}", ha="center", va="bottom", fontsize=16, color=INK)
         part = f"{share[row, column]:.0%} of {totals[row, 0]:,}" if totals[row, 0] else "no such film"
-        axis.text(column, row + 0.06, part, ha="center", va="top", fontsize=9, color=_INK)
+        axis.text(column, row + 0.06, part, ha="center", va="top", fontsize=9, color=INK)
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="called", ylabel="true")
@@ -536,22 +506,22 @@ def roc(
     Returns:
         The figure.
     """
-    figure = _figure(WIDTH, WIDTH * 0.52, simulated=simulated)
+    figure = new_figure(WIDTH, WIDTH * 0.52, simulated=simulated)
     axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="chance")
+    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
     for index, (name, (fpr, tpr)) in enumerate(curves.items()):
         area = (areas or {}).get(name)
-        text = f"{_pretty(name)}: {_plain(area)}" if area is not None else _pretty(name)
+        text = f"{pretty(name)}: {plain(area)}" if area is not None else pretty(name)
         style = ("-", "-.", ":", (0, (5, 1)))[index % 4]
-        axis.plot(fpr, tpr, color=COLOURS.get(name, _INK), linestyle=style, linewidth=2, label=text)
+        axis.plot(fpr, tpr, color=COLOURS.get(name, INK), linestyle=style, linewidth=2, label=text)
         if points and name in points:
             x, y = points[name]
-            axis.plot(x, y, "o", markersize=10, color=COLOURS.get(name, _INK), markeredgecolor=_INK, clip_on=False)
+            axis.plot(x, y, "o", markersize=10, color=COLOURS.get(name, INK), markeredgecolor=INK, clip_on=False)
             axis.annotate("threshold in use", (x, y), (10, -14), textcoords="offset points", fontsize=8.5)
     axis.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="1 - specificity", ylabel="sensitivity")
     axis.set_title(title, loc="left", fontsize=11)
     axis.legend(loc="center left", bbox_to_anchor=(1.03, 0.5), fontsize=9, frameon=False)
-    _tidy(axis)
+    tidy(axis)
     return figure
 
 
@@ -574,7 +544,7 @@ def scores(
     Returns:
         The figure; how many lie at or over the line is written at the right of each row.
     """
-    figure = _figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
+    figure = new_figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
     axis = figure.subplots()
     _dots(axis, groups, threshold, xlabel)
     axis.set_title(title, loc="left", fontsize=11, pad=16)
@@ -593,21 +563,21 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
         The figure: each film as a dot against the threshold; the predictive values over the prevalence, with their
         intervals; sensitivity, specificity and predictive values with their intervals; and 10,000 films counted.
     """
-    name = _pretty(finding)
-    figure = _figure(WIDTH, 6.2, simulated=simulated)
+    name = pretty(finding)
+    figure = new_figure(WIDTH, 6.2, simulated=simulated)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7), width_ratios=(1.25, 1))
     top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
     groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
     _dots(top, groups, found.threshold, f"probability of {name}")
     ends = found.prevalences[0], found.prevalences[-1]
     curves = (("PPV: called, and has it", found.ppv, "-"), ("NPV: not called, and has it not", found.npv, "--"))
-    for (label, estimates, style), colour in zip(curves, (COLOURS[COVID], _NOT_COVID), strict=True):
+    for (label, estimates, style), colour in zip(curves, (COLOURS[COVID], BLUE), strict=True):
         value, low, high = (np.array([getattr(each, end) for each in estimates]) for end in ("value", "low", "high"))
         if not np.isfinite(value).any():
             continue
         left.plot(found.prevalences, value, style, color=colour, linewidth=2, label=label)
         left.fill_between(found.prevalences, low, high, color=colour, alpha=0.18, linewidth=0)
-    left.axvline(found.prevalence, color=_INK, linewidth=2)
+    left.axvline(found.prevalence, color=INK, linewidth=2)
     left.set(xscale="log", xlim=ends, ylim=(0, 1), xlabel=f"prevalence: share of films that have {name}")
     marks = [share for share in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3) if ends[0] <= share <= ends[1]]
     left.set_xticks(marks, [f"{share:.1%}" if share < 0.01 else f"{share:.0%}" for share in marks])
@@ -615,18 +585,18 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     left.set_ylabel("predictive value")
     if left.get_legend_handles_labels()[0]:
         left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, frameon=False, borderpad=0)
-    _tidy(left)
+    tidy(left)
     for row, (label, estimate) in enumerate(found.estimates.items()):
         if not math.isfinite(estimate.value):
-            right.text(0, row, f"{label} undefined:\n{estimate.reason}", va="center", fontsize=8.5, color=_GREY)
+            right.text(0, row, f"{label} undefined:\n{estimate.reason}", va="center", fontsize=8.5, color=GREY)
             continue
-        colour = {"PPV": COLOURS[COVID], "NPV": _NOT_COVID}.get(label, _INK)
+        colour = {"PPV": COLOURS[COVID], "NPV": BLUE}.get(label, INK)
         right.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
-        right.plot(estimate.value, row, "o", markersize=8, color=colour, markeredgecolor=_INK, clip_on=False)
-        right.text(0, row - 0.22, f"{label} {_plain(estimate, digits=2)}", va="bottom", fontsize=9)
+        right.plot(estimate.value, row, "o", markersize=8, color=colour, markeredgecolor=INK, clip_on=False)
+        right.text(0, row - 0.22, f"{label} {plain(estimate, digits=2)}", va="bottom", fontsize=9)
     right.set(ylim=(len(found.estimates) - 0.6, -0.75), xlim=(0, 1), yticks=[])
     right.set_title(f"prevalence {found.prevalence:.1%}", loc="left", fontsize=10)
-    _tidy(right)
+    tidy(right)
     right.spines["left"].set_visible(False)
     films, words = 10_000, ""
     if all(map(math.isfinite, found.of_films(films))):
@@ -654,25 +624,25 @@ def prevalences(groups: Mapping[str, Mapping[str, Estimate]], *, title: str = ""
         The figure; a finding that no film of a group has is not drawn there.
     """
     findings = list(dict.fromkeys(name for shares in groups.values() for name in shares))
-    figure = _figure(WIDTH, 0.34 * len(findings) + 1.3, simulated=simulated, model=False)
+    figure = new_figure(WIDTH, 0.34 * len(findings) + 1.3, simulated=simulated, model=False)
     axis = figure.subplots()
     step = 0.7 / len(groups)
-    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
+    for place, (group, mark) in enumerate(zip(groups, MARKS, strict=False)):
         for row, finding in enumerate(findings):
             share = groups[group].get(finding)
             if share is None or not share.value > 0:
                 continue
             y = row + (place - (len(groups) - 1) / 2) * step
             axis.plot([share.low, share.high], [y, y], color=COLOURS[finding], linewidth=2, solid_capstyle="butt")
-            axis.plot(share.value, y, mark, color=COLOURS[finding], markeredgecolor=_INK, markersize=6)
-    axis.set_yticks(range(len(findings)), [_pretty(name) for name in findings])
+            axis.plot(share.value, y, mark, color=COLOURS[finding], markeredgecolor=INK, markersize=6)
+    axis.set_yticks(range(len(findings)), [pretty(name) for name in findings])
     axis.set(ylim=(len(findings) - 0.4, -0.6), xscale="log", xlabel="share of films that have the finding")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.2%}" if share < 0.01 else f"{share:.0%}"))
     axis.set_title(title, loc="left", fontsize=11)
-    _tidy(axis)
+    tidy(axis)
     handles = [
-        Line2D([], [], color="white", marker=mark, markeredgecolor=_INK, linestyle="", label=group)
-        for group, mark in zip(groups, _MARKS, strict=False)
+        Line2D([], [], color="white", marker=mark, markeredgecolor=INK, linestyle="", label=group)
+        for group, mark in zip(groups, MARKS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
     return figure
@@ -689,15 +659,15 @@ def films_per_patient(groups: Mapping[str, pd.DataFrame], *, title: str = "", si
     Returns:
         The figure, two panels.
     """
-    figure = _figure(WIDTH, 3.6, simulated=simulated, model=False)
+    figure = new_figure(WIDTH, 3.6, simulated=simulated, model=False)
     wide = 0.8 / len(groups)
-    styles = ((_NOT_COVID, ""), ("#f2cf8e", "////"), (_PALE, "...."))
+    styles = ((BLUE, ""), ("#f2cf8e", "////"), (PALE, "...."))
     axes = figure.subplots(1, 2, sharey=True)
     for axis, what in zip(axes, ("patients", "films"), strict=True):
         for place, ((group, counts), (colour, hatch)) in enumerate(zip(groups.items(), styles, strict=False)):
             left = np.arange(len(counts)) + (place - (len(groups) - 1) / 2) * wide
             share = counts[what] / max(1, counts[what].sum())
-            axis.bar(left, share, wide, color=colour, hatch=hatch, edgecolor=_INK, linewidth=0.6, label=group)
+            axis.bar(left, share, wide, color=colour, hatch=hatch, edgecolor=INK, linewidth=0.6, label=group)
             axis.set_xticks(range(len(counts)), list(counts.index), fontsize=8.5)
         axis.set(xlabel="films that a patient has", ylabel=f"share of {what}")
         axis.yaxis.set_major_formatter(PercentFormatter(1))
@@ -725,17 +695,17 @@ def cooccurrence(pairs: pd.DataFrame, *, title: str = "", simulated: bool = Fals
     counts = pairs.to_numpy(float)
     films = np.diag(counts)[:, None]
     share = np.divide(counts, films, out=np.zeros(counts.shape), where=films > 0)
-    figure = _figure(WIDTH, WIDTH * 0.72, simulated=simulated, model=False)
+    figure = new_figure(WIDTH, WIDTH * 0.72, simulated=simulated, model=False)
     axis = figure.subplots()
     off = np.ma.masked_where(np.eye(len(counts), dtype=bool), share)
-    axis.set_facecolor(_PALE)
-    axis.imshow(off, cmap=_BLUES, vmin=0, vmax=max(0.01, float(off.max())), aspect="auto")
+    axis.set_facecolor(PALE)
+    axis.imshow(off, cmap=BLUES, vmin=0, vmax=max(0.01, float(off.max())), aspect="auto")
     for (row, column), part in np.ndenumerate(share):
         if row != column and films[row]:
-            axis.text(column, row, f"{part:.0%}", ha="center", va="center", fontsize=8.5, color=_INK)
+            axis.text(column, row, f"{part:.0%}", ha="center", va="center", fontsize=8.5, color=INK)
     for row, count in enumerate(films[:, 0]):
         axis.text(len(counts) - 0.35, row, f"{count:,.0f} films", va="center", fontsize=8.5)
-    names = [_pretty(name) for name in pairs.columns]
+    names = [pretty(name) for name in pairs.columns]
     axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="... that also have", ylabel="of the films with ...")
@@ -756,21 +726,21 @@ def leakage(deals: Mapping[str, pd.Series], *, title: str = "", simulated: bool 
     Returns:
         The figure, one bar per deal, its counts at its right.
     """
-    figure = _figure(WIDTH, 0.55 * len(deals) + 1.2, simulated=simulated, model=False)
+    figure = new_figure(WIDTH, 0.55 * len(deals) + 1.2, simulated=simulated, model=False)
     axis = figure.subplots()
     for row, counts in enumerate(deals.values()):
         films, patients = int(counts["test films"]), int(counts["test patients"])
         shared, people = int(counts["films shared"]), int(counts["patients shared"])
         share = shared / films if films else 0.0
-        axis.barh(row, 1, height=0.6, color="white", edgecolor=_INK, linewidth=0.8)
-        axis.barh(row, share, height=0.6, color=COLOURS[COVID], edgecolor=_INK, linewidth=0.8, hatch="////")
+        axis.barh(row, 1, height=0.6, color="white", edgecolor=INK, linewidth=0.8)
+        axis.barh(row, share, height=0.6, color=COLOURS[COVID], edgecolor=INK, linewidth=0.8, hatch="////")
         words = f"{share:.0%}: {shared:,} of {films:,} films,\n{people:,} of {patients:,} patients"
         axis.text(1.02, row, words, va="center", fontsize=9)
     axis.set_yticks(range(len(deals)), list(deals))
     axis.set(ylim=(len(deals) - 0.5, -0.5), xlim=(0, 1), xlabel="test films of patients who are also in another split")
     axis.xaxis.set_major_formatter(PercentFormatter(1))
     axis.set_title(title, loc="left", fontsize=11)
-    _tidy(axis)
+    tidy(axis)
     return figure
 
 
@@ -791,22 +761,22 @@ def networks(
         The figure; the line of chance is drawn at 0.5.
     """
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    figure = _figure(WIDTH, 0.4 * len(names) + 1.3, simulated=simulated)
+    figure = new_figure(WIDTH, 0.4 * len(names) + 1.3, simulated=simulated)
     axis = figure.subplots()
-    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
+    for place, (group, mark) in enumerate(zip(groups, MARKS, strict=False)):
         rows = [row for row, name in enumerate(names) if name in groups[group]]
         values = [groups[group][names[row]] for row in rows]
         heights = [row + (place - (len(groups) - 1) / 2) * 0.25 for row in rows]
-        colour = _SERIES[place]
-        axis.plot(values, heights, mark, color=colour, markeredgecolor=_INK, markersize=8, label=group, clip_on=False)
+        colour = SERIES[place]
+        axis.plot(values, heights, mark, color=colour, markeredgecolor=INK, markersize=8, label=group, clip_on=False)
         for value, height in zip(values, heights, strict=True):
             axis.annotate(f"{value:.3f}", (value, height), (9, 0), textcoords="offset points", va="center", fontsize=8)
-    axis.axvline(0.5, color=_INK, linewidth=1, linestyle="--")
+    axis.axvline(0.5, color=INK, linewidth=1, linestyle="--")
     axis.text(0.5, -0.7, "chance", ha="center", va="bottom", fontsize=8.5)
-    axis.set_yticks(range(len(names)), [_pretty(name) for name in names])
+    axis.set_yticks(range(len(names)), [pretty(name) for name in names])
     axis.set(ylim=(len(names) - 0.4, -0.7), xlim=(0.4, 1), xlabel=xlabel)
     axis.set_title(title, loc="left", fontsize=11, pad=16)
-    _tidy(axis)
+    tidy(axis)
     figure.legend(loc="outside upper right", ncols=len(groups), fontsize=8.5, frameon=False)
     return figure
 
@@ -823,7 +793,7 @@ def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", sim
         The figure: the AUROC of each finding, the three best of the last epoch by name, and their mean; and the loss on
         the films trained on and on those of the validation set.
     """
-    figure = _figure(WIDTH, 4.2, simulated=simulated)
+    figure = new_figure(WIDTH, 4.2, simulated=simulated)
     left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
     column = f" ({set_name})"
     areas = history[[f"{name}{column}" for name in FINDINGS]].set_axis(FINDINGS, axis=1)
@@ -833,27 +803,27 @@ def epochs(history: pd.DataFrame, *, set_name: str = "val", title: str = "", sim
     for name in map(str, last.nlargest(3).index):
         left.plot(history["epoch"], areas[name], color=COLOURS[name], linewidth=2)
     ends = {**last.nlargest(3).to_dict(), "mean": float(history[f"mean auroc{column}"].iloc[-1])}
-    left.plot(history["epoch"], history[f"mean auroc{column}"], "o-", color=_INK, linewidth=2.5, markersize=5)
+    left.plot(history["epoch"], history[f"mean auroc{column}"], "o-", color=INK, linewidth=2.5, markersize=5)
     heights = _apart(list(ends.values()), 0.045)
     for (end, value), height in zip(ends.items(), heights, strict=True):
         at = (history["epoch"].iloc[-1], height)
-        words = f"{_pretty(str(end))} {value:.2f}"
+        words = f"{pretty(str(end))} {value:.2f}"
         weight = "bold" if end == "mean" else None
         left.annotate(words, at, (8, 0), textcoords="offset points", va="center", fontsize=8.5, fontweight=weight)
-    left.axhline(0.5, color=_INK, linewidth=1, linestyle="--")
+    left.axhline(0.5, color=INK, linewidth=1, linestyle="--")
     # What is undefined is no reason for another axis.
     low = min(0.4, float(areas.fillna(1.0).to_numpy().min()) - 0.02)
     left.set(ylim=(low, 1.0), xlabel="epoch", ylabel=f"AUROC on {set_name}")
     left.set_title(title or "each finding, and the mean", loc="left", fontsize=11)
     for name, style in (("loss", "o-"), ("val_loss", "s--")):
-        colour = _SERIES[0] if name == "loss" else _SERIES[1]
+        colour = SERIES[0] if name == "loss" else SERIES[1]
         right.plot(history["epoch"], history[name], style, color=colour, linewidth=2, markersize=5, label=name)
     right.set(xlabel="epoch")
     right.set_title("cross-entropy", loc="left", fontsize=11)
     right.legend(fontsize=8.5, frameon=False)
     for axis in (left, right):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _tidy(axis)
+        tidy(axis)
     return figure
 
 
@@ -869,11 +839,11 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
         The figure: mean AUROC, how far the answers to different films lie apart (less than 1e-8 is drawn at 1e-8), and
         the loss; one line per start and seed.
     """
-    figure = _figure(WIDTH, 4.4, simulated=simulated)
+    figure = new_figure(WIDTH, 4.4, simulated=simulated)
     panels = figure.subplots(1, 3)
     names = list(dict.fromkeys(curves["start"]))
     for place, name in enumerate(names):
-        colour, style, mark = _SERIES[place % 4], ("-", "--", "-.", ":")[place % 4], _MARKS[place % 4]
+        colour, style, mark = SERIES[place % 4], ("-", "--", "-.", ":")[place % 4], MARKS[place % 4]
         for number, (_, one) in enumerate(curves[curves["start"] == name].groupby("seed")):
             for axis, column in zip(panels, ("AUROC", "spread", "loss"), strict=True):
                 label = name if axis is panels[0] and number == 0 else None
@@ -888,8 +858,8 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
                     linewidth=1.8,
                     label=label,
                 )
-    panels[0].axhline(0.5, color=_INK, linewidth=1, linestyle=":")
-    panels[2].axhline(prior, color=_INK, linewidth=1, linestyle=":")
+    panels[0].axhline(0.5, color=INK, linewidth=1, linestyle=":")
+    panels[2].axhline(prior, color=INK, linewidth=1, linestyle=":")
     panels[2].annotate(
         "answering the shares", (1, prior), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
         ha="right", va="bottom", fontsize=8,
@@ -906,35 +876,13 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
         axis.set_title(words, loc="left", fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _tidy(axis)
+        tidy(axis)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.legend(loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
     return figure
 
 
 # -------------------------------------------------------------------------------------------------- helpers
-
-
-def _figure(width: float, height: float, *, simulated: bool, model: bool = True) -> Drawing:
-    figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
-    words = [*(["Simulated films."] if simulated else []), *([DISCLAIMER] if model else [])]
-    if words:
-        # About 15 characters of this size go into an inch.
-        figure.supxlabel(textwrap.fill(" ".join(words), int(width * 15)), fontsize=8, color=_GREY, x=0.01, ha="left")
-    return figure
-
-
-def _unit(pixels: np.ndarray) -> np.ndarray:
-    """Return a film as float32 (H, W) in [0, 1], at most `_DRAWN_PX` on its longest side."""
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 2:
-        raise ValueError(f"a film must be (H, W); got shape {pixels.shape}. Pass Radiograph.pixels.")
-    grey = np.clip(pixels.astype(np.float32) / (255.0 if pixels.dtype == np.uint8 else 1.0), 0.0, 1.0)
-    shrink = max(grey.shape) / _DRAWN_PX
-    if shrink <= 1:
-        return grey
-    height, width = (max(1, round(side / shrink)) for side in grey.shape)
-    return images.resize(grey, (height, width))
 
 
 def _reach(cam: np.ndarray) -> float:
@@ -946,83 +894,47 @@ def _spread(cam: np.ndarray) -> np.ndarray:
     return (cam - cam.min()) / np.float32(_reach(cam))
 
 
-def _show(
-    axis: Axes,
-    pixels: np.ndarray,
-    title: str,
-    boxes: Mapping[str, Sequence[Box]] | None = None,
-    *,
-    named: bool = True,
-) -> None:
-    grey = _unit(pixels)
-    axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    shrink = np.asarray(pixels).shape[1] / grey.shape[1]
-    for label, found in (boxes or {}).items():
-        for box in found:
-            x, y, width, height = (side / shrink for side in box)
-            colour = COLOURS.get(label, "#ffffff")
-            axis.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=2))
-            if named:
-                style = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
-                axis.text(x, y, _pretty(label), va="bottom", fontsize=8, color=_INK, bbox=style)
-    _bare(axis, title)
-
-
-def _bare(axis: Axes, title: str) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.spines[:].set_visible(False)
-    # A file's name may hold dollar signs, which matplotlib would take for mathematics.
-    axis.set_title(title, fontsize=10, parse_math=False)
-
-
 def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:
     for row, (name, values) in enumerate(groups.items()):
         values = np.asarray(values, float)
         # Spread the dots of a row so that each is seen; the same everywhere, whatever was drawn before.
         heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
-        colour = COLOURS.get(name, _NOT_COVID)
+        colour = COLOURS.get(name, BLUE)
         # A line without points would claim the figure's corner, and the layout fails.
         if len(values):
             dots: dict[str, Any] = {
                 "color": (colour, 0.55),
-                "markeredgecolor": (_INK, 0.4),
+                "markeredgecolor": (INK, 0.4),
                 "markersize": 5,
                 "clip_on": False,
             }
             axis.plot(values, heights, "o", **dots)
         axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\ncalled", va="center", fontsize=9)
-    axis.axvline(threshold, color=_INK, linewidth=2)
+    axis.axvline(threshold, color=INK, linewidth=2)
     axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
-    axis.set_yticks(range(len(groups)), [_pretty(name) for name in groups])
+    axis.set_yticks(range(len(groups)), [pretty(name) for name in groups])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel)
-    _tidy(axis)
-
-
-def _tidy(axis: Axes) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axis.set_axisbelow(True)
+    tidy(axis)
 
 
 def _counts(axis: Axes, counts: Mapping[str, int], colours: Mapping[str, str], aside: set[str]) -> None:
     for row, (name, count) in enumerate(counts.items()):
         grey = name in aside
-        colour = _GREY if grey else colours[name]
+        colour = GREY if grey else colours[name]
         axis.barh(
             row,
             count,
             height=0.7,
             color=(colour, 0.4 if grey else 1.0),
-            edgecolor=_GREY if grey else _INK,
+            edgecolor=GREY if grey else INK,
             linewidth=0.6,
             hatch="////" if grey else None,
         )
         axis.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
-    axis.set_yticks(range(len(counts)), [_pretty(name) + (" †" if name in aside else "") for name in counts])
+    axis.set_yticks(range(len(counts)), [pretty(name) + (" †" if name in aside else "") for name in counts])
     axis.set(ylim=(len(counts) - 0.4, -0.6), xlim=(0, max(1, *counts.values()) * 1.15), xlabel="films")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _tidy(axis)
+    tidy(axis)
 
 
 def _apart(values: Sequence[float], least: float) -> list[float]:
@@ -1034,10 +946,6 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return heights.tolist()
 
 
-def _pretty(label: str) -> str:
-    return label.replace("_", " ")
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, float | np.floating):
         # An age is a whole number, a probability never is one above 1.
@@ -1046,19 +954,13 @@ def _cell(value: Any) -> str:
     return "" if value is None or value is pd.NA else html.escape(str(value)).replace("|", "|<wbr>")
 
 
-def _plain(estimate: Estimate, *, digits: int = 3) -> str:
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return f"{estimate.value:.{digits}f} (no interval)"
-    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
-
-
 def _estimate(value: Estimate | float | str | None, reasons: dict[str, int], *, sized: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return escape_markdown(value)
     if isinstance(value, Estimate):
-        text = _plain(value) if math.isfinite(value.value) else "undefined"
+        text = plain(value) if math.isfinite(value.value) else "undefined"
         if sized:
             text += f", n = {value.n:,}"
         # "3 of 2000 resamples..." and "5 of 2000 resamples..." are one remark.
@@ -1104,7 +1006,7 @@ def heat_map_examples(
         rows.setdefault(example.finding, []).append(example)
     across = max(map(len, rows.values()))
     side = WIDTH / max(4, 2 * across)
-    figure = _figure(WIDTH, len(rows) * (side + 0.3) + (0.8 if title else 0.4), simulated=simulated)
+    figure = new_figure(WIDTH, len(rows) * (side + 0.3) + (0.8 if title else 0.4), simulated=simulated)
     axes = figure.subplots(len(rows), max(4, 2 * across), squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -1113,10 +1015,10 @@ def heat_map_examples(
             left, right = line[2 * place : 2 * place + 2]
             for axis in (left, right):
                 axis.set_axis_on()
-                _show(axis, example.film.pixels, "")
+                show(axis, example.film.pixels, "")
                 _outline(axis, example.film, example.finding)
-            _cover(right, example.film.pixels, example.heat, opacity)
-            left.set_title(f"{_pretty(example.finding)}: {example.which}", fontsize=9, loc="left", parse_math=False)
+            cover(right, example.film.pixels, example.heat, opacity)
+            left.set_title(f"{pretty(example.finding)}: {example.which}", fontsize=9, loc="left", parse_math=False)
             words = f"{example.measure} {example.value:.2f}, p {example.prob:.2f}"
             right.set_title(words, fontsize=9, loc="left")
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -1154,7 +1056,7 @@ def localisation(
 
 
 def _outline(axis: Axes, film: "BoxedFilm", finding: str) -> None:
-    height, width = _unit(film.pixels).shape
+    height, width = unit(film.pixels).shape
     for x, y, w, h in film.boxes.get(finding, ()):
         corner = (x * width - 0.5, y * height - 0.5)
         box = Rectangle(corner, w * width, h * height, fill=False, edgecolor=_TRUTH, linewidth=1.6)
@@ -1195,17 +1097,17 @@ def heat_map_methods(
         )
     across = len(maps) + 1
     side = WIDTH / max(4, across)
-    figure = _figure(WIDTH, len(films) * (side + 0.3) + 0.5, simulated=simulated)
+    figure = new_figure(WIDTH, len(films) * (side + 0.3) + 0.5, simulated=simulated)
     axes = figure.subplots(len(films), max(4, across), squeeze=False)
     for axis in axes[:, across:].ravel():
         axis.set_axis_off()
     for row, (line, film, finding) in enumerate(zip(axes, films, findings, strict=True)):
-        for axis, (method, found) in zip(line, [(_pretty(finding), None), *maps.items()], strict=False):
+        for axis, (method, found) in zip(line, [(pretty(finding), None), *maps.items()], strict=False):
             if found is None or over_film:
-                _show(axis, film.pixels, "")
+                show(axis, film.pixels, "")
             if found is not None:
-                _cover(axis, film.pixels, found[row], opacity if over_film else None)
-                _bare(axis, "")
+                cover(axis, film.pixels, found[row], opacity if over_film else None)
+                bare(axis, "")
             _outline(axis, film, finding)
             axis.set_title(method, fontsize=9, loc="left", parse_math=False)
     _truth_key(figure)
@@ -1261,16 +1163,10 @@ def localisation_dots(
         area = scores[scores["measure"] == "box area"].set_index("finding")["value"]
         rows = range(len(estimates))
         marks = [float(area[name]) for name in estimates]
-        (chance,) = axis.plot(marks, rows, "|", color=_INK, markersize=14, markeredgewidth=1.6, linestyle="none")
+        (chance,) = axis.plot(marks, rows, "|", color=INK, markersize=14, markeredgewidth=1.6, linestyle="none")
         chance.set_label("an even map (area of the boxes)")
         axis.legend(handles=[chance], loc="lower right", bbox_to_anchor=(1, 1), fontsize=8.5, frameon=False)
     return figure
-
-
-def _cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:
-    """Lay a map in [0, 1] over a film; without an opacity the map hides it."""
-    fine = np.clip(images.resize(np.asarray(heat, np.float32), _unit(pixels).shape), 0, 1)
-    axis.imshow(fine, cmap=_HEAT, vmin=0, vmax=1, alpha=None if opacity is None else fine * opacity)
 
 
 def _truth_key(figure: Drawing) -> None:

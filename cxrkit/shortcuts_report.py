@@ -8,28 +8,27 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
-from cxrkit.experiments import LOOKS, Result, areas_by, looks_by, networks_of, seen_by
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
-from cxrkit.metrics import Estimate
-from cxrkit.report import (
-    _GREY,
-    _INK,
-    _MARKS,
-    _NOT_COVID,
-    _PALE,
-    _SERIES,
+from cxrkit._drawing import (
+    BLUE,
+    GREY,
+    INK,
+    MARKS,
+    PALE,
+    SERIES,
     WIDTH,
     Drawing,
     Markdown,
-    _cover,
-    _figure,
-    _plain,
-    _show,
-    _tidy,
+    cover,
     escape_markdown,
-    markdown,
-    metrics_table,
+    new_figure,
+    plain,
+    show,
+    tidy,
 )
+from cxrkit.experiments import LOOKS, Result, areas_by, looks_by, networks_of, seen_by
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
+from cxrkit.metrics import Estimate
+from cxrkit.report import markdown, metrics_table
 
 #: Below one half a network is wrong more often than a coin: another colour, and the number is there to read.
 _BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
@@ -58,22 +57,22 @@ def matrix(
         The figure; each cell holds value, interval, films and note, is blue above one half and orange below.
     """
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    figure = _figure(WIDTH, 0.95 * len(rows) + 1.5, simulated=simulated)
+    figure = new_figure(WIDTH, 0.95 * len(rows) + 1.5, simulated=simulated)
     axis = figure.subplots()
     values = np.array([[row[name].value if name in row else math.nan for name in columns] for row in rows.values()])
-    axis.set_facecolor(_PALE)
+    axis.set_facecolor(PALE)
     axis.imshow(np.ma.masked_invalid(values), cmap=_BOTH_WAYS, vmin=0, vmax=1, aspect="auto")
     for y, (name, row) in enumerate(rows.items()):
         for x, column in enumerate(columns):
             estimate = row.get(column)
             if estimate is None or not math.isfinite(estimate.value):
-                axis.text(x, y, "undefined", ha="center", va="center", fontsize=9, color=_GREY)
+                axis.text(x, y, "undefined", ha="center", va="center", fontsize=9, color=GREY)
                 continue
-            axis.text(x, y - 0.06, f"{estimate.value:.2f}", ha="center", va="bottom", fontsize=15, color=_INK)
+            axis.text(x, y - 0.06, f"{estimate.value:.2f}", ha="center", va="bottom", fontsize=15, color=INK)
             ends = f"{estimate.low:.2f} to {estimate.high:.2f}" if math.isfinite(estimate.low) else "no interval"
             note = (notes or {}).get(name, {}).get(column, "")
             words = "\n".join(filter(None, [f"{ends}, n = {estimate.n:,}", note]))
-            axis.text(x, y, words, ha="center", va="top", fontsize=8.5, color=_INK, fontstyle="normal")
+            axis.text(x, y, words, ha="center", va="top", fontsize=8.5, color=INK, fontstyle="normal")
     axis.set_xticks(range(len(columns)), columns)
     axis.set_yticks(range(len(rows)), list(rows))
     axis.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
@@ -111,34 +110,34 @@ def dots(
     Raises:
         ValueError: more than four groups.
     """
-    if len(groups) > len(_MARKS):
-        raise ValueError(f"there are marks for {len(_MARKS)} groups; got {len(groups)}. Draw two figures.")
+    if len(groups) > len(MARKS):
+        raise ValueError(f"there are marks for {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
-    figure = _figure(WIDTH, (0.22 * len(groups) + 0.18) * len(names) + 1.4, simulated=simulated)
+    figure = new_figure(WIDTH, (0.22 * len(groups) + 0.18) * len(names) + 1.4, simulated=simulated)
     axis = figure.subplots()
     step = 0.8 / len(groups)
-    for place, (group, mark) in enumerate(zip(groups, _MARKS, strict=False)):
-        colour = _SERIES[place]
+    for place, (group, mark) in enumerate(zip(groups, MARKS, strict=False)):
+        colour = SERIES[place]
         for row, name in enumerate(names):
             estimate = groups[group].get(name)
             y = row + (place - (len(groups) - 1) / 2) * step
             if estimate is None or not math.isfinite(estimate.value):
                 continue
             axis.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-            axis.plot(estimate.value, y, mark, color=colour, markeredgecolor=_INK, markersize=7, clip_on=False)
-            axis.text(1.015, y, f"{_plain(estimate, digits=2)}, n = {estimate.n:,}", va="center", fontsize=8)
+            axis.plot(estimate.value, y, mark, color=colour, markeredgecolor=INK, markersize=7, clip_on=False)
+            axis.text(1.015, y, f"{plain(estimate, digits=2)}, n = {estimate.n:,}", va="center", fontsize=8)
     if chance:
-        axis.axvline(_CHANCE, color=_INK, linewidth=1, linestyle="--")
+        axis.axvline(_CHANCE, color=INK, linewidth=1, linestyle="--")
         axis.text(_CHANCE, -0.62, "chance", ha="center", va="bottom", fontsize=8.5)
     axis.set_yticks(range(len(names)), names)
     axis.set(ylim=(len(names) - 0.45, -0.6), xlim=(0, 1), xlabel=xlabel)
     for row in range(1, len(names)):
-        axis.axhline(row - 0.5, color=_PALE, linewidth=0.8)
+        axis.axhline(row - 0.5, color=PALE, linewidth=0.8)
     axis.set_title(title, loc="left", fontsize=11, pad=16)
-    _tidy(axis)
+    tidy(axis)
     handles = [
-        Line2D([], [], color=colour, marker=mark, markeredgecolor=_INK, linewidth=2.5, label=group)
-        for group, mark, colour in zip(groups, _MARKS, _SERIES, strict=False)
+        Line2D([], [], color=colour, marker=mark, markeredgecolor=INK, linewidth=2.5, label=group)
+        for group, mark, colour in zip(groups, MARKS, SERIES, strict=False)
     ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8.5, frameon=False)
     return figure
@@ -161,12 +160,12 @@ def swaps(
     Returns:
         The figure: a line for each film, full for those that end on the other side of one half.
     """
-    figure = _figure(WIDTH, 3.4, simulated=simulated)
+    figure = new_figure(WIDTH, 3.4, simulated=simulated)
     for axis, (before, after), name in zip(
         figure.subplots(1, 2, sharey=True), (with_covid, without), (COVID, NOT_COVID), strict=True
     ):
         crossed = (np.asarray(before) >= _CHANCE) != (np.asarray(after) >= _CHANCE)
-        colour = COLOURS[COVID] if name == COVID else _NOT_COVID
+        colour = COLOURS[COVID] if name == COVID else BLUE
         for first, second, over in zip(before, after, crossed, strict=True):
             axis.plot(
                 [0, 1],
@@ -178,11 +177,11 @@ def swaps(
                 linestyle="-" if over else ":",
                 clip_on=False,
             )
-        axis.axhline(_CHANCE, color=_INK, linewidth=1.2)
+        axis.axhline(_CHANCE, color=INK, linewidth=1.2)
         axis.set_xticks([0, 1], ["mark as in training", "mark swapped"])
         axis.set(xlim=(-0.08, 1.08), ylim=(0, 1))
         axis.set_title(f"{name}: {crossed.sum()} of {len(crossed)} answers turn over", loc="left", fontsize=10)
-        _tidy(axis)
+        tidy(axis)
     figure.axes[0].set_ylabel(f"probability of {COVID}")
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -219,14 +218,14 @@ def maps(
         )
     most = max(float(np.max(heat)) for heat in heats)
     side = WIDTH / max(4, len(films))
-    figure = _figure(WIDTH, 2 * side + 0.9, simulated=simulated)
+    figure = new_figure(WIDTH, 2 * side + 0.9, simulated=simulated)
     axes = figure.subplots(2, max(4, len(films)))
     for axis in axes[:, len(films) :].ravel():
         axis.set_axis_off()
     for column, (film, heat, words) in enumerate(zip(films, heats, titles, strict=True)):
-        _show(axes[0, column], film, words)
-        _show(axes[1, column], film, "")
-        _cover(axes[1, column], film, np.clip(heat, 0, None) / max(most, 1e-12), opacity)
+        show(axes[0, column], film, words)
+        show(axes[1, column], film, "")
+        cover(axes[1, column], film, np.clip(heat, 0, None) / max(most, 1e-12), opacity)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
@@ -249,19 +248,19 @@ def shares(
     Returns:
         The figure.
     """
-    figure = _figure(WIDTH, 3.6, simulated=simulated)
+    figure = new_figure(WIDTH, 3.6, simulated=simulated)
     axis = figure.subplots()
     wide = max((share for curve in curves.values() for share in curve), default=1.0)
     for place, (name, curve) in enumerate(curves.items()):
-        colour, mark, style = _SERIES[place], _MARKS[place], ("-", "--", "-.", ":")[place]
+        colour, mark, style = SERIES[place], MARKS[place], ("-", "--", "-.", ":")[place]
         # Side by side, so that no interval hides another.
         at = np.array(list(curve)) + (place - (len(curves) - 1) / 2) * 0.008 * wide
         value, low, high = (
             np.array([getattr(each, end) for each in curve.values()]) for end in ("value", "low", "high")
         )
         axis.vlines(at, low, high, color=colour, linewidth=2.2)
-        axis.plot(at, value, mark, color=colour, linestyle=style, markeredgecolor=_INK, markersize=7, label=name)
-    axis.axhline(_CHANCE, color=_INK, linewidth=1, linestyle="--")
+        axis.plot(at, value, mark, color=colour, linestyle=style, markeredgecolor=INK, markersize=7, label=name)
+    axis.axhline(_CHANCE, color=INK, linewidth=1, linestyle="--")
     axis.set_xticks(sorted({share for curve in curves.values() for share in curve}))
     axis.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if round(share, 2) == share else f"{share:.1%}")
     axis.set(ylim=(0, 1.01), ylabel="AUROC", xlabel=xlabel)
@@ -269,7 +268,7 @@ def shares(
     axis.legend(
         title="test films", fontsize=8.5, title_fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
     )
-    _tidy(axis)
+    tidy(axis)
     return figure
 
 

@@ -77,6 +77,7 @@ def run(
     threshold: float | None = None,
     recursive: bool = False,
     heatmaps: bool = False,
+    rounds: str | None = None,
     format: str = "csv",
     restart: bool = False,
     workers: int | None = None,
@@ -92,6 +93,8 @@ def run(
         threshold: probability from which a film is called COVID-19; None takes the model's.
         recursive: go into sub-folders.
         heatmaps: draw where the network looks, for every film, into out_dir/heatmaps.
+        rounds: ask the COVID-19 network in the report's rounds (`cxrkit.rounds.REPORT`) and combine what it answers by
+            this rule, one of `cxrkit.rounds.COMBINES`; None: once.
         format: "csv" or "parquet".
         restart: forget what an earlier run did in out_dir.
         workers: films at a time; None: one per core that this process may use.
@@ -111,6 +114,8 @@ def run(
         raise TriageError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
     if threshold is not None and not 0 <= threshold <= 1:
         raise TriageError(f"threshold must be a probability in [0, 1]; got {threshold}.")
+    if rounds is not None:
+        _check_rule(rounds)
     if workers is not None and workers < 1:
         raise TriageError(f"workers must be at least 1; got {workers}. None takes one per core.")
     if not folder.exists():
@@ -119,7 +124,9 @@ def run(
         raise TriageError(
             f"the tables cannot go into {folder} itself; name another folder with --out, it may lie inside."
         )
-    reader = _Reader(_load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS), threshold, out_dir, heatmaps)
+    reader = _Reader(
+        _load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS), threshold, out_dir, heatmaps, rounds
+    )
     try:
         return _run(folder, out_dir, reader, started, recursive, format, restart, workers, progress)
     except JournalError as error:
@@ -224,7 +231,7 @@ def _finish(
         counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
         counts["flagged"] += record["status"] == "flagged"
         called.update(record["not_shown"])
-    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records)
+    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records, rounds=reader.rounds)
     not_shown = tuple(label for label in _tables.PROBS if label in called)
     seconds = time.monotonic() - started
     about = {
@@ -261,8 +268,16 @@ class _Reader:
         threshold: float | None,
         out_dir: Path,
         heatmaps: bool,
+        combine: str | None = None,
     ) -> None:
-        self.covid, self.findings, self.heatmaps = covid, findings, heatmaps
+        self.covid, self.findings, self.heatmaps, self.combine = covid, findings, heatmaps, combine
+        #: Names of the rounds.
+        self.rounds: tuple[str, ...] = ()
+        if combine is not None:
+            # Not before: without rounds a run starts in half the time.
+            from cxrkit.rounds import REPORT
+
+            self.rounds = REPORT
         self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
         self._maps = out_dir / "heatmaps"
         self._scratch = out_dir / STATE
@@ -279,11 +294,14 @@ class _Reader:
             "findings thresholds": self.findings.thresholds,
             "marks": sorted(self.covid.not_shown | self.findings.not_shown),
             "choice of heat maps": self.heatmaps,
+            # Left out where there are none, so that a run of before there were rounds goes on.
+            **({"choice of rounds": [*self.rounds, self.combine]} if self.rounds else {}),
         }
 
     def describe(self) -> dict[str, Any]:
-        """Return the models and thresholds, for run.json."""
+        """Return the models, thresholds and rounds, for run.json."""
         return {
+            "rounds": {"names": self.rounds, "combine": self.combine} if self.rounds else None,
             "covid_model": {
                 "name": self.covid.name,
                 "version": self.covid.version,
@@ -334,9 +352,10 @@ class _Reader:
         return record
 
     def _answer(self, pixels: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        probs, maps = self._one(self.covid, pixels)
-        answer = {COVID: float(probs[0])}
-        if answer[COVID] >= self.threshold:
+        probs, maps = self._one(self.covid, pixels) if self.heatmaps or not self.rounds else (np.empty(0), np.empty(0))
+        record, covid, is_covid = self._in_rounds(pixels) if self.rounds else ({}, float(probs[0]), None)
+        answer = {COVID: covid}
+        if covid >= self.threshold if is_covid is None else is_covid:
             called: tuple[str, ...] = (COVID,)
             label, shown = COVID, {COVID: maps[0]} if self.heatmaps else {}
         else:
@@ -346,8 +365,30 @@ class _Reader:
             label = join_findings(called)
             shown = {name: maps[FINDINGS.index(name)] for name in called} if self.heatmaps else {}
         doubtful = self.covid.not_shown | self.findings.not_shown
-        record = {"label": label, "probs": answer, "not_shown": [name for name in called if name in doubtful]}
+        record |= {"label": label, "probs": answer, "not_shown": [name for name in called if name in doubtful]}
         return record, shown
+
+    def _in_rounds(self, pixels: np.ndarray) -> tuple[dict[str, Any], float, bool]:
+        """Ask the COVID-19 network in rounds: what a record holds of them, what they come to, whether it is called."""
+        from cxrkit import rounds
+
+        assert self.combine is not None
+        try:
+            # One batch of one film's rounds, so that its numbers hang on the film alone.
+            found = rounds.run(
+                self.covid,
+                [pixels],
+                self.rounds,
+                combine=self.combine,
+                threshold={COVID: self.threshold},
+                labels=[COVID],
+                batch_size=len(self.rounds),
+            )
+        except ValueError as error:
+            raise _NoAnswerError(f"model {self.covid.name} gave no probability for it: {error}") from error
+        each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
+        calling = int(found.round_calls[0, :, 0].sum())
+        return {"rounds": each, "rounds_calling": calling}, float(found.combined[0, 0]), bool(found.called[0, 0])
 
     def _one(self, predictor: engine.Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.heatmaps:
@@ -424,6 +465,13 @@ def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predict
             "export it again with cxrkit.models.save."
         )
     return predictor
+
+
+def _check_rule(rule: str) -> None:
+    from cxrkit.rounds import COMBINES
+
+    if rule not in COMBINES:
+        raise TriageError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {rule!r}.")
 
 
 def _libraries() -> dict[str, str]:

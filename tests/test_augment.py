@@ -347,17 +347,52 @@ def test_streams_of_many_seeds_are_numpys_own(numbers):
         np.testing.assert_array_equal(seeds.Die().at(stream).bit_generator.random_raw(5), bits.random_raw(5))
 
 
-def test_seeds_of_parts_are_numpys_draws_also_where_numpy_draws_again():
-    drawn, expected = seeds.Die(), seeds.Die()
-    # SFC64's next 64 bits are the sum of the first, second and fourth word: here with a half that is 0, which NumPy
-    # refuses, as the lower and as the upper one.
-    refused = [np.array([0, 0, 7, 5], np.uint64), np.array([5 << 32, 0, 7, 0], np.uint64)]
-    places = [*refused, *seeds.film_streams(1, 50)]
-    for place, count in itertools.product(places, (0, 1, 2, 7)):
-        numbers = expected.back_at(place).integers(0, 2**31 - 1, 2 * count, dtype=np.int32)[1::2]
-        generator = drawn.back_at(place)
-        assert drawn.child_seeds(count) == numbers.tolist()
-        np.testing.assert_array_equal(seeds.place_of(generator), place)
+#: SFC64's next 64 bits are the sum of the first, second and fourth word: here with a half that is 0, of which NumPy
+#: makes no number but draws again, as the lower and as the upper one; then places like any.
+PLACES = [
+    np.array([0, 0, 7, 5], np.uint64),
+    np.array([5 << 32, 0, 7, 0], np.uint64),
+    *seeds.film_streams(1, 50),
+]
+
+
+def opening_at(place, parts):
+    """What is read at a place, no more words ahead than there are parts."""
+    die = seeds.Die()
+    bits = die.back_at(place).bit_generator
+    return seeds.Opening(die, place, parts, bits, [0] * 12 + bits.random_raw(parts).tolist())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_seeds_of_parts_are_numpys_draws_also_where_numpy_draws_again(count):
+    die = seeds.Die()
+    for place in PLACES:
+        expected = die.back_at(place).integers(0, 2**31 - 1, 2 * count, dtype=np.int32)[1::2].tolist()
+        opening = opening_at(place, count)
+        # Twice the same: the seeds leave the opening where it was.
+        assert opening.child_seeds() == opening.child_seeds() == expected
+
+
+def test_numbers_and_orders_of_an_opening_are_numpys():
+    die = seeds.Die()
+    for place, count in itertools.product(PLACES, (2, 3, 4, 5, 9, 2**31 - 1)):
+        generator, opening = die.back_at(place), opening_at(place, 1)
+        for _ in range(5):
+            assert opening.integer(count) == generator.integers(0, count, dtype=np.int32)
+    for place, count in itertools.product(PLACES, (0, 1, 2, 3, 4, 5, 9, 40)):
+        found, expected = list(range(count)), list(range(count))
+        generator, opening = die.back_at(place), opening_at(place, 1)
+        for _ in range(2):
+            opening.shuffle(found)
+            generator.shuffle(expected)
+        assert found == expected
+
+
+def test_an_opening_gives_the_generator_at_its_start():
+    [stream] = seeds.film_streams(SEED, 1)
+    opening = seeds.Die().opening(stream, 3)
+    opening.shuffle(list(range(9)))
+    assert opening.generator().random() == augment.film_generator(SEED).random()
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "a", None, [1, 2], [[1, 2, 3]], [1, -2, 3], True])
@@ -625,6 +660,21 @@ def test_every_operation_can_be_put_on_a_slider():
             assert parameter.doc
             assert parameter.options or (parameter.low < parameter.high and parameter.step > 0)
             assert made[parameter.name] == parameter.default
+
+
+def test_what_is_drawn_can_be_asked_without_films():
+    recipe = augment.named("fig11")
+    assert augment.draw(recipe, 3, 5) == augment.record(recipe, films(3), 5)[1]
+    assert augment.draw(recipe, 1, 5, first=2) == augment.draw(recipe, 3, 5)[2:]
+    assert augment.draw(recipe, 0) == []
+
+
+def test_a_recipe_is_fixed_where_nothing_is_drawn():
+    assert augment.is_fixed(augment.named("none"))
+    assert all(augment.is_fixed(augment.named(f"round/{name}")) for name in "ABCDEFGHIJ")
+    drawn = [ADD, Sequential((BLUR, Op("Noop"))), Op("AdditiveGaussianNoise", scale=3), OneOf((Op("Noop"),))]
+    drawn += [Sequential((Op("Noop"), Op("Noop")), random_order=True), Op("Fliplr", p=0.5)]
+    assert not any(map(augment.is_fixed, drawn))
 
 
 # --- tf.data -----------------------------------------------------------------------------------------------------

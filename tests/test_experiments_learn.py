@@ -44,6 +44,7 @@ def test_the_model_that_is_handed_out_answers_as_predict_does(tiny, mode):
     probs = learned.model.predict(test.scaled(SIZE), verbose=0)
     assert probs.shape == (6, 2)
     np.testing.assert_allclose(probs[:, 0], learned.predict(test), atol=1e-5)
+    np.testing.assert_allclose(learned.ask(test.scaled(SIZE)[..., 0]), learned.predict(test), atol=1e-5)
 
 
 def test_fine_tuning_starts_from_the_starts_weights_and_retraining_does_not(tiny):

@@ -407,11 +407,14 @@ LAYERS = {
     0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_terminal", "fetch"},
     1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
-    3: {"rounds", "train", "explain", "lungs"} | {"course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy", "experiments"} | {"survey"},
-    5: {"report"} | {"demo", "_experiment_cli", "_jetson_cli", "_model_cli", "_train_cli"},
-    6: {"experiments_report", "shortcuts_report", "app", "cli"} | {"model_card"},
-    7: {"shortcuts_app", "__main__"},
+    3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
+    4: {"triage", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
+    5: {"report"}
+    | {"demo", "_augment_widgets", "_strip", "_experiment_cli", "_jetson_cli", "_model_cli", "_rounds_cli"}
+    | {"_train_cli"},
+    6: {"augment_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report", "app", "cli"}
+    | {"model_card"},
+    7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 MAY_IMPORT_TENSORFLOW = {"models", "train", "explain"}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import _heatmap, _tables, engine, phantom, scoring, triage
+from cxrkit import _heatmap, _tables, engine, images, phantom, rounds, scoring, triage
 from cxrkit.labels import COVID, FINDINGS
 
 FIRST_FIVE = "|".join(FINDINGS[:5])
@@ -384,3 +384,64 @@ def test_a_network_that_answers_nan_gives_errors_not_healthy_films(films, networ
     combined = rows(tmp_path / "out")
     assert {row["status"] for row in combined.values()} == {"error"}
     assert "model broken gave no number for it" in combined["grey.png"]["reason"]
+
+
+# --- rounds ------------------------------------------------------------------------------------------------------
+
+
+def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
+    result = triage.run(films, tmp_path / "out", **networks, rounds="majority")
+    found = rows(tmp_path / "out")
+    head = list(found["bright.png"])
+    of_rounds = [f"prob_COVID-19_round_{name}" for name in rounds.REPORT]
+    assert head == list(_tables.columns(heatmaps=False, rounds=rounds.REPORT))
+    assert head[head.index("prob_Hernia") + 1 : head.index("quality")] == [*of_rounds, "rounds_calling"]
+    asked = rounds.run(networks["covid_model"], [images.read(films / "bright.png")], combine="majority")
+    bright = found["bright.png"]
+    assert [bright[name] for name in of_rounds] == [f"{prob:.6f}" for prob in asked.probs[0, :, 0]]
+    assert (bright["prob_COVID-19"], bright["rounds_calling"]) == ("1.000000", "11")
+    assert [row["Predict label"] for row in found.values()] == [COVID, FINDINGS[0], FIRST_FIVE, ""]
+    assert found["letter.png"]["rounds_calling"] == ""
+    about = json.loads(result.run_file.read_text(encoding="utf-8"))
+    assert about["rounds"] == {"names": list(rounds.REPORT), "combine": "majority"}
+
+
+def test_what_is_called_in_rounds_is_what_they_come_to(networks, tmp_path):
+    # Gamma 0.7 brightens: on a film a little below the threshold only rounds with it call.
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "near.png").write_bytes(tiny_models.png(tiny_models.film(0.47)))
+    labels = {}
+    for rule in rounds.COMBINES:
+        triage.run(tmp_path / "films", tmp_path / rule, **networks, rounds=rule)
+        [row] = rows(tmp_path / rule).values()
+        labels[rule] = row["Predict label"] == COVID
+        assert row["rounds_calling"] == "4"
+        assert (row["prob_Mass"] == "") == labels[rule]
+    expected = rounds.run(networks["covid_model"], [tiny_models.film(0.47)])
+    assert labels == {rule: bool(expected.with_combine(rule).called[0, 0]) for rule in rounds.COMBINES}
+    assert (labels["any"], labels["all"], labels["majority"]) == (True, False, False)
+
+
+def test_rounds_go_on_where_they_were_and_not_as_another_run(films, networks, tmp_path):
+    first = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True)
+    again = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True)
+    assert (first.done, again.done) == (4, 0)
+    parquet = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True, format="parquet")
+    assert scoring.read_table(parquet.tables["combined"])["prob_COVID-19_round_J"].dtype == float
+    with pytest.raises(triage.TriageError, match="holds a run with another choice of rounds"):
+        triage.run(films, tmp_path / "out", **networks, rounds="median", heatmaps=True)
+    with pytest.raises(triage.TriageError, match="holds a run with another choice of rounds"):
+        triage.run(films, tmp_path / "out", **networks, heatmaps=True)
+
+
+def test_a_network_without_an_answer_in_a_round_is_a_row_with_a_reason(films, networks, tmp_path):
+    broken = tiny_models.covid_model(tmp_path / "broken", slope=math.inf)
+    triage.run(films, tmp_path / "out", covid_model=broken, findings_model=networks["findings_model"], rounds="mean")
+    row = rows(tmp_path / "out")["bright.png"]
+    assert row["status"] == "error"
+    assert row["reason"].startswith("model broken gave no probability for it: predict must return probabilities")
+
+
+def test_rounds_are_combined_by_a_rule_that_there_is(films, networks, tmp_path):
+    with pytest.raises(triage.TriageError, match=r"rounds must be combined by one of mean, median, .*; got 'luck'"):
+        triage.run(films, tmp_path / "out", **networks, rounds="luck")

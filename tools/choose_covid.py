@@ -75,12 +75,13 @@ def main() -> int:
     beyond = {way: np.zeros((args.seeds * FOLDS, len(elsewhere))) for way in WAYS}
     for seed in range(args.seeds):
         deal = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        start = network(str(args.imagenet), SIZE_PX, seed=seed).get_weights()
         folds = list(deal.split(cohen.patients, cohen.targets[:, 0], cohen.patients))
         for fold, (kept, left_out) in enumerate(folds):
             films = train.join(cohen.where(kept), others, simulated)
             for name, way in WAYS.items():
                 weights, _ = trainer.train(
-                    network(str(args.imagenet), SIZE_PX, seed=seed).get_weights(),
+                    start,
                     films,
                     train_bundled.covid_shares(films.sources, films.targets[:, 0] == 1, way.shares),
                     cohen.where(left_out),
@@ -94,9 +95,8 @@ def main() -> int:
                 beyond[name][seed * FOLDS + fold] = trainer.answer(elsewhere, weights)
             print(f"seed {seed}, fold {fold}: {time.monotonic() - started:.0f} s", flush=True)
     for title, films, probs in (("cohen, left out", cohen, within), ("nih and hannover, val", elsewhere, beyond)):
-        table = metrics.runs_table(
-            "AUROC", films.targets[:, 0].astype(int), probs, films.patients, reference="as bundled"
-        )
+        has = films.targets[:, 0].astype(int)
+        table = metrics.runs_table("AUROC", has, probs, films.patients, reference="as bundled", seed=0)
         print(f"\n{title}\n{table.to_string()}")
     well = elsewhere.targets[:, 0] == 0
     called = {way: [f"{(probs[:, well] >= 0.5).mean():.3f}"] for way, probs in beyond.items()}

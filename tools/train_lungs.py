@@ -282,7 +282,8 @@ def card(info: dict) -> str:
         "the outline itself tells a network something.\n"
         "- Real masks existed for films of one source (`cohen`). On films of `nih` and `hannover` it was looked at, "
         "and not measured.\n"
-        "- Children, lateral views and other parts of the body were not tried.",
+        "- Children and lateral views were not tried. On pictures of other parts of the body it finds lungs too, as on "
+        "an MR and an ultrasound picture: `cxrkit.quality` says what is no frontal chest film.",
         "## Measured",
         "Overlap with the truth after `cxrkit.lungs.outline`, mean over films, 95% interval by patient.",
         "\n".join(["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]),

@@ -6,6 +6,19 @@ It is computed here, with NumPy and OpenCV, so that a film's draws do not hang o
 no global random state is touched; imgaug (the extra `augment`) is imported by `to_imgaug` and `from_imgaug` alone.
 """
 
+from cxrkit.augment._edit import (
+    GROUPS,
+    Place,
+    grouped,
+    insert,
+    move,
+    part,
+    places,
+    put,
+    remove,
+    with_children,
+    with_value,
+)
 from cxrkit.augment._imgaug import from_imgaug, to_imgaug
 from cxrkit.augment._named import NAMES, load, named
 from cxrkit.augment._operations import OPERATIONS, Choice, Operation, Parameter
@@ -20,10 +33,11 @@ from cxrkit.augment._recipe import (
     from_dict,
     from_json,
 )
-from cxrkit.augment._run import Draws, apply, mapped, record, replay
+from cxrkit.augment._run import Draws, apply, draw, is_fixed, mapped, record, replay
 from cxrkit.augment._seeds import film_generator
 
 __all__ = [
+    "GROUPS",
     "NAMES",
     "OPERATIONS",
     "Choice",
@@ -32,20 +46,32 @@ __all__ = [
     "Op",
     "Operation",
     "Parameter",
+    "Place",
     "Recipe",
     "Sequential",
     "SomeOf",
     "Sometimes",
     "apply",
     "default",
+    "draw",
     "film_generator",
     "from_dict",
     "from_imgaug",
     "from_json",
+    "grouped",
+    "insert",
+    "is_fixed",
     "load",
     "mapped",
+    "move",
     "named",
+    "part",
+    "places",
+    "put",
     "record",
+    "remove",
     "replay",
     "to_imgaug",
+    "with_children",
+    "with_value",
 ]

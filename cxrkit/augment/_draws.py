@@ -14,7 +14,7 @@ import numpy as np
 
 from cxrkit.augment._operations import Choice
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
-from cxrkit.augment._seeds import NO_STREAMS, Die, child_streams, place_of
+from cxrkit.augment._seeds import NO_STREAMS, Die, Opening, child_streams, place_of
 
 Generator = np.random.Generator
 #: An operation and what was drawn for it; `source`, where there is one, is the place that its pixels are drawn from.
@@ -22,7 +22,7 @@ Step = tuple[str, dict[str, Any]]
 #: The steps of a film, in order; a list stands for the steps in it.
 Steps = list["Step | Steps"]
 #: Which parts are done for one film, in order.
-Choose = Callable[[Generator], Iterable[int]]
+Choose = Callable[[Opening], Iterable[int]]
 
 
 def flat(steps: Steps) -> list[Step]:
@@ -106,9 +106,9 @@ class _Parts(Plan):
         waiting: list[list[Steps]] = [[] for _ in self._parts]
         seeds: list[list[int]] = [[] for _ in self._parts]
         for stream, steps in zip(streams, films, strict=True):
-            generator = die.at(stream)
-            film_seeds = die.child_seeds(len(self._parts))
-            for k in self._choose(generator):
+            opening = die.opening(stream, len(self._parts))
+            film_seeds = opening.child_seeds()
+            for k in self._choose(opening):
                 # A place in the film's order, to be filled when the part's turn comes.
                 place: Steps = []
                 steps.append(place)
@@ -126,20 +126,20 @@ def _chooser(recipe: Recipe) -> Choose:
     """Return what chooses, for one film, the parts that are done and their order."""
     count = len(recipe.children)
     if isinstance(recipe, Sequential):
-        return lambda generator: _order(generator, count, recipe.random_order)
+        return lambda opening: _order(opening, count, recipe.random_order)
     if isinstance(recipe, Sometimes):
         happens = _whether(recipe.p)
-        return lambda generator: [0] if happens(generator)[0] else range(1, count)
+        return lambda opening: [0] if happens(opening.generator())[0] else range(1, count)
     if isinstance(recipe, OneOf):
         return _some_of(count, 1, False)
     assert isinstance(recipe, SomeOf)
     return _some_of(count, recipe.n, recipe.random_order)
 
 
-def _order(generator: Generator, count: int, random_order: bool) -> list[int]:
+def _order(opening: Opening, count: int, random_order: bool) -> list[int]:
     order = list(range(count))
     if random_order:
-        generator.shuffle(order)
+        opening.shuffle(order)
     return order
 
 
@@ -147,18 +147,18 @@ def _some_of(count: int, n: int | tuple[int, int | None] | None, random_order: b
     ends = n if isinstance(n, tuple) else (n, n)
     low, high = sorted(count if end is None else end for end in ends)
 
-    def choose(generator: Generator) -> list[int]:
-        order, chosen = _order(generator, count, random_order), low
+    def choose(opening: Opening) -> list[int]:
+        order, chosen = _order(opening, count, random_order), low
         if isinstance(n, tuple):
-            _forget_half_draw(generator)
-            generator.random(2)
+            opening.skip(2)
             if low < high:
-                chosen = int(generator.integers(low, high + 1, dtype=np.int32))
-                _forget_half_draw(generator)
+                chosen += opening.integer(high - low + 1)
             # One, not two as after the numbers of operations: this one is not prefetched.
-            generator.random()
+            opening.skip(1)
+        if not 0 < chosen < count:
+            return order[:chosen]
         active = [k < chosen for k in range(count)]
-        generator.shuffle(active)
+        opening.shuffle(active)
         return [k for k in order if active[k]]
 
     return choose

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from cxrkit.augment import _draws, _kernels, _seeds
-from cxrkit.augment._recipe import Recipe
+from cxrkit.augment._recipe import Op, Recipe, Sequential
 
 #: For each film the steps that it went through, in order: {"operation": name, what was drawn by name}. JSON-able.
 Draws = list[list[dict[str, Any]]]
@@ -47,9 +47,38 @@ def record(recipe: Recipe, films: np.ndarray, seed: _seeds.Seed = 0, *, first: i
         ValueError: as `apply`.
     """
     films = _films(films)
-    drawn = _drawn(recipe, len(films), seed, first, _seeds.die_of_this_thread())
-    draws = [[_written(*step) for step in steps] for steps in drawn]
+    draws = draw(recipe, len(films), seed, first=first)
     return replay(draws, films), draws
+
+
+def draw(recipe: Recipe, n: int, seed: _seeds.Seed = 0, *, first: int = 0) -> Draws:
+    """Say what would be done to films, without doing it: no draw hangs on a film's pixels or size.
+
+    Args:
+        recipe: how films are to be altered.
+        n: how many films.
+        seed, first: as `apply` takes them.
+    Returns:
+        For each film the steps that `record` writes down of it; `replay` does them.
+    Raises:
+        ValueError: a seed of another kind.
+    """
+    drawn = _drawn(recipe, n, seed, first, _seeds.die_of_this_thread())
+    return [[_written(*step) for step in steps] for steps in drawn]
+
+
+def is_fixed(recipe: Recipe) -> bool:
+    """Say whether nothing is drawn, so that a film comes out the same whatever the seed.
+
+    Args:
+        recipe: how films are altered.
+    Returns:
+        True where nothing is drawn. Parts that are chosen (`SomeOf`, `OneOf`, `Sometimes`) or shuffled count as drawn.
+    """
+    recipe = _recipe(recipe)
+    if isinstance(recipe, Sequential):
+        return not recipe.random_order and all(map(is_fixed, recipe.children))
+    return isinstance(recipe, Op) and not _draws.plan(recipe).draws
 
 
 def replay(draws: Draws, films: np.ndarray) -> np.ndarray:

@@ -19,6 +19,11 @@ _WORDS, _COUNTER, _WARM_UP = 3, 1, 12
 NO_STREAMS = np.empty((0, _WORDS + 1), np.uint64)
 #: imgaug draws the seeds of an augmenter's children from [0, this).
 _CHILD_SEEDS = 2**31 - 1
+_HALF_A_WORD = 2**32 - 1
+#: Half words that make no such seed: times `_CHILD_SEEDS` they are less than 2 above a multiple of 2**32.
+_DRAWN_AGAIN = (0, _CHILD_SEEDS)
+#: Words that choosing among parts takes, beside one for each, if few numbers are drawn again.
+_TO_CHOOSE = 5
 
 
 def film_generator(seed: int, k: int = 0) -> np.random.Generator:
@@ -104,22 +109,78 @@ class Die:
         self._bits.state = self._state
         return self._generator
 
-    def child_seeds(self, count: int) -> list[int]:
-        """Draw the seeds of a recipe's parts at the start of its stream, and leave the generator there, as imgaug does.
+    def opening(self, stream: np.ndarray, parts: int) -> "Opening":
+        """Read the start of a stream, to choose among parts of a recipe.
 
         Args:
-            count: how many parts it has.
+            stream: (4,) uint64, of `film_streams` or `child_streams`.
+            parts: how many there are.
+        Returns:
+            What was read; good until the generator is put elsewhere.
         """
-        start = place_of(self._generator)
+        self.back_at(stream)
+        words = self._bits.random_raw(_WARM_UP + parts + _TO_CHOOSE).tolist()
+        return Opening(self, stream, parts, self._bits, words)
+
+
+class Opening:
+    """The start of a stream, of which whole numbers are made as NumPy's generator makes them.
+
+    NumPy's `integers` and `shuffle` take several times as long for one number.
+    """
+
+    __slots__ = ("_bits", "_die", "_next", "_parts", "_stream", "_words")
+
+    def __init__(self, die: Die, stream: np.ndarray, parts: int, bits: np.random.SFC64, words: list[int]) -> None:
+        self._die, self._stream, self._parts, self._bits, self._words = die, stream, parts, bits, words
+        #: Half a word makes a number, the lower before the upper: which half is next.
+        self._next = 2 * _WARM_UP
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator at the start of the stream; nothing is read from the opening after it moved."""
+        return self._die.at(self._stream)
+
+    def _half(self) -> int:
+        at = self._next
+        if at >= 2 * len(self._words):
+            self._words += self._bits.random_raw(8).tolist()
+        self._next = at + 1
+        return self._words[at >> 1] >> 32 if at & 1 else self._words[at >> 1] & _HALF_A_WORD
+
+    def integer(self, end: int) -> int:
+        """Return a whole number evenly from 0 to end - 1, as `Generator.integers` with 32 bits.
+
+        Args:
+            end: from 2.
+        """
+        # Lemire's way, which draws again where some numbers would come up more often than others.
+        while (product := self._half() * end) & _HALF_A_WORD < 2**32 % end:
+            pass
+        return product >> 32
+
+    def shuffle(self, values: list[Any]) -> None:
+        """Put values in a random order, as `Generator.shuffle`."""
+        for k in range(len(values) - 1, 0, -1):
+            # As many bits as k has, until they are no more than k.
+            while (other := self._half() & (1 << k.bit_length()) - 1) > k:
+                pass
+            values[k], values[other] = values[other], values[k]
+
+    def skip(self, count: int) -> None:
+        """Throw numbers in [0, 1) away, and half a word that is left over, as imgaug does after each number."""
+        self._next = (self._next + 1 & ~1) + 2 * count
+
+    def child_seeds(self) -> list[int]:
+        """Return the seed of each part, and go back to the start of the stream, as imgaug does."""
         seeds = []
-        for raw in self._bits.random_raw(count).tolist():
-            low, high = (raw & 0xFFFFFFFF) * _CHILD_SEEDS, (raw >> 32) * _CHILD_SEEDS
-            if low & 0xFFFFFFFF < 2 or high & 0xFFFFFFFF < 2:
-                self.back_at(start)
-                seeds = self._generator.integers(0, _CHILD_SEEDS, 2 * count, dtype=np.int32)[1::2].tolist()
+        # Of two numbers imgaug takes the second.
+        for word in self._words[_WARM_UP : _WARM_UP + self._parts]:
+            half = word >> 32
+            if half in _DRAWN_AGAIN or word & _HALF_A_WORD in _DRAWN_AGAIN:
+                seeds = [self.integer(_CHILD_SEEDS) for _ in range(2 * self._parts)][1::2]
+                self._next = 2 * _WARM_UP
                 break
-            seeds.append(high >> 32)
-        self.back_at(start)
+            seeds.append(half * _CHILD_SEEDS >> 32)
         return seeds
 
 
@@ -175,6 +236,7 @@ def _constants(first: int, factor: int, count: int) -> Words:
     return np.array(row, np.uint32)[:, None]
 
 
+_POOL = 4
 _POOL_HASHES = _constants(0x43B0D7E5, 0x931E8875, 20)
 _WORD_HASHES = _constants(0x8B51F9DD, 0x58F38DED, 2 * _WORDS)
 _MIX_LEFT, _MIX_RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
@@ -183,35 +245,54 @@ _HALF = np.uint32(16)
 _MANY = 6
 
 
-def _hash(values: Words, constants: Words, first: int, count: int) -> Words:
-    hashed = values ^ constants[first : first + count]
-    hashed *= constants[first + 1 : first + count + 1]
-    return hashed ^ hashed >> _HALF
+def _hash(values: Words, factors: tuple[Words, Words]) -> Words:
+    hashed = values ^ factors[0]
+    hashed *= factors[1]
+    hashed ^= hashed >> _HALF
+    return hashed
+
+
+def _factors(constants: Words, first: int, count: int, without: int | None = None) -> tuple[Words, Words]:
+    """Return the constants of some hashes; with an idle one at a row that takes none."""
+    places = list(range(first, first + count))
+    if without is not None:
+        places.insert(without, first)
+    return constants[places], constants[[place + 1 for place in places]]
 
 
 def _mix(pool: Words, hashed: Words) -> Words:
-    mixed = pool * _MIX_LEFT - hashed * _MIX_RIGHT
-    return mixed ^ mixed >> _HALF
+    mixed = pool * _MIX_LEFT
+    mixed -= hashed * _MIX_RIGHT
+    mixed ^= mixed >> _HALF
+    return mixed
+
+
+_OF_ENTROPY = _factors(_POOL_HASHES, 0, _POOL)
+_OF_ROW = [_factors(_POOL_HASHES, _POOL + (_POOL - 1) * row, _POOL - 1, without=row) for row in range(_POOL)]
+#: Of the spawn key, (0,).
+_KEY = _hash(np.zeros((_POOL, 1), np.uint32), _factors(_POOL_HASHES, _POOL**2, _POOL))
+_OF_WORDS = _factors(_WORD_HASHES, 0, 2 * _WORDS)
 
 
 def child_streams(seeds: Sequence[int]) -> np.ndarray:
     """Return the streams of parts of recipes: of `SeedSequence(seed).spawn(1)[0]`, as imgaug derives them.
 
     Args:
-        seeds: (n,), of `Die.child_seeds`.
+        seeds: (n,), of `Opening.child_seeds`.
     Returns:
         (n, 4) uint64, where each begins.
     """
     if len(seeds) < _MANY:
         each = [SeedSequence(seed, spawn_key=(0,)).generate_state(_WORDS, np.uint64) for seed in seeds]
         return _streams(each)
-    entropy = np.zeros((4, len(seeds)), np.uint32)
+    entropy = np.zeros((_POOL, len(seeds)), np.uint32)
     entropy[0] = seeds
-    pool = _hash(entropy, _POOL_HASHES, 0, 4)
-    for source in range(4):
-        others = [k for k in range(4) if k != source]
-        pool[others] = _mix(pool[others], _hash(pool[source], _POOL_HASHES, 4 + 3 * source, 3))
-    # The spawn key, (0,).
-    pool = _mix(pool, _hash(np.zeros(1, np.uint32), _POOL_HASHES, 16, 4))
-    halves = _hash(pool[[0, 1, 2, 3, 0, 1]], _WORD_HASHES, 0, 2 * _WORDS).astype(np.uint64)
+    pool = _hash(entropy, _OF_ENTROPY)
+    for row, factors in enumerate(_OF_ROW):
+        # Into all but itself; to pick the others takes longer than to put it back.
+        mixed = _mix(pool, _hash(pool[row], factors))
+        mixed[row] = pool[row]
+        pool = mixed
+    pool = _mix(pool, _KEY)
+    halves = _hash(pool[[0, 1, 2, 3, 0, 1]], _OF_WORDS).astype(np.uint64)
     return _streams((halves[::2] | halves[1::2] << np.uint64(32)).T)

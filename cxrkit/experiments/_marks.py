@@ -141,7 +141,9 @@ def _plant(film: np.ndarray, mark: str, of_with: bool, number: int) -> np.ndarra
     right, down = np.random.default_rng(number).uniform(0.03, 0.08, 2)
     lettered = np.ascontiguousarray(film.copy())
     place = (round(right * side), round((down + 0.11) * side))
-    return cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, side / 190, 255, max(1, side // 96), cv2.LINE_AA)
+    size, thickness = side / 190, max(1, side // 96)
+    cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
+    return lettered
 
 
 class MarkLab:

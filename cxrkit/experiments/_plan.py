@@ -102,6 +102,16 @@ class Learned:
         """Return the probability of COVID-19 for each film, (films,), float64."""
         return self._predict(films)
 
+    def ask(self, batch: np.ndarray) -> np.ndarray:
+        """Return the probability of COVID-19 for pixels, as `rounds.run` asks a network.
+
+        Args:
+            batch: (n, size_px, size_px), float32 in [0, 1].
+        Returns:
+            (n,), float32.
+        """
+        return self.model.predict_on_batch(batch[..., None])[:, 0]
+
     @functools.cached_property
     def model(self) -> "keras.Model":
         """The network, (N, size_px, size_px, 1) in [0, 1] -> (N, 2), probabilities of `labels.COVID_CLASSES`."""

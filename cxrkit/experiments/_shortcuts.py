@@ -148,11 +148,11 @@ def shortcuts(
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
     """Leave out films without lungs; return also the lungs of the others, and how many were left out."""
     found = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
-    there = {split: masks.any(axis=(1, 2)) for split, masks in found.items()}
+    there = {split: np.asarray(masks.any(axis=(1, 2))) for split, masks in found.items()}
     kept = replace(
         sets,
         films={split: films.where(there[split]) for split, films in sets.films.items()},
-        frames={split: frame[there[split]] for split, frame in sets.frames.items()},
+        frames={split: frame.loc[there[split]] for split, frame in sets.frames.items()},
     )
     lost = np.concatenate([films.sources[~there[split]] for split, films in sets.films.items()])
     counts = [(source, int((lost == source).sum())) for source in sets.sources]
@@ -305,10 +305,17 @@ def _called(
                     where = (films.sources == source) & (has == of_class) & (in_test | unseen)
                     if not where.any():
                         continue
-                    share = metrics.mean_by_patient(
-                        (probs[:, where] >= THRESHOLD).mean(axis=0), films.patients[where], resamples=resamples, seed=0
-                    )
-                    ends = (share.value, share.low, share.high, share.n)
+                    # Of films taken as positive, the share called is the recall, whatever their class.
+                    share = metrics.runs_table(
+                        "recall",
+                        np.ones(int(where.sum()), int),
+                        {name: probs[:, where]},
+                        films.patients[where],
+                        threshold=THRESHOLD,
+                        resamples=resamples,
+                        seed=0,
+                    ).iloc[0]
+                    ends = (share[end] for end in ("value", "low", "high", "n"))
                     rows.append((name, look, source, of_class, SEEN[2] if unseen else SEEN[0], *ends))
     columns = ["trained on", "look", "source", "COVID-19", "seen", "value", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
@@ -362,5 +369,5 @@ def looks_by(found: Result, trained_on: str) -> dict[str, dict[str, metrics.Esti
     return rows
 
 
-def _estimate(row: Mapping[str, Any]) -> metrics.Estimate:
+def _estimate(row: Mapping[Any, Any]) -> metrics.Estimate:
     return metrics.Estimate(row["value"], row["low"], row["high"], int(row["n"]), row["reason"])

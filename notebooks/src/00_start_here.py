@@ -25,6 +25,11 @@
 # | [01_data](01_data.ipynb) | who is in the data, how patients leak, what the labels are worth |
 # | [02_findings_training](02_findings_training.ipynb) | seven networks, a training, one that learns nothing |
 # | [03_findings_heatmaps](03_findings_heatmaps.ipynb) | what the findings network calls, and where it looks |
+# | [04_augmentation](04_augmentation.ipynb) | what altered films teach, and a lab to make recipes by hand |
+# | [05_covid_transfer](05_covid_transfer.ipynb) | COVID-19 by transfer: what a start is worth, and where it works |
+# | [06_shortcuts](06_shortcuts.ipynb) | nearly perfect at home, worse than a coin elsewhere: disease or hospital? |
+# | [07_single_augmentation](07_single_augmentation.ipynb) | altered test films: 32 rows of the report, and their luck |
+# | [08_ten_rounds](08_ten_rounds.ipynb) | looking again, ten times: does it help? An explorer to try it with |
 # | [09_triage](09_triage.ipynb) | a whole folder: three spreadsheets, scored against the truth |
 #
 # Each has one cell of parameters that you may change and ends with exercises that check your answers. Read them in

@@ -164,10 +164,10 @@ experiments_report.table(curve)
 # %% [markdown]
 # On the course films the order is clear with few patients, and the report's is confirmed: **a start is worth most where
 # films are few**. But its 0.548 is no property of retraining: the curve still rises at the right edge, and 36 steps are
-# not what random weights need. At more steps, all sizes and three seeds the course films gave
-# ([docs/results](../docs/results/2026-11-24-experiments-course.md)):
+# not what random weights need.
 #
-# COURSE_TABLE
+# On real films, whose look the start knows less well, it was the other way round: next to nothing at 20 patients, and
+# the more, the more films ([docs/results](../docs/results/2026-11-24-covid-transfer.md)).
 #
 # On a source that the start was not trained on, its worth may be another. Our start learned from simulated and real
 # films; that these films are simulated too makes it look better than it is.
@@ -242,7 +242,7 @@ experiments_report.table(mixing, ("accuracy", "recall", "specificity, own", "spe
 # %% [markdown]
 # - A few films of the other source mend nearly all that it broke; more of them change little.
 # - Rows 2, 3, 4 and 6 are one row here: a batch size is nothing to a new head that is fitted at once. Where all layers
-#   are trained, the docs have them apart ([docs/results](../docs/results/2026-11-24-experiments-course.md)).
+#   are trained, on real films, they differ ([docs/results](../docs/results/2026-11-24-covid-mixing.md)).
 # - Of the report's six accuracies, the intervals of all but the first overlap, and its test films changed from row to
 #   row. **That batch 8 is best was not shown.** The dotted line is what calling no film would reach, on our films; on
 #   the report's 397 it is
