@@ -19,11 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime
 import tensorflow as tf
 
 import cxrkit
@@ -45,6 +45,8 @@ def densenet(folder: Path) -> Path:
 
 def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Run]:
     """Load a model folder into each engine; each takes (batch, S, S, 1)."""
+    import onnxruntime  # after cxrkit, which lets it report to nobody
+
     network = keras.models.load_model(folder / "model.keras")
     traced = tf.function(lambda films: network(films, training=False))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
@@ -97,7 +99,7 @@ def main() -> int:
     print(
         f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores, load "
         f"{os.getloadavg()[0]:.1f} before;\ncxrkit {cxrkit.__version__}, Keras {keras.__version__}, TensorFlow "
-        f"{tf.__version__}, ONNX Runtime {onnxruntime.__version__}. Milliseconds a film,\nby the clock and of "
+        f"{tf.__version__}, ONNX Runtime {version('onnxruntime')}. Milliseconds a film,\nby the clock and of "
         f"processor time over all cores: median (lowest to highest) of {options.rounds} turns over {options.films} "
         "films;\nthe last column is the largest difference of a probability from ONNX Runtime's.\n"
     )

@@ -200,6 +200,14 @@ def test_its_answers_are_those_of_the_engine(python, bundle, films, tmp_path):
     assert "legal are PNG" in rows["films.csv"]["reason"]
 
 
+def test_a_run_leaves_nothing_in_the_home_folder(python, bundle, films, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    done = start(python, bundle, bundle, films, "--out", tmp_path / "out", env={"HOME": str(home)})
+    assert (tmp_path / "out" / "result.json").exists(), done.stderr
+    assert list(home.rglob("*")) == []
+
+
 def test_batches_give_what_single_films_give(python, bundle, films, tmp_path):
     (tmp_path / "more").mkdir()
     larger = bundle_of(tmp_path / "more", batch=3)
@@ -301,7 +309,8 @@ def test_probe_says_what_the_device_has(python, bundle):
 
 
 def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
-    # A line as JetPack 4.6 prints it on a Nano (NVIDIA's Jetson Linux Developer Guide); the program is SIMULATED.
+    # Program and numbers are made up; the form is that of a Nano's tegrastats as DataDog's agent is tested against it
+    # (datadog-agent, its check of tegrastats).
     line = (
         "RAM 2448/3956MB (lfb 2x2MB) CPU [12%@1479,5%@1479] EMC_FREQ 0% GR3D_FREQ 0% PLL@25C CPU@27.5C PMIC@100C "
         "GPU@26C AO@34C thermal@26.5C POM_5V_IN 2077/2077 POM_5V_GPU 0/0 POM_5V_CPU 285/285"

@@ -33,7 +33,7 @@ import zlib
 
 import numpy as np
 
-# ONNX Runtime of 2026 gives the machine a number and reports to its maker unless told not to, before it is imported.
+# ONNX Runtime gives the machine a number and reports to its maker from 1.29 on, unless told not to before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 FORMAT = 1
@@ -44,9 +44,10 @@ OK, ERROR_ROWS, MISUSE = 0, 1, 2
 MEGABYTE = 2**20
 #: Kept free for the rest of the device, bytes: below it Linux starts to end processes.
 RESERVE = 64 * MEGABYTE
-#: What a runtime takes beside a network's own numbers, bytes. TensorRT's is CUDA's context on a board whose memory is
-#: shared by processor and graphics; NVIDIA's forums speak of 200 to 600 MB, and it was not measured by us.
-ROOM = {"tensorrt": 600 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
+#: What a runtime takes beside a network's own numbers, bytes. TensorRT's is what a reply in NVIDIA's forum gives for
+#: loading cuBLAS, cuDNN and TensorRT ("around 800Mb", of TensorRT 5: forums.developer.nvidia.com/t/79158); on a board
+#: it comes out of the one memory there is. It was not measured by us.
+ROOM = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
 #: Most that TensorRT may use to try out kernels while it builds, bytes.
 WORKSPACE = 256 * MEGABYTE
 MAX_PIXELS = 100 * 1000 * 1000
