@@ -6,14 +6,8 @@ The "board" is this machine behind SSH under a limit of address space: its secon
 about a Jetson. What it shows is that bundle, copy, run and comparison do what they should. Needs openssh-server.
 """
 
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-
-import board_python
-import loopback
 
 from cxrkit import deploy
 
@@ -23,22 +17,20 @@ def main() -> None:
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        python = board_python.make(folder / "python")
         for precision in ("fp32", "fp16", "int8"):
             bundle = deploy.export(
                 "covid-small", folder / f"bundle-{precision}", target="jetson-nano", precision=precision
             ).folder
             for megabytes in (1024, 2048):
                 place = folder / f"{precision}-{megabytes}"
-                place.mkdir()
-                board = loopback.start(place, python)
+                board = deploy.stand_in(place, memory_mb=megabytes)
+                assert board.server is not None, board.words
                 try:
-                    board.limit(megabytes)
                     found = deploy.table30(
-                        "nano", bundle, "covid-small", place / "out", config=board.config(), say=lambda text: None
+                        board.host, bundle, "covid-small", place / "out", config=board.config, say=lambda text: None
                     )
                 finally:
-                    board.stop()
+                    board.close()
                 assert found is not None
                 agreement = found.agreement
                 apart = f"{len(agreement.changed)} of {agreement.films}, by at most {agreement.largest:.2g}"

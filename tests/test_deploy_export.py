@@ -166,6 +166,16 @@ def test_a_changed_bundle_is_refused(network, films, tmp_path):
         deploy.read(tmp_path / "bundle")
 
 
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", ".ssh"])
+def test_a_bundle_that_names_files_elsewhere_is_refused(network, films, tmp_path, name):
+    folder = make(network, films, tmp_path / "bundle").folder
+    info = json.loads((folder / "bundle.json").read_text())
+    info["models"][0]["file"] = name
+    (folder / "bundle.json").write_text(json.dumps(info))
+    with pytest.raises(deploy.BundleError, match="which lies outside of it"):
+        deploy.read(folder)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}'])
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path, text):
     (tmp_path / "bundle.json").write_text(text)

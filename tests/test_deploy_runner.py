@@ -17,13 +17,13 @@ import sys
 import types
 from pathlib import Path
 
-import board_python
+import loopback
 import numpy as np
 import pytest
 import tiny_models
 
 from cxrkit import deploy, engine, images
-from cxrkit.deploy import runner
+from cxrkit.deploy import _stand_in, runner
 from cxrkit.labels import COVID, COVID_CLASSES
 
 RUNNER = Path(runner.__file__)
@@ -33,7 +33,7 @@ MEANS = (0.1, 0.3, 0.6, 0.8, 0.9)
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    return board_python.make(tmp_path_factory.mktemp("board"))
+    return _stand_in.bare_python(tmp_path_factory.mktemp("board"))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def start(python, bundle, *arguments, memory=None, env=None):
 
     return subprocess.run(
         [python, bundle / "runner.py", *map(str, arguments)],
-        env={**board_python.environment(), **(env or {})},
+        env={**loopback.environment(), **(env or {})},
         preexec_fn=limit if memory else None,
         capture_output=True,
         text=True,
@@ -138,9 +138,7 @@ def test_the_check_for_python_3_6_finds_what_is_newer(tmp_path):
 
 def in_board(python, code, folder):
     """Run code on the board's Python, in a folder where nothing of ours lies."""
-    done = subprocess.run(
-        [python, "-c", code], env=board_python.environment(), cwd=folder, capture_output=True, text=True
-    )
+    done = subprocess.run([python, "-c", code], env=loopback.environment(), cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -614,7 +612,7 @@ def test_free_memory_is_no_more_than_the_limit_leaves(python):
         resource.setrlimit(resource.RLIMIT_AS, (700 * 2**20, 700 * 2**20))
 
     done = subprocess.run(
-        [python, "-c", code], env=board_python.environment(), preexec_fn=limit, capture_output=True, text=True
+        [python, "-c", code], env=loopback.environment(), preexec_fn=limit, capture_output=True, text=True
     )
     assert 0 < int(done.stdout) < 700 * 2**20
 

@@ -11,6 +11,7 @@ from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, expor
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, LinkError
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
+from cxrkit.deploy._stand_in import Board, stand_in
 
 __all__ = [
     "FOLDER",
@@ -18,6 +19,7 @@ __all__ = [
     "TARGETS",
     "TOLERANCES",
     "Agreement",
+    "Board",
     "Bundle",
     "BundleError",
     "Comparison",
@@ -35,6 +37,7 @@ __all__ = [
     "read",
     "read_run",
     "run_here",
+    "stand_in",
     "summary",
     "table30",
 ]

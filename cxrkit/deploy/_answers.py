@@ -18,9 +18,10 @@ class Agreement:
         films: how many.
         largest, mean: absolute difference of a probability, over films and labels.
         changed: films of which at least one label is called otherwise, in their order.
-        before, after: share of calls that are right; NaN with a reason where the truth is not known. For a network of
-            two classes its interval is Wilson's; for several labels it is bootstrapped by patient.
-        difference: after - before, paired film by film.
+        before, after: share of calls that are right; NaN with a reason where the truth is not known. Their intervals go
+            by patient: Wilson's for a network of two classes, bootstrapped for several labels.
+        difference: after - before, paired film by film; for two classes films are taken as independent (McNemar), for
+            several labels patients are resampled.
     """
 
     films: int
@@ -60,7 +61,7 @@ def compare(
     labels: Sequence[str],
     thresholds: Mapping[str, float],
     truth: np.ndarray,
-    patients: Sequence[str] | None,
+    patients: Sequence[str] | np.ndarray | None,
     seed: int = 0,
 ) -> Agreement:
     """Compare two sets of answers about the same films.
@@ -83,7 +84,8 @@ def compare(
     if truth.shape[1] == 1:
         rows = known[:, 0]
         y, a, b = (truth[rows, 0] == 1), called[0][rows, 0], called[1][rows, 0]
-        shares = [metrics.wilson(int((call == y).sum()), len(y)) for call in (a, b)]
+        owners = None if patients is None else np.asarray(patients)[rows]
+        shares = [metrics.proportion(call == y, owners) for call in (a, b)]
         # The other way round, since the difference is of what came after less what was before.
         difference = metrics.mcnemar(y.astype(int), b.astype(int), a.astype(int)).difference
     else:

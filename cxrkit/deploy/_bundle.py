@@ -50,9 +50,11 @@ def read(folder: Path | str) -> Bundle:
         if info["format"] != FORMAT:
             raise BundleError(f"{folder} is a bundle of format {info['format']}; legal is {FORMAT}. Export it again.")
         wanted = {entry["file"]: entry["sha256"] for entry in info["models"]} | {RUNNER: info["runner_sha256"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, BundleError):
-            raise
+        if foreign := [name for name in wanted if name != Path(name).name or name.startswith(".")]:
+            raise BundleError(f"{folder}/bundle.json names {foreign[0]!r}, which lies outside of it; export it again.")
+    except BundleError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
     for name, sha256 in wanted.items():
         try:

@@ -6,6 +6,7 @@ grow; `bundles` and `films`, which hold only what is whole; and `runs`, which is
 
 import asyncio
 import json
+import re
 import secrets
 import shlex
 import tempfile
@@ -20,6 +21,7 @@ from cxrkit import engine as engines
 from cxrkit.deploy import _bundle
 from cxrkit.deploy._bundle import Bundle
 from cxrkit.deploy._films import Packed, pack
+from cxrkit.deploy._folder_link import PREFIX, FolderLink
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
@@ -29,6 +31,8 @@ FOLDER = "cxrkit-device"
 _PYTHON = "python3"
 #: Seconds between two looks at a run.
 _LOOK_EVERY_S = 0.5
+#: What a shell, sftp and sha256sum all take as it is.
+_FOLDERS = re.compile(r"[^\x00-\x1f\\~-][^\x00-\x1f\\]*")
 #: What a run leaves.
 _RUN_FILES = ("result.json", "predictions.csv", "log.txt")
 
@@ -54,7 +58,8 @@ def probe(
     """Ask a board what it has; nothing stays there.
 
     Args:
-        host: a name of your SSH configuration, or user@host.
+        host: a name of your SSH configuration, or user@host; or folder:PATH for a folder of this machine, which is
+            then treated as a board's home.
         config: an SSH configuration in the place of your own.
         python: the Python there that has a runtime.
         dry: only say which commands would be run.
@@ -67,7 +72,7 @@ def probe(
     """
 
     async def task() -> dict[str, Any]:
-        async with Link(host, config=config, dry=dry, say=say) as link:
+        async with _link(host, config, dry, say) as link:
             return await _probe(link, python)
 
     return blocking(task())
@@ -102,7 +107,7 @@ def install(
     found = _bundle.read(bundle)
 
     async def task() -> Installed:
-        async with Link(host, config=config, dry=dry, say=say) as link:
+        async with _link(host, config, dry, say) as link:
             return await _install_bundle(link, found, folder, progress)
 
     return blocking(task())
@@ -195,7 +200,7 @@ def table30(
             say(f"run {model} here over the same films")
             return None
         here = run_here(model, packed.here, out / "here", engine=engine)
-    return compare(board, here, thresholds=found.info["thresholds"])
+    return compare(board, here, thresholds=found.info["thresholds"], patients=packed.patients)
 
 
 def pack_for(
@@ -212,6 +217,11 @@ def pack_for(
     return pack(manifest, root, folder, labels=info["labels"], side=info["input_size"], prepared=prepared, most=films)
 
 
+def _link(host: str, config: Path | str | None, dry: bool, say: Say) -> Link:
+    kind = FolderLink if host.startswith(PREFIX) else Link
+    return kind(host, config=config, dry=dry, say=say)
+
+
 async def _bench(
     host: str,
     bundle: Bundle,
@@ -225,7 +235,7 @@ async def _bench(
     say: Say,
     progress: Progress | None,
 ) -> Run | None:
-    async with Link(host, config=config, dry=dry, say=say) as link:
+    async with _link(host, config, dry, say) as link:
         installed = await _install_bundle(link, bundle, folder, progress)
         sent, _ = await _install(link, packed.files, "films", folder, progress)
         await _run(link, installed.path, f"{sent}/films.csv", out, folder, python, options, say)
@@ -253,6 +263,11 @@ async def _install(
     link: Link, files: Mapping[str, tuple[Path, str]], kind: str, folder: str, progress: Progress | None
 ) -> tuple[str, int]:
     """Bring files to a folder there that is named after them all; return it and the bytes copied."""
+    if not _FOLDERS.fullmatch(folder):
+        raise ValueError(
+            f"folder must name one on the board, without ~, a backslash or a dash in front; got {folder!r}. A relative "
+            "one lies below the home folder there."
+        )
     wanted = {name: sha256 for name, (_, sha256) in files.items()}
     digest = digest_of(wanted)[:16]
     place, growing = f"{folder}/{kind}/{digest}", f"{folder}/incoming/{digest}"
@@ -276,7 +291,8 @@ async def _copy(
     missing = list(files) if link.dry else await link.check(wanted, growing)
     size = sum(files[name][0].stat().st_size for name in missing)
     free = await link.free_bytes(growing)
-    there = int((await link.run(f"du -sk {_q(growing)}", check=False) or "0").split()[0]) * 1024
+    begun = await link.run(f"du -ck {_q(growing)}/*.part 2>/dev/null | tail -n 1", check=False)
+    there = int((begun or "0").split()[0]) * 1024
     if free is not None and free + there < size + 2**20:
         raise DeviceError(
             f"the disk of {link.host} has {free / 1e6:.1f} MB free and {size / 1e6:.1f} MB are to be copied. Nothing "
@@ -308,46 +324,46 @@ async def _run(
     inner = " ".join(
         shlex.quote(part) for part in (python, f"{bundle}/{_bundle.RUNNER}", bundle, films, "--out", place, *options)
     )
+    run = _q(place)
     # The code comes last and by a rename: where it is, all else is.
     shell = (
-        f"echo $$ > {place}/pid; {inner} > {place}/log.txt 2>&1; "
-        f"echo $? > {place}/code.part; mv {place}/code.part {place}/code"
+        f"echo $$ > {run}/pid; {inner} > {run}/log.txt 2>&1; echo $? > {run}/code.part; mv {run}/code.part {run}/code"
     )
     start = (
-        f"mkdir -p {_q(place)} && {{ test -e {_q(place)}/started || "
-        f"{{ touch {_q(place)}/started; nohup setsid sh -c {_q(shell)} > /dev/null 2>&1 < /dev/null & }}; }}"
+        f"mkdir -p {run} && {{ test -e {run}/started || "
+        f"{{ touch {run}/started; nohup setsid sh -c {_q(shell)} > /dev/null 2>&1 < /dev/null & }}; }}"
     )
     await link.run(start)
     if link.dry:
-        await link.run(f"tail -c +1 {_q(place)}/log.txt; cat {_q(place)}/code")
+        await link.run(f"tail -c +1 {run}/log.txt; cat {run}/code")
         for name in _RUN_FILES:
             await link.fetch(f"{place}/{name}", out / name)
-        await link.run(f"rm -rf {_q(place)}")
+        await link.run(f"rm -rf {run}")
         return
     try:
         code, log = await _follow(link, place, say)
     except (asyncio.CancelledError, KeyboardInterrupt):
         # The user has stopped waiting: the board must not go on with what nobody will fetch.
-        await link.run(f"kill -- -$(cat {_q(place)}/pid); rm -rf {_q(place)}", check=False)
+        await link.run(f"kill -- -$(cat {run}/pid); rm -rf {run}", check=False)
         raise
     out.mkdir(parents=True, exist_ok=True)
     if code not in (0, 1):
-        await link.run(f"rm -rf {_q(place)}")
+        await link.run(f"rm -rf {run}")
         last = next((line for line in reversed(log) if line.strip()), "it said nothing")
         how = f"it was killed by signal {code - 128}, on a board most often for want of memory" if code > 128 else last
         raise DeviceError(f"the run on {link.host} failed: {how}")
     for name in _RUN_FILES:
         await link.fetch(f"{place}/{name}", out / name)
-    await link.run(f"rm -rf {_q(place)}")
+    await link.run(f"rm -rf {run}")
 
 
 async def _follow(link: Link, place: str, say: Say) -> tuple[int, list[str]]:
     """Say each line of the log as it comes; return the exit code and the last lines."""
-    seen, rest, last = 0, "", [""]
+    seen, rest, last, run = 0, "", [""], _q(place)
     while True:
         # The code is looked at first, so that a log read after it is whole.
         said = await link.run(
-            f"cat {_q(place)}/code 2>/dev/null || echo -; tail -c +{seen + 1} {_q(place)}/log.txt 2>/dev/null",
+            f"cat {run}/code 2>/dev/null || echo -; tail -c +{seen + 1} {run}/log.txt 2>/dev/null",
             check=False,
         )
         code, _, new = said.partition("\n")

@@ -20,10 +20,12 @@ class Packed:
     Attributes:
         files: name -> (file, sha256), with films.csv.
         here: a list of the same films under the same names for a run on this machine, of their own files.
+        patients: whose films they are, in their order; stays here.
     """
 
     files: dict[str, tuple[Path, str]]
     here: Path
+    patients: tuple[str, ...]
 
 
 def pack(
@@ -73,7 +75,7 @@ def pack(
     rows = pd.DataFrame({"image": names, **_truth(manifest, labels)})
     rows.to_csv(listed, index=False, lineterminator="\n")
     rows.assign(file=[str(path) for path in sources]).to_csv(here, index=False, lineterminator="\n")
-    return Packed({**files, "films.csv": (listed, digest(listed))}, here)
+    return Packed({**files, "films.csv": (listed, digest(listed))}, here, tuple(map(str, manifest["patient_id"])))
 
 
 def _is_read_there(path: Path) -> bool:

@@ -79,23 +79,31 @@ class Link:
             LinkError: the link stays broken.
         """
         if self.dry:
-            self._say(f"ssh {shlex.quote(self.host)} {shlex.quote(command)}{f' < {note}' if note else ''}")
+            self._say(self._spelt(command) + (f" < {note}" if note else ""))
             return ""
 
         async def once() -> str:
-            connection = await self._alive()
-            done = await connection.run(command, input=stdin, encoding=None)
-            if done.exit_status is None and done.exit_signal is None:
-                raise ConnectionError("the command was cut off")
-            if check and done.exit_status != 0:
-                said = _text(done.stderr).strip() or _text(done.stdout).strip()
+            code, out, err = await self._executed(command, stdin)
+            if check and code != 0:
+                said = err.strip() or out.strip()
                 raise DeviceError(
                     f"on {self.host}, `{_short(command)}` failed"
-                    + (f": {said.splitlines()[-1]}" if said else f" with code {done.exit_status}")
+                    + (f": {said.splitlines()[-1]}" if said else f" with code {code}")
                 )
-            return _text(done.stdout)
+            return out
 
         return await self._mended(f"running `{_short(command)}`", once)
+
+    def _spelt(self, command: str) -> str:
+        """Return a command as it would be typed here."""
+        return f"ssh {shlex.quote(self.host)} {shlex.quote(command)}"
+
+    async def _executed(self, command: str, stdin: bytes | None) -> tuple[int | None, str, str]:
+        """Run a shell command; return its code (None: a signal ended it), stdout and stderr."""
+        done = await (await self._alive()).run(command, input=stdin, encoding=None)
+        if done.exit_status is None and done.exit_signal is None:
+            raise ConnectionError("the command was cut off")
+        return done.exit_status, _text(done.stdout), _text(done.stderr)
 
     async def put(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
         """Copy a file to the host; what is there of it already is gone on from.
@@ -156,25 +164,25 @@ class Link:
             self._say(f"sftp {shlex.quote(self.host)}: get {remote} {local}")
             return
 
-        async def once() -> bytes:
-            import asyncssh
-
-            try:
-                async with (await self._files()).open(remote, "rb") as file:
-                    data = await file.read()
-            except (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost) as error:
-                raise ConnectionError(error.reason) from error
-            except asyncssh.SFTPError as error:
-                raise DeviceError(f"{remote} cannot be read on {self.host} ({error.reason}).") from error
-            return data if isinstance(data, bytes) else data.encode()
-
-        data = await self._mended(f"fetching {PurePosixPath(remote).name}", once)
+        data = await self._mended(f"fetching {PurePosixPath(remote).name}", lambda: self._read(remote))
         unfinished = local.with_name(f".{local.name}.{os.getpid()}.part")
         try:
             unfinished.write_bytes(data)
             unfinished.replace(local)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    async def _read(self, remote: str) -> bytes:
+        import asyncssh
+
+        try:
+            async with (await self._files()).open(remote, "rb") as file:
+                data = await file.read()
+        except (asyncssh.SFTPNoConnection, asyncssh.SFTPConnectionLost) as error:
+            raise ConnectionError(error.reason) from error
+        except asyncssh.SFTPError as error:
+            raise DeviceError(f"{remote} cannot be read on {self.host} ({error.reason}).") from error
+        return data if isinstance(data, bytes) else data.encode()
 
     async def check(self, files: Mapping[str, str], folder: str) -> list[str]:
         """Return which files in a folder there are missing or have another sha256.
@@ -185,7 +193,8 @@ class Link:
         """
         listed = "".join(f"{sha256}  {folder}/{name}\n" for name, sha256 in files.items())
         # It fails when one differs, and says which on stdout.
-        said = await self.run("sha256sum -c - 2>&1", stdin=listed.encode(), note="list of sha256", check=False)
+        # In English, whatever the board speaks: its answer is read below.
+        said = await self.run("LC_ALL=C sha256sum -c - 2>&1", stdin=listed.encode(), note="list of sha256", check=False)
         if self.dry:
             return []
         right = {line.removesuffix(": OK") for line in said.splitlines() if line.endswith(": OK")}
@@ -215,15 +224,21 @@ class Link:
             raise DeviceError(self._stranger(asyncssh, options, str(error))) from error
         except asyncssh.PermissionDenied as error:
             raise DeviceError(
-                f"{self.host} lets none of your keys in; passwords are not used here. Put your key there with "
-                f"`ssh-copy-id {self.host}`, or load it with `ssh-add`."
+                f"{self.host} lets none of your keys in as {options.username}; passwords are not used here. Put your "
+                f"key there with `ssh-copy-id {self.host}`, load it with `ssh-add`, or name another user "
+                "(user@host, or `User` in your SSH configuration)."
             ) from error
         except asyncssh.KeyExchangeFailed as error:
             raise DeviceError(
                 f"{self.host} and this machine share no way to encrypt, or its key is of another kind than in your "
                 f"known_hosts ({error.reason}). See what `ssh {self.host}` says."
             ) from error
-        except (asyncssh.ConfigParseError, asyncssh.KeyImportError) as error:
+        except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+            raise DeviceError(
+                f"a key of your SSH configuration cannot be opened ({error}). Where it has a passphrase, load it with "
+                "`ssh-add`: none is asked for here."
+            ) from error
+        except asyncssh.ConfigParseError as error:
             raise DeviceError(f"your SSH configuration cannot be read ({error}); mend it.") from error
 
     def _stranger(self, asyncssh: Any, options: Any, reason: str) -> str:
@@ -279,14 +294,14 @@ class Link:
                 done = f"; {state()}" if state() else ""
                 if attempt == TRIES:
                     raise LinkError(
-                        f"the link to {self.host} broke {TRIES} times while {what} ({why}){done}. Look at the cable, "
-                        "the network and the board's power; the same command then goes on where it was."
+                        f"the link to {self.host} broke {TRIES} times while {what} ({why}){done}. Look at its name, "
+                        "the cable, the network and the board's power; the same command then goes on where it was."
                     ) from error
                 self._say(f"note: the link to {self.host} broke while {what} ({why}){done}; trying again")
                 await asyncio.sleep(self._pause_s * 2 ** (attempt - 1))
         raise AssertionError("unreachable")
 
-    async def _explain(self, part: str, missing: int, error: Any) -> None:
+    async def _explain(self, part: str, missing: int, error: Exception) -> None:
         """Say why a file could not be written: OpenSSH's server says of a full disk no more than that it failed."""
         free = await self.free_bytes(str(PurePosixPath(part).parent))
         if free is not None and free < missing + 2**20:
@@ -294,7 +309,7 @@ class Link:
                 f"the disk of {self.host} is full: {missing:,} bytes more are needed, {free:,} are free. Nothing was "
                 "installed. Free some space there; the same command then goes on where it was."
             ) from error
-        raise DeviceError(f"{part} cannot be written on {self.host} ({error.reason}).") from error
+        raise DeviceError(f"{part} cannot be written on {self.host} ({error}).") from error
 
     async def free_bytes(self, folder: str) -> int | None:
         """Return the bytes free on the disk of a folder there; None where `df` does not say, and in a dry run."""
@@ -308,22 +323,52 @@ def blocking(task: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(task)
+        return asyncio.run(_saying_it_once(task))
     found: list[T] = []
     failed: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = []
+
+    async def cancellable() -> T:
+        current = asyncio.current_task()
+        assert current is not None
+        running.append((asyncio.get_running_loop(), current))
+        return await _saying_it_once(task)
 
     def elsewhere() -> None:
         try:
-            found.append(asyncio.run(task))
+            found.append(asyncio.run(cancellable()))
         except BaseException as error:  # Raised again below, in the thread that asked.
             failed.append(error)
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        # As where no loop runs: what was begun is told to end, and what it runs on the board with it.
+        for loop, current in running:
+            loop.call_soon_threadsafe(current.cancel)
+        thread.join()
+        raise
     if failed:
         raise failed[0]
     return found[0]
+
+
+async def _saying_it_once(task: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; a broken link is raised to whoever asked, and not printed again for each piece under way."""
+    loop = asyncio.get_running_loop()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not _is_of_the_link(context.get("exception")):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
+    return await task
+
+
+def _is_of_the_link(error: object) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.startswith("asyncssh")
 
 
 def digest_of(files: Mapping[str, str]) -> str:

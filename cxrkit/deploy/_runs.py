@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,15 @@ def read_run(folder: Path | str) -> Run:
     return Run(folder, result, films)
 
 
-def compare(board: Run, here: Run, *, thresholds: dict[str, float]) -> Comparison:
+def compare(
+    board: Run, here: Run, *, thresholds: dict[str, float], patients: Sequence[str] | None = None
+) -> Comparison:
     """Compare a board's run with one on this machine: table 30 of the report.
 
     Args:
         board, here: over the same films in the same order.
         thresholds: of the network.
+        patients: whose films they are; None: each film is its own patient.
     Returns:
         The comparison.
     Raises:
@@ -107,7 +111,7 @@ def compare(board: Run, here: Run, *, thresholds: dict[str, float]) -> Compariso
         labels=labels,
         thresholds=thresholds,
         truth=truth.reshape(-1, len(kept)) if judged else np.full((len(rows[0]), len(kept)), np.nan),
-        patients=None,
+        patients=None if patients is None else np.asarray(patients)[both],
     )
     changed = rows[0]["image"].isin(agreement.changed).to_numpy()
     differing = pd.DataFrame(
