@@ -523,15 +523,19 @@ def _folder(path):
 
 def test_a_notebooks_run_that_is_stopped_ends_on_the_board(board, bundle, films, tmp_path):
     frame, root = films
-    many = pd.concat([frame] * 10, ignore_index=True)
+    endless = tmp_path / "endless"
+    endless.write_text(f"#!/bin/sh\necho begun\necho $$ > {tmp_path}/pid\nexec tail -f /dev/null\n")
+    endless.chmod(0o755)
 
     def stop(text):
         # As Jupyter's stop button does, while the notebook's thread waits.
-        if text.startswith("inference-0 "):
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     async def cell():
-        deploy.bench("nano", bundle, tmp_path / "out", manifest=many, root=root, config=board.config(), say=stop)
+        deploy.bench(
+            "nano", bundle, tmp_path / "out", manifest=frame, root=root, python=str(endless), config=board.config(),
+            say=stop,
+        )  # fmt: skip
 
     # Not asyncio.run, which takes the signal to itself; Jupyter's loop leaves it to the cell.
     loop = asyncio.new_event_loop()
@@ -540,6 +544,9 @@ def test_a_notebooks_run_that_is_stopped_ends_on_the_board(board, bundle, films,
     loop.close()
     assert not list((board.home / FOLDER / "runs").iterdir())
     assert not (tmp_path / "out").exists()
+    end = time.monotonic() + 20
+    while b"tail" in _read(Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")):
+        assert time.monotonic() < end, "the run goes on"
 
 
 def test_a_run_that_cannot_begin_is_said_in_the_runners_words(board, bundle, films, tmp_path):

@@ -33,8 +33,8 @@ _PYTHON = "python3"
 _LOOK_EVERY_S = 0.5
 #: What a shell, sftp and sha256sum all take as it is.
 _FOLDERS = re.compile(r"[^\x00-\x1f\\~-][^\x00-\x1f\\]*")
-#: What a run leaves.
-_RUN_FILES = ("result.json", "predictions.csv", "log.txt")
+#: What a run leaves; where the last one is here, all are.
+_RUN_FILES = ("log.txt", "predictions.csv", "result.json")
 
 
 @dataclass(frozen=True)
@@ -342,19 +342,19 @@ async def _run(
         return
     try:
         code, log = await _follow(link, place, say)
+        if code in (0, 1):
+            out.mkdir(parents=True, exist_ok=True)
+            for name in _RUN_FILES:
+                await link.fetch(f"{place}/{name}", out / name)
     except (asyncio.CancelledError, KeyboardInterrupt):
         # The user has stopped waiting: the board must not go on with what nobody will fetch.
         await link.run(f"kill -- -$(cat {run}/pid); rm -rf {run}", check=False)
         raise
-    out.mkdir(parents=True, exist_ok=True)
+    await link.run(f"rm -rf {run}")
     if code not in (0, 1):
-        await link.run(f"rm -rf {run}")
         last = next((line for line in reversed(log) if line.strip()), "it said nothing")
         how = f"it was killed by signal {code - 128}, on a board most often for want of memory" if code > 128 else last
         raise DeviceError(f"the run on {link.host} failed: {how}")
-    for name in _RUN_FILES:
-        await link.fetch(f"{place}/{name}", out / name)
-    await link.run(f"rm -rf {run}")
 
 
 async def _follow(link: Link, place: str, say: Say) -> tuple[int, list[str]]:

@@ -327,6 +327,8 @@ def blocking(task: Coroutine[Any, Any, T]) -> T:
     found: list[T] = []
     failed: list[BaseException] = []
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = []
+    # Not Thread.join: broken off once, it takes the thread for ended (CPython up to 3.12).
+    ended = threading.Event()
 
     async def cancellable() -> T:
         current = asyncio.current_task()
@@ -339,16 +341,17 @@ def blocking(task: Coroutine[Any, Any, T]) -> T:
             found.append(asyncio.run(cancellable()))
         except BaseException as error:  # Raised again below, in the thread that asked.
             failed.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
+    threading.Thread(target=elsewhere).start()
     try:
-        thread.join()
+        ended.wait()
     except KeyboardInterrupt:
         # As where no loop runs: what was begun is told to end, and what it runs on the board with it.
         for loop, current in running:
             loop.call_soon_threadsafe(current.cancel)
-        thread.join()
+        ended.wait()
         raise
     if failed:
         raise failed[0]
