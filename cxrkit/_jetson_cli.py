@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Host = Annotated[str, typer.Argument(help="A name of your SSH configuration, or user@host.")]
+Host = Annotated[str, typer.Argument(help="A name of your SSH configuration, user@host, or folder:PATH.")]
 BundleFolder = Annotated[Path, typer.Option(help="What `cxrkit model export` wrote.")]
 Out = Annotated[Path, typer.Option(help="The folder for what was measured.")]
 Manifest = Annotated[Path | None, typer.Option(help="The films; by default the course's simulated test films.")]
@@ -118,6 +118,7 @@ def compare(
     bundle: BundleFolder,
     model: Annotated[str, typer.Option(help="The bundle's original, which runs here: a bundled model or a folder.")],
     out: Out = Path("table30"),
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write results.md here too.")] = None,
     pc_engine: Annotated[str, typer.Option(help="What runs it here: onnx or keras.")] = "onnx",
     manifest: Manifest = None,
     root: Root = None,
@@ -132,7 +133,7 @@ def compare(
 ) -> None:
     """Table 30 of the report: the board beside this machine on the same films, and every film they call otherwise.
 
-    Writes table30.csv and differing.csv, and both runs in the folders board and here.
+    Writes results.md, table30.csv, differing.csv and figure.png, and both runs in the folders board and here.
     """
     from cxrkit import deploy
 
@@ -153,9 +154,7 @@ def compare(
         **_films(manifest, root, split),
     )
     if found is not None:
-        found.table.to_csv(out / "table30.csv", index=False, lineterminator="\n")
-        found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
-        print(_table(found))
+        _write(found, out, markdown, manifest)
 
 
 def _films(manifest: Path | None, root: Path | None, split: str | None) -> dict[str, Any]:
@@ -201,24 +200,18 @@ def _said(run: "Run") -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in result["fallbacks"])])
 
 
-def _table(found: "Comparison") -> str:
-    lines = [f"{'machine':20} {'accuracy (95% interval)':28} {'ms per film':>12} {'memory':>9}"]
-    for row in found.table.to_dict("records"):
-        accuracy = "not known" if row["accuracy"] != row["accuracy"] else f"{row['accuracy']:.3f}"
-        interval = "" if row["low"] != row["low"] else f" ({row['low']:.3f} to {row['high']:.3f})"
-        memory = "" if row["memory_mb"] != row["memory_mb"] else f"{row['memory_mb']:.0f} MB"
-        lines.append(f"{row['machine']:20} {accuracy + interval:28} {1000 * row['seconds']:12.1f} {memory:>9}")
-        lines.append(f"    {row['what']}")
-    agreement = found.agreement
-    lines.append(
-        f"film by film: {agreement.films} films, probabilities differ by at most {agreement.largest:.2g}, "
-        f"{len(agreement.changed)} called otherwise"
-    )
-    if agreement.difference.n:
-        change = agreement.difference
-        lines.append(f"accuracy, board less PC: {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
-    for row in found.differing.to_dict("records"):
-        lines.append(f"    {row['image']}: PC {row['here'] or 'none'}, board {row['board'] or 'none'}")
-    if found.unanswered:
-        lines.append(f"not answered by one of them: {', '.join(found.unanswered)}")
-    return "\n".join(lines)
+def _write(found: "Comparison", out: Path, markdown: Path | None, manifest: Path | None) -> None:
+    from datetime import date
+
+    from cxrkit import device_report, published, report
+
+    found.table.to_csv(out / "table30.csv", index=False, lineterminator="\n")
+    found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
+    printed = {
+        f"report: {name}": published.estimate("table30", name, "seconds_per_image").value
+        for name in ("Jetson Nano", "PC")
+    }
+    figure = device_report.times({"board": found.board, "PC": found.here}, printed, simulated=manifest is None)
+    (out / "figure.png").write_bytes(report.png(figure))
+    text = device_report.document(found, command=_terminal.command(), date=date.today().isoformat())
+    _terminal.write_results(out, markdown, text)

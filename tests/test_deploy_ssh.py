@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import cli, deploy, manifest
+from cxrkit import _jetson_cli, cli, deploy, manifest
 from cxrkit.deploy import _link, _stand_in
 from cxrkit.deploy._link import Link
 
@@ -582,9 +582,15 @@ def test_the_command_writes_table_30(board, bundle, network, films, tmp_path, mo
         cli.main()
     said = capsys.readouterr().out
     assert ended.value.code in (0, None)
-    assert "report: Jetson Nano  0.830 (0.745 to 0.891)" in said
-    assert "film by film: 6 films, probabilities differ by at most" in said
+    assert "| report: Jetson Nano | as printed in 2020, other films and network | 0.830 (0.745 to 0.891) |" in said
+    assert "Film by film: 6 films, probabilities differ by at most" in said
+    assert said.startswith((tmp_path / "out" / "results.md").read_text())
     assert len(pd.read_csv(tmp_path / "out" / "table30.csv")) == 4
+    assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_folder_that_the_command_names_is_the_packages():
+    assert _jetson_cli._FOLDER == FOLDER
 
 
 def test_a_model_that_the_bundle_was_not_made_from_is_refused(bundle, films, tmp_path):

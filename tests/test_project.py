@@ -412,7 +412,16 @@ LAYERS = {
     5: {"report"}
     | {"demo", "_augment_widgets", "_strip", "_experiment_cli", "_jetson_cli", "_model_cli", "_rounds_cli"}
     | {"_train_cli"},
-    6: {"augment_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report", "app", "cli"}
+    6: {
+        "augment_report",
+        "device_report",
+        "experiments_report",
+        "rounds_report",
+        "rounds_strip",
+        "shortcuts_report",
+        "app",
+        "cli",
+    }
     | {"model_card"},
     7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
 }

@@ -24,7 +24,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
     Args:
         model: a bundled model or a model folder.
         listed: a CSV with `image`, `file` and perhaps `truth`.
-        out: the folder for result.json and predictions.csv.
+        out: the folder for result.json, predictions.csv and log.txt.
         engine: as for `cxrkit.engine.load`.
     Returns:
         The run.
@@ -36,6 +36,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
     if done.returncode not in (runner.OK, runner.ERROR_ROWS):
         said = (done.stderr or done.stdout).strip().splitlines()
         raise DeviceError(f"the run here failed: {said[-1] if said else f'code {done.returncode}'}")
+    (out / "log.txt").write_text(done.stdout, encoding="utf-8")
     return read_run(out)
 
 

@@ -44,12 +44,15 @@ class Comparison:
         differing: every film of which at least one label is called otherwise: `image`, `truth`, `here`, `board` and
             the largest difference of a probability.
         unanswered: films that one of the two did not answer.
+        board, here: the two runs.
     """
 
     table: pd.DataFrame
     agreement: Agreement
     differing: pd.DataFrame
     unanswered: tuple[str, ...]
+    board: Run
+    here: Run
 
 
 def read_run(folder: Path | str) -> Run:
@@ -125,7 +128,9 @@ def compare(
     )[changed]
     measured = [_row("board", board, agreement.after), _row("PC", here, agreement.before)]
     table = pd.DataFrame([*measured, *_report_rows()])
-    return Comparison(table, agreement, differing.reset_index(drop=True), tuple(here.films["image"][~both]))
+    return Comparison(
+        table, agreement, differing.reset_index(drop=True), tuple(here.films["image"][~both]), board, here
+    )
 
 
 def _row(machine: str, run: Run, accuracy: Estimate) -> dict[str, Any]:

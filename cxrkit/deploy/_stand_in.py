@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cxrkit.deploy._folder_link import PREFIX
-from cxrkit.deploy._link import DeviceError
+from cxrkit.deploy._link import DeviceError, Link, LinkError, blocking
 
 #: What the board's Python has.
 PACKAGES = ("numpy", "onnxruntime")
@@ -144,16 +144,27 @@ def stand_in(folder: Path | str, *, memory_mb: int = 1024) -> Board:
         if find_spec("asyncssh") is None:
             raise DeviceError("asyncssh is not installed")
         server = serve(folder / "sshd", python)
-    except DeviceError as error:
+        blocking(_greet(server))
+    except (DeviceError, LinkError) as error:
         home = folder / "home"
         home.mkdir()
         limited = folder / "python-limited"
         limited.write_text(f'#!/bin/sh\nulimit -v {memory_mb * 1024}\nexec {shlex.quote(str(python))} "$@"\n')
         limited.chmod(0o755)
-        words = f"SIMULATED board: {kind}, in a folder and not over SSH, since {error}"
+        words = f"SIMULATED board: {kind}, in a folder and not over SSH, since {str(error).rstrip('.')}"
         return Board(f"{PREFIX}{home}", None, str(limited), words)
     server.limit(memory_mb)
     return Board("nano", server.config(), "python3", f"SIMULATED board: {kind}, behind OpenSSH on loopback", server)
+
+
+async def _greet(server: Server) -> None:
+    """Log in once; an account that is locked, for one, is let in nowhere."""
+    try:
+        async with Link("nano", config=server.config()) as link:
+            await link.run("true")
+    except (DeviceError, LinkError):
+        server.stop()
+        raise
 
 
 def bare_python(folder: Path) -> Path:
