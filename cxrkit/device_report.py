@@ -1,6 +1,7 @@
 """Figures and text on a board beside a PC. Nothing is computed here; see `cxrkit.report`."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,7 +141,7 @@ def times(
         The figure.
     """
     names = [*runs, *printed]
-    figure = new_figure(WIDTH, 0.55 * len(names) + 1.7 + (0.3 if note else 0), simulated=simulated)
+    figure = new_figure(WIDTH, 0.55 * len(names) + 2.0, simulated=simulated)
     axis = figure.subplots()
     for row, run in enumerate(runs.values()):
         left = 0.0
@@ -150,12 +151,12 @@ def times(
             left += mean
         p95 = 1000 * (run.result["seconds"]["total"]["p95"] or 0.0)
         axis.plot([p95, p95], [row - 0.35, row + 0.35], color=INK, linewidth=2)
-        axis.text(max(left, p95), row, f"  {left:.1f} ms", va="center", fontsize=9)
+        axis.text(max(left, p95), row, f"  {left:.1f} ms, 95% below {p95:.1f}", va="center", fontsize=9)
     for row, seconds in enumerate(printed.values(), start=len(runs)):
         axis.barh(row, 1000 * seconds, 0.55, color="white", edgecolor=GREY, linestyle="--")
         axis.text(1000 * seconds, row, f"  {1000 * seconds:.0f} ms, as printed", va="center", fontsize=9, color=GREY)
     axis.set_yticks(range(len(names)), names)
-    axis.set(ylim=(len(names) - 0.4, -0.7), xlabel="milliseconds a film, mean" + (f"\n{note}" if note else ""))
+    axis.set(ylim=(len(names) - 0.4, -0.7), xlabel=_with_note("milliseconds a film, mean", note, 120))
     axis.xaxis.label.set_fontsize(9)
     axis.margins(x=0.2)
     axis.set_xlim(left=0)
@@ -197,7 +198,7 @@ def answers(
     changed = list(found.agreement.changed)
     axis.plot(x[changed], y[changed], "o", color="none", markeredgecolor=INK, markersize=13, label="called otherwise")
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axis.set_xlabel(f"probability of {label}, PC" + (f"\n{note}" if note else ""), fontsize=9)
+    axis.set_xlabel(_with_note(f"probability of {label}, PC", note, 70), fontsize=9)
     axis.set_ylabel(f"probability of {label}, board", fontsize=9)
     axis.set_title(title, loc="left", fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
@@ -213,6 +214,10 @@ def accuracies(found: Comparison) -> dict[str, Estimate]:
         )
         for row in found.table.to_dict("records")
     }
+
+
+def _with_note(words: str, note: str, width: int) -> str:
+    return "\n".join([words, *textwrap.wrap(note, width)])
 
 
 def _share(row: Mapping) -> str:

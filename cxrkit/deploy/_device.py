@@ -302,7 +302,7 @@ async def _copy(
     for again in (False, True):
         for name in missing:
             await link.put(files[name][0], f"{growing}/{name}", progress=progress)
-            copied += files[name][0].stat().st_size
+            copied += 0 if link.dry else files[name][0].stat().st_size
         missing = await link.check(wanted, growing)
         if not missing:
             return copied

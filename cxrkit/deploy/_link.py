@@ -120,7 +120,7 @@ class Link:
             LinkError: the link stays broken.
         """
         if self.dry:
-            self._say(f"sftp {shlex.quote(self.host)}: put {local} {remote}")
+            self._say(f"sftp {shlex.quote(self.host)}: put {shlex.quote(str(local))} {shlex.quote(remote)}")
             return
         size, part, there = local.stat().st_size, f"{remote}.part", 0
 
@@ -161,7 +161,7 @@ class Link:
             LinkError: the link stays broken.
         """
         if self.dry:
-            self._say(f"sftp {shlex.quote(self.host)}: get {remote} {local}")
+            self._say(f"sftp {shlex.quote(self.host)}: get {shlex.quote(remote)} {shlex.quote(str(local))}")
             return
 
         data = await self._mended(f"fetching {PurePosixPath(remote).name}", lambda: self._read(remote))

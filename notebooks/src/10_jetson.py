@@ -50,13 +50,14 @@ shutil.rmtree(OUT, ignore_errors=True)
 out = Path(OUT)
 board = deploy.Board(HOST, python=PYTHON) if HOST else deploy.stand_in(out / "stand-in", memory_mb=MEMORY_MB)
 network = engine.load(MODEL)
+note = "The board is SIMULATED by this machine." if board.words else ""
 print(board.words or f"the board {HOST}")
 
 # %% [markdown]
 # ## 1. What the report printed
 #
-# Figure 17 is a photograph of the board, figures 19 and 20 are photographs of it and of the PC at work. The numbers are
-# in figure 18, a log with two lines for each of 100 films and a mean at its end, and in table 30. The intervals are ours:
+# Figure 17 shows the board, figures 19 and 20 show it and the PC at work. The numbers are in figure 18, a log with two
+# lines for each of 100 films and a mean at its end, and in table 30. The intervals are ours:
 
 # %%
 printed = published.table("table30")
@@ -112,7 +113,7 @@ print(f"{'memory':12} {said['free_mb']:,.0f} MB to be had")
 # Before anything is copied, a dry run says each command:
 
 # %%
-deploy.install(board.host, bundle.folder, config=board.config, dry=True)
+_ = deploy.install(board.host, bundle.folder, config=board.config, dry=True)
 
 # %% [markdown]
 # The copy itself goes on where it was broken off, is verified by its sha256, and appears as a whole or not at all. A
@@ -157,8 +158,8 @@ print(device_report.log(found.board))
 # ACC : 0.83
 # ```
 #
-# Of its four films one, `covid_171.png`, is called wrongly. And its pairs do not add up to 1, as two classes that
-# exclude one another should.
+# There the second number is that of COVID-19, here it is the first. Of its four films one, `covid_171.png`, is called
+# wrongly. And its pairs do not add up to 1, as those of two classes that exclude one another should.
 #
 # What happened to memory, which ended the report's runs?
 
@@ -180,12 +181,13 @@ for note in found.board.result["fallbacks"] or ["no fallback was needed"]:
 print(device_report.log(found.here, last=2))
 
 # %%
+runs = {"board": found.board, "PC": found.here}
 report_seconds = {f"report: {name}": value for name, value in printed["seconds_per_image"].items()}
 device_report.times(
-    {"board": found.board, "PC": found.here},
+    runs,
     report_seconds,
     title="What a film costs",
-    note=board.words,
+    note=note,
     simulated=True,
 )
 
@@ -210,7 +212,7 @@ device_report.answers(
     COVID,
     network.thresholds[COVID],
     title="Each film on the board and on the PC",
-    note=board.words,
+    note=note,
     simulated=True,
 )
 
@@ -223,14 +225,14 @@ device_report.verdict(found)
 # %%
 for each in bundles:
     agreement = each.agreement
-    print(f"{each.info['models'][0]['precision']}: {agreement.mean:.1e} on average, {agreement.largest:.1e} at most;")
+    print(f"{each.info['models'][0]['precision']}: {agreement.mean:.2g} on average, {agreement.largest:.2g} at most;")
     print("   called otherwise:", ", ".join(agreement.changed) or "none")
 
 # %% [markdown]
 # ## 5. Where films can be lost
 #
 # If the network is the same, what differs is what it is shown. A board seldom has the PC's libraries, and so somebody
-# writes the reading and resizing anew. Three small ways to do that otherwise, on the test films:
+# writes the reading and resizing anew. Three ways to do that otherwise, on the test films:
 
 # %%
 rows = course.manifest().query("split == 'test'")
@@ -239,7 +241,7 @@ films = [images.read(root / name).pixels for name in rows["image"]]
 side, truth = (network.input_size,) * 2, rows["covid"].to_numpy(bool)
 ways = {
     "as on the PC": [network.prepare(film) for film in films],
-    "every so many-th pixel": [cv2.resize(film, side, interpolation=cv2.INTER_NEAREST) for film in films],
+    "nearest pixels, no averages": [cv2.resize(film, side, interpolation=cv2.INTER_NEAREST) for film in films],
     "bones dark": [1 - network.prepare(film) for film in films],
     "four grey levels in five lost": [np.round(network.prepare(film) * 51) / 51 for film in films],
 }
@@ -253,20 +255,18 @@ for way, prepared in ways.items():
 report.intervals(shares, reference=None, xlabel="accuracy", title="The same network, shown otherwise", simulated=True)
 
 # %% [markdown]
-# A preparation that differs can cost more than the seven films of the report, or nothing, and no error is raised. That
-# is why the runner is held to the PC's pixels in the tests, and why the comparison above lists films, not only shares.
-# Whether this is where the report lost its films cannot be known: it prints no list.
+# A preparation that differs can cost as much as the report lost, or nothing that shows in a share, and no error is
+# raised. That is why the runner is held to the PC's pixels in the tests, and why the comparison above lists films and
+# not only shares. Whether this is where the report lost its films cannot be known: it prints no list.
 #
 # ## What we saw
 #
 # The cell below puts the numbers of this run into words.
 
 # %%
-seconds = {
-    name: run.result["seconds"]["inference"]["mean"] for name, run in (("board", found.board), ("PC", found.here))
-}
+seconds = {name: run.result["seconds"]["inference"]["mean"] for name, run in runs.items()}
 print(f"Of {found.agreement.films} films board and PC call {len(found.agreement.changed)} otherwise;", end=" ")
-print(f"their probabilities differ by at most {found.agreement.largest:.1e}.")
+print(f"their probabilities differ by at most {found.agreement.largest:.2g}.")
 print(f"A film's inference takes {1000 * seconds['board']:.1f} ms on the board", end=" ")
 print(f"and {1000 * seconds['PC']:.1f} ms on the PC; the report has 110 (or 131) and 220.")
 print(f"The board took {memory['peak']:.0f} MB at most.")
