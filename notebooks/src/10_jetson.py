@@ -166,8 +166,8 @@ print(device_report.log(found.board))
 # %%
 memory = found.board.result["memory_mb"]
 print(f"with the runtime imported {memory['with_runtime']:.0f} MB, at most {memory['peak']:.0f} MB")
-for note in found.board.result["fallbacks"] or ["no fallback was needed"]:
-    print(note)
+for fallback in found.board.result["fallbacks"] or ["no fallback was needed"]:
+    print(fallback)
 
 # %% [markdown]
 # Before it loads anything, the runner holds what the network may take against what is free. What does not fit is not
