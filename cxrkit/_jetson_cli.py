@@ -213,5 +213,6 @@ def _write(found: "Comparison", out: Path, markdown: Path | None, manifest: Path
     }
     figure = device_report.times({"board": found.board, "PC": found.here}, printed, simulated=manifest is None)
     (out / "figure.png").write_bytes(report.png(figure))
-    text = device_report.document(found, command=_terminal.command(), date=date.today().isoformat())
+    films = "simulated course films" if manifest is None else f"films of {manifest.name}"
+    text = device_report.document(found, command=_terminal.command(), date=date.today().isoformat(), films=films)
     _terminal.write_results(out, markdown, text)

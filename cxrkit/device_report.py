@@ -91,20 +91,21 @@ def verdict(found: Comparison) -> Markdown:
     return Markdown("\n".join(lines))
 
 
-def document(found: Comparison, *, command: str, date: str, board: str = "") -> str:
+def document(found: Comparison, *, command: str, date: str, films: str) -> str:
     """Return a comparison as a Markdown document.
 
     Args:
         found: the comparison.
         command: what was typed.
         date: of the run.
-        board: words about the board, where it is none.
+        films: what they are, in words.
     """
     ran = found.board.result["ran"]
-    head = f"{date}; `{command}`; {found.board.result['name']} {found.board.result['version']}."
+    network = f"{found.board.result['name']} {found.board.result['version']}"
+    head = f"{date}; `{command}`; {escape_markdown(network)}, over {escape_markdown(films)}."
     parts = [
         "# Board and PC",
-        head + (f" {escape_markdown(board)}." if board else ""),
+        head,
         table30(found),
         verdict(found),
         f"The board ran {ran['file']} (sha256 {ran['sha256']}).",

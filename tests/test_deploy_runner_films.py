@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import struct
 import zlib
@@ -235,6 +236,39 @@ def test_a_film_that_does_not_fit_into_memory_is_refused_before_it_is_decoded(mo
     monkeypatch.setattr(runner, "free_bytes", lambda: 1000)
     with pytest.raises(runner.Unreadable, match="which are not free"):
         runner.read_film(png(film(64, 64)))
+
+
+SOUND = {
+    "png": png(film(20, 17)),
+    "png of 16 bits": png(film(20, 17, 3, np.uint16)),
+    "jpeg": cv2.imencode(".jpg", film(20, 17))[1].tobytes(),
+    "pgm": cv2.imencode(".pgm", film(20, 17))[1].tobytes(),
+}
+
+
+@given(
+    kind=st.sampled_from(sorted(SOUND)),
+    cut=st.integers(0, 400),
+    flips=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=3),
+)
+def test_a_damaged_film_is_read_or_refused_and_never_ends_a_run(kind, cut, flips):
+    data = bytearray(SOUND[kind])
+    for place, value in flips:
+        data[min(place, len(data) - 1)] = value
+    for some in (bytes(data), bytes(data[:cut])):
+        with contextlib.suppress(runner.Unreadable):
+            runner.prepare(*runner.read_film(some), 8)
+        if some.startswith(b"\x89PNG") and len(some) >= 33:
+            with contextlib.suppress(runner.Unreadable):
+                # As where there is no Pillow.
+                runner._png(some)
+
+
+def test_an_array_whose_header_is_damaged_is_refused():
+    data = io.BytesIO()
+    np.save(data, np.zeros((5, 6), np.float32))
+    with pytest.raises(runner.Unreadable, match="the NPY is damaged"):
+        runner.read_film(data.getvalue().replace(b"}", b"("))
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2, 2)), np.full((3, 3), 7.0), np.zeros((4, 4), int), np.zeros((0, 3))])

@@ -68,8 +68,8 @@ def test_every_film_that_is_called_otherwise_is_named(found):
 
 
 def test_the_document_says_what_was_typed_what_ran_and_what_the_board_noted(found):
-    text = device_report.document(found, command="cxrkit jetson compare nano", date="2026-11-24")
-    assert text.startswith("# Board and PC\n\n2026-11-24; `cxrkit jetson compare nano`; tiny 1.")
+    text = device_report.document(found, command="cxrkit jetson compare nano", date="2026-11-24", films="made_up")
+    assert text.startswith("# Board and PC\n\n2026-11-24; `cxrkit jetson compare nano`; tiny 1, over made\\_up.")
     assert f"The board ran m (sha256 {'f' * 64})." in text
     assert "- note of the board: memory is short \\| falling back" in text
     assert text.endswith(f"> **{DISCLAIMER}**\n")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import engine, images, scoring
+from cxrkit import engine, environment, images, scoring
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError, digest
@@ -188,6 +188,8 @@ def _needed(module: str, package: str) -> Any:
     import importlib
 
     try:
+        if package == "TensorFlow":
+            environment.start_tensorflow()
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "cxrkit":

@@ -40,6 +40,10 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
     return read_run(out)
 
 
+#: What runs each of `cxrkit.engine.ENGINES`.
+_RUNTIMES = {"onnx": "onnxruntime", "keras": "keras"}
+
+
 class _Original(runner.Run):
     """Films read and resized by cxrkit itself."""
 
@@ -54,9 +58,9 @@ class _Predictor:
     """A `Predictor` in the shape of a runner's engines."""
 
     def __init__(self, predictor: engine.Predictor, kind: str, model: dict[str, Any]) -> None:
-        self.name, self.model, self._predictor = kind, model, predictor
-        module = __import__("onnxruntime" if kind == "onnx" else "keras")
-        self.version: str = module.__version__
+        self.name = _RUNTIMES[kind]
+        self.version: str = __import__(self.name).__version__
+        self.model, self._predictor = model, predictor
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         return self._predictor.predict(batch[..., 0], prepared=True).astype(np.float32)

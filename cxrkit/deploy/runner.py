@@ -173,7 +173,7 @@ def _check_size(width, height, sample_bytes):
 def _npy(data):
     try:
         pixels = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+    except Exception:  # Its header is read as Python's own syntax, whose errors are of many kinds.
         raise Unreadable("the NPY is damaged") from None
     if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind != "f":
         raise Unreadable("an NPY must hold floats of (H, W) in [0, 1]")
@@ -198,6 +198,8 @@ def _pnm(data):
 
 
 def _png_of_any_kind(data):
+    if len(data) < 33:
+        raise Unreadable("the PNG is cut short")
     depth, colour = data[24], data[25]
     # Pillow keeps the upper byte of 16-bit colour only.
     if depth == 16 and colour in (2, 6):
