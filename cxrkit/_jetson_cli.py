@@ -24,7 +24,11 @@ app = typer.Typer(
 )
 
 Host = Annotated[str, typer.Argument(help="A name of your SSH configuration, user@host, or folder:PATH.")]
-BundleFolder = Annotated[Path, typer.Option(help="What `cxrkit model export` wrote.")]
+Model = Annotated[str, typer.Option(help="The bundle's original: a bundled model or a model folder.")]
+BundleFolder = Annotated[
+    Path | None,
+    typer.Option(help="What `cxrkit model export` wrote; by default MODEL-jetson-nano-fp32, exported where missing."),
+]
 Out = Annotated[Path, typer.Option(help="The folder for what was measured.")]
 Manifest = Annotated[Path | None, typer.Option(help="The films; by default the course's simulated test films.")]
 Root = Annotated[Path | None, typer.Option(help="What image paths are relative to; by default the manifest's folder.")]
@@ -40,6 +44,7 @@ Engine = Annotated[str, typer.Option(help="On the board: auto, tensorrt, onnxrun
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print each command instead of running it.")]
 
 _FOLDER = "cxrkit-device"
+_MODEL = "covid-small"
 
 
 @app.callback()
@@ -60,7 +65,8 @@ def probe(host: Host, ssh_config: Config = None, python: Python = "python3", dry
 @app.command("deploy")
 def deploy_(
     host: Host,
-    bundle: BundleFolder,
+    bundle: BundleFolder = None,
+    model: Model = _MODEL,
     folder: Folder = _FOLDER,
     ssh_config: Config = None,
     dry_run: Dry = False,
@@ -68,7 +74,9 @@ def deploy_(
     """Copy a bundle to a board: whole and verified, or not at all; broken off, it goes on where it was."""
     from cxrkit import deploy
 
-    done = deploy.install(host, bundle, folder=folder, config=ssh_config, dry=dry_run, progress=_progress())
+    done = deploy.install(
+        host, _bundle(bundle, model), folder=folder, config=ssh_config, dry=dry_run, progress=_progress()
+    )
     if not dry_run:
         copied = f"{done.copied / 1e6:.2f} MB copied" if done.copied else "all of it was there"
         print(f"{host}:{done.path}  verified by sha256, {copied}")
@@ -77,7 +85,8 @@ def deploy_(
 @app.command()
 def bench(
     host: Host,
-    bundle: BundleFolder,
+    bundle: BundleFolder = None,
+    model: Model = _MODEL,
     out: Out = Path("bench"),
     manifest: Manifest = None,
     root: Root = None,
@@ -95,7 +104,7 @@ def bench(
 
     found = deploy.bench(
         host,
-        bundle,
+        _bundle(bundle, model),
         out,
         films=films or None,
         prepared=prepared,
@@ -115,8 +124,8 @@ def bench(
 @app.command()
 def compare(
     host: Host,
-    bundle: BundleFolder,
-    model: Annotated[str, typer.Option(help="The bundle's original, which runs here: a bundled model or a folder.")],
+    bundle: BundleFolder = None,
+    model: Model = _MODEL,
     out: Out = Path("table30"),
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write results.md here too.")] = None,
     pc_engine: Annotated[str, typer.Option(help="What runs it here: onnx or keras.")] = "onnx",
@@ -139,7 +148,7 @@ def compare(
 
     found = deploy.table30(
         host,
-        bundle,
+        _bundle(bundle, model),
         model,
         out,
         engine=pc_engine,
@@ -155,6 +164,19 @@ def compare(
     )
     if found is not None:
         _write(found, out, markdown, manifest)
+
+
+def _bundle(bundle: Path | None, model: str) -> Path:
+    """Return the bundle that is named, or the one that `cxrkit model export` writes by itself, made where missing."""
+    from cxrkit import deploy
+
+    if bundle is not None:
+        return bundle
+    folder = deploy.default_folder(model, "jetson-nano", "fp32")
+    if not (folder / "bundle.json").exists():
+        with _terminal.progress("films") as progress:
+            print(deploy.summary(deploy.export(model, folder, target="jetson-nano", progress=progress)))
+    return folder
 
 
 def _films(manifest: Path | None, root: Path | None, split: str | None) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def import_(
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
     target: Annotated[str, typer.Option(help="jetson-nano, onnx or litert.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write: a new folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The bundle to write: a new folder; by default MODEL-TARGET-PRECISION.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on films).")] = "fp32",
     batch: Annotated[int, typer.Option(help="Films that one run takes.")] = 1,
     maps: Annotated[bool, typer.Option("--maps", help="Keep the feature maps as second output.")] = False,
@@ -137,7 +139,7 @@ def export(
     with _terminal.progress("films") as progress:
         result = deploy.export(
             model,
-            out,
+            deploy.default_folder(model, target, precision) if out is None else out,
             target=target,
             precision=precision,
             batch=batch,

@@ -162,7 +162,7 @@ def test_it_prints_the_reports_log_and_writes_what_it_measured(python, bundle, f
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"inference-2 covid_2\.png result: \[\[0\.8\d+ 0\.1\d+\]\]", lines[4])
     assert re.fullmatch(r"needed time in inference-2: \d+\.\d+(e-\d+)?", lines[5])
-    assert "accuracy: 0.8" in lines
+    assert "ACC : 0.8" in lines
     assert lines[-1] == "Teaching and research only; not a medical device."
     result = result_of(tmp_path)
     assert result["accuracy"] == {"right": 4, "of": 5, "value": 0.8}

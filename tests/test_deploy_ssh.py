@@ -589,6 +589,21 @@ def test_the_command_writes_table_30(board, bundle, network, films, tmp_path, mo
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_host_is_all_that_has_to_be_named(board, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = str(board.config())
+    for words in (["deploy", "nano"], ["bench", "nano", "--films", "2"]):
+        monkeypatch.setattr(sys, "argv", ["cxrkit", "jetson", *words, "--ssh-config", config])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None)
+    said = capsys.readouterr().out
+    # Exported once.
+    assert said.count("covid-small-jetson-nano-fp32: model.onnx, fp32, batch 1") == 1
+    assert "MB copied" in said
+    assert "bench: 2 films answered, 0 not" in said
+
+
 def test_the_folder_that_the_command_names_is_the_packages():
     assert _jetson_cli._FOLDER == FOLDER
 

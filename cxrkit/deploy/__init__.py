@@ -7,7 +7,7 @@ ONNX Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import Bundle, BundleError, ExportError, read
 from cxrkit.deploy._device import FOLDER, Installed, bench, install, probe, table30
-from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, export, summary
+from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, default_folder, export, summary
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, LinkError
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
@@ -31,6 +31,7 @@ __all__ = [
     "Run",
     "bench",
     "compare",
+    "default_folder",
     "export",
     "install",
     "probe",

@@ -173,6 +173,11 @@ def export(
     return Export(out, info, sizes[0], sizes[1], agreements[0], allowed, which, notes)
 
 
+def default_folder(model: str | Path, target: str, precision: str) -> Path:
+    """Return where a bundle goes when nobody says: a folder here, named after all three."""
+    return Path(f"{Path(model).resolve().name}-{target}-{precision}")
+
+
 def _check(out: Path, target: str, precision: str, batch: int) -> None:
     if target not in TARGETS:
         raise ValueError(f"target must be one of {', '.join(TARGETS)}; got {target!r}.")

@@ -1011,10 +1011,11 @@ def measure(kind, info, engines, films, out, warm_up, memory, say):
         "predictions_sha256": sha256_of(predictions),
     }
     write_whole(os.path.join(out, "result.json"), (json.dumps(result, indent=2) + "\n").encode("utf-8"))
+    # In the words of the report's figure 18.
     if work.done:
-        print("mean inference seconds: {}".format(work.spreads["inference"].summary()["mean"]))
+        print("average inference time: {}".format(work.spreads["inference"].summary()["mean"]))
     if work.judged:
-        print(f"accuracy: {work.right / float(work.judged)}")
+        print(f"ACC : {work.right / float(work.judged)}")
     print(f"peak memory: {peak_mb():.0f} MB")
     print(NOTICE)
     return ERROR_ROWS if work.failed else OK
