@@ -49,10 +49,11 @@ def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSE
     lower = onnx.ModelProto()
     lower.CopyFrom(model)
     graph = lower.graph
-    _keep_outputs(graph, ["probs", "maps"] if maps else ["probs"])
     was = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=opset)
     if was > opset:
         _axes_to_attributes(graph)
+    # After the axes, whose numbers nothing reads any more.
+    _keep_outputs(graph, ["probs", "maps"] if maps else ["probs"])
     faults = [fault for node in graph.node if (fault := _fault(node, opset))]
     if faults:
         raise ExportError(
