@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTHON ?=
 export PYTHON
 
-.PHONY: help setup peers demo test check lint types notebooks notebooks-check gallery lab lock clean distclean
+.PHONY: help setup peers demo dashboard test check lint types notebooks notebooks-check gallery lab lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -17,6 +17,9 @@ setup: ## make .venv from requirements.lock, or bring it up to date
 
 demo: setup ## triage the bundled course films and compare with what is true
 	@$(BIN)/cxrkit demo
+
+dashboard: setup ## serve the dashboard, a web page, on this machine alone
+	@$(BIN)/cxrkit dashboard
 
 test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest

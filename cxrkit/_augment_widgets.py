@@ -11,10 +11,12 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
+from cxrkit import words
+from cxrkit._panel import NARROW, ROW, RefusedError
 from cxrkit.augment import Choice, Parameter
 
 _DATA = Path(__file__).parent / "data"
-_ONE, _RANGE, _LIST = "one value", "a range", "a list"
+_ONE, _RANGE, _LIST = "one", "range", "list"
 #: Room for the names of parameters.
 WIDE = {"description_width": "7.5em"}
 #: How far sliders reach beyond the default's range, in widths of that range.
@@ -24,9 +26,16 @@ _REACH = 2
 class TextOut(anywidget.AnyWidget):
     """Buttons that copy a text, or download it."""
 
+    _WORDS = ("copy", "copy.tip", "download", "download.tip", "copied", "not_copied", "downloaded")
+
     _esm = (_DATA / "text_out.js").read_text(encoding="utf-8")
     text = traitlets.Unicode().tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
+    words: traitlets.Dict = traitlets.Dict().tag(sync=True)
+
+    def say(self, language: str) -> None:
+        """Say what the buttons do in a language."""
+        self.words = {key: words.say(language, f"lab.out.{key}", name=self.name) for key in self._WORDS}
 
 
 class ParameterEditor(widgets.HBox):
@@ -39,33 +48,70 @@ class ParameterEditor(widgets.HBox):
 
     def __init__(
         self,
+        operation: str,
         parameter: Parameter,
         value: Any,
         changed: Callable[[str, Any], None],
+        refused: Callable[[ValueError], None],
         *,
+        language: str = "en",
         whole_range: bool = False,
         brief: bool = False,
     ) -> None:
         """Build it.
 
         Args:
+            operation: whose parameter it is.
             parameter: what is set.
             value: as the operation has it.
             changed: is told the parameter's name and the new value.
+            refused: is told why what was typed is no value.
+            language: one of `words.LANGUAGES`.
             whole_range: sliders reach over all that is legal, not only about what is usual.
             brief: say only unit and legal range beside it; what it is for is then its tooltip.
         """
-        self._parameter, self._changed, self._whole_range = parameter, changed, whole_range
-        self.how = widgets.Dropdown(
-            options=(_ONE, _RANGE, _LIST), value=_kind(value), tooltip=f"how {parameter.name} is drawn for each film"
-        )
-        self.how.layout = {"width": "7.2em", "display": None if parameter.drawn else "none"}
-        legal = "" if parameter.options else f"{parameter.unit} ({parameter.low:g} to {parameter.high:g})".strip()
-        words = parameter.doc if parameter.options else legal if brief else f"{parameter.doc}; {legal}"
-        self._doc = widgets.HTML(f'<span style="font-size:12px" title="{escape(parameter.doc)}">{escape(words)}</span>')
-        super().__init__(layout={"flex_flow": "row wrap", "align_items": "center"})
+        self._operation, self._parameter = operation, parameter
+        self._changed, self._refused, self._is_refused = changed, refused, False
+        self._whole_range, self._brief, self._language = whole_range, brief, language
+        # Set while words change, when a change of the list is nobody's wish.
+        self._saying = False
+        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=_kind(value))
+        self.how.layout = {"width": "12em", "max_width": NARROW, "display": None if parameter.drawn else "none"}
+        self._doc = widgets.HTML(layout={"max_width": NARROW})
+        super().__init__(layout=ROW)
         self._build(value)
         self.how.observe(self._other_kind, "value")
+
+    def say(self, language: str) -> None:
+        """Say what is set in a language.
+
+        Args:
+            language: one of `words.LANGUAGES`.
+        """
+        self._language = language
+        parameter, name = self._parameter, self._parameter.name
+        doc = words.say(language, f"lab.of.{self._operation}.{name}")
+        legal = ""
+        if not parameter.options:
+            legal = words.say(language, "lab.legal", low=f"{parameter.low:g}", high=f"{parameter.high:g}")
+            unit = words.say(language, f"lab.unit.{parameter.unit}") if parameter.unit else ""
+            legal = words.say(language, "lab.legal.unit", unit=unit, legal=legal).strip()
+        beside = (
+            doc
+            if parameter.options
+            else legal
+            if self._brief
+            else words.say(language, "lab.legal.doc", doc=doc, legal=legal)
+        )
+        self._doc.value = f'<span style="font-size:12px" title="{escape(doc)}">{escape(beside)}</span>'
+        self.control.tooltip = doc
+        self.how.description = words.say(language, "lab.how")
+        self.how.tooltip = words.say(language, "lab.how.tip", parameter=name)
+        value, self._saying = self.how.value, True
+        with self.how.hold_sync():
+            self.how.options = [(words.say(language, f"lab.how.{kind}"), kind) for kind in (_ONE, _RANGE, _LIST)]
+            self.how.value = value
+        self._saying = False
 
     def close(self) -> None:
         """Close it with all that is in it, which ipywidgets leaves open."""
@@ -79,18 +125,23 @@ class ParameterEditor(widgets.HBox):
         self.control = _control(self._parameter, value, self._step, self._whole_range)
         self.control.observe(self._moved, "value")
         self.children = (self.control, self.how, self._doc)
+        self.say(self._language)
 
     def _moved(self, change: Any) -> None:
         try:
             value = _read(self._parameter, self._value, change["new"], self._step)
-        except ValueError as error:
-            # A list is text, and may be none: the operation says what is legal.
-            value = str(error)
-        if repr(value) != repr(self._value):
-            self._value = value
+        except ValueError:
+            self._is_refused = True
+            text = {"operation": self._operation, "parameter": self._parameter.name, "text": change["new"]}
+            self._refused(RefusedError("lab.error.list", **text))
+            return
+        if self._is_refused or repr(value) != repr(self._value):
+            self._value, self._is_refused = value, False
             self._changed(self._parameter.name, value)
 
     def _other_kind(self, change: Any) -> None:
+        if self._saying:
+            return
         numbers = _numbers(self._value) or _numbers(self._parameter.default)
         value: Any = numbers[0]
         if change["new"] == _RANGE:
@@ -113,8 +164,8 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -> widgets.ValueWidget:
-    named = {"description": parameter.name, "style": WIDE, "tooltip": parameter.doc}
-    slim = {"width": "25em", "max_width": "100%"}
+    named = {"description": parameter.name, "style": WIDE}
+    slim = {"width": "25em", "max_width": NARROW}
     if parameter.options:
         return widgets.Dropdown(options=parameter.options, value=value, layout=slim, **named)
     if isinstance(value, Choice):
@@ -158,14 +209,15 @@ def _step(parameter: Parameter, numbers: Sequence[float]) -> float:
 
 
 def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
-    """Return what a control says: of the kind of the old value, which it stays where nobody moved it."""
+    """Return what a control says: of the kind of the old value, which it stays where nobody moved it.
+
+    Raises:
+        ValueError: a text that is no list.
+    """
     if parameter.options:
         return new
     if isinstance(old, Choice) or isinstance(new, str):
-        try:
-            return Choice(tuple(json.loads(f"[{new}]")))
-        except ValueError:
-            raise ValueError(f"{new} (a list is numbers with commas between them, such as 0.5, 1.0)") from None
+        return Choice(tuple(json.loads(f"[{new}]")))
     before = _numbers(old)
     numbers = []
     for was, number in zip(sorted(before), np.atleast_1d(new).tolist(), strict=True):

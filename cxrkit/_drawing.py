@@ -45,24 +45,6 @@ class Drawing(Figure):
         return png(self)
 
 
-class Markdown(str):
-    """Markdown text that a notebook renders."""
-
-    __slots__ = ()
-
-    def _repr_markdown_(self) -> str:
-        return str(self)
-
-
-class Html(str):
-    """HTML text that a notebook renders."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        return str(self)
-
-
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()

@@ -7,6 +7,8 @@ import numpy as np
 
 from cxrkit import images
 
+#: (256, 3) uint8, blue, green, red: `_drawing.HEAT` without matplotlib, which is slow to import.
+TABLE = cv2.applyColorMap(np.rint(np.linspace(0.3, 1, 256) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, 0]
 #: Longest side of the picture, pixels.
 _SIDE_PX = 512
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cxrkit import images
-from cxrkit._drawing import HEAT
+from cxrkit import images, words
 
 #: Width at which a film is shown, pixels of the page.
 SHOWN_PX = 160
@@ -22,7 +21,9 @@ FAINT = "var(--jp-ui-font-color2, #555)"
 EDGE = "#d1570a"
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_TABLE = (np.array(HEAT(np.arange(256)))[:, :3] * 255).astype(np.float32)
+_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+#: The colours of `_drawing.HEAT`: those from 0.3 to 1 of 256.
+_TABLE = _INFERNO[np.minimum(np.linspace(0.3, 1.0, 256) * 256, 255).astype(int)].astype(np.float32)
 
 
 def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
@@ -42,14 +43,42 @@ def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) 
     return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
 
 
-def answer(prob: float, called: bool) -> str:
-    """Return a probability and whether it calls, in words."""
-    return f"{prob:.2f}, {'called' if called else 'not called'}"
+def answer(prob: float, called: bool, language: str) -> str:
+    """Return a probability and whether it calls, in words of a language."""
+    return words.say(language, "panel.called" if called else "panel.not_called", prob=f"{prob:.2f}")
+
+
+def kind(simulated: bool, language: str) -> str:
+    """Return what a film is called in a language: simulated, if it is."""
+    return words.say(language, "panel.kind.simulated" if simulated else "panel.kind.film")
+
+
+def rich(language: str, key: str, **fields: object) -> str:
+    """Return a text of a language as HTML.
+
+    Args:
+        language: one of `words.LANGUAGES`.
+        key: of the text, which is plain.
+        fields: HTML, escaped where need be.
+    """
+    return html.escape(words.table(language)[key]).format(**fields)
+
+
+def foot(language: str, key: str, *, simulated: bool) -> str:
+    """Return what stands below all films, as HTML: what is simulated, what the colour means, no medical device.
+
+    Args:
+        language: one of `words.LANGUAGES`.
+        key: of the text about the colour.
+        simulated: the films are.
+    """
+    said = [*(["panel.simulated"] if simulated else []), key, "notice.device"]
+    return f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">{" ".join(rich(language, one) for one in said)}</p>'
 
 
 def figure(
     picture: np.ndarray,
-    words: Sequence[str],
+    lines: Sequence[str],
     alt: str,
     *,
     marked: bool = False,
@@ -60,9 +89,9 @@ def figure(
 
     Args:
         picture: uint8 (H, W, 3), red, green, blue.
-        words: lines of HTML, escaped where need be.
+        lines: of HTML, escaped where need be.
         alt: what the picture shows, plain text.
-        marked: put an edge around it; `words` and `alt` say why.
+        marked: put an edge around it; `lines` and `alt` say why.
         width: at which it is shown, pixels of the page.
         dim: show the picture pale.
     Returns:
@@ -80,5 +109,5 @@ def figure(
         f'<figure style="margin:0;width:{width}px"><img alt="{html.escape(alt)}" '
         f'src="data:image/jpeg;base64,{source}" style="width:{width}px;height:{width}px;object-fit:contain;{pale}'
         f'background:#000;display:block;outline:3px solid {edge};outline-offset:-3px">'
-        f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(words)}</figcaption></figure>'
+        f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(lines)}</figcaption></figure>'
     )

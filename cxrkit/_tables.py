@@ -147,12 +147,30 @@ def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> t
     return {table: folder / path.name for table, path in tables.items()}, run_file
 
 
+def texts(records: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """Return the three tables as CSV, by name, without writing them: for a few films.
+
+    Args:
+        records: (name, record) in order.
+    """
+    return {
+        table: "".join(
+            _lines(columns(heatmaps=False), (row(*one, heatmaps=False) for one in records if table in members(one[1])))
+        )
+        for table in NAMES
+    }
+
+
 def _write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
-    # Not csv.writer: it leaves a bare "\r" in a name unquoted, which its reader takes for the end of a row.
     with open(path, "w", encoding="utf-8", newline="") as file:
-        for cells in itertools.chain([head], rows):
-            file.write(",".join(map(_quoted, cells)) + "\n")
+        file.writelines(_lines(head, rows))
         _sync(file)
+
+
+def _lines(head: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    # Not csv.writer: it leaves a bare "\r" in a name unquoted, which its reader takes for the end of a row.
+    for cells in itertools.chain([head], rows):
+        yield ",".join(map(_quoted, cells)) + "\n"
 
 
 def _quoted(cell: str) -> str:

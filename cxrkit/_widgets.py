@@ -1,20 +1,12 @@
-"""Widgets that the augmentation lab and the rounds explorer share: a list to be put in order, and what was said; and
-which networks they ask.
+"""Widgets that the augmentation lab and the rounds explorer share: a list to be put in order, a line that is read
+aloud, and what ipywidgets leaves out for those who hear a page. They know no words: whoever uses them says all.
 """
 
-from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import anywidget
 import traitlets
 
-from cxrkit import engine
-
-#: Networks that are asked when nobody names one.
-NETWORKS = ("covid-small", "findings14-small")
-#: How they are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
-_THREADS = 1
 _DATA = Path(__file__).parent / "data"
 
 
@@ -27,34 +19,25 @@ class StepTree(anywidget.AnyWidget):
     rows: traitlets.List = traitlets.List().tag(sync=True)
     #: Place of the chosen row, as text: "0.2"; "" is the whole.
     chosen = traitlets.Unicode().tag(sync=True)
-    #: What the rows are, read aloud; and what one of them is called.
-    label = traitlets.Unicode("steps of the recipe").tag(sync=True)
-    one = traitlets.Unicode("step").tag(sync=True)
+    #: What the rows are, read aloud; and how they are moved, below them.
+    label = traitlets.Unicode().tag(sync=True)
+    help = traitlets.Unicode().tag(sync=True)
 
 
-def said(words: str, wrong: bool = False) -> str:
-    """Return words as the HTML of a message, which is read aloud.
+class Message(anywidget.AnyWidget):
+    """A line of plain text that is read aloud when it changes."""
 
-    Args:
-        words: plain text.
-        wrong: something could not be done.
-    """
-    style = "color:#b3261e;font-weight:600" if wrong else "color:var(--jp-ui-font-color1,#222)"
-    return f'<div role="status" style="{style};overflow-wrap:anywhere">{escape(words)}</div>'
+    _esm = (_DATA / "message.js").read_text(encoding="utf-8")
+    _css = (_DATA / "message.css").read_text(encoding="utf-8")
+    value = traitlets.Unicode().tag(sync=True)
+    #: Something could not be done.
+    wrong = traitlets.Bool(False).tag(sync=True)
 
 
-def networks(films: Mapping[str, object], predictors: Sequence[engine.Predictor] | None) -> Sequence[engine.Predictor]:
-    """Return the networks that a panel asks: those given, or the bundled `NETWORKS`.
+class Access(anywidget.AnyWidget):
+    """Tells the browser a panel's language, and what each of its sliders sets; shows nothing."""
 
-    Args:
-        films: what it shows, by name.
-        predictors: networks; None takes the bundled ones.
-    Raises:
-        ValueError: no film or no network.
-    """
-    if not films:
-        raise ValueError("films must hold at least one film; got none.")
-    asked = [engine.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
-    if not asked:
-        raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
-    return asked
+    _esm = (_DATA / "access.js").read_text(encoding="utf-8")
+    language = traitlets.Unicode().tag(sync=True)
+    #: What the "low" and the "high" end of a range are called, with a field {name}.
+    ends: traitlets.Dict = traitlets.Dict().tag(sync=True)

@@ -16,10 +16,11 @@ import traitlets
 
 from cxrkit import augment, augment_report, augment_trial, engine
 from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
-from cxrkit._widgets import StepTree, networks, said
+from cxrkit._panel import NARROW, ROW, Panel, RefusedError, Saying, labels, networks
+from cxrkit._widgets import StepTree
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
-_MANY, _SINGLE = "many films, one each", "one film, many draws"
+_MANY, _SINGLE = "many", "single"
 #: So many parameters have room to say what each is for.
 _FEW = 3
 #: What "all" is on a slider, where None would mean that nothing is chosen; and a recipe that has no name.
@@ -27,7 +28,7 @@ _ALL, _OWN = -1, ""
 _FULL = {"width": "98%"}
 
 
-class AugmentLab(widgets.VBox):
+class AugmentLab(Panel):
     """Make a recipe by hand, and see at once what it does to films and to what a network says of them.
 
     Attributes:
@@ -42,7 +43,8 @@ class AugmentLab(widgets.VBox):
         network, label, opacity: what is asked, and how the map is laid over the film.
         show, film, draws, seed, again: what is drawn.
         json, use_json, code, file, save, load, upload: the recipe as text and as a file.
-        strip, histogram, message: what is seen, HTML.
+        strip, histogram: what is seen, HTML; message: what was done, or could not be.
+        language: in which all is said; may be set at any time.
     """
 
     recipe = traitlets.Instance(Recipe)
@@ -59,6 +61,7 @@ class AugmentLab(widgets.VBox):
         size_px: int = 224,
         folder: Path | str | None = ".",
         simulated: bool = False,
+        language: str = "en",
     ) -> None:
         """Build the lab.
 
@@ -72,9 +75,11 @@ class AugmentLab(widgets.VBox):
             size_px: longest side to which films are reduced before anything is done to them.
             folder: where recipes are saved and loaded by name; None leaves that out, for a page that others visit.
             simulated: say so beside every film.
+            language: one of `words.LANGUAGES`, to begin with.
         Raises:
-            ValueError: no film or network, or an unknown recipe.
+            ValueError: no film or network, or an unknown recipe or language.
         """
+        super().__init__(language)
         asked = networks(films, predictors)
         self._films = {name: augment_trial.reduced(pixels, size_px) for name, pixels in films.items()}
         self._networks = {predictor.name: predictor for predictor in asked}
@@ -82,141 +87,139 @@ class AugmentLab(widgets.VBox):
         self._known: dict[tuple[str, str], augment_trial.Answers] = {}
         self._place: Place = ()
         self._undone: list[Recipe] = []
-        # Set while controls follow the recipe, when a change of theirs is nobody's wish.
-        self._following = False
         start = augment.load(recipe)
         self._make_controls(draws, seed)
+        self._name_controls()
         if label is not None:
-            self._follow(lambda: setattr(self.label, "value", label))
-        super().__init__(self._laid_out())
+            self.label.value = label
+        self.children = self._laid_out()
         self.add_class("cxrkit-lab")
         self._wire()
+        self._follow(self._say_controls)
         self.recipe = start
 
     # ------------------------------------------------------------------------------------------ controls
 
     def _make_controls(self, draws: int, seed: int) -> None:
-        button, slider = widgets.Button, widgets.IntSlider
-        small = {"width": "auto"}
-        self.name = widgets.Dropdown(
-            options=[("your own", _OWN), *((name, name) for name in augment.NAMES)],
-            description="recipe",
-            tooltip="load a recipe by name; what is here is kept by Undo",
-            style={"description_width": "3.5em"},
-            layout={"flex": "1 1 10em"},
-        )
-        self.undo = button(description="Undo", tooltip="the recipe as it was before", layout=small)
-        self.steps = StepTree(layout={"width": "100%"})
-        self.operation = widgets.Dropdown(
-            options=list(OPERATIONS), value="Add", tooltip="what is added", layout={"width": "15em", "flex": "1 1 8em"}
-        )
-        self.add = button(
-            description="Add step", tooltip="after the chosen step, or into the chosen group", layout=small
-        )
-        self.up = button(description="Up", tooltip="move the chosen step up in its group", layout=small)
-        self.down = button(description="Down", tooltip="move the chosen step down in its group", layout=small)
-        self.remove = button(description="Remove", tooltip="remove the chosen step", layout=small)
-        self.around = widgets.Dropdown(
-            options=augment.GROUPS, value="Sometimes", tooltip="what the chosen step is put in", layout={"width": "8em"}
-        )
-        self.wrap = button(
-            description="Put in a group", tooltip="put the chosen step in a group of its own", layout=small
-        )
-        self.unwrap = button(description="Ungroup", tooltip="put a group's steps in its place", layout=small)
+        slider = widgets.IntSlider
+        near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
 
-        self.kind = widgets.ToggleButtons(
-            options=augment.GROUPS,
-            value=None,
-            tooltips=("all, one after another", "some of them", "one of them", "for some of the films"),
-            style={"button_width": "8em"},
-        )
-        self.random_order = widgets.Checkbox(description="in random order", indent=False, layout={"width": "10em"})
-        self.least = slider(0, 0, 1, description="at least", style=WIDE, layout={"width": "22em"})
-        self.most = widgets.SelectionSlider(options=[("all", _ALL)], description="at most", style=WIDE)
-        self.most.layout.width = "22em"
-        self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="how often", style=WIDE)
-        self.whole_range = widgets.Checkbox(
-            description="sliders over all that is legal", indent=False, layout={"width": "auto"}
-        )
-        self._group_title, self._step_title = widgets.HTML(), widgets.HTML()
+        def button() -> widgets.Button:
+            return widgets.Button(layout={"width": "auto"})
+
+        def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
+            return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
+
+        self.name = chosen([_OWN], layout={"flex": "1 1 10em", "max_width": NARROW})
+        self.undo = button()
+        self.steps = StepTree(layout={"width": "100%"})
+        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
+        self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
+        self.add, self.up, self.down, self.remove = button(), button(), button(), button()
+        self.around = chosen(augment.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
+        self.wrap, self.unwrap = button(), button()
+
+        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "8em"})
+        tick = {"indent": False, "layout": {"width": "auto"}}
+        self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
+        wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
+        self.least = slider(0, 0, 1, **wide)
+        self.most = widgets.SelectionSlider(options=[("", _ALL)], **wide)
+        self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, **wide)
+        self._group_title, self._kind_words, self._step_title = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._step = widgets.VBox(layout={"width": "100%"})
         self.values: dict[str, ParameterEditor] = {}
 
-        near, field = {"description_width": "4.5em"}, {"width": "19em"}
-        self.network = widgets.Dropdown(options=list(self._networks), description="network", style=near, layout=field)
-        self.label = widgets.Dropdown(
-            options=self._networks[self.network.value].labels, description="says", style=near, layout=field
-        )
-        self.opacity = widgets.FloatSlider(
-            0.5, min=0, max=1, step=0.05, description="opacity", style=near, layout=field
-        )
-        self.opacity.tooltip = "of the map over the film; 0 shows the film alone"
-        self.show = widgets.Dropdown(options=(_SINGLE, _MANY), description="show", style=near, layout=field)
-        self.film = widgets.Dropdown(options=list(self._films), description="film", style=near, layout=field)
-        self.draws = slider(draws, 1, 16, description="draws", style=near, layout=field)
-        self.seed = widgets.BoundedIntText(
-            seed, min=0, max=2**31 - 1, description="seed", style=near, layout={"width": "11em"}
-        )
-        self.again = button(description="Draw again", tooltip="with the next seed", layout=small)
+        self.network = chosen(list(self._networks))
+        self.label = chosen(labels(self.language, self._predictor))
+        self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
+        self.show = chosen((_SINGLE, _MANY))
+        self.film = chosen(list(self._films))
+        self.draws = slider(draws, 1, 16, style=near, layout=field)
+        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
+        self.again = button()
 
-        text = {"layout": {"width": "98%", "height": "17em"}}
-        self.json = widgets.Textarea(description="", tooltip="the recipe as JSON; may be edited", **text)
-        self.use_json = button(
-            description="Use this JSON", tooltip="take the recipe that the text above is", layout={"width": "auto"}
-        )
-        self.code = widgets.Textarea(disabled=True, tooltip="the recipe as Python source for imgaug", **text)
-        self._json_out = TextOut(name="recipe.json")
-        self._code_out = TextOut(name="recipe.py")
-        self.file = widgets.Text("my_recipe.json", description="file", style=near, layout=field)
-        self.save = button(description="Save", tooltip="write a new file; one that is there is kept", layout=small)
-        self.load = button(description="Load", tooltip="read a recipe from that file", layout=small)
-        self.upload = widgets.FileUpload(
-            accept=".json", description="Load from your computer", tooltip="a recipe's JSON", layout={"width": "auto"}
-        )
-        self.message = widgets.HTML(said(""))
+        text = {"layout": {"width": "98%", "height": "17em"}, "style": near}
+        self.json, self.code = widgets.Textarea(**text), widgets.Textarea(disabled=True, **text)
+        self.use_json = button()
+        self._json_out, self._code_out = TextOut(name="recipe.json"), TextOut(name="recipe.py")
+        self.file = widgets.Text("my_recipe.json", style=near, layout=field)
+        self.save, self.load = button(), button()
+        self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
         self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
 
+    def _name_controls(self) -> None:
+        shared = {"network": "network", "label": "says", "opacity": "opacity", "film": "film", "seed": "seed"}
+        own = (
+            *("name", "undo", "operation", "add", "up", "down", "remove", "around", "wrap", "unwrap"),
+            *("random_order", "least", "most", "p", "whole_range", "show", "draws", "again"),
+            *("json", "use_json", "code", "file", "save", "load", "upload"),
+        )
+        self._named = {getattr(self, name): f"panel.{key}" for name, key in shared.items()}
+        self._named |= {getattr(self, name): f"lab.{name}" for name in own}
+        self._offered = {
+            self.name: lambda: [(self._say("lab.name.own"), _OWN), *((name, name) for name in augment.NAMES)],
+            self.show: lambda: [(self._say(f"lab.show.{value}"), value) for value in (_SINGLE, _MANY)],
+            self.most: self._most_offered,
+            self.label: lambda: labels(self.language, self._predictor),
+        }
+
+    def _say_controls(self) -> None:
+        super()._say_controls()
+        self.steps.label, self.steps.help = self._say("lab.steps"), self._say("lab.steps.help")
+        self._texts.titles = (self._say("lab.json.title"), self._say("lab.code.title"))
+        for out in (self._json_out, self._code_out):
+            out.say(self.language)
+        for editor in self.values.values():
+            editor.say(self.language)
+
+    def _say_shown(self) -> None:
+        self._show_rows()
+        self._show_group()
+        self._show_step_title()
+        self._show_pictures()
+
     def _laid_out(self) -> list[widgets.Widget]:
-        row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
         left = widgets.VBox(
             [
-                widgets.HBox([self.name, self.undo], layout=row),
+                widgets.HBox([self.name, self.undo], layout=ROW),
                 self.steps,
-                widgets.HBox([self.operation, self.add], layout=row),
-                widgets.HBox([self.up, self.down, self.remove, self.unwrap], layout=row),
-                widgets.HBox([self.wrap, self.around], layout=row),
+                widgets.HBox([self.operation, self.add], layout=ROW),
+                widgets.HBox([self.up, self.down, self.remove, self.unwrap], layout=ROW),
+                widgets.HBox([self.around, self.wrap], layout=ROW),
             ],
-            layout={"flex": "1 1 300px", "min_width": "260px", "max_width": "420px"},
+            layout={"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"},
         )
-        self._many = widgets.VBox([self.least, self.most])
+        self._many = widgets.VBox([self.least, self.most], layout={"max_width": "100%"})
         right = widgets.VBox(
             [
                 self._group_title,
-                widgets.HBox([self.kind], layout=row),
-                widgets.HBox([self.random_order, self._many, self.p], layout=row),
+                self.kind,
+                self._kind_words,
+                widgets.HBox([self.random_order, self._many, self.p], layout=ROW),
                 self._step_title,
                 self._step,
                 self.whole_range,
                 self.histogram,
             ],
-            layout={"flex": "2 1 380px", "min_width": "300px", "padding": "0 0 0 8px"},
+            layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
         )
         files = [self.upload] if self._folder is None else [self.file, self.save, self.load, self.upload]
-        texts = widgets.Accordion(
+        self._texts = widgets.Accordion(
             [
-                widgets.VBox([self.json, widgets.HBox([self.use_json, self._json_out], layout=row)]),
+                widgets.VBox([self.json, widgets.HBox([self.use_json, self._json_out], layout=ROW)]),
                 widgets.VBox([self.code, self._code_out]),
-            ],
-            titles=("The recipe as JSON", "The recipe as imgaug code"),
+            ]
         )
         return [
-            widgets.HBox([self.show, self.film, self.draws, self.seed, self.again], layout=row),
-            widgets.HBox([self.network, self.label, self.opacity], layout=row),
-            widgets.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
+            widgets.HBox([self.show, self.film, self.draws, self.seed, self.again], layout=ROW),
+            widgets.HBox([self.network, self.label, self.opacity], layout=ROW),
+            widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
             self.message,
             self.strip,
-            widgets.HBox(files, layout=row),
-            texts,
+            widgets.HBox(files, layout=ROW),
+            self._texts,
+            self._access,
         ]
 
     def _wire(self) -> None:
@@ -257,14 +260,14 @@ class AugmentLab(widgets.VBox):
         try:
             recipe, place = edit()
         except ValueError as error:
-            self.message.value = said(str(error), wrong=True)
+            self._tell(error)
             return
         # First the place: what follows a new recipe shows the step there.
         self._place = place
         if recipe == self.recipe:
             self._follow(self._show_controls)
         self.recipe = recipe
-        self.message.value = said("")
+        self._tell(None)
 
     def _added(self) -> tuple[Recipe, Place]:
         new, chosen = augment.default(self.operation.value), augment.part(self.recipe, self._place)
@@ -303,11 +306,11 @@ class AugmentLab(widgets.VBox):
     def _unwrapped(self) -> tuple[Recipe, Place]:
         group = augment.part(self.recipe, self._place)
         if isinstance(group, Op):
-            raise ValueError(f"{group.name} is no group; choose a group to put its steps in its place.")
+            raise RefusedError("lab.error.no_group", step=group.name)
         if len(group.children) == 1:
             return augment.put(self.recipe, self._place, group.children[0]), self._place
         if not self._place:
-            raise ValueError("the whole recipe is a group of several steps, and stays one; choose one within it.")
+            raise RefusedError("lab.error.whole")
         around = augment.part(self.recipe, self._place[:-1])
         k = self._place[-1]
         children = [*around.children[:k], *group.children, *around.children[k + 1 :]]
@@ -354,8 +357,8 @@ class AugmentLab(widgets.VBox):
         self._follow(self._show_group)
 
     def _group_changed(self, change: Any) -> None:
-        place = self._group_place()
-        if self._following or place is None:
+        place = None if self._following else self._group_place()
+        if place is None:
             return
         group = augment.part(self.recipe, place)
         if isinstance(group, Sometimes):
@@ -404,7 +407,7 @@ class AugmentLab(widgets.VBox):
         name = self.file.value.strip()
         assert self._folder is not None
         if not name or Path(name).name != name or "\\" in name or not name.endswith(".json"):
-            raise ValueError(f"the file must be a plain name that ends in .json, without a folder; got {name!r}.")
+            raise RefusedError("lab.error.file", name=repr(name))
         return self._folder / name
 
     def _save(self, button: object) -> None:
@@ -413,11 +416,11 @@ class AugmentLab(widgets.VBox):
             with self._path().open("x", encoding="utf-8") as file:
                 file.write(self.recipe.to_json() + "\n")
         except FileExistsError:
-            self.message.value = said(f"{self.file.value} is there already and was kept; choose another name.", True)
+            self._tell(RefusedError("lab.error.there", file=self.file.value))
         except (OSError, ValueError) as error:
-            self.message.value = said(str(error), True)
+            self._tell(error)
         else:
-            self.message.value = said(f"Saved as {self.file.value}.")
+            self._tell(Saying("lab.saved", {"file": self.file.value}))
 
     def _uploaded(self, change: Any) -> None:
         def read() -> tuple[Recipe, Place]:
@@ -427,13 +430,6 @@ class AugmentLab(widgets.VBox):
             self._edit(read)
 
     # -------------------------------------------------------------------------------- recipe to controls
-
-    def _follow(self, show: Callable[[], None]) -> None:
-        before, self._following = self._following, True
-        try:
-            show()
-        finally:
-            self._following = before
 
     def _show_recipe(self, change: Any) -> None:
         if isinstance(change["old"], Recipe):
@@ -450,18 +446,7 @@ class AugmentLab(widgets.VBox):
     def _show_controls(self) -> None:
         if self.name.value == _OWN or augment.named(self.name.value) != self.recipe:
             self.name.value = next((name for name in augment.NAMES if augment.named(name) == self.recipe), _OWN)
-        # The chosen row with the rows: between them the tree would show a row that is not there.
-        with self.steps.hold_sync():
-            self.steps.rows = [
-                {
-                    "place": _text(place),
-                    "depth": len(place),
-                    "text": _prefix(self.recipe, place) + augment_report.describe(part),
-                    "group": not isinstance(part, Op),
-                }
-                for place, part in augment.places(self.recipe)
-            ]
-            self.steps.chosen = _text(self._place)
+        self._show_rows()
         self.json.value = self._json_out.text = self.recipe.to_json()
         self.code.value = self._code_out.text = self.recipe.code()
         self._show_group()
@@ -469,14 +454,35 @@ class AugmentLab(widgets.VBox):
         if not self._edited_here:
             self._show_step()
 
+    def _show_rows(self) -> None:
+        # The chosen row with the rows: between them the tree would show a row that is not there.
+        with self.steps.hold_sync():
+            self.steps.rows = [
+                {
+                    "place": _text(place),
+                    "depth": len(place),
+                    "text": self._row_words(place, augment_report.describe(part, self.language)),
+                    "group": not isinstance(part, Op),
+                }
+                for place, part in augment.places(self.recipe)
+            ]
+            self.steps.chosen = _text(self._place)
+
+    def _row_words(self, place: Place, part: str) -> str:
+        if not place or not isinstance(augment.part(self.recipe, place[:-1]), Sometimes):
+            return part
+        return self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=part)
+
     def _show_group(self) -> None:
         place = self._group_place()
         group = None if place is None else augment.part(self.recipe, place)
-        title = "How steps are combined (one step alone)" if group is None else "How the steps are combined"
+        name = None if group is None else type(group).__name__
+        title = self._say("lab.group.alone" if group is None else "lab.group")
         if place:
-            title = f"How the steps of the inner {type(group).__name__} are combined"
+            title = self._say("lab.group.inner", group=name)
         self._group_title.value = f"<b>{title}</b>"
-        self.kind.value = None if group is None else type(group).__name__
+        self._kind_words.value = "" if group is None else self._say(f"lab.kind.{name}")
+        self.kind.value = name
         self.random_order.layout.display = None if isinstance(group, SomeOf | Sequential) else "none"
         self._many.layout.display = None if isinstance(group, SomeOf) else "none"
         self.p.layout.display = None if isinstance(group, Sometimes) else "none"
@@ -488,10 +494,12 @@ class AugmentLab(widgets.VBox):
             count = len(group.children)
             low, high = group.n if isinstance(group.n, tuple) else (group.n, group.n)
             low = count if low is None else low
-            top = max(count, low, high or 0)
-            self.least.max, self.least.value = top, low
-            self.most.options = [*((str(k), k) for k in range(top + 1)), ("all", _ALL)]
+            self.least.max, self.least.value = max(count, low, high or 0), low
+            self.most.options = self._most_offered()
             self.most.value = _ALL if high is None else high
+
+    def _most_offered(self) -> list[tuple[str, int]]:
+        return [*((str(k), k) for k in range(self.least.max + 1)), (self._say("lab.most.all"), _ALL)]
 
     def _show_step(self, change: object = None) -> None:
         for editor in self._step.children:
@@ -500,37 +508,51 @@ class AugmentLab(widgets.VBox):
         self.values = {}
         if isinstance(chosen, Op):
             operation = OPERATIONS[chosen.name]
-            self._step_title.value = f"<b>{chosen.name}</b>: {escape(operation.doc)}"
             self.values = {
                 parameter.name: ParameterEditor(
+                    chosen.name,
                     parameter,
                     chosen[parameter.name],
                     self._value_changed,
+                    self._tell,
+                    language=self.language,
                     whole_range=self.whole_range.value,
                     brief=len(operation.parameters) > _FEW,
                 )
                 for parameter in operation.parameters
             }
-        else:
-            self._step_title.value = "<i>Choose a step on the left to set what it does.</i>"
+        self._show_step_title()
         self._step.children = tuple(self.values.values())
         self.whole_range.layout.display = None if self.values else "none"
 
+    def _show_step_title(self) -> None:
+        chosen = augment.part(self.recipe, self._place)
+        if isinstance(chosen, Op):
+            self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
+        else:
+            self._step_title.value = f"<i>{escape(self._say('lab.choose'))}</i>"
+
     # ---------------------------------------------------------------------------------------- pictures
+
+    @property
+    def _predictor(self) -> engine.Predictor:
+        return self._networks[self.network.value]
 
     def _network_chosen(self, change: Any) -> None:
         def show() -> None:
-            self.label.options = self._networks[change["new"]].labels
+            self.label.options = labels(self.language, self._predictor)
 
         self._follow(show)
         self._draw()
 
     def _draw(self, change: object = None) -> None:
+        if self._following:
+            return
         names = list(self._films)
         many = self.show.value == _MANY
         self.film.disabled = many
         self._shown = names[: self.draws.value] if many else [self.film.value] * self.draws.value
-        predictor = self._networks[self.network.value]
+        predictor = self._predictor
         for name in set(self._shown):
             if (predictor.name, name) not in self._known:
                 self._known[predictor.name, name] = augment_trial.ask(predictor, [self._films[name]])
@@ -539,14 +561,21 @@ class AugmentLab(widgets.VBox):
         self.trial = augment_trial.attempt(
             self.recipe, [self._films[name] for name in self._shown], predictor, seed=self.seed.value, before=before
         )
-        self.histogram.value = str(
-            augment_report.histogram(self.trial.greys_before, self.trial.greys_after, simulated=self._simulated)
-        )
-        self._picture()
+        self._show_pictures()
 
     def _picture(self, change: object = None) -> None:
-        if self._following:
-            return
+        if not self._following:
+            self._show_strip()
+
+    def _show_pictures(self) -> None:
+        self.histogram.value = str(
+            augment_report.histogram(
+                self.trial.greys_before, self.trial.greys_after, simulated=self._simulated, language=self.language
+            )
+        )
+        self._show_strip()
+
+    def _show_strip(self) -> None:
         label = self.label.value
         self.strip.value = str(
             augment_report.strip(
@@ -555,8 +584,9 @@ class AugmentLab(widgets.VBox):
                 names=self._shown,
                 network=self.network.value,
                 opacity=self.opacity.value,
-                not_shown=label in self._networks[self.network.value].not_shown,
+                not_shown=label in self._predictor.not_shown,
                 simulated=self._simulated,
+                language=self.language,
             )
         )
 
@@ -567,9 +597,3 @@ def _text(place: Place) -> str:
 
 def _place(text: str) -> Place:
     return tuple(map(int, text.split("."))) if text else ()
-
-
-def _prefix(recipe: Recipe, place: Place) -> str:
-    if not place or not isinstance(augment.part(recipe, place[:-1]), Sometimes):
-        return ""
-    return "then: " if place[-1] == 0 else "otherwise: "

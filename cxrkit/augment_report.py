@@ -3,6 +3,7 @@
 Whatever came from a user (names of films) is escaped.
 """
 
+import functools
 import html
 import itertools
 import textwrap
@@ -11,49 +12,55 @@ from typing import Any
 
 import numpy as np
 
-from cxrkit._drawing import Html
-from cxrkit._strip import FAINT, INK, answer, covered, figure
+from cxrkit import words
+from cxrkit._rendered import Html
+from cxrkit._strip import FAINT, INK, answer, covered, figure, foot, kind, rich
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 from cxrkit.augment_trial import Greys, Trial
-from cxrkit.labels import DISCLAIMER
 
 #: Characters above a film, where four films make a row of a figure.
 _TITLE = 26
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100
+#: Seen on white and on black (3:1 and more on both), and told apart by shape.
+_BEFORE, _AFTER = "#8c8c8c", "#2a6fb0"
 
 
 # ---------------------------------------------------------------------------------------------------- words
 
 
-def describe(recipe: Recipe) -> str:
+def describe(recipe: Recipe, language: str = "en") -> str:
     """Return what a part of a recipe does, without what is in it: "Add: value -20 to 20".
 
     Args:
         recipe: an operation or a group.
+        language: one of `words.LANGUAGES`; names of operations and parameters are code, and the same in each.
     """
+    say = functools.partial(words.say, language)
     if isinstance(recipe, Op):
-        shown = [f"{key} {_value(value)}" for key, value in recipe.values if not _left_out(recipe.name, key, value)]
-        return f"{recipe.name}: {', '.join(shown)}" if shown else recipe.name
+        shown = [
+            f"{key} {_value(value, language)}" for key, value in recipe.values if not _left_out(recipe.name, key, value)
+        ]
+        return _with_values(recipe.name, shown, language)
     count = len(recipe.children)
-    if isinstance(recipe, Sequential):
-        order = "in random order" if recipe.random_order else "in this order"
-        return f"Sequential: all {count}, {order}" if count else "Sequential: nothing in it"
-    if isinstance(recipe, SomeOf):
-        order = "in random order" if recipe.random_order else "in this order"
-        return f"SomeOf: {_how_many(recipe.n)} of {count}, {order}"
+    if isinstance(recipe, Sequential | SomeOf):
+        order = say("lab.part.random" if recipe.random_order else "lab.part.in_order")
+        if isinstance(recipe, SomeOf):
+            return say("lab.part.SomeOf", n=_how_many(recipe.n, language), count=count, order=order)
+        return say("lab.part.Sequential", count=count, order=order) if count else say("lab.part.empty")
     if isinstance(recipe, OneOf):
-        return f"OneOf: one of {count}"
+        return say("lab.part.OneOf", count=count)
     assert isinstance(recipe, Sometimes)
-    return f"Sometimes: for {100 * recipe.p:.4g}% of films"
+    return say("lab.part.Sometimes", percent=f"{100 * recipe.p:.4g}")
 
 
-def drawn_words(steps: Sequence[Mapping[str, Any]]) -> str:
+def drawn_words(steps: Sequence[Mapping[str, Any]], language: str = "en") -> str:
     """Return what was drawn for one film, in words: "Fliplr; Add: value -7.3".
 
     Args:
         steps: of one film, as `augment.record` writes them.
+        language: one of `words.LANGUAGES`.
     """
-    words = []
+    said = []
     for step in steps:
         name = step["operation"]
         shown = [
@@ -61,8 +68,8 @@ def drawn_words(steps: Sequence[Mapping[str, Any]]) -> str:
             for key, value in step.items()
             if key in _shown_keys(name) and not _left_out(name, key, value) and np.ndim(value) == 0
         ]
-        words.append(f"{name}: {', '.join(shown)}" if shown else name)
-    return "; ".join(words) or "nothing was done"
+        said.append(_with_values(name, shown, language))
+    return "; ".join(said) or words.say(language, "lab.drawn.nothing")
 
 
 def title(steps: Sequence[Mapping[str, Any]], head: str = "") -> str:
@@ -81,11 +88,15 @@ def _shown_keys(name: str) -> set[str]:
     return {"low", "high", *(parameter.name for parameter in OPERATIONS[name].parameters)}
 
 
-def _value(value: Any) -> str:
+def _with_values(name: str, values: Sequence[str], language: str) -> str:
+    return words.say(language, "panel.named", name=name, values=", ".join(values)) if values else name
+
+
+def _value(value: Any, language: str) -> str:
     if isinstance(value, tuple):
-        return f"{value[0]:.5g} to {value[1]:.5g}"
+        return words.say(language, "lab.part.range", low=f"{value[0]:.5g}", high=f"{value[1]:.5g}")
     if isinstance(value, Choice):
-        return "one of " + ", ".join(f"{one:.5g}" for one in value.values)
+        return words.say(language, "lab.part.choice", values=", ".join(f"{one:.5g}" for one in value.values))
     return value if isinstance(value, str) else f"{value:.5g}"
 
 
@@ -94,12 +105,13 @@ def _left_out(name: str, key: str, value: Any) -> bool:
     return bool(known) and known[0].left_out is not None and value == known[0].left_out
 
 
-def _how_many(n: int | tuple[int, int | None] | None) -> str:
+def _how_many(n: int | tuple[int, int | None] | None, language: str) -> str:
+    every = words.say(language, "lab.part.all")
     if n is None:
-        return "all"
+        return every
     if isinstance(n, int):
         return str(n)
-    return f"{n[0]} to {'all' if n[1] is None else n[1]}"
+    return words.say(language, "lab.part.range", low=n[0], high=every if n[1] is None else n[1])
 
 
 # ---------------------------------------------------------------------------------------------------- films
@@ -114,6 +126,7 @@ def strip(
     opacity: float = 0.5,
     not_shown: bool = False,
     simulated: bool = False,
+    language: str = "en",
 ) -> Html:
     """Draw the films of a trial, each with what the network says and where it looks.
 
@@ -125,55 +138,66 @@ def strip(
         opacity: of the map's strongest place, in [0, 1]; 0 leaves films alone. One scale holds for all maps.
         not_shown: the label is not shown to work on real films.
         simulated: say so beside every film.
+        language: one of `words.LANGUAGES`.
     Returns:
         HTML; every picture has a text that says the same.
     """
+    say = functools.partial(words.say, language)
     column, line = trial.labels.index(label), trial.thresholds[label]
     called_before, called_after = trial.called(label)
     maps = np.concatenate([trial.before.maps[:, column], trial.after.maps[:, column]])
     scale = max(float(maps.max()), 1e-6)
-    kind = "simulated film" if simulated else "film"
+    film_kind, called = kind(simulated, language), words.label(language, label)
     groups: list[list[str]] = []
     for k, (film, altered) in enumerate(zip(trial.films, trial.altered, strict=True)):
         p, q = (float(answers.probs[k, column]) for answers in (trial.before, trial.after))
+        about = {"kind": film_kind, "name": names[k], "label": called}
         if k == 0 or film is not trial.films[k - 1]:
             source = covered(film, trial.before.maps[k, column], scale=scale, opacity=opacity)
-            words = [f"<b>{html.escape(names[k])}</b>, {kind} as it is", answer(p, called_before[k])]
-            groups.append(
-                [figure(source, words, f"{kind} {names[k]} as it is. {label}: {answer(p, called_before[k])}")]
-            )
+            said = answer(p, called_before[k], language)
+            lines = [f"<b>{html.escape(names[k])}</b>, {rich(language, 'lab.strip.as_it_is', kind=film_kind)}", said]
+            groups.append([figure(source, lines, say("lab.strip.as_it_is.alt", answer=said, **about))])
         changed = bool(called_before[k] != called_after[k])
-        drawn, said = drawn_words(trial.drawn[k]), answer(q, called_after[k])
-        words = [f"<b>draw {k}</b>, {kind}", said + (" <b>&#8646; call changed</b>" if changed else ""), ""]
-        words[-1] = f'<span style="color:{FAINT}">{html.escape(drawn)}</span>'
-        alt = f"draw {k} of {kind} {names[k]}: {drawn}. {label}: {said}{', call changed' if changed else ''}"
+        drawn, said = drawn_words(trial.drawn[k], language), answer(q, called_after[k], language)
+        turned = say("lab.strip.changed")
+        lines = [
+            f"<b>{rich(language, 'lab.strip.draw', k=k)}</b>, {film_kind}",
+            said + (f" <b>&#8646; {turned}</b>" if changed else ""),
+            f'<span style="color:{FAINT}">{html.escape(drawn)}</span>',
+        ]
+        alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {turned}" if changed else said, **about)
         picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
-        groups[-1].append(figure(picture, words, alt, marked=changed))
+        groups[-1].append(figure(picture, lines, alt, marked=changed))
     # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
     pairs = [f'<div style="display:flex;gap:4px">{"".join(group)}</div>' for group in groups]
     shown = "".join(groups[0] if len(groups) == 1 else pairs)
     flips = int((called_before != called_after).sum())
     after = trial.after.probs[:, column]
-    head = (
-        f"<b>{html.escape(network)}</b> says {html.escape(label)} where its probability is {line:.2f} or more"
-        f"{' (not shown to work on real films)' if not_shown else ''}. Draws: {after.min():.2f} to {after.max():.2f}; "
-        f"<b>the call changed in {flips} of {len(after)}</b>."
+    head = rich(
+        language,
+        "lab.strip.head",
+        network=f"<b>{html.escape(network)}</b>",
+        label=html.escape(called),
+        line=f"{line:.2f}",
+        not_shown=rich(language, "panel.not_shown") if not_shown else "",
+        low=f"{after.min():.2f}",
+        high=f"{after.max():.2f}",
+        flips=f"<b>{rich(language, 'lab.strip.flips', flips=flips, count=len(after))}</b>",
     )
     return Html(
-        f'<div style="font:13px/1.35 sans-serif;color:{INK}"><p style="margin:4px 0 8px">{head}</p>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:10px">{shown}</div>'
-        f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">'
-        f"{'Simulated films. ' if simulated else ''}Colour: where it sees reasons to say so, one scale for all films. "
-        f"{DISCLAIMER}</p></div>"
+        f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
+        f'<p style="margin:4px 0 8px">{head}</p><div style="display:flex;flex-wrap:wrap;gap:10px">{shown}</div>'
+        f"{foot(language, 'lab.strip.colour', simulated=simulated)}</div>"
     )
 
 
-def histogram(before: Greys, after: Greys, *, simulated: bool = False) -> Html:
+def histogram(before: Greys, after: Greys, *, simulated: bool = False, language: str = "en") -> Html:
     """Draw how films use the grey levels before and after a recipe.
 
     Args:
         before, after: of the films as they are, and of the draws.
         simulated: say so.
+        language: one of `words.LANGUAGES`.
     Returns:
         An SVG picture, with the numbers below it in words.
     """
@@ -181,29 +205,35 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False) -> Html:
     # A bar of pixels that were cut off at black or white would flatten all others; its height is said in words.
     top = max(1e-9, 1.05 * float(max(bar[1:-1].max() for bar in bars)))
     one, other = (_path(bar / top) for bar in bars)
-    words = (
-        f"Mean grey {before.mean:.0f} before, {after.mean:.0f} after. Pixels at black: {before.black:.1%} before, "
-        f"{after.black:.1%} after; at white: {before.white:.1%} before, {after.white:.1%} after."
+    said = words.say(
+        language,
+        "lab.greys",
+        before=f"{before.mean:.0f}",
+        after=f"{after.mean:.0f}",
+        black_before=f"{before.black:.1%}",
+        black_after=f"{after.black:.1%}",
+        white_before=f"{before.white:.1%}",
+        white_after=f"{after.white:.1%}",
     )
-    films = "simulated films" if simulated else "films"
     w, h = _PLOT_W, _PLOT_H
     text = f'font-size="12" fill="{INK}"'
     ticks = "".join(
         f'<text x="{grey * w / 255:.0f}" y="{h + 15}" text-anchor="{anchor}" {text}>{grey}</text>'
         for grey, anchor in ((0, "start"), (64, "middle"), (128, "middle"), (192, "middle"), (255, "end"))
     )
+    as_they_are = rich(language, "lab.greys.before", kind=kind(simulated, language))
     return Html(
-        f'<div style="font:13px/1.35 sans-serif;color:{INK};max-width:{w + 8}px">'
+        f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK};max-width:{w + 8}px">'
         f'<svg viewBox="-4 -22 {w + 8} {h + 60}" style="width:100%;display:block" role="img" aria-label='
-        f'"Histogram of grey levels. {words}"><rect x="0" y="-16" width="16" height="10" fill="#bbb"/>'
-        f'<text x="21" y="-7" {text}>{films} as they are</text>'
-        f'<line x1="190" x2="206" y1="-11" y2="-11" stroke="#2a6fb0" stroke-width="2"/>'
-        f'<text x="211" y="-7" {text}>draws</text>'
-        f'<path d="{one} L{w},{h} L0,{h} Z" fill="#bbb"/>'
-        f'<path d="{other}" fill="none" stroke="#2a6fb0" stroke-width="2"/>'
-        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}'
-        f'<text x="{w / 2}" y="{h + 32}" text-anchor="middle" {text}>grey level</text></svg>'
-        f'<p style="margin:0;font-size:12px">{words}</p></div>'
+        f'"{rich(language, "lab.greys.alt", words=said)}"><rect x="0" y="-16" width="16" height="10" fill="{_BEFORE}"/>'
+        f'<text x="21" y="-7" {text}>{as_they_are}</text>'
+        f'<line x1="190" x2="206" y1="-11" y2="-11" stroke="{_AFTER}" stroke-width="2"/>'
+        f'<text x="211" y="-7" {text}>{rich(language, "lab.greys.after")}</text>'
+        f'<path d="{one} L{w},{h} L0,{h} Z" fill="{_BEFORE}"/>'
+        f'<path d="{other}" fill="none" stroke="{_AFTER}" stroke-width="2"/>'
+        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 32}" '
+        f'text-anchor="middle" {text}>{rich(language, "lab.greys.axis")}</text></svg>'
+        f'<p style="margin:0;font-size:12px">{html.escape(said)}</p></div>'
     )
 
 

@@ -15,13 +15,13 @@ from cxrkit._drawing import (
     SERIES,
     WIDTH,
     Drawing,
-    Markdown,
     escape_markdown,
     markdown_table,
     new_figure,
     plain,
     tidy,
 )
+from cxrkit._rendered import Markdown
 from cxrkit.deploy import Comparison, Export, Run
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate

@@ -22,13 +22,13 @@ from cxrkit._drawing import (
     SERIES,
     WIDTH,
     Drawing,
-    Markdown,
     escape_markdown,
     new_figure,
     plain,
     show,
     tidy,
 )
+from cxrkit._rendered import Markdown
 from cxrkit.experiments import AUGMENTERS, Deal, Result, beside_table04
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER
 from cxrkit.metrics import Estimate

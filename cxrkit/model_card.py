@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from cxrkit import engine
+from cxrkit._rendered import Markdown
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.report import Markdown, escape_markdown, metrics_table
+from cxrkit.report import escape_markdown, metrics_table
 
 _KEYS = ("split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason")
 _ORDER = {"real": 0, "simulated": 1}

@@ -36,8 +36,6 @@ from cxrkit._drawing import (
     WIDTH,
     Box,
     Drawing,
-    Html,
-    Markdown,
     bare,
     cover,
     escape_markdown,
@@ -51,6 +49,7 @@ from cxrkit._drawing import (
 )
 from cxrkit._drawing import DPI as DPI
 from cxrkit._drawing import png as png
+from cxrkit._rendered import Html, Markdown
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate, Worth
 

@@ -12,14 +12,15 @@ import numpy as np
 import traitlets
 
 from cxrkit import augment, engine, rounds, rounds_strip, rounds_trial
-from cxrkit._widgets import StepTree, networks, said
+from cxrkit._panel import NARROW, ROW, Panel, RefusedError, labels, networks
+from cxrkit._widgets import Message, StepTree
 
 _FULL = {"width": "98%"}
 #: A slider's grid; a network's own threshold lies between its places.
 _STEP = 0.01
 
 
-class RoundsExplorer(widgets.VBox):
+class RoundsExplorer(Panel):
     """Look at a film in rounds: their order, each picture and answer, the votes, and the same with two rounds swapped.
 
     Attributes:
@@ -29,7 +30,8 @@ class RoundsExplorer(widgets.VBox):
         add, up, down, remove, reset: buttons; `further` is what `add` adds, at the end.
         film, network, label, mode, combine, threshold, seed, opacity: what is asked, and how.
         one, two: the rounds to swap.
-        strip, swapped, difference, message: what is seen, HTML.
+        strip, swapped: what is seen, HTML; difference, message: what swapping changes, and what could not be done.
+        language: in which all is said; may be set at any time.
     """
 
     order: traitlets.Tuple = traitlets.Tuple()
@@ -46,6 +48,7 @@ class RoundsExplorer(widgets.VBox):
         combine: str = "mean",
         seed: int = 0,
         simulated: bool = False,
+        language: str = "en",
     ) -> None:
         """Build the explorer.
 
@@ -57,23 +60,24 @@ class RoundsExplorer(widgets.VBox):
             label: the label to begin with; None takes the first.
             mode, combine, seed: to begin with, as for `rounds.run`.
             simulated: say so beside every film.
+            language: one of `words.LANGUAGES`, to begin with.
         Raises:
-            ValueError: no film or network, or an unknown round.
+            ValueError: no film or network, or an unknown round or language.
         """
+        super().__init__(language)
         asked = networks(films, predictors)
         self._films, self._simulated = dict(films), simulated
         self._lookers = {predictor.name: rounds_trial.Looker(predictor) for predictor in asked}
         self._recipes = rounds.named(list(dict.fromkeys((*rounds.REPORT, *augment.NAMES))))
         self._recipes |= rounds.named(recipes) if recipes else {}
         self._start = tuple(order)
-        # Set while controls follow, when a change of theirs is nobody's wish.
-        self._following = False
         self._make_controls(mode, combine, seed)
         if label is not None:
             self.label.value = label
         self._take_threshold()
-        super().__init__(self._laid_out())
+        self.children = self._laid_out()
         self._wire()
+        self._follow(self._say_controls)
         self.order = self._start
 
     @traitlets.validate("order")
@@ -90,74 +94,73 @@ class RoundsExplorer(widgets.VBox):
     # ------------------------------------------------------------------------------------------ controls
 
     def _make_controls(self, mode: str, combine: str, seed: int) -> None:
-        small, near, field = {"width": "auto"}, {"description_width": "5em"}, {"width": "19em"}
+        near, field = {"description_width": "6.5em"}, {"width": "20em", "max_width": NARROW}
 
-        def button(description: str, tooltip: str) -> widgets.Button:
-            return widgets.Button(description=description, tooltip=tooltip, layout=small)
+        def button() -> widgets.Button:
+            return widgets.Button(layout={"width": "auto"})
 
-        def chosen(options: Sequence[str], description: str, tooltip: str, **more: Any) -> widgets.Dropdown:
-            return widgets.Dropdown(
-                options=list(options), description=description, tooltip=tooltip, style=near, layout=field, **more
-            )
+        def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
+            return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
 
-        self.steps = StepTree(label="rounds in their order", one="round", layout={"width": "100%"})
-        self.further = widgets.Dropdown(tooltip="what is added", layout={"width": "15em", "flex": "1 1 8em"})
-        self.add = button("Add round", "at the end")
-        self.up = button("Up", "make the chosen round earlier")
-        self.down = button("Down", "make the chosen round later")
-        self.remove = button("Remove", "remove the chosen round")
-        self.reset = button("As at first", "the rounds and their order as at first")
-
-        self.film = chosen(list(self._films), "film", "the film that is looked at")
-        self.network = chosen(list(self._lookers), "network", "what is asked")
-        self.label = chosen(self._looker.predictor.labels, "says", "the label that is asked for")
-        self.mode = widgets.ToggleButtons(
-            options=rounds.MODES,
-            value=mode,
-            tooltips=("each recipe on the original", "each on the picture of the round before"),
-            style={"button_width": "8em"},
-        )
-        self.combine = chosen(rounds.COMBINES, "combined by", "how the rounds' answers become one", value=combine)
-        self.combine.style.description_width = "6.5em"
+        self.steps = StepTree(layout={"width": "100%"})
+        self.further = chosen((), layout={"width": "15em", "flex": "1 1 8em", "max_width": NARROW})
+        self.add, self.up, self.down, self.remove, self.reset = (button() for _ in range(5))
+        self.film, self.network = chosen(list(self._films)), chosen(list(self._lookers))
+        self.label = chosen(labels(self.language, self._looker.predictor))
+        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "8em", **near})
+        self.combine = chosen(list(rounds.COMBINES), value=combine)
         slider = {"min": 0, "max": 1, "style": near, "layout": field}
-        self.threshold = widgets.FloatSlider(step=_STEP, description="threshold", **slider)
-        self.threshold.tooltip = "probability from which the label is called"
-        self.opacity = widgets.FloatSlider(0.5, step=0.05, description="opacity", **slider)
-        self.opacity.tooltip = "of the map over the film; 0 shows the film alone"
-        self.seed = widgets.BoundedIntText(
-            seed, min=0, max=2**31 - 1, description="seed", style=near, layout={"width": "11em"}
-        )
-        self.seed.tooltip = "of what is drawn, where a recipe draws"
-        self.one, self.two = chosen((), "swap", "one of two rounds"), chosen((), "with", "the other one")
-        self.message, self.difference = widgets.HTML(said("")), widgets.HTML()
+        self.threshold = widgets.FloatSlider(step=_STEP, **slider)
+        self.opacity = widgets.FloatSlider(0.5, step=0.05, **slider)
+        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "13em"})
+        self.one, self.two = chosen(()), chosen(())
+        self.difference = Message()
         self.strip, self.swapped = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
+        shared = {"film": "film", "network": "network", "label": "says", "opacity": "opacity", "seed": "seed"}
+        own = ("further", "add", "up", "down", "remove", "reset", "mode", "combine", "threshold", "one", "two")
+        self._named = {getattr(self, name): f"panel.{key}" for name, key in shared.items()}
+        self._named |= {getattr(self, name): f"rounds.{name}" for name in own}
+        self._offered = {
+            self.label: lambda: labels(self.language, self._looker.predictor),
+            self.mode: lambda: [(self._say(f"rounds.mode.{name}"), name) for name in rounds.MODES],
+            self.combine: lambda: [(self._say(f"rounds.combine.{name}"), name) for name in rounds.COMBINES],
+        }
+
+    def _say_controls(self) -> None:
+        super()._say_controls()
+        self.mode.tooltips = [self._say(f"rounds.mode.{name}.tip") for name in rounds.MODES]
+        self.steps.label, self.steps.help = self._say("rounds.steps"), self._say("rounds.steps.help")
+
+    def _say_shown(self) -> None:
+        self._show_rows()
+        self._show_pictures()
 
     def _laid_out(self) -> list[widgets.Widget]:
-        row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
         left = widgets.VBox(
             [
                 self.steps,
-                widgets.HBox([self.up, self.down, self.remove, self.reset], layout=row),
-                widgets.HBox([self.further, self.add], layout=row),
+                widgets.HBox([self.up, self.down, self.remove, self.reset], layout=ROW),
+                widgets.HBox([self.further, self.add], layout=ROW),
             ],
-            layout={"flex": "1 1 320px", "min_width": "260px", "max_width": "520px"},
+            layout={"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"},
         )
         right = widgets.VBox(
             [
-                widgets.HBox([self.film, self.opacity], layout=row),
-                widgets.HBox([self.network, self.label], layout=row),
+                widgets.HBox([self.film, self.opacity], layout=ROW),
+                widgets.HBox([self.network, self.label], layout=ROW),
                 self.mode,
-                widgets.HBox([self.combine, self.threshold, self.seed], layout=row),
-                widgets.HBox([self.one, self.two], layout=row),
+                widgets.HBox([self.combine, self.threshold, self.seed], layout=ROW),
+                widgets.HBox([self.one, self.two], layout=ROW),
                 self.message,
             ],
-            layout={"flex": "2 1 380px", "min_width": "300px", "padding": "0 0 0 8px"},
+            layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
         )
         return [
-            widgets.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
+            widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
             self.strip,
             self.difference,
             self.swapped,
+            self._access,
         ]
 
     def _wire(self) -> None:
@@ -195,22 +198,22 @@ class RoundsExplorer(widgets.VBox):
         try:
             order, place = edit()
         except ValueError as error:
-            self.message.value = said(str(error), wrong=True)
+            self._tell(error)
             return
         # Both at once: between them the list would show a chosen row that is not there.
         with self.steps.hold_sync():
             self.order = order
             self.steps.chosen = str(min(max(place, 0), len(order) - 1))
-        self.message.value = said("")
+        self._tell(None)
 
     def _added(self) -> tuple[tuple[str, ...], int]:
         if self.further.value is None:
-            raise ValueError("every round that is known is there already; each can be there once.")
+            raise RefusedError("rounds.error.all_there")
         return (*self.order, self.further.value), len(self.order)
 
     def _removed(self) -> tuple[tuple[str, ...], int]:
         if len(self.order) == 1:
-            raise ValueError("the last round stays: without one nothing is asked.")
+            raise RefusedError("rounds.error.last")
         return self.order[: self._place] + self.order[self._place + 1 :], self._place
 
     def _moved(self, by: int) -> tuple[tuple[str, ...], int]:
@@ -232,21 +235,12 @@ class RoundsExplorer(widgets.VBox):
 
     # --------------------------------------------------------------------------------- order to controls
 
-    def _follow(self, show: Callable[[], None]) -> None:
-        before, self._following = self._following, True
-        try:
-            show()
-        finally:
-            self._following = before
-
     def _show_order(self, change: object = None) -> None:
         self._follow(self._show_controls)
         self._draw()
 
     def _show_controls(self) -> None:
-        with self.steps.hold_sync():
-            self.steps.rows = rounds_strip.rows(self._in_order(self.order))
-            self.steps.chosen = str(min(self._place, len(self.order) - 1))
+        self._show_rows()
         left = [name for name in self._recipes if name not in self.order]
         kept = self.further.value if self.further.value in left else None
         self.further.options = left
@@ -257,6 +251,11 @@ class RoundsExplorer(widgets.VBox):
         for control, value in ((self.one, first), (self.two, second)):
             control.options = self.order
             control.value = value
+
+    def _show_rows(self) -> None:
+        with self.steps.hold_sync():
+            self.steps.rows = rounds_strip.rows(self._in_order(self.order), self.language)
+            self.steps.chosen = str(min(self._place, len(self.order) - 1))
 
     def _to_swap(self) -> tuple[str, ...]:
         """Return rounds in the order in which they are offered to be swapped: the untouched film last."""
@@ -273,7 +272,7 @@ class RoundsExplorer(widgets.VBox):
 
     def _network_chosen(self, change: object) -> None:
         def show() -> None:
-            self.label.options = self._looker.predictor.labels
+            self.label.options = labels(self.language, self._looker.predictor)
 
         self._follow(show)
         self._label_chosen()
@@ -309,6 +308,10 @@ class RoundsExplorer(widgets.VBox):
             self._picture()
 
     def _picture(self, change: object = None) -> None:
+        if not self._following:
+            self._show_pictures()
+
+    def _show_pictures(self) -> None:
         about = {
             "film": self.film.value,
             "network": self.network.value,
@@ -316,10 +319,11 @@ class RoundsExplorer(widgets.VBox):
             "scale": max(float(self.look.maps.max()), float(self.other.maps.max()), 1e-6),
             "not_shown": self.label.value in self._looker.predictor.not_shown,
             "simulated": self._simulated,
+            "language": self.language,
         }
         changed = rounds_trial.changed(self.look, self.other)
         pair = (self.one.value, self.two.value)
         self.strip.value = str(rounds_strip.strip(self.look, **about))
-        self.difference.value = said(rounds_strip.difference(self.look, self.other, pair, changed))
-        title = f"{pair[0]} and {pair[1]} swapped"
+        self.difference.value = rounds_strip.difference(self.look, self.other, pair, changed, self.language)
+        title = self._say("rounds.swapped", one=pair[0], two=pair[1])
         self.swapped.value = str(rounds_strip.strip(self.other, **about, marked=changed, title=title))

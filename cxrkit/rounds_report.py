@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from cxrkit._drawing import INK, SERIES, WIDTH, Drawing, Markdown, escape_markdown, new_figure, plain, tidy
+from cxrkit._drawing import INK, SERIES, WIDTH, Drawing, escape_markdown, new_figure, plain, tidy
+from cxrkit._rendered import Markdown
 from cxrkit.metrics import Estimate
 from cxrkit.report import disclaimer, markdown, metrics_table
 from cxrkit.rounds import COMBINED, Choice, Result, Search, Sweep

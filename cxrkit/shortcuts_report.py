@@ -17,7 +17,6 @@ from cxrkit._drawing import (
     SERIES,
     WIDTH,
     Drawing,
-    Markdown,
     cover,
     escape_markdown,
     new_figure,
@@ -25,6 +24,7 @@ from cxrkit._drawing import (
     show,
     tidy,
 )
+from cxrkit._rendered import Markdown
 from cxrkit.experiments import LOOKS, Result, areas_by, looks_by, networks_of, seen_by
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate

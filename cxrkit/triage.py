@@ -27,9 +27,9 @@ import numpy as np
 import PIL
 
 import cxrkit
-from cxrkit import _folder, _heatmap, _tables, engine, images
+from cxrkit import _folder, _heatmap, _tables, images, reading
 from cxrkit._journal import Journal, JournalError, locked
-from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER, FINDINGS, join_findings
+from cxrkit.labels import DISCLAIMER
 
 #: Where a run keeps its journal, inside the output folder.
 STATE = ".cxrkit-triage"
@@ -72,8 +72,8 @@ def run(
     folder: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
     *,
-    covid_model: str | Path = "covid-small",
-    findings_model: str | Path = "findings14-small",
+    covid_model: str | Path = reading.COVID_MODEL,
+    findings_model: str | Path = reading.FINDINGS_MODEL,
     threshold: float | None = None,
     recursive: bool = False,
     heatmaps: bool = False,
@@ -103,8 +103,8 @@ def run(
         The result. A file that cannot be read is a row with a reason, never an exception.
     Raises:
         TriageError: a folder that is not there or is empty, an output folder that cannot be written or is full, or
-            holds a run with other models or options, a model that does not run, an illegal option.
-        engine.ModelError: a model that cannot be used.
+            holds a run with other models or options, an illegal option.
+        engine.ModelError: a model that cannot be used, or that does not run.
     """
     started = time.monotonic()
     folder, out_dir = Path(folder).absolute(), Path(out_dir).resolve()
@@ -125,7 +125,9 @@ def run(
             f"the tables cannot go into {folder} itself; name another folder with --out, it may lie inside."
         )
     reader = _Reader(
-        _load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS), threshold, out_dir, heatmaps, rounds
+        reading.Reader(*reading.load(covid_model, findings_model), threshold=threshold, combine=rounds),
+        out_dir,
+        heatmaps,
     )
     try:
         return _run(folder, out_dir, reader, started, recursive, format, restart, workers, progress)
@@ -231,7 +233,7 @@ def _finish(
         counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
         counts["flagged"] += record["status"] == "flagged"
         called.update(record["not_shown"])
-    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records, rounds=reader.rounds)
+    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records, rounds=reader.one.rounds)
     not_shown = tuple(label for label in _tables.PROBS if label in called)
     seconds = time.monotonic() - started
     about = {
@@ -247,8 +249,8 @@ def _finish(
         "counts": counts,
         "tables": {table: path.name for table, path in unfinished.items()},
         "not_shown_to_work_on_real_films": {
-            "covid_model": sorted(reader.covid.not_shown),
-            "findings_model": sorted(reader.findings.not_shown),
+            "covid_model": sorted(reader.one.covid.not_shown),
+            "findings_model": sorted(reader.one.findings.not_shown),
         },
         **reader.describe(),
     }
@@ -261,143 +263,57 @@ def _finish(
 class _Reader:
     """Reads one entry after another; safe to call from several threads."""
 
-    def __init__(
-        self,
-        covid: engine.Predictor,
-        findings: engine.Predictor,
-        threshold: float | None,
-        out_dir: Path,
-        heatmaps: bool,
-        combine: str | None = None,
-    ) -> None:
-        self.covid, self.findings, self.heatmaps, self.combine = covid, findings, heatmaps, combine
-        #: Names of the rounds.
-        self.rounds: tuple[str, ...] = ()
-        if combine is not None:
-            # Not before: without rounds a run starts in half the time.
-            from cxrkit.rounds import REPORT
-
-            self.rounds = REPORT
-        self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
+    def __init__(self, one: reading.Reader, out_dir: Path, heatmaps: bool) -> None:
+        self.one, self.heatmaps = one, heatmaps
         self._maps = out_dir / "heatmaps"
         self._scratch = out_dir / STATE
 
     def fingerprint(self) -> dict[str, Any]:
         """Return all that a record hangs on besides the film."""
+        one = self.one
         return {
             "cxrkit version": cxrkit.__version__,
             "set of library versions": _libraries(),
-            "COVID-19 model": self.covid.sha256,
-            "findings model": self.findings.sha256,
-            "input size": [self.covid.input_size, self.findings.input_size],
-            "threshold": self.threshold,
-            "findings thresholds": self.findings.thresholds,
-            "marks": sorted(self.covid.not_shown | self.findings.not_shown),
+            "COVID-19 model": one.covid.sha256,
+            "findings model": one.findings.sha256,
+            "input size": [one.covid.input_size, one.findings.input_size],
+            "threshold": one.threshold,
+            "findings thresholds": one.findings.thresholds,
+            "marks": sorted(one.covid.not_shown | one.findings.not_shown),
             "choice of heat maps": self.heatmaps,
             # Left out where there are none, so that a run of before there were rounds goes on.
-            **({"choice of rounds": [*self.rounds, self.combine]} if self.rounds else {}),
+            **({"choice of rounds": [*one.rounds, one.combine]} if one.rounds else {}),
         }
 
     def describe(self) -> dict[str, Any]:
         """Return the models, thresholds and rounds, for run.json."""
+        one = self.one
         return {
-            "rounds": {"names": self.rounds, "combine": self.combine} if self.rounds else None,
+            "rounds": {"names": one.rounds, "combine": one.combine} if one.rounds else None,
             "covid_model": {
-                "name": self.covid.name,
-                "version": self.covid.version,
-                "sha256": self.covid.sha256,
-                "threshold": self.threshold,
+                "name": one.covid.name,
+                "version": one.covid.version,
+                "sha256": one.covid.sha256,
+                "threshold": one.threshold,
             },
             "findings_model": {
-                "name": self.findings.name,
-                "version": self.findings.version,
-                "sha256": self.findings.sha256,
-                "thresholds": self.findings.thresholds,
+                "name": one.findings.name,
+                "version": one.findings.version,
+                "sha256": one.findings.sha256,
+                "thresholds": one.findings.thresholds,
             },
         }
 
     def read(self, entry: _folder.Entry) -> dict[str, Any]:
         """Return the record of one entry; only a disk that cannot be written raises."""
         if entry.fault:
-            return _error(entry.fault)
-        sha256, picture = "", b""
-        try:
-            data = _bytes_of(entry.path)
-            sha256 = hashlib.sha256(data).hexdigest()
-            film = images.read(data)
-            del data
-            quality = images.quality(film)
-            record, maps = self._answer(film.pixels)
-            if self.heatmaps:
-                picture = _heatmap.render(film.pixels, maps)
-        except (images.UnreadableImage, _NoAnswerError) as error:
-            return _error(str(error), sha256)
-        except OSError as error:
-            return _error(f"cannot be read: {error.strerror or type(error).__name__}", sha256, again=True)
-        except MemoryError:
-            return _error("there was not enough memory for it; close other programs and run again", sha256, again=True)
-        except Exception as error:
-            # Whatever a decoder or a strange film brings about: one bad file never stops the rest. The text of an
-            # unknown exception may hold values from the file's header, so its kind alone is kept.
-            return _error(f"cannot be processed ({type(error).__name__})", sha256)
-        record |= {
-            "quality": list(quality.flags),
-            "status": "flagged" if quality.flags else "ok",
-            "reason": f"look at the film: {', '.join(quality.flags)}" if quality.flags else "",
-            "sha256": sha256,
-            "heatmap": "",
-        }
-        if self.heatmaps:
-            record["heatmap"] = self._keep(entry, picture)
-        return record
-
-    def _answer(self, pixels: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        probs, maps = self._one(self.covid, pixels) if self.heatmaps or not self.rounds else (np.empty(0), np.empty(0))
-        record, covid, is_covid = self._in_rounds(pixels) if self.rounds else ({}, float(probs[0]), None)
-        answer = {COVID: covid}
-        if covid >= self.threshold if is_covid is None else is_covid:
-            called: tuple[str, ...] = (COVID,)
-            label, shown = COVID, {COVID: maps[0]} if self.heatmaps else {}
-        else:
-            probs, maps = self._one(self.findings, pixels)
-            answer |= {name: float(prob) for name, prob in zip(FINDINGS, probs, strict=True)}
-            called = tuple(name for name in FINDINGS if answer[name] >= self.findings.thresholds[name])
-            label = join_findings(called)
-            shown = {name: maps[FINDINGS.index(name)] for name in called} if self.heatmaps else {}
-        doubtful = self.covid.not_shown | self.findings.not_shown
-        record |= {"label": label, "probs": answer, "not_shown": [name for name in called if name in doubtful]}
-        return record, shown
-
-    def _in_rounds(self, pixels: np.ndarray) -> tuple[dict[str, Any], float, bool]:
-        """Ask the COVID-19 network in rounds: what a record holds of them, what they come to, whether it is called."""
-        from cxrkit import rounds
-
-        assert self.combine is not None
-        try:
-            # One batch of one film's rounds, so that its numbers hang on the film alone.
-            found = rounds.run(
-                self.covid,
-                [pixels],
-                self.rounds,
-                combine=self.combine,
-                threshold={COVID: self.threshold},
-                labels=[COVID],
-                batch_size=len(self.rounds),
-            )
-        except ValueError as error:
-            raise _NoAnswerError(f"model {self.covid.name} gave no probability for it: {error}") from error
-        each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
-        calling = int(found.round_calls[0, :, 0].sum())
-        return {"rounds": each, "rounds_calling": calling}, float(found.combined[0, 0]), bool(found.called[0, 0])
-
-    def _one(self, predictor: engine.Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.heatmaps:
-            probs, maps = predictor.predict_maps([pixels])
-        else:
-            probs, maps = predictor.predict([pixels]), np.empty((1, 0))
-        if not np.isfinite(probs).all():
-            raise _NoAnswerError(f"model {predictor.name} gave no number for it; look at it, or name another model")
-        return probs[0], maps[0]
+            return {**reading.no_answer(entry.fault), "heatmap": ""}
+        found = self.one.read(
+            lambda: _bytes_of(entry.path),
+            maps="called" if self.heatmaps else "none",
+            then=_draw if self.heatmaps else None,
+        )
+        return {**found.record, "heatmap": self._keep(entry, found.made) if found.made is not None else ""}
 
     def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
         # The film's own name would do, but for names of 255 bytes and two films that differ in their ending only.
@@ -413,12 +329,13 @@ class _Reader:
         return f"heatmaps/{name[:2]}/{name}"
 
 
+def _draw(found: reading.Reading) -> bytes:
+    assert found.film is not None
+    return _heatmap.render(found.film.pixels, found.maps)
+
+
 class _OutputError(OSError):
     """The output folder, not a film, is at fault."""
-
-
-class _NoAnswerError(ValueError):
-    """A network that answers NaN: nothing would be called, which looks like a film without findings."""
 
 
 def _bytes_of(path: str) -> bytes:
@@ -436,37 +353,6 @@ def _bytes_of(path: str) -> bytes:
         return file.read(status.st_size)
 
 
-def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predictor:
-    try:
-        predictor = engine.load(name_or_folder, threads=1)
-    except ValueError:
-        raise
-    except Exception as error:
-        # ONNX Runtime's own kinds of exception, on a file that is what its checksum says and no network.
-        raise TriageError(
-            f"model {name_or_folder} cannot be loaded ({type(error).__name__}); export it again with "
-            "cxrkit.models.save."
-        ) from error
-    if predictor.labels != labels:
-        raise TriageError(
-            f"model {predictor.name} answers {', '.join(predictor.labels)}; here one is needed that answers "
-            f"{', '.join(labels)}."
-        )
-    try:
-        # A model that cannot run would make an error of every film; better said before the first.
-        shape = predictor.predict_maps([np.zeros((8, 8))])[0].shape
-    except Exception as error:
-        raise TriageError(
-            f"model {predictor.name} does not run ({type(error).__name__}); export it again with cxrkit.models.save."
-        ) from error
-    if shape != (1, len(labels)):
-        raise TriageError(
-            f"model {predictor.name} gives {shape[1:]} numbers a film, its model.json names {len(labels)} labels; "
-            "export it again with cxrkit.models.save."
-        )
-    return predictor
-
-
 def _check_rule(rule: str) -> None:
     from cxrkit.rounds import COMBINES
 
@@ -482,21 +368,6 @@ def _libraries() -> dict[str, str]:
         "onnxruntime": onnxruntime.__version__,
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
-    }
-
-
-def _error(reason: str, sha256: str = "", *, again: bool = False) -> dict[str, Any]:
-    return {
-        # Kept for the tables of this run, but the next one tries the file again: the disk may be back by then.
-        **({"again": True} if again else {}),
-        "label": "",
-        "probs": {},
-        "quality": [],
-        "status": "error",
-        "reason": " ".join(reason.split()),
-        "not_shown": [],
-        "sha256": sha256,
-        "heatmap": "",
     }
 
 

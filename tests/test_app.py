@@ -1,149 +1,316 @@
-"""Panels, without a browser: a moved control draws a new picture from the right numbers."""
+"""The dashboard without a browser: what a viewer asks for, and what the page is told."""
 
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cxrkit import app, explain, report
-from cxrkit.labels import COVID, NOT_COVID
+from cxrkit import app, augment, images, samples, triage, words
+from cxrkit.app import _pictures, _view
+from cxrkit.app._page import Page
+from cxrkit.app._uploads import Uploads
+from cxrkit.labels import COVID, FINDINGS
 
-FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20, 20), 0.75, np.float32)}
+BY_NAME = {sample.name: sample for sample in samples.every()}
 
 
-class Asked:
-    """Stands in for a `Predictor`: two labels, and it counts how often it is asked."""
-
-    labels = (COVID, NOT_COVID)
-
-    def __init__(self):
-        self.films = []
-
-    def predict_maps(self, films):
-        self.films.append(float(films[0][0, 0]))
-        return np.full((1, 2), 0.5), np.stack([np.full((2, 2), 1.0), np.full((2, 2), 2.0)])[None]
+@pytest.fixture(scope="module")
+def reader():
+    return app.Session().reader
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """What `report` is asked to draw."""
-    calls = []
-    draw = report.film_with_map
-
-    def film_with_map(pixels, cam, **options):
-        calls.append({"grey": float(pixels[0, 0]), "cam": float(cam[0, 0]), **options})
-        return draw(pixels, cam, **options)
-
-    monkeypatch.setattr(report, "film_with_map", film_with_map)
-    return calls
+def session(reader):
+    return app.Session(reader)
 
 
-def test_a_panel_shows_its_first_film_at_once(drawn):
-    panel = app.FilmPanel(FILMS, Asked(), simulated=True)
-    assert bytes(panel.picture.value).startswith(b"\x89PNG")
-    assert drawn == [
-        {
-            "grey": 0.25,
-            "cam": 1.0,
-            "label": COVID,
-            "opacity": 0.6,
-            "title": "one.png",
-            "simulated": True,
-            "boxes": {COVID: ()},
-        }
-    ]
+@pytest.fixture
+def dashboard(session):
+    return app.Dashboard(session)
 
 
-def test_the_chosen_film_label_and_opacity_are_drawn(drawn):
-    panel = app.FilmPanel(FILMS, Asked())
-    panel.film.value = "two.png"
-    panel.label.value = NOT_COVID
-    panel.opacity.value = 0.2
-    assert (drawn[-1]["grey"], drawn[-1]["cam"], drawn[-1]["opacity"]) == (0.75, 2.0, 0.2)
+@pytest.fixture(scope="module")
+def pestered(reader):
+    return app.Dashboard(app.Session(reader, app.Limits(films=5)))
 
 
-def test_moving_the_slider_asks_the_network_no_second_time():
-    predictor = Asked()
-    panel = app.FilmPanel(FILMS, predictor, label=NOT_COVID)
-    panel.opacity.value = 0.1
-    panel.label.value = COVID
-    assert predictor.films == [0.25]
-    panel.film.value = "two.png"
-    assert predictor.films == [0.25, 0.75]
+def ask(dashboard, what, *buffers, **more):
+    """Send what a page would send, and return what it is told."""
+    told = []
+    dashboard.page.send = lambda content, buffers=None: told.append(content)
+    dashboard._asked({"do": what, "number": 7, **more}, [memoryview(one) for one in buffers])
+    return told
 
 
-def test_without_an_explainer_there_is_no_method_to_choose():
-    panel = app.FilmPanel(FILMS, Asked())
-    assert panel.method.options == ("cam",)
-    assert panel.method.layout.display == "none"
+# --- a session ---------------------------------------------------------------------------------------------------
 
 
-def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
-    asked = []
-
-    def heat_maps(source, films, labels, *, method):
-        asked.append((source, float(films[0][0, 0]), labels, method))
-        return [np.full((1, 20, 20), 0.75, np.float32)]
-
-    monkeypatch.setattr(explain, "heat_maps", heat_maps)
-    panel = app.FilmPanel(FILMS, Asked(), explainer="the explainer")
-    assert panel.method.options == explain.METHODS
-    assert panel.method.layout.display is None
-    panel.method.value = "saliency"
-    assert drawn[-1]["cam"] == 0.75
-    panel.opacity.value = 0.1
-    panel.method.value = "cam"
-    assert drawn[-1]["cam"] == 1.0
-    panel.method.value = "saliency"
-    assert asked == [("the explainer", 0.25, [COVID], "saliency")]
+def test_tables_are_those_of_triage_on_the_same_files(session, tmp_path):
+    files = {
+        "b.jpg": BY_NAME["covid"].read(),
+        "a.jpg": BY_NAME["heart"].read(),
+        "c leg.jpg": BY_NAME["leg"].read(),
+        "=1+1.png": b"no picture",
+        "Ünder, 胸.jpg": BY_NAME["clear"].read(),
+    }
+    (tmp_path / "films").mkdir()
+    for name, data in files.items():
+        (tmp_path / "films" / name).write_bytes(data)
+        session.add(name, data)
+    made = triage.run(tmp_path / "films", tmp_path / "out").tables
+    assert {name: path.read_text(encoding="utf-8") for name, path in made.items()} == session.tables()
 
 
-def test_the_truth_of_the_chosen_film_and_label_is_drawn(drawn):
-    boxes = {"two.png": {COVID: [(1, 2, 3, 4)], NOT_COVID: [(5, 6, 7, 8)]}}
-    panel = app.FilmPanel(FILMS, Asked(), boxes=boxes)
-    assert drawn[-1]["boxes"] == {COVID: ()}
-    panel.film.value = "two.png"
-    assert drawn[-1]["boxes"] == {COVID: [(1, 2, 3, 4)]}
-    panel.label.value = NOT_COVID
-    assert drawn[-1]["boxes"] == {NOT_COVID: [(5, 6, 7, 8)]}
+def test_the_same_file_twice_is_one_film_and_another_of_its_name_gets_a_number(session):
+    one, again = (session.add("film.jpg", BY_NAME["heart"].read()) for _ in range(2))
+    other = session.add("film.jpg", BY_NAME["clear"].read())
+    third = session.add("film.jpg", BY_NAME["edema"].read())
+    assert one is again
+    assert [film.name for film in session.films.values()] == ["film.jpg", "film (2).jpg", "film (3).jpg"]
+    assert len({one.key, other.key, third.key}) == 3
 
 
-def test_a_panel_without_films_is_refused():
-    with pytest.raises(ValueError, match="at least one film; got none"):
-        app.FilmPanel({}, Asked())
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("C:\\films\\knee.png", "knee.png"),
+        ("../../etc/passwd", "passwd"),
+        ("<img src=x onerror=alert(1)>.png", "<img src=x onerror=alert(1)>.png"),
+        ("evil\u202egnp.exe", "evil gnp.exe"),
+        ("\ud800.png", ".png"),
+        ("", "film (2)"),
+        ("x" * 200 + ".dcm", "x" * 60 + "..." + "x" * 53 + ".dcm"),
+    ],
+)
+def test_of_a_name_the_last_part_is_kept_as_text(session, name, kept):
+    assert session.add(name, b"no film").name == kept
 
 
-def test_a_moved_threshold_draws_a_new_picture():
-    panel = app.ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5)
-    before = bytes(panel.picture.value)
-    panel.threshold.value = 0.1
-    assert bytes(panel.picture.value) != before
-    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+def test_a_session_takes_so_many_films_and_says_so(reader):
+    session = app.Session(reader, app.Limits(films=2))
+    session.add("a", b"1")
+    session.add("b", b"2")
+    with pytest.raises(ValueError, match="a session takes 2 films; reload the page"):
+        session.add("c", b"3")
+    with pytest.raises(ValueError, match="a session takes 2 films"):
+        session.fault("d", "why")
 
 
-def prevalence_panel():
-    targets, probs = np.array([1, 1, 1, 0, 0, 0]), np.array([0.9, 0.6, 0.2, 0.7, 0.3, 0.1])
-    return app.PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
+def test_rounds_are_those_of_triage(session, tmp_path):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.jpg").write_bytes(BY_NAME["infiltration"].read())
+    triage.run(tmp_path / "films", tmp_path / "out", rounds="mean")
+    with open(tmp_path / "out" / "combined.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    film = session.open_sample("infiltration")
+    look = session.look(film.key)
+    assert look.answer[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
+    said = _view.looked(film, look, 0.33)
+    assert [one["name"] for one in said["each"]] == ["none", *"ABCDEFGHIJ"]
+    assert sum(one["called"] for one in said["each"]) == int(row["rounds_calling"])
 
 
-def test_threshold_and_prevalence_are_read_and_drawn_together(monkeypatch):
-    seen = []
-    draw = report.worth
-    monkeypatch.setattr(
-        report, "worth", lambda found, **options: seen.append((found, options)) or draw(found, **options)
+def test_what_is_unknown_is_refused(session):
+    with pytest.raises(ValueError, match=r"a sample must be one of covid, heart, .*; got 'me'"):
+        session.open_sample("me")
+    with pytest.raises(ValueError, match="no film of this session is called 'me'"):
+        session.film("me")
+    with pytest.raises(ValueError, match="has no rounds"):
+        session.look(session.add("a.png", b"none").key)
+
+
+def test_no_pixels_of_a_large_film_stay(session):
+    large = np.random.default_rng(0).integers(0, 255, (3000, 2000), np.uint8)
+    done, data = cv2.imencode(".png", large)
+    assert done
+    film = session.add("large.png", data.tobytes())
+    assert film.reading.film is None
+    assert film.shown.shape == (_pictures.SIDE_PX, 373)
+
+
+# --- pieces of a file --------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=200), piece=st.integers(1, 70))
+def test_a_file_in_pieces_comes_out_whole(data, piece):
+    uploads = Uploads(200)
+    offsets = range(0, max(len(data), 1), piece)
+    given_back = [uploads.take("a", len(data), at, data[at : at + piece]) for at in offsets]
+    assert given_back == [None] * (len(offsets) - 1) + [data]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [("a", 4, 0, b"12"), ("a", 4, 3, b"4")],
+        [("a", 4, 0, b"12"), ("b", 4, 2, b"34")],
+        [("a", 4, 0, b"12345")],
+        [("a", 4, 0, b"12"), ("a", 6, 2, b"34")],
+        [("a", 4, 2, b"34")],
+    ],
+)
+def test_pieces_that_do_not_follow_are_refused_and_nothing_is_kept(pieces):
+    uploads = Uploads(100)
+    for piece in pieces[:-1]:
+        assert uploads.take(*piece) is None
+    with pytest.raises(ValueError, match="did not come one after another; drop it again"):
+        uploads.take(*pieces[-1])
+    assert uploads._data == b""
+
+
+@pytest.mark.parametrize("size", [-1, 101])
+def test_a_file_beyond_the_limit_is_refused_before_it_is_kept(size):
+    with pytest.raises(ValueError, match=f"a file may have 100 bytes; this one has {size}"):
+        Uploads(100).take("a", size, 0, b"1")
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+def test_a_page_begins_with_a_film_read(dashboard):
+    shown = dashboard.page.shown
+    assert (shown["key"], shown["covid"]["called"], shown["simulated"]) == ("covid", True, True)
+    assert shown["truth"] == [COVID]
+    assert set(shown["maps"]) == {COVID, *FINDINGS}
+    assert [row["key"] for row in dashboard.page.films] == ["covid"]
+    assert images.read(shown["picture"]).pixels.shape == (shown["height"], shown["width"])
+
+
+def test_a_sample_is_shown_with_its_own_rounds_only(dashboard):
+    ask(dashboard, "rounds", key="covid")
+    assert dashboard.page.rounds["key"] == "covid"
+    assert ask(dashboard, "sample", name="heart") == [{"number": 7}]
+    assert dashboard.page.shown["key"] == "heart"
+    assert dashboard.page.rounds == {}
+    ask(dashboard, "rounds", key="heart")
+    assert len(dashboard.page.rounds["each"]) == 11
+
+
+def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
+    data = BY_NAME["edema"].read()
+    half = len(data) // 2
+    about = {"id": "u", "name": "mine.jpg", "size": len(data)}
+    assert ask(dashboard, "piece", data[:half], **about, offset=0) == [{"number": 7}]
+    assert dashboard.page.shown["key"] == "covid"
+    ask(dashboard, "piece", data[half:], **about, offset=half)
+    assert (dashboard.page.shown["name"], dashboard.page.shown["truth"]) == ("mine.jpg", None)
+    assert not dashboard.page.shown["simulated"]
+    ask(dashboard, "piece", b"%PDF", id="v", name="a.pdf", size=4, offset=0)
+    assert dashboard.page.shown["status"] == "error"
+    assert dashboard.page.shown["reason"].startswith("the file is a PDF document; legal are PNG")
+    assert [row["name"] for row in dashboard.page.films] == ["covid.jpg", "mine.jpg", "a.pdf"]
+    assert "a.pdf" in dashboard.page.tables["combined"]
+    ask(dashboard, "refused", name="huge.png", size=90 * 2**20)
+    assert dashboard.page.shown["reason"] == "the file has 90 MB; at most 40 MB are legal here. Export it smaller."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, 3, {}, {"do": "run", "code": "1/0"}, {"do": "sample"}, {"do": "show", "key": "x"}, {"do": "piece"}],
+)
+def test_a_message_that_no_page_sends_changes_nothing(dashboard, content):
+    told = []
+    before = dict(dashboard.page.shown)
+    dashboard.page.send = lambda content, buffers=None: told.append(content)
+    dashboard._asked(content, [])
+    assert len(told) == 1
+    assert told[0]["error"]
+    assert dashboard.page.shown == before
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    content=st.dictionaries(
+        st.sampled_from(["do", "key", "name", "id", "size", "offset", "number", "tab"]),
+        st.one_of(
+            st.none(), st.integers(), st.text(max_size=8), st.sampled_from(["piece", "show", "rounds", "refused"])
+        ),
     )
-    panel = prevalence_panel()
-    panel.threshold.value = 0.15
-    panel.prevalence.value = 0.01
-    assert [found.threshold for found, _ in seen] == [0.5, 0.15, 0.15]
-    assert [found.prevalence for found, _ in seen] == [0.1, 0.1, 0.01]
-    assert [found.confusion.counts for found, _ in seen] == [(2, 1, 1, 2), (3, 2, 0, 1), (3, 2, 0, 1)]
-    assert seen[-1][1] == {"finding": "Mass", "simulated": True}
-    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+)
+def test_no_message_whatever_stops_the_page(pestered, content):
+    pestered._asked(content, [memoryview(b"1")])
+    assert pestered.page.shown["key"]
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.0])
-@pytest.mark.parametrize("prevalence", [0.001, 0.5])
-def test_the_ends_of_both_sliders_can_be_drawn(threshold, prevalence):
-    panel = prevalence_panel()
-    panel.threshold.value, panel.prevalence.value = threshold, prevalence
-    assert panel.prevalence.value == pytest.approx(prevalence)
-    assert bytes(panel.picture.value).startswith(b"\x89PNG")
+def test_all_samples_are_read_at_once_for_the_table(dashboard):
+    ask(dashboard, "samples")
+    assert len(dashboard.page.films) == len(BY_NAME)
+    rows = list(csv.DictReader(io.StringIO(dashboard.page.tables["covid"])))
+    assert [row["Image Index"] for row in rows] == ["covid.jpg", "infiltration.jpg"]
+
+
+def test_panels_are_made_when_they_are_opened_and_follow_language_and_films(dashboard):
+    assert (dashboard.lab.children, dashboard.explorer.children) == ((), ())
+    dashboard.page.tab = "lab"
+    (lab,) = dashboard.lab.children
+    assert (dashboard.lab.layout.display, dashboard.explorer.layout.display) == (None, "none")
+    dashboard.page.language = "zh-Hant"
+    assert lab.language == "zh-Hant"
+    lab.recipe = augment.named("flip")
+    ask(dashboard, "sample", name="heart")
+    dashboard.page.tab = "rounds"
+    dashboard.page.tab = "lab"
+    (anew,) = dashboard.lab.children
+    assert anew is not lab
+    assert anew.recipe == lab.recipe
+    dashboard.page.tab = "film"
+    dashboard.page.tab = "lab"
+    assert dashboard.lab.children == (anew,)
+
+
+def test_figures_of_the_page_are_those_of_the_models_own_files(dashboard):
+    for network in dashboard.page.about:
+        info = json.loads(
+            (app._page.Path(images.__file__).parent / f"weights/{network['name']}/model.json").read_text()
+        )
+        aurocs = {(one["label"], one["source"]): one["value"] for one in info["figures"] if one["measure"] == "AUROC"}
+        shown = {
+            (row["label"], source): cell["value"]
+            for row in network["rows"]
+            for source, cell in zip(network["sources"], row["cells"], strict=True)
+        }
+        assert shown == aurocs
+
+
+def test_every_word_that_the_page_says_is_among_the_words():
+    table = words.table("en")
+    literal = set(re.findall(r'(?:say|tell)\(\s*"([\w.\-]+)"', Page._esm))
+    assert len(literal) > 20
+    assert literal <= set(table)
+    built = set(re.findall(r"say\(`([\w.\-]+)\$\{", Page._esm))
+    assert "label." in built
+    assert all(any(key.startswith(prefix) for key in table) for prefix in built)
+
+
+def test_the_page_needs_neither_tensorflow_nor_pandas_nor_matplotlib():
+    code = (
+        "import sys; from cxrkit import app; d = app.dashboard(); d._asked({'do': 'rounds', 'key': 'covid'}, [])\n"
+        "print(sorted({'tensorflow', 'keras', 'pandas', 'matplotlib', 'sklearn', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+def test_a_map_is_clear_where_nothing_speaks_and_strongest_at_its_scale():
+    cam = np.array([[-1.0, 0.0], [0.0, 2.0]], np.float32)
+    picture = cv2.imdecode(np.frombuffer(_pictures.overlay(cam, 2.0), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (160, 160, 4)
+    assert picture[0, 0, 3] == 0
+    assert picture[-1, -1, 3] == 255
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1000, 500), (560, 280)), ((3, 2), (3, 2)), ((1, 2000), (1, 560))])
+def test_a_film_is_fitted_to_the_page(shape, size):
+    assert _pictures.shown(np.zeros(shape, np.float32)).shape == size

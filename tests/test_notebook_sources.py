@@ -48,7 +48,7 @@ def test_a_notebook_says_what_will_be_seen_what_was_seen_and_asks_for_more(path)
 def test_a_panel_comes_after_a_static_figure(path):
     drawn = False
     for cell in cells(path, "code"):
-        if "app." in cell.splitlines()[-1]:
+        if re.search(r"^(panels|\w+_app)\.", cell, re.MULTILINE):
             assert drawn, cell
         drawn = drawn or "report." in cell
 

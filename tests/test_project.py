@@ -404,26 +404,19 @@ def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
 # CONTRIBUTING.md, "Layers"; after the bar, modules that help those before it.
 LAYERS = {
     -1: {"_film"},
-    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_terminal", "fetch"},
-    1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises"},
+    0: {"labels"} | {"_dicom", "quality", "_folder", "_journal", "_memory", "_rendered", "_terminal", "fetch"},
+    1: {"images", "phantom", "metrics", "augment"} | {"_tables", "exercises", "samples", "words"},
     2: {"published", "manifest", "engine", "models"} | {"_heatmap"},
     3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
-    4: {"triage", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
-    5: {"report"}
-    | {"demo", "_augment_widgets", "_strip", "_experiment_cli", "_jetson_cli", "_model_cli", "_rounds_cli"}
+    4: {"reading", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
+    5: {"report", "triage", "serve"}
+    | {"_panel", "_strip", "_dashboard_cli", "_experiment_cli", "_jetson_cli", "_model_cli", "_rounds_cli"}
     | {"_train_cli"},
-    6: {
-        "augment_report",
-        "device_report",
-        "experiments_report",
-        "rounds_report",
-        "rounds_strip",
-        "shortcuts_report",
-        "app",
-        "cli",
-    }
-    | {"model_card"},
+    6: {"augment_report", "device_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report"}
+    | {"panels", "cli"}
+    | {"demo", "model_card", "_augment_widgets"},
     7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
+    8: {"app"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 MAY_IMPORT_TENSORFLOW = {"models", "train", "explain"}

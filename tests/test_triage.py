@@ -326,7 +326,7 @@ def test_several_maps_are_joined_by_the_largest_each_on_its_own_scale():
     ],
 )
 def test_an_illegal_option_is_refused_before_anything_is_written(films, networks, tmp_path, options, message):
-    with pytest.raises(triage.TriageError, match=message):
+    with pytest.raises((triage.TriageError, engine.ModelError), match=message):
         triage.run(films, tmp_path / "out", **networks | options)
     assert not (tmp_path / "out").exists()
 
@@ -356,7 +356,7 @@ def test_an_output_folder_that_is_a_file_is_refused(films, networks, tmp_path):
 def test_a_model_that_does_not_run_is_refused_before_the_first_film(films, networks, tmp_path):
     # The file's checksum is right, but it takes films of another size than its model.json says.
     broken = tiny_models.covid_model(tmp_path / "broken", input_size=32)
-    with pytest.raises(triage.TriageError, match=r"model broken does not run .*export it again"):
+    with pytest.raises(engine.ModelError, match=r"model broken does not run .*export it again"):
         triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
 
 
@@ -366,7 +366,7 @@ def test_a_model_file_that_is_no_network_is_refused(films, networks, tmp_path):
     about = json.loads((broken / "model.json").read_text())
     about["files"]["model.onnx"] = hashlib.sha256(b"no network").hexdigest()
     (broken / "model.json").write_text(json.dumps(about))
-    with pytest.raises(triage.TriageError, match=r"broken cannot be loaded \(\w+\); export it again"):
+    with pytest.raises(engine.ModelError, match=r"broken cannot be loaded \(\w+\); export it again"):
         triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
 
 
@@ -374,7 +374,7 @@ def test_a_model_with_fewer_numbers_than_labels_is_refused(films, networks, tmp_
     broken = tiny_models.covid_model(
         tmp_path / "broken", labels=list(FINDINGS), thresholds=dict.fromkeys(FINDINGS, 0.5)
     )
-    with pytest.raises(triage.TriageError, match=r"gives \(2,\) numbers a film, its model.json names 14 labels"):
+    with pytest.raises(engine.ModelError, match=r"gives \(2,\) numbers a film, its model.json names 14 labels"):
         triage.run(films, tmp_path / "out", **networks | {"findings_model": broken})
 
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from cxrkit import _folder, _journal, _tables, images, scoring, triage
+from cxrkit import _folder, _journal, _tables, engine, images, reading, scoring, triage
 
 LINUX_NAMES = pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux")
 DARK = tiny_models.png(tiny_models.film(0.08))
@@ -169,7 +169,7 @@ def test_two_names_never_become_one(left, right):
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20), max_size=6))
 def test_cells_written_are_the_cells_read(tmp_path, names):
-    record = triage._error("why")
+    record = {**reading.no_answer("why"), "heatmap": ""}
     for kind in _tables.FORMATS:
         tables = _tables.write(tmp_path, kind, False, lambda: [(name, record) for name in names])
         table = scoring.read_table(tables["combined"])
@@ -241,7 +241,7 @@ def test_a_file_that_becomes_a_pipe_meanwhile_is_not_waited_for(films, networks,
     (entry,) = _folder.walk(films, recursive=False)
     (films / "a.png").unlink()
     os.mkfifo(films / "a.png")
-    reader = triage._Reader(*(triage.engine.load(model) for model in networks.values()), None, tmp_path, False)
+    reader = triage._Reader(reading.Reader(*(engine.load(model) for model in networks.values())), tmp_path, False)
     assert reader.read(entry)["reason"] == "not an ordinary file (a pipe, socket or device)"
 
 

@@ -1,4 +1,4 @@
-// Two buttons: `text` to the clipboard, and as a file of `name` to the reader's own computer.
+// Two buttons: `text` to the clipboard, and as a file of `name` to the reader's own computer. Every word is in `words`.
 
 async function copied(text) {
   try {
@@ -17,33 +17,49 @@ async function copied(text) {
 }
 
 function render({ model, el }) {
-  const button = (label, title) => {
+  const button = () => {
     const made = document.createElement("button");
+    made.type = "button";
     made.className = "jupyter-button";
-    made.textContent = label;
-    made.title = title;
     return made;
   };
-  const copy = button("Copy", "copy the text to the clipboard");
-  const download = button("Download", `keep it on your own computer as ${model.get("name")}`);
+  const [copy, download] = [button(), button()];
   const said = document.createElement("span");
   said.setAttribute("role", "status");
   said.style.cssText = "font: 12px sans-serif; margin-left: 0.5em; color: var(--jp-ui-font-color1, #222)";
-  copy.addEventListener("click", async () => {
-    said.textContent = (await copied(model.get("text"))) ? "copied" : "not copied: select the text and press Ctrl-C";
-  });
+  // What was last said, by its key, so that it can be said in another language.
+  let last = null;
+
+  function say() {
+    const words = model.get("words");
+    copy.textContent = words.copy;
+    copy.title = words["copy.tip"];
+    download.textContent = words.download;
+    download.title = words["download.tip"];
+    said.textContent = last === null ? "" : words[last];
+  }
+  const tell = (key) => {
+    last = key;
+    say();
+  };
+  copy.addEventListener("click", async () => tell((await copied(model.get("text"))) ? "copied" : "not_copied"));
   download.addEventListener("click", () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([model.get("text")], { type: "text/plain" }));
     link.download = model.get("name");
     link.click();
     URL.revokeObjectURL(link.href);
-    said.textContent = "downloaded";
+    tell("downloaded");
   });
-  const forget = () => (said.textContent = "");
+  const forget = () => tell(null);
   model.on("change:text", forget);
+  model.on("change:words", say);
+  say();
   el.replaceChildren(copy, download, said);
-  return () => model.off("change:text", forget);
+  return () => {
+    model.off("change:text", forget);
+    model.off("change:words", say);
+  };
 }
 
 export default { render };

@@ -2,7 +2,7 @@
 
 `run` asks any callable, or a model, about films in rounds; films may leave as soon as no round to come can change what
 is called of them. The report's section C describes the algorithm; docs/rounds.md says what is decided here where it is
-silent. Imports neither TensorFlow nor imgaug.
+silent. Imports neither TensorFlow nor imgaug, nor pandas before a table is asked for.
 """
 
 from cxrkit.rounds._combine import (

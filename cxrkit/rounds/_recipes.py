@@ -52,12 +52,12 @@ def _recipe(source: Source) -> Recipe:
 
 
 def describe(recipe: Recipe) -> str:
-    """Return a recipe in a few words: "GaussianBlur(sigma=1.0) > GammaContrast(gamma=0.7)"."""
+    """Return a recipe in short, as code: "GaussianBlur(sigma=1.0) > OneOf(Noop(), Add(value=5))"."""
     if isinstance(recipe, Op):
         return recipe.name + "(" + ", ".join(f"{name}={value!r}" for name, value in recipe.values) + ")"
     if isinstance(recipe, Sequential) and recipe.children and not recipe.random_order:
         return " > ".join(map(describe, recipe.children))
-    return f"{type(recipe).__name__} of {', '.join(map(describe, recipe.children)) or 'nothing'}"
+    return f"{type(recipe).__name__}({', '.join(map(describe, recipe.children))})"
 
 
 def check_mode(mode: str) -> None:

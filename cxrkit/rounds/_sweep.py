@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit import augment, metrics, published
+from cxrkit import augment, metrics
 from cxrkit.augment import Op, Recipe, Sequential
 from cxrkit.metrics import Estimate, undefined
 from cxrkit.rounds._ask import FILMS_AT_ONCE, Progress, Task, collect, network
@@ -102,6 +102,9 @@ def grid(name: str) -> dict[str, Recipe]:
     """
     if name not in GRIDS:
         raise ValueError(f"grid must be one of {', '.join(GRIDS)}, or recipes by name; got {name!r}.")
+    # Here, since it brings pandas, which who only looks at films in rounds need not wait for.
+    from cxrkit import published
+
     rows = list(map(str, published.table(name).index))
     if name not in _ORDERS:
         return {row: _operation(row) for row in rows}
@@ -308,6 +311,8 @@ def _reported(ways: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
 
 def _printed(table: str, row: str) -> dict[str, Estimate]:
     """Return what a row of the report holds, by measure."""
+    from cxrkit import published
+
     try:
         return published.matrix(table, row).estimates()
     except ValueError as error:

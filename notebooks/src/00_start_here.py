@@ -42,7 +42,7 @@
 # %%
 from pathlib import Path
 
-from cxrkit import app, course, engine, environment, exercises, images, report, scoring, triage
+from cxrkit import course, engine, environment, exercises, images, panels, report, scoring, triage
 from cxrkit.labels import COVID, FINDINGS
 
 # %% [markdown]
@@ -160,7 +160,7 @@ report.film_with_map(
 chosen = {path.name: radiograph.pixels}
 if FILM is None:
     chosen |= {Path(image).name: images.read(root / image).pixels for image in films.index[:40:5]}
-app.FilmPanel(chosen, findings, label=label, simulated=FILM is None)
+panels.FilmPanel(chosen, findings, label=label, simulated=FILM is None)
 
 # %% [markdown]
 # ## Exercises

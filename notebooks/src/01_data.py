@@ -21,7 +21,7 @@
 # %%
 import numpy as np
 
-from cxrkit import app, course, engine, exercises, images, manifest, metrics, published, report, survey
+from cxrkit import course, engine, exercises, images, manifest, metrics, panels, published, report, survey
 from cxrkit.labels import FINDINGS
 
 # %% [markdown]
@@ -227,7 +227,9 @@ report.worth(worth, finding=FINDING, simulated=True)
 # decides what a call is worth. Try 0.3 (a ward), then 0.003 (a screening).
 
 # %%
-app.PrevalencePanel(truth, probs, patients, finding=FINDING, threshold=threshold, prevalence=PREVALENCE, simulated=True)
+panels.PrevalencePanel(
+    truth, probs, patients, finding=FINDING, threshold=threshold, prevalence=PREVALENCE, simulated=True
+)
 
 # %% [markdown]
 # ## What we saw

@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from cxrkit import app, course, engine, exercises, manifest, metrics, models, published, report, train
+from cxrkit import course, engine, exercises, manifest, metrics, models, panels, published, report, train
 from cxrkit.labels import FINDINGS
 
 # %% [markdown]
@@ -280,7 +280,7 @@ report.worth(worth, finding=FINDING, simulated=simulated)
 # to the worth of a call.
 
 # %%
-app.PrevalencePanel(
+panels.PrevalencePanel(
     truth,
     answers,
     test.patients,

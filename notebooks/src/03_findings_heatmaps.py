@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import app, course, datasets, engine, exercises, explain, images, metrics, published, report, scoring
+from cxrkit import course, datasets, engine, exercises, explain, images, metrics, panels, published, report, scoring
 from cxrkit.labels import FINDINGS, split_findings
 
 # %% [markdown]
@@ -242,7 +242,7 @@ report.film_with_map(film.pixels, heat, label=label, boxes=truth, title=film.nam
 
 # %%
 picked = boxed[:12]
-app.FilmPanel(
+panels.FilmPanel(
     {film.name: film.pixels for film in picked},
     predictor,
     label=label,

@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from cxrkit import app, course, engine, exercises, images, published, report, scoring, triage
+from cxrkit import course, engine, exercises, images, panels, published, report, scoring, triage
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 
 # %% [markdown]
@@ -201,7 +201,7 @@ report.scores(groups, threshold, title="COVID-19 network, test films", simulated
 # The same figure with a line that you can move:
 
 # %%
-app.ThresholdPanel(groups, threshold, simulated=True)
+panels.ThresholdPanel(groups, threshold, simulated=True)
 
 # %% [markdown]
 # Moving the line trades one error for the other. Every place of the line is one point of the ROC curve.

@@ -1,0 +1,46 @@
+// Elements, words and pictures. Text goes in as text: nothing that a file says is ever read as HTML.
+
+/** Return an element; attributes that are false, null or undefined are left out, those named on... are listeners. */
+function h(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value === true ? "" : value);
+  }
+  fill(made, ...children);
+  return made;
+}
+
+/** Put these into an element in place of what it held; false, null and undefined are left out. */
+function fill(element, ...children) {
+  element.replaceChildren(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+}
+
+/** Return what says a text of the page's language, with its fields: say("verdict.clear", fields). */
+function speaker(model) {
+  return (key, fields = {}) => {
+    const text = model.get("texts")[model.get("language")][key];
+    if (text === undefined) throw new Error(`no such text: ${key}`);
+    return text.replace(/\{(\w+)\}/g, (_, name) => String(fields[name]));
+  };
+}
+
+/** Return an img of bytes; its address is given up as soon as it is drawn. */
+function picture(bytes, type, attributes) {
+  const url = URL.createObjectURL(new Blob([bytes], { type }));
+  const image = h("img", { ...attributes, src: url, draggable: "false" });
+  image.decode().then(
+    () => URL.revokeObjectURL(url),
+    () => URL.revokeObjectURL(url),
+  );
+  return image;
+}
+
+/** Hand a text to the reader's computer as a file. */
+function download(name, text) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const number = (value) => value.toFixed(2);

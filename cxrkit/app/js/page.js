@@ -1,0 +1,167 @@
+// The page: a head that says what this is, tabs, and the parts; what is seen follows the traits that Python sets.
+
+const TABS = ["film", "table", "lab", "rounds", "about"];
+//: The kernel has this long to answer; then the page says that it is gone.
+const PATIENCE_MS = 60_000;
+
+function render({ model, el }) {
+  const say = speaker(model);
+  const root = h("div", { class: "cxrkit", "data-lm-suppress-shortcuts": "true" });
+  const status = h("p", { role: "status", class: "status" });
+  // What is read aloud of a film stands on the page already.
+  const spoken = h("p", { role: "status", class: "visually-hidden" });
+  const lost = h("div", { role: "alert", class: "card bad", hidden: true });
+  const tell = (key, fields) => (status.textContent = say(key, fields));
+
+  // ---------------------------------------------------------------- asking the kernel
+  let asked = 0;
+  const answers = new Map();
+  function ask(content, buffers = []) {
+    const number = (asked += 1);
+    return new Promise((resolve) => {
+      const gone = setTimeout(gave_up, PATIENCE_MS);
+      answers.set(number, () => {
+        clearTimeout(gone);
+        resolve();
+      });
+      model.send({ ...content, number }, undefined, buffers);
+    });
+  }
+  function gave_up() {
+    lost.hidden = false;
+    fill(lost, h("p", { class: "said" }, say("page.lost")), h("button", { type: "button", class: "plain", onclick: () => location.reload() }, say("page.reload")));
+  }
+  const answered = (content) => {
+    answers.get(content.number)?.();
+    answers.delete(content.number);
+    if (content.error) tell("page.refused", { reason: content.error });
+  };
+  model.on("msg:custom", answered);
+
+  // ---------------------------------------------------------------- parts
+  const shared = { model, say, ask, tell };
+  const parts = { films: filmsPart(shared), film: filmPart(shared), rounds: roundsPart(shared), table: tablePart(shared), about: aboutPart(shared) };
+  const panels = {
+    film: h("div", { class: "panel looking" }, parts.films.part, parts.film.part, parts.rounds.part),
+    table: h("div", { class: "panel" }, parts.table.part),
+    lab: h("div", { class: "panel" }),
+    rounds: h("div", { class: "panel" }),
+    about: h("div", { class: "panel" }, parts.about.part),
+  };
+  const intro = { lab: h("p", { class: "card small" }), rounds: h("p", { class: "card small" }) };
+  for (const [name, words] of Object.entries(intro)) panels[name].append(words);
+
+  const title = h("p", { class: "subtitle" });
+  const notice = h("p", { class: "notice", role: "note" });
+  const language = h(
+    "select",
+    {
+      id: "cxr-language",
+      onchange: (event) => {
+        localStorage.setItem("cxrkit-language", event.target.value);
+        model.set("language", event.target.value);
+        model.save_changes();
+      },
+    },
+    Object.entries(model.get("languages")).map(([tag, name]) => h("option", { value: tag, lang: tag }, name)),
+  );
+  const languageLabel = h("label", { for: "cxr-language", class: "visually-hidden" });
+  const tabs = h("div", { role: "tablist" });
+  for (const name of TABS) {
+    tabs.append(h("button", { type: "button", role: "tab", id: `cxr-tab-${name}`, "aria-controls": `cxr-panel-${name}`, onclick: () => open(name) }));
+    const panel = panels[name];
+    panel.id = `cxr-panel-${name}`;
+    panel.setAttribute("role", "tabpanel");
+    panel.setAttribute("aria-labelledby", `cxr-tab-${name}`);
+  }
+  tabs.addEventListener("keydown", (event) => {
+    const steps = { ArrowRight: 1, ArrowLeft: -1 };
+    const at = TABS.indexOf(model.get("tab"));
+    const to = { Home: 0, End: TABS.length - 1 }[event.key] ?? (event.key in steps ? at + steps[event.key] : null);
+    if (to === null) return;
+    event.preventDefault();
+    open(TABS[(to + TABS.length) % TABS.length]);
+    tabs.children[(to + TABS.length) % TABS.length].focus();
+  });
+  function open(name) {
+    model.set("tab", name);
+    model.save_changes();
+  }
+
+  root.append(
+    h("header", {}, h("div", {}, h("h1", {}, "cxrkit"), title), h("div", {}, languageLabel, language)),
+    notice,
+    tabs,
+    lost,
+    status,
+    spoken,
+    h("main", {}, Object.values(panels)),
+  );
+  fill(el, root);
+
+  // ---------------------------------------------------------------- following
+  function showTab() {
+    const chosen = model.get("tab");
+    for (const [at, name] of TABS.entries()) {
+      tabs.children[at].setAttribute("aria-selected", String(name === chosen));
+      tabs.children[at].tabIndex = name === chosen ? 0 : -1;
+      panels[name].hidden = name !== chosen;
+    }
+  }
+  function draw() {
+    const tag = model.get("language");
+    root.lang = tag;
+    // The page is ours alone only where our template made it; in JupyterLab it is not.
+    if (document.body.classList.contains("cxrkit-page")) {
+      document.documentElement.lang = tag;
+      document.title = `cxrkit: ${say("page.title")}`;
+    }
+    language.value = tag;
+    languageLabel.textContent = say("page.language");
+    title.textContent = say("page.title");
+    notice.textContent = say("notice.device");
+    status.textContent = "";
+    for (const [at, name] of TABS.entries()) tabs.children[at].textContent = say(`tab.${name}`);
+    tabs.setAttribute("aria-label", say("page.tabs"));
+    for (const [name, words] of Object.entries(intro)) words.textContent = say(`tab.${name}.about`);
+    for (const part of Object.values(parts)) part.draw();
+    showTab();
+  }
+  function shown() {
+    const film = model.get("shown");
+    parts.film.draw();
+    parts.rounds.draw();
+    parts.films.mark();
+    if (film.status !== "error") ask({ do: "rounds", key: film.key });
+    spoken.textContent = `${film.name}: ${film.status === "error" ? say("film.bad") : verdict(film, say)}`;
+  }
+  const follow = {
+    "change:language": draw,
+    "change:tab": showTab,
+    "change:shown": shown,
+    "change:rounds": parts.rounds.draw,
+    "change:films": () => {
+      parts.films.films();
+      parts.table.draw();
+    },
+    "change:tables": parts.table.draw,
+  };
+  for (const [event, listener] of Object.entries(follow)) model.on(event, listener);
+
+  const wished = localStorage.getItem("cxrkit-language") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh-Hant" : "en");
+  if (wished in model.get("languages") && wished !== model.get("language")) {
+    model.set("language", wished);
+    model.save_changes();
+  }
+  draw();
+  shown();
+  window.dispatchEvent(new Event("cxrkit-ready"));
+
+  return () => {
+    parts.films.stop();
+    model.off("msg:custom", answered);
+    for (const [event, listener] of Object.entries(follow)) model.off(event, listener);
+  };
+}
+
+export default { render };

@@ -1,0 +1,52 @@
+// What ipywidgets leaves out for those who hear a panel: which language it is in, and what each slider sets.
+
+// By a handle's class, which of `ends` names it.
+const ENDS = { "noUi-handle-lower": "low", "noUi-handle-upper": "high" };
+
+function named(slider, ends) {
+  const name = slider.querySelector(".widget-label")?.textContent ?? "";
+  const handles = [...slider.querySelectorAll(".noUi-handle")];
+  for (const handle of handles) {
+    const end = Object.keys(ENDS).find((kind) => handle.classList.contains(kind));
+    handle.setAttribute("aria-label", handles.length > 1 ? ends[ENDS[end]].replace("{name}", name) : name);
+  }
+  const readout = slider.querySelector(".widget-readout");
+  if (readout?.isContentEditable) {
+    readout.setAttribute("role", "textbox");
+    readout.setAttribute("aria-label", name);
+  }
+}
+
+function render({ model, el }) {
+  let waiting = null;
+  let watcher = null;
+  el.hidden = true;
+
+  function name() {
+    const panel = el.closest(".cxrkit-panel");
+    panel.lang = model.get("language");
+    for (const slider of panel.querySelectorAll(".widget-slider")) named(slider, model.get("ends"));
+  }
+
+  function begin() {
+    const panel = el.closest(".cxrkit-panel");
+    if (panel === null) {
+      // A widget is made before it is put into its page.
+      waiting = requestAnimationFrame(begin);
+      return;
+    }
+    name();
+    watcher = new MutationObserver(name);
+    watcher.observe(panel, { childList: true, subtree: true, characterData: true });
+    model.on("change:language change:ends", name);
+  }
+
+  begin();
+  return () => {
+    cancelAnimationFrame(waiting);
+    watcher?.disconnect();
+    model.off("change:language change:ends", name);
+  };
+}
+
+export default { render };

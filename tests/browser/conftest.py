@@ -1,0 +1,82 @@
+"""What browser tests share: Debian's Chromium, pages that are watched, and a picture of a page that failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+#: No step of a test takes longer on a busy machine.
+LIMIT_MS = 60_000
+_PAGES = pytest.StashKey[list[Page]]()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser: one for all tests, each page of it with cookies and storage of its own."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+    if not Path(path).exists():
+        pytest.skip("needs Chromium: apt-get install chromium (.ci/run does that as root)")
+    # Chromium refuses to run its sandbox as root; /dev/shm is small in a container.
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if root else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """What pages of this test wrote to the console as errors, and exceptions that nothing caught."""
+    return []
+
+
+@pytest.fixture
+def new_page(
+    chromium: Browser, console_errors: list[str], request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """Open pages: `new_page(width=390, dark=True)`; other options are Playwright's for a context."""
+    pages = request.node.stash.setdefault(_PAGES, [])
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            console_errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def opened(*, width: int = 1280, height: int = 900, dark: bool = False, **options: Any) -> Page:
+        scheme = "dark" if dark else "light"
+        given = {"viewport": {"width": width, "height": height}, "color_scheme": scheme, "accept_downloads": True}
+        page = chromium.new_context(**given | options).new_page()
+        page.set_default_timeout(LIMIT_MS)
+        page.on("console", heard)
+        page.on("pageerror", lambda error: console_errors.append(str(error)))
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    """One page, 1280 pixels wide."""
+    return new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep a picture of every page of a test that failed, and say where."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and report.when == "call" and folder is not None:
+        for k, page in enumerate(item.stash.get(_PAGES, [])):
+            path = folder / f"failed-{k}.png"
+            page.screenshot(path=path, full_page=True)
+            report.sections.append(("Browser", f"{page.url} as it was: {path}"))
+    return report

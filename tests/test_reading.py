@@ -1,0 +1,71 @@
+"""Reading one film: what triage says of it, with maps, and nothing that a file holds raises."""
+
+import numpy as np
+import pytest
+
+from cxrkit import images, reading, samples
+from cxrkit.labels import COVID, FINDINGS
+
+BY_NAME = {sample.name: sample for sample in samples.every()}
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return reading.Reader(*reading.load())
+
+
+def test_a_film_called_covid_gets_no_findings_in_its_record_but_is_asked_about_all(reader):
+    found = reader.read(BY_NAME["covid"].read(), maps="all")
+    assert found.record["label"] == COVID
+    assert set(found.record["probs"]) == {COVID}
+    assert set(found.probs) == set(found.maps) == {COVID, *FINDINGS}
+    assert found.maps[COVID].ndim == 2
+
+
+@pytest.mark.parametrize("name", ["covid", "heart", "clear"])
+def test_maps_change_nothing_of_what_is_said(reader, name):
+    data = BY_NAME[name].read()
+    assert reader.read(data, maps="all").record == reader.read(data).record == reader.read(data, maps="called").record
+
+
+def test_maps_of_what_is_called_are_those_alone(reader):
+    found = reader.read(BY_NAME["heart"].read(), maps="called")
+    assert set(found.maps) == set(found.record["label"].split("|"))
+
+
+def test_what_is_made_of_a_reading_comes_with_it_and_its_error_costs_this_film_alone(reader):
+    data = BY_NAME["heart"].read()
+    assert reader.read(data, then=lambda found: found.film.pixels.shape).made == (512, 512)
+
+    def broken(found):
+        raise RuntimeError("PATIENT^NAME")
+
+    assert reader.read(data, then=broken).record["reason"] == "cannot be processed (RuntimeError)"
+
+
+def test_a_film_beyond_the_limit_is_refused_by_its_header(reader):
+    record = reader.read(BY_NAME["heart"].read(), max_pixels=100_000).record
+    assert (record["status"], record["label"]) == ("error", "")
+    assert record["reason"].startswith("the picture is 512 x 512 = 0 megapixels; at most 0.1 are legal")
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_what_is_no_film_is_a_record_with_a_reason(reader, data):
+    found = reader.read(data, maps="all")
+    assert (found.film, found.maps, found.record["status"]) == (None, {}, "error")
+    assert "legal" in found.record["reason"] or "cut short" in found.record["reason"]
+
+
+def test_a_network_that_answers_nan_gives_no_answer(reader, monkeypatch):
+    def nan(films):
+        return np.full((1, 2), np.nan)
+
+    monkeypatch.setattr(reader.covid, "predict", nan)
+    record = reader.read(BY_NAME["heart"].read()).record
+    assert record["reason"] == "model covid-small gave no number for it; look at it, or name another model"
+
+
+def test_reading_a_film_twice_says_the_same(reader):
+    data = BY_NAME["edema"].read()
+    assert reader.read(data).record == reader.read(lambda: data).record
+    assert images.read(data).pixels.dtype == np.float32
