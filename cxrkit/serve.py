@@ -130,6 +130,11 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _give_xsrf_cookie(request: Any, notebook: Any, cwd: str) -> None:
+    """Let a page that is left end its kernel: Voila's script must send this cookie's value; nothing else sets it."""
+    _ = request.xsrf_token
+
+
 def _serve(
     notebook: Path, host: str, port: int, token: str, idle_minutes: float, open_browser: bool, base_url: str
 ) -> None:
@@ -154,6 +159,7 @@ def _serve(
     config.VoilaConfiguration.show_tracebacks = False
     config.VoilaConfiguration.file_allowlist = []
     config.VoilaConfiguration.extension_allowlist = _EXTENSIONS
+    config.VoilaConfiguration.prelaunch_hook = _give_xsrf_cookie
     config.MappingKernelManager.cull_idle_timeout = max(1, round(60 * idle_minutes))
     config.MappingKernelManager.cull_interval = max(1, min(30, round(15 * idle_minutes)))
     # A page that is left open counts as idle too; it says so when it is used again.

@@ -8,6 +8,8 @@ import jupytext
 import pytest
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks" / "src").glob("*.py"))
+#: All but the page, which teaches nothing: it is served.
+LESSONS = [path for path in SOURCES if path.stem != "12_dashboard"]
 #: "At most about fifteen lines" (docs/STYLE.md).
 MAX_LINES = 17
 #: A callback that an exercise or demonstration is about belongs to the notebook.
@@ -35,7 +37,7 @@ def test_what_can_be_reused_is_in_the_package(path):
     assert defined <= FUNCTIONS_TO_SHOW
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_notebook_says_what_will_be_seen_what_was_seen_and_asks_for_more(path):
     text = "\n".join(cells(path, "markdown"))
     positions = [text.find(words) for words in ("**What you will see**", "## Setup", "## What we saw", "## Exercises")]
@@ -44,7 +46,7 @@ def test_a_notebook_says_what_will_be_seen_what_was_seen_and_asks_for_more(path)
     assert "not a medical device" in text
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_panel_comes_after_a_static_figure(path):
     drawn = False
     for cell in cells(path, "code"):
@@ -53,7 +55,7 @@ def test_a_panel_comes_after_a_static_figure(path):
         drawn = drawn or "report." in cell
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_no_answer_of_an_exercise_stands_in_the_notebook(path):
     checks = [cell for cell in cells(path, "code") if "exercises.check(" in cell]
     assert checks

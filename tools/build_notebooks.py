@@ -25,7 +25,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-KEPT_CELL_METADATA = frozenset({"tags"})
+#: "voila" in a source's header names the template of the notebook that is served as a page.
+KEPT_METADATA, KEPT_CELL_METADATA = frozenset({"voila"}), frozenset({"tags"})
 
 
 def build(source: str, *, name: str) -> str:
@@ -57,7 +58,8 @@ def build(source: str, *, name: str) -> str:
         cell.id = hashlib.sha256(key.encode()).hexdigest()[:12]
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    notebook.metadata = nbformat.from_dict(METADATA)
+    kept = {name: value for name, value in notebook.metadata.items() if name in KEPT_METADATA}
+    notebook.metadata = nbformat.from_dict({**METADATA, **kept})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"

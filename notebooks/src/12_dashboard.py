@@ -1,3 +1,9 @@
+# ---
+# jupyter:
+#   voila:
+#     template: cxrkit
+# ---
+
 # %% [markdown]
 # # The dashboard: a page for people who will never open a notebook
 #

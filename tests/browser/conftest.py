@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 #: No step of a test takes longer on a busy machine.
 LIMIT_MS = 60_000
@@ -25,6 +25,7 @@ def chromium() -> Iterator[Browser]:
     # Chromium refuses to run its sandbox as root; /dev/shm is small in a container.
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if root else [])]
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser

@@ -1,8 +1,9 @@
 // The page: a head that says what this is, tabs, and the parts; what is seen follows the traits that Python sets.
 
 const TABS = ["film", "table", "lab", "rounds", "about"];
-//: The kernel has this long to answer; then the page says that it is gone.
+// The kernel has this long to answer; then the page says that it is gone. Under Voila the server is asked as well.
 const PATIENCE_MS = 60_000;
+const ASK_SERVER_MS = 10_000;
 
 function render({ model, el }) {
   const say = speaker(model);
@@ -19,7 +20,7 @@ function render({ model, el }) {
   function ask(content, buffers = []) {
     const number = (asked += 1);
     return new Promise((resolve) => {
-      const gone = setTimeout(gave_up, PATIENCE_MS);
+      const gone = setTimeout(giveUp, PATIENCE_MS);
       answers.set(number, () => {
         clearTimeout(gone);
         resolve();
@@ -27,9 +28,24 @@ function render({ model, el }) {
       model.send({ ...content, number }, undefined, buffers);
     });
   }
-  function gave_up() {
+  function giveUp() {
+    clearInterval(watch);
     lost.hidden = false;
-    fill(lost, h("p", { class: "said" }, say("page.lost")), h("button", { type: "button", class: "plain", onclick: () => location.reload() }, say("page.reload")));
+    fill(
+      lost,
+      h("p", { class: "said" }, say("page.lost")),
+      h("button", { type: "button", class: "plain", onclick: () => location.reload() }, say("page.reload")),
+    );
+  }
+  const voila = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}");
+  const watch = voila.kernelId && setInterval(seeAlive, ASK_SERVER_MS);
+  async function seeAlive() {
+    try {
+      const { status } = await fetch(`${voila.baseUrl}api/kernels/${voila.kernelId}`);
+      if (status === 404) giveUp();
+    } catch {
+      giveUp();
+    }
   }
   const answered = (content) => {
     answers.get(content.number)?.();
@@ -125,6 +141,7 @@ function render({ model, el }) {
     tabs.setAttribute("aria-label", say("page.tabs"));
     for (const [name, words] of Object.entries(intro)) words.textContent = say(`tab.${name}.about`);
     for (const part of Object.values(parts)) part.draw();
+    speak();
     showTab();
   }
   function shown() {
@@ -133,6 +150,10 @@ function render({ model, el }) {
     parts.rounds.draw();
     parts.films.mark();
     if (film.status !== "error") ask({ do: "rounds", key: film.key });
+    speak();
+  }
+  function speak() {
+    const film = model.get("shown");
     spoken.textContent = `${film.name}: ${film.status === "error" ? say("film.bad") : verdict(film, say)}`;
   }
   const follow = {
@@ -158,6 +179,7 @@ function render({ model, el }) {
   window.dispatchEvent(new Event("cxrkit-ready"));
 
   return () => {
+    clearInterval(watch);
     parts.films.stop();
     model.off("msg:custom", answered);
     for (const [event, listener] of Object.entries(follow)) model.off(event, listener);

@@ -1,0 +1,443 @@
+"""The dashboard in Debian's Chromium, against a real Voila server: what a viewer sees, drops, reads and takes away."""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+import servers
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from cxrkit import app, samples, triage, words
+
+pytestmark = pytest.mark.slow
+
+BY_NAME = {sample.name: sample for sample in samples.every()}
+#: axe's own names of the rules behind WCAG 2.2 AA.
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+#: Seconds without a message after which the impatient server's pages end.
+IDLE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with dashboard_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def dashboard_server(folder, *options):
+    return servers.served(["cxrkit", "dashboard", *options], folder, servers.environment(folder / "home"))
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """One film in each format, by its ending."""
+    folder = tmp_path_factory.mktemp("films")
+    pixels = cv2.imdecode(np.frombuffer(BY_NAME["heart"].read(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    image = Image.fromarray(pixels)
+    paths = {}
+    for ending in ("png", "jpg", "webp", "tif", "bmp"):
+        paths[ending] = folder / f"film.{ending}"
+        image.save(paths[ending], **({"lossless": True} if ending == "webp" else {}))
+    paths["dcm"] = folder / "film.dcm"
+    write_dicom(paths["dcm"], pixels)
+    return paths
+
+
+def write_dicom(path: Path, pixels: np.ndarray) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = pydicom.Dataset()
+    data.file_meta, data.SOPClassUID, data.SOPInstanceUID = meta, meta.MediaStorageSOPClassUID, "1.2.3"
+    data.PatientName, data.Modality, data.BodyPartExamined = "<b>Roe^Jane</b>", "DX", "CHEST"
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelData = 7, pixels.tobytes()
+    pydicom.dcmwrite(path, data, enforce_file_format=True)
+
+
+def opened(page, server, **storage):
+    """Open the dashboard and wait until a film and its rounds are there."""
+    page.goto(server.url)
+    whole(page)
+    return page
+
+
+def whole(page):
+    expect(page.locator(".verdict .said")).to_be_visible()
+    expect(page.locator(".rounds li")).to_have_count(11)
+    expect(page.locator("#skeleton")).to_have_count(0)
+
+
+def drop(page, *paths):
+    page.set_input_files("#cxr-files", [str(path) for path in paths])
+
+
+def shown(page, name):
+    expect(page.locator(".film h2")).to_have_text(name)
+
+
+def tab(page, name):
+    page.click(f"#cxr-tab-{name}")
+    expect(page.locator(f"#cxr-panel-{name}")).to_be_visible()
+
+
+def violations(page):
+    found = Axe().run(page, options=WCAG).response["violations"]
+    return [f"{one['id']}: {[node['target'] for node in one['nodes']][:4]}" for one in found]
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+# --- a film ------------------------------------------------------------------------------------------------------
+
+
+def test_a_skeleton_is_there_before_the_kernel_and_says_what_is_done(page, server):
+    page.goto(server.url, wait_until="commit")
+    expect(page.locator("#skeleton li").first).to_have_text(words.say("en", "skeleton.kernel"))
+    expect(page.locator("#skeleton-notice")).to_have_text(words.say("en", "notice.device"))
+    whole(page)
+
+
+def test_a_sample_is_read_with_its_map_its_truth_and_its_rounds(page, server, console_errors):
+    opened(page, server)
+    expect(page.locator(".verdict .said")).to_contain_text("calls this film COVID-19")
+    expect(page.locator(".doubt").first).to_have_text("Not shown to work on real films: COVID-19.")
+    page.get_by_role("button", name=words.say("en", "sample.heart")).click()
+    shown(page, "heart.jpg")
+    expect(page.locator(".verdict .said")).to_contain_text("Atelectasis")
+    expect(page.locator(".box span")).to_have_text(["Atelectasis", "Cardiomegaly", "Effusion"])
+    expect(page.locator(".rounds li")).to_have_count(11)
+    page.get_by_label(words.say("en", "film.boxes")).uncheck()
+    expect(page.locator(".box")).to_have_count(0)
+    overlay = page.locator(".overlay")
+    before = overlay.evaluate("e => [e.style.opacity, e.src]")
+    page.locator("#cxr-fade").fill("10")
+    page.locator(".bar[data-label=Effusion]").click()
+    expect(page.locator(".bar[data-label=Effusion]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".bar[data-label=Effusion]")).to_be_focused()
+    after = page.locator(".overlay").evaluate("e => [e.style.opacity, e.src]")
+    assert (before[0], after[0]) == ("0.6", "0.1")
+    assert before[1] != after[1]
+    assert console_errors == []
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp", "dcm"])
+def test_a_film_of_each_format_is_read_alike(page, server, films, ending, console_errors):
+    opened(page, server)
+    drop(page, films[ending])
+    shown(page, f"film.{ending}")
+    expect(page.locator(".verdict .said")).to_contain_text("The findings network calls: ")
+    for finding in ("Atelectasis", "Cardiomegaly", "Effusion"):
+        expect(page.locator(f".bar[data-label={finding}]")).to_have_class(re.compile("called"))
+    expect(page.locator(".rounds li")).to_have_count(11)
+    assert "Roe" not in page.content()
+    assert console_errors == []
+
+
+def test_a_leg_a_broken_file_and_a_negative_are_said_to_be_so_and_the_page_goes_on(page, server, tmp_path):
+    opened(page, server)
+    paths = {name: tmp_path / f"{name}.jpg" for name in ("leg", "negative")}
+    for name, path in paths.items():
+        path.write_bytes(BY_NAME[name].read())
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
+    drop(page, paths["leg"])
+    shown(page, "leg.jpg")
+    expect(page.locator(".verdict .said")).to_contain_text("does not look like a frontal chest film")
+    drop(page, broken)
+    shown(page, "broken.png")
+    card = page.locator(".film .bad")
+    expect(card).to_have_attribute("role", "alert")
+    expect(card).to_contain_text(words.say("en", "film.bad"))
+    expect(page.locator(".rounds")).to_be_hidden()
+    assert "Traceback" not in page.content()
+    drop(page, paths["negative"])
+    shown(page, "negative.jpg")
+    expect(page.locator(".warning")).to_contain_text("looks like a negative")
+    expect(page.locator(".rounds li")).to_have_count(11)
+
+
+def test_a_film_can_be_dropped_anywhere_and_several_come_one_after_another(page, server, films):
+    opened(page, server)
+    data = {ending: list(films[ending].read_bytes()) for ending in ("png", "jpg")}
+    page.evaluate(
+        """(data) => {
+          const transfer = new DataTransfer();
+          for (const [ending, bytes] of Object.entries(data))
+            transfer.items.add(new File([new Uint8Array(bytes)], `dropped.${ending}`));
+          const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+          document.querySelector("header").dispatchEvent(event);
+        }""",
+        data,
+    )
+    shown(page, "dropped.jpg")
+    expect(page.locator(".read li")).to_have_count(3)
+
+
+def test_what_is_too_large_or_too_many_is_said_before_it_is_sent(page, server, tmp_path):
+    opened(page, server)
+    huge = tmp_path / "huge.png"
+    with open(huge, "wb") as file:
+        file.truncate((app.LIMITS.file_mb + 1) * 2**20)
+    drop(page, huge)
+    shown(page, "huge.png")
+    expect(page.locator(".film .bad")).to_contain_text(f"at most {app.LIMITS.file_mb} MB are legal here")
+    many = []
+    for k in range(app.LIMITS.at_once + 2):
+        many.append(tmp_path / f"{k}.png")
+        many[-1].write_bytes(b"no film")
+    drop(page, *many)
+    expect(page.locator(".read li")).to_have_count(2 + app.LIMITS.at_once)
+
+
+def test_a_name_that_is_html_is_text(page, server, tmp_path, console_errors):
+    opened(page, server)
+    name = "<img src=x onerror=document.title='owned'>.jpg"
+    (tmp_path / name).write_bytes(BY_NAME["clear"].read())
+    drop(page, tmp_path / name)
+    shown(page, name)
+    tab(page, "table")
+    expect(page.get_by_role("button", name=name)).to_be_visible()
+    tab(page, "lab")
+    expect(page.locator(".cxrkit-panel figure").first).to_be_visible()
+    tab(page, "rounds")
+    expect(page.locator(".cxrkit-panel figure:visible").first).to_be_visible()
+    assert page.locator("img[src=x]").count() == 0
+    assert "owned" not in page.title()
+    assert console_errors == []
+
+
+# --- tabs, words, files ------------------------------------------------------------------------------------------
+
+
+def test_every_tab_is_reached_by_keys_and_language_changes_all_of_them(page, server, console_errors):
+    opened(page, server)
+    page.locator("#cxr-tab-film").focus()
+    for name in ("table", "lab", "rounds", "about"):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(f"#cxr-tab-{name}")).to_be_focused()
+        expect(page.locator(f"#cxr-panel-{name}")).to_be_visible()
+        expect(page.locator(".notice")).to_have_text(words.say("en", "notice.device"))
+    page.locator("#cxr-language").select_option("zh-Hant")
+    expect(page.locator(".notice")).to_have_text(words.say("zh-Hant", "notice.device"))
+    assert page.evaluate("document.documentElement.lang") == "zh-Hant"
+    for name in ("about", "rounds", "lab", "table", "film"):
+        tab(page, name)
+        expect(page.locator(f"#cxr-tab-{name}")).to_have_text(words.say("zh-Hant", f"tab.{name}"))
+        visible = page.locator("body").inner_text()
+        assert re.findall(r"[A-Za-z]{3,} [a-z]{3,} [a-z]{3,} [a-z]{3,}", visible) == [], name
+    page.reload()
+    whole(page)
+    expect(page.locator(".notice")).to_have_text(words.say("zh-Hant", "notice.device"))
+    assert console_errors == []
+
+
+def test_a_browser_in_chinese_gets_chinese_from_the_first_paint(new_page, server):
+    page = new_page(locale="zh-TW")
+    page.goto(server.url, wait_until="commit")
+    expect(page.locator("#skeleton li").first).to_have_text(words.say("zh-Hant", "skeleton.kernel"))
+    whole(page)
+    expect(page.locator("#cxr-tab-film")).to_have_text(words.say("zh-Hant", "tab.film"))
+
+
+def test_the_skeleton_says_the_words_of_the_word_files(page, server):
+    page.goto(server.url, wait_until="commit")
+    template = (Path(app.__file__).parent / "voila/templates/cxrkit/index.html.j2").read_text(encoding="utf-8")
+    said = json.loads(re.search(r"const words = (\{.*?\n  \});", template, re.DOTALL)[1])
+    assert {language: {key: words.table(language)[key] for key in texts} for language, texts in said.items()} == said
+    assert set(said) == set(words.LANGUAGES)
+    assert all(words.table(language)["skeleton.no_script"] in template for language in words.LANGUAGES)
+
+
+def test_the_three_tables_are_triages(page, server, films, tmp_path):
+    opened(page, server)
+    folder = tmp_path / "films"
+    folder.mkdir()
+    names = {"covid.jpg": BY_NAME["covid"].read(), "film.png": films["png"].read_bytes(), "broken, file.png": b"none"}
+    for name, data in names.items():
+        (folder / name).write_bytes(data)
+    drop(page, folder / "film.png", folder / "broken, file.png")
+    expect(page.locator(".read li")).to_have_count(3)
+    tab(page, "table")
+    made = triage.run(folder, tmp_path / "out").tables
+    for name, path in made.items():
+        with page.expect_download() as download:
+            page.get_by_role("button", name=words.say("en", f"table.{name}")).click()
+        assert download.value.suggested_filename == f"{name}.csv"
+        assert Path(download.value.path()).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
+    rows = list(csv.reader(io.StringIO(made["combined"].read_text(encoding="utf-8"))))
+    assert len(rows) == 4
+
+
+def test_the_table_sorts_and_leads_to_a_film(page, server):
+    opened(page, server)
+    tab(page, "table")
+    page.get_by_role("button", name=words.say("en", "table.read_samples")).click()
+    table = page.locator("#cxr-panel-table table")
+    expect(table.locator("tbody tr")).to_have_count(len(BY_NAME))
+    page.get_by_role("button", name=words.say("en", "table.column.covid"), exact=True).click()
+    probs = [float(text) for text in table.locator("td.number").all_inner_texts()]
+    assert probs == sorted(probs, reverse=True)
+    expect(table.locator("th[aria-sort=descending]")).to_contain_text("COVID-19")
+    page.get_by_role("button", name=words.say("en", "table.column.name"), exact=True).click()
+    names = table.locator("tbody th").all_inner_texts()
+    assert names == sorted(names)
+    page.get_by_role("button", name="nodule.jpg").click()
+    expect(page.locator("#cxr-panel-film")).to_be_visible()
+    shown(page, "nodule.jpg")
+
+
+def test_the_lab_and_the_explorer_answer_inside_the_page(page, server, console_errors):
+    opened(page, server)
+    tab(page, "lab")
+    pictures = page.locator(".cxrkit-panel figure img")
+    expect(pictures.first).to_be_visible()
+    before = pictures.nth(1).get_attribute("src")
+    page.get_by_role("button", name=words.say("en", "lab.again"), exact=True).click()
+    expect(pictures.nth(1)).not_to_have_attribute("src", before)
+    tab(page, "rounds")
+    rounds = page.locator(".cxrkit-panel:visible figure")
+    expect(rounds.first).to_be_visible()
+    assert console_errors == []
+
+
+def test_a_reload_starts_clean_and_ends_the_kernel_before(page, tmp_path, films, console_errors):
+    with dashboard_server(tmp_path) as running:
+        opened(page, running)
+        before = kernels(running.process.pid)
+        drop(page, films["png"])
+        expect(page.locator(".read li")).to_have_count(2)
+        page.reload()
+        whole(page)
+        expect(page.locator(".read li")).to_have_count(1)
+        gone(before)
+        page.goto("about:blank")
+        gone(kernels(running.process.pid))
+    assert console_errors == []
+
+
+# --- who can use it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
+    page = new_page(width=width, dark=dark, reduced_motion="reduce")
+    opened(page, server)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"none")
+    found = {}
+    for name in ("film", "table", "lab", "rounds", "about"):
+        tab(page, name)
+        if name in ("lab", "rounds"):
+            expect(page.locator(".cxrkit-panel:visible figure img").first).to_be_visible()
+        found[name] = violations(page)
+        assert fits(page), name
+    tab(page, "film")
+    page.get_by_role("button", name=words.say("en", "sample.leg")).click()
+    shown(page, "leg.jpg")
+    found["leg"] = violations(page)
+    drop(page, broken)
+    shown(page, "broken.png")
+    found["broken"] = violations(page)
+    assert {name: one for name, one in found.items() if one} == {}
+
+
+def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
+    opened(page, server)
+    page.get_by_role("button", name=words.say("en", "sample.mass"), exact=True).focus()
+    page.keyboard.press("Enter")
+    shown(page, "mass.jpg")
+    page.locator(".bar[data-label=Mass]").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#cxr-label")).to_have_value("Mass")
+    page.locator("#cxr-fade").focus()
+    page.keyboard.press("Home")
+    assert page.locator(".overlay").evaluate("e => e.style.opacity") == "0"
+    expect(page.locator("[role=status].visually-hidden")).to_contain_text("mass.jpg: Not called COVID-19")
+
+
+# --- what a server does ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_asked_of_another_server(page, server):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened(page, server)
+    for name in ("table", "lab", "rounds", "about"):
+        tab(page, name)
+    assert [
+        url for url in asked if not url.startswith((server.url, "blob:", "data:", server.url.replace("http", "ws")))
+    ] == []
+
+
+def test_no_source_is_shown(server):
+    with urllib.request.urlopen(server.url, timeout=60) as answer:
+        text = answer.read().decode()
+    assert "app.dashboard" not in text
+    assert "from cxrkit" not in text
+
+
+def test_a_kernel_that_is_gone_is_said_and_not_a_frozen_page(page, tmp_path, films):
+    with dashboard_server(tmp_path, "--idle-minutes", str(IDLE_S / 60)) as impatient:
+        opened(page, impatient)
+        before = kernels(impatient.process.pid)
+        assert before
+        gone(before)
+        page.get_by_role("button", name=words.say("en", "sample.heart")).click()
+        expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
+        page.get_by_role("button", name=words.say("en", "page.reload")).click()
+        whole(page)
+
+
+def kernels(pid):
+    """Processes below this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid:
+            found.append(int(folder.name))
+    return found
+
+
+def gone(pids):
+    """Wait until processes have ended."""
+    import time
+
+    end = time.monotonic() + 90
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < end, "an idle kernel was not ended"
+        time.sleep(0.1)
+
+
+def test_a_server_ends_its_kernels_and_leaves_no_file(page, tmp_path, films):
+    with dashboard_server(tmp_path) as running:
+        opened(page, running)
+        drop(page, films["png"])
+        shown(page, "film.png")
+        inside = kernels(running.process.pid)
+        written = [path for path in (tmp_path / "home").rglob("*") if path.is_file() and path != running.log]
+        os.kill(running.process.pid, signal.SIGINT)
+        running.process.wait(30)
+        gone(inside)
+    assert [path for path in written if path.suffix in (".png", ".jpg", ".dcm")] == []

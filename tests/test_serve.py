@@ -1,0 +1,158 @@
+"""The dashboard's server: where it listens, who may come, what can be sent to a kernel."""
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import jupytext
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "browser"))
+import servers
+
+from cxrkit import serve
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "12_dashboard.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_is_told_from_the_rest(host, loopback):
+    assert serve.is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": 0}, "port must be from 1 to 65535; got 0"),
+        ({"idle_minutes": 0}, "idle_minutes must be above 0; got 0"),
+        (
+            {"host": "no.such.host.invalid"},
+            r"no.such.host.invalid port 8866 cannot be listened on \(.*\); name another",
+        ),
+    ],
+)
+def test_an_illegal_option_is_refused(options, message):
+    with pytest.raises(serve.ServeError, match=message):
+        serve.dashboard(**options)
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "cxrkit", "dashboard", "--port", str(port)], capture_output=True, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cxrkit: 127.0.0.1 port {port} cannot be listened on (Address already in use)")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_served_is_what_the_notebook_runs():
+    page, notebook = json.loads(serve.page("zh-Hant")), jupytext.read(NOTEBOOK)
+    parameters, code = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert parameters == 'LANGUAGE = "en"'
+    assert page["cells"][-1]["source"] == code.replace("LANGUAGE", "'zh-Hant'")
+    assert notebook.metadata["voila"] == {"template": "cxrkit"}
+
+
+# --- a server that asks who comes --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded")
+    arguments = ["cxrkit", "dashboard", "--token", "s3cret"]
+    with servers.served(arguments, folder, servers.environment(folder / "home"), token="s3cret") as running:
+        yield running
+
+
+def test_without_the_token_nobody_gets_a_page(guarded):
+    with urllib.request.urlopen(guarded.url, timeout=60) as answer:
+        assert "login" in answer.url
+        assert "skeleton" not in answer.read().decode()
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{guarded.url}api/kernels/{uuid.uuid4()}", timeout=60)
+
+
+def test_where_others_can_reach_it_a_token_is_made_and_told(tmp_path):
+    with servers.served(
+        ["cxrkit", "dashboard", "--host", "0.0.0.0"], tmp_path, servers.environment(tmp_path / "home")
+    ) as running:
+        said = running.log.read_text(encoding="utf-8")
+        assert "?token=" in said
+        with urllib.request.urlopen(running.url, timeout=60) as answer:
+            assert "login" in answer.url
+
+
+@pytest.mark.parametrize(
+    "path", ["voila/files/dashboard.ipynb", "files/dashboard.ipynb", "voila/files/../../etc/passwd"]
+)
+def test_no_file_is_served(guarded, path):
+    request = urllib.request.Request(f"{guarded.url}{path}?token=s3cret")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert refused.value.code in (403, 404)
+
+
+def test_no_code_can_be_sent_to_a_kernel(guarded, tmp_path):
+    from tornado.httpclient import HTTPRequest
+    from tornado.ioloop import IOLoop
+    from tornado.websocket import websocket_connect
+
+    headers = {"Authorization": "token s3cret"}
+    request = urllib.request.Request(guarded.url, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        kernel = json.loads(answer.read().decode().split('type="application/json">')[1].split("</script>")[0])[
+            "kernelId"
+        ]
+    target = tmp_path / "owned"
+
+    def message(kind, content):
+        header = {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": kind,
+            "username": "",
+            "session": "s",
+            "version": "5.3",
+            "date": "",
+        }
+        return json.dumps(
+            {
+                "header": header,
+                "parent_header": {},
+                "metadata": {},
+                "content": content,
+                "channel": "shell",
+                "buffers": [],
+            }
+        )
+
+    async def talk():
+        url = f"{guarded.url.replace('http', 'ws')}api/kernels/{kernel}/channels"
+        socket_ = await websocket_connect(HTTPRequest(url, headers=headers))
+        code = {"code": f"open({str(target)!r}, 'w').close()", "silent": False, "store_history": False}
+        code |= {"user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
+        await socket_.write_message(message("execute_request", code))
+        # What is allowed still goes through, and after it: so the kernel has had its turn at what came before.
+        await socket_.write_message(message("kernel_info_request", {}))
+        kinds = []
+        while "kernel_info_reply" not in kinds:
+            said = json.loads(await socket_.read_message())
+            kinds.append(said["msg_type"])
+        socket_.close()
+        return kinds
+
+    kinds = IOLoop().run_sync(talk, timeout=60)
+    assert "execute_reply" not in kinds
+    assert "execute_input" not in kinds
+    assert not target.exists()
