@@ -250,6 +250,7 @@ def test_a_network_that_does_not_fit_is_refused_before_it_is_loaded(python, dens
     assert "nothing that can run this bundle here is left" in done.stderr
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_films(python, bundle, films, tmp_path):
     peaks = {}
     for count in (20, 400):
@@ -306,6 +307,7 @@ def test_probe_says_what_the_device_has(python, bundle):
     assert 0 < found["free_mb"] <= found["memory_mb"]
 
 
+@pytest.mark.slow
 def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
     # Program and numbers are made up; the form is that of a Nano's tegrastats as DataDog's agent is tested against it
     # (datadog-agent, its check of tegrastats).

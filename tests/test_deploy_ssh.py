@@ -164,6 +164,7 @@ def test_a_part_that_is_wrong_in_the_middle_is_copied_again(board, heavy):
     assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["a 'folder' $(of) mine", "deep/er"])
 def test_a_folder_may_have_any_name_that_a_shell_could_trip_over(board, bundle, films, tmp_path, folder):
     frame, root = films
@@ -287,6 +288,7 @@ def test_a_link_cut_in_the_middle_of_a_copy_is_mended_and_goes_on_there(board, h
     assert sent <= 3_000_000 // (256 * 1024) + 1 + 2 * 4
 
 
+@pytest.mark.slow
 def test_a_link_that_stays_broken_is_named_and_the_next_call_goes_on(board, heavy, cutter):
     link = cutter(board, lambda number, carried: carried > 400_000)
     with pytest.raises(
@@ -452,6 +454,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_said_and_nothing_is_half_installe
 # --- running and comparing -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_mb", [1024, 2048])
 @pytest.mark.parametrize("prepared", [False, True])
 def test_a_run_under_a_boards_memory_brings_all_back(board, bundle, films, tmp_path, limit_mb, prepared):
@@ -558,6 +561,7 @@ def test_a_run_that_cannot_begin_is_said_in_the_runners_words(board, bundle, fil
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_table_30_sets_board_and_pc_side_by_side_film_by_film(board, bundle, network, films, tmp_path):
     frame, root = films
     found = deploy.table30(
@@ -591,6 +595,7 @@ def test_the_command_writes_table_30(board, bundle, network, films, tmp_path, mo
     assert (tmp_path / "out" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_host_is_all_that_has_to_be_named(board, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     config = str(board.config())
@@ -695,6 +700,7 @@ def test_a_broken_link_is_said_once_and_other_faults_are_not_hidden(caplog):
 # --- a board that is none --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_stands_in_for_a_board_where_there_is_no_server(bundle, network, films, tmp_path, monkeypatch):
     monkeypatch.setattr(_stand_in, "_PLACES", str(tmp_path))
     frame, root = films

@@ -46,8 +46,10 @@ FILMS = 100
 OUT = "runs/10_jetson"
 
 # %%
-shutil.rmtree(OUT, ignore_errors=True)
 out = Path(OUT)
+for precision in deploy.PRECISIONS:
+    # An export writes into no folder that holds something.
+    shutil.rmtree(out / precision, ignore_errors=True)
 board = deploy.Board(HOST, python=PYTHON) if HOST else deploy.stand_in(out / "stand-in", memory_mb=MEMORY_MB)
 network = engine.load(MODEL)
 note = "The board is SIMULATED by this machine." if board.words else ""
