@@ -24,8 +24,12 @@ dashboard: setup ## serve the dashboard, a web page, on this machine alone
 test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest
 
+# Two processes, each with one thread: threads of their own would wait for one another. `test` has one process and all
+# cores instead, since it measures what notebooks take.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
 check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 peers: setup ## install the original libraries that tests compare with
 	@sh tools/peers.sh
@@ -49,10 +53,13 @@ gallery: notebooks ## execute the notebooks and render them to docs/gallery
 lab: notebooks ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-lock: setup ## regenerate requirements.lock from pyproject.toml, keeping pins that still fit
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra tf --extra notebooks \
-	    --extra augment --extra jax --extra jetson --group dev --generate-hashes --no-emit-index-url --no-header \
-	    --custom-compile-command "make lock" --output-file requirements.lock --quiet
+# Binder's lock holds the same pins, less developers' tools, jax and SSH: what a visitor waits for should be small.
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-header --quiet --custom-compile-command "make lock" --extra tf --extra notebooks --extra augment
+
+lock: setup ## regenerate both locks from pyproject.toml, keeping pins that still fit
+	$(LOCK) --extra jax --extra jetson --group dev --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --output-file binder/requirements.lock
 
 clean: ## remove what tools left, but not .venv
 	rm -rf build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -17,10 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import datasets, images, manifest  # noqa: E402
+from cxrkit import datasets, images, manifest
 
 COPIED = 300
 CANDIDATE_BITS = 64

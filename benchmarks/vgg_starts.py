@@ -10,15 +10,12 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import environment  # noqa: E402
+from cxrkit import environment
 
 environment.start_tensorflow()
 
-from cxrkit import course, models, train  # noqa: E402
-from cxrkit.labels import FINDINGS  # noqa: E402
+from cxrkit import course, models, train  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
+from cxrkit.labels import FINDINGS  # noqa: E402 - as above
 
 SIZE_PX, WIDTH = 48, 8
 #: name -> what `thin_vgg` is given, and the learning rate.

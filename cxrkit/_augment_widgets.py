@@ -76,7 +76,8 @@ class ParameterEditor(widgets.HBox):
         # Set while words change, when a change of the list is nobody's wish.
         self._saying = False
         self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=_kind(value))
-        self.how.layout = {"width": "12em", "max_width": NARROW, "display": None if parameter.drawn else "none"}
+        self.how.style.description_width = "initial"
+        self.how.layout = {"width": "auto", "max_width": NARROW, "display": None if parameter.drawn else "none"}
         self._doc = widgets.HTML(layout={"max_width": NARROW})
         super().__init__(layout=ROW)
         self._build(value)
@@ -91,18 +92,12 @@ class ParameterEditor(widgets.HBox):
         self._language = language
         parameter, name = self._parameter, self._parameter.name
         doc = words.say(language, f"lab.of.{self._operation}.{name}")
-        legal = ""
+        beside = doc
         if not parameter.options:
             legal = words.say(language, "lab.legal", low=f"{parameter.low:g}", high=f"{parameter.high:g}")
             unit = words.say(language, f"lab.unit.{parameter.unit}") if parameter.unit else ""
             legal = words.say(language, "lab.legal.unit", unit=unit, legal=legal).strip()
-        beside = (
-            doc
-            if parameter.options
-            else legal
-            if self._brief
-            else words.say(language, "lab.legal.doc", doc=doc, legal=legal)
-        )
+            beside = legal if self._brief else words.say(language, "lab.legal.doc", doc=doc, legal=legal)
         self._doc.value = f'<span style="font-size:12px" title="{escape(doc)}">{escape(beside)}</span>'
         self.control.tooltip = doc
         self.how.description = words.say(language, "lab.how")

@@ -29,6 +29,7 @@ Root = Annotated[Path | None, typer.Option(help="What image paths are relative t
 Start = Annotated[
     str, typer.Option(help="A bundled model, a model folder, a .h5 of SqueezeNet's ImageNet weights, or random.")
 ]
+Recipe = Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")]
 Mode = Annotated[str, typer.Option(help="frozen (a new head alone), fine-tuned or retrained.")]
 Size = Annotated[int, typer.Option(help="Side of the network's input, pixels.")]
 Epochs = Annotated[int, typer.Option(help="How often val is looked at.")]
@@ -165,7 +166,7 @@ def transfer(
     root: Root = None,
     sizes: Annotated[str, typer.Option(help="Patients to learn from, with commas.")] = "10,20,40,80,160,240",
     modes: Annotated[str, typer.Option(help="What is compared, with commas.")] = "frozen,fine-tuned,retrained",
-    recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
+    recipe: Recipe = "flip",
     seeds: Seeds = 3,
     start: Start = "findings14-small",
     size: Size = 64,
@@ -207,7 +208,7 @@ def unseen(
     manifest: Manifest = None,
     out: Out = Path("experiment-unseen"),
     root: Root = None,
-    recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
+    recipe: Recipe = "flip",
     seeds: Seeds = 3,
     start: Start = "findings14-small",
     mode: Mode = "fine-tuned",
@@ -248,7 +249,7 @@ def mixing(
     other: Annotated[
         str | None, typer.Option(help="The source to mix in; by default the largest without COVID-19.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
+    recipe: Recipe = "flip",
     seeds: Seeds = 3,
     start: Start = "findings14-small",
     mode: Mode = "fine-tuned",
@@ -294,7 +295,7 @@ def shortcuts(
     look: Annotated[
         list[str] | None, typer.Option(help="Compare this look alone with films as they are; may be repeated.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How training films are altered, a name of cxrkit.augment.")] = "flip",
+    recipe: Recipe = "flip",
     seeds: Seeds = 2,
     start: Start = "findings14-small",
     mode: Mode = "fine-tuned",

@@ -7,8 +7,9 @@ import numpy as np
 
 from cxrkit import images
 
-#: (256, 3) uint8, blue, green, red: `_drawing.HEAT` without matplotlib, which is slow to import.
-TABLE = cv2.applyColorMap(np.rint(np.linspace(0.3, 1, 256) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, 0]
+_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
+#: (256, 3) uint8, red, green, blue: the colours of `_drawing.HEAT`, without matplotlib, which is slow to import.
+HEAT = _INFERNO[np.minimum(np.linspace(0.3, 1.0, 256) * 256, 255).astype(int)]
 #: Longest side of the picture, pixels.
 _SIDE_PX = 512
 

@@ -6,24 +6,23 @@ so that they can be read aloud and scale with the page.
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from cxrkit import images, words
+from cxrkit._heatmap import HEAT
 
-#: Width at which a film is shown, pixels of the page.
-SHOWN_PX = 160
+#: Widest that a film is shown, pixels of the page.
+WIDEST_PX = 224
 INK = "var(--jp-ui-font-color1, #222)"
 FAINT = "var(--jp-ui-font-color2, #555)"
 #: Around what is marked, which is also said in words.
 EDGE = "#d1570a"
 #: Noise is what a recipe may be about: a poorer JPEG would add its own.
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-#: The colours of `_drawing.HEAT`: those from 0.3 to 1 of 256.
-_TABLE = _INFERNO[np.minimum(np.linspace(0.3, 1.0, 256) * 256, 255).astype(int)].astype(np.float32)
 
 
 def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
@@ -39,7 +38,7 @@ def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) 
     """
     strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), film.shape), 0, 1)
     cover = (opacity * strength)[..., None]
-    colour = _TABLE[np.rint(255 * strength).astype(np.uint8)]
+    colour = HEAT[np.rint(255 * strength).astype(np.uint8)].astype(np.float32)
     return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
 
 
@@ -64,6 +63,11 @@ def rich(language: str, key: str, **fields: object) -> str:
     return html.escape(words.table(language)[key]).format(**fields)
 
 
+def breaking(text: str) -> str:
+    """Return text as HTML, with places to break in names of code, which are longer than a film is wide."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?=\()", "<wbr>", html.escape(text))
+
+
 def foot(language: str, key: str, *, simulated: bool) -> str:
     """Return what stands below all films, as HTML: what is simulated, what the colour means, no medical device.
 
@@ -72,8 +76,25 @@ def foot(language: str, key: str, *, simulated: bool) -> str:
         key: of the text about the colour.
         simulated: the films are.
     """
-    said = [*(["panel.simulated"] if simulated else []), key, "notice.device"]
-    return f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">{" ".join(rich(language, one) for one in said)}</p>'
+    parts = {"colour": rich(language, key), "device": rich(language, "notice.device")}
+    said = rich(language, "panel.foot.simulated" if simulated else "panel.foot", **parts)
+    return f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">{said}</p>'
+
+
+def side_by_side(figures: Sequence[str], *, least_px: int) -> str:
+    """Return figures in rows that fill the page, as many in each as there is room for, all as wide.
+
+    Args:
+        figures: HTML, of `figure` or of `pair`.
+        least_px: so wide at least, pixels of the page.
+    """
+    columns = f"repeat(auto-fill,minmax({least_px}px,1fr))"
+    return f'<div style="display:grid;grid-template-columns:{columns};gap:10px">{"".join(figures)}</div>'
+
+
+def pair(one: str, other: str) -> str:
+    """Return two figures that stay beside one another."""
+    return f'<div style="grid-column:span 2;display:grid;grid-template-columns:1fr 1fr;gap:4px">{one}{other}</div>'
 
 
 def figure(
@@ -82,8 +103,8 @@ def figure(
     alt: str,
     *,
     marked: bool = False,
-    width: int = SHOWN_PX,
     dim: bool = False,
+    last: bool = False,
 ) -> str:
     """Return a film with words below it.
 
@@ -92,8 +113,8 @@ def figure(
         lines: of HTML, escaped where need be.
         alt: what the picture shows, plain text.
         marked: put an edge around it; `lines` and `alt` say why.
-        width: at which it is shown, pixels of the page.
         dim: show the picture pale.
+        last: draw a line after it.
     Returns:
         HTML.
     Raises:
@@ -105,9 +126,12 @@ def figure(
     source = base64.b64encode(data.tobytes()).decode()
     edge = EDGE if marked else "transparent"
     pale = "opacity:.4;" if dim else ""
+    # In the gap, so that no picture becomes smaller by it.
+    line = f'<span style="position:absolute;inset:0 -5px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
+    shown = f"width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block;{pale}"
     return (
-        f'<figure style="margin:0;width:{width}px"><img alt="{html.escape(alt)}" '
-        f'src="data:image/jpeg;base64,{source}" style="width:{width}px;height:{width}px;object-fit:contain;{pale}'
-        f'background:#000;display:block;outline:3px solid {edge};outline-offset:-3px">'
+        f'<figure style="margin:0;min-width:0;max-width:{WIDEST_PX}px;position:relative">{line}'
+        f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{source}" '
+        f'style="{shown}outline:3px solid {edge};outline-offset:-3px">'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(lines)}</figcaption></figure>'
     )

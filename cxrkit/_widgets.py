@@ -35,9 +35,10 @@ class Message(anywidget.AnyWidget):
 
 
 class Access(anywidget.AnyWidget):
-    """Tells the browser a panel's language, and what each of its sliders sets; shows nothing."""
+    """Tells the browser a panel's language, what each slider sets and which of its buttons is chosen; shows none."""
 
     _esm = (_DATA / "access.js").read_text(encoding="utf-8")
+    _css = (_DATA / "access.css").read_text(encoding="utf-8")
     language = traitlets.Unicode().tag(sync=True)
     #: What the "low" and the "high" end of a range are called, with a field {name}.
     ends: traitlets.Dict = traitlets.Dict().tag(sync=True)

@@ -17,7 +17,7 @@ import traitlets
 from cxrkit import augment, augment_report, augment_trial, engine
 from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
 from cxrkit._panel import NARROW, ROW, Panel, RefusedError, Saying, labels, networks
-from cxrkit._widgets import StepTree
+from cxrkit._widgets import Message, StepTree
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
 _MANY, _SINGLE = "many", "single"
@@ -104,22 +104,23 @@ class AugmentLab(Panel):
         slider = widgets.IntSlider
         near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
 
+        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
+
         def button() -> widgets.Button:
             return widgets.Button(layout={"width": "auto"})
 
         def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
             return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
 
-        self.name = chosen([_OWN], layout={"flex": "1 1 10em", "max_width": NARROW})
+        self.name = chosen([_OWN], layout=grows)
         self.undo = button()
         self.steps = StepTree(layout={"width": "100%"})
-        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
         self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
         self.add, self.up, self.down, self.remove = button(), button(), button(), button()
         self.around = chosen(augment.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
         self.wrap, self.unwrap = button(), button()
 
-        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "8em"})
+        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "auto"})
         tick = {"indent": False, "layout": {"width": "auto"}}
         self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
         wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
@@ -133,7 +134,7 @@ class AugmentLab(Panel):
         self.network = chosen(list(self._networks))
         self.label = chosen(labels(self.language, self._predictor))
         self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
-        self.show = chosen((_SINGLE, _MANY))
+        self.show = chosen((_SINGLE, _MANY), layout={"width": "22em", "max_width": NARROW})
         self.film = chosen(list(self._films))
         self.draws = slider(draws, 1, 16, style=near, layout=field)
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
@@ -146,6 +147,9 @@ class AugmentLab(Panel):
         self.file = widgets.Text("my_recipe.json", style=near, layout=field)
         self.save, self.load = button(), button()
         self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
+        # What is seen at a glance above the films, for those who hear the page.
+        self._heard = Message()
+        self._heard.add_class("cxrkit-heard")
         self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
 
     def _name_controls(self) -> None:
@@ -216,6 +220,7 @@ class AugmentLab(Panel):
             widgets.HBox([self.network, self.label, self.opacity], layout=ROW),
             widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
             self.message,
+            self._heard,
             self.strip,
             widgets.HBox(files, layout=ROW),
             self._texts,
@@ -530,7 +535,7 @@ class AugmentLab(Panel):
         if isinstance(chosen, Op):
             self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
         else:
-            self._step_title.value = f"<i>{escape(self._say('lab.choose'))}</i>"
+            self._step_title.value = escape(self._say("lab.choose"))
 
     # ---------------------------------------------------------------------------------------- pictures
 
@@ -589,6 +594,7 @@ class AugmentLab(Panel):
                 language=self.language,
             )
         )
+        self._heard.value = augment_report.changed_calls(self.trial, label, self.language)
 
 
 def _text(place: Place) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 
 from cxrkit import words
 from cxrkit._rendered import Html
-from cxrkit._strip import FAINT, INK, answer, covered, figure, foot, kind, rich
+from cxrkit._strip import FAINT, INK, answer, breaking, covered, figure, foot, kind, pair, rich, side_by_side
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 from cxrkit.augment_trial import Greys, Trial
 
 #: Characters above a film, where four films make a row of a figure.
 _TITLE = 26
+#: Narrowest that a film is shown, pixels of the page: two beside one another on a telephone, nine on a screen.
+_LEAST_PX = 130
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100
 #: Seen on white and on black (3:1 and more on both), and told apart by shape.
 _BEFORE, _AFTER = "#8c8c8c", "#2a6fb0"
@@ -69,7 +71,7 @@ def drawn_words(steps: Sequence[Mapping[str, Any]], language: str = "en") -> str
             if key in _shown_keys(name) and not _left_out(name, key, value) and np.ndim(value) == 0
         ]
         said.append(_with_values(name, shown, language))
-    return "; ".join(said) or words.say(language, "lab.drawn.nothing")
+    return words.say(language, "panel.and").join(said) or words.say(language, "lab.drawn.nothing")
 
 
 def title(steps: Sequence[Mapping[str, Any]], head: str = "") -> str:
@@ -155,23 +157,22 @@ def strip(
         if k == 0 or film is not trial.films[k - 1]:
             source = covered(film, trial.before.maps[k, column], scale=scale, opacity=opacity)
             said = answer(p, called_before[k], language)
-            lines = [f"<b>{html.escape(names[k])}</b>, {rich(language, 'lab.strip.as_it_is', kind=film_kind)}", said]
+            name = f"<b>{html.escape(names[k])}</b>"
+            lines = [rich(language, "lab.strip.as_it_is", name=name, kind=film_kind), said]
             groups.append([figure(source, lines, say("lab.strip.as_it_is.alt", answer=said, **about))])
         changed = bool(called_before[k] != called_after[k])
         drawn, said = drawn_words(trial.drawn[k], language), answer(q, called_after[k], language)
         turned = say("lab.strip.changed")
         lines = [
-            f"<b>{rich(language, 'lab.strip.draw', k=k)}</b>, {film_kind}",
+            rich(language, "lab.strip.draw", draw=f"<b>{rich(language, 'lab.strip.k', k=k)}</b>", kind=film_kind),
             said + (f" <b>&#8646; {turned}</b>" if changed else ""),
-            f'<span style="color:{FAINT}">{html.escape(drawn)}</span>',
+            f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
         ]
         alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {turned}" if changed else said, **about)
         picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
         groups[-1].append(figure(picture, lines, alt, marked=changed))
     # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
-    pairs = [f'<div style="display:flex;gap:4px">{"".join(group)}</div>' for group in groups]
-    shown = "".join(groups[0] if len(groups) == 1 else pairs)
-    flips = int((called_before != called_after).sum())
+    shown = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
     after = trial.after.probs[:, column]
     head = rich(
         language,
@@ -182,13 +183,24 @@ def strip(
         not_shown=rich(language, "panel.not_shown") if not_shown else "",
         low=f"{after.min():.2f}",
         high=f"{after.max():.2f}",
-        flips=f"<b>{rich(language, 'lab.strip.flips', flips=flips, count=len(after))}</b>",
+        flips=f"<b>{html.escape(changed_calls(trial, label, language))}</b>",
     )
     return Html(
         f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
-        f'<p style="margin:4px 0 8px">{head}</p><div style="display:flex;flex-wrap:wrap;gap:10px">{shown}</div>'
+        f'<p style="margin:4px 0 8px">{head}</p>{side_by_side(shown, least_px=_LEAST_PX)}'
         f"{foot(language, 'lab.strip.colour', simulated=simulated)}</div>"
     )
+
+
+def changed_calls(trial: Trial, label: str, language: str = "en") -> str:
+    """Say in how many draws the call changed: "the call changed in 2 of 8".
+
+    Args:
+        trial: of a recipe.
+        label: what is asked of the network.
+        language: one of `words.LANGUAGES`.
+    """
+    return words.say(language, "lab.strip.flips", flips=trial.flips(label), count=len(trial.altered))
 
 
 def histogram(before: Greys, after: Greys, *, simulated: bool = False, language: str = "en") -> Html:
@@ -216,7 +228,7 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False, language:
         white_after=f"{after.white:.1%}",
     )
     w, h = _PLOT_W, _PLOT_H
-    text = f'font-size="12" fill="{INK}"'
+    text = f'font-size="14" fill="{INK}"'
     ticks = "".join(
         f'<text x="{grey * w / 255:.0f}" y="{h + 15}" text-anchor="{anchor}" {text}>{grey}</text>'
         for grey, anchor in ((0, "start"), (64, "middle"), (128, "middle"), (192, "middle"), (255, "end"))
@@ -231,7 +243,7 @@ def histogram(before: Greys, after: Greys, *, simulated: bool = False, language:
         f'<text x="211" y="-7" {text}>{rich(language, "lab.greys.after")}</text>'
         f'<path d="{one} L{w},{h} L0,{h} Z" fill="{_BEFORE}"/>'
         f'<path d="{other}" fill="none" stroke="{_AFTER}" stroke-width="2"/>'
-        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 32}" '
+        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 33}" '
         f'text-anchor="middle" {text}>{rich(language, "lab.greys.axis")}</text></svg>'
         f'<p style="margin:0;font-size:12px">{html.escape(said)}</p></div>'
     )

@@ -72,6 +72,15 @@ class Trial:
         column, line = self.labels.index(label), self.thresholds[label]
         return self.before.probs[:, column] >= line, self.after.probs[:, column] >= line
 
+    def flips(self, label: str) -> int:
+        """Return in how many draws the call changed.
+
+        Args:
+            label: one of `labels`.
+        """
+        before, after = self.called(label)
+        return int((before != after).sum())
+
 
 def reduced(pixels: np.ndarray, size_px: int) -> np.ndarray:
     """Return a film as a recipe takes it, at most so large.

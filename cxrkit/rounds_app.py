@@ -107,14 +107,15 @@ class RoundsExplorer(Panel):
         self.add, self.up, self.down, self.remove, self.reset = (button() for _ in range(5))
         self.film, self.network = chosen(list(self._films)), chosen(list(self._lookers))
         self.label = chosen(labels(self.language, self._looker.predictor))
-        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "8em", **near})
+        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "auto", **near})
+        self.mode.layout = {"width": "max-content", "max_width": NARROW}
         self.combine = chosen(list(rounds.COMBINES), value=combine)
         slider = {"min": 0, "max": 1, "style": near, "layout": field}
         self.threshold = widgets.FloatSlider(step=_STEP, **slider)
         self.opacity = widgets.FloatSlider(0.5, step=0.05, **slider)
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "13em"})
         self.one, self.two = chosen(()), chosen(())
-        self.difference = Message()
+        self.difference = Message(layout={"margin": "10px 2px 2px"})
         self.strip, self.swapped = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
         shared = {"film": "film", "network": "network", "label": "says", "opacity": "opacity", "seed": "seed"}
         own = ("further", "add", "up", "down", "remove", "reset", "mode", "combine", "threshold", "one", "two")

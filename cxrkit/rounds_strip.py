@@ -11,13 +11,15 @@ import numpy as np
 
 from cxrkit import augment, words
 from cxrkit._rendered import Html
-from cxrkit._strip import EDGE, FAINT, INK, answer, covered, figure, foot, kind, rich
+from cxrkit._strip import EDGE, FAINT, INK, answer, breaking, covered, figure, foot, kind, rich, side_by_side
 from cxrkit.rounds import COMBINES, describe
 from cxrkit.rounds_trial import Look
 
-#: Width at which a round is shown, pixels of the page: eleven are more than the lab's draws.
-SHOWN_PX = 132
-_PLOT_W, _PLOT_H, _LEFT = 620, 110, 34
+#: Narrowest that a round is shown, pixels of the page: eleven fit beside one another on a screen of 1280.
+_LEAST_PX = 102
+#: Widest that the votes are shown; they are drawn smaller than that, for their words to be read on a telephone.
+_WIDEST_PX = 520
+_PLOT_W, _PLOT_H, _LEFT = 460, 100, 34
 _BAND = "#4c78a8"
 
 
@@ -69,15 +71,11 @@ def strip(
             *(f"<b>{note}</b>" if key == "rounds.could_stop" else note for key, note in noted.items()),
         ]
         if recipe != name:
-            # With a place to break, since a name is as long as a picture is wide.
-            breaking = html.escape(recipe).replace("(", "<wbr>(")
-            lines.insert(1, f'<span style="color:{FAINT}">{breaking}</span>')
+            lines.insert(1, f'<span style="color:{FAINT}">{breaking(recipe)}</span>')
         shown = covered(picture, look.maps[k], scale=strongest, opacity=opacity)
-        all_notes = say("rounds.note_and").join(noted.values())
+        all_notes = say("panel.and").join(noted.values())
         alt = say("rounds.alt", k=k + 1, name=name, recipe=recipe, answer=said, notes=all_notes, **about)
-        figures.append(figure(shown, lines, alt, marked=name in marked, width=SHOWN_PX, dim=k >= look.stops))
-        if last:
-            figures.append(f'<div aria-hidden="true" style="align-self:stretch;border-left:3px dashed {EDGE}"></div>')
+        figures.append(figure(shown, lines, alt, marked=name in marked, dim=k >= look.stops, last=last))
     heading = f"<b>{html.escape(title)}</b><br>" if title else ""
     head = rich(
         language,
@@ -91,7 +89,7 @@ def strip(
     return Html(
         f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
         f'<p style="margin:4px 0 8px">{heading}{head}</p>'
-        f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(figures)}</div>{_votes(look, language)}'
+        f"{side_by_side(figures, least_px=_LEAST_PX)}{_votes(look, language)}"
         f"{foot(language, 'rounds.colour', simulated=simulated)}</div>"
     )
 
@@ -179,7 +177,7 @@ def _votes(look: Look, language: str) -> str:
     cut = float(look.result.combine.cuts(np.array(list(look.result.thresholds.values())))[0])
     say = functools.partial(words.say, language)
     what = say("rounds.plot.majority" if look.result.combine.name == "majority" else "rounds.plot.prob")
-    text = f'font-size="11" fill="{INK}"'
+    text = f'font-size="12" fill="{INK}"'
     parts, said = [], []
     for k in range(count):
         x, y = _LEFT + (k + 0.5) * step, (1 - look.most[k]) * _PLOT_H
@@ -202,13 +200,16 @@ def _votes(look: Look, language: str) -> str:
     )
     if look.stops < count:
         x = _LEFT + look.stops * step
+        # Above the bars, to the side where there is room.
+        anchor = "end" if x > _PLOT_W / 2 else "start"
         parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
-            f'stroke-dasharray="4 3"/><text x="{x + 4:.1f}" y="8" {text}>{rich(language, "rounds.plot.stop")}</text>'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-6" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
+            f'stroke-dasharray="4 3"/>'
+            f'<text x="{x:.1f}" y="-11" text-anchor="{anchor}" {text}>{rich(language, "rounds.plot.stop")}</text>'
         )
-    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("rounds.note_and").join(said))
+    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("panel.and").join(said))
     return (
-        f'<svg viewBox="0 -8 {_PLOT_W} {_PLOT_H + 44}" style="width:100%;max-width:{_PLOT_W}px;display:block;'
+        f'<svg viewBox="0 -24 {_PLOT_W} {_PLOT_H + 60}" style="width:100%;max-width:{_WIDEST_PX}px;display:block;'
         f'margin-top:8px" role="img" aria-label="{alt}">{"".join(parts)}</svg>'
         f'<p style="margin:0;font-size:12px;color:{FAINT}">{rich(language, "rounds.plot.caption", what=what)}</p>'
     )

@@ -139,6 +139,7 @@ def _serve(
     notebook: Path, host: str, port: int, token: str, idle_minutes: float, open_browser: bool, base_url: str
 ) -> None:
     # Not before: they take half a second, which a refusal need not wait for.
+    from tornado.ioloop import IOLoop
     from traitlets.config import Config
     from voila.app import Voila
 
@@ -149,6 +150,8 @@ def _serve(
     config.Voila.config_file_paths = [str(notebook.parent)]
     config.Voila.connection_dir_root = str(notebook.parent)
     config.Voila.log_level = "WARN"
+    # Its default for the second is longer than the first, of which Tornado would complain at every visit.
+    config.Voila.tornado_settings = {"ws_ping_interval": 30_000, "ws_ping_timeout": 30_000}
     if os.name == "posix":
         # Sockets in the private folder; TCP ports could be listened to by others on this machine.
         config.KernelManager.transport = "ipc"
@@ -171,6 +174,7 @@ def _serve(
     server.initialize([str(notebook)])
     shown = host if host not in ("", "0.0.0.0", "::") else socket.gethostname()
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{base_url}"
-    # To stderr, as a server's words; stdout may be a pipe that holds them back.
-    print(f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; Ctrl-C ends it", file=sys.stderr)
+    said = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; Ctrl-C ends it"
+    # Once it listens, and to stderr, as a server's words; stdout may be a pipe that holds them back.
+    IOLoop.current().add_callback(print, said, file=sys.stderr, flush=True)
     server.start()

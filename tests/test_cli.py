@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import __version__, _tables, cli, engine, images, manifest
+from cxrkit import __version__, _tables, engine, images, manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
 
 HEAVY = ("tensorflow", "keras", "jax", "tf2onnx")
@@ -44,16 +44,8 @@ def films(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command in this process; give its exit code and what it said on either stream."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cxrkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return call
+def run(run_here):
+    return run_here
 
 
 def fresh(*arguments, **more):

@@ -57,7 +57,8 @@ def test_the_films_are_dealt_and_counted(tmp_path):
         (["mixing", "nowhere.csv"], "nowhere.csv"),
     ],
 )
-def test_a_refusal_is_one_line(tmp_path, arguments, message):
-    code, _, said = cxrkit(*arguments, cwd=tmp_path)
+def test_a_refusal_is_one_line(tmp_path, monkeypatch, run_here, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, said = run_here("experiment", *arguments)
     assert code == 2
     assert message in said.splitlines()[-1]

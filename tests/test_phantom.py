@@ -167,11 +167,11 @@ def test_grey_values_stay_clear_of_rounding_boundaries():
 
 
 def test_global_random_state_is_neither_read_nor_moved():
-    np.random.seed(1)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002 - what must be neither read nor touched
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - as above
     first = phantom.simulate(3, size_px=64).png()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-    np.random.seed(2)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 - as above
+    np.random.seed(2)  # noqa: NPY002 - as above
     assert phantom.simulate(3, size_px=64).png() == first
 
 

@@ -16,7 +16,7 @@ import compare_imgaug
 import cv2
 import numpy as np
 import pytest
-from packaging.markers import Marker
+from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -24,58 +24,8 @@ import cxrkit
 from cxrkit import _tables
 from cxrkit.labels import FINDINGS
 
-ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+?)(?: ; (?P<marker>.+?))? \\$")
-PYTHONS = ("3.11", "3.12", "3.13")
-
-
-def tracked_files() -> list[Path]:
-    """Files of the project: those git knows, or all that are not made by a tool where there is no git."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode == 0 and listed.stdout:
-        return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    made = {
-        ".git",
-        ".venv",
-        "demo-out",
-        "runs",
-        ".hypothesis",
-        "build",
-        "dist",
-        "__pycache__",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-    }
-    return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
-
-
-def lock_blocks() -> list[str]:
-    """The lock, one string per pinned package."""
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    return re.split(r"\n(?=[A-Za-z0-9])", text)
-
-
-def pins(python: str) -> dict[str, str]:
-    """Version by package that the lock means for one Python on Linux x86."""
-    environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.9",
-        "sys_platform": "linux",
-        "os_name": "posix",
-        "platform_machine": "x86_64",
-        "platform_python_implementation": "CPython",
-        "implementation_name": "cpython",
-        "platform_system": "Linux",
-    }
-    chosen = {}
-    for block in lock_blocks():
-        pin = PIN.match(block.splitlines()[0])
-        assert pin, block.splitlines()[0]
-        if pin["marker"] is None or Marker(pin["marker"]).evaluate(environment):
-            chosen[canonicalize_name(pin["name"])] = pin["version"]
-    return chosen
+LOCK = read_lock(ROOT / "requirements.lock")
 
 
 def make_targets() -> set[str]:
@@ -132,14 +82,13 @@ def test_the_reports_thirteen_operations_run_and_repeat():
 
 
 def test_every_pin_has_hashes():
-    without = [block.split()[0] for block in lock_blocks() if "--hash=sha256:" not in block]
-    assert without == []
-    assert len(lock_blocks()) > 150
+    assert [pin.name for pin in LOCK if not pin.hashes] == []
+    assert len(LOCK) > 150
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_satisfies_pyproject(python):
-    chosen = pins(python)
+    chosen = versions(LOCK, python)
     project = PYPROJECT["project"]
     asked = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"], *PYPROJECT["build-system"]["requires"]]
     for extra in ("tf", "notebooks", "augment", "jax", "jetson"):
@@ -158,7 +107,7 @@ def test_the_lock_satisfies_pyproject(python):
 
 
 def test_what_is_installed_is_what_the_lock_says():
-    chosen = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
+    chosen = versions(LOCK, f"{sys.version_info.major}.{sys.version_info.minor}")
     installed = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions()}
     if sys.platform == "linux" and os.uname().machine == "x86_64":
         assert {name: installed.get(name) for name in chosen} == chosen
@@ -314,7 +263,7 @@ def test_a_python_that_will_not_do_is_refused_in_one_line(set_up, environment, m
 # --- make, CI --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", ["tools/setup.sh", ".ci/run", "binder/postBuild"])
+@pytest.mark.parametrize("script", ["tools/setup.sh", ".ci/run", "binder/postBuild", "binder/start"])
 def test_a_shell_script_parses_and_may_be_executed(script):
     subprocess.run(["sh", "-n", ROOT / script], check=True)
     assert os.access(ROOT / script, os.X_OK)
@@ -379,24 +328,6 @@ def test_an_expected_failure_is_no_skip_in_ci(tmp_path):
         text=True,
     )
     assert (done.returncode, "1 xfailed" in done.stdout) == (0, True)
-
-
-# --- Binder ----------------------------------------------------------------------------------------------------
-
-
-def test_binder_has_the_same_environment_as_the_root():
-    assert (ROOT / "binder/environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
-
-
-def test_the_environment_pins_all_and_leaves_packages_to_the_lock():
-    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    entries = re.findall(r"^  - (\S+)$", text, re.MULTILINE)
-    packages = [entry for entry in entries if entry != "conda-forge"]
-    assert all(re.fullmatch(r"[a-z]+=[\d.]+", package) for package in packages)
-    python = dict(package.split("=") for package in packages)["python"]
-    assert python.rsplit(".", 1)[0] in PYTHONS
-    post_build = (ROOT / "binder/postBuild").read_text(encoding="utf-8")
-    assert "--no-deps --require-hashes -r requirements.lock" in post_build
 
 
 # --- layers ----------------------------------------------------------------------------------------------------
@@ -477,6 +408,19 @@ def test_only_three_modules_import_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code, *others], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+EXCEPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore)")
+
+
+def test_every_exception_from_ruff_or_mypy_has_its_reason_beside_it():
+    without = []
+    for path in tracked_files():
+        lines = path.read_text(encoding="utf-8").splitlines() if path.suffix == ".py" else []
+        for number, (line, above) in enumerate(zip(lines, ["", *lines], strict=False), 1):
+            if EXCEPTION.search(line) and " - " not in line and not above.lstrip().startswith("# "):
+                without.append(f"{path.relative_to(ROOT)}:{number}")
+    assert without == []
 
 
 # --- versions, documents, sizes --------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_where_it_could_stop_is_marked_and_what_comes_after_is_pale():
     first, second, third = re.findall(r"<figure.*?</figure>", explorer.strip.value)
     assert "<b>could stop here</b>" in first
     assert "could stop here" in alts(first)[0]
-    assert explorer.strip.value.count("border-left:3px dashed") == 1
+    assert explorer.strip.value.count("border-right:3px dashed") == 1
     assert all("can change nothing" in alts(pale)[0] and "opacity:.4" in pale for pale in (second, third))
     assert "It could stop after round 1: whatever the other 2 answer, it is called." in explorer.strip.value
 

@@ -100,10 +100,11 @@ def test_workers_write_what_one_process_writes(folder, tmp_path):
         (["rounds", "--measure", "luck"], "measure must be one of accuracy, F1, Youden; got 'luck'"),
     ],
 )
-def test_a_refusal_is_one_line(folder, tmp_path, arguments, message):
+def test_a_refusal_is_one_line(folder, tmp_path, monkeypatch, run_here, arguments, message):
     command, *rest = arguments
     films = [] if "nowhere.csv" in rest else [folder / "manifest.csv"]
-    code, _, said = cxrkit(command, *films, *rest, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, _, said = run_here(command, *films, *rest)
     assert code == 2
     assert message in said.splitlines()[-1]
     assert len(said.splitlines()) == 1

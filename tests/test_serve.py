@@ -11,8 +11,6 @@ from pathlib import Path
 
 import jupytext
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "browser"))
 import servers
 
 from cxrkit import serve

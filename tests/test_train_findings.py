@@ -149,9 +149,9 @@ def test_a_finished_folder_is_left_as_it_is(trained, films):
 
 
 def test_the_same_seed_gives_the_same_curve_and_global_random_state_is_left_alone(trained, films, tmp_path):
-    state = np.random.get_state()[1].copy()  # noqa: NPY002  what must not be touched
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not be touched
     train_worker.main(str(films), str(tmp_path), {})
-    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002 - as above
     assert_same_training(trained, tmp_path)
 
 

@@ -65,10 +65,10 @@ def test_there_is_a_row_for_each_start_seed_and_epoch_and_one_before_training():
 
 def test_the_same_seed_gives_the_same_curve_and_leaves_the_global_state():
     starts = {"a": train.Start(network, 0.01)}
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not be touched
     first, again = (train.compare_starts(starts, films(), films(), epochs=1) for _ in range(2))
     assert first.equals(again)
-    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002 - as above
 
 
 def named(initializer="glorot_uniform", activation="relu"):
@@ -88,6 +88,7 @@ STARTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_start_comes_to_the_same_alone_and_after_others():
     together = train.compare_starts(STARTS, films(), films(), epochs=2, batch_size=4, seeds=(0, 1))
     for name, start in STARTS.items():

@@ -16,11 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import metrics  # noqa: E402
-from cxrkit.labels import FINDINGS, split_findings  # noqa: E402
+from cxrkit import metrics
+from cxrkit.labels import FINDINGS, split_findings
 
 TOLERANCE = 1e-6
 

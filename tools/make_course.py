@@ -18,13 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkit import course, manifest, phantom
+from cxrkit.labels import COVID, FINDINGS
+from cxrkit.phantom import patients as rates
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import course, manifest, phantom  # noqa: E402
-from cxrkit.labels import COVID, FINDINGS  # noqa: E402
-from cxrkit.phantom import patients as rates  # noqa: E402
-
 SIZE_PX = 256
 # Patients by how many films they have, for a fifth of the course: 80 patients, 120 films; train has three fifths.
 # The long series come first: the single films can then even out which finding is shown how often.

@@ -13,11 +13,9 @@ import datetime
 import sys
 from pathlib import Path
 
+from cxrkit import report, survey
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import report, survey  # noqa: E402
-
 OUT = ROOT / "cxrkit" / "data" / "nih_labels.json"
 COMMAND = "python tools/measure_nih_labels.py ../shared/real-cxr/nih-labels"
 

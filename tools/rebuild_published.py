@@ -12,12 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from cxrkit import published, report
+from cxrkit.labels import FINDINGS
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import published, report  # noqa: E402
-from cxrkit.labels import FINDINGS  # noqa: E402
-
 PAGE = ROOT / "docs/published.md"
 MARKER = "<!-- Below: python tools/rebuild_published.py -->\n"
 #: The best network without augmentation, and the best stack.

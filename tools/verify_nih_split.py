@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from cxrkit import datasets, published  # noqa: E402
-from cxrkit.labels import FINDINGS  # noqa: E402
+from cxrkit import datasets, published
+from cxrkit.labels import FINDINGS
 
 
 def describe(data_set: datasets.DataSet) -> str:

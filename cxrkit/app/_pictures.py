@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from cxrkit import _heatmap, images
+from cxrkit import images
+from cxrkit._heatmap import HEAT
 
 #: Longest side of a film on the page, and of its picture in a list, pixels.
 SIDE_PX, THUMB_PX = 560, 96
@@ -42,7 +43,7 @@ def overlay(cam: np.ndarray, scale: float) -> bytes:
     """
     strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), _MAP_PX), 0, 1)
     level = np.rint(255 * strength).astype(np.uint8)
-    return _encoded(".png", np.dstack([_heatmap.TABLE[level], level]))
+    return _encoded(".png", np.dstack([HEAT[level][..., ::-1], level]))
 
 
 def _fitted(pixels: np.ndarray, side_px: int) -> np.ndarray:

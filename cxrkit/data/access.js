@@ -1,10 +1,14 @@
-// What ipywidgets leaves out for those who hear a panel: which language it is in, and what each slider sets.
+// What ipywidgets leaves out for those who hear a panel: which language it is in, what each slider sets, and which of
+// some buttons is the chosen one.
 
 // By a handle's class, which of `ends` names it.
 const ENDS = { "noUi-handle-lower": "low", "noUi-handle-upper": "high" };
+const WATCHED = { childList: true, subtree: true, characterData: true, attributeFilter: ["class"] };
 
-function named(slider, ends) {
-  const name = slider.querySelector(".widget-label")?.textContent ?? "";
+const labelOf = (control) => control.querySelector(".widget-label")?.textContent ?? "";
+
+function nameSlider(slider, ends) {
+  const name = labelOf(slider);
   const handles = [...slider.querySelectorAll(".noUi-handle")];
   for (const handle of handles) {
     const end = Object.keys(ENDS).find((kind) => handle.classList.contains(kind));
@@ -17,6 +21,15 @@ function named(slider, ends) {
   }
 }
 
+function nameButtons(control) {
+  const name = labelOf(control);
+  control.setAttribute("role", "group");
+  if (name !== "") control.setAttribute("aria-label", name);
+  for (const button of control.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", button.classList.contains("mod-active"));
+  }
+}
+
 function render({ model, el }) {
   let waiting = null;
   let watcher = null;
@@ -25,7 +38,8 @@ function render({ model, el }) {
   function name() {
     const panel = el.closest(".cxrkit-panel");
     panel.lang = model.get("language");
-    for (const slider of panel.querySelectorAll(".widget-slider")) named(slider, model.get("ends"));
+    for (const slider of panel.querySelectorAll(".widget-slider")) nameSlider(slider, model.get("ends"));
+    for (const control of panel.querySelectorAll(".widget-toggle-buttons")) nameButtons(control);
   }
 
   function begin() {
@@ -37,7 +51,7 @@ function render({ model, el }) {
     }
     name();
     watcher = new MutationObserver(name);
-    watcher.observe(panel, { childList: true, subtree: true, characterData: true });
+    watcher.observe(panel, WATCHED);
     model.on("change:language change:ends", name);
   }
 

@@ -205,6 +205,9 @@ def test_what_is_too_large_or_too_many_is_said_before_it_is_sent(page, server, t
         many[-1].write_bytes(b"no film")
     drop(page, *many)
     expect(page.locator(".read li")).to_have_count(2 + app.LIMITS.at_once)
+    expect(page.locator("[role=status].status")).to_have_text(
+        words.say("en", "films.too_many", most=app.LIMITS.at_once, left=2)
+    )
 
 
 def test_a_name_that_is_html_is_text(page, server, tmp_path, console_errors):

@@ -96,7 +96,8 @@ function filmPart({ model, say }) {
     return Object.entries(film.boxes).flatMap(([name, places]) =>
       places.map(([x, y, width, height], at) => {
         // Named once: a finding may have several boxes, one upon the other.
-        const box = h("div", { class: `box ${name === label ? "chosen" : ""}` }, at === 0 && h("span", {}, say(`label.${name}`)));
+        const side = x > 0.6 ? "to-left" : "";
+        const box = h("div", { class: `box ${side} ${name === label ? "chosen" : ""}` }, at === 0 && h("span", {}, say(`label.${name}`)));
         Object.assign(box.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * width}%`, height: `${100 * height}%` });
         return box;
       }),

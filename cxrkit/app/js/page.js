@@ -12,7 +12,7 @@ function render({ model, el }) {
   // What is read aloud of a film stands on the page already.
   const spoken = h("p", { role: "status", class: "visually-hidden" });
   const lost = h("div", { role: "alert", class: "card bad", hidden: true });
-  const tell = (key, fields) => (status.textContent = say(key, fields));
+  const tell = (key, fields) => (status.textContent = key === null ? "" : say(key, fields));
 
   // ---------------------------------------------------------------- asking the kernel
   let asked = 0;

@@ -7,6 +7,7 @@ function uploader(model, ask, tell) {
   const waiting = [];
   let busy = false;
   let sent = 0;
+  let left = 0;
 
   async function send(file, id) {
     const { file_mb: most } = model.get("limits");
@@ -36,13 +37,15 @@ function uploader(model, ask, tell) {
       await send(file, `upload-${(sent += 1)}`);
     }
     busy = false;
+    const { at_once: most } = model.get("limits");
+    tell(left ? "films.too_many" : null, { most, left });
+    left = 0;
   }
 
   return (files) => {
     const { at_once: most } = model.get("limits");
-    const taken = [...files].slice(0, most);
-    waiting.push(...taken);
-    if (files.length > most) tell("films.too_many", { most, left: files.length - most });
+    waiting.push(...[...files].slice(0, most));
+    left += Math.max(0, files.length - most);
     if (!busy && waiting.length) run().catch(() => (busy = false));
   };
 }

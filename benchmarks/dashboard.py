@@ -1,0 +1,163 @@
+"""Time the dashboard as a viewer meets it, in Chromium on the same machine, and weigh its server.
+
+    python benchmarks/dashboard.py
+    python benchmarks/dashboard.py --out docs/results/DATE-dashboard.md
+
+Every visit is a browser without cache and a kernel of its own. Times are the page's own clock: from the request to the
+first paint, to the first verdict, and from a click on a sample to its verdict and to its ten rounds. Memory is that of
+the server with all its kernels, without the browser: resident, and with shared pages counted once (PSS).
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from cxrkit import samples
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import servers
+
+#: What was wanted: milliseconds, and MB for so many viewers.
+WANTED_MS = {"first paint": 1000, "first verdict": 3000, "a new film": 500, "its ten rounds": 1500}
+WANTED_MB = {1: 400, 10: 2000}
+#: Resolves with the milliseconds from a click on a sample to its verdict and to its rounds.
+CLICK = """(key) => new Promise((resolve) => {
+  const button = document.querySelector(`.gallery button[data-key="${key}"]`);
+  let start = 0, verdict = 0;
+  const seen = () => {
+    if (!start) return;
+    const name = document.querySelector(".film h2")?.textContent;
+    if (!verdict && name === `${key}.jpg`) verdict = performance.now() - start;
+    if (verdict && document.querySelectorAll(".rounds li").length === 11) {
+      watcher.disconnect();
+      resolve([verdict, performance.now() - start]);
+    }
+  };
+  const watcher = new MutationObserver(seen);
+  watcher.observe(document.querySelector(".cxrkit"), { childList: true, subtree: true });
+  start = performance.now();
+  button.click();
+})"""
+#: Resolves with the page's clock when the first verdict is there.
+VERDICT = """() => new Promise((resolve) => {
+  const seen = () => document.querySelector(".verdict .said") && (watcher.disconnect(), resolve(performance.now()));
+  const watcher = new MutationObserver(seen);
+  watcher.observe(document, { childList: true, subtree: true });
+  seen();
+})"""
+
+
+def visit(browser: Browser, url: str, *, films: int) -> tuple[Page, dict[str, list[float]]]:
+    """Open the page, and look at so many samples. Returns it, and milliseconds by what was done."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(url, wait_until="commit")
+    verdict = page.evaluate(VERDICT)
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    page.wait_for_function("document.querySelectorAll('.rounds li').length === 11")
+    times: dict[str, list[float]] = {
+        "first paint": [paint],
+        "first verdict": [verdict],
+        "a new film": [],
+        "its ten rounds": [],
+    }
+    for sample in samples.every()[1 : 1 + films]:
+        film, rounds = page.evaluate(CLICK, sample.name)
+        times["a new film"].append(film)
+        times["its ten rounds"].append(rounds)
+    return page, times
+
+
+def weight(pid: int) -> tuple[float, float]:
+    """Return resident and proportional MB of a process and all below it."""
+    parent = psutil.Process(pid)
+    infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
+    return sum(info.rss for info in infos) / 2**20, sum(info.pss for info in infos) / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--visits", type=int, default=10)
+    parser.add_argument("--films", type=int, default=6, help="samples looked at in each visit")
+    parser.add_argument("--out", type=Path, help="write the page here too")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        env = servers.environment(Path(folder) / "home")
+        with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
+            times: dict[str, list[float]] = {}
+            for _ in range(arguments.visits):
+                page, found = visit(browser, server.url, films=arguments.films)
+                page.context.close()
+                for what, values in found.items():
+                    times.setdefault(what, []).extend(values)
+        weights = {}
+        for viewers in WANTED_MB:
+            with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
+                pages = [visit(browser, server.url, films=2)[0] for _ in range(viewers)]
+                weights[viewers, "that looked at three films"] = weight(server.process.pid)
+                for page in pages:
+                    page.click("#cxr-tab-lab")
+                    page.wait_for_selector(".cxrkit-panel figure img:visible")
+                    page.click("#cxr-tab-rounds")
+                    page.wait_for_selector(".cxrkit-panel figure img:visible")
+                weights[viewers, "that opened the lab and the explorer too"] = weight(server.process.pid)
+                for page in pages:
+                    page.context.close()
+        browser.close()
+    text = report(times, weights, arguments, load)
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+
+
+def report(
+    times: dict[str, list[float]],
+    weights: dict[tuple[int, str], tuple[float, float]],
+    arguments: argparse.Namespace,
+    load: float,
+) -> str:
+    """Return the page."""
+    packages = ("voila", "anywidget", "ipykernel", "onnxruntime", "numpy")
+    lines = [
+        "# Speed and weight of the dashboard",
+        "",
+        "`cxrkit dashboard` met by Chromium on the same machine, each visit without cache, with a kernel of its own.",
+        "Made by:",
+        "",
+        f"    python benchmarks/dashboard.py --visits {arguments.visits} --films {arguments.films}",
+        "",
+        f"{datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores that the browser shares, "
+        f"load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}, "
+        f"{', '.join(f'{name} {version(name)}' for name in packages)}.",
+        "",
+        "| from | to | wanted, ms | n | median, ms | 95th percentile | slowest |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for what, values in times.items():
+        start = "the request" if what.startswith("first") else "a click"
+        lines.append(
+            f"| {start} | {what} | {WANTED_MS[what]} | {len(values)} | {np.median(values):.0f} | "
+            f"{np.quantile(values, 0.95):.0f} | {max(values):.0f} |"
+        )
+    lines += [
+        "",
+        "| viewers | | wanted, MB | resident, MB | shared pages once (PSS), MB |",
+        "|---:|---|---:|---:|---:|",
+    ]
+    for (viewers, did), (rss, pss) in weights.items():
+        lines.append(f"| {viewers} | {did} | {WANTED_MB[viewers]} | {rss:.0f} | {pss:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Notebooks 04 and 08 in JupyterLab as a student has them: all cells run from the menu, a slider moved, a step dragged,
+and the picture and the score seen to change.
+"""
+
+import re
+import shutil
+
+import pytest
+import servers
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.slow
+
+#: As for a notebook that is executed without a browser: far over the two minutes that a reader waits.
+RUN_S = 600.0
+#: State of the open notebook: code cells, how many have run, errors, and whether the kernel is at rest.
+STATE = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  const cells = [...(panel?.content?.model?.cells ?? [])].filter((cell) => cell.type === "code");
+  const errors = cells.flatMap((cell) => cell.outputs.toJSON().filter((output) => output.output_type === "error"));
+  return {
+    cells: cells.length,
+    run: cells.filter((cell) => cell.executionCount !== null).length,
+    errors: errors.map((error) => `${error.ename}: ${error.evalue}`),
+    idle: panel?.sessionContext?.session?.kernel?.status === "idle",
+  };
+}"""
+
+
+@pytest.fixture
+def run_all(new_page, tmp_path):
+    """Open a copy of a notebook in JupyterLab, run all cells from the menu, and give the page."""
+    with servers.jupyterlab(tmp_path, tmp_path / "home", "--LabApp.expose_app_in_browser=True") as server:
+
+        def run(name: str) -> Page:
+            shutil.copy(servers.ROOT / "notebooks" / f"{name}.ipynb", tmp_path)
+            page = new_page(width=1400, height=1000)
+            page.goto(server.address(f"lab/tree/{name}.ipynb"))
+            servers.until(lambda: page.evaluate(STATE)["idle"], "the kernel is ready", limit_s=servers.START_S)
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+            def done() -> bool:
+                state = page.evaluate(STATE)
+                assert state["errors"] == []
+                return state["idle"] and state["run"] == state["cells"] > 0
+
+            servers.until(done, "all cells have run", limit_s=RUN_S)
+            return page
+
+        yield run
+
+
+def shown_panel(page: Page) -> Locator:
+    panel = page.locator(".cxrkit-panel")
+    panel.scroll_into_view_if_needed()
+    expect(panel.locator("figure").first).to_be_visible()
+    return panel
+
+
+def seen(panel: Locator) -> tuple[list[str], list[str]]:
+    """Pictures, and what the network says of each: "0.39, called"."""
+    pictures = panel.locator("figure img").evaluate_all("all => all.map((image) => image.src)")
+    words = panel.locator("figcaption").all_inner_texts()
+    return pictures, [re.search(r"\d\.\d\d, (not )?called", text)[0] for text in words]
+
+
+def changes(panel: Locator, before: tuple[list[str], list[str]]) -> None:
+    servers.until(lambda: all(map(lambda now, then: now != then, seen(panel), before)), "picture and score change")
+
+
+def press(slider: Locator, key: str, times: int = 1) -> None:
+    slider.focus()
+    for _ in range(times):
+        slider.press(key)
+
+
+def drag(page: Page, item: Locator, to: Locator, part: float) -> None:
+    """Drag a row to a part of the height of another."""
+    item.scroll_into_view_if_needed()
+    box = item.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    box = to.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + part * box["height"], steps=5)
+    page.mouse.up()
+
+
+def ours(console_errors: list[str]) -> list[str]:
+    return [error for error in console_errors if re.search("cxrkit|anywidget|widget", error, re.IGNORECASE)]
+
+
+def test_the_lab_of_notebook_04_follows_a_slider_and_a_drag(run_all, console_errors):
+    page = run_all("04_augmentation")
+    panel = shown_panel(page)
+    items = panel.get_by_role("treeitem")
+    print(panel.inner_text()[:3000], console_errors)
+    before = seen(panel)
+    items.filter(has_text="Add: value").click()
+    press(panel.get_by_role("slider", name="value, lower end"), "Home")
+    changes(panel, before)
+    before = seen(panel)
+    drag(page, items.filter(has_text="Noop"), items.filter(has_text="Add: value"), 0.9)
+    expect(items.nth(3)).to_have_text(re.compile("Noop"))
+    changes(panel, before)
+    assert ours(console_errors) == []
+
+
+def test_the_explorer_of_notebook_08_follows_a_slider_and_a_drag(run_all, console_errors):
+    page = run_all("08_ten_rounds")
+    panel = shown_panel(page)
+    items = panel.get_by_role("treeitem")
+    print(panel.inner_text()[:3000], console_errors)
+    before = seen(panel)
+    press(panel.get_by_role("slider", name="opacity"), "End")
+    servers.until(lambda: seen(panel)[0] != before[0], "pictures change")
+    before = seen(panel)
+    drag(page, items.filter(has_text="3. B"), items.filter(has_text="1. none"), 0.1)
+    expect(items.first).to_have_text(re.compile(r"1\. B"))
+    changes(panel, before)
+    assert ours(console_errors) == []

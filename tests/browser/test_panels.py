@@ -1,0 +1,253 @@
+"""The augmentation lab and the rounds explorer in Chromium, as a page of Voila: widths, schemes, languages, keyboard,
+mouse and finger.
+"""
+
+import re
+
+import nbformat
+import pytest
+import servers
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOK = """
+import os
+import numpy as np
+from urllib.parse import parse_qs
+import ipywidgets
+from cxrkit.augment_app import AugmentLab
+from cxrkit.rounds_app import RoundsExplorer
+asked = {key: value for key, [value] in parse_qs(os.environ["QUERY_STRING"]).items()}
+films = {f"film {k}": np.random.default_rng(k).random((64, 64)) for k in range(2)}
+kind = {"lab": AugmentLab, "rounds": RoundsExplorer}[asked["panel"]]
+panel = kind(films, simulated=True, language=asked["language"], **({"folder": None} if kind is AugmentLab else {}))
+language = ipywidgets.Dropdown(options=["en", "zh-Hant"], value=panel.language, description="tongue")
+ipywidgets.link((language, "value"), (panel, "language"))
+ipywidgets.VBox([language, panel])
+"""
+OPTIONS = (
+    "--VoilaConfiguration.extension_denylist=jupyterlab-jupytext",
+    "--VoilaConfiguration.allow_theme_override=YES",
+)
+#: Widths of a telephone and of a small screen.
+WIDTHS = (390, 1280)
+#: Elements that reach beyond the page, and how far the page can be scrolled to the side.
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  const wide = [...document.querySelectorAll(".cxrkit-panel *")].filter(
+    (item) => item.getBoundingClientRect().width > 0 && item.getBoundingClientRect().right > width + 0.5);
+  return [document.documentElement.scrollWidth - width, wide.map((item) => item.outerHTML.slice(0, 120))];
+}"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("panels")
+    path = folder / "panels.ipynb"
+    path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])))
+    with servers.voila(path, folder / "home", *OPTIONS) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(server, new_page):
+    """Open a panel: `opened("lab", language="zh-Hant", dark=True)`."""
+
+    def open_it(panel: str, *, language: str = "en", dark: bool = False, **options) -> Page:
+        page = new_page(dark=dark, **options)
+        # Voila's page wants a font for icons from a server far away.
+        page.route(re.compile(r"^https?://(?!127\.0\.0\.1)"), lambda route: route.fulfill(body=""))
+        page.goto(server.url + f"?panel={panel}&language={language}&theme={'dark' if dark else 'light'}")
+        expect(page.locator("figure").nth(2)).to_be_visible()
+        return page
+
+    return open_it
+
+
+def rows(page: Page) -> list[str]:
+    return page.get_by_role("treeitem").all_inner_texts()
+
+
+def names(page: Page) -> list[str]:
+    """Names of rounds in their order, or of the steps of a recipe."""
+    return [re.sub(r"^\W*(\d+\. )?", "", row).split(":")[0].strip() for row in rows(page)]
+
+
+def middle(item: Locator, part: float = 0.5) -> tuple[float, float]:
+    box = item.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + part * box["height"]
+
+
+# ----------------------------------------------------------------------------------------------- for everyone
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh-Hant"])
+@pytest.mark.parametrize("panel", ["lab", "rounds"])
+def test_a_panel_fits_every_page_and_everyone_can_use_it(opened, console_errors, panel, language, dark):
+    page = opened(panel, language=language, dark=dark)
+    if panel == "lab":
+        page.get_by_role("treeitem").filter(has_text="Add").first.click()
+        page.locator(".jupyter-widget-Collapse-header").first.click()
+        expect(page.locator("textarea").first).to_be_visible()
+    expect(page.locator(".cxrkit-panel")).to_have_attribute("lang", language)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(TOO_WIDE) == [0, []]
+        found = Axe().run(page, context=".cxrkit-panel").response["violations"]
+        assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []
+    assert console_errors == []
+
+
+@pytest.mark.parametrize("panel", ["lab", "rounds"])
+def test_every_control_says_what_it_is(opened, panel):
+    page = opened(panel)
+    for role in ("slider", "combobox", "button", "checkbox", "spinbutton", "textbox"):
+        for control in page.locator(".cxrkit-panel").get_by_role(role).all():
+            expect(control).to_have_accessible_name(re.compile(r"\w"))
+    pressed = page.locator(".cxrkit-panel [aria-pressed=true]")
+    expect(pressed).to_have_text("SomeOf" if panel == "lab" else "independent")
+    other = page.get_by_role("button", name="OneOf" if panel == "lab" else "cumulative", exact=True)
+    other.click()
+    expect(other).to_have_attribute("aria-pressed", "true")
+    expect(pressed).to_have_count(1)
+
+
+def test_both_ends_of_a_range_say_which_they_are(opened):
+    page = opened("lab")
+    page.get_by_role("treeitem").filter(has_text="Add").first.click()
+    expect(page.get_by_role("slider", name="value, lower end")).to_be_visible()
+    expect(page.get_by_role("slider", name="value, upper end")).to_be_visible()
+
+
+# -------------------------------------------------------------------------------------------------- languages
+
+
+@pytest.mark.parametrize("panel", ["lab", "rounds"])
+def test_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, panel):
+    page = opened(panel)
+    if panel == "lab":
+        page.get_by_role("treeitem").filter(has_text="Add").first.click()
+        expect(page.get_by_role("slider", name="value, lower end")).to_be_visible()
+    shown, tongue = page.locator(".cxrkit-panel"), page.get_by_label("tongue")
+
+    def titles():
+        return shown.evaluate("panel => [...panel.querySelectorAll('[title]')].map(item => item.title)")
+
+    def said():
+        return [shown.inner_text(), *titles()]
+
+    def in_english():
+        # Two words beside one another, which code never has.
+        return re.findall(r"[a-z]{2,}[ \xa0][a-z]{2,}", "\n".join(said()))
+
+    expect(shown).to_contain_text("not a medical device")
+    before = said()
+    assert in_english()
+    tongue.select_option("zh-Hant")
+    servers.until(lambda: not in_english(), "no word is left in English")
+    expect(shown).to_contain_text("並非醫療器材")
+    expect(shown).to_have_attribute("lang", "zh-Hant")
+    tongue.select_option("en")
+    servers.until(lambda: said() == before, "all is said as before")
+    assert console_errors == []
+
+
+# ----------------------------------------------------------------------------------------- an order, by any hand
+
+
+def test_a_mouse_drags_a_round(opened):
+    page = opened("rounds")
+    items = page.get_by_role("treeitem")
+    first, third = items.nth(0), items.nth(2)
+    page.mouse.move(*middle(third))
+    page.mouse.down()
+    page.mouse.move(*middle(first, 0.6), steps=4)
+    expect(first).to_have_class(re.compile("after"))
+    page.mouse.move(*middle(first, 0.2), steps=2)
+    expect(first).to_have_class(re.compile("before"))
+    page.mouse.up()
+    expect(first).to_contain_text("1. B")
+    assert names(page)[:3] == ["B", "none", "A"]
+    expect(page.locator("figure").first).to_contain_text("1. B")
+
+
+def test_a_finger_on_the_handle_drags_and_on_the_text_does_not(opened):
+    page = opened("rounds", width=390, has_touch=True)
+    items = page.get_by_role("treeitem")
+    touch = page.context.new_cdp_session(page)
+
+    def drag(item: Locator, to: tuple[float, float]) -> None:
+        start = middle(item)
+        for kind, points in (("touchStart", [start]), ("touchMove", [to]), ("touchMove", [to]), ("touchEnd", [])):
+            at = [{"x": x, "y": y} for x, y in points]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    drag(items.nth(2).locator(".grip"), middle(items.nth(0), 0.2))
+    expect(items.nth(0)).to_contain_text("1. B")
+    assert names(page)[:3] == ["B", "none", "A"]
+    drag(items.nth(2).locator("span").last, middle(items.nth(0), 0.2))
+    # What is done next shows that nothing was: B is chosen still, and goes down by one.
+    page.get_by_role("button", name="Down", exact=True).click()
+    expect(items.nth(1)).to_contain_text("2. B")
+    assert names(page)[:3] == ["none", "B", "A"]
+
+
+def test_keys_walk_move_and_remove(opened):
+    page = opened("rounds")
+    items = page.get_by_role("treeitem")
+    items.nth(0).click()
+    page.keyboard.press("ArrowDown")
+    expect(items.nth(1)).to_have_attribute("aria-selected", "true")
+    expect(items.nth(1)).to_be_focused()
+    page.keyboard.press("Alt+ArrowDown")
+    expect(items.nth(2)).to_contain_text("3. A")
+    expect(items.nth(2)).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(items).to_have_count(10)
+    assert "A" not in names(page)
+
+
+def test_escape_lets_go_of_what_is_dragged(opened):
+    page = opened("rounds")
+    items = page.get_by_role("treeitem")
+    items.nth(2).click()
+    before = rows(page)
+    page.mouse.move(*middle(items.nth(2)))
+    page.mouse.down()
+    page.mouse.move(*middle(items.nth(0), 0.2), steps=4)
+    page.keyboard.press("Escape")
+    expect(items.nth(0)).not_to_have_class(re.compile("before"))
+    page.mouse.up()
+    assert rows(page) == before
+
+
+# --------------------------------------------------------------------------------------------------- messages
+
+
+def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened, console_errors):
+    page = opened("lab")
+    status = page.locator(".cxrkit-message [role=status]")
+    status.evaluate("line => line.dataset.same = 'yes'")
+    page.locator(".jupyter-widget-Collapse-header").first.click()
+    page.get_by_label("JSON", exact=True).fill("<img src=x onerror=alert(1)>")
+    page.get_by_role("button", name="Use this JSON").click()
+    expect(status).to_contain_text("recipe")
+    expect(status).to_have_attribute("data-same", "yes")
+    assert status.locator("*").count() == 0
+    assert console_errors == []
+
+
+def test_a_recipe_is_downloaded_as_it_is(opened, tmp_path):
+    page = opened("lab")
+    page.locator(".jupyter-widget-Collapse-header").first.click()
+    with page.expect_download() as kept:
+        page.get_by_role("button", name="Download").first.click()
+    assert kept.value.suggested_filename == "recipe.json"
+    text = page.get_by_label("JSON", exact=True).input_value()
+    kept.value.save_as(tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_text(encoding="utf-8") == text
+    expect(page.get_by_role("status").filter(has_text="downloaded")).to_be_visible()

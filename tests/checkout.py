@@ -1,0 +1,78 @@
+"""This checkout as tests read it: the files that belong to the project, and what a lock pins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("3.11", "3.12", "3.13")
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+?)(?: ; (?P<marker>.+?))? \\$")
+
+
+class Pin(NamedTuple):
+    """One package of a lock.
+
+    Attributes:
+        name: canonical.
+        version: the one version.
+        marker: for which machines, as PEP 508 writes it, or None for all.
+        hashes: sha256 of each file that may be installed.
+    """
+
+    name: str
+    version: str
+    marker: str | None
+    hashes: frozenset[str]
+
+
+def tracked_files() -> list[Path]:
+    """Files of the project: those git knows, or all that are not made by a tool where there is no git."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0 and listed.stdout:
+        return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    made = {
+        ".git",
+        ".venv",
+        "demo-out",
+        "runs",
+        ".hypothesis",
+        "build",
+        "dist",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+    }
+    return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
+
+
+def read_lock(path: Path) -> list[Pin]:
+    """The packages of a lock that `make lock` wrote, in its order."""
+    pins = []
+    for block in re.split(r"\n(?=[A-Za-z0-9])", path.read_text(encoding="utf-8")):
+        pin = _PIN.match(block.splitlines()[0])
+        assert pin, block.splitlines()[0]
+        hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", block))
+        pins.append(Pin(canonicalize_name(pin["name"]), pin["version"], pin["marker"], hashes))
+    return pins
+
+
+def versions(lock: list[Pin], python: str) -> dict[str, str]:
+    """Version by package that a lock means for one Python on Linux x86."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.9",
+        "sys_platform": "linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "platform_system": "Linux",
+    }
+    return {pin.name: pin.version for pin in lock if pin.marker is None or Marker(pin.marker).evaluate(environment)}

@@ -1,0 +1,312 @@
+"""Binder: what repo2docker would build of this checkout, by its own generator; nothing is built and nothing fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import urllib.request
+from importlib.metadata import requires
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+# Found, not imported: it would bring a container client and its warnings into this process.
+REPO2DOCKER = Path(find_spec("repo2docker").origin).parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+BINDER_LOCK = ROOT / "binder/requirements.lock"
+BADGE = re.compile(
+    r"\[!\[(?P<text>[^\]]+)\]\(https://mybinder\.org/badge_logo\.svg\)\]"
+    r"\(https://mybinder\.org/v2/gh/(?P<repository>[^/]+/[^/]+)/HEAD\?urlpath=(?P<urlpath>[^)]+)\)"
+)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The project's files alone, as Binder gets them."""
+    folder = tmp_path_factory.mktemp("clone")
+    for path in tracked_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dockerfile(clone):
+    """What repo2docker would hand to a container engine: its instructions in order, continued lines joined."""
+    command = ["-m", "repo2docker", "--no-build", "--user-id=1000", "--user-name=jovyan"]
+    # Binder's machines are amd64; without being told, repo2docker takes this machine's kind.
+    command += ["--Repo2Docker.platform=linux/amd64", str(clone)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = re.sub(r"\\\n\s*", " ", re.sub(r"^#.*\n", "", done.stdout, flags=re.MULTILINE))
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("'")]
+
+
+def environment_pins() -> dict[str, str]:
+    text = (ROOT / "binder/environment.yml").read_text(encoding="utf-8")
+    entries = [entry for entry in re.findall(r"^  - (\S+)$", text, re.MULTILINE) if entry != "conda-forge"]
+    assert all(re.fullmatch(r"[a-z]+=[\d.]+", entry) for entry in entries)
+    return dict(entry.split("=") for entry in entries)
+
+
+# --- what repo2docker makes of the checkout ------------------------------------------------------------------------
+
+
+def test_no_buildpack_but_condas_wants_the_checkout(clone):
+    code = (
+        "from repo2docker.app import Repo2Docker\n"
+        "for kind in Repo2Docker().buildpacks:\n"
+        "    print(kind.__name__, kind(base_image='none').detect())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    detected = dict(line.split() for line in done.stdout.splitlines())
+    assert len(detected) == 9
+    assert [kind for kind, wants in detected.items() if wants not in {"False", "None"}] == ["CondaBuildPack"]
+
+
+def test_the_image_starts_from_one_release_of_ubuntu(dockerfile):
+    # By its tag: repo2docker names no digest, and only a Dockerfile of our own could.
+    assert re.fullmatch(r"FROM \S+/buildpack-deps:\d\d\.04", dockerfile[0])
+
+
+def test_binders_environment_is_read_and_the_roots_is_not(dockerfile):
+    read = [line for line in dockerfile if "environment.yml" in line]
+    assert read[0] == "COPY --chown=1000:1000 src/binder/environment.yml ${REPO_DIR}/binder/environment.yml"
+    assert '--file "binder/environment.yml"' in read[1]
+    assert len(read) == 2
+    # A reader with conda takes the root's.
+    assert (ROOT / "binder/environment.yml").read_bytes() == (ROOT / "environment.yml").read_bytes()
+
+
+def test_python_and_pip_are_those_that_repo2docker_has_installed_by_then(dockerfile):
+    pins = environment_pins()
+    python = pins["python"].rsplit(".", 1)[0]
+    assert python in PYTHONS
+    name = f"environment.py-{python}-linux-64.lock"
+    assert [line for line in dockerfile if line.startswith("COPY") and line.endswith("/tmp/env/environment.lock")]
+    text = (REPO2DOCKER / "buildpacks/conda" / name).read_text(encoding="utf-8")
+    before = {package: re.search(rf"/{package}-([\d.]+)-[^/]+\.conda", text)[1] for package in pins}
+    assert before == pins, "Pin what repo2docker's own lock has, so that the environment is not solved anew."
+
+
+def test_every_packages_file_in_repo2dockers_environment_is_named_with_its_digest():
+    python = environment_pins()["python"].rsplit(".", 1)[0]
+    name = f"environment.py-{python}-linux-64.lock"
+    text = (REPO2DOCKER / "buildpacks/conda" / name).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("http")]
+    assert len(lines) > 100
+    assert [line for line in lines if not re.search(r"\.(?:conda|tar\.bz2)#[0-9a-f]{32}$", line)] == []
+
+
+def test_nothing_but_postbuild_installs_what_the_checkout_asks_for(dockerfile):
+    runs = [line for line in dockerfile if line.startswith("RUN")]
+    assert [line for line in runs if re.search(r"\bpip3? install|setup\.py|requirements", line)] == []
+    assert len([line for line in runs if "env update" in line]) == 1
+    # No apt.txt: nothing here needs a system library that the base image lacks.
+    assert not (ROOT / "binder/apt.txt").exists()
+    assert not [line for line in runs if "apt-get install" in line]
+
+
+def test_postbuild_is_run_last_by_the_user_whose_home_the_image_keeps(dockerfile):
+    after_copy = dockerfile[dockerfile.index("COPY --chown=1000:1000 src/ ${REPO_DIR}/") :]
+    steps = [line for line in after_copy if line.startswith(("RUN", "USER"))]
+    assert steps[:3] == ["USER ${NB_USER}", "RUN chmod +x binder/postBuild", "RUN ./binder/postBuild"]
+    assert steps[3:] == ['RUN chmod +x "${REPO_DIR}/binder/start"']
+    assert any("HOME=/home/${NB_USER}" in line for line in dockerfile)
+    assert "ARG REPO_DIR=${HOME}" in dockerfile
+    assert not [line for line in dockerfile if line.startswith("ENV") and ("XDG_" in line or "MPLCONFIGDIR" in line)]
+
+
+# --- postBuild -------------------------------------------------------------------------------------------------
+
+
+def post_build(tmp_path: Path, *, fails_at: str = "nothing") -> tuple[int, list[str]]:
+    """Run binder/postBuild with a Python that only writes down what it was asked; exit code and those lines."""
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$(basename "$PWD") $*" >>"{tmp_path}/log"\ncase "$*" in *"{fails_at}"*) exit 1 ;; esac\n',
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([ROOT / "binder/postBuild"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    return done.returncode, (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+
+
+def test_postbuild_installs_from_hashes_alone_then_the_project_then_what_a_visitor_would_wait_for(tmp_path):
+    code, calls = post_build(tmp_path)
+    assert code == 0
+    assert {call.split()[0] for call in calls} == {ROOT.name}
+    lock, project, quiet, *warm = [call.split(" ", 1)[1] for call in calls]
+    assert lock == "-m pip install --no-cache-dir --no-deps --require-hashes -r binder/requirements.lock"
+    assert project == "-m pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable ."
+    assert quiet == "-m jupyter labextension disable @jupyterlab/apputils-extension:announcements"
+    assert ["compileall" in warm[0], "matplotlib" in warm[1], "course.ensure()" in warm[2]] == [True] * 3
+
+
+@pytest.mark.parametrize("step", ["--require-hashes", "--editable", "course.ensure"])
+def test_a_step_of_postbuild_that_fails_fails_the_build(tmp_path, step):
+    code, calls = post_build(tmp_path, fails_at=step)
+    assert code != 0
+    assert step in calls[-1]
+
+
+# --- start -----------------------------------------------------------------------------------------------------
+
+
+def test_start_is_what_a_container_begins_with(dockerfile):
+    assert 'RUN chmod +x "${REPO_DIR}/binder/start"' in dockerfile
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [("2.0", "2"), ("4", "4"), ("0.5", "1"), (".5", None), ("", None), (None, None), ("all", None)],
+)
+def test_start_gives_libraries_as_many_threads_as_binder_gives_cores(limit, threads):
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_INTRA_OP_NUM_THREADS"]
+    names += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
+    environment = {"PATH": "/usr/bin:/bin"} | ({} if limit is None else {"CPU_LIMIT": limit})
+    done = subprocess.run([ROOT / "binder/start", "env"], env=environment, capture_output=True, text=True, check=True)
+    said = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert {name: said.get(name) for name in names} == dict.fromkeys(names, threads)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+@pytest.mark.parametrize(("limit", "more"), [("1", 0), ("3", 2)])
+def test_a_network_answers_with_that_many_threads(limit, more):
+    code = (
+        "import os, numpy as np; from cxrkit import engine; import onnxruntime; "
+        "count = lambda: len(os.listdir('/proc/self/task')); before = count(); "
+        "network = engine.load('covid-small'); network.predict(np.zeros((1, 96, 96), np.float32)); "
+        "print(count() - before)"
+    )
+    environment = {**os.environ, "CPU_LIMIT": limit}
+    command = [ROOT / "binder/start", sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == more
+
+
+# --- its lock --------------------------------------------------------------------------------------------------
+
+
+def test_binders_lock_pins_the_same_files_as_the_whole_lock():
+    def files(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
+        return {pin.name: (pin.version, pin.hashes) for pin in read_lock(path)}
+
+    whole, binders = files(ROOT / "requirements.lock"), files(BINDER_LOCK)
+    assert {name: whole.get(name) for name in binders} == binders, "Run `make lock`, which writes both."
+    assert [name for name, (_, hashes) in binders.items() if not hashes] == []
+
+
+def test_binders_lock_holds_all_that_a_visitor_needs_and_no_developers_tool():
+    chosen = versions(read_lock(BINDER_LOCK), environment_pins()["python"].rsplit(".", 1)[0])
+    project = PYPROJECT["project"]
+    asked = [*project["dependencies"], *PYPROJECT["build-system"]["requires"]]
+    for extra in ("tf", "notebooks", "augment"):
+        asked += project["optional-dependencies"][extra]
+    environment = {"sys_platform": "linux", "platform_machine": "x86_64"}
+    wanted = [Requirement(line) for line in asked]
+    names = {canonicalize_name(w.name) for w in wanted if w.marker is None or w.marker.evaluate(environment)}
+    assert names - set(chosen) == set()
+    assert {"playwright", "jupyter-repo2docker", "mypy", "ruff", "pytest", "uv", "jax", "opencv-python"} & set(
+        chosen
+    ) == set()
+
+
+def test_binders_lock_is_closed_but_for_the_opencv_that_is_left_out():
+    # It is installed with --no-deps: a package that another needs and that is not there would be seen by no one.
+    chosen = versions(read_lock(BINDER_LOCK), f"{sys.version_info.major}.{sys.version_info.minor}")
+    missing = {
+        f"{name} needs {need.name}"
+        for name in chosen
+        for need in map(Requirement, requires(name) or [])
+        if (need.marker is None or need.marker.evaluate({"extra": ""})) and canonicalize_name(need.name) not in chosen
+    }
+    assert {need for need in missing if not need.endswith(" needs opencv-python")} == set()
+
+
+# --- the badges ------------------------------------------------------------------------------------------------
+
+
+def badges() -> list[dict[str, str]]:
+    return [found.groupdict() for found in BADGE.finditer((ROOT / "README.md").read_text(encoding="utf-8"))]
+
+
+def test_two_badges_open_the_first_notebook_and_the_dashboard_of_this_repository():
+    opened = [unquote(badge["urlpath"]) for badge in badges()]
+    assert opened == ["lab/tree/notebooks/00_start_here.ipynb", "voila/render/notebooks/12_dashboard.ipynb"]
+    tracked = {str(path.relative_to(ROOT)) for path in tracked_files()}
+    assert {path.removeprefix("lab/tree/").removeprefix("voila/render/") for path in opened} <= tracked
+    address = PYPROJECT["project"]["urls"]["Repository"]
+    assert {f"https://github.com/{badge['repository']}" for badge in badges()} == {address}
+
+
+def test_the_badges_are_the_first_that_a_reader_sees_after_what_it_is():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [index for index, line in enumerate(lines) if BADGE.search(line)][-1] < 10
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asked:
+        asked.settimeout(1)
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def server(clone):
+    """What a badge reaches: JupyterLab's server, which BinderHub starts in the checkout; its address, token and all."""
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
+    command += ["--ServerApp.base_url=/user/someone/", "--ServerApp.ip=127.0.0.1"]
+    process = subprocess.Popen(command, cwd=clone, stderr=subprocess.PIPE, text=True)
+    stopped = threading.Timer(60, process.kill)
+    stopped.start()
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"(http://127\.0\.0\.1:\d+/user/someone/)lab\?token=(\w+)", line):
+            break
+    stopped.cancel()
+    assert found, "".join(said)
+    # What else it has to say must not fill the pipe.
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    # It names its address before it listens there.
+    port, limit = urlsplit(found[1]).port, time.monotonic() + 60
+    while not listens(port):
+        assert time.monotonic() < limit
+    yield found[1], found[2]
+    process.terminate()
+    process.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_what_the_badges_open_is_served(server):
+    address, token = server
+
+    def get(path: str) -> str:
+        request = urllib.request.Request(address + path, headers={"Authorization": f"token {token}"})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.read().decode()
+
+    lab, dashboard = [badge["urlpath"] for badge in badges()]
+    assert "<title>JupyterLab</title>" in get(lab)
+    page = get(dashboard)
+    assert "cxrkit" in page
+    assert "Traceback" not in page
+    # The lab's page is the same for any path: whether the notebook is there, its server says elsewhere.
+    assert json.loads(get(f"api/contents/{unquote(lab).removeprefix('lab/tree/')}"))["type"] == "notebook"

@@ -1,0 +1,193 @@
+"""Jupyter, Voila and dashboard servers for tests and benchmarks: one process each, on loopback, with a home of its own.
+
+Plain functions, so that a script that makes screenshots can use them as well.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrkit import course
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Far over what a start takes, for a busy machine.
+START_S = 90.0
+_STOP_S = 20.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers.
+
+    Attributes:
+        url: of its root, with a slash at the end.
+        token: that it asks for; "" where it asks for none.
+        process: the server's; its kernels are children of it.
+        log: what it wrote, to read when something goes wrong.
+    """
+
+    url: str
+    token: str
+    process: subprocess.Popen
+    log: Path
+
+    def address(self, path: str = "") -> str:
+        """Return the address of a page, with the token.
+
+        Args:
+            path: below the root, without a slash before it.
+        """
+        return f"{self.url}{path}" + (f"?token={self.token}" if self.token else "")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return an environment in which nothing of the user's own is read or written but course films, and cxrkit is this
+    folder's.
+
+    Args:
+        home: an empty folder, made if need be.
+    """
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "XDG_", "VOILA"))}
+    home.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # The course's films are made once; each is checked by its sha256 before it is used.
+    films = {"CXRKIT_CACHE": str(course.default_cache_dir())}
+    return ours | films | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+@contextmanager
+def jupyterlab(folder: Path, home: Path, *options: str) -> Iterator[Server]:
+    """Run JupyterLab, with nothing that asks a newcomer or the network.
+
+    Args:
+        folder: whose files it shows.
+        home: see `environment`.
+        options: further ones of the command line.
+    Yields:
+        The server; it is gone afterwards, with its kernels.
+    """
+    token = secrets.token_hex(16)
+    quiet = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
+    settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    # Asked in a corner of the window, over what is there.
+    settings.write_text('{"fetchNews": "false"}', encoding="utf-8")
+    arguments = ("jupyterlab", "--no-browser", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}")
+    with served([*arguments, *quiet, *options], folder, environment(home), token=token) as server:
+        yield server
+
+
+@contextmanager
+def voila(notebook: Path, home: Path, *options: str) -> Iterator[Server]:
+    """Run Voila with one notebook at its root.
+
+    Args:
+        notebook: to serve.
+        home: see `environment`.
+        options: further ones of the command line.
+    Yields:
+        The server; it is gone afterwards, with its kernels.
+    """
+    with served(["voila", str(notebook), "--no-browser", *options], notebook.parent, environment(home)) as server:
+        yield server
+
+
+@contextmanager
+def served(
+    arguments: list[str], folder: Path, env: dict[str, str], *, token: str = "", port_option: str = "--port"
+) -> Iterator[Server]:
+    """Run a server of any kind: `python -m` with these arguments and a free port.
+
+    Args:
+        arguments: the module and its options.
+        folder: to run it in.
+        env: see `environment`.
+        token: that it was told to ask for.
+        port_option: how it is told the port.
+    Yields:
+        The server, as soon as it takes connections.
+    Raises:
+        RuntimeError: it ended, or took longer than `START_S`; says what it wrote.
+    """
+    port = free_port()
+    log = Path(env["HOME"]) / f"server-{port}.log"
+    command = [sys.executable, "-m", *arguments, f"{port_option}={port}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and arguments[0] == "jupyterlab":
+        command.append("--allow-root")
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        _wait(process, port, log)
+        yield Server(f"http://127.0.0.1:{port}/", token, process, log)
+    finally:
+        stop(process)
+
+
+def until(holds: Callable[[], object], what: str, *, limit_s: float = 30.0) -> None:
+    """Wait until something holds, by asking again and again.
+
+    Args:
+        holds: asked; what is not empty and not false holds.
+        what: is waited for, in words.
+        limit_s: after so long it is given up.
+    Raises:
+        TimeoutError: it did not hold in time.
+    """
+    end = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {limit_s:.0f} s")
+        time.sleep(_POLL_S)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a server, kindly first, so that it ends its kernels; then by force, with all that it started in its session.
+
+    Args:
+        process: of `served`.
+    """
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            why = f"ended with {process.returncode}"
+            break
+        try:
+            # A connection is no request: Voila would start a kernel for one.
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(_POLL_S)
+        else:
+            return
+    else:
+        why = f"did not answer within {START_S:.0f} s"
+    raise RuntimeError(f"the server {why}; it wrote:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
