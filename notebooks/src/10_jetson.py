@@ -194,6 +194,9 @@ device_report.times(
 )
 
 # %% [markdown]
+# Without Pillow the stand-in decodes PNG in numpy, which is most of its preprocessing. And its seconds are those of a
+# machine that may have other work: run this twice before you believe a ratio.
+#
 # ### Table 30
 
 # %%
