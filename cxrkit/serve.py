@@ -49,12 +49,13 @@ def dashboard(
         open_browser: open the page here.
         base_url: path under which a proxy passes it on.
     Raises:
-        ServeError: an illegal option, or a port that is taken.
+        ServeError: an illegal option, a port that is taken, or no Voila.
     """
     if not 0 < port < 65536:
         raise ServeError(f"port must be from 1 to 65535; got {port}.")
     if not idle_minutes > 0:
         raise ServeError(f"idle_minutes must be above 0; got {idle_minutes}.")
+    base_url = f"/{base_url.strip('/')}/".replace("//", "/")
     if token is None:
         token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     _see_free(host, port)
@@ -139,9 +140,15 @@ def _serve(
     notebook: Path, host: str, port: int, token: str, idle_minutes: float, open_browser: bool, base_url: str
 ) -> None:
     # Not before: they take half a second, which a refusal need not wait for.
-    from tornado.ioloop import IOLoop
-    from traitlets.config import Config
-    from voila.app import Voila
+    try:
+        from tornado.ioloop import IOLoop
+        from traitlets.config import Config
+        from voila.app import Voila
+    except ImportError as error:
+        raise ServeError(
+            f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with its extra "
+            "notebooks, or use the environment that `make` makes."
+        ) from error
 
     config = Config()
     config.Voila.ip, config.Voila.port, config.Voila.port_retries = host, port, 0

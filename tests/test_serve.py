@@ -55,6 +55,12 @@ def test_a_port_that_is_taken_is_refused_in_one_line():
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_without_voila_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "voila.app", None)
+    with pytest.raises(serve.ServeError, match="which is not installed; install cxrkit with its extra notebooks"):
+        serve.dashboard(port=servers.free_port())
+
+
 def test_what_is_served_is_what_the_notebook_runs():
     page, notebook = json.loads(serve.page("zh-Hant")), jupytext.read(NOTEBOOK)
     parameters, code = (cell.source for cell in notebook.cells if cell.cell_type == "code")

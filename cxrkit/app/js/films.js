@@ -6,8 +6,8 @@ function filmsPart({ model, say, ask, tell }) {
     type: "file",
     id: "cxr-files",
     multiple: true,
+    // Without a list of endings: many DICOM files have none, and what a file is called does not matter.
     class: "visually-hidden",
-    accept: ".png,.jpg,.jpeg,.webp,.tif,.tiff,.bmp,.dcm,.dicom,image/*,application/dicom",
   });
   const zone = h("label", { for: "cxr-files", class: "zone" });
   const limits = h("p", { class: "small" });
