@@ -20,11 +20,11 @@ import tempfile
 import time
 from collections.abc import Iterable
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 
 import cxrkit
 from cxrkit import engine, images, phantom
@@ -242,7 +242,7 @@ def main() -> int:
         f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {cores} cores, load {load:.1f} before"
     )
     print(f"and {os.getloadavg()[0]:.1f} after; cxrkit {cxrkit.__version__}, Python {platform.python_version()}, ONNX")
-    print(f"Runtime {onnxruntime.__version__}, NumPy {np.__version__}, OpenCV {cv2.__version__}. Median (lowest to")
+    print(f"Runtime {version('onnxruntime')}, NumPy {np.__version__}, OpenCV {cv2.__version__}. Median (lowest to")
     print(f"highest) of {options.rounds} turns, {options.starts} for the starts, one for memory.\n")
     print("| what | triage | beside it | wanted |\n|---|---|---|---|")
     for row in rows:

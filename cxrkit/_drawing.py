@@ -58,6 +58,12 @@ def escape_markdown(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
 
 
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return cells, which are Markdown already, as a table; numbers stand to the right, as all but the first column."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+
+
 def new_figure(width: float, height: float, *, simulated: bool, model: bool = True) -> Drawing:
     """Return an empty figure; at its foot it says what is simulated and, with a model's output, the disclaimer."""
     figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")

@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from cxrkit import __version__, _dashboard_cli, _experiment_cli, _model_cli, _rounds_cli, _terminal, _train_cli
+from cxrkit import (
+    __version__,
+    _dashboard_cli,
+    _experiment_cli,
+    _jetson_cli,
+    _model_cli,
+    _rounds_cli,
+    _terminal,
+    _train_cli,
+)
 from cxrkit._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
 
@@ -32,6 +41,7 @@ app.add_typer(_experiment_cli.app, name="experiment")
 app.command("rounds")(_rounds_cli.rounds)
 app.command("sweep")(_rounds_cli.sweep)
 app.command("dashboard")(_dashboard_cli.dashboard)
+app.add_typer(_jetson_cli.app, name="jetson")
 
 
 def main() -> None:

@@ -173,6 +173,19 @@ def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | Non
     return Predictor(info, found, run)
 
 
+def sidecar(name_or_folder: str | Path) -> dict[str, Any]:
+    """Return what a model's sidecar says, without loading the model.
+
+    Args:
+        name_or_folder: as for `load`.
+    Returns:
+        model.json.
+    Raises:
+        ModelError: no such model, or a broken sidecar.
+    """
+    return _sidecar(folder_of(name_or_folder))
+
+
 def _sidecar(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads((folder / "model.json").read_text(encoding="utf-8"))

@@ -45,6 +45,7 @@ _PACKAGES = (
     (("ipywidgets",), "sliders", False),
     (("imaug",), "augmentation", False),
     (("tensorflow-cpu", "tensorflow"), "training", False),
+    (("asyncssh",), "reaching a board", False),
 )
 
 

@@ -86,6 +86,19 @@ def _rare_disease(answer: float, *, sensitivity: float, specificity: float) -> b
     return true + false > 0 and abs(float(answer) - true / (true + false)) < 0.01
 
 
+def _times_as_fast(answer: float, *, board: float, pc: float) -> bool:
+    return abs(float(answer) - pc / board) < 0.06
+
+
+def _largest_part(answer: str, *, seconds: Mapping[str, Any]) -> bool:
+    parts = {name: seconds[name]["mean"] or 0.0 for name in ("reading", "preprocessing", "inference")}
+    return str(answer) == max(parts, key=lambda name: parts[name])
+
+
+def _least_differing(answer: int) -> bool:
+    return int(answer) == 90 - 83
+
+
 def _always_no(answer: float, *, prevalence: float) -> bool:
     return abs(float(answer) - (1 - prevalence)) < 0.0006
 
@@ -377,5 +390,20 @@ _EXERCISES = {
         "share of all that are called is right?",
         "A predictive value is a property of the test and of the ward together; sensitivity and specificity alone do "
         "not give it.",
+    ),
+    "10.1": _Exercise(
+        _times_as_fast,
+        "of two times the longer one over the shorter one; the log's mean is `log_mean`.",
+        "The text says twice, which is what table 30's 0.11 s gives. The log is of all 100 films.",
+    ),
+    "10.2": _Exercise(
+        _largest_part,
+        "the figure of what a film costs has the parts side by side; so has found.board.result['seconds'].",
+        "The report times inference alone. What a patient waits for is all of it.",
+    ),
+    "10.3": _Exercise(
+        _least_differing,
+        "suppose that every film which the board has right the PC has right too; which are left?",
+        "If the board also has films right that the PC has wrong, it is more. A list would have let one look at them.",
     ),
 }

@@ -39,6 +39,7 @@ from cxrkit._drawing import (
     bare,
     cover,
     escape_markdown,
+    markdown_table,
     new_figure,
     plain,
     pretty,
@@ -290,7 +291,7 @@ def markdown(frame: pd.DataFrame) -> Markdown:
         [escape_markdown(f"{cell:,}" if isinstance(cell, int | np.integer) else cell) for cell in row]
         for row in frame.itertuples(index=False, name=None)
     ]
-    return Markdown(_markdown_table([escape_markdown(name) for name in frame.columns], body))
+    return Markdown(markdown_table([escape_markdown(name) for name in frame.columns], body))
 
 
 def beside(parts: Mapping[str, Html]) -> Html:
@@ -380,7 +381,7 @@ def metrics_table(rows: Mapping[str, Mapping[str, Estimate]], *, first: str = ""
         cells = [_estimate(row.get(column), reasons, sized=not alike) for column in columns]
         size = [f"{next(iter(row.values())).n:,}"] if alike else []
         body.append([escape_markdown(pretty(name)), *cells, *size])
-    text = _markdown_table([first, *map(escape_markdown, columns), *(["n"] if alike else [])], body)
+    text = markdown_table([first, *map(escape_markdown, columns), *(["n"] if alike else [])], body)
     return _with_reasons(text, reasons)
 
 
@@ -397,7 +398,7 @@ def published_beside_measured(
     """
     reasons: dict[str, int] = {}
     body = [[escape_markdown(name), *(_estimate(value, reasons) for value in pair)] for name, pair in rows.items()]
-    return _with_reasons(_markdown_table([first, "report (2020)", "measured here"], body), reasons)
+    return _with_reasons(markdown_table([first, "report (2020)", "measured here"], body), reasons)
 
 
 def intervals(
@@ -970,11 +971,6 @@ def _estimate(value: Estimate | float | str | None, reasons: dict[str, int], *, 
 
 def _with_reasons(text: str, reasons: Mapping[str, int]) -> Markdown:
     return Markdown(text + "".join(f"\n\n[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()))
-
-
-def _markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
 # ------------------------------------------------------------------------------------- heat maps and boxes

@@ -11,6 +11,8 @@ import matplotlib as mpl
 import pytest
 
 mpl.use("Agg")
+# As cxrkit sets it, for test modules that import ONNX Runtime before it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 Report = pytest.TestReport | pytest.CollectReport
 

@@ -1,6 +1,7 @@
 """The predictor: legal input, refused files, and the bundled models."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,15 @@ def test_the_two_bundled_models_are_there_with_their_labels():
     assert engine.bundled() == ("covid-small", "findings14-small")
     assert engine.load("covid-small").labels == COVID_CLASSES
     assert engine.load("findings14-small").labels == FINDINGS
+
+
+def test_a_prediction_leaves_nothing_in_the_home_folder(tmp_path):
+    code = "from cxrkit import engine; engine.load('covid-small').predict([[[0.5] * 64] * 64])"
+    # Under CI ONNX Runtime keeps quiet by itself, and XDG_CACHE_HOME would take its files elsewhere.
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
+    kept.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize("name", engine.bundled())

@@ -52,6 +52,9 @@ RESULTS = {
     "09.2": {"truth": TRUTH, "probs": np.array([0.9, 0.437, 0.6, 0.5, 0.1])},
     # Of 10,000 films 90 of 100 and 990 of 9,900 are called: 90 / 1,080.
     "09.3": {"sensitivity": 0.9, "specificity": 0.9},
+    "10.1": {"board": 0.1306, "pc": 0.22},
+    "10.2": {"seconds": {"reading": {"mean": 0.1}, "preprocessing": {"mean": 0.3}, "inference": {"mean": None}}},
+    "10.3": {},
 }
 
 
@@ -91,6 +94,10 @@ RESULTS = {
         ("09.1", 2),
         ("09.2", 0.43),
         ("09.3", 0.083),
+        # 0.22 / 0.1306 = 1.685.
+        ("10.1", 1.68),
+        ("10.2", "preprocessing"),
+        ("10.3", 7),
     ],
 )
 def test_a_right_answer_is_right(name, answer):
@@ -132,6 +139,9 @@ def test_a_right_answer_is_right(name, answer):
         ("09.2", 0.3),
         ("09.3", 0.9),
         ("09.1", "many"),
+        ("10.1", 2.0),
+        ("10.2", "inference"),
+        ("10.3", 17),
     ],
 )
 def test_a_wrong_answer_gets_a_hint(name, answer):

@@ -91,7 +91,7 @@ def test_the_lock_satisfies_pyproject(python):
     chosen = versions(LOCK, python)
     project = PYPROJECT["project"]
     asked = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"], *PYPROJECT["build-system"]["requires"]]
-    for extra in ("tf", "notebooks", "augment", "jax"):
+    for extra in ("tf", "notebooks", "augment", "jax", "jetson"):
         asked += project["optional-dependencies"][extra]
     environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
     for line in asked:
@@ -341,8 +341,10 @@ LAYERS = {
     3: {"rounds", "train", "explain", "lungs"} | {"augment_trial", "course", "datasets", "environment", "scoring"},
     4: {"reading", "followup", "deploy", "experiments"} | {"rounds_trial", "survey", "_drawing", "_widgets"},
     5: {"report", "triage", "serve"}
-    | {"_panel", "_strip", "_dashboard_cli", "_experiment_cli", "_model_cli", "_rounds_cli", "_train_cli"},
-    6: {"augment_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report", "panels", "cli"}
+    | {"_panel", "_strip", "_dashboard_cli", "_experiment_cli", "_jetson_cli", "_model_cli", "_rounds_cli"}
+    | {"_train_cli"},
+    6: {"augment_report", "device_report", "experiments_report", "rounds_report", "rounds_strip", "shortcuts_report"}
+    | {"panels", "cli"}
     | {"demo", "model_card", "_augment_widgets"},
     7: {"augment_app", "rounds_app", "shortcuts_app", "__main__"},
     8: {"app"},

@@ -31,6 +31,7 @@
 # | [07_single_augmentation](07_single_augmentation.ipynb) | altered test films: 32 rows of the report, and their luck |
 # | [08_ten_rounds](08_ten_rounds.ipynb) | looking again, ten times: does it help? An explorer to try it with |
 # | [09_triage](09_triage.ipynb) | a whole folder: three spreadsheets, scored against the truth |
+# | [10_jetson](10_jetson.ipynb) | the network on a board: copied over SSH, timed, compared film by film |
 # | [12_dashboard](12_dashboard.ipynb) | a page for people who will never open a notebook: `make dashboard` |
 #
 # Each has one cell of parameters that you may change and ends with exercises that check your answers. Read them in

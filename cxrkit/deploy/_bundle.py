@@ -1,0 +1,72 @@
+"""A bundle: the folder that goes to a device, with the network, bundle.json and the runner."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Of bundle.json; the runner refuses another.
+FORMAT = 1
+RUNNER = "runner.py"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle on this machine.
+
+    Attributes:
+        folder: where it lies.
+        info: what bundle.json says.
+        files: name -> sha256 of every file that belongs to it, bundle.json last.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    files: dict[str, str]
+
+
+class ExportError(ValueError):
+    """A network that cannot be exported as asked; the message says why and what to do."""
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message says why and what to do."""
+
+
+def read(folder: Path | str) -> Bundle:
+    """Read a bundle and hold its files against their sha256.
+
+    Args:
+        folder: what `export` wrote.
+    Returns:
+        The bundle.
+    Raises:
+        BundleError: no bundle, one of another format, or a file that is missing or changed.
+    """
+    folder = Path(folder)
+    try:
+        info = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        if info["format"] != FORMAT:
+            raise BundleError(f"{folder} is a bundle of format {info['format']}; legal is {FORMAT}. Export it again.")
+        wanted = {entry["file"]: entry["sha256"] for entry in info["models"]} | {RUNNER: info["runner_sha256"]}
+        if foreign := [name for name in wanted if name != Path(name).name or name.startswith(".")]:
+            raise BundleError(f"{folder}/bundle.json names {foreign[0]!r}, which lies outside of it; export it again.")
+    except BundleError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
+    for name, sha256 in wanted.items():
+        try:
+            found = digest(folder / name)
+        except OSError as error:
+            raise BundleError(f"{folder}/{name} cannot be read ({error.strerror}); export the model again.") from error
+        if found != sha256:
+            raise BundleError(f"{folder}/{name} was changed since it was exported; export the model again.")
+    return Bundle(folder, info, {**wanted, "bundle.json": digest(folder / "bundle.json")})
+
+
+def digest(path: Path | str) -> str:
+    """Return the sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

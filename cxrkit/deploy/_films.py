@@ -1,0 +1,107 @@
+"""Films packed for a board: as files that its runner can read, with a list that says what is true of each."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrkit import images, scoring
+from cxrkit.deploy._answers import scored
+from cxrkit.deploy._bundle import digest
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Films ready to be sent.
+
+    Attributes:
+        files: name -> (file, sha256), with films.csv.
+        here: a list of the same films under the same names for a run on this machine, of their own files.
+        patients: whose films they are, in their order; stays here.
+    """
+
+    files: dict[str, tuple[Path, str]]
+    here: Path
+    patients: tuple[str, ...]
+
+
+def pack(
+    manifest: pd.DataFrame | None,
+    root: Path | str | None,
+    folder: Path,
+    *,
+    labels: Sequence[str],
+    side: int,
+    prepared: bool = False,
+    most: int | None = None,
+) -> Packed:
+    """Write films into a folder as a runner takes them.
+
+    Args:
+        manifest: the films; None: the course's simulated test films.
+        root: what their paths are relative to.
+        folder: an empty folder for what has to be made.
+        labels: of the network.
+        side: of its input, pixels.
+        prepared: send all as the network takes them: 16-bit PGM, which costs at most 1/131070 of a pixel's range. Else
+            only those that a runner does not read.
+        most: at most so many, spread evenly.
+    Returns:
+        The films. A film is called by its place in the list and the last part of its path.
+    Raises:
+        ValueError: a film that cannot be read.
+    """
+    if manifest is None:
+        from cxrkit import course
+
+        manifest = course.manifest()
+        manifest, root = manifest[manifest["split"] == "test"], course.ensure("test").parent
+    if most is not None and len(manifest) > most:
+        manifest = manifest.iloc[np.linspace(0, len(manifest) - 1, most).round().astype(int)]
+    names, sources, files = [], [], {}
+    for place, image in enumerate(manifest["image"]):
+        path = Path("." if root is None else root) / str(image)
+        # What any board's file system and locale can hold.
+        name = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}"
+        sources.append(path.absolute())
+        if prepared or not _is_read_there(path):
+            name, path = f"{name}.pgm", _as_pgm(path, folder / f"{name}.pgm", side)
+        names.append(name)
+        files[name] = (path, digest(path))
+    listed, here = folder / "films.csv", folder / "here.csv"
+    rows = pd.DataFrame({"image": names, **_truth(manifest, labels)})
+    rows.to_csv(listed, index=False, lineterminator="\n")
+    rows.assign(file=[str(path) for path in sources]).to_csv(here, index=False, lineterminator="\n")
+    return Packed({**files, "films.csv": (listed, digest(listed))}, here, tuple(map(str, manifest["patient_id"])))
+
+
+def _is_read_there(path: Path) -> bool:
+    """Say whether a runner without Pillow reads a file: a PNG of 8 or 16 bits that is not interlaced."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(29)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror}); look at the manifest and --root.") from error
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 29 and head[24] in (8, 16) and head[28] == 0
+
+
+def _as_pgm(path: Path, out: Path, side: int) -> Path:
+    try:
+        small = images.resize(images.read(path).pixels, side)
+    except images.UnreadableImage as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    out.write_bytes(b"P5\n%d %d\n65535\n" % (side, side) + np.rint(small * 65535).astype(">u2").tobytes())
+    return out
+
+
+def _truth(manifest: pd.DataFrame, labels: Sequence[str]) -> dict[str, list[str]]:
+    """Return the column of what is true; none where it is not known of every film and label."""
+    kept = scored(labels)
+    truth = scoring.truth(manifest, kept)
+    # Half a truth would be taken for "none of them".
+    if np.isnan(truth).any():
+        return {}
+    return {"truth": ["|".join(np.array(kept)[row == 1]) for row in truth]}
