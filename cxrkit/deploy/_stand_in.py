@@ -223,7 +223,7 @@ def serve(folder: Path, python: Path) -> Server:
         folder: for all that it needs; made when missing.
         python: what `python` and `python3` are there, by its folder.
     Returns:
-        The server; it ends with this process at the latest.
+        The server. It ends by `stop`, or when this process ends by itself; one that is killed alone leaves it running.
     Raises:
         DeviceError: OpenSSH is not installed, or does not start.
     """
