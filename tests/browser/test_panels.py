@@ -230,7 +230,7 @@ def test_escape_lets_go_of_what_is_dragged(opened):
 
 def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened, console_errors):
     page = opened("lab")
-    status = page.locator(".cxrkit-message [role=status]")
+    status = page.locator(".cxrkit-message:not(.cxrkit-heard) [role=status]")
     status.evaluate("line => line.dataset.same = 'yes'")
     page.locator(".jupyter-widget-Collapse-header").first.click()
     page.get_by_label("JSON", exact=True).fill("<img src=x onerror=alert(1)>")
@@ -239,6 +239,14 @@ def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened,
     expect(status).to_have_attribute("data-same", "yes")
     assert status.locator("*").count() == 0
     assert console_errors == []
+
+
+def test_how_many_calls_changed_is_read_aloud(opened):
+    page = opened("lab")
+    heard = page.locator(".cxrkit-heard [role=status]")
+    expect(heard).to_have_text("the call changed in 0 of 8")
+    page.get_by_role("slider", name="draws").press("ArrowRight")
+    expect(heard).to_have_text("the call changed in 0 of 9")
 
 
 def test_a_recipe_is_downloaded_as_it_is(opened, tmp_path):
