@@ -35,7 +35,10 @@ class Message(anywidget.AnyWidget):
 
 
 class Access(anywidget.AnyWidget):
-    """Tells the browser a panel's language, what each slider sets and which of its buttons is chosen; shows none."""
+    """Tells the browser what ipywidgets leaves out for those who hear a panel or have no mouse; shows nothing.
+
+    Which language it is in, what each slider sets, which of some buttons is chosen, how to open what is folded.
+    """
 
     _esm = (_DATA / "access.js").read_text(encoding="utf-8")
     _css = (_DATA / "access.css").read_text(encoding="utf-8")

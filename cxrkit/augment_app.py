@@ -136,7 +136,7 @@ class AugmentLab(Panel):
         self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
         self.show = chosen((_SINGLE, _MANY), layout={"width": "22em", "max_width": NARROW})
         self.film = chosen(list(self._films))
-        self.draws = slider(draws, 1, 16, style=near, layout=field)
+        self.draws = slider(draws, 1, 16, style=near, layout=field | {"width": "16em"})
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
         self.again = button()
 

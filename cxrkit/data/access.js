@@ -1,5 +1,5 @@
-// What ipywidgets leaves out for those who hear a panel: which language it is in, what each slider sets, and which of
-// some buttons is the chosen one.
+// What ipywidgets leaves out for those who hear a panel or have no mouse: which language it is in, what each slider
+// sets, which of some buttons is the chosen one, and how to open what is folded.
 
 // By a handle's class, which of `ends` names it.
 const ENDS = { "noUi-handle-lower": "low", "noUi-handle-upper": "high" };
@@ -30,6 +30,20 @@ function nameButtons(control) {
   }
 }
 
+function makeButton(header) {
+  header.setAttribute("aria-expanded", header.parentElement.classList.contains("jupyter-widget-Collapse-open"));
+  if (header.getAttribute("role") === "button") return;
+  header.setAttribute("role", "button");
+  header.tabIndex = 0;
+  // Enter is JupyterLab's own otherwise.
+  header.dataset.lmSuppressShortcuts = "true";
+  header.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    header.click();
+  });
+}
+
 function render({ model, el }) {
   let waiting = null;
   let watcher = null;
@@ -40,6 +54,7 @@ function render({ model, el }) {
     panel.lang = model.get("language");
     for (const slider of panel.querySelectorAll(".widget-slider")) nameSlider(slider, model.get("ends"));
     for (const control of panel.querySelectorAll(".widget-toggle-buttons")) nameButtons(control);
+    for (const header of panel.querySelectorAll(".jupyter-widget-Collapse-header")) makeButton(header);
   }
 
   function begin() {

@@ -55,6 +55,7 @@ function render({ model, el }) {
   model.on("change:text", forget);
   model.on("change:words", say);
   say();
+  el.style.cssText = "display: flex; flex-wrap: wrap; align-items: center; gap: 4px";
   el.replaceChildren(copy, download, said);
   return () => {
     model.off("change:text", forget);

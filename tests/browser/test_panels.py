@@ -211,6 +211,16 @@ def test_keys_walk_move_and_remove(opened):
     assert "A" not in names(page)
 
 
+def test_what_is_folded_is_opened_and_folded_by_a_key(opened):
+    page = opened("lab")
+    header = page.get_by_role("button", name="The recipe as JSON")
+    expect(header).to_have_attribute("aria-expanded", "false")
+    for key, seen in (("Enter", "true"), ("Space", "false")):
+        header.press(key)
+        expect(header).to_have_attribute("aria-expanded", seen)
+        expect(page.get_by_label("JSON", exact=True)).to_be_visible(visible=seen == "true")
+
+
 def test_escape_lets_go_of_what_is_dragged(opened):
     page = opened("rounds")
     items = page.get_by_role("treeitem")
