@@ -93,9 +93,12 @@ class Dashboard(widgets.VBox):
         number = content.get("number") if isinstance(content, dict) else None
         try:
             self._do(content, buffers)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # Words of our own, or the name of what is missing from a message that no page of ours sends.
-            self.page.send({"number": number, "error": str(error)[:400]})
+        except Exception as error:
+            # Of a ValueError the words are our own. Whatever else it is, a page that gets no answer is a frozen one.
+            known = isinstance(error, ValueError)
+            self.page.send({"number": number, "error": str(error)[:400] if known else type(error).__name__})
+            if not known:
+                self.log.warning("a page asked for what could not be done", exc_info=True)
         else:
             self.page.send({"number": number})
 
