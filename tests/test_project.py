@@ -185,7 +185,8 @@ def test_a_first_set_up_makes_the_environment_from_the_lock_with_hashes(set_up):
     assert (code, kinds(calls)) == (0, ["venv", "lock", "project"])
     assert "making .venv with python3.11" in said
     assert "--no-deps --require-hashes -r requirements.lock" in calls[1]
-    assert "--no-build-isolation --no-index --editable ." in calls[-1]
+    assert "--no-build-isolation --no-index --editable ." in calls[-2]
+    assert "serve.link_template()" in calls[-1]
 
 
 def test_a_second_set_up_does_nothing_and_says_nothing(set_up):
