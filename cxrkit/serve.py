@@ -4,11 +4,13 @@ Voila lets a browser send no code to a kernel, strips the sources of what it sho
 On other addresses than loopback a token is wanted. SECURITY.md says how to run it for others.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -21,6 +23,8 @@ _HERE = Path(__file__).parent
 _SOURCE = "from cxrkit import app\n\napp.dashboard({language!r})"
 #: What a viewer's browser loads of JupyterLab: all that widgets need.
 _EXTENSIONS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
+#: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's.
+_LONGEST_FOLDER = 38
 
 
 class ServeError(ValueError):
@@ -59,7 +63,7 @@ def dashboard(
     if token is None:
         token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     _see_free(host, port)
-    with tempfile.TemporaryDirectory(prefix="cxrkit-dashboard-") as folder, _environment():
+    with tempfile.TemporaryDirectory(prefix="cxrkit-") as folder, _environment(folder):
         notebook = Path(folder) / "dashboard.ipynb"
         notebook.write_text(page(language), encoding="utf-8")
         _serve(notebook, host, port, token, idle_minutes, open_browser, base_url)
@@ -129,11 +133,13 @@ def _see_free(host: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Set what kernels of the page start with, and put it back."""
+def _environment(folder: str) -> Iterator[None]:
+    """Set what kernels of the page start with, and put it back; `folder` is private and goes with the server."""
     wanted = {
         # Where Voila looks for our template first.
         "JUPYTER_PATH": os.pathsep.join([str(_HERE / "app"), *filter(None, [os.environ.get("JUPYTER_PATH")])]),
+        # IPython keeps a history, and a profile, there.
+        "IPYTHONDIR": folder,
         # A kernel looks at a film with one thread; further heaps would only make it larger.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -179,7 +185,7 @@ def _serve(
     config.Voila.log_level = "WARN"
     # Its default for the second is longer than the first, of which Tornado would complain at every visit.
     config.Voila.tornado_settings = {"ws_ping_interval": 30_000, "ws_ping_timeout": 30_000}
-    if os.name == "posix":
+    if os.name == "posix" and len(os.fsencode(notebook.parent)) <= _LONGEST_FOLDER:
         # Sockets in the private folder; TCP ports could be listened to by others on this machine.
         config.KernelManager.transport = "ipc"
     config.VoilaConfiguration.template = "cxrkit"
@@ -202,6 +208,14 @@ def _serve(
     shown = host if host not in ("", "0.0.0.0", "::") else socket.gethostname()
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{base_url}"
     said = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; Ctrl-C ends it"
-    # Once it listens, and to stderr, as a server's words; stdout may be a pipe that holds them back.
-    IOLoop.current().add_callback(print, said, file=sys.stderr, flush=True)
+
+    def ready() -> None:
+        if os.name == "posix":
+            # As Ctrl-C does: kernels are ended and the private folder goes.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, IOLoop.current().stop)
+        # To stderr, as a server's words; stdout may be a pipe that holds them back.
+        print(said, file=sys.stderr, flush=True)
+
+    # Once it listens.
+    IOLoop.current().add_callback(ready)
     server.start()

@@ -441,14 +441,21 @@ def gone(pids):
         time.sleep(0.1)
 
 
-def test_a_server_ends_its_kernels_and_leaves_no_file(page, tmp_path, films):
+def test_films_are_never_written_and_a_server_that_ends_leaves_nothing(page, tmp_path, films, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     with dashboard_server(tmp_path) as running:
         opened(page, running)
         drop(page, films["png"])
         shown(page, "film.png")
         inside = kernels(running.process.pid)
-        written = [path for path in (tmp_path / "home").rglob("*") if path.is_file() and path != running.log]
-        os.kill(running.process.pid, signal.SIGINT)
-        running.process.wait(30)
+        assert inside
+        written = {path for path in tmp_path.rglob("*") if path.is_file()}
+        os.kill(running.process.pid, signal.SIGTERM)
+        running.process.wait(60)
         gone(inside)
-    assert [path for path in written if path.suffix in (".png", ".jpg", ".dcm")] == []
+    data = films["png"].read_bytes()
+    assert {path.suffix for path in written} & {".png", ".jpg", ".jpeg", ".dcm"} == set()
+    assert not [path for path in written if path.exists() and data[:64] in path.read_bytes()]
+    assert list(temporary.iterdir()) == []
