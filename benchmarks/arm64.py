@@ -179,7 +179,8 @@ def main() -> None:
 
 {date.today()}, `python {shlex.join(sys.argv)}`, load {load:.1f} before, {getloadavg()[0]:.1f} after. {MODEL}'s fp32
 bundle for jetson-nano over {count} course films with one thread; the arm64 Python is that of
-{there.result["device"]["system"]}, under `qemu-aarch64-static` {qemu[1]}.
+{there.result["device"]["system"]}, under `qemu-aarch64-static` {qemu[1]}. The processor is
+EMULATED: that the runner and the aarch64 wheels work is shown, a Jetson's time is not.
 
 | machine | Python | numpy | ONNX Runtime | Pillow | processor time a film |
 |---|---|---|---|---|---|""")

@@ -57,11 +57,11 @@ def main() -> None:
                 cells = [precision, beside.result["ran"]["precision"], f"{apart.largest:.2g}"]
                 rows.append("| " + " | ".join([*cells, f"{len(apart.changed)} of {apart.films}"]) + " |")
     old, new = (f"{run.result['ran']['engine_version']} (numpy {run.result['device']['numpy']})" for run in (then, now))
-    device = now.result["device"]
+    device, count = now.result["device"], len(films.patients)
     print(f"""## An older ONNX Runtime
 
-{date.today()}, `python {shlex.join(sys.argv)}`. {MODEL}'s bundles for jetson-nano with ONNX Runtime
-{old} beside {new}, Python {device["python"]} on {device["machine"]}.
+{date.today()}, `python {shlex.join(sys.argv)}`. {MODEL}'s bundles for jetson-nano over
+{count} course films with ONNX Runtime {old} beside {new}, Python {device["python"]} on {device["machine"]}.
 
 | bundle, older release | bundle, newer release | largest difference | films called otherwise |
 |---|---|---|---|""")
