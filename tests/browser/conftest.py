@@ -16,9 +16,11 @@ LIMIT_MS = 60_000
 _PAGES = pytest.StashKey[list[Page]]()
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright runs, this thread has an event loop, and what other tests run by asyncio
+# or nbclient would be run in another thread.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser: one for all tests, each page of it with cookies and storage of its own."""
+    """The browser: one for a file's tests, each page of it with cookies and storage of its own."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
     if not Path(path).exists():
         pytest.skip("needs Chromium: apt-get install chromium (.ci/run does that as root)")
