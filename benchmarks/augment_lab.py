@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from cxrkit import phantom
-from cxrkit._widgets import NETWORKS
+from cxrkit._panel import NETWORKS
 from cxrkit.augment_app import AugmentLab
 
 WANTED_MS = 150

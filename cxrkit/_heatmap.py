@@ -24,9 +24,8 @@ def render(pixels: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
     Returns:
         PNG, at most 512 pixels a side, in colour.
     """
-    scale = min(1.0, _SIDE_PX / max(pixels.shape))
-    height, width = (max(1, round(side * scale)) for side in pixels.shape)
-    grey = np.rint(images.resize(pixels, (height, width)) * 255).astype(np.uint8)
+    grey = fitted(pixels, _SIDE_PX)
+    height, width = grey.shape
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if maps:
         strength = np.max([_scaled(values, (height, width)) for values in maps.values()], axis=0)
@@ -37,6 +36,20 @@ def render(pixels: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
     if not done:
         raise ValueError(f"a picture of {width} by {height} pixels could not be written as PNG.")
     return data.tobytes()
+
+
+def fitted(pixels: np.ndarray, side_px: int) -> np.ndarray:
+    """Return a film as it is shown.
+
+    Args:
+        pixels: (H, W), in [0, 1].
+        side_px: longest side at most; a smaller film keeps its size.
+    Returns:
+        uint8; at least one pixel a side.
+    """
+    scale = min(1.0, side_px / max(pixels.shape))
+    height, width = (max(1, round(side * scale)) for side in pixels.shape)
+    return np.rint(np.clip(images.resize(pixels, (height, width)), 0, 1) * 255).astype(np.uint8)
 
 
 def _scaled(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from cxrkit import engine, words
+from cxrkit import engine, reading, words
 from cxrkit._widgets import Access, Message
 
 #: Networks that are asked when nobody names one.
-NETWORKS = ("covid-small", "findings14-small")
+NETWORKS = (reading.COVID_MODEL, reading.FINDINGS_MODEL)
 #: How they are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
 _THREADS = 1
 #: Of a row of controls, which becomes several where the page is narrow.

@@ -105,7 +105,7 @@ class Reader:
         try:
             data = source if isinstance(source, bytes) else source()
             sha256 = hashlib.sha256(data).hexdigest()
-            film = images.read(data) if max_pixels == images.MAX_PIXELS else images.read(data, max_pixels=max_pixels)
+            film = images.read(data, max_pixels=max_pixels)
             del data, source
             found = self._answer(film, images.quality(film), sha256, maps)
             return found if then is None else replace(found, made=then(found))

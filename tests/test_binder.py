@@ -6,19 +6,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
 import tomllib
 import urllib.request
 from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
+import servers
 from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -263,36 +261,12 @@ def test_the_badges_are_the_first_that_a_reader_sees_after_what_it_is():
     assert [index for index, line in enumerate(lines) if BADGE.search(line)][-1] < 10
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as asked:
-        asked.settimeout(1)
-        return asked.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
-def server(clone):
-    """What a badge reaches: JupyterLab's server, which BinderHub starts in the checkout; its address, token and all."""
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
-    command += ["--ServerApp.base_url=/user/someone/", "--ServerApp.ip=127.0.0.1"]
-    process = subprocess.Popen(command, cwd=clone, stderr=subprocess.PIPE, text=True)
-    stopped = threading.Timer(60, process.kill)
-    stopped.start()
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if found := re.search(r"(http://127\.0\.0\.1:\d+/user/someone/)lab\?token=(\w+)", line):
-            break
-    stopped.cancel()
-    assert found, "".join(said)
-    # What else it has to say must not fill the pipe.
-    threading.Thread(target=process.stderr.read, daemon=True).start()
-    # It names its address before it listens there.
-    port, limit = urlsplit(found[1]).port, time.monotonic() + 60
-    while not listens(port):
-        assert time.monotonic() < limit
-    yield found[1], found[2]
-    process.terminate()
-    process.wait(timeout=60)
+def server(clone, tmp_path_factory):
+    """What a badge reaches: JupyterLab's server, which BinderHub starts in the checkout; its address and token."""
+    base = "user/someone/"
+    with servers.jupyterlab(clone, tmp_path_factory.mktemp("home"), f"--ServerApp.base_url=/{base}") as running:
+        yield running.url + base, running.token
 
 
 @pytest.mark.slow

@@ -361,10 +361,10 @@ def test_a_decoder_that_fails_in_an_unknown_way_costs_one_row(films, networks, t
     (films / "b.png").write_bytes(b"other")
     real = images.read
 
-    def read(data):
+    def read(data, **limits):
         if data == b"other":
             raise RuntimeError("PATIENT^NAME")
-        return real(data)
+        return real(data, **limits)
 
     monkeypatch.setattr(images, "read", read)
     triage.run(films, tmp_path / "out", **networks)

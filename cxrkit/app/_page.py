@@ -76,8 +76,9 @@ class Dashboard(widgets.VBox):
         )
         self.lab, self.explorer = widgets.VBox(), widgets.VBox()
         self._panels = {"lab": self.lab, "rounds": self.explorer}
-        #: Films that a panel was made for, by tab.
+        #: Films that a panel was made for, and its tie to the page's language, by tab.
         self._panel_films: dict[str, list[str]] = {}
+        self._following: dict[str, traitlets.dlink] = {}
         super().__init__([self.page, self.lab, self.explorer])
         self.add_class("cxrkit-dashboard")
         for box in self._panels.values():
@@ -166,7 +167,8 @@ class Dashboard(widgets.VBox):
         # Only now: most viewers never open them, and their kernels stay small.
         from cxrkit import augment_app, rounds_app
 
-        films = self._panel_choice()
+        # The latest first.
+        films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
         if self._panel_films.get(tab) == list(films):
             return
         predictors = (self.session.reader.covid, self.session.reader.findings)
@@ -184,16 +186,13 @@ class Dashboard(widgets.VBox):
             made = rounds_app.RoundsExplorer(
                 films, predictors, simulated=simulated, language=self.page.language, **order
             )
-        traitlets.dlink((self.page, "language"), (made, "language"))
+        if before is not None:
+            # Or a closed panel would go on following, and making its words anew.
+            self._following.pop(tab).unlink()
+            before.close()
+        self._following[tab] = traitlets.dlink((self.page, "language"), (made, "language"))
         self._panels[tab].children = [made]
         self._panel_films[tab] = list(films)
-        if before is not None:
-            before.close()
-
-    def _panel_choice(self) -> dict[str, Any]:
-        """Return films for the panels: those read so far, the latest first."""
-        own = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
-        return own
 
 
 def dashboard(language: str = "en") -> Dashboard:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cxrkit import images
-from cxrkit._heatmap import HEAT
+from cxrkit._heatmap import HEAT, fitted
 
 #: Longest side of a film on the page, and of its picture in a list, pixels.
 SIDE_PX, THUMB_PX = 560, 96
@@ -21,7 +21,7 @@ def shown(pixels: np.ndarray) -> np.ndarray:
     Returns:
         uint8, at most SIDE_PX a side; at least one pixel.
     """
-    return _fitted(pixels, SIDE_PX)
+    return fitted(pixels, SIDE_PX)
 
 
 def jpeg(film: np.ndarray) -> bytes:
@@ -31,7 +31,7 @@ def jpeg(film: np.ndarray) -> bytes:
 
 def thumb(film: np.ndarray) -> bytes:
     """Return uint8 (H, W) as a JPEG of at most THUMB_PX a side."""
-    return jpeg(_fitted(film.astype(np.float32) / 255, THUMB_PX))
+    return jpeg(fitted(film.astype(np.float32) / 255, THUMB_PX))
 
 
 def overlay(cam: np.ndarray, scale: float) -> bytes:
@@ -44,12 +44,6 @@ def overlay(cam: np.ndarray, scale: float) -> bytes:
     strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), _MAP_PX), 0, 1)
     level = np.rint(255 * strength).astype(np.uint8)
     return _encoded(".png", np.dstack([HEAT[level][..., ::-1], level]))
-
-
-def _fitted(pixels: np.ndarray, side_px: int) -> np.ndarray:
-    scale = min(1.0, side_px / max(pixels.shape))
-    height, width = (max(1, round(side * scale)) for side in pixels.shape)
-    return np.rint(np.clip(images.resize(pixels, (height, width)), 0, 1) * 255).astype(np.uint8)
 
 
 def _encoded(ending: str, picture: np.ndarray, options: tuple[int, ...] = ()) -> bytes:
