@@ -149,8 +149,14 @@ def test_a_kernel_has_binders_two_cores_or_as_many_as_are_asked_for(notebook, mo
 
 
 def test_memory_of_what_the_kernel_starts_counts(notebook):
-    child = "import subprocess, sys\n_ = subprocess.run([sys.executable, '-c', 'block = bytearray(400_000_000)'])"
-    assert run_notebooks.run(notebook(child)).peak_bytes > 450e6
+    # The child holds its block until the kernel ends, which comes after the last look.
+    child = "block = bytearray(400_000_000); print(len(block), flush=True); input()"
+    cell = f"""import subprocess, sys
+held = subprocess.Popen(
+    [sys.executable, "-c", {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+)
+_ = held.stdout.readline()"""
+    assert run_notebooks.run(notebook(cell)).peak_bytes > 450e6
 
 
 def test_too_much_memory_is_a_fault(notebook):
