@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator
 
@@ -13,6 +14,10 @@ import pytest
 mpl.use("Agg")
 # As cxrkit sets it, for test modules that import ONNX Runtime before it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# What a script starts in the background ignores Ctrl-C, and hands that on to whatever it starts; tests that stop
+# something would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Report = pytest.TestReport | pytest.CollectReport
 

@@ -643,13 +643,9 @@ def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, network
 
 # --- killed ----------------------------------------------------------------------------------------------------
 
-# A process started in the background ignores Ctrl-C unless told otherwise.
-PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from cxrkit.cli import main; main()"
-
-
 def start(folder, out, networks, *more):
     options = [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
-    command = [sys.executable, "-c", PROGRAM, "triage", str(folder), f"--out={out}", *options, *more]
+    command = [sys.executable, "-m", "cxrkit", "triage", str(folder), f"--out={out}", *options, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
