@@ -1,5 +1,6 @@
 """The dashboard without a browser: what a viewer asks for, and what the page is told."""
 
+import base64
 import csv
 import io
 import json
@@ -174,6 +175,20 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_kept(size):
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
+
+
+def test_under_voila_a_copy_of_the_page_goes_with_the_answer_and_elsewhere_none(dashboard, monkeypatch):
+    monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
+    (plain,) = {name for name in dashboard._repr_mimebundle_() if name.startswith("application/")}
+    assert plain == "application/vnd.jupyter.widget-view+json"
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    copy = json.loads(json.dumps(dashboard._repr_mimebundle_()["application/vnd.cxrkit.page+json"]))
+    assert "export function early(" in copy["module"]
+    assert ".cxrkit" in copy["style"]
+    assert set(copy["traits"]) == set(Page.class_own_traits(sync=True))
+    assert copy["traits"]["films"][0]["name"] == "covid.jpg"
+    sent = base64.b64decode(copy["traits"]["shown"]["maps"]["Hernia"]["base64"])
+    assert sent == dashboard.page.shown["maps"]["Hernia"]
 
 
 def test_a_page_begins_with_a_film_read(dashboard):

@@ -643,6 +643,7 @@ def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, network
 
 # --- killed ----------------------------------------------------------------------------------------------------
 
+
 def start(folder, out, networks, *more):
     options = [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
     command = [sys.executable, "-m", "cxrkit", "triage", str(folder), f"--out={out}", *options, *more]

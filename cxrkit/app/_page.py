@@ -1,5 +1,6 @@
 """The page: one widget whose state is plain values, and the two panels that it opens when they are asked for."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ import ipywidgets as widgets
 import traitlets
 
 from cxrkit import words
-from cxrkit.app import _view
+from cxrkit.app import _early, _view
 from cxrkit.app._session import Film, Session, max_bytes
 from cxrkit.app._uploads import Uploads
 
 _HERE = Path(__file__).parent
 #: One module to the browser: each file is functions that those after it use.
-_SCRIPTS = ("dom", "uploads", "films", "film", "rounds", "table", "about", "page")
+_SCRIPTS = ("dom", "uploads", "films", "film", "rounds", "table", "about", "early", "page")
 #: What is read before anybody chose.
 FIRST = "covid"
 
@@ -86,6 +87,14 @@ class Dashboard(widgets.VBox):
         self._show_panel()
         self.page.on_msg(lambda _, content, buffers: self._asked(content, buffers))
         self.page.observe(self._show_panel, "tab")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
+        """Add to what a notebook shows, under Voila, a copy of the page that needs no kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        # Voila names itself to its kernels. A notebook's file would only become larger.
+        if bundle is not None and os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
+            bundle[_early.MIME] = _early.copy(self.page, list(Page.class_own_traits(sync=True)))
+        return bundle
 
     # ------------------------------------------------------------------------------------------ asked
 

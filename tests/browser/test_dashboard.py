@@ -124,6 +124,32 @@ def test_a_skeleton_is_there_before_the_kernel_and_says_what_is_done(page, serve
     whole(page)
 
 
+def test_the_first_verdict_does_not_wait_for_voilas_scripts(page, server, films, console_errors):
+    held = []
+    page.route("**/voila.js", lambda route: held.append(route))
+    page.goto(server.url, wait_until="commit")
+    expect(page.locator(".verdict .said")).to_contain_text("calls this film COVID-19")
+    expect(page.locator("#skeleton")).to_have_count(0)
+    page.get_by_label(words.say("en", "film.map_of")).select_option("Edema")
+    expect(page.locator("button[data-label=Edema]")).to_have_attribute("aria-pressed", "true")
+    # What needs the kernel waits for it: a language, a file of more than one piece, a tab.
+    page.select_option("#cxr-language", "zh-Hant")
+    expect(page.locator("#cxr-tab-film")).to_have_text(words.say("zh-Hant", "tab.film"))
+    drop(page, films["bmp"])
+    tab(page, "lab")
+    page.locator("#cxr-tab-lab").focus()
+    for route in held:
+        route.continue_()
+    expect(page.locator(".cxrkit-panel figure img:visible").first).to_be_visible()
+    no_english(page)
+    assert page.evaluate("document.activeElement.id") == "cxr-tab-lab"
+    expect(page.locator(".cxrkit")).to_have_count(1)
+    tab(page, "film")
+    shown(page, "film.bmp")
+    expect(page.locator(".rounds li")).to_have_count(11)
+    assert console_errors == []
+
+
 def test_a_sample_is_read_with_its_map_its_truth_and_its_rounds(page, server, console_errors):
     opened(page, server)
     expect(page.locator(".verdict .said")).to_contain_text("calls this film COVID-19")

@@ -5,7 +5,8 @@ const TABS = ["film", "table", "lab", "rounds", "about"];
 const PATIENCE_MS = 60_000;
 const ASK_SERVER_MS = 10_000;
 
-function render({ model, el }) {
+/** Return the page of a model, and what ends it. */
+function build(model) {
   const say = speaker(model);
   const root = h("div", { class: "cxrkit", "data-lm-suppress-shortcuts": "true" });
   const status = h("p", { role: "status", class: "status" });
@@ -113,7 +114,6 @@ function render({ model, el }) {
     spoken,
     h("main", {}, Object.values(panels)),
   );
-  fill(el, root);
 
   // ---------------------------------------------------------------- following
   function showTab() {
@@ -176,14 +176,27 @@ function render({ model, el }) {
   }
   draw();
   shown();
-  window.dispatchEvent(new Event("cxrkit-ready"));
 
-  return () => {
+  const stop = () => {
     clearInterval(watch);
     parts.films.stop();
     model.off("msg:custom", answered);
     for (const [event, listener] of Object.entries(follow)) model.off(event, listener);
   };
+  return { root, stop };
+}
+
+function render({ model, el }) {
+  // Under Voila the page stands already. It stays where it is, with all that a viewer did there meanwhile.
+  const standing = document.querySelector("#early > .cxrkit-dashboard")?.early;
+  if (standing) {
+    standing.tie(model);
+    return standing.stop;
+  }
+  const { root, stop } = build(model);
+  fill(el, root);
+  window.dispatchEvent(new Event("cxrkit-ready"));
+  return stop;
 }
 
 export default { render };
