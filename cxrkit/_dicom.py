@@ -21,6 +21,7 @@ from pydicom.filereader import read_dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
+from cxrkit import words
 from cxrkit._film import Radiograph, UnreadableImage, check_size, grey, resize
 
 #: Header values are passed on only when they are one of these: free text in their place could name a patient.
@@ -90,10 +91,7 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
         raise
     # pydicom and the decoders raise anything on a damaged file, and their messages quote the header.
     except Exception:
-        raise UnreadableImage(
-            "the DICOM is damaged, cut short or compressed in a way that cannot be decoded here; legal are whole "
-            "files, uncompressed, JPEG, JPEG-LS, JPEG 2000 or RLE. Copy or export it again."
-        ) from None
+        raise UnreadableImage("unreadable.dicom.damaged") from None
     notes.append(f"modality {modality or 'unknown'}")
     if body_part:
         notes.append(f"body part {body_part}")
@@ -127,30 +125,23 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
             size += len(inflater.decompress(chunk, 2**24))
             chunk = inflater.unconsumed_tail
             if size > max_bytes:
-                raise UnreadableImage(
-                    f"the deflated DICOM grows beyond {max_bytes / 2**20:g} MB; at most that is legal. "
-                    "Export it uncompressed and smaller."
-                )
+                raise UnreadableImage("unreadable.dicom.deflated", most=f"{max_bytes / 2**20:g}")
 
 
 def _check_picture(dataset: Any, max_pixels: int) -> None:
     """Refuse what has no single picture of integers, or too large a one, before it is decoded."""
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        raise UnreadableImage(
-            "the DICOM is a parametric map of floats; legal are films of integers. Export the film it was made from."
-        )
+        raise UnreadableImage("unreadable.dicom.parametric_map")
     if "PixelData" not in dataset:
-        # The name comes from pydicom's dictionary; an unknown UID is not quoted.
+        # The name comes from pydicom's dictionary, in English in every language; an unknown UID is not quoted.
         uid = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
-        name = uid.name if uid.name != str(uid) else "an object of unknown kind"
-        raise UnreadableImage(f"the DICOM holds no picture ({name}); a film is legal. Export the film itself.")
+        unknown = words.Saying("unreadable.dicom.no_picture.unknown", {})
+        raise UnreadableImage("unreadable.dicom.no_picture", what=uid.name if uid.name != str(uid) else unknown)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     frames = int(dataset.get("NumberOfFrames") or 1)
     check_size(rows, columns, max_pixels, frames=frames)
     if frames > 1:
-        raise UnreadableImage(
-            f"the DICOM holds {frames} frames; a film of one frame is legal. Export the one frame as its own file."
-        )
+        raise UnreadableImage("unreadable.dicom.frames", frames=frames)
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
     if syntax.is_encapsulated:
         samples = int(dataset.get("SamplesPerPixel") or 1)
@@ -160,9 +151,7 @@ def _check_picture(dataset: Any, max_pixels: int) -> None:
         else:
             fits = _coded_size(frame) in {(rows, columns, samples), None}
         if not fits:
-            raise UnreadableImage(
-                "the DICOM's header and its compressed picture disagree in size; equal ones are legal. Export it again."
-            )
+            raise UnreadableImage("unreadable.dicom.sizes_disagree")
 
 
 def _coded_size(frame: bytes) -> tuple[int, int, int] | None:
@@ -215,11 +204,11 @@ def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarra
         deep = stored.astype(np.uint16 if int(dataset.BitsStored) > 8 else np.uint8)
         return grey(deep, 2 ** int(dataset.BitsStored) - 1)
     if stored.dtype.kind not in "iu":
-        raise UnreadableImage("the DICOM holds floats; legal are films of integers. Export it as integers.")
+        raise UnreadableImage("unreadable.dicom.floats")
     padding = _padding(stored, dataset)
     kept = stored if padding is None else stored[~padding]
     if not kept.size:
-        raise UnreadableImage("the DICOM holds nothing but padding; a picture is legal. Export the film again.")
+        raise UnreadableImage("unreadable.dicom.padding")
     low, high = int(kept.min()), int(kept.max())
     # The LUTs are worked out once for each value that occurs, then looked up: CR films have millions of pixels.
     if high - low < 2**17:

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cxrkit import words
+
 #: A file may hold this many pixels (frames counted) and bytes; more is refused before anything is decoded.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
-LEGAL = "legal are PNG, JPEG, WebP, TIFF, BMP and DICOM"
 
-
-class UnreadableImage(ValueError):  # noqa: N818 - says what the file is, as the issue names it
+class UnreadableImage(words.WordedError):
     """A file that is no film cxrkit can read: one line with what came, what is legal and the way out.
 
-    The line never quotes the file: no text out of it, no DICOM value that could name a patient, no path.
+    Its words are those of `cxrkit.words` under "unreadable.". The line never quotes the file: no text out of it, no
+    DICOM value that could name a patient, no path; nor do its fields.
     """
 
 
@@ -57,13 +58,17 @@ def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> 
         UnreadableImage: no pixels, or too many.
     """
     if min(height, width, frames) < 1:
-        raise UnreadableImage("the picture has no pixels; at least 1 x 1 is legal. Export the film again.")
+        raise UnreadableImage("unreadable.no_pixels")
     if height * width * frames > max_pixels:
-        across = f"{width} x {height}" + (f" x {frames} frames" if frames > 1 else "")
-        raise UnreadableImage(
-            f"the picture is {across} = {height * width * frames / 1e6:.0f} megapixels; at most "
-            f"{max_pixels / 1e6:g} are legal. Export it smaller."
-        )
+        fields = {
+            "width": f"{width}",
+            "height": f"{height}",
+            "megapixels": f"{height * width * frames / 1e6:.0f}",
+            "most": f"{max_pixels / 1e6:g}",
+        }
+        if frames > 1:
+            raise UnreadableImage("unreadable.too_many_pixels.frames", **fields, frames=f"{frames}")
+        raise UnreadableImage("unreadable.too_many_pixels", **fields)
 
 
 def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:

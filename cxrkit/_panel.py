@@ -3,7 +3,6 @@ is set to, at any time; and which networks it asks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,35 +21,8 @@ ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
 NARROW = "calc(100% - 4px)"
 
 
-@dataclass(frozen=True)
-class Saying:
-    """Words of cxrkit's own, in whichever language.
-
-    Attributes:
-        key: of the text.
-        values: of its fields.
-    """
-
-    key: str
-    values: Mapping[str, object]
-
-    def say(self, language: str) -> str:
-        """Return the words in a language."""
-        return words.say(language, self.key, **self.values)
-
-
-class RefusedError(ValueError):
+class RefusedError(words.WordedError):
     """Something that a panel cannot do, and says so in its language."""
-
-    def __init__(self, key: str, **values: object) -> None:
-        """Build it.
-
-        Args:
-            key: of the text.
-            values: of its fields.
-        """
-        self.saying = Saying(key, values)
-        super().__init__(self.saying.say("en"))
 
 
 class Panel(widgets.VBox):
@@ -74,7 +46,7 @@ class Panel(widgets.VBox):
         super().__init__(language=language)
         # Set while controls follow, when a change of theirs is nobody's wish.
         self._following = False
-        self._told: Saying | Exception | None = None
+        self._told: words.Saying | Exception | None = None
         #: What a control is called and its tooltip: the texts of this key and of this key with ".tip".
         self._named: dict[widgets.Widget, str] = {}
         #: Words and values of a list.
@@ -120,16 +92,16 @@ class Panel(widgets.VBox):
         finally:
             self._following = before
 
-    def _tell(self, what: Saying | Exception | None) -> None:
+    def _tell(self, what: words.Saying | Exception | None) -> None:
         """Say what was done, or the error why it could not be, until the next time; None: nothing is to be said."""
         self._told = what
         self._tell_again()
 
     def _tell_again(self) -> None:
-        told = self._told.saying if isinstance(self._told, RefusedError) else self._told
+        told = self._told.saying if isinstance(self._told, words.WordedError) else self._told
         # What comes from below speaks English alone.
         if isinstance(told, Exception):
-            told = Saying("panel.error", {"error": told})
+            told = words.Saying("panel.error", {"error": told})
         with self.message.hold_sync():
             self.message.wrong = isinstance(self._told, Exception)
             self.message.value = "" if told is None else told.say(self.language)

@@ -14,9 +14,9 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from cxrkit import augment, augment_report, augment_trial, engine
+from cxrkit import augment, augment_report, augment_trial, engine, words
 from cxrkit._augment_widgets import WIDE, ParameterEditor, TextOut, kept_within
-from cxrkit._panel import NARROW, ROW, Panel, RefusedError, Saying, labels, networks
+from cxrkit._panel import NARROW, ROW, Panel, RefusedError, labels, networks
 from cxrkit._widgets import Message, StepTree
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
 
@@ -425,7 +425,7 @@ class AugmentLab(Panel):
         except (OSError, ValueError) as error:
             self._tell(error)
         else:
-            self._tell(Saying("lab.saved", {"file": self.file.value}))
+            self._tell(words.Saying("lab.saved", {"file": self.file.value}))
 
     def _uploaded(self, change: Any) -> None:
         def read() -> tuple[Recipe, Place]:

@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cxrkit._film import LEGAL, MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey, resize
+from cxrkit import words
+from cxrkit._film import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey, resize
 from cxrkit.quality import QUALITY_FLAGS, Quality, quality
 
 __all__ = [
@@ -38,24 +39,24 @@ _READERS = {
     "BMP": ("BmpImagePlugin", "BmpImageFile"),
 }
 
-#: Openings of files that come instead of a film, for the reason in the error.
+#: Openings of files that come instead of a film, and what the reason in the error calls each.
 _STRANGERS = (
-    (b"%PDF", "a PDF document"),
-    (b"GIF8", "a GIF"),
-    (b"PK\x03\x04", "a ZIP archive or office document"),
-    (b"\x1f\x8b", "gzip-compressed"),
-    (b"BZh", "bzip2-compressed"),
-    (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 outside DICOM"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 outside DICOM"),
-    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"NRRD", "an NRRD volume"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
+    (b"%PDF", "unreadable.stranger.pdf"),
+    (b"GIF8", "unreadable.stranger.gif"),
+    (b"PK\x03\x04", "unreadable.stranger.zip"),
+    (b"\x1f\x8b", "unreadable.stranger.gzip"),
+    (b"BZh", "unreadable.stranger.bzip2"),
+    (b"7z\xbc\xaf", "unreadable.stranger.7zip"),
+    (b"Rar!", "unreadable.stranger.rar"),
+    (b"\x00\x00\x00\x0cjP  ", "unreadable.stranger.jpeg2000"),
+    (b"\xff\x4f\xff\x51", "unreadable.stranger.jpeg2000"),
+    (b"\x00\x00\x00\x0cJXL ", "unreadable.stranger.jpegxl"),
+    (b"\xff\x0a", "unreadable.stranger.jpegxl"),
+    (b"\x93NUMPY", "unreadable.stranger.numpy"),
+    (b"\x89HDF", "unreadable.stranger.hdf5"),
+    (b"NRRD", "unreadable.stranger.nrrd"),
+    (b"\x7fELF", "unreadable.stranger.program"),
+    (b"MZ", "unreadable.stranger.program"),
 )
 
 _ORIENTATION = 0x0112
@@ -96,40 +97,36 @@ def read(
 
         return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
     if kind is None:
-        raise UnreadableImage(f"the file is {_stranger(data)}; {LEGAL}. Export the film in one of these.")
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
     return _picture(data, kind, max_pixels)
 
 
 def _check_bytes(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise UnreadableImage(
-            f"the file has {size / 2**20:.0f} MB; at most {max_bytes / 2**20:g} MB are legal. Export it smaller."
-        )
+        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
 
 
 def _load(path: str | bytes, max_bytes: int) -> bytes:
     """Read a regular file; a pipe or device is refused without opening it, since that could wait for ever."""
     try:
         if not stat.S_ISREG(mode := os.stat(path).st_mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-            raise UnreadableImage(f"the path is {what}; a regular file is legal. Pass the path of one film.")
+            what = "unreadable.path.folder" if stat.S_ISDIR(mode) else "unreadable.path.pipe"
+            raise UnreadableImage("unreadable.path", what=words.Saying(what, {}))
         # Not blocking, and looked at again: the path may have become a pipe since.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(handle, "rb") as file:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage("the path is a pipe, socket or device; a regular file is legal. Pass a film.")
+                raise UnreadableImage("unreadable.path.became_pipe")
             _check_bytes(status.st_size, max_bytes)
             data = file.read(max_bytes + 1)
     except UnreadableImage:
         raise
     except (OSError, ValueError) as error:
         # The message of an OSError ends in the path, which may hold a patient's name; its strerror does not.
-        why = (error.strerror if isinstance(error, OSError) else None) or "the path is malformed"
-        raise UnreadableImage(
-            f"the file cannot be read ({why.lower()}); a readable regular file is legal. "
-            "Check the path, the permission and the disk."
-        ) from None
+        said = error.strerror if isinstance(error, OSError) else None
+        why = said.lower() if said else words.Saying("unreadable.path.malformed", {})
+        raise UnreadableImage("unreadable.file", why=why) from None
     _check_bytes(len(data), max_bytes)
     return data
 
@@ -158,25 +155,25 @@ def _kind(data: bytes) -> str | None:
 
 
 def _stranger(data: bytes) -> str:
-    """Say what a file is that is none of ours."""
+    """Return the key of what a file is that is none of ours."""
     if not data:
-        return "empty (0 bytes)"
+        return "unreadable.stranger.empty"
     for start, name in _STRANGERS:
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video"
+        return "unreadable.stranger.heic"
     head = data[:4096]
     if not head.strip(b"\0"):
-        return "nothing but zeros"
+        return "unreadable.stranger.zeros"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "an HTML page"
+        return "unreadable.stranger.html"
     if text.startswith((b"<svg", b"<?xml")):
-        return "XML or SVG"
+        return "unreadable.stranger.xml"
     if not any(byte < 9 or 13 < byte < 32 for byte in head):
-        return "text"
-    return "no image known here"
+        return "unreadable.stranger.text"
+    return "unreadable.stranger.unknown"
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
@@ -200,8 +197,8 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     # Decoders raise whatever they like on a damaged file (SyntaxError, struct.error, KeyError, ...), and their
     # messages may hold memory addresses or text out of the file.
     except Exception as error:
-        how = "is cut short" if "truncated" in str(error) else "is damaged, cut short or of a rare kind"
-        raise UnreadableImage(f"the {kind} {how}; {LEGAL}, whole. Copy or export the film again.") from None
+        how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
+        raise UnreadableImage(how, kind=kind) from None
     return Radiograph(
         pixels=pixels,
         format=kind,
@@ -287,9 +284,7 @@ def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
         array = array.view(np.uint32)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise UnreadableImage(
-            "the TIFF holds values that are not finite; legal are finite floats. Replace them and save it again."
-        )
+        raise UnreadableImage("unreadable.not_finite")
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         notes.append("floats in [0, 1] taken as they are")
         return array.astype(np.float32)

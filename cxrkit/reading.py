@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cxrkit import engine, images
+from cxrkit import engine, images, words
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, join_findings
 
 #: The networks that are asked when nobody names others.
@@ -34,6 +34,7 @@ class Reading:
         probs: by label, of all labels that were asked about.
         maps: by label, (h, w) float32, class activation maps, row 0 at the top; of the labels that were wanted.
         made: what `then` made of it.
+        why: of a file that gave no answer, the reason; the record holds it in English.
     """
 
     record: dict[str, Any]
@@ -42,9 +43,10 @@ class Reading:
     probs: dict[str, float] = field(default_factory=dict)
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     made: Any = None
+    why: words.Saying | None = None
 
 
-class NoAnswerError(ValueError):
+class NoAnswerError(words.WordedError):
     """A network that answers NaN: nothing would be called, which looks like a film without findings."""
 
 
@@ -110,16 +112,16 @@ class Reader:
             found = self._answer(film, images.quality(film), sha256, maps)
             return found if then is None else replace(found, made=then(found))
         except (images.UnreadableImage, NoAnswerError) as error:
-            return Reading(no_answer(str(error), sha256))
+            return unread(error.saying, sha256)
         except OSError as error:
-            return Reading(no_answer(f"cannot be read: {error.strerror or type(error).__name__}", sha256, again=True))
+            why = words.Saying("no_answer.disk", {"why": error.strerror or type(error).__name__})
+            return unread(why, sha256, again=True)
         except MemoryError:
-            reason = "there was not enough memory for it; close other programs and run again"
-            return Reading(no_answer(reason, sha256, again=True))
+            return unread(words.Saying("no_answer.memory", {}), sha256, again=True)
         except Exception as error:
             # Whatever a decoder or a strange film brings about: one bad file never stops the rest. The text of an
             # unknown exception may hold values from the file's header, so its kind alone is kept.
-            return Reading(no_answer(f"cannot be processed ({type(error).__name__})", sha256))
+            return unread(words.Saying("no_answer.unknown", {"error": type(error).__name__}), sha256)
 
     def _answer(self, film: images.Radiograph, quality: images.Quality, sha256: str, maps: Maps) -> Reading:
         once = maps != "none" or not self.rounds
@@ -171,7 +173,7 @@ class Reader:
                 batch_size=len(self.rounds),
             )
         except ValueError as error:
-            raise NoAnswerError(f"model {self.covid.name} gave no probability for it: {error}") from error
+            raise NoAnswerError("no_answer.no_probability", model=self.covid.name, error=str(error)) from error
         each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
         calling = int(found.round_calls[0, :, 0].sum())
         return {"rounds": each, "rounds_calling": calling}, float(found.combined[0, 0]), bool(found.called[0, 0])
@@ -230,8 +232,18 @@ def _ask(predictor: engine.Predictor, pixels: np.ndarray, maps: Maps) -> tuple[n
     else:
         probs, cams = predictor.predict_maps([pixels])
     if not np.isfinite(probs).all():
-        raise NoAnswerError(f"model {predictor.name} gave no number for it; look at it, or name another model")
+        raise NoAnswerError("no_answer.no_number", model=predictor.name)
     return probs[0], cams[0]
+
+
+def unread(why: words.Saying, sha256: str = "", *, again: bool = False) -> Reading:
+    """Return the reading of a file without an answer.
+
+    Args:
+        why: the reason, which can be said in every language.
+        sha256, again: as `no_answer` takes them.
+    """
+    return Reading(no_answer(why.say("en"), sha256, again=again), why=why)
 
 
 def no_answer(reason: str, sha256: str = "", *, again: bool = False) -> dict[str, Any]:

@@ -344,11 +344,12 @@ def _bytes_of(path: str) -> bytes:
     with open(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise images.UnreadableImage("not an ordinary file (a pipe, socket or device)")
+            raise images.UnreadableImage("unreadable.triage.not_ordinary")
         if status.st_size > images.MAX_BYTES:
             raise images.UnreadableImage(
-                f"{status.st_size / 2**20:.0f} MB is over the limit of {images.MAX_BYTES // 2**20} MB; "
-                "save the film in a smaller format"
+                "unreadable.triage.too_many_bytes",
+                size=f"{status.st_size / 2**20:.0f}",
+                most=images.MAX_BYTES // 2**20,
             )
         return file.read(status.st_size)
 

@@ -51,6 +51,10 @@ def ask(dashboard, what, *buffers, **more):
     return told
 
 
+def table_of(dashboard, name):
+    return list(csv.DictReader(io.StringIO(dashboard.page.tables[name])))
+
+
 # --- a session ---------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +106,7 @@ def test_a_session_takes_so_many_films_and_says_so(reader):
     with pytest.raises(ValueError, match="a session takes 2 films; reload the page"):
         session.add("c", b"3")
     with pytest.raises(ValueError, match="a session takes 2 films"):
-        session.fault("d", "why")
+        session.fault("d", words.Saying("no_answer.memory", {}))
 
 
 def test_rounds_are_those_of_triage(session, tmp_path):
@@ -221,11 +225,40 @@ def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
     assert not dashboard.page.shown["simulated"]
     ask(dashboard, "piece", b"%PDF", id="v", name="a.pdf", size=4, offset=0)
     assert dashboard.page.shown["status"] == "error"
-    assert dashboard.page.shown["reason"].startswith("the file is a PDF document; legal are PNG")
+    what = {"key": "unreadable.stranger.pdf", "fields": {}}
+    assert dashboard.page.shown["why"] == {"key": "unreadable.stranger", "fields": {"what": what}}
     assert [row["name"] for row in dashboard.page.films] == ["covid.jpg", "mine.jpg", "a.pdf"]
-    assert "a.pdf" in dashboard.page.tables["combined"]
+    rows = {row["Image Index"]: row["reason"] for row in table_of(dashboard, "combined")}
+    assert rows["a.pdf"].startswith("the file is a PDF document; legal are PNG")
     ask(dashboard, "refused", name="huge.png", size=90 * 2**20)
-    assert dashboard.page.shown["reason"] == "the file has 90 MB; at most 40 MB are legal here. Export it smaller."
+    why = {"key": "unreadable.upload.too_many_bytes", "fields": {"size": "90", "most": 40}}
+    assert dashboard.page.shown == {"key": "film-3", "name": "huge.png", "status": "error", "why": why}
+    ask(dashboard, "unread", name="folder", size=4096)
+    assert dashboard.page.shown["why"] == {"key": "unreadable.upload.by_browser", "fields": {}}
+    assert [
+        row["reason"] for row in table_of(dashboard, "combined") if row["Image Index"] in ("huge.png", "folder")
+    ] == [
+        "the browser could not read the file; choose it again, a folder's films one by one.",
+        "the file has 90 MB; at most 40 MB are legal here. Export it smaller.",
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"II*\0"])
+def test_why_a_file_is_no_film_can_be_sent_and_said_in_every_language(dashboard, data):
+    ask(dashboard, "piece", data, id="u", name="broken.png", size=len(data), offset=0)
+    why = dashboard.page.shown["why"]
+    assert json.loads(json.dumps(why)) == why
+    film = dashboard.session.films[dashboard.page.shown["key"]]
+    assert film.reading.why.say("en") == film.reading.record["reason"]
+    assert not re.search("[A-Za-z]{2,} [a-z]", film.reading.why.say("zh-Hant"))
+
+
+def test_what_a_page_cannot_do_is_said_in_its_language(reader):
+    dashboard = app.Dashboard(app.Session(reader, app.Limits(films=1)))
+    full = {"key": "refused.full", "fields": {"films": 1}}
+    assert ask(dashboard, "piece", b"", id="u", name="a.png", size=0, offset=0) == [{"number": 7, "error": full}]
+    astray = {"key": "refused.pieces", "fields": {}}
+    assert ask(dashboard, "piece", b"1", id="u", name="a.png", size=9, offset=3) == [{"number": 7, "error": astray}]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxrkit import images
+from cxrkit import images, words
 
 #: Smooth, and not the same under any turn or mirror.
 RAMP = (np.add.outer(np.arange(48) * 3, np.arange(40) * 2) % 256).astype(np.uint8)
@@ -856,3 +856,98 @@ def test_resizing_gives_a_copy_in_float32():
 def test_resizing_refuses_what_is_no_film_or_size(pixels, size):
     with pytest.raises(ValueError, match="must be"):
         images.resize(pixels, size)
+
+
+LEGAL = "legal are PNG, JPEG, WebP, TIFF, BMP and DICOM"
+WORDS_OF_REASONS = {
+    "unreadable.stranger": (
+        {"what": words.Saying("unreadable.stranger.pdf", {})},
+        f"the file is a PDF document; {LEGAL}. Export the film in one of these.",
+    ),
+    "unreadable.too_many_bytes": (
+        {"size": "300", "most": "256"},
+        "the file has 300 MB; at most 256 MB are legal. Export it smaller.",
+    ),
+    "unreadable.path": (
+        {"what": words.Saying("unreadable.path.folder", {})},
+        "the path is a folder; a regular file is legal. Pass the path of one film.",
+    ),
+    "unreadable.file": (
+        {"why": "no such file or directory"},
+        "the file cannot be read (no such file or directory); a readable regular file is legal. "
+        "Check the path, the permission and the disk.",
+    ),
+    "unreadable.too_many_pixels": (
+        {"width": "20000", "height": "6000", "megapixels": "120", "most": "100"},
+        "the picture is 20000 x 6000 = 120 megapixels; at most 100 are legal. Export it smaller.",
+    ),
+    "unreadable.too_many_pixels.frames": (
+        {"width": "2000", "height": "600", "frames": "100", "megapixels": "120", "most": "100"},
+        "the picture is 2000 x 600 x 100 frames = 120 megapixels; at most 100 are legal. Export it smaller.",
+    ),
+    "unreadable.cut_short": (
+        {"kind": "JPEG"},
+        f"the JPEG is cut short; {LEGAL}, whole. Copy or export the film again.",
+    ),
+    "unreadable.damaged": (
+        {"kind": "PNG"},
+        f"the PNG is damaged, cut short or of a rare kind; {LEGAL}, whole. Copy or export the film again.",
+    ),
+    "unreadable.dicom.deflated": (
+        {"most": "256"},
+        "the deflated DICOM grows beyond 256 MB; at most that is legal. Export it uncompressed and smaller.",
+    ),
+    "unreadable.dicom.no_picture": (
+        {"what": words.Saying("unreadable.dicom.no_picture.unknown", {})},
+        "the DICOM holds no picture (an object of unknown kind); a film is legal. Export the film itself.",
+    ),
+    "unreadable.dicom.frames": (
+        {"frames": "2"},
+        "the DICOM holds 2 frames; a film of one frame is legal. Export the one frame as its own file.",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", WORDS_OF_REASONS)
+def test_a_reason_keeps_its_words_in_english(key):
+    fields, english = WORDS_OF_REASONS[key]
+    error = images.UnreadableImage(key, **fields)
+    assert (str(error), error.saying) == (english, words.Saying(key, fields))
+
+
+def no_picture(sop_class):
+    data = Dataset()
+    data.file_meta, data.SOPClassUID, data.SOPInstanceUID = FileMetaDataset(), UID(sop_class), "1.2.3"
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, data, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.empty", {})})),
+        (b"%PDF", words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})})),
+        (b"BZh9", words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.bzip2", {})})),
+        (saved(RAMP)[:60], words.Saying("unreadable.cut_short", {"kind": "PNG"})),
+        (b"\x89PNG\r\n\x1a\n", words.Saying("unreadable.damaged", {"kind": "PNG"})),
+        (
+            no_picture("1.2.840.10008.5.1.4.1.1.104.1"),
+            words.Saying("unreadable.dicom.no_picture", {"what": "Encapsulated PDF Storage"}),
+        ),
+        (
+            no_picture("1.2.3.4"),
+            words.Saying(
+                "unreadable.dicom.no_picture", {"what": words.Saying("unreadable.dicom.no_picture.unknown", {})}
+            ),
+        ),
+    ],
+)
+def test_a_reason_can_be_said_in_another_language(data, why):
+    with pytest.raises(images.UnreadableImage) as caught:
+        images.read(data)
+    assert caught.value.saying == why
+    assert str(caught.value) == why.say("en")
+    assert why.say("zh-Hant") != why.say("en")
+    assert why.say("zh-Hant").endswith("。")

@@ -54,6 +54,25 @@ def test_what_is_no_film_is_a_record_with_a_reason(reader, data):
     found = reader.read(data, maps="all")
     assert (found.film, found.maps, found.record["status"]) == (None, {}, "error")
     assert "legal" in found.record["reason"] or "cut short" in found.record["reason"]
+    assert found.why.say("en") == found.record["reason"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "why", "again"),
+    [
+        (MemoryError(), "there was not enough memory for it; close other programs and run again", "memory", True),
+        (OSError(5, "Input/output error", "/x/ROE^JANE"), "cannot be read: Input/output error", "disk", True),
+        (RuntimeError("ROE^JANE"), "cannot be processed (RuntimeError)", "unknown", False),
+    ],
+)
+def test_what_no_file_is_to_blame_for_is_a_reason_too(reader, error, said, why, again):
+    def source():
+        raise error
+
+    found = reader.read(source)
+    assert (found.record["reason"], found.record.get("again", False)) == (said, again)
+    assert found.why.key == f"no_answer.{why}"
+    assert "ROE" not in str(found.why.plain())
 
 
 def test_a_network_that_answers_nan_gives_no_answer(reader, monkeypatch):

@@ -106,7 +106,8 @@ class Dashboard(widgets.VBox):
         except Exception as error:
             # Of a ValueError the words are our own. Whatever else it is, a page that gets no answer is a frozen one.
             known = isinstance(error, ValueError)
-            self.page.send({"number": number, "error": str(error)[:400] if known else type(error).__name__})
+            said = error.saying.plain() if isinstance(error, words.WordedError) else str(error)[:400]
+            self.page.send({"number": number, "error": said if known else type(error).__name__})
             if not known:
                 self.log.warning("a page asked for what could not be done", exc_info=True)
         else:
@@ -130,14 +131,12 @@ class Dashboard(widgets.VBox):
         elif what == "piece":
             self._piece(asked, buffers)
         elif what in ("refused", "unread"):
-            size_mb = int(asked["size"]) / 2**20
-            reason = (
-                f"the file has {size_mb:.0f} MB; at most {self.session.limits.file_mb} MB are legal here. "
-                "Export it smaller."
-                if what == "refused"
-                else "the browser could not read the file; choose it again, a folder's films one by one."
-            )
-            self._show(self.session.fault(str(asked["name"]), reason))
+            size = {"size": f"{int(asked['size']) / 2**20:.0f}", "most": self.session.limits.file_mb}
+            why = {
+                "refused": words.Saying("unreadable.upload.too_many_bytes", size),
+                "unread": words.Saying("unreadable.upload.by_browser", {}),
+            }
+            self._show(self.session.fault(str(asked["name"]), why[what]))
         else:
             raise ValueError(f"a page asks for a sample, a film, rounds or a file; got {str(what)[:40]!r}.")
 

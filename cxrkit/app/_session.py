@@ -3,11 +3,11 @@
 Films live in memory alone. Of each, what is needed to show it and to look at it again is kept, not the file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxrkit import _tables, images, reading, rounds_trial, samples
+from cxrkit import _tables, images, reading, rounds_trial, samples, words
 from cxrkit._folder import portable
 from cxrkit.app import _pictures
 from cxrkit.labels import COVID
@@ -111,19 +111,17 @@ class Session:
                 return film
         return self._keep(f"film-{len(self.films)}", self._free(name), *found)
 
-    def fault(self, name: str, reason: str) -> Film:
+    def fault(self, name: str, why: words.Saying) -> Film:
         """Keep a row for a file that cannot be taken at all.
 
         Args:
             name: what it is called.
-            reason: why, one line.
+            why: the reason.
         Raises:
             ValueError: the session is full.
         """
         self._see_room()
-        return self._keep(
-            f"film-{len(self.films)}", self._free(self._name(name)), reading.Reading(reading.no_answer(reason))
-        )
+        return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), reading.unread(why))
 
     def look(self, key: str) -> rounds_trial.Look:
         """Look at a film in the report's rounds, combined by their mean.
@@ -157,7 +155,7 @@ class Session:
 
     def _see_room(self) -> None:
         if len(self.films) >= self.limits.films:
-            raise ValueError(f"a session takes {self.limits.films} films; reload the page to begin anew.")
+            raise words.WordedError("refused.full", films=self.limits.films)
 
     def _read(self, data: bytes) -> tuple[reading.Reading, np.ndarray | None, np.ndarray | None]:
         """Return a reading without its pixels, which may take a hundred megabytes, and what is kept of them."""
@@ -169,7 +167,7 @@ class Session:
 
         found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
         shown, asked = found.made or (None, None)
-        return reading.Reading(found.record, None, found.quality, found.probs, found.maps), shown, asked
+        return replace(found, film=None, made=None), shown, asked
 
     def _keep(
         self,

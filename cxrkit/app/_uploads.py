@@ -1,5 +1,7 @@
 """A viewer's file, put together from the pieces in which it comes; in memory, and never beyond a page's limits."""
 
+from cxrkit import words
+
 
 class Uploads:
     """Holds at most one unfinished file.
@@ -39,7 +41,7 @@ class Uploads:
             self._id, self._size, self._data = upload, size, bytearray()
         if (upload, size, offset) != (self._id, self._size, len(self._data)) or offset + len(piece) > size:
             self._forget()
-            raise ValueError("the pieces of a file did not come one after another; drop it again.")
+            raise words.WordedError("refused.pieces")
         self._data += piece
         if len(self._data) < size:
             return None

@@ -34,19 +34,20 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     """Return all that the page shows of one film.
 
     Returns:
-        "key", "name", "status", "reason"; of a film also "width", "height" (pixels of the picture), "picture" (JPEG),
-        "simulated", "covid" and "findings" ("label", "prob", "threshold", "called", "not_shown" each), "quality",
-        "truth" (labels, None where it is not known), "boxes" (by label, fractions), "maps" (PNG by label).
+        "key", "name", "status"; of a file without an answer also "why" ("key" and "fields" of words, `words.Saying`);
+        of a film also "width", "height" (pixels of the picture), "picture" (JPEG), "simulated", "covid" and "findings"
+        ("label", "prob", "threshold", "called", "not_shown" each), "quality", "truth" (labels, None where it is not
+        known), "boxes" (by label, fractions), "maps" (PNG by label).
     """
     record, found = film.reading.record, film.reading
     about: dict[str, Any] = {
         "key": film.key,
         "name": film.name,
         "status": record["status"],
-        "reason": record["reason"],
     }
-    if film.shown is None:
-        return about
+    if found.why is not None:
+        return about | {"why": found.why.plain()}
+    assert film.shown is not None
     covid, findings = session.reader.covid, session.reader.findings
     height, width = film.shown.shape
     return about | {

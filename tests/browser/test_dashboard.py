@@ -209,6 +209,30 @@ def test_a_leg_a_broken_file_and_a_negative_are_said_to_be_so_and_the_page_goes_
     expect(page.locator(".rounds li")).to_have_count(11)
 
 
+def test_why_a_file_cannot_be_read_is_said_in_the_pages_language(new_page, server, tmp_path, console_errors):
+    page = new_page(locale="zh-TW")
+    opened(page, server)
+    broken, pdf = tmp_path / "broken.png", tmp_path / "letter.pdf"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
+    pdf.write_bytes(b"%PDF-1.4")
+    reasons = {
+        "broken.png": words.Saying("unreadable.damaged", {"kind": "PNG"}),
+        "letter.pdf": words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})}),
+    }
+    reason = page.locator(".film .bad p").last
+    for path in (broken, pdf):
+        drop(page, path)
+        shown(page, path.name)
+        expect(reason).to_have_text(words.say("zh-Hant", "film.bad_reason", reason=reasons[path.name]))
+        no_english(page)
+    page.locator("#cxr-language").select_option("en")
+    expect(reason).to_have_text(words.say("en", "film.bad_reason", reason=reasons["letter.pdf"]))
+    page.locator("#cxr-language").select_option("zh-Hant")
+    expect(reason).to_contain_text(reasons["letter.pdf"].say("zh-Hant"))
+    assert violations(page) == []
+    assert console_errors == []
+
+
 def test_a_film_can_be_dropped_anywhere_and_several_come_one_after_another(page, server, films):
     opened(page, server)
     data = {ending: list(films[ending].read_bytes()) for ending in ("png", "jpg")}

@@ -16,13 +16,18 @@ function fill(element, ...children) {
   element.replaceChildren(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
-/** Return what says a text of the page's language, with its fields: say("verdict.clear", fields). */
+/**
+ * Return what says a text of the page's language, with its fields: say("verdict.clear", fields). A field that is
+ * { key, fields } is words too.
+ */
 function speaker(model) {
-  return (key, fields = {}) => {
+  const say = (key, fields = {}) => {
     const text = model.get("texts")[model.get("language")][key];
     if (text === undefined) throw new Error(`no such text: ${key}`);
-    return text.replace(/\{(\w+)\}/g, (_, name) => String(fields[name]));
+    return text.replace(/\{(\w+)\}/g, (_, name) => field(fields[name]));
   };
+  const field = (value) => (typeof value === "object" ? say(value.key, value.fields) : String(value));
+  return say;
 }
 
 /** Return an img of bytes; its address is given up as soon as it is drawn. */

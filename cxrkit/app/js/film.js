@@ -186,6 +186,6 @@ function badFilm(film, say) {
     h("h2", {}, film.name),
     h("p", { class: "said" }, say("film.bad")),
     h("p", {}, say("film.bad_way_out")),
-    h("p", { class: "small" }, say("film.bad_reason"), " ", h("span", { lang: "en" }, film.reason)),
+    h("p", { class: "small" }, say("film.bad_reason", { reason: film.why })),
   );
 }
