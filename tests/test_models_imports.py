@@ -55,7 +55,16 @@ def peers(monkeypatch):
             "for name in ('nms', 'qnms'):\n"
             "    operators.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
         )
-        preamble = "from pathlib import Path\nfrom cxrkit.models import imports\n"
+        preamble = """from pathlib import Path
+from cxrkit.models import imports
+
+def refused(*arguments, **named):
+    try:
+        imports.import_xrv(*arguments, **named)
+    except imports.ImportedModelError as error:
+        print(error)
+
+"""
         return subprocess.run([sys.executable, "-c", shim + preamble + code], capture_output=True, text=True)
 
     return run
@@ -115,28 +124,33 @@ def test_a_pickle_is_not_opened_without_consent(xrv, tmp_path, peers):
 
 @pytest.mark.slow
 def test_a_pickle_is_opened_when_its_sha256_is_the_one_that_was_named(xrv, tmp_path, peers):
-    source = xrv[0]
-    digest = hashlib.sha256((source / "whole.pt").read_bytes()).hexdigest()
-    call = "imports.import_xrv({!r}, {!r}, expected_sha256={!r})"
-    refused = peers(call.format(str(source / "whole.pt"), str(tmp_path / "no"), "0" * 64))
-    assert "another file than you meant" in refused.stderr
-    done = peers(call.format(str(source / "whole.pt"), str(tmp_path / "model"), digest))
+    whole, model = xrv[0] / "whole.pt", tmp_path / "model"
+    digest = hashlib.sha256(whole.read_bytes()).hexdigest()
+    done = peers(
+        f"refused({str(whole)!r}, {str(tmp_path / 'no')!r}, expected_sha256={'0' * 64!r})\n"
+        f"imports.import_xrv({str(whole)!r}, {str(model)!r}, expected_sha256={digest!r})"
+    )
     assert done.returncode == 0, done.stderr
-    assert engine.load(tmp_path / "model").info["training"]["sha256"] == digest
+    assert "another file than you meant" in done.stdout
+    assert not (tmp_path / "no").exists()
+    assert engine.load(model).info["training"]["sha256"] == digest
 
 
 @pytest.mark.slow
 def test_what_is_no_network_of_theirs_is_named(xrv, tmp_path, peers):
     (tmp_path / "text.pt").write_text("nothing")
-    done = peers(f"imports.import_xrv({str(tmp_path / 'text.pt')!r}, {str(tmp_path / 'model')!r})")
-    assert "ImportedModelError: text.pt is no file of torch.save" in done.stderr
+    model = str(tmp_path / "model")
     done = peers(
-        f"import torch\ntorch.save({{'a': torch.zeros(1)}}, {str(tmp_path / 'a.pt')!r})\n"
-        f"imports.import_xrv({str(tmp_path / 'a.pt')!r}, {str(tmp_path / 'model')!r})"
+        f"refused({str(tmp_path / 'text.pt')!r}, {model!r})\n"
+        f"torch.save({{'a': torch.zeros(1)}}, {str(tmp_path / 'a.pt')!r})\n"
+        f"refused({str(tmp_path / 'a.pt')!r}, {model!r})\n"
+        f"refused({str(xrv[0] / 'state.pt')!r}, {model!r}, release='resnet')"
     )
-    assert "holds no DenseNet of TorchXRayVision" in done.stderr
-    done = peers(f"imports.import_xrv({str(xrv[0] / 'state.pt')!r}, {str(tmp_path / 'model')!r}, release='resnet')")
-    assert "release must be one of densenet121-res224-all, " in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "text.pt is no file of torch.save" in done.stdout
+    assert "holds no DenseNet of TorchXRayVision" in done.stdout
+    assert "release must be one of densenet121-res224-all, " in done.stdout
+    assert not Path(model).exists()
 
 
 def test_without_torch_the_way_out_is_named(tmp_path):
