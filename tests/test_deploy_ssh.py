@@ -112,6 +112,13 @@ def quiet(text):
     """Say nothing."""
 
 
+def until(condition, otherwise):
+    """Wait until a condition holds; fail with a message when it does not in time."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, otherwise
+
+
 def files(board):
     """Return all files of the board's home, sorted."""
     return sorted(str(path.relative_to(board.home)) for path in board.home.rglob("*") if path.is_file())
@@ -729,6 +736,67 @@ def test_a_stand_in_over_ssh_is_reached_like_a_board(bundle, tmp_path):
         board.close()
     again = deploy.stand_in(tmp_path / "board")
     again.close()
+
+
+#: Sets up a board, runs on it what never ends, and waits for that.
+_WAITS = """
+import sys
+from pathlib import Path
+from cxrkit import deploy, manifest
+from cxrkit.deploy import _stand_in
+folder, python, bundle, films, endless = map(Path, sys.argv[1:])
+board = _stand_in.serve(folder, python)
+frame = manifest.read(films / "manifest.csv")
+deploy.bench("nano", bundle, folder / "out", manifest=frame, root=films, config=board.config(), python=str(endless))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_takes_its_board_and_the_run_there_along(python, bundle, films, tmp_path, how):
+    folder, endless = tmp_path / "a 'board'", tmp_path / "endless"
+    endless.write_text("#!/bin/sh\necho begun\nexec tail -f /dev/null\n")
+    endless.chmod(0o755)
+    arguments = map(str, (folder, python, bundle, films[1], endless))
+    waiting = subprocess.Popen([sys.executable, "-c", _WAITS, *arguments], stdout=subprocess.PIPE)
+
+    def running():
+        # The server has its folder among its arguments, what runs on the board has the board's home as its own.
+        named = [p for p in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(folder / "sshd_config") in _read(p)]
+        there = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _folder(p) == os.fsencode(folder / "home")]
+        return len(named), [_read(p).split(b"\0")[0] for p in there]
+
+    try:
+        assert b"begun\n" in iter(waiting.stdout.readline, b""), "the run does not begin"
+        # The server, what keeps it, and what keeps that informed.
+        assert running()[0] == 3
+    finally:
+        waiting.send_signal(how)
+        waiting.communicate()
+    until(lambda: running() == (0, []), "the board, or a run there, goes on")
+    assert folder.is_dir()
+
+
+def test_a_board_ends_with_a_run_that_nobody_waits_for(board):
+    run = board.home / FOLDER / "runs" / "a 'run'"
+    run.mkdir(parents=True)
+    begun = subprocess.Popen(["tail", "-f", "/dev/null"], start_new_session=True)
+    (run / "pid").write_text(f"{begun.pid}\n")
+    other = subprocess.Popen(["tail", "-f", "/dev/null"], start_new_session=True)
+    over = board.home / FOLDER / "runs" / "over"
+    over.mkdir()
+    (over / "pid").write_text(f"{other.pid}\n")
+    (over / "code").write_text("0\n")
+    board.stop()
+    assert begun.wait(timeout=20) == -signal.SIGTERM
+    # A run that has its code is over: its number may be another's by now.
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_the_board(board):
+    assert os.getsid(board.process.pid) != os.getsid(0)
+    assert deploy.probe("nano", config=board.config(), say=quiet)["engines"]
 
 
 def test_a_stand_in_takes_no_folder_of_others_away(tmp_path):
