@@ -48,8 +48,8 @@ exec sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
 #: Runs the server, given as its arguments, for as long as the pipe that is its stdin has somebody at the other end:
-#: that end closes with the process that holds it, however that ends. Then, or on SIGTERM, the board is switched off: the
-#: server ends, and so does what was begun there by `_device._run`, which outlives its session.
+#: that end closes with the process that holds it, however that ends. Then, or on SIGTERM, the board is switched off:
+#: the server ends, and so does what was begun there by `_device._run`, which outlives its session.
 _KEEPER = """#!/bin/sh
 exec 3<&0
 "$@" 3<&- < /dev/null &
