@@ -16,6 +16,13 @@ PREFIX = "folder:"
 T = TypeVar("T")
 
 
+def simulated(host: str) -> str:
+    """Say what stands in for a board, to be shown wherever its numbers are; empty of a host that is reached by SSH."""
+    if not host.startswith(PREFIX):
+        return ""
+    return "SIMULATED board: a folder of this machine; seconds and megabytes are this machine's."
+
+
 class FolderLink(Link):
     """Commands and files to a folder, which is the home folder of a board that is none; `host` is `folder:PATH`."""
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import shlex
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -51,7 +52,7 @@ class Link:
         pause_s: float = 1.0,
     ) -> None:
         self.host, self.dry = host, dry
-        self._config, self._pause_s = config, pause_s
+        self._config, self._pause_s, self._was_there = config, pause_s, False
         self._say: Say = say or (lambda text: None)
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
@@ -219,7 +220,18 @@ class Link:
             if options.known_hosts is None:
                 # What `UserKnownHostsFile none` comes to: asyncssh would trust any host. So it reads the usual file.
                 given["known_hosts"] = b""
-            return await asyncssh.connect(host, **given)
+            connection = await asyncssh.connect(host, **given)
+            self._was_there = True
+            return connection
+        except socket.gaierror as error:
+            # Of a board that was there a moment ago, it is the network that does not answer.
+            if error.errno != socket.EAI_NONAME or self._was_there:
+                raise
+            name = host if options.host == host else f"{options.host} (`Hostname` of {host} in your SSH configuration)"
+            raise DeviceError(
+                f"no machine is called {name}. Write `Host`, `Hostname` and, where it is not 22, `Port` into your SSH "
+                "configuration, or name user@address; HOST itself takes no port."
+            ) from error
         except asyncssh.HostKeyNotVerifiable as error:
             raise DeviceError(self._stranger(asyncssh, options, str(error))) from error
         except asyncssh.PermissionDenied as error:
