@@ -434,6 +434,29 @@ def test_a_runtime_that_cannot_be_loaded_is_followed_by_the_next():
     assert said[0] == "note: onnxruntime fp32 batch 4 cannot be loaded (MemoryError); falling back"
 
 
+def test_a_network_that_an_old_release_cannot_fuse_is_run_unfused(monkeypatch):
+    levels = []
+
+    class Session:
+        def __init__(self, path, options, providers):
+            levels.append(getattr(options, "graph_optimization_level", None))
+            if path == "broken" or levels[-1] is None:
+                raise RuntimeError("node_index < nodes_.size() was false")
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="films")]
+
+    simulated = types.ModuleType("onnxruntime")
+    simulated.__version__, simulated.InferenceSession = "1.10.0", Session
+    simulated.SessionOptions = types.SimpleNamespace
+    simulated.GraphOptimizationLevel = types.SimpleNamespace(ORT_ENABLE_BASIC="basic")
+    monkeypatch.setitem(sys.modules, "onnxruntime", simulated)
+    assert runner.OnnxEngine("model.onnx", {}, 0).input == "films"
+    assert levels == [None, "basic"]
+    with pytest.raises(RuntimeError, match="node_index"):
+        runner.OnnxEngine("broken", {}, 0)
+
+
 def test_when_nothing_is_left_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(runner, "free_bytes", lambda: 0)
     with pytest.raises(runner.Problem, match=r"nothing .* is left.*systemctl isolate.*smaller --batch"):
