@@ -1087,7 +1087,7 @@ def main(arguments=None):
             sys.stdout.reconfigure(errors="backslashreplace")
         else:
             # Python 3.6.
-            sys.stdout = io.TextIOWrapper(sys.stdout.detach(), sys.stdout.encoding, "backslashreplace")
+            sys.stdout = io.TextIOWrapper(sys.stdout.buffer, sys.stdout.encoding, "backslashreplace")
         return run(options.bundle, options.films, options.out, options.engine, options.threads, options.warm_up, say)
     except Problem as error:
         say(f"runner: {error}.")
