@@ -22,7 +22,7 @@ import pytest
 import tiny_models
 
 from cxrkit import _jetson_cli, cli, deploy, manifest
-from cxrkit.deploy import _films, _link, _stand_in
+from cxrkit.deploy import _device, _films, _link, _stand_in
 from cxrkit.deploy._link import Link
 
 FOLDER = deploy.FOLDER
@@ -574,6 +574,18 @@ def test_a_png_that_a_runner_reads_with_pillow_alone_is_prepared_here(films, tmp
     (tmp_path / "packed").mkdir()
     packed = _films.pack(frame, tmp_path, tmp_path / "packed", labels=["COVID-19", "Not COVID-19"], side=8)
     assert sorted(packed.files) == ["00000-plain.png", "00001-palette.png.pgm", "00002-clear.png.pgm", "films.csv"]
+
+
+def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
+    log, looks, said = "内存不足\n".encode() + b"\xff!\nend", iter((4, 13, 99)), []
+
+    class Board(Link):
+        async def run(self, command, **_):
+            start, stop = int(command.split("tail -c +")[1].split()[0]) - 1, next(looks)
+            return ("0" if stop > len(log) else "-") + "\n" + _link.text_of(log[start:stop])
+
+    assert asyncio.run(_device._follow(Board("nano"), "run", said.append))[0] == 0
+    assert said == ["内存不足", "\ufffd!"]
 
 
 def test_a_run_that_is_stopped_here_ends_there(board, bundle, films, tmp_path):

@@ -23,7 +23,7 @@ from cxrkit.deploy._bundle import Bundle
 from cxrkit.deploy._films import Packed, pack
 from cxrkit.deploy._folder_link import PREFIX, FolderLink
 from cxrkit.deploy._here import run_here
-from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of
+from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of, readable
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
 
 #: Below the home folder of whoever logs in.
@@ -389,13 +389,15 @@ async def _follow(link: Link, place: str, say: Say) -> tuple[int, list[str]]:
             check=False,
         )
         code, _, new = said.partition("\n")
-        seen += len(new.encode())
+        # In bytes: a look may end in the middle of a letter.
+        seen += len(new.encode("utf-8", "surrogateescape"))
         *lines, rest = (rest + new).split("\n")
+        lines = [readable(line) for line in lines]
         for line in lines:
             say(line)
         last = [*last, *lines][-5:]
         if code.strip().isdigit():
-            return int(code), [*last, rest]
+            return int(code), [*last, readable(rest)]
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cxrkit.deploy._link import DeviceError, Link, Progress
+from cxrkit.deploy._link import DeviceError, Link, Progress, text_of
 
 #: What a host is called that is a folder.
 PREFIX = "folder:"
@@ -73,7 +73,7 @@ class FolderLink(Link):
         )
         out, err = await process.communicate(stdin)
         code = process.returncode
-        return None if code is None or code < 0 else code, out.decode(errors="replace"), err.decode(errors="replace")
+        return None if code is None or code < 0 else code, text_of(out), text_of(err)
 
     async def _mended(self, what: str, once: Callable[[], Awaitable[T]], state: Callable[[], str] = lambda: "") -> T:
         # There is no link that could break.

@@ -86,7 +86,7 @@ class Link:
         async def once() -> str:
             code, out, err = await self._executed(command, stdin)
             if check and code != 0:
-                said = err.strip() or out.strip()
+                said = readable(err.strip() or out.strip())
                 raise DeviceError(
                     f"on {self.host}, `{_short(command)}` failed"
                     + (f": {said.splitlines()[-1]}" if said else f" with code {code}")
@@ -104,7 +104,7 @@ class Link:
         done = await (await self._alive()).run(command, input=stdin, encoding=None)
         if done.exit_status is None and done.exit_signal is None:
             raise ConnectionError("the command was cut off")
-        return done.exit_status, _text(done.stdout), _text(done.stderr)
+        return done.exit_status, text_of(done.stdout), text_of(done.stderr)
 
     async def put(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
         """Copy a file to the host; what is there of it already is gone on from.
@@ -412,8 +412,14 @@ async def _size(sftp: "asyncssh.SFTPClient", path: str) -> int:
         return 0
 
 
-def _text(data: object) -> str:
-    return data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data or "")
+def text_of(data: object) -> str:
+    """Return what a board wrote, with bytes that are no UTF-8 kept, so that they can be counted; see `readable`."""
+    return data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else str(data or "")
+
+
+def readable(text: str) -> str:
+    """Return text of `text_of` as it can be shown anywhere."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _short(command: str) -> str:
