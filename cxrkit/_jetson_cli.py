@@ -117,7 +117,7 @@ def bench(
         **_films(manifest, root, split),
     )
     if found is not None:
-        print(_said(found))
+        print(_said(found, deploy.simulated(host)))
         raise typer.Exit(_terminal.ERROR_ROWS if found.result["films"]["failed"] else _terminal.OK)
 
 
@@ -163,7 +163,8 @@ def compare(
         **_films(manifest, root, split),
     )
     if found is not None:
-        _write(found, out, markdown, manifest)
+        _write(found, out, markdown, manifest, deploy.simulated(host))
+        raise typer.Exit(_terminal.ERROR_ROWS if found.unanswered else _terminal.OK)
 
 
 def _bundle(bundle: Path | None, model: str) -> Path:
@@ -173,7 +174,7 @@ def _bundle(bundle: Path | None, model: str) -> Path:
     if bundle is not None:
         return bundle
     folder = deploy.default_folder(model, "jetson-nano", "fp32")
-    if not (folder / "bundle.json").exists():
+    if not folder.exists():
         with _terminal.progress("films") as progress:
             print(deploy.summary(deploy.export(model, folder, target="jetson-nano", progress=progress)))
     return folder
@@ -202,7 +203,7 @@ def _progress() -> Any:
     return show
 
 
-def _said(run: "Run") -> str:
+def _said(run: "Run", words: str) -> str:
     result = run.result
     ran, seconds, memory = result["ran"], result["seconds"], result["memory_mb"]
     lines = [
@@ -219,10 +220,10 @@ def _said(run: "Run") -> str:
                 f"{part:14} mean {1000 * each['mean']:8.1f} ms, half below {1000 * each['p50']:8.1f} ms, "
                 f"95% below {1000 * each['p95']:8.1f} ms"
             )
-    return "\n".join([*lines, *(f"note: {note}" for note in result["fallbacks"])])
+    return "\n".join([*filter(None, [words]), *lines, *(f"note: {note}" for note in result["fallbacks"])])
 
 
-def _write(found: "Comparison", out: Path, markdown: Path | None, manifest: Path | None) -> None:
+def _write(found: "Comparison", out: Path, markdown: Path | None, manifest: Path | None, words: str) -> None:
     from datetime import date
 
     from cxrkit import device_report, published, report
@@ -233,8 +234,11 @@ def _write(found: "Comparison", out: Path, markdown: Path | None, manifest: Path
         f"report: {name}": published.estimate("table30", name, "seconds_per_image").value
         for name in ("Jetson Nano", "PC")
     }
-    figure = device_report.times({"board": found.board, "PC": found.here}, printed, simulated=manifest is None)
+    runs = {"board": found.board, "PC": found.here}
+    figure = device_report.times(runs, printed, note=words, simulated=manifest is None)
     (out / "figure.png").write_bytes(report.png(figure))
     films = "simulated course films" if manifest is None else f"films of {manifest.name}"
-    text = device_report.document(found, command=_terminal.command(), date=date.today().isoformat(), films=films)
+    text = device_report.document(
+        found, command=_terminal.command(), date=date.today().isoformat(), films=films, note=words
+    )
     _terminal.write_results(out, markdown, text)

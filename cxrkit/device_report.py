@@ -91,7 +91,7 @@ def verdict(found: Comparison) -> Markdown:
     return Markdown("\n".join(lines))
 
 
-def document(found: Comparison, *, command: str, date: str, films: str) -> str:
+def document(found: Comparison, *, command: str, date: str, films: str, note: str = "") -> str:
     """Return a comparison as a Markdown document.
 
     Args:
@@ -99,6 +99,7 @@ def document(found: Comparison, *, command: str, date: str, films: str) -> str:
         command: what was typed.
         date: of the run.
         films: what they are, in words.
+        note: what stands in for a board.
     """
     ran = found.board.result["ran"]
     network = f"{found.board.result['name']} {found.board.result['version']}"
@@ -106,6 +107,7 @@ def document(found: Comparison, *, command: str, date: str, films: str) -> str:
     parts = [
         "# Board and PC",
         head,
+        f"**{escape_markdown(note)}**" if note else "",
         table30(found),
         verdict(found),
         f"The board ran {ran['file']} (sha256 {ran['sha256']}).",

@@ -45,8 +45,10 @@ def folder_of(name_or_folder: str | Path) -> Path:
     for folder in (BUNDLED / str(name_or_folder), Path(name_or_folder)):
         if (folder / "model.json").is_file():
             return folder
+    # Who has a network has it as one file.
+    way = " Of a Keras model, cxrkit.models.save makes such a folder." if Path(name_or_folder).is_file() else ""
     raise ModelError(
-        f"model must be one of {', '.join(bundled())} or a folder with a model.json; got {str(name_or_folder)!r}."
+        f"model must be one of {', '.join(bundled())} or a folder with a model.json; got {str(name_or_folder)!r}.{way}"
     )
 
 

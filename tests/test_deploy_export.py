@@ -183,6 +183,15 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path, text):
         deploy.read(tmp_path)
 
 
+def test_a_bundle_that_lacks_what_is_needed_is_refused_by_name(network, films, tmp_path):
+    folder = make(network, films, tmp_path / "bundle").folder
+    info = json.loads((folder / "bundle.json").read_text())
+    del info["labels"], info["original"]
+    (folder / "bundle.json").write_text(json.dumps(info))
+    with pytest.raises(deploy.BundleError, match="lacks labels, original; delete the folder and export"):
+        deploy.read(folder)
+
+
 def test_a_bundle_of_another_format_is_refused(tmp_path):
     (tmp_path / "bundle.json").write_text('{"format": 99}')
     with pytest.raises(deploy.BundleError, match="format 99; legal is 1"):

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import types
+import weakref
 from pathlib import Path
 
 import loopback
@@ -68,7 +69,7 @@ def bundle_of(folder, *, batch=1, precision="fp32", source=None):
     info = {
         "format": 1, "name": "tiny", "version": "1", "labels": list(original.labels), "scored": [COVID],
         "thresholds": original.thresholds, "input_size": original.input_size, "models": models,
-        "runner_sha256": _bundle.digest(RUNNER),
+        "runner_sha256": _bundle.digest(RUNNER), "original": {"sha256": original.sha256},
     }  # fmt: skip
     (out / "bundle.json").write_text(json.dumps(info))
     return out
@@ -108,7 +109,7 @@ def start(python, bundle, *arguments, memory=None, env=None):
 
 
 def rows_of(out):
-    with (out / "predictions.csv").open(newline="") as file:
+    with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -275,6 +276,45 @@ def test_a_film_that_cannot_be_read_is_a_row_with_a_reason(python, bundle, films
     assert result_of(tmp_path / "out")["accuracy"] == {"right": 1, "of": 1, "value": 1.0}
 
 
+def test_what_the_host_could_not_read_is_a_row_with_the_hosts_reason(python, bundle, films, tmp_path):
+    (tmp_path / "list.csv").write_text(f"image,reason\nscan.dcm,the DICOM is cut short\n{films}/covid_4.png,\n")
+    done = start(python, bundle, bundle, tmp_path / "list.csv", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    refused, good = rows_of(tmp_path / "out")
+    assert (refused["status"], refused["reason"]) == ("error", "the DICOM is cut short")
+    assert good["status"] == "ok"
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_film_may_be_called_anything_whatever_the_locale(python, bundle, films, tmp_path, locale):
+    folder, data = tmp_path / "films", (films / "covid_4.png").read_bytes()
+    folder.mkdir()
+    for name in ("胸片é.png".encode(), b"\xff\xfe.png", b'-lead \'n "quote".png', b"new\nline.png"):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(data)
+    done = start(python, bundle, bundle, folder, "--out", tmp_path / "out", env={"LC_ALL": locale})
+    assert (done.returncode, result_of(tmp_path / "out")["films"]["answered"]) == (0, 4)
+    expected = ['-lead \'n "quote".png', "new\nline.png", "胸片é.png", "\\xff\\xfe.png"]
+    assert [row["image"] for row in rows_of(tmp_path / "out")] == expected
+    (folder / "films.csv").write_text("image\n胸片é.png\n", encoding="utf-8")
+    done = start(python, bundle, bundle, folder / "films.csv", "--out", tmp_path / "out", env={"LC_ALL": locale})
+    assert (done.returncode, rows_of(tmp_path / "out")[0]["image"]) == (0, "胸片é.png")
+
+
+def test_a_list_that_is_no_text_is_said(python, bundle, tmp_path):
+    (tmp_path / "list.csv").write_bytes("image\nBrüche.png\n".encode("latin-1"))
+    done = start(python, bundle, bundle, tmp_path / "list.csv", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "list.csv cannot be read ('utf-8' codec can't decode" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_numpy_is_told_of_a_jetsons_processor(python, bundle):
+    code = "import os, sys, platform; platform.machine = lambda: {!r}; sys.path.insert(0, '.'); import runner; {}"
+    said = "print(os.environ.get('OPENBLAS_CORETYPE'))"
+    assert in_board(python, code.format("aarch64", said), bundle) == ["ARMV8"]
+    assert in_board(python, code.format("x86_64", said), bundle) == ["None"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -326,8 +366,26 @@ def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
     assert done.returncode == 0, done.stderr
     seen = result_of(tmp_path / "out")["sensors"]
     assert seen["temperature_c"]["CPU"] == {"mean": 27.5, "max": 27.5, "readings": 3}
+    # Always 100, whatever it is.
+    assert "PMIC" not in seen["temperature_c"]
     assert seen["power_mw"]["POM_5V_IN"]["max"] == 2077
     assert "lfb" not in json.dumps(seen)
+
+
+def test_tegrastats_of_newer_boards_is_read(monkeypatch):
+    monkeypatch.setattr(runner.shutil, "which", lambda name: None)
+    sensors = runner.Sensors()
+    # Numbers are made up; the form is that of an Orin.
+    sensors.read(
+        "11-24-2026 17:11:36 RAM 1205/30623MB (lfb 6429x4MB) SWAP 0/15311MB (cached 0MB) CPU [0%@729,off] EMC_FREQ "
+        "0%@204 GR3D_FREQ 0%@[114,0] VIC_FREQ 729 APE 233 CV0@-256C cpu@43.5C Tboard@-3C tj@44C VDD_GPU_SOC "
+        "4788mW/4100mW VIN_SYS_5V0 3842mW/3842mW"
+    )
+    last = {kind: {name: each["max"] for name, each in found.items()} for kind, found in sensors.found.items()}
+    assert last == {
+        "temperature_c": {"cpu": 43.5, "Tboard": -3.0, "tj": 44.0},
+        "power_mw": {"VDD_GPU_SOC": 4788.0, "VIN_SYS_5V0": 3842.0},
+    }
 
 
 # --- falling back ----------------------------------------------------------------------------------------------
@@ -376,6 +434,29 @@ def test_a_runtime_that_cannot_be_loaded_is_followed_by_the_next():
     assert said[0] == "note: onnxruntime fp32 batch 4 cannot be loaded (MemoryError); falling back"
 
 
+def test_a_network_that_an_old_release_cannot_fuse_is_run_unfused(monkeypatch):
+    levels = []
+
+    class Session:
+        def __init__(self, path, options, providers):
+            levels.append(getattr(options, "graph_optimization_level", None))
+            if path == "broken" or levels[-1] is None:
+                raise RuntimeError("node_index < nodes_.size() was false")
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="films")]
+
+    simulated = types.ModuleType("onnxruntime")
+    simulated.__version__, simulated.InferenceSession = "1.10.0", Session
+    simulated.SessionOptions = types.SimpleNamespace
+    simulated.GraphOptimizationLevel = types.SimpleNamespace(ORT_ENABLE_BASIC="basic")
+    monkeypatch.setitem(sys.modules, "onnxruntime", simulated)
+    assert runner.OnnxEngine("model.onnx", {}, 0).input == "films"
+    assert levels == [None, "basic"]
+    with pytest.raises(RuntimeError, match="node_index"):
+        runner.OnnxEngine("broken", {}, 0)
+
+
 def test_when_nothing_is_left_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(runner, "free_bytes", lambda: 0)
     with pytest.raises(runner.Problem, match=r"nothing .* is left.*systemctl isolate.*smaller --batch"):
@@ -395,6 +476,27 @@ def test_a_run_that_fails_is_done_again_in_smaller_batches(films, tmp_path):
     assert "batch 4 failed (Failed to allocate memory for requested buffer); falling back" in said[0]
     with (tmp_path / "rows.csv").open() as table:
         assert [row["index"] for row in csv.DictReader(table)] == ["0", "1", "2", "3", "4"]
+
+
+def test_what_failed_is_let_go_before_the_next_is_loaded(films, tmp_path):
+    held = []
+
+    def second(model):
+        gone.append(held[0]() is None)
+        return Fake(model)
+
+    def first(model):
+        made = Fake(model, fails=True)
+        held.append(weakref.ref(made))
+        return made
+
+    gone = []
+    engines = runner.Engines(tries((4, 0, first), (1, 0, second)), lambda text: None)
+    engines.next()
+    info = {"labels": ["COVID-19", "Not COVID-19"], "scored": [COVID], "input_size": 8}
+    with (tmp_path / "rows.csv").open("w") as table:
+        runner.Run(info, engines, table, lambda text: None).warm_up(1)
+    assert gone == [True]
 
 
 def test_of_several_runtimes_tensorrt_comes_first_then_half_precision_then_smaller_batches(tmp_path):
@@ -429,8 +531,9 @@ class SimulatedTensorrt(types.ModuleType):
 
     class BuilderFlag:
         FP16 = "FP16"
+        INT8 = "INT8"
 
-    def __init__(self, *, fails=False):
+    def __init__(self, *, fails=False, int8=False):
         super().__init__("tensorrt")
         self.asked = asked = types.SimpleNamespace(flags=[], workspace=None, network=None, parsed=None, built=0)
 
@@ -449,6 +552,7 @@ class SimulatedTensorrt(types.ModuleType):
 
         class Builder:
             platform_has_fast_fp16 = True
+            platform_has_fast_int8 = int8
 
             def __init__(self, logger):
                 pass
@@ -498,15 +602,31 @@ def test_a_plan_that_cannot_be_built_says_so_and_leaves_nothing(monkeypatch, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
+def test_a_card_without_int8_says_so_and_one_with_it_is_told(monkeypatch, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+    files = str(tmp_path / "model.onnx"), str(tmp_path / "kept.plan")
+    monkeypatch.setitem(sys.modules, "tensorrt", SimulatedTensorrt())
+    with pytest.raises(RuntimeError, match="has no int8"):
+        runner.tensorrt_plan(*files, "int8")
+    able = SimulatedTensorrt(int8=True)
+    monkeypatch.setitem(sys.modules, "tensorrt", able)
+    assert runner.tensorrt_plan(*files, "int8")[0] == b"plan"
+    assert able.asked.flags == ["INT8"]
+
+
 class SimulatedCuda:
     """The three calls of CUDA's runtime that are used, SIMULATED in this machine's memory."""
 
     def __init__(self):
-        self.blocks = []
+        self.blocks, self.freed = [], []
 
     def cudaMalloc(self, reference, size):  # noqa: N802 - CUDA's name
         self.blocks.append(ctypes.create_string_buffer(size.value))
         reference._obj.value = ctypes.addressof(self.blocks[-1])
+        return 0
+
+    def cudaFree(self, pointer):  # noqa: N802 - CUDA's name
+        self.freed.append(pointer.value)
         return 0
 
     def cudaMemcpy(self, to, source, size, direction):  # noqa: N802 - CUDA's name
@@ -563,6 +683,9 @@ def test_films_go_to_the_card_and_probabilities_come_back(monkeypatch, tmp_path)
     films = np.stack([np.full((4, 4, 1), 0.25, np.float32), np.full((4, 4, 1), 0.5, np.float32)])
     np.testing.assert_allclose(engine_.run(films), [[0.25, 0.75], [0.5, 0.5]])
     assert engine_.build_s > 0
+    cuda = engine_.cuda
+    del engine_
+    assert cuda.freed == [ctypes.addressof(block) for block in cuda.blocks]
 
 
 def test_a_card_whose_memory_is_short_is_said(monkeypatch, tmp_path):

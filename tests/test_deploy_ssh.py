@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ import pytest
 import tiny_models
 
 from cxrkit import _jetson_cli, cli, deploy, manifest
-from cxrkit.deploy import _link, _stand_in
+from cxrkit.deploy import _device, _films, _link, _stand_in
 from cxrkit.deploy._link import Link
 
 FOLDER = deploy.FOLDER
@@ -112,6 +113,13 @@ def quiet(text):
     """Say nothing."""
 
 
+def until(condition, otherwise):
+    """Wait until a condition holds; fail with a message when it does not in time."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, otherwise
+
+
 def files(board):
     """Return all files of the board's home, sorted."""
     return sorted(str(path.relative_to(board.home)) for path in board.home.rglob("*") if path.is_file())
@@ -145,6 +153,26 @@ def test_a_bundle_is_installed_whole_and_a_second_time_costs_nothing(board, bund
         assert (board.home / first.path / path.name).read_bytes() == path.read_bytes()
     second = deploy.install("nano", bundle, config=board.config(), say=quiet)
     assert (second.path, second.copied) == (first.path, 0)
+    assert not list((board.home / FOLDER / "incoming").iterdir())
+
+
+def test_of_two_copies_at_once_both_end_well(board, bundle):
+    found = []
+
+    def other(name, there, size):
+        if not found:
+            found.append(None)
+            found.append(deploy.install("nano", bundle, config=board.config(), say=quiet))
+
+    def elsewhere(*progress):
+        # As another terminal would: in a thread, since an event loop runs here.
+        thread = threading.Thread(target=other, args=progress)
+        thread.start()
+        thread.join()
+
+    first = deploy.install("nano", bundle, config=board.config(), say=quiet, progress=elsewhere)
+    assert (first.path, first.copied) == (found[1].path, 0)
+    assert list(installed(board).values()) == [["bundle.json", "model.onnx", "runner.py"]]
     assert not list((board.home / FOLDER / "incoming").iterdir())
 
 
@@ -303,6 +331,26 @@ def test_a_link_that_stays_broken_is_named_and_the_next_call_goes_on(board, heav
     first = next(there for name, there in seen if name == "ballast.onnx")
     assert first > 256 * 1024 * 2
     assert (board.home / done.path / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+
+
+def test_a_name_that_nobody_knows_is_said_at_once(tmp_path, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    config, said = tmp_path / "config", []
+    config.write_text("Host nano\n  Hostname nano.lab\n")
+    with pytest.raises(deploy.DeviceError, match=r"no machine is called nano\.lab \(`Hostname` of nano"):
+        deploy.probe("nano", config=config, say=said.append)
+    with pytest.raises(deploy.DeviceError, match=r"called 10\.0\.0\.7:2222\. .*HOST itself takes no port"):
+        deploy.probe("me@10.0.0.7:2222", config=config, say=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("host", ["", "me@", "folder:"])
+def test_a_host_that_names_nothing_is_refused(host):
+    with pytest.raises(deploy.DeviceError, match="names none of them"):
+        deploy.probe(host, say=quiet)
 
 
 def test_a_board_that_does_not_answer_is_named(tmp_path):
@@ -489,6 +537,55 @@ def test_a_run_that_is_killed_is_said_and_cleared_away(board, bundle, films, tmp
             python=str(killer),
         )  # fmt: skip
     assert not list((board.home / FOLDER / "runs").iterdir())
+
+
+def test_films_that_cannot_be_read_are_rows_with_a_reason_on_both_sides(board, bundle, network, films, tmp_path):
+    frame, root = films
+    folder = tmp_path / "films"
+    shutil.copytree(root, folder)
+    (folder / "film 0.png").write_text("no film")
+    (folder / "film 2.png").unlink()
+    found = deploy.table30(
+        "nano", bundle, network, tmp_path / "out", manifest=frame, root=folder, config=board.config(), say=quiet
+    )
+    for run in (found.board, found.here):
+        assert list(run.films["status"]) == ["error", "ok", "error", "ok", "ok", "ok"]
+        assert "No such file" in run.films["reason"][2]
+        assert run.films["prob_COVID-19"].isna().sum() == 2
+    assert list(found.board.films["reason"]) == list(found.here.films["reason"])
+    assert (found.agreement.films, len(found.unanswered)) == (4, 2)
+
+
+def test_when_no_film_can_be_read_nothing_is_sent(bundle, films, tmp_path):
+    with pytest.raises(ValueError, match=r"none of the 6 films can be read; look at the manifest and --root\."):
+        deploy.bench("nano", bundle, tmp_path / "out", manifest=films[0], root=tmp_path, say=quiet)
+    with pytest.raises(ValueError, match="at least 1, or 0 for all; got -3"):
+        deploy.bench("nano", bundle, tmp_path / "out", manifest=films[0], root=films[1], films=-3, say=quiet)
+
+
+def test_a_png_that_a_runner_reads_with_pillow_alone_is_prepared_here(films, tmp_path):
+    from PIL import Image
+
+    grey = Image.fromarray(tiny_models.film(0.5))
+    grey.save(tmp_path / "plain.png")
+    grey.convert("P").save(tmp_path / "palette.png")
+    grey.convert("RGB").save(tmp_path / "clear.png", transparency=(1, 2, 3))
+    frame = films[0].iloc[:3].assign(image=["plain.png", "palette.png", "clear.png"])
+    (tmp_path / "packed").mkdir()
+    packed = _films.pack(frame, tmp_path, tmp_path / "packed", labels=["COVID-19", "Not COVID-19"], side=8)
+    assert sorted(packed.files) == ["00000-plain.png", "00001-palette.png.pgm", "00002-clear.png.pgm", "films.csv"]
+
+
+def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
+    log, looks, said = "内存不足\n".encode() + b"\xff!\nend", iter((4, 13, 99)), []
+
+    class Board(Link):
+        async def run(self, command, **_):
+            start, stop = int(command.split("tail -c +")[1].split()[0]) - 1, next(looks)
+            return ("0" if stop > len(log) else "-") + "\n" + _link.text_of(log[start:stop])
+
+    assert asyncio.run(_device._follow(Board("nano"), "run", said.append))[0] == 0
+    assert said == ["内存不足", "\ufffd!"]
 
 
 def test_a_run_that_is_stopped_here_ends_there(board, bundle, films, tmp_path):
@@ -731,6 +828,67 @@ def test_a_stand_in_over_ssh_is_reached_like_a_board(bundle, tmp_path):
     again.close()
 
 
+#: Sets up a board, runs on it what never ends, and waits for that.
+_WAITS = """
+import sys
+from pathlib import Path
+from cxrkit import deploy, manifest
+from cxrkit.deploy import _stand_in
+folder, python, bundle, films, endless = map(Path, sys.argv[1:])
+board = _stand_in.serve(folder, python)
+frame = manifest.read(films / "manifest.csv")
+deploy.bench("nano", bundle, folder / "out", manifest=frame, root=films, config=board.config(), python=str(endless))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_takes_its_board_and_the_run_there_along(python, bundle, films, tmp_path, how):
+    folder, endless = tmp_path / "a 'board'", tmp_path / "endless"
+    endless.write_text("#!/bin/sh\necho begun\nexec tail -f /dev/null\n")
+    endless.chmod(0o755)
+    arguments = map(str, (folder, python, bundle, films[1], endless))
+    waiting = subprocess.Popen([sys.executable, "-c", _WAITS, *arguments], stdout=subprocess.PIPE)
+
+    def running():
+        # The server has its folder among its arguments, what runs on the board has the board's home as its own.
+        named = [p for p in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(folder / "sshd_config") in _read(p)]
+        there = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _folder(p) == os.fsencode(folder / "home")]
+        return len(named), [_read(p).split(b"\0")[0] for p in there]
+
+    try:
+        assert b"begun\n" in iter(waiting.stdout.readline, b""), "the run does not begin"
+        # The server, what keeps it, and what keeps that informed.
+        assert running()[0] == 3
+    finally:
+        waiting.send_signal(how)
+        waiting.communicate()
+    until(lambda: running() == (0, []), "the board, or a run there, goes on")
+    assert folder.is_dir()
+
+
+def test_a_board_ends_with_a_run_that_nobody_waits_for(board):
+    run = board.home / FOLDER / "runs" / "a 'run'"
+    run.mkdir(parents=True)
+    begun = subprocess.Popen(["tail", "-f", "/dev/null"], start_new_session=True)
+    (run / "pid").write_text(f"{begun.pid}\n")
+    other = subprocess.Popen(["tail", "-f", "/dev/null"], start_new_session=True)
+    over = board.home / FOLDER / "runs" / "over"
+    over.mkdir()
+    (over / "pid").write_text(f"{other.pid}\n")
+    (over / "code").write_text("0\n")
+    board.stop()
+    assert begun.wait(timeout=20) == -signal.SIGTERM
+    # A run that has its code is over: its number may be another's by now.
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_the_board(board):
+    assert os.getsid(board.process.pid) != os.getsid(0)
+    assert deploy.probe("nano", config=board.config(), say=quiet)["engines"]
+
+
 def test_a_stand_in_takes_no_folder_of_others_away(tmp_path):
     (tmp_path / "mine").touch()
     with pytest.raises(ValueError, match="holds no stand-in"):
@@ -741,6 +899,24 @@ def test_a_stand_in_takes_no_folder_of_others_away(tmp_path):
 def test_a_folder_that_is_not_there_is_no_board(tmp_path):
     with pytest.raises(deploy.DeviceError, match="is no folder; make it, or name a host"):
         deploy.probe(f"folder:{tmp_path / 'none'}", say=quiet)
+
+
+def test_a_folders_numbers_are_called_simulated(bundle, network, films, tmp_path, monkeypatch, capsys):
+    (tmp_path / "board").mkdir()
+    shutil.copytree(films[1], tmp_path / "films")
+    (tmp_path / "films" / "film 1.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    command = ["cxrkit", "jetson", "compare", "folder:board", "--bundle", bundle, "--model", network, "--out", "out"]
+    command += ["--manifest", "films/manifest.csv", "--python", sys.executable]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in command])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    # One film has no answer.
+    assert ended.value.code == 1
+    words = "SIMULATED board: a folder of this machine"
+    assert words in (tmp_path / "out" / "results.md").read_text()
+    assert words in capsys.readouterr().out
+    assert deploy.simulated("nano") == ""
 
 
 def test_a_dry_run_in_a_folder_says_what_would_be_typed(bundle, tmp_path):

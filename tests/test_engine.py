@@ -144,3 +144,9 @@ def test_the_onnx_engine_never_imports_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_in_the_place_of_a_model_folder_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "own.keras").touch()
+    with pytest.raises(engine.ModelError, match=r"or a folder with a model\.json; got .* cxrkit\.models\.save makes"):
+        engine.folder_of(tmp_path / "own.keras")

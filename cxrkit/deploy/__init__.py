@@ -8,6 +8,7 @@ from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import Bundle, BundleError, ExportError, read
 from cxrkit.deploy._device import FOLDER, Installed, bench, install, probe, table30
 from cxrkit.deploy._export import PRECISIONS, TARGETS, TOLERANCES, Export, default_folder, export, summary
+from cxrkit.deploy._folder_link import simulated
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, LinkError
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
@@ -38,6 +39,7 @@ __all__ = [
     "read",
     "read_run",
     "run_here",
+    "simulated",
     "stand_in",
     "summary",
     "table30",

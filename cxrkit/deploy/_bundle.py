@@ -9,6 +9,9 @@ from typing import Any
 #: Of bundle.json; the runner refuses another.
 FORMAT = 1
 RUNNER = "runner.py"
+#: What is read of bundle.json beside its list of files.
+_NEEDED = ("name", "version", "labels", "scored", "thresholds", "input_size", "original")
+_AGAIN = "delete the folder and export the model again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +51,12 @@ def read(folder: Path | str) -> Bundle:
     try:
         info = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         if info["format"] != FORMAT:
-            raise BundleError(f"{folder} is a bundle of format {info['format']}; legal is {FORMAT}. Export it again.")
+            raise BundleError(f"{folder} is a bundle of format {info['format']}; legal is {FORMAT}; {_AGAIN}.")
         wanted = {entry["file"]: entry["sha256"] for entry in info["models"]} | {RUNNER: info["runner_sha256"]}
+        if missing := [name for name in _NEEDED if name not in info]:
+            raise BundleError(f"{folder}/bundle.json lacks {', '.join(missing)}; {_AGAIN}.")
         if foreign := [name for name in wanted if name != Path(name).name or name.startswith(".")]:
-            raise BundleError(f"{folder}/bundle.json names {foreign[0]!r}, which lies outside of it; export it again.")
+            raise BundleError(f"{folder}/bundle.json names {foreign[0]!r}, which lies outside of it; {_AGAIN}.")
     except BundleError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -60,9 +65,9 @@ def read(folder: Path | str) -> Bundle:
         try:
             found = digest(folder / name)
         except OSError as error:
-            raise BundleError(f"{folder}/{name} cannot be read ({error.strerror}); export the model again.") from error
+            raise BundleError(f"{folder}/{name} cannot be read ({error.strerror}); {_AGAIN}.") from error
         if found != sha256:
-            raise BundleError(f"{folder}/{name} was changed since it was exported; export the model again.")
+            raise BundleError(f"{folder}/{name} was changed since it was exported; {_AGAIN}.")
     return Bundle(folder, info, {**wanted, "bundle.json": digest(folder / "bundle.json")})
 
 

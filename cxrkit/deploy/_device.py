@@ -23,7 +23,7 @@ from cxrkit.deploy._bundle import Bundle
 from cxrkit.deploy._films import Packed, pack
 from cxrkit.deploy._folder_link import PREFIX, FolderLink
 from cxrkit.deploy._here import run_here
-from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of
+from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of, readable
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
 
 #: Below the home folder of whoever logs in.
@@ -35,6 +35,11 @@ _LOOK_EVERY_S = 0.5
 _FOLDERS = re.compile(r"[^\x00-\x1f\\~-][^\x00-\x1f\\]*")
 #: What a run leaves; where the last one is here, all are.
 _RUN_FILES = ("log.txt", "predictions.csv", "result.json")
+#: What a signal most often means there.
+_KILLED = {
+    4: "it was killed by signal 4: a package of the Python there was built for another processor",
+    9: "it was killed by signal 9, on a board most often for want of memory",
+}
 
 
 @dataclass(frozen=True)
@@ -218,6 +223,11 @@ def pack_for(
 
 
 def _link(host: str, config: Path | str | None, dry: bool, say: Say) -> Link:
+    name = host.removeprefix(PREFIX) if host.startswith(PREFIX) else host.rpartition("@")[2]
+    if not name:
+        raise DeviceError(
+            f"host must be a name of your SSH configuration, user@host, or {PREFIX}PATH; {host!r} names none of them."
+        )
     kind = FolderLink if host.startswith(PREFIX) else Link
     return kind(host, config=config, dry=dry, say=say)
 
@@ -271,13 +281,23 @@ async def _install(
     wanted = {name: sha256 for name, (_, sha256) in files.items()}
     digest = digest_of(wanted)[:16]
     place, growing = f"{folder}/{kind}/{digest}", f"{folder}/incoming/{digest}"
+    grown = f"{growing}.{secrets.token_hex(4)}"
     await link.run(f"mkdir -p {_q(folder)}/bundles {_q(folder)}/films {_q(folder)}/runs {_q(growing)}")
     if not link.dry and not await link.check(wanted, place):
         await link.run(f"rm -rf {_q(growing)}")
         return place, 0
-    copied = await _copy(link, files, wanted, growing, progress)
-    # A rename is whole or not at all; what was there was found wrong above.
-    await link.run(f"rm -rf {_q(place)} && mv {_q(growing)} {_q(place)} && sync")
+    try:
+        copied = await _copy(link, files, wanted, growing, progress)
+        # A rename is whole or not at all, and of two copies of the same only one has the first; what was there was
+        # found wrong above.
+        await link.run(f"mv {_q(growing)} {_q(grown)} && rm -rf {_q(place)} && mv {_q(grown)} {_q(place)} && sync")
+    except DeviceError:
+        # Another copy of the same may have been faster and have taken the folder that both wrote to; or the link broke
+        # after the rename, so that it was tried again.
+        if await link.check(wanted, place):
+            raise
+        await link.run(f"rm -f {_q(place)}/*.part")
+        return place, 0
     return place, copied
 
 
@@ -353,7 +373,9 @@ async def _run(
     await link.run(f"rm -rf {run}")
     if code not in (0, 1):
         last = next((line for line in reversed(log) if line.strip()), "it said nothing")
-        how = f"it was killed by signal {code - 128}, on a board most often for want of memory" if code > 128 else last
+        how = _KILLED.get(code - 128, f"it was killed by signal {code - 128}") if code > 128 else last
+        if code == 127:
+            how += "; name with --python one that is there"
         raise DeviceError(f"the run on {link.host} failed: {how}")
 
 
@@ -367,13 +389,15 @@ async def _follow(link: Link, place: str, say: Say) -> tuple[int, list[str]]:
             check=False,
         )
         code, _, new = said.partition("\n")
-        seen += len(new.encode())
+        # In bytes: a look may end in the middle of a letter.
+        seen += len(new.encode("utf-8", "surrogateescape"))
         *lines, rest = (rest + new).split("\n")
+        lines = [readable(line) for line in lines]
         for line in lines:
             say(line)
         last = [*last, *lines][-5:]
         if code.strip().isdigit():
-            return int(code), [*last, rest]
+            return int(code), [*last, readable(rest)]
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -50,49 +50,73 @@ def pack(
             only those that a runner does not read.
         most: at most so many, spread evenly.
     Returns:
-        The films. A film is called by its place in the list and the last part of its path.
+        The films. A film is called by its place in the list and the last part of its path. One that cannot be read
+        is in the lists with the reason and is not sent.
     Raises:
-        ValueError: a film that cannot be read.
+        ValueError: none of the films can be read, or `most` is below 0.
     """
     if manifest is None:
         from cxrkit import course
 
         manifest = course.manifest()
         manifest, root = manifest[manifest["split"] == "test"], course.ensure("test").parent
+    if most is not None and most < 0:
+        raise ValueError(f"films must be at least 1, or 0 for all; got {most}.")
     if most is not None and len(manifest) > most:
         manifest = manifest.iloc[np.linspace(0, len(manifest) - 1, most).round().astype(int)]
-    names, sources, files = [], [], {}
+    names, sources, reasons, files = [], [], [], {}
     for place, image in enumerate(manifest["image"]):
         path = Path("." if root is None else root) / str(image)
         # What any board's file system and locale can hold.
         name = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}"
         sources.append(path.absolute())
-        if prepared or not _is_read_there(path):
-            name, path = f"{name}.pgm", _as_pgm(path, folder / f"{name}.pgm", side)
+        reason = ""
+        try:
+            if prepared or not _is_read_there(path):
+                name, path = f"{name}.pgm", _as_pgm(path, folder / f"{name}.pgm", side)
+            files[name] = (path, digest(path))
+        except images.UnreadableImage as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
         names.append(name)
-        files[name] = (path, digest(path))
+        reasons.append(reason)
+    if reasons and all(reasons):
+        raise ValueError(
+            f"none of the {len(reasons)} films can be read; look at the manifest and --root. The first, "
+            f"{sources[0].name}: {reasons[0]}"
+        )
     listed, here = folder / "films.csv", folder / "here.csv"
-    rows = pd.DataFrame({"image": names, **_truth(manifest, labels)})
+    rows = pd.DataFrame({"image": names, **_truth(manifest, labels), "reason": reasons})
     rows.to_csv(listed, index=False, lineterminator="\n")
     rows.assign(file=[str(path) for path in sources]).to_csv(here, index=False, lineterminator="\n")
     return Packed({**files, "films.csv": (listed, digest(listed))}, here, tuple(map(str, manifest["patient_id"])))
 
 
 def _is_read_there(path: Path) -> bool:
-    """Say whether a runner without Pillow reads a file: a PNG of 8 or 16 bits that is not interlaced."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(29)
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror}); look at the manifest and --root.") from error
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 29 and head[24] in (8, 16) and head[28] == 0
+    """Say whether a runner without Pillow reads a file.
+
+    It does a PNG of 8 or 16 bits, grey or RGB with or without alpha, with no transparent colour and not interlaced.
+    """
+    with path.open("rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return False
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind == b"IDAT":
+                return True
+            body = file.read(length + 4)
+            if kind == b"IHDR":
+                depth, colour, interlaced = body[8], body[9], body[12]
+                if depth not in (8, 16) or colour not in (0, 2, 4, 6) or interlaced:
+                    return False
+            if kind == b"tRNS":
+                return False
+    return False
 
 
 def _as_pgm(path: Path, out: Path, side: int) -> Path:
-    try:
-        small = images.resize(images.read(path).pixels, side)
-    except images.UnreadableImage as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    small = images.resize(images.read(path).pixels, side)
     out.write_bytes(b"P5\n%d %d\n65535\n" % (side, side) + np.rint(small * 65535).astype(">u2").tobytes())
     return out
 

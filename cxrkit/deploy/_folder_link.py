@@ -8,12 +8,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cxrkit.deploy._link import DeviceError, Link, Progress
+from cxrkit.deploy._link import DeviceError, Link, Progress, text_of
 
 #: What a host is called that is a folder.
 PREFIX = "folder:"
 
 T = TypeVar("T")
+
+
+def simulated(host: str) -> str:
+    """Say what stands in for a board, to be shown wherever its numbers are; empty of a host that is reached by SSH."""
+    if not host.startswith(PREFIX):
+        return ""
+    return "SIMULATED board: a folder of this machine; seconds and megabytes are this machine's."
 
 
 class FolderLink(Link):
@@ -66,7 +73,7 @@ class FolderLink(Link):
         )
         out, err = await process.communicate(stdin)
         code = process.returncode
-        return None if code is None or code < 0 else code, out.decode(errors="replace"), err.decode(errors="replace")
+        return None if code is None or code < 0 else code, text_of(out), text_of(err)
 
     async def _mended(self, what: str, once: Callable[[], Awaitable[T]], state: Callable[[], str] = lambda: "") -> T:
         # There is no link that could break.

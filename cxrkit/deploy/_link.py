@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import shlex
+import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -51,7 +52,7 @@ class Link:
         pause_s: float = 1.0,
     ) -> None:
         self.host, self.dry = host, dry
-        self._config, self._pause_s = config, pause_s
+        self._config, self._pause_s, self._was_there = config, pause_s, False
         self._say: Say = say or (lambda text: None)
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
@@ -85,7 +86,7 @@ class Link:
         async def once() -> str:
             code, out, err = await self._executed(command, stdin)
             if check and code != 0:
-                said = err.strip() or out.strip()
+                said = readable(err.strip() or out.strip())
                 raise DeviceError(
                     f"on {self.host}, `{_short(command)}` failed"
                     + (f": {said.splitlines()[-1]}" if said else f" with code {code}")
@@ -103,7 +104,7 @@ class Link:
         done = await (await self._alive()).run(command, input=stdin, encoding=None)
         if done.exit_status is None and done.exit_signal is None:
             raise ConnectionError("the command was cut off")
-        return done.exit_status, _text(done.stdout), _text(done.stderr)
+        return done.exit_status, text_of(done.stdout), text_of(done.stderr)
 
     async def put(self, local: Path, remote: str, *, progress: Progress | None = None) -> None:
         """Copy a file to the host; what is there of it already is gone on from.
@@ -219,7 +220,18 @@ class Link:
             if options.known_hosts is None:
                 # What `UserKnownHostsFile none` comes to: asyncssh would trust any host. So it reads the usual file.
                 given["known_hosts"] = b""
-            return await asyncssh.connect(host, **given)
+            connection = await asyncssh.connect(host, **given)
+            self._was_there = True
+            return connection
+        except socket.gaierror as error:
+            # Of a board that was there a moment ago, it is the network that does not answer.
+            if error.errno != socket.EAI_NONAME or self._was_there:
+                raise
+            name = host if options.host == host else f"{options.host} (`Hostname` of {host} in your SSH configuration)"
+            raise DeviceError(
+                f"no machine is called {name}. Write `Host`, `Hostname` and, where it is not 22, `Port` into your SSH "
+                "configuration, or name user@address; HOST itself takes no port."
+            ) from error
         except asyncssh.HostKeyNotVerifiable as error:
             raise DeviceError(self._stranger(asyncssh, options, str(error))) from error
         except asyncssh.PermissionDenied as error:
@@ -400,8 +412,14 @@ async def _size(sftp: "asyncssh.SFTPClient", path: str) -> int:
         return 0
 
 
-def _text(data: object) -> str:
-    return data.decode("utf-8", "replace") if isinstance(data, bytes) else str(data or "")
+def text_of(data: object) -> str:
+    """Return what a board wrote, with bytes that are no UTF-8 kept, so that they can be counted; see `readable`."""
+    return data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else str(data or "")
+
+
+def readable(text: str) -> str:
+    """Return text of `text_of` as it can be shown anywhere."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _short(command: str) -> str:

@@ -80,7 +80,7 @@ def read_run(folder: Path | str) -> Run:
     films = text.copy()
     for name in map(str, text):
         if name.startswith("prob_") or name.endswith("_s"):
-            films[name] = pd.to_numeric(text[name].replace("", "nan"))
+            films[name] = pd.to_numeric(text[name].where(text[name] != ""))
     return Run(folder, result, films)
 
 

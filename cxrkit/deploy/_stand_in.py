@@ -47,6 +47,23 @@ test -e {beside}/limit && ulimit -v "$(cat {beside}/limit)"
 exec sh -c "$SSH_ORIGINAL_COMMAND"
 """
 
+#: Runs the server, given as its arguments, for as long as the pipe that is its stdin has somebody at the other end:
+#: that end closes with the process that holds it, however that ends. Then, or on SIGTERM, the board is switched off:
+#: the server ends, and so does what was begun there by `_device._run`, which outlives its session.
+_KEEPER = """#!/bin/sh
+exec 3<&0
+"$@" 3<&- < /dev/null &
+server=$!
+trap 'kill "$server" 2> /dev/null' TERM
+(trap - TERM; read -r _ <&3; kill "$$") &
+watch=$!
+exec 3<&-
+while kill -0 "$server" 2> /dev/null; do wait "$server"; done
+kill "$watch" 2> /dev/null
+find {home} -path '*/runs/*/pid' -exec sh -c '
+    for pid do test -e "${{pid%/pid}}/code" || kill -- "-$(cat "$pid")" 2> /dev/null; done' sh {{}} +
+"""
+
 
 @dataclass
 class Board:
@@ -74,7 +91,10 @@ class Board:
 
 @dataclass
 class Server:
-    """An OpenSSH server on loopback that stands in for a board, and how a client gets there."""
+    """An OpenSSH server on loopback that stands in for a board, and how a client gets there.
+
+    `process` keeps the server: it ends both when this process ends, in whatever way.
+    """
 
     folder: Path
     home: Path
@@ -113,10 +133,12 @@ class Server:
             path.write_text(str(value))
 
     def stop(self) -> None:
-        """End the server."""
+        """End the server and what runs there."""
         atexit.unregister(self.stop)
         self.process.terminate()
         self.process.wait(timeout=_START_S)
+        assert self.process.stdin is not None, "serve opens it"
+        self.process.stdin.close()
 
 
 def stand_in(folder: Path | str, *, memory_mb: int = 1024) -> Board:
@@ -127,7 +149,8 @@ def stand_in(folder: Path | str, *, memory_mb: int = 1024) -> Board:
         memory_mb: address space that a run there may take.
     Returns:
         The board; call its `close` at the end. Over SSH where OpenSSH's server and asyncssh are installed and the
-        server starts; else a folder, and `words` says why.
+        server starts; else a folder, and `words` says why. The server, and a run under way there, also end when this
+        process ends or is killed. The folder stays in any case, with the keys of a server that is no more.
     Raises:
         ValueError: the folder holds something else.
     """
@@ -223,7 +246,8 @@ def serve(folder: Path, python: Path) -> Server:
         folder: for all that it needs; made when missing.
         python: what `python` and `python3` are there, by its folder.
     Returns:
-        The server. It ends by `stop`, or when this process ends by itself; one that is killed alone leaves it running.
+        The server. It ends by `stop`, or with this process, also when that is killed; so does a run below its home.
+        The folder stays.
     Raises:
         DeviceError: OpenSSH is not installed, or does not start.
     """
@@ -248,9 +272,16 @@ def serve(folder: Path, python: Path) -> Server:
         f"KbdInteractiveAuthentication no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\nMaxStartups 100\n"
         f"Subsystem sftp {sftp}\nForceCommand {shlex.quote(str(shell))}\n"
     )
+    keeper = folder / "keeper"
+    keeper.write_text(_KEEPER.format(home=shlex.quote(str(home))))
     with (folder / "sshd.log").open("w") as log:
+        # A session of its own: Ctrl-C in a terminal, or a notebook's stop button, is not for the server.
         process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", folder / "sshd_config"], stderr=log, stdin=subprocess.DEVNULL
+            ["sh", keeper, sshd, "-D", "-e", "-f", folder / "sshd_config"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
         )
     server = Server(folder, home, port, process)
     atexit.register(server.stop)

@@ -5,7 +5,8 @@
     python3 runner.py BUNDLE FILMS --out DIR       # answer about the films; DIR/result.json, DIR/predictions.csv
 
 BUNDLE is a folder that `cxrkit model export` wrote. FILMS is a folder, or a CSV with the column `image` (relative to
-it); with `truth` (joined by a bar) where there are labels; with `file` where a film is called otherwise than its file.
+it); with `truth` (joined by a bar) where there are labels; with `file` where a film is called otherwise than its file;
+with `reason` where it is known already that a film cannot be read, and why.
 Needs TensorRT, ONNX Runtime or LiteRT. For teaching and research; not a medical device.
 
 This file must stay readable to Python 3.6: it is what JetPack 4.6 brings.
@@ -30,6 +31,11 @@ import sys
 import threading
 import time
 import zlib
+
+if platform.machine() == "aarch64":
+    # numpy 1.19.5, the last that pip finds for Python 3.6, ends with "Illegal instruction" on a Jetson, where its
+    # OpenBLAS guesses the processor wrongly (github.com/numpy/numpy/issues/18131).
+    os.environ.setdefault("OPENBLAS_CORETYPE", "ARMV8")
 
 import numpy as np
 
@@ -419,7 +425,12 @@ class OnnxEngine:
         options.enable_cpu_mem_arena = False
         if threads:
             options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception:  # Whatever it is, it comes again below where fusing had no part in it.
+            # Release 1.10, the newest that pip finds for Python 3.6, cannot fuse what int8 makes of MobileNetV2.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
     def run(self, batch):
@@ -467,7 +478,7 @@ def tensorrt_plan(path, plan_path, precision):
     Args:
         path: the ONNX file.
         plan_path: where the plan is kept.
-        precision: "fp32" or "fp16".
+        precision: "fp32", "fp16" or "int8".
     Returns:
         (plan, seconds that building took; 0 when it was kept).
     """
@@ -490,6 +501,10 @@ def tensorrt_plan(path, plan_path, precision):
         if not builder.platform_has_fast_fp16:
             raise RuntimeError("this device has no fast fp16")
         config.set_flag(tensorrt.BuilderFlag.FP16)
+    if precision == "int8":
+        if not builder.platform_has_fast_int8:
+            raise RuntimeError("the graphics processor of this device has no int8")
+        config.set_flag(tensorrt.BuilderFlag.INT8)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise RuntimeError("TensorRT could not build it, most likely for want of memory")
@@ -504,6 +519,7 @@ class TensorrtEngine:
     name = "tensorrt"
 
     def __init__(self, path, model, plan_path):
+        self.host, self.device = [], []
         import tensorrt
 
         self.version, self.model = tensorrt.__version__, model
@@ -514,7 +530,6 @@ class TensorrtEngine:
         if self.engine is None:
             raise RuntimeError(f"TensorRT cannot load its plan; delete {plan_path} and try again")
         self.context = self.engine.create_execution_context()
-        self.host, self.device = [], []
         for place in range(self.engine.num_bindings):
             shape = tuple(self.engine.get_binding_shape(place))
             self.host.append(np.zeros(shape, np.float32))
@@ -533,6 +548,11 @@ class TensorrtEngine:
         probs = self.host[self.output]
         self._copy(probs.ctypes.data_as(ctypes.c_void_p), self.device[self.output], probs.nbytes, 2)
         return probs
+
+    def __del__(self):
+        # A board's one memory is wanted by what is tried next.
+        for pointer in self.device:
+            self.cuda.cudaFree(pointer)
 
     def _copy(self, to, source, size, direction):
         self._check(self.cuda.cudaMemcpy(to, source, ctypes.c_size_t(size), ctypes.c_int(direction)))
@@ -691,10 +711,15 @@ class Sensors:
             self.read(line.decode("ascii", "replace"))
 
     def read(self, line):
-        """Take in one line of tegrastats."""
-        for name, value in re.findall(r"(\w+)@(-?[\d.]+)C", line):
-            self._keep("temperature_c", name, float(value))
-        for name, value in re.findall(r"((?:POM|VDD)_\w+) (\d+)(?:mW)?/\d+", line):
+        """Take in one line of tegrastats.
+
+        A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`; both the present and the mean.
+        """
+        for name, value in re.findall(r"(\w+)@(-?[\d.]+)C\b", line):
+            # PMIC is 100 whatever it is (github.com/balena-os/balena-jetson/issues/142), what is off is -256.
+            if name != "PMIC" and float(value) > -256:
+                self._keep("temperature_c", name, float(value))
+        for name, value in re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", line):
             self._keep("power_mw", name, float(value))
 
     def _keep(self, kind, name, value):
@@ -773,12 +798,20 @@ def load_bundle(folder):
 
 
 def films_in(path):
-    """Yield (name, file, truth) of a folder or a CSV, one after the other; truth is None where it is not known."""
+    """Yield the films of a folder or a CSV, one after the other.
+
+    Args:
+        path: of the folder or the CSV.
+    Returns:
+        (name, file, truth, reason) each: truth is None where it is not known, reason says why a film cannot be read
+        where that is known already.
+    """
     if os.path.isdir(path):
         for name in sorted(os.listdir(path)):
             file = os.path.join(path, name)
             if os.path.isfile(file) and not name.startswith("."):
-                yield name, file, None
+                # A name is bytes, of any encoding; the locale of a board that is reached over SSH is often ASCII.
+                yield os.fsencode(name).decode("utf-8", "backslashreplace"), file, None, ""
         return
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -786,9 +819,10 @@ def films_in(path):
             if not rows.fieldnames or "image" not in rows.fieldnames:
                 raise Problem(f"{path} has no column `image`")
             for row in rows:
-                file_of = row.get("file") or row["image"]
-                yield row["image"], os.path.join(os.path.dirname(path), file_of), row.get("truth")
-    except OSError as error:
+                file_of = (row.get("file") or row["image"] or "").encode("utf-8")
+                file = os.path.join(os.fsencode(os.path.dirname(path)), file_of)
+                yield row["image"], file, row.get("truth"), row.get("reason") or ""
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Problem(f"{path} cannot be read ({first_line(error)})") from error
 
 
@@ -854,7 +888,10 @@ class Run:
     def films(self, films):
         """Answer about all films; as many are held as a batch takes."""
         waiting = []
-        for index, (name, path, truth) in enumerate(films):
+        for index, (name, path, truth, reason) in enumerate(films):
+            if reason:
+                self._error(index, name, truth, "", reason)
+                continue
             began = time.perf_counter()
             digest = ""
             try:
@@ -907,8 +944,10 @@ class Run:
         try:
             return np.array(self.engines.engine.run(batch))
         except Exception as error:  # As in `Engines.next`: the next is tried, and says so when none is left.
-            self.engines.next(first_line(error))
-            return None
+            why = first_line(error)
+        # Not above, where the error still holds what failed, and with it the memory that the next one needs.
+        self.engines.next(why)
+        return None
 
     def _row(self, film, probs, seconds):
         index, name, truth, digest, _, reading, preprocessing = film
@@ -1046,6 +1085,9 @@ def main(arguments=None):
         # Film names may hold what the device's locale cannot print.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            # Python 3.6.
+            sys.stdout = io.TextIOWrapper(sys.stdout.buffer, sys.stdout.encoding, "backslashreplace")
         return run(options.bundle, options.films, options.out, options.engine, options.threads, options.warm_up, say)
     except Problem as error:
         say(f"runner: {error}.")
