@@ -245,6 +245,29 @@ def test_what_is_too_large_or_too_many_is_said_before_it_is_sent(page, server, t
     )
 
 
+def test_a_session_that_is_full_says_so_in_the_language_of_the_page(page, server, tmp_path):
+    opened(page, server)
+    paths = [tmp_path / f"{k}.png" for k in range(app.LIMITS.films)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    for first in range(0, len(paths), app.LIMITS.at_once):
+        drop(page, *paths[first : first + app.LIMITS.at_once])
+    status = page.locator("[role=status].status")
+    reason = f"a session takes {app.LIMITS.films} films; reload the page to begin anew."
+    expect(status).to_have_text(words.say("en", "page.refused", reason=reason))
+    expect(page.locator(".read li")).to_have_count(app.LIMITS.films)
+    page.select_option("#cxr-language", "zh-Hant")
+    expect(status).to_have_text(words.say("zh-Hant", "page.refused", reason=reason))
+
+
+def test_a_film_dropped_on_an_open_panel_is_in_it(page, server, films):
+    opened(page, server)
+    tab(page, "lab")
+    expect(page.locator(".cxrkit-panel figure img:visible").first).to_be_visible()
+    drop(page, films["png"])
+    expect(page.locator(".cxrkit-panel:visible option", has_text="film.png")).to_have_count(1)
+
+
 def test_a_name_that_is_html_is_text(page, server, tmp_path, console_errors):
     opened(page, server)
     name = "<img src=x onerror=document.title='owned'>.jpg"
@@ -397,6 +420,26 @@ def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
     assert {name: one for name, one in found.items() if one} == {}
 
 
+def test_keys_go_on_where_they_were_when_what_they_were_at_is_drawn_anew(page, server, films):
+    opened(page, server)
+    tab(page, "table")
+    page.get_by_role("button", name=words.say("en", "table.read_samples")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#cxr-panel-table tbody tr")).to_have_count(len(BY_NAME))
+    expect(page.get_by_role("button", name=words.say("en", "table.read_samples"))).to_be_focused()
+    page.get_by_role("button", name="heart.jpg").focus()
+    page.keyboard.press("Enter")
+    shown(page, "heart.jpg")
+    expect(page.locator("#cxr-tab-film")).to_be_focused()
+    page.locator("#cxr-boxes").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#cxr-boxes")).to_be_focused()
+    page.locator("#cxr-fade").focus()
+    drop(page, films["png"])
+    shown(page, "film.png")
+    expect(page.locator("#cxr-fade")).to_be_focused()
+
+
 def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
     opened(page, server)
     page.get_by_role("button", name=words.say("en", "sample.mass"), exact=True).focus()
@@ -442,6 +485,26 @@ def test_a_kernel_that_is_gone_is_said_and_not_a_frozen_page(page, tmp_path, fil
         expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
         page.get_by_role("button", name=words.say("en", "page.reload")).click()
         whole(page)
+
+
+def test_a_kernel_that_is_killed_is_said_without_being_asked(page, tmp_path):
+    with dashboard_server(tmp_path) as running:
+        opened(page, running)
+        for pid in kernels(running.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
+
+
+def test_a_server_that_does_not_answer_for_a_moment_is_not_lost_for_good(page, server):
+    page.clock.install()
+    opened(page, server)
+    lost = page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
+    page.route("**/api/kernels/*", lambda route: route.abort())
+    page.clock.fast_forward(11_000)
+    expect(lost).to_be_visible()
+    page.unroute("**/api/kernels/*")
+    page.clock.fast_forward(11_000)
+    expect(lost).to_be_hidden()
 
 
 def kernels(pid):
