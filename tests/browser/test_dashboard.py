@@ -393,6 +393,17 @@ def test_a_reload_starts_clean_and_ends_the_kernel_before(page, tmp_path, films,
     assert console_errors == []
 
 
+def test_a_page_that_is_left_before_its_link_is_there_ends_its_kernel(page, tmp_path):
+    with dashboard_server(tmp_path) as running:
+        page.route("**/voila.js", lambda route: route.abort())
+        page.goto(running.url, wait_until="commit")
+        expect(page.locator(".verdict .said")).to_be_visible()
+        before = kernels(running.process.pid)
+        assert before
+        page.goto("about:blank")
+        gone(before)
+
+
 # --- who can use it ----------------------------------------------------------------------------------------------
 
 
@@ -418,6 +429,38 @@ def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
     shown(page, "broken.png")
     found["broken"] = violations(page)
     assert {name: one for name, one in found.items() if one} == {}
+
+
+def test_the_narrowest_page_fits_with_the_names_of_its_bars(new_page, server):
+    page = new_page(width=320)
+    opened(page, server)
+    page.get_by_role("button", name=words.say("en", "sample.heart")).click()
+    shown(page, "heart.jpg")
+    assert fits(page)
+    cut = "bars => bars.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+    assert page.locator(".bar .what").evaluate_all(cut) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_contrast_theme_leaves_bars_and_what_is_chosen_to_be_seen(new_page, server, dark):
+    page = new_page(dark=dark, forced_colors="active")
+    opened(page, server)
+    colour = "(element, name) => getComputedStyle(element)[name]"
+    bar = page.locator(".bar[data-label=COVID-19]")
+    parts = [bar.locator(part).evaluate(colour, "backgroundColor") for part in (".track", ".from")]
+    filled = page.locator(".bar[data-label=Edema] .filled").evaluate(colour, "backgroundColor")
+    assert len({*parts, filled}) == 3
+    tabs = [page.locator(f"#cxr-tab-{name}").evaluate(colour, "borderBottomColor") for name in ("film", "lab", "about")]
+    assert tabs[1] == tabs[2] != tabs[0]
+
+
+def test_on_paper_stands_the_film_and_not_what_it_was_chosen_with(page, server):
+    opened(page, server)
+    page.emulate_media(media="print")
+    expect(page.locator(".films")).to_be_hidden()
+    expect(page.locator(".notice")).to_be_visible()
+    expect(page.locator(".verdict .said")).to_be_visible()
+    assert page.locator(".filled").first.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
 
 
 def test_keys_go_on_where_they_were_when_what_they_were_at_is_drawn_anew(page, server, films):

@@ -199,6 +199,7 @@ function build(model) {
 }
 
 function render({ model, el }) {
+  window.dispatchEvent(new Event("cxrkit-linked"));
   // Under Voila the page stands already. It stays where it is, with all that a viewer did there meanwhile.
   const standing = document.querySelector("#early > .cxrkit-dashboard")?.early;
   if (standing) {
