@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import secrets
 import signal
@@ -25,6 +26,9 @@ _SOURCE = "from cxrkit import app\n\napp.dashboard({language!r})"
 _EXTENSIONS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 #: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's.
 _LONGEST_FOLDER = 38
+#: Milliseconds. Jupyter asks one interval after a page was opened whether it answered within the timeout, so that a
+#: timeout that is not longer than the interval would end every link then.
+_PINGS = {"ws_ping_interval": 30_000, "ws_ping_timeout": 90_000}
 
 
 class ServeError(ValueError):
@@ -183,8 +187,9 @@ def _serve(
     config.Voila.config_file_paths = [str(notebook.parent)]
     config.Voila.connection_dir_root = str(notebook.parent)
     config.Voila.log_level = "WARN"
-    # Its default for the second is longer than the first, of which Tornado would complain at every visit.
-    config.Voila.tornado_settings = {"ws_ping_interval": 30_000, "ws_ping_timeout": 30_000}
+    config.Voila.tornado_settings = _PINGS
+    # Tornado takes them for its own, which may not be so, and says that to whoever runs the server.
+    logging.getLogger("tornado.general").addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
     if os.name == "posix" and len(os.fsencode(notebook.parent)) <= _LONGEST_FOLDER:
         # Sockets in the private folder; TCP ports could be listened to by others on this machine.
         config.KernelManager.transport = "ipc"
@@ -198,6 +203,9 @@ def _serve(
     config.VoilaConfiguration.prelaunch_hook = _give_xsrf_cookie
     config.MappingKernelManager.cull_idle_timeout = max(1, round(60 * idle_minutes))
     config.MappingKernelManager.cull_interval = max(1, min(30, round(15 * idle_minutes)))
+    # A kernel that was killed, by a machine without memory say, has lost its page's films. Started anew it would answer
+    # nothing, and the page would wait; so it is gone, and the page says that.
+    config.KernelRestarter.restart_limit = 0
     # A page that is left open counts as idle too; it says so when it is used again.
     config.MappingKernelManager.cull_connected = True
     # Pictures go as messages; a film is 0.3 MB.

@@ -83,6 +83,13 @@ def test_the_same_file_twice_is_one_film_and_another_of_its_name_gets_a_number(s
     assert len({one.key, other.key, third.key}) == 3
 
 
+def test_a_sample_that_is_called_as_a_viewers_film_gets_a_number_and_the_tables_have_both(session):
+    session.add("heart.jpg", BY_NAME["mass"].read())
+    assert session.open_sample("heart").name == "heart (2).jpg"
+    rows = csv.DictReader(io.StringIO(session.tables()["combined"]))
+    assert [row["Image Index"] for row in rows] == ["heart (2).jpg", "heart.jpg"]
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
@@ -214,6 +221,21 @@ def test_a_sample_is_shown_with_its_own_rounds_only(dashboard):
     assert len(dashboard.page.rounds["each"]) == 11
 
 
+def test_the_film_that_is_shown_keeps_its_rounds_when_it_is_chosen_again(dashboard):
+    ask(dashboard, "rounds", key="covid")
+    before = dashboard.page.rounds
+    assert ask(dashboard, "sample", name="covid") == [{"number": 7}]
+    assert dashboard.page.rounds == before
+
+
+def test_rounds_of_a_film_that_was_left_meanwhile_are_not_looked_at(dashboard, monkeypatch):
+    ask(dashboard, "sample", name="heart")
+    looked = []
+    monkeypatch.setattr(dashboard.session, "look", looked.append)
+    assert ask(dashboard, "rounds", key="covid") == [{"number": 7}]
+    assert (looked, dashboard.page.rounds) == ([], {})
+
+
 def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
     data = BY_NAME["edema"].read()
     half = len(data) // 2
@@ -313,6 +335,20 @@ def test_panels_are_made_when_they_are_opened_and_follow_language_and_films(dash
     dashboard.page.tab = "film"
     dashboard.page.tab = "lab"
     assert dashboard.lab.children == (anew,)
+
+
+def test_films_that_came_are_in_the_panel_that_is_open_and_seen_from_where_no_film_is(dashboard):
+    dashboard.page.tab = "lab"
+    (lab,) = dashboard.lab.children
+    data = BY_NAME["edema"].read()
+    ask(dashboard, "piece", data, id="u", name="mine.jpg", size=len(data), offset=0)
+    assert dashboard.lab.children == (lab,)
+    ask(dashboard, "came")
+    assert dashboard.lab.children != (lab,)
+    assert dashboard.page.tab == "lab"
+    dashboard.page.tab = "about"
+    ask(dashboard, "came")
+    assert dashboard.page.tab == "film"
 
 
 def test_figures_of_the_page_are_those_of_the_models_own_files(dashboard):

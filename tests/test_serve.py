@@ -12,6 +12,7 @@ from pathlib import Path
 import jupytext
 import pytest
 import servers
+from jupyter_server.base.websocket import WebSocketMixin
 
 from cxrkit import serve
 
@@ -59,6 +60,14 @@ def test_without_voila_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "voila.app", None)
     with pytest.raises(serve.ServeError, match="which is not installed; install cxrkit with its extra notebooks"):
         serve.dashboard(port=servers.free_port())
+
+
+def test_a_link_is_not_taken_for_dead_before_its_first_ping():
+    class Link(WebSocketMixin):
+        settings = serve._PINGS
+
+    # Jupyter looks for an answer one interval after a link was opened, when it has not asked yet.
+    assert Link().ping_timeout > Link().ping_interval
 
 
 def test_what_is_served_is_what_the_notebook_runs():

@@ -127,9 +127,17 @@ class Dashboard(widgets.VBox):
                 self.page.tab = "film"
         elif what == "rounds":
             film = self.session.film(str(asked["key"]))
+            if film.key != self.page.shown["key"]:
+                # Another was chosen meanwhile, which must not wait for rounds that nobody will see.
+                return
             self.page.rounds = _view.looked(film, self.session.look(film.key), self.session.reader.threshold)
         elif what == "piece":
             self._piece(asked, buffers)
+        elif what == "came":
+            # Where films are not shown, or a panel stands that does not have them yet.
+            if self.page.tab == "about":
+                self.page.tab = "film"
+            self._show_panel()
         elif what in ("refused", "unread"):
             size = {"size": f"{int(asked['size']) / 2**20:.0f}", "most": self.session.limits.file_mb}
             why = {
@@ -150,6 +158,9 @@ class Dashboard(widgets.VBox):
 
     def _show(self, film: Film) -> None:
         self._list()
+        if film.key == self.page.shown["key"]:
+            # Nothing changes, so that the page would not ask for its rounds again.
+            return
         # Rounds first: those of another film must not be seen beside this one.
         with self.page.hold_sync():
             self.page.rounds = {}

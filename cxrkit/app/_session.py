@@ -88,7 +88,7 @@ class Session:
         known = {sample.name: sample for sample in samples.every()}
         if name not in known:
             raise ValueError(f"a sample must be one of {', '.join(known)}; got {name!r}.")
-        return self._keep(name, f"{name}.jpg", *self._read(known[name].read()), sample=known[name])
+        return self._keep(name, self._free(f"{name}.jpg"), *self._read(known[name].read()), sample=known[name])
 
     def add(self, name: str, data: bytes) -> Film:
         """Read a viewer's file.

@@ -269,6 +269,29 @@ def test_what_is_too_large_or_too_many_is_said_before_it_is_sent(page, server, t
     )
 
 
+def test_a_session_that_is_full_says_so_in_the_language_of_the_page(page, server, tmp_path):
+    opened(page, server)
+    paths = [tmp_path / f"{k}.png" for k in range(app.LIMITS.films)]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    for first in range(0, len(paths), app.LIMITS.at_once):
+        drop(page, *paths[first : first + app.LIMITS.at_once])
+    status = page.locator("[role=status].status")
+    reason = f"a session takes {app.LIMITS.films} films; reload the page to begin anew."
+    expect(status).to_have_text(words.say("en", "page.refused", reason=reason))
+    expect(page.locator(".read li")).to_have_count(app.LIMITS.films)
+    page.select_option("#cxr-language", "zh-Hant")
+    expect(status).to_have_text(words.say("zh-Hant", "page.refused", reason=reason))
+
+
+def test_a_film_dropped_on_an_open_panel_is_in_it(page, server, films):
+    opened(page, server)
+    tab(page, "lab")
+    expect(page.locator(".cxrkit-panel figure img:visible").first).to_be_visible()
+    drop(page, films["png"])
+    expect(page.locator(".cxrkit-panel:visible option", has_text="film.png")).to_have_count(1)
+
+
 def test_a_name_that_is_html_is_text(page, server, tmp_path, console_errors):
     opened(page, server)
     name = "<img src=x onerror=document.title='owned'>.jpg"
@@ -394,6 +417,17 @@ def test_a_reload_starts_clean_and_ends_the_kernel_before(page, tmp_path, films,
     assert console_errors == []
 
 
+def test_a_page_that_is_left_before_its_link_is_there_ends_its_kernel(page, tmp_path):
+    with dashboard_server(tmp_path) as running:
+        page.route("**/voila.js", lambda route: route.abort())
+        page.goto(running.url, wait_until="commit")
+        expect(page.locator(".verdict .said")).to_be_visible()
+        before = kernels(running.process.pid)
+        assert before
+        page.goto("about:blank")
+        gone(before)
+
+
 # --- who can use it ----------------------------------------------------------------------------------------------
 
 
@@ -419,6 +453,58 @@ def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
     shown(page, "broken.png")
     found["broken"] = violations(page)
     assert {name: one for name, one in found.items() if one} == {}
+
+
+def test_the_narrowest_page_fits_with_the_names_of_its_bars(new_page, server):
+    page = new_page(width=320)
+    opened(page, server)
+    page.get_by_role("button", name=words.say("en", "sample.heart")).click()
+    shown(page, "heart.jpg")
+    assert fits(page)
+    cut = "bars => bars.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+    assert page.locator(".bar .what").evaluate_all(cut) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_contrast_theme_leaves_bars_and_what_is_chosen_to_be_seen(new_page, server, dark):
+    page = new_page(dark=dark, forced_colors="active")
+    opened(page, server)
+    colour = "(element, name) => getComputedStyle(element)[name]"
+    bar = page.locator(".bar[data-label=COVID-19]")
+    parts = [bar.locator(part).evaluate(colour, "backgroundColor") for part in (".track", ".from")]
+    filled = page.locator(".bar[data-label=Edema] .filled").evaluate(colour, "backgroundColor")
+    assert len({*parts, filled}) == 3
+    tabs = [page.locator(f"#cxr-tab-{name}").evaluate(colour, "borderBottomColor") for name in ("film", "lab", "about")]
+    assert tabs[1] == tabs[2] != tabs[0]
+
+
+def test_on_paper_stands_the_film_and_not_what_it_was_chosen_with(page, server):
+    opened(page, server)
+    page.emulate_media(media="print")
+    expect(page.locator(".films")).to_be_hidden()
+    expect(page.locator(".notice")).to_be_visible()
+    expect(page.locator(".verdict .said")).to_be_visible()
+    assert page.locator(".filled").first.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
+
+
+def test_keys_go_on_where_they_were_when_what_they_were_at_is_drawn_anew(page, server, films):
+    opened(page, server)
+    tab(page, "table")
+    page.get_by_role("button", name=words.say("en", "table.read_samples")).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#cxr-panel-table tbody tr")).to_have_count(len(BY_NAME))
+    expect(page.get_by_role("button", name=words.say("en", "table.read_samples"))).to_be_focused()
+    page.get_by_role("button", name="heart.jpg").focus()
+    page.keyboard.press("Enter")
+    shown(page, "heart.jpg")
+    expect(page.locator("#cxr-tab-film")).to_be_focused()
+    page.locator("#cxr-boxes").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#cxr-boxes")).to_be_focused()
+    page.locator("#cxr-fade").focus()
+    drop(page, films["png"])
+    shown(page, "film.png")
+    expect(page.locator("#cxr-fade")).to_be_focused()
 
 
 def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
@@ -466,6 +552,26 @@ def test_a_kernel_that_is_gone_is_said_and_not_a_frozen_page(page, tmp_path, fil
         expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
         page.get_by_role("button", name=words.say("en", "page.reload")).click()
         whole(page)
+
+
+def test_a_kernel_that_is_killed_is_said_without_being_asked(page, tmp_path):
+    with dashboard_server(tmp_path) as running:
+        opened(page, running)
+        for pid in kernels(running.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
+
+
+def test_a_server_that_does_not_answer_for_a_moment_is_not_lost_for_good(page, server):
+    page.clock.install()
+    opened(page, server)
+    lost = page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
+    page.route("**/api/kernels/*", lambda route: route.abort())
+    page.clock.fast_forward(11_000)
+    expect(lost).to_be_visible()
+    page.unroute("**/api/kernels/*")
+    page.clock.fast_forward(11_000)
+    expect(lost).to_be_hidden()
 
 
 def kernels(pid):

@@ -11,9 +11,17 @@ function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** Put these into an element in place of what it held; false, null and undefined are left out. */
+/** Put these into an element in place of what it held; false, null and undefined are left out. Focus stays. */
 function fill(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
   element.replaceChildren(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
+  if (focused) (element.contains(focused) ? focused : like(element, focused))?.focus({ preventScroll: true });
+}
+
+/** Return what in an element took the place of another: what bears the same name. */
+function like(element, other) {
+  const name = ["id", "data-key", "data-label", "data-column", "data-table"].find((one) => other.hasAttribute(one));
+  return name && element.querySelector(`[${name}="${CSS.escape(other.getAttribute(name))}"]`);
 }
 
 /**

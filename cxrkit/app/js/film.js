@@ -64,11 +64,11 @@ function filmPart({ model, say }) {
             { class: "check" },
             h("input", {
               type: "checkbox",
+              id: "cxr-boxes",
               checked: boxes,
               onchange: (event) => {
                 boxes = event.target.checked;
                 draw();
-                part.querySelector("input[type=checkbox]").focus();
               },
             }),
             say("film.boxes"),
@@ -80,9 +80,7 @@ function filmPart({ model, say }) {
 
   function choose(name) {
     label = name;
-    const focused = document.activeElement?.id || document.activeElement?.dataset?.label;
     draw();
-    (part.querySelector(`#${CSS.escape(focused)}`) ?? part.querySelector(`[data-label="${CSS.escape(focused)}"]`))?.focus();
   }
 
   const alt = (film, shown) =>

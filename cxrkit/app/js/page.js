@@ -13,7 +13,11 @@ function build(model) {
   // What is read aloud of a film stands on the page already.
   const spoken = h("p", { role: "status", class: "visually-hidden" });
   const lost = h("div", { role: "alert", class: "card bad", hidden: true });
-  const tell = (key, fields) => (status.textContent = key === null ? "" : say(key, fields));
+  let told = [null];
+  const tell = (key, fields) => {
+    told = [key, fields];
+    status.textContent = key === null ? "" : say(key, fields);
+  };
 
   // ---------------------------------------------------------------- asking the kernel
   let asked = 0;
@@ -22,15 +26,15 @@ function build(model) {
     const number = (asked += 1);
     return new Promise((resolve) => {
       const gone = setTimeout(giveUp, PATIENCE_MS);
-      answers.set(number, () => {
+      answers.set(number, (reason) => {
         clearTimeout(gone);
-        resolve();
+        resolve(reason);
       });
       model.send({ ...content, number }, undefined, buffers);
     });
   }
   function giveUp() {
-    clearInterval(watch);
+    if (!lost.hidden) return;
     lost.hidden = false;
     fill(
       lost,
@@ -43,14 +47,19 @@ function build(model) {
   async function seeAlive() {
     try {
       const { status } = await fetch(`${voila.baseUrl}api/kernels/${voila.kernelId}`);
-      if (status === 404) giveUp();
+      if (status === 404) {
+        clearInterval(watch);
+        giveUp();
+      } else if (!answers.size) lost.hidden = true;
     } catch {
+      // Maybe for a moment: a laptop wakes up before its network does.
       giveUp();
     }
   }
   const answered = (content) => {
-    answers.get(content.number)?.();
+    answers.get(content.number)?.(content.error);
     answers.delete(content.number);
+    lost.hidden = true;
     if (content.error) tell("page.refused", { reason: content.error });
   };
   model.on("msg:custom", answered);
@@ -118,11 +127,14 @@ function build(model) {
   // ---------------------------------------------------------------- following
   function showTab() {
     const chosen = model.get("tab");
+    const leaves = TABS.some((name) => name !== chosen && panels[name].contains(document.activeElement));
     for (const [at, name] of TABS.entries()) {
       tabs.children[at].setAttribute("aria-selected", String(name === chosen));
       tabs.children[at].tabIndex = name === chosen ? 0 : -1;
       panels[name].hidden = name !== chosen;
     }
+    // A film was chosen in the table: keys go on from its tab, not from the top of the page.
+    if (leaves) tabs.children[TABS.indexOf(chosen)].focus();
   }
   function draw() {
     const tag = model.get("language");
@@ -136,7 +148,7 @@ function build(model) {
     languageLabel.textContent = say("page.language");
     title.textContent = say("page.title");
     notice.textContent = say("notice.device");
-    status.textContent = "";
+    tell(...told);
     for (const [at, name] of TABS.entries()) tabs.children[at].textContent = say(`tab.${name}`);
     tabs.setAttribute("aria-label", say("page.tabs"));
     for (const [name, words] of Object.entries(intro)) words.textContent = say(`tab.${name}.about`);
@@ -187,6 +199,7 @@ function build(model) {
 }
 
 function render({ model, el }) {
+  window.dispatchEvent(new Event("cxrkit-linked"));
   // Under Voila the page stands already. It stays where it is, with all that a viewer did there meanwhile.
   const standing = document.querySelector("#early > .cxrkit-dashboard")?.early;
   if (standing) {

@@ -28,7 +28,6 @@ function tablePart({ model, say, ask }) {
     falling = by === column ? !falling : column === "covid";
     by = column;
     draw();
-    head.querySelector(`[data-column="${column}"]`).focus();
   }
 
   function draw() {
@@ -39,7 +38,7 @@ function tablePart({ model, say, ask }) {
     samples.textContent = say("table.read_samples");
     fill(files, 
       ...Object.entries(model.get("tables")).map(([name, text]) =>
-        h("button", { type: "button", class: "plain", onclick: () => download(`${name}.csv`, text) }, say(`table.${name}`)),
+        h("button", { type: "button", class: "plain", "data-table": name, onclick: () => download(`${name}.csv`, text) }, say(`table.${name}`)),
       ),
       samples,
     );
@@ -67,7 +66,7 @@ function tablePart({ model, say, ask }) {
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, h("button", { type: "button", class: "link", onclick: () => ask({ do: "show", key: film.key, tab: "film" }) }, cell.name)),
+          h("th", { scope: "row" }, h("button", { type: "button", class: "link", "data-key": film.key, onclick: () => ask({ do: "show", key: film.key, tab: "film" }) }, cell.name)),
           h("td", {}, h("span", { class: `chip ${film.status}` }, cell.verdict)),
           h("td", { class: "number" }, film.prob === null ? "" : number(film.prob)),
           h("td", {}, cell.findings),

@@ -2,13 +2,14 @@
 
 const PIECE = 512 * 1024;
 
-/** Return a function that takes files; `ask` sends a message and resolves when the kernel has done it. */
+/** Return a function that takes files; `ask` sends a message and resolves when the kernel has done it, or to why not. */
 function uploader(model, ask, tell) {
   const waiting = [];
   let busy = false;
   let sent = 0;
   let left = 0;
 
+  /** Resolves to why the kernel does not take it, or to undefined. */
   async function send(file, id) {
     const { file_mb: most } = model.get("limits");
     const about = { do: "piece", id, name: file.name, size: file.size };
@@ -22,7 +23,8 @@ function uploader(model, ask, tell) {
         // It was moved or locked meanwhile, or is a folder.
         return ask({ ...about, do: "unread" });
       }
-      await ask({ ...about, offset }, [piece]);
+      const reason = await ask({ ...about, offset }, [piece]);
+      if (reason) return reason;
     }
   }
 
@@ -30,15 +32,20 @@ function uploader(model, ask, tell) {
     busy = true;
     const all = waiting.length;
     let done = 0;
+    let reason;
     while (waiting.length) {
       const file = waiting.shift();
       done += 1;
       tell("films.reading", { name: file.name, done, all: Math.max(all, done + waiting.length) });
-      await send(file, `upload-${(sent += 1)}`);
+      reason = (await send(file, `upload-${(sent += 1)}`)) ?? reason;
     }
+    await ask({ do: "came" });
     busy = false;
+    // Dropped while that was said.
+    if (waiting.length) return run();
     const { at_once: most } = model.get("limits");
-    tell(left ? "films.too_many" : null, { most, left });
+    // Said last, or the next file would have covered it.
+    tell(reason ? "page.refused" : left ? "films.too_many" : null, { reason, most, left });
     left = 0;
   }
 
