@@ -277,7 +277,7 @@ def test_a_session_that_is_full_says_so_in_the_language_of_the_page(page, server
     for first in range(0, len(paths), app.LIMITS.at_once):
         drop(page, *paths[first : first + app.LIMITS.at_once])
     status = page.locator("[role=status].status")
-    reason = f"a session takes {app.LIMITS.films} films; reload the page to begin anew."
+    reason = words.Saying("refused.full", {"films": app.LIMITS.films})
     expect(status).to_have_text(words.say("en", "page.refused", reason=reason))
     expect(page.locator(".read li")).to_have_count(app.LIMITS.films)
     page.select_option("#cxr-language", "zh-Hant")
