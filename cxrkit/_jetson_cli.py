@@ -111,7 +111,7 @@ def bench(
         folder=folder,
         config=ssh_config,
         python=python,
-        options=("--engine", engine),
+        options=_options(engine),
         dry=dry_run,
         progress=_progress(),
         **_films(manifest, root, split),
@@ -157,7 +157,7 @@ def compare(
         folder=folder,
         config=ssh_config,
         python=python,
-        options=("--engine", engine),
+        options=_options(engine),
         dry=dry_run,
         progress=_progress(),
         **_films(manifest, root, split),
@@ -178,6 +178,15 @@ def _bundle(bundle: Path | None, model: str) -> Path:
         with _terminal.progress("films") as progress:
             print(deploy.summary(deploy.export(model, folder, target="jetson-nano", progress=progress)))
     return folder
+
+
+def _options(engine: str) -> tuple[str, ...]:
+    """Return what the runner is told; it would refuse an unknown engine too, but after bundle and films were copied."""
+    from cxrkit.deploy.runner import ENGINES
+
+    if engine not in ENGINES:
+        raise ValueError(f"--engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+    return ("--engine", engine)
 
 
 def _films(manifest: Path | None, root: Path | None, split: str | None) -> dict[str, Any]:

@@ -708,6 +708,17 @@ def test_a_host_is_all_that_has_to_be_named(board, tmp_path, monkeypatch, capsys
     assert "bench: 2 films answered, 0 not" in said
 
 
+@pytest.mark.parametrize("command", ["bench", "compare"])
+def test_an_unknown_engine_is_refused_before_anything_is_sent(run_here, bundle, tmp_path, command):
+    home = tmp_path / "home"
+    code, _, complaint = run_here(
+        "jetson", command, f"folder:{home}", "--bundle", bundle, "--out", tmp_path / "out", "--engine", "trt"
+    )
+    assert code == 2
+    assert "--engine must be one of auto, tensorrt, onnxruntime, litert; got 'trt'." in complaint
+    assert not home.exists()
+
+
 def test_the_folder_that_the_command_names_is_the_packages():
     assert _jetson_cli._FOLDER == FOLDER
 

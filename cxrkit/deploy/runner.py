@@ -54,6 +54,8 @@ RESERVE = 64 * MEGABYTE
 #: loading cuBLAS, cuDNN and TensorRT ("around 800Mb", of TensorRT 5: forums.developer.nvidia.com/t/79158); on a board
 #: it comes out of the one memory there is. It was not measured by us.
 ROOM = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
+#: What may be asked for; the first takes what is best of what is there.
+ENGINES = ("auto", "tensorrt", "onnxruntime", "litert")
 #: Most that TensorRT may use to try out kernels while it builds, bytes.
 WORKSPACE = 256 * MEGABYTE
 MAX_PIXELS = 100 * 1000 * 1000
@@ -1066,7 +1068,7 @@ def main(arguments=None):
     parser.add_argument("bundle", nargs="?", help="a folder that `cxrkit model export` wrote")
     parser.add_argument("films", nargs="?", help="a folder of films, or a CSV with `image` and perhaps `truth`")
     parser.add_argument("--out", default="run", help="where result.json and predictions.csv go")
-    parser.add_argument("--engine", default="auto", choices=["auto", "tensorrt", "onnxruntime", "litert"])
+    parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES)
     parser.add_argument("--threads", type=int, default=0, help="of one run; 0 leaves it to the runtime")
     parser.add_argument("--warm-up", type=int, default=3, help="runs before anything is timed")
     parser.add_argument("--probe", action="store_true", help="say what this device has, as JSON")
