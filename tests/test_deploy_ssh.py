@@ -576,6 +576,18 @@ def test_a_png_that_a_runner_reads_with_pillow_alone_is_prepared_here(films, tmp
     assert sorted(packed.files) == ["00000-plain.png", "00001-palette.png.pgm", "00002-clear.png.pgm", "films.csv"]
 
 
+@pytest.mark.parametrize("kept", [8, 12, 16, 20, 28])
+def test_a_png_cut_in_its_header_is_a_film_with_a_reason(films, tmp_path, kept):
+    whole = (films[1] / films[0]["image"].iloc[0]).read_bytes()
+    (tmp_path / "whole.png").write_bytes(whole)
+    (tmp_path / "cut.png").write_bytes(whole[:kept])
+    (tmp_path / "packed").mkdir()
+    frame = films[0].iloc[:2].assign(image=["whole.png", "cut.png"])
+    packed = _films.pack(frame, tmp_path, tmp_path / "packed", labels=["COVID-19", "Not COVID-19"], side=8)
+    listed = pd.read_csv(packed.files["films.csv"][0], keep_default_na=False)
+    assert listed["reason"].str.contains("the PNG is").tolist() == [False, True]
+
+
 def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
     log, looks, said = "内存不足\n".encode() + b"\xff!\nend", iter((4, 13, 99)), []
 

@@ -107,6 +107,9 @@ def _is_read_there(path: Path) -> bool:
                 return True
             body = file.read(length + 4)
             if kind == b"IHDR":
+                if len(body) < 13:
+                    # Cut short.
+                    return False
                 depth, colour, interlaced = body[8], body[9], body[12]
                 if depth not in (8, 16) or colour not in (0, 2, 4, 6) or interlaced:
                     return False
