@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from cxrkit import phantom
-from cxrkit._panel import NETWORKS
-from cxrkit.augment_app import AugmentLab
+from cxrkit.widgets._lab import AugmentLab
+from cxrkit.widgets._panel import NETWORKS
 
 WANTED_MS = 150
 

@@ -16,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import train_bundled
 
-from cxrkit import engine, metrics, train
+from cxrkit import metrics, train
 from cxrkit.labels import DISCLAIMER
+from cxrkit.networks import _predictor as engine
 
 FINDINGS, COVID = slice(0, 14), slice(14, 15)
 

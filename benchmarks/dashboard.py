@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from cxrkit import samples
+from cxrkit.dashboard import _samples as samples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import servers

@@ -27,9 +27,10 @@ import numpy as np
 import tensorflow as tf
 
 import cxrkit
-from cxrkit import engine, models
+from cxrkit import networks as models
 from cxrkit.labels import FINDINGS
-from cxrkit.models import _litert
+from cxrkit.networks import _litert
+from cxrkit.networks import _predictor as engine
 
 Run = Callable[[np.ndarray], np.ndarray]
 

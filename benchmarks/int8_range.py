@@ -9,8 +9,8 @@ optimiser off, which computes the same quantised numbers in floating point and c
 
 import onnx
 
-from cxrkit import engine
 from cxrkit.deploy import _answers, _export, _graph
+from cxrkit.networks import _predictor as engine
 
 
 def main() -> None:

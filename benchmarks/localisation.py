@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import datasets, engine, explain, metrics, report
+from cxrkit import explain, metrics
+from cxrkit.data import _datasets as datasets
 from cxrkit.labels import DISCLAIMER, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
 
 #: Patients that neither the course nor the bundled networks' training has.
 FIRST_SEED = 40_000_000

@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from cxrkit import datasets, images, manifest
+from cxrkit.data import _datasets as datasets
+from cxrkit.data import _manifest as manifest
+from cxrkit.film import _read as images
 
 COPIED = 300
 CANDIDATE_BITS = 64

@@ -21,9 +21,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cxrkit import datasets, engine, manifest, metrics, models, train
+from cxrkit import metrics, train
+from cxrkit import networks as models
+from cxrkit.data import _datasets as datasets
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
-from cxrkit.models import BACKBONES
+from cxrkit.networks import BACKBONES
+from cxrkit.networks import _predictor as engine
 
 BATCH = 32
 

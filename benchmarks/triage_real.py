@@ -16,9 +16,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import datasets, engine, metrics, report, scoring, triage
+from cxrkit import metrics
+from cxrkit.data import _datasets as datasets
 from cxrkit.labels import COVID, DISCLAIMER, FINDINGS
 from cxrkit.metrics import Estimate
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.triage import _run as triage
+from cxrkit.triage import _score as scoring
 
 
 def main() -> int:

@@ -27,7 +27,9 @@ import cv2
 import numpy as np
 
 import cxrkit
-from cxrkit import engine, images, phantom
+from cxrkit import phantom
+from cxrkit.film import _read as images
+from cxrkit.networks import _predictor as engine
 
 SMALL = ("covid-small", "findings14-small")
 

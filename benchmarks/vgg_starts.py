@@ -10,11 +10,13 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
-from cxrkit import course, models, train  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
+from cxrkit import networks as models
+from cxrkit import train  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
+from cxrkit.data import _course_films as course
 from cxrkit.labels import FINDINGS  # noqa: E402 - as above
 
 SIZE_PX, WIDTH = 48, 8

@@ -1,5 +1,5 @@
 """`python -m cxrkit` is the `cxrkit` command."""
 
-from cxrkit.cli import main
+from cxrkit.cli._main import main
 
 main()

@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def run_here(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
     """Run `cxrkit` in this process, which spares its imports; give its exit code and what it said on either stream."""
-    from cxrkit import cli
+    from cxrkit.cli import _main as cli
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cxrkit", *map(str, arguments)])

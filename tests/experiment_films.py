@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from cxrkit import manifest, train
-from cxrkit.experiments import Plan, Sets
+from cxrkit import train
+from cxrkit.course.experiments import Plan, Sets
+from cxrkit.data import _manifest as manifest
 
 SIZE = 16
 

@@ -14,11 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import app, augment, images, samples, triage, words
-from cxrkit.app import _pictures, _view
-from cxrkit.app._page import Page
-from cxrkit.app._uploads import Uploads
+from cxrkit import augment, words
+from cxrkit import dashboard as app
+from cxrkit.dashboard import _pictures, _view
+from cxrkit.dashboard import _samples as samples
+from cxrkit.dashboard._page import Page
+from cxrkit.dashboard._uploads import Uploads
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.triage import _run as triage
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, published
+from cxrkit import augment
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.augment import _seeds as seeds
+from cxrkit.course import published
 
 SEED = 20201204
 #: Square as networks take them; of odd sides; small; and so large that imgaug multiplies by a table.

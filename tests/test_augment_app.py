@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, engine
+from cxrkit import augment
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
-from cxrkit.augment_app import AugmentLab
 from cxrkit.labels import COVID, NOT_COVID
+from cxrkit.networks import _predictor as engine
+from cxrkit.widgets._lab import AugmentLab
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "<b>two</b>": np.full((30, 12), 0.75, np.float32)}
 

@@ -14,8 +14,12 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import __version__, _tables, engine, images, manifest
+from cxrkit import __version__
+from cxrkit.data import _manifest as manifest
+from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.triage import _tables
 
 HEAVY = ("tensorflow", "keras", "jax", "tf2onnx")
 PROGRAM = """

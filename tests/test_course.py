@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrkit import course, explain, manifest
+from cxrkit import explain
+from cxrkit.data import _course_films as course
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import COVID, FINDINGS
 
 ROOT = Path(__file__).parents[1]

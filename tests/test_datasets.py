@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 
-from cxrkit import datasets, manifest
+from cxrkit.data import _datasets as datasets
+from cxrkit.data import _manifest as manifest
 
 NIH_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient {},View Position,"

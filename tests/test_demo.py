@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrkit import course, demo, manifest
+from cxrkit.data import _course_films as course
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.triage import _demo as demo
 
 
 @pytest.fixture

@@ -14,9 +14,13 @@ import pytest
 import tiny_models
 from onnx import TensorProto, helper
 
-from cxrkit import cli, deploy, engine, images, manifest
+from cxrkit import deploy
+from cxrkit.cli import _main as cli
+from cxrkit.data import _manifest as manifest
 from cxrkit.deploy import _answers, _export, _graph, runner
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID_CLASSES, FINDINGS
+from cxrkit.networks import _predictor as engine
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,11 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import deploy, engine, images
+from cxrkit import deploy
 from cxrkit.deploy import _stand_in, runner
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES
+from cxrkit.networks import _predictor as engine
 
 RUNNER = Path(runner.__file__)
 #: What the tiny networks answer on these means is worked out in tiny_models.
@@ -83,7 +85,7 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def densenet(tmp_path_factory):
     """DenseNet121 at 224 px with random weights: what it takes is what a trained one takes."""
-    from cxrkit import models
+    from cxrkit import networks as models
 
     folder = tmp_path_factory.mktemp("densenet")
     sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224}

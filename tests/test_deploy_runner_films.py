@@ -1,4 +1,4 @@
-"""The runner's films: the same pixels as cxrkit.images and the engine, with Pillow and without."""
+"""The runner's films: the same pixels as cxrkit.film._read and the engine, with Pillow and without."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxrkit import images
 from cxrkit.deploy import runner
+from cxrkit.film import _read as images
 
 #: One of 255 grey levels, the most that a film may differ.
 LEVEL = 1 / 255

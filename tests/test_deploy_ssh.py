@@ -21,7 +21,10 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import _jetson_cli, cli, deploy, manifest
+from cxrkit import deploy
+from cxrkit.cli import _jetson as _jetson_cli
+from cxrkit.cli import _main as cli
+from cxrkit.data import _manifest as manifest
 from cxrkit.deploy import _device, _films, _link, _stand_in
 from cxrkit.deploy._link import Link
 

@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from cxrkit import deploy, device_report
+from cxrkit import deploy
 from cxrkit.deploy import _bundle
 from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER
+from cxrkit.show import _device as device_report
 
 THRESHOLDS = dict.fromkeys(COVID_CLASSES, 0.5)
 PRINTED = {"report: PC": 0.22}

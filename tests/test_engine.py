@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from cxrkit import engine
 from cxrkit.labels import COVID_CLASSES, FINDINGS
+from cxrkit.networks import _predictor as engine
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_no_films_give_no_rows():
     [
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
         (np.zeros((0, 4)), "not empty"),
-        (np.full((4, 4), 255.0), r"must lie in \[0, 1\]; got 255 to 255.*cxrkit.images.read"),
+        (np.full((4, 4), 255.0), r"must lie in \[0, 1\]; got 255 to 255.*cxrkit.film._read.read"),
         (np.full((4, 4), np.nan), r"must lie in \[0, 1\]; got nan"),
     ],
 )

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from cxrkit import engine, environment
+from cxrkit.course import _environment as environment
+from cxrkit.networks import _predictor as engine
 
 
 def row(what):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrkit import exercises
+from cxrkit.course import _exercises as exercises
 from cxrkit.labels import FINDINGS
 
 PROBS = dict.fromkeys(FINDINGS, 0.1) | {"Mass": 0.5, "Edema": 0.7, "Hernia": 0.29}

@@ -8,9 +8,10 @@ from experiment_films import film_set, plan, sets, start, write_manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkit import experiments, phantom, published, train
-from cxrkit.experiments import Mix, Sets
-from cxrkit.experiments._cells import opened
+from cxrkit import phantom, train
+from cxrkit.course import experiments, published
+from cxrkit.course.experiments import Mix, Sets
+from cxrkit.course.experiments._cells import opened
 
 
 @pytest.fixture(scope="module")

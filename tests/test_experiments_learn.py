@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from experiment_films import SIZE, film_set, plan, start
 
-from cxrkit import augment, experiments, train
-from cxrkit.experiments import Plan
+from cxrkit import augment, train
+from cxrkit.course import experiments
+from cxrkit.course.experiments import Plan
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import exposure
 
-from cxrkit import lungs, phantom
-from cxrkit.experiments import LOOKS, exchange_looks, histogram, looked, lungs_of
-from cxrkit.experiments import _looks as looks
+from cxrkit import phantom
+from cxrkit.course.experiments import LOOKS, exchange_looks, histogram, looked, lungs_of
+from cxrkit.course.experiments import _looks as looks
+from cxrkit.film import _lungs as lungs
 
 
 def film(size=10):

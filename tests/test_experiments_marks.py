@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from experiment_films import SIZE, film_set, plan, sets, start
 
-from cxrkit import experiments, phantom
-from cxrkit.experiments import FaintFilms, MarkLab, faint_films, marked, positive
+from cxrkit import phantom
+from cxrkit.course import experiments
+from cxrkit.course.experiments import FaintFilms, MarkLab, faint_films, marked, positive
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 import pytest
 from experiment_films import plan, sets, start, write_manifest
 
-from cxrkit import experiments, experiments_report, report
-from cxrkit.experiments import Mix
+from cxrkit.course import experiments
+from cxrkit.course.experiments import Mix
+from cxrkit.show import _experiments as experiments_report
+from cxrkit.show import _report as report
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from experiment_films import SIZE, plan, sets, start
 
-from cxrkit import experiments, metrics
-from cxrkit.experiments import _shortcuts, groups, positive, shortcuts
+from cxrkit import metrics
+from cxrkit.course import experiments
+from cxrkit.course.experiments import _shortcuts, groups, positive, shortcuts
 
 LOOKS = ("as it is", "lungs masked out")
 

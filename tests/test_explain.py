@@ -15,8 +15,11 @@ from hypothesis.extra.numpy import arrays
 from keras import layers
 from scipy.ndimage import zoom
 
-from cxrkit import engine, explain, metrics, models, report
+from cxrkit import explain, metrics
+from cxrkit import networks as models
 from cxrkit.labels import COVID_CLASSES, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
 
 SIZE = 64
 slow_machine = settings(deadline=None, max_examples=60)

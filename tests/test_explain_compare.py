@@ -7,7 +7,9 @@ import pytest
 import tiny_models
 from keras import layers
 
-from cxrkit import engine, explain, metrics, report
+from cxrkit import explain, metrics
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
 
 SIZE = 64
 

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cxrkit import datasets, fetch
+from cxrkit.data import _datasets as datasets
+from cxrkit.data import _fetch as fetch
 
 BODY = bytes(range(256)) * 400  # 102,400 bytes
 SHA256 = hashlib.sha256(BODY).hexdigest()

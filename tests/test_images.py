@@ -25,7 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxrkit import images, words
+from cxrkit import words
+from cxrkit.film import _read as images
 
 #: Smooth, and not the same under any turn or mirror.
 RAMP = (np.add.outer(np.arange(48) * 3, np.arange(40) * 2) % 256).astype(np.uint8)

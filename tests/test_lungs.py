@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import train_lungs
 
-from cxrkit import engine, lungs, phantom
+from cxrkit import phantom
+from cxrkit.film import _lungs as lungs
+from cxrkit.networks import _predictor as engine
 
 
 def mask_of(*parts, size=20):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import manifest
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
 
 HEADER = ",".join(manifest.COLUMNS)

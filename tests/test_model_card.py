@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from cxrkit import engine, model_card
 from cxrkit.labels import COVID, DISCLAIMER, NOT_COVID
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _card as model_card
 
 FIGURE = {
     "split": "test",
@@ -101,5 +102,5 @@ def test_the_card_of_a_bundled_model_is_what_its_sidecar_makes(name):
     folder = engine.folder_of(name)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert (folder / "README.md").read_text(encoding="utf-8") == model_card.card(info), (
-        "run python -m cxrkit.model_card"
+        "run python -m cxrkit.show._card"
     )

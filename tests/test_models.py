@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cxrkit import engine, models
+from cxrkit import networks as models
 from cxrkit.labels import COVID_CLASSES, FINDINGS
+from cxrkit.networks import _predictor as engine
 
 
 def sidecar(labels, size):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from cxrkit import models
+from cxrkit import networks as models
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 

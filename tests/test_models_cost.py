@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from cxrkit import models
+from cxrkit import networks as models
 
 # 14,714,688 of the convolutions (Keras' own count), 512 * 14 + 14 of the head.
 VGG16_PARAMETERS = 14_714_688 + 7_182

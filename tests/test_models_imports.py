@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from cxrkit import engine
 from cxrkit.labels import FINDINGS
-from cxrkit.models import imports
+from cxrkit.networks import _imports as imports
+from cxrkit.networks import _predictor as engine
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".peers"

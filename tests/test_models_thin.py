@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cxrkit import models
+from cxrkit import networks as models
 
 
 def convolutions(model):

@@ -9,14 +9,16 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 
-from cxrkit import _heatmap, augment, engine, words
-from cxrkit._augment_widgets import TextOut
-from cxrkit._drawing import HEAT
-from cxrkit._widgets import Access, Message, StepTree
+from cxrkit import augment, words
 from cxrkit.augment import OPERATIONS, OneOf, Op, Sequential, SomeOf, Sometimes
-from cxrkit.augment_app import AugmentLab
+from cxrkit.film import _overlay as _heatmap
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.rounds_app import RoundsExplorer
+from cxrkit.networks import _predictor as engine
+from cxrkit.show._style import HEAT
+from cxrkit.widgets._explorer import RoundsExplorer
+from cxrkit.widgets._lab import AugmentLab
+from cxrkit.widgets._parameter import TextOut
+from cxrkit.widgets._parts import Access, Message, StepTree
 
 FILMS = {"11.png": np.full((20, 20), 100, np.uint8), "12.png": np.full((30, 12), 200, np.uint8)}
 #: What stays as it is in every language: code, names, keys of a keyboard.

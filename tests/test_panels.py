@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from cxrkit import explain, panels, report
+from cxrkit import explain
 from cxrkit.labels import COVID, NOT_COVID
+from cxrkit.show import _report as report
+from cxrkit.widgets import _panels as panels
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20, 20), 0.75, np.float32)}
 

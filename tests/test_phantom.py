@@ -12,8 +12,15 @@ from scipy import ndimage
 
 from cxrkit import phantom
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.phantom import anatomy, film, nuisance, patients, png, render, scene, solids
-from cxrkit.phantom.findings import KINDS
+from cxrkit.phantom import _anatomy as anatomy
+from cxrkit.phantom import _film as film
+from cxrkit.phantom import _nuisance as nuisance
+from cxrkit.phantom import _patients as patients
+from cxrkit.phantom import _png as png
+from cxrkit.phantom import _render as render
+from cxrkit.phantom import _scene as scene
+from cxrkit.phantom import _solids as solids
+from cxrkit.phantom._findings import KINDS
 
 SMALL = 96
 

@@ -11,9 +11,11 @@ import rebuild_published
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cxrkit import metrics, published, report
+from cxrkit import metrics
+from cxrkit.course import published
 from cxrkit.labels import FINDINGS
 from cxrkit.metrics import Confusion
+from cxrkit.show import _report as report
 
 slow_machine = settings(deadline=None)
 
@@ -359,7 +361,7 @@ def test_no_row_is_better_than_328_whatever_the_pairing():
 )
 def test_the_true_pairing_lies_within_the_bounds(classes):
     """Answers to positive and negative films of two rows; what is known of them is how many each has right."""
-    from cxrkit.published import _compare
+    from cxrkit.course.published import _compare
 
     rights = [[(sum(pair[k] for pair in films), len(films)) for films in classes] for k in (0, 1)]
     found = _compare.pairings(*rights, level=0.95)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import images, phantom
-from cxrkit.images import QUALITY_FLAGS, Radiograph, quality
+from cxrkit import phantom
+from cxrkit.film import _read as images
+from cxrkit.film._quality import SIDE, detail, inside, kept, spread
+from cxrkit.film._read import QUALITY_FLAGS, Radiograph, quality
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.quality import SIDE, detail, inside, kept, spread
 
 SEEDS = range(40)
 MEASURES = {"detail", "spread", "kept", "aspect", "colour", "polarity", "frontal", "part"}
@@ -268,7 +269,7 @@ def test_the_same_film_gives_the_same_quality_also_in_another_process(films, tmp
     np.save(tmp_path / "film.npy", films[3])
     script = (
         "import json, sys, numpy as np\n"
-        "from cxrkit.images import Radiograph, quality\n"
+        "from cxrkit.film._read import Radiograph, quality\n"
         "pixels = np.load(sys.argv[1])\n"
         "found = quality(Radiograph(pixels=pixels, format='PNG', original_size=pixels.shape, bit_depth=8))\n"
         "print(json.dumps([found.flags, found.measures]))\n"

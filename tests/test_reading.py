@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from cxrkit import images, reading, samples
+from cxrkit.dashboard import _samples as samples
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.triage import _reading as reading
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import metrics, report
+from cxrkit import metrics
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, NOT_COVID
 from cxrkit.metrics import Estimate
+from cxrkit.show import _report as report
 
 RAMP = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
 UNDEFINED = Estimate(math.nan, math.nan, math.nan, 0, "no film has Hernia")

@@ -13,8 +13,10 @@ import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, engine, images, rounds
+from cxrkit import augment, rounds
 from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
+from cxrkit.film import _read as images
+from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._combine import combine_of
 from cxrkit.rounds._pictures import Plan
 from cxrkit.rounds._recipes import named
@@ -285,7 +287,7 @@ BAD = np.zeros((2, 4, 4), np.uint8)
         ({"films": "folder"}, r"films must be several, one after another; got 'folder'. One film alone is \[film\]"),
         ({"films": BAD[0]}, r"film 0 is uint8 \(4,\). One film alone is \[film\]"),
         ({"films": [BAD[0].astype(int)]}, r"film 0 is int64 \(4, 4\)"),
-        ({"films": [BAD[0] + 2.0]}, r"those of film 0 go from 2 to 2. Read it with cxrkit.images.read"),
+        ({"films": [BAD[0] + 2.0]}, r"those of film 0 go from 2 to 2. Read it with cxrkit.film._read.read"),
         ({"films": [BAD[0], BAD[0] * np.nan]}, "those of film 1 go from nan to nan"),
         ({"films": [np.empty((0, 4), np.uint8)]}, "not empty; film 0 is"),
         ({"films": [BAD[0], BAD[0, :2]]}, r"films must be alike in size; got \(2, 4\) and \(4, 4\). Pass size_px"),

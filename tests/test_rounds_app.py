@@ -5,10 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from cxrkit import augment, engine, rounds, rounds_strip, rounds_trial
+from cxrkit import augment, rounds
 from cxrkit.augment import Op
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.rounds_app import RoundsExplorer
+from cxrkit.networks import _predictor as engine
+from cxrkit.rounds import _trial as rounds_trial
+from cxrkit.show import _rounds_strip as rounds_strip
+from cxrkit.widgets._explorer import RoundsExplorer
 
 #: Grey levels 100 and 200 of 255.
 FILMS = {"one.png": np.full((20, 20), 100, np.uint8), "<b>two</b>": np.full((16, 16), 200, np.uint8)}

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import manifest, published, rounds, rounds_report
+from cxrkit import rounds
+from cxrkit.course import published
+from cxrkit.data import _manifest as manifest
 from cxrkit.metrics import Comparison, Estimate
+from cxrkit.show import _rounds as rounds_report
 
 
 def cxrkit(*arguments, cwd):

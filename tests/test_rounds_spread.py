@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import engine, rounds
+from cxrkit import rounds
+from cxrkit.networks import _predictor as engine
 
 # Starting and killing processes takes seconds, on a busy machine many.
 pytestmark = pytest.mark.slow

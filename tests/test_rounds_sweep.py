@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import augment, metrics, published, rounds
+from cxrkit import augment, metrics, rounds
 from cxrkit.augment import Op, Sequential
+from cxrkit.course import published
 from cxrkit.rounds._combine import combine_of
 from cxrkit.rounds._stop import decided, passes_made
 

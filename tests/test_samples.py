@@ -4,8 +4,11 @@ import make_samples
 import numpy as np
 import pytest
 
-from cxrkit import images, reading, samples, words
+from cxrkit import words
+from cxrkit.dashboard import _samples as samples
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.triage import _reading as reading
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import engine, scoring, triage
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.triage import _run as triage
+from cxrkit.triage import _score as scoring
 
 
 def row(label, status, sha256, covid, **probs):

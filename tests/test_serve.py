@@ -14,7 +14,7 @@ import pytest
 import servers
 from jupyter_server.base.websocket import WebSocketMixin
 
-from cxrkit import serve
+from cxrkit.dashboard import _serve as serve
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "12_dashboard.ipynb"
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from experiment_films import SIZE, plan, sets, start
 
-from cxrkit import experiments, report, shortcuts_app, shortcuts_report
-from cxrkit.experiments import FaintFilms, MarkLab, _shortcuts
+from cxrkit.course import experiments
+from cxrkit.course.experiments import FaintFilms, MarkLab, _shortcuts
 from cxrkit.metrics import Estimate
+from cxrkit.show import _report as report
+from cxrkit.show import _shortcuts as shortcuts_report
+from cxrkit.widgets import _marks as shortcuts_app
 
 HALF, GOOD, NONE = Estimate(0.5, 0.4, 0.6, 20), Estimate(0.9, 0.8, 1.0, 30), Estimate(np.nan, np.nan, np.nan, 4, "one")
 

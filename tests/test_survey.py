@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import course, datasets, manifest, metrics, survey
+from cxrkit import metrics
+from cxrkit.course import _survey as survey
+from cxrkit.data import _course_films as course
+from cxrkit.data import _datasets as datasets
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
 
 # Patient a: two films in train, one in test; b: train alone; c and d: test alone.

@@ -16,8 +16,11 @@ import pytest
 import train_worker
 from typer.testing import CliRunner
 
-from cxrkit import _train_cli, augment, engine, manifest, metrics, phantom, train
+from cxrkit import augment, metrics, phantom, train
+from cxrkit.cli import _train as _train_cli
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import COVID, FINDINGS, join_findings
+from cxrkit.networks import _predictor as engine
 
 WORKER = Path(train_worker.__file__)
 LIMIT_S = 300
@@ -247,7 +250,7 @@ def test_a_network_of_another_size_is_refused(films, tmp_path):
 
 
 def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
-    from cxrkit import _journal
+    from cxrkit.triage import _journal
 
     (tmp_path / "run").mkdir()
     with _journal.locked(tmp_path / "run" / "lock"), pytest.raises(ValueError, match="another run is writing to"):

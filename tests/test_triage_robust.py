@@ -28,7 +28,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from cxrkit import _folder, _journal, _tables, engine, images, reading, scoring, triage
+from cxrkit.film import _read as images
+from cxrkit.networks import _predictor as engine
+from cxrkit.triage import _folder, _journal, _tables
+from cxrkit.triage import _reading as reading
+from cxrkit.triage import _run as triage
+from cxrkit.triage import _score as scoring
 
 LINUX_NAMES = pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux")
 DARK = tiny_models.png(tiny_models.film(0.08))

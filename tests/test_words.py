@@ -12,7 +12,8 @@ from multiprocessing import get_context
 import pytest
 from checkout import ROOT
 
-from cxrkit import images, words
+from cxrkit import words
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 OTHERS = [language for language in words.LANGUAGES if language != "en"]

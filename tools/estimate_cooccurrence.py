@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrkit.labels import FINDINGS, split_findings
 
-OUT = Path(__file__).resolve().parents[1] / "cxrkit" / "data" / "cooccurrence.json"
+OUT = Path(__file__).resolve().parents[1] / "cxrkit" / "phantom" / "cooccurrence.json"
 
 
 def count(path: str) -> tuple[int, np.ndarray]:

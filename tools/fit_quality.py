@@ -1,4 +1,4 @@
-"""Fit the numbers of `cxrkit.quality` and write cxrkit/data/quality.npz.
+"""Fit the numbers of `cxrkit.film._quality` and write cxrkit/data/quality.npz.
 
     python tools/fit_quality.py --data /path/to/real-cxr
 
@@ -21,10 +21,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from cxrkit import images
-from cxrkit.quality import SIDE, coordinates, detail, features, greys, kept, spread
+from cxrkit.film import _read as images
+from cxrkit.film._quality import SIDE, coordinates, detail, features, greys, kept, spread
 
-OUT = Path(__file__).parents[1] / "cxrkit" / "data" / "quality.npz"
+OUT = Path(__file__).parents[1] / "cxrkit" / "film" / "quality.npz"
 COMPONENTS = 60
 #: Of each kind of picture that is no chest film.
 DRAWINGS = 400

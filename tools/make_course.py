@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit import course, manifest, phantom
+from cxrkit import phantom
+from cxrkit.data import _course_films as course
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.phantom import patients as rates
+from cxrkit.phantom import _patients as rates
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 256

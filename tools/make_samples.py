@@ -1,4 +1,4 @@
-"""Make the dashboard's sample films, cxrkit/data/samples: simulated, of patients of the course's test split.
+"""Make the dashboard's sample films, cxrkit/dashboard/samples: simulated, of patients of the course's test split.
 
     python tools/make_samples.py            # write
     python tools/make_samples.py --check    # compare with what is there; exit 1 where a film differs
@@ -14,7 +14,9 @@ import sys
 import cv2
 import numpy as np
 
-from cxrkit import course, images, samples
+from cxrkit.dashboard import _samples as samples
+from cxrkit.data import _course_films as course
+from cxrkit.film import _read as images
 
 SIZE_PX, THUMB_PX = 512, 168
 #: Name, seed of the course's patient, what is done to the film.

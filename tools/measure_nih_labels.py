@@ -2,7 +2,7 @@
 
     python tools/measure_nih_labels.py FOLDER
 
-FOLDER is what cxrkit.survey.measure_nih wants; no film is needed. Writes cxrkit/data/nih_labels.json, which notebook
+FOLDER is what cxrkit.course._survey.measure_nih wants; no film is needed. Writes cxrkit/data/nih_labels.json, which notebook
 01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of either stands
 for a film or a patient.
 """
@@ -13,10 +13,11 @@ import datetime
 import sys
 from pathlib import Path
 
-from cxrkit import report, survey
+from cxrkit.course import _survey as survey
+from cxrkit.show import _report as report
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT = ROOT / "cxrkit" / "data" / "nih_labels.json"
+OUT = ROOT / "cxrkit" / "course" / "nih_labels.json"
 COMMAND = "python tools/measure_nih_labels.py ../shared/real-cxr/nih-labels"
 
 
@@ -40,7 +41,7 @@ def results(found: survey.NihSurvey) -> str:
             report.metrics_table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
             "## The mined labels held against radiologists'",
             "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
-            "looked for is `cxrkit.survey.READ_AS`; PPV is that among these films.",
+            "looked for is `cxrkit.course._survey.READ_AS`; PPV is that among these films.",
             report.metrics_table(rows, first="finding"),
             report.markdown(found.confusion.rename_axis("films").reset_index()),
             "## Prevalence by split of the official split",

@@ -1,4 +1,4 @@
-"""Measure what `cxrkit.quality` flags, and print it as Markdown.
+"""Measure what `cxrkit.film._quality` flags, and print it as Markdown.
 
     python tools/measure_quality.py --data /path/to/real-cxr
 
@@ -20,10 +20,11 @@ import pandas as pd
 import pydicom
 from fit_quality import photographs
 
-from cxrkit import images, phantom
+from cxrkit import phantom
+from cxrkit.film import _read as images
+from cxrkit.film._quality import QUALITY_FLAGS
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.metrics import wilson
-from cxrkit.quality import QUALITY_FLAGS
 
 SIMULATED = 300
 #: Films are drawn from seeds that no other part of the project uses.

@@ -1,4 +1,4 @@
-"""Pictures that are no frontal chest film, to fit and to measure `cxrkit.quality` with.
+"""Pictures that are no frontal chest film, to fit and to measure `cxrkit.film._quality` with.
 
 Few real ones can be had, so most kinds are drawn: crudely, each time with other proportions, greys and borders. They
 are no anatomy lesson. Kinds drawn from other films (turned, cut out) need films to draw from.

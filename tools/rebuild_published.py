@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxrkit import published, report
+from cxrkit.course import published
 from cxrkit.labels import FINDINGS
+from cxrkit.show import _report as report
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/published.md"

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrkit import course
+from cxrkit.data import _course_films as course
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Far over what a start takes, for a busy machine.

@@ -90,7 +90,7 @@ if extra:
 END
 "$python" -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 # An editable install leaves out pyproject.toml's data-files, the dashboard's template among them.
-"$python" -c "from cxrkit import serve; serve.link_template()"
+"$python" -c "from cxrkit.dashboard import _serve; _serve.link_template()"
 wanted="$(version_of "$python")|$(content requirements.lock tools/setup.sh)|$(content pyproject.toml)"
 printf '%s\n' "$wanted" >$stamp
 echo "setup: $venv is ready" >&2

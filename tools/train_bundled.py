@@ -3,7 +3,7 @@
     python tools/train_bundled.py --data ../shared/real-cxr --imagenet squeezenet_imagenet_notop.h5
 
 Simulated films come from `cxrkit.phantom`, with seeds that the course set does not use; real ones from a table of
-films (`cxrkit.datasets.from_table`) with the columns of ../shared/real-cxr. Each stage keeps checkpoints in
+films (`cxrkit.data._datasets.from_table`) with the columns of ../shared/real-cxr. Each stage keeps checkpoints in
 --work and goes on there after a kill. docs/results/ holds what a run printed.
 """
 
@@ -24,8 +24,13 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 import cxrkit
-from cxrkit import augment, course, datasets, engine, model_card, models, phantom, train
+from cxrkit import augment, phantom, train
+from cxrkit import networks as models
+from cxrkit.data import _course_films as course
+from cxrkit.data import _datasets as datasets
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, split_findings
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _card as model_card
 
 #: Films are kept at this size; augmentation works on it, the network takes SIZE_PX.
 KEPT_PX, SIZE_PX, BATCH = 256, 192, 32

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkit import augment, engine, environment, experiments, models
+from cxrkit import augment
+from cxrkit import networks as models
+from cxrkit.course import _environment as environment
+from cxrkit.course import experiments
 from cxrkit.labels import COVID_CLASSES
+from cxrkit.networks import _predictor as engine
 
 SEED = 0
 

@@ -27,7 +27,10 @@ from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 from keras import layers
 
 import cxrkit
-from cxrkit import datasets, images, lungs, metrics, phantom, train
+from cxrkit import metrics, phantom, train
+from cxrkit.data import _datasets as datasets
+from cxrkit.film import _lungs as lungs
+from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER
 
 BATCH, STEPS, EPOCHS, RATE = 16, 40, 14, 3e-3
@@ -242,7 +245,7 @@ def export(model: keras.Model) -> bytes:
     # Keras exports no network that was never called, as after a run that was already whole.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # See cxrkit.models.save.
+        # See cxrkit.networks.save.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(Path(scratch) / "lungs.onnx", format="onnx", verbose=False)
         return (Path(scratch) / "lungs.onnx").read_bytes()
@@ -274,7 +277,7 @@ def card(info: dict) -> str:
         "# lungs: where the lungs lie on a frontal chest film",
         f"**{DISCLAIMER}**",
         f"A U-Net of {info['parameters']:,} parameters: a film of {info['size_px']} by {info['size_px']} pixels in, "
-        "the probability of lung for each pixel out. `cxrkit.lungs` runs it; TensorFlow is not needed.",
+        "the probability of lung for each pixel out. `cxrkit.film._lungs` runs it; TensorFlow is not needed.",
         "## What it is not",
         "- It is no measurement of a lung: not of its size, its air or its disease. It is for pixel interventions in "
         "experiments: to mask the lungs out, to crop to them.\n"
@@ -283,9 +286,9 @@ def card(info: dict) -> str:
         "- Real masks existed for films of one source (`cohen`). On films of `nih` and `hannover` it was looked at, "
         "and not measured.\n"
         "- Children and lateral views were not tried. On pictures of other parts of the body it finds lungs too, as on "
-        "an MR and an ultrasound picture: `cxrkit.quality` says what is no frontal chest film.",
+        "an MR and an ultrasound picture: `cxrkit.film._quality` says what is no frontal chest film.",
         "## Measured",
-        "Overlap with the truth after `cxrkit.lungs.outline`, mean over films, 95% interval by patient.",
+        "Overlap with the truth after `cxrkit.film._lungs.outline`, mean over films, 95% interval by patient.",
         "\n".join(["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]),
         "## Training",
         "\n".join(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import datasets, published
+from cxrkit.course import published
+from cxrkit.data import _datasets as datasets
 from cxrkit.labels import FINDINGS
 
 

@@ -22,17 +22,7 @@ from cxrkit.augment._edit import (
 from cxrkit.augment._imgaug import from_imgaug, to_imgaug
 from cxrkit.augment._named import NAMES, load, named
 from cxrkit.augment._operations import OPERATIONS, Choice, Operation, Parameter
-from cxrkit.augment._recipe import (
-    OneOf,
-    Op,
-    Recipe,
-    Sequential,
-    SomeOf,
-    Sometimes,
-    default,
-    from_dict,
-    from_json,
-)
+from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, default, from_dict, from_json
 from cxrkit.augment._run import Draws, apply, draw, is_fixed, mapped, record, replay
 from cxrkit.augment._seeds import film_generator
 

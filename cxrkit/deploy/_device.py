@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxrkit import engine as engines
 from cxrkit.deploy import _bundle
 from cxrkit.deploy._bundle import Bundle
 from cxrkit.deploy._films import Packed, pack
@@ -25,6 +24,7 @@ from cxrkit.deploy._folder_link import PREFIX, FolderLink
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of, readable
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
+from cxrkit.networks import _predictor as engines
 
 #: Below the home folder of whoever logs in.
 FOLDER = "cxrkit-device"
@@ -186,7 +186,7 @@ def table30(
             `bench`.
         model: the bundle's original, which runs here on the films' own files.
         out: gets the folders board and here.
-        engine: what runs it here, as for `cxrkit.engine.load`.
+        engine: what runs it here, as for `cxrkit.networks._predictor.load`.
     Returns:
         The comparison; None in a dry run.
     Raises:

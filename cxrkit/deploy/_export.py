@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import engine, environment, images, scoring
+from cxrkit.course import _environment as environment
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError, digest
+from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER
+from cxrkit.networks import _predictor as engine
+from cxrkit.triage import _score as scoring
 
 TARGETS = ("jetson-nano", "onnx", "litert")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -214,7 +217,7 @@ def _films(
     """Return films to calibrate on, films to measure, and what the latter are, in words."""
     simulated = manifest is None
     if manifest is None:
-        from cxrkit import course
+        from cxrkit.data import _course_films as course
 
         manifest, parts = course.manifest(), ("val", "test") if precision == "int8" else ("test",)
         root = next(course.ensure(part).parent for part in parts)
@@ -234,7 +237,7 @@ def _films(
         if learn.empty:
             raise ValueError(
                 "int8 is calibrated on films of val or train of other patients than those measured; the manifest has "
-                "none. Split it (cxrkit.manifest.split), or leave the manifest out to use the course's films."
+                "none. Split it (cxrkit.data._manifest.split), or leave the manifest out to use the course's films."
             )
     total, done = len(learn) + len(test), 0
     found = []
@@ -270,7 +273,7 @@ def _write(
     model = graph.lowered(onnx.load(source / "model.onnx"), batch=batch, maps=maps)
     weights, live = graph.bytes_of(model)
     if target == "litert":
-        litert = _needed("cxrkit.models._litert", "TensorFlow")
+        litert = _needed("cxrkit.networks._litert", "TensorFlow")
         litert.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=films)
         return weights, live
     if precision == "fp16":
@@ -366,7 +369,7 @@ def _onnx_batch(path: Path) -> Run:
 
 
 def _litert_batch(path: Path) -> Run:
-    return _needed("cxrkit.models._litert", "TensorFlow").interpreter(path)
+    return _needed("cxrkit.networks._litert", "TensorFlow").interpreter(path)
 
 
 def _notes(target: str, precision: str, info: dict[str, Any]) -> tuple[str, ...]:

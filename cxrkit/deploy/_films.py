@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit import images, scoring
 from cxrkit.deploy._answers import scored
 from cxrkit.deploy._bundle import digest
+from cxrkit.film import _read as images
+from cxrkit.triage import _score as scoring
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ def pack(
         ValueError: none of the films can be read, or `most` is below 0.
     """
     if manifest is None:
-        from cxrkit import course
+        from cxrkit.data import _course_films as course
 
         manifest = course.manifest()
         manifest, root = manifest[manifest["split"] == "test"], course.ensure("test").parent

@@ -136,7 +136,7 @@ def _keep_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
     if missing:
         raise ExportError(
             f"the network has no output {' or '.join(missing)}; it has {', '.join(outputs)}. Save it with "
-            "cxrkit.models.save."
+            "cxrkit.networks.save."
         )
     kept = [outputs[name] for name in names]
     del graph.output[:]

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cxrkit import engine, images
 from cxrkit.deploy import _answers, runner
 from cxrkit.deploy._link import DeviceError
 from cxrkit.deploy._runs import Run, read_run
+from cxrkit.film import _read as images
+from cxrkit.networks import _predictor as engine
 
 
 def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx") -> Run:
@@ -25,7 +26,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
         model: a bundled model or a model folder.
         listed: a CSV with `image`, `file` and perhaps `truth`.
         out: the folder for result.json, predictions.csv and log.txt.
-        engine: as for `cxrkit.engine.load`.
+        engine: as for `cxrkit.networks._predictor.load`.
     Returns:
         The run.
     Raises:
@@ -40,7 +41,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
     return read_run(out)
 
 
-#: What runs each of `cxrkit.engine.ENGINES`.
+#: What runs each of `cxrkit.networks._predictor.ENGINES`.
 _RUNTIMES = {"onnx": "onnxruntime", "keras": "keras"}
 
 

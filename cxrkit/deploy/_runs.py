@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrkit import published
+from cxrkit.course import published
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._link import DeviceError

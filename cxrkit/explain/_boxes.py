@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrkit import images, metrics
-from cxrkit.engine import Predictor
+from cxrkit import metrics
 from cxrkit.explain._maps import heat_maps
+from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.networks._predictor import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd

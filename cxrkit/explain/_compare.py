@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkit import metrics
-from cxrkit.engine import Predictor
 from cxrkit.explain._boxes import BoxedFilm, score_films
+from cxrkit.networks._predictor import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd

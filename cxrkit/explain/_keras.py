@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cxrkit import engine, models
+from cxrkit import networks as models
 from cxrkit.explain._unnest import At, Graph
+from cxrkit.networks import _predictor as engine
 
 #: Beyond this a sigmoid is 0 or 1 in float32; larger logits would make the softmax that Score-CAM takes underflow.
 _LOGIT_LIMIT = 40.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrkit import images
-from cxrkit.engine import Predictor
+from cxrkit.film import _read as images
+from cxrkit.networks._predictor import Predictor
 
 if TYPE_CHECKING:
     import keras

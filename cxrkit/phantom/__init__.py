@@ -6,19 +6,11 @@
 Simulated films teach and test; they are no substitute for real ones, and nothing here is a medical device.
 """
 
-from cxrkit.phantom.film import (
-    COURSES,
-    SEVERITY_RANGE,
-    VIEWS,
-    SimulatedFilm,
-    simulate,
-    simulate_many,
-    simulate_series,
-)
-from cxrkit.phantom.findings import KINDS
-from cxrkit.phantom.nuisance import SOURCES, Nuisance, restyled
-from cxrkit.phantom.patients import draw_findings, rates
-from cxrkit.phantom.streams import stream
+from cxrkit.phantom._film import COURSES, SEVERITY_RANGE, VIEWS, SimulatedFilm, simulate, simulate_many, simulate_series
+from cxrkit.phantom._findings import KINDS
+from cxrkit.phantom._nuisance import SOURCES, Nuisance, restyled
+from cxrkit.phantom._patients import draw_findings, rates
+from cxrkit.phantom._streams import stream
 
 __all__ = [
     "COURSES",

@@ -5,15 +5,7 @@ is called of them. The report's section C describes the algorithm; docs/rounds.m
 silent. Imports neither TensorFlow nor imgaug, nor pandas before a table is asked for.
 """
 
-from cxrkit.rounds._combine import (
-    COMBINES,
-    Combine,
-    Stacked,
-    Weighted,
-    combine_from_dict,
-    fit_stack,
-    fit_weights,
-)
+from cxrkit.rounds._combine import COMBINES, Combine, Stacked, Weighted, combine_from_dict, fit_stack, fit_weights
 from cxrkit.rounds._pictures import draw_seed
 from cxrkit.rounds._recipes import MODES, REPORT, Source, describe, named
 from cxrkit.rounds._result import COMBINED, MEASURES, Result

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import engine
 from cxrkit.augment import Recipe
 from cxrkit.labels import NOT_COVID
+from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._combine import Combine
 from cxrkit.rounds._pictures import Film, Pictures, Plan, as_film
 from cxrkit.rounds._stop import decided

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cxrkit import augment, images
+from cxrkit import augment
 from cxrkit.augment import Recipe
+from cxrkit.film import _read as images
 
 #: A film as it may be given: a file, what `images.read` made of one, or its pixels.
 Film = str | Path | images.Radiograph | np.ndarray
@@ -60,7 +61,7 @@ def as_film(film: Film, k: int, size_px: int | None) -> np.ndarray:
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise ValueError(
             f"a film's pixels must lie in [0, 1] where they are float; those of film {k} go from {low:.4g} to "
-            f"{high:.4g}. Read it with cxrkit.images.read, or divide by the largest value of its bit depth."
+            f"{high:.4g}. Read it with cxrkit.film._read.read, or divide by the largest value of its bit depth."
         )
     if size_px is not None:
         pixels = images.resize(pixels, size_px)

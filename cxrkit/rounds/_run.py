@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import engine
+from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._ask import FILMS_AT_ONCE, Network, Predict, Progress, Task, collect, network
 from cxrkit.rounds._combine import Combine, combine_of
 from cxrkit.rounds._pictures import Film

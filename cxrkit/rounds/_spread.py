@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import engine
+from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._ask import Network, Task, answers, network
 from cxrkit.rounds._pictures import Film
 

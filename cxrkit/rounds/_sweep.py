@@ -103,7 +103,7 @@ def grid(name: str) -> dict[str, Recipe]:
     if name not in GRIDS:
         raise ValueError(f"grid must be one of {', '.join(GRIDS)}, or recipes by name; got {name!r}.")
     # Here, since it brings pandas, which who only looks at films in rounds need not wait for.
-    from cxrkit import published
+    from cxrkit.course import published
 
     rows = list(map(str, published.table(name).index))
     if name not in _ORDERS:
@@ -240,7 +240,7 @@ def orders(
 ) -> Sweep:
     """Stack recipes in every order, and hold what is called against the untouched films.
 
-    The report's tables 23 and 27 head their last column F1; it holds the specificity, as `cxrkit.published` shows. Here
+    The report's tables 23 and 27 head their last column F1; it holds the specificity, as `cxrkit.course.published` shows. Here
     each measure has its own name, and the F1 of a row of the report is the one of its confusion matrix.
 
     Args:
@@ -311,7 +311,7 @@ def _reported(ways: Mapping[str, Recipe]) -> dict[str, tuple[str, str]]:
 
 def _printed(table: str, row: str) -> dict[str, Estimate]:
     """Return what a row of the report holds, by measure."""
-    from cxrkit import published
+    from cxrkit.course import published
 
     try:
         return published.matrix(table, row).estimates()

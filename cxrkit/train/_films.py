@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit import images
+from cxrkit.data._manifest import SPLITS, ManifestError
+from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
-from cxrkit.manifest import SPLITS, ManifestError
 
 #: Films decoded between two notes of what is done.
 _BLOCK = 256
@@ -61,7 +61,7 @@ def join(*sets: FilmSet) -> FilmSet:
 
 
 def read_pixels(paths: Sequence[Path | str], size_px: int, *, threads: int = 2) -> np.ndarray:
-    """Read films as `cxrkit.images` reads them, resized for training.
+    """Read films as `cxrkit.film._read` reads them, resized for training.
 
     Args:
         paths: files.
@@ -155,7 +155,7 @@ def from_manifest(
     """Return the films of a manifest's rows with the 14 findings as targets.
 
     Args:
-        frame: rows as `cxrkit.manifest.read` gives them; an empty `findings` means none of the 14.
+        frame: rows as `cxrkit.data._manifest.read` gives them; an empty `findings` means none of the 14.
         root: what relative image paths are relative to.
         size_px: side of the square each film is squashed to.
         cache: folder for the decoded films.
@@ -177,7 +177,7 @@ def check_splits(frame: pd.DataFrame) -> None:
     # Two films of one person in train and test inflate AUROC.
 
     Args:
-        frame: as `cxrkit.manifest.read` gives it; rows without a split are not looked at.
+        frame: as `cxrkit.data._manifest.read` gives it; rows without a split are not looked at.
     Raises:
         ManifestError: no film in train, val or test, or a patient in two of them.
     """
@@ -185,7 +185,7 @@ def check_splits(frame: pd.DataFrame) -> None:
     if empty := [name for name in SPLITS if not (split["split"] == name).any()]:
         raise ManifestError(
             f"training needs films in train, val and test; the manifest's split column has none in {', '.join(empty)}. "
-            "Take the data set's official split, or deal films out by patient with cxrkit.manifest.split."
+            "Take the data set's official split, or deal films out by patient with cxrkit.data._manifest.split."
         )
     found = split.groupby("patient_id")["split"].agg(lambda names: [name for name in SPLITS if name in set(names)])
     shared = found[found.map(len) > 1]
@@ -194,6 +194,6 @@ def check_splits(frame: pd.DataFrame) -> None:
         more = f"; and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
         raise ManifestError(
             f"{len(shared)} patient{'s are' if len(shared) > 1 else ' is'} in more than one split ({named}{more}): "
-            "films of one person in train and test inflate AUROC. Split by patient with cxrkit.manifest.split; "
+            "films of one person in train and test inflate AUROC. Split by patient with cxrkit.data._manifest.split; "
             "`cxrkit data check` lists all."
         )

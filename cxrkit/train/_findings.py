@@ -18,15 +18,20 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import _journal, _memory, augment, engine, manifest, models
+from cxrkit import augment
+from cxrkit import networks as models
 from cxrkit.augment import Recipe
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
+from cxrkit.networks import _memory
+from cxrkit.networks import _predictor as engine
 from cxrkit.train import _outcome
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
 from cxrkit.train._films import FilmSet, check_splits, from_manifest
 from cxrkit.train._loop import fit
 from cxrkit.train._losses import loss_named
+from cxrkit.triage import _journal
 
 _BEST_BY = ("val_loss", "auroc")
 
@@ -36,7 +41,7 @@ class Settings:
     """How the 14 findings are trained; the defaults are the report's and CheXNet-Keras'.
 
     Args:
-        backbone: a name of `cxrkit.models.backbones`.
+        backbone: a name of `cxrkit.networks._backbones`.
         weights: what it starts from, as `models.build` takes it: None, "imagenet" or a file.
         size_px: side of the network's input, pixels.
         epochs: passes over the training films.
@@ -109,7 +114,7 @@ def findings(
     is left as it is.
 
     Args:
-        manifest_file: as `cxrkit.manifest.read` takes it; its split column holds the official split, or another one by
+        manifest_file: as `cxrkit.data._manifest.read` takes it; its split column holds the official split, or another one by
             patient.
         out: the model folder; `run` in it holds run.json, epochs.jsonl, tensorboard, checkpoints and films.
         settings: how; None: the defaults.
@@ -210,7 +215,7 @@ def _finish(
     network: Callable[[], keras.Model] | None,
 ) -> None:
     # The card is how a result is shown, two layers up; it is called for here so that no folder is without one.
-    from cxrkit import model_card
+    from cxrkit.show import _card as model_card
 
     model = _build(settings, network)
     model.load_weights(out / "run" / "best.weights.h5")

@@ -13,7 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from cxrkit import engine, metrics, models
+from cxrkit import metrics
+from cxrkit import networks as models
+from cxrkit.networks import _predictor as engine
 from cxrkit.train._films import FilmSet
 
 #: Films held as float at a time.
@@ -26,7 +28,7 @@ _EXPORT = (
 
 
 def save_model(model: keras.Model, folder: Path, sidecar: dict[str, Any]) -> Path:
-    """Write a model folder as `cxrkit.models.save` does, on any Keras backend.
+    """Write a model folder as `cxrkit.networks.save` does, on any Keras backend.
 
     Args:
         model: (N, S, S, 1) -> (N, labels).
@@ -93,7 +95,7 @@ def figures(
         populations: ("simulated" or "real", source) -> test films; their first targets are those of `labels`.
         labels: the first of the predictor's, those to score.
     Returns:
-        What `cxrkit.model_card` takes as a sidecar's `figures`.
+        What `cxrkit.show._card` takes as a sidecar's `figures`.
     """
     rows = []
     for (kind, source), films in populations.items():

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxrkit import _memory, metrics
+from cxrkit import metrics
+from cxrkit.networks import _memory
 from cxrkit.train._batches import Batches
 from cxrkit.train._films import FilmSet
 from cxrkit.train._findings import seeded

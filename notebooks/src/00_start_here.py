@@ -43,8 +43,16 @@
 # %%
 from pathlib import Path
 
-from cxrkit import course, engine, environment, exercises, images, panels, report, scoring, triage
+from cxrkit.course import _environment as environment
+from cxrkit.course import _exercises as exercises
+from cxrkit.data import _course_films as course
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.triage import _run as triage
+from cxrkit.triage import _score as scoring
+from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # `FILM` is the film to look at; `None` takes one from the course. Put the path of a film of your own there (PNG, JPEG,

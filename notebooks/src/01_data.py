@@ -21,8 +21,17 @@
 # %%
 import numpy as np
 
-from cxrkit import course, engine, exercises, images, manifest, metrics, panels, published, report, survey
+from cxrkit import metrics
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import _survey as survey
+from cxrkit.course import published
+from cxrkit.data import _course_films as course
+from cxrkit.data import _manifest as manifest
+from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # `NIH_LABELS` is a folder with ChestX-ray14's tables: `Data_Entry_2017_v2020.csv`, `train_val_list.txt`, CheXNet-Keras'

@@ -22,7 +22,7 @@
 # libraries along that are not needed here. `start_tensorflow` leaves out both.
 
 # %%
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
@@ -35,8 +35,16 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from cxrkit import course, engine, exercises, manifest, metrics, models, panels, published, report, train
+from cxrkit import metrics, train
+from cxrkit import networks as models
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import published
+from cxrkit.data import _course_films as course
+from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's: 360 simulated ones to train on, 120 to validate, 120 to test. For

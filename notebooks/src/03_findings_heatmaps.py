@@ -30,8 +30,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import course, datasets, engine, exercises, explain, images, metrics, panels, published, report, scoring
+from cxrkit import explain, metrics
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import published
+from cxrkit.data import _course_films as course
+from cxrkit.data import _datasets as datasets
+from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.triage import _score as scoring
+from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # By default the notebook takes the 120 simulated test films of the course, whose boxes the simulator knows, and the
@@ -170,7 +179,7 @@ report.localisation(overall, columns)
 # scores of `cam` and would favour it. Score-CAM takes longest; it is given 32 of the feature maps.
 
 # %%
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 explainer = explain.explainer(MODEL)

@@ -29,28 +29,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
 # %%
-from cxrkit import (
-    augment,
-    augment_app,
-    augment_report,
-    augment_trial,
-    engine,
-    exercises,
-    experiments,
-    experiments_report,
-    phantom,
-    published,
-    quality,
-    report,
-    shortcuts_report,
-)
+from cxrkit import augment, phantom
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import experiments, published
+from cxrkit.film import _quality as quality
 from cxrkit.labels import COVID
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _augment as augment_report
+from cxrkit.show import _experiments as experiments_report
+from cxrkit.show import _report as report
+from cxrkit.show import _shortcuts as shortcuts_report
+from cxrkit.widgets import _lab as augment_app
+from cxrkit.widgets import _trial as augment_trial
 
 # %% [markdown]
 # Sections 1 to 5 look at a few films, sections 6 and 7 train. With `MANIFEST = None` the films trained on are the

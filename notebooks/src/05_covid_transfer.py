@@ -22,7 +22,7 @@
 # ## Setup
 
 # %%
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
@@ -32,7 +32,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit import augment, exercises, experiments, experiments_report, images, metrics, published, quality, report
+from cxrkit import augment, metrics
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import experiments, published
+from cxrkit.film import _quality as quality
+from cxrkit.film import _read as images
+from cxrkit.show import _experiments as experiments_report
+from cxrkit.show import _report as report
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated. For films of your own give a manifest with a column

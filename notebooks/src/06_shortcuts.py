@@ -22,16 +22,22 @@
 # ## Setup
 
 # %%
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
 # %%
 import numpy as np
 
-from cxrkit import exercises, experiments, lungs, models, published, report, shortcuts_app, shortcuts_report
-from cxrkit.experiments import LOOKS, MarkLab, Plan, faint_films, positive
+from cxrkit import networks as models
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import experiments, published
+from cxrkit.course.experiments import LOOKS, MarkLab, Plan, faint_films, positive
+from cxrkit.film import _lungs as lungs
 from cxrkit.labels import COVID, NOT_COVID
+from cxrkit.show import _report as report
+from cxrkit.show import _shortcuts as shortcuts_report
+from cxrkit.widgets import _marks as shortcuts_app
 
 # %% [markdown]
 # `MARK` is what tells the hospitals apart: `"frame"` or `"letter"`. `RESULT` is a file that `cxrkit experiment
@@ -184,8 +190,8 @@ row = int(np.flatnonzero(has)[0])
 report.gallery([some.pixels[row] for some in looked.values()], list(looked), simulated=True)
 
 # %% [markdown]
-# Masks come from the simulator here. On films without one, `cxrkit.lungs` finds the lungs with a network of its own
-# (its [card](../cxrkit/weights/lungs/README.md) says how well, and on what). Held against the truth on these films:
+# Masks come from the simulator here. On films without one, `cxrkit.film._lungs` finds the lungs with a network of its own
+# (its [card](../cxrkit/film/weights/lungs/README.md) says how well, and on what). Held against the truth on these films:
 
 # %%
 bare, truth = faint.sets.test.pixels[:60], faint.lungs["test"][:60]

@@ -25,13 +25,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
 # %%
-from cxrkit import augment, exercises, experiments, metrics, published, report, rounds, rounds_report
-from cxrkit.experiments import Plan
+from cxrkit import augment, metrics, rounds
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import experiments, published
+from cxrkit.course.experiments import Plan
+from cxrkit.show import _report as report
+from cxrkit.show import _rounds as rounds_report
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated; for films of your own give a manifest with a column

@@ -28,26 +28,24 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from cxrkit import environment
+from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
 # %%
-from cxrkit import (
-    course,
-    engine,
-    exercises,
-    experiments,
-    images,
-    report,
-    rounds,
-    rounds_app,
-    rounds_report,
-    rounds_strip,
-    rounds_trial,
-)
-from cxrkit.experiments import Plan
+from cxrkit import rounds
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import experiments
+from cxrkit.course.experiments import Plan
+from cxrkit.data import _course_films as course
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID
+from cxrkit.networks import _predictor as engine
+from cxrkit.rounds import _trial as rounds_trial
+from cxrkit.show import _report as report
+from cxrkit.show import _rounds as rounds_report
+from cxrkit.show import _rounds_strip as rounds_strip
+from cxrkit.widgets import _explorer as rounds_app
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated; for films of your own give a manifest with a column

@@ -27,8 +27,16 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from cxrkit import course, engine, exercises, images, panels, published, report, scoring, triage
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import published
+from cxrkit.data import _course_films as course
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _report as report
+from cxrkit.triage import _run as triage
+from cxrkit.triage import _score as scoring
+from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # `FOLDER` is a folder of films of your own for the last section; `None` takes course films there too. `THRESHOLD`

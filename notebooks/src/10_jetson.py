@@ -26,8 +26,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit import course, deploy, device_report, engine, exercises, images, metrics, published, report
+from cxrkit import deploy, metrics
+from cxrkit.course import _exercises as exercises
+from cxrkit.course import published
+from cxrkit.data import _course_films as course
+from cxrkit.film import _read as images
 from cxrkit.labels import COVID
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _device as device_report
+from cxrkit.show import _report as report
 
 # %% [markdown]
 # `HOST` is a board as `ssh` calls it: a name of your SSH configuration, or user@host. Your keys, agent and known_hosts

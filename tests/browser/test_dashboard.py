@@ -20,7 +20,10 @@ from playwright.sync_api import TimeoutError, expect
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from cxrkit import app, samples, triage, words
+from cxrkit import dashboard as app
+from cxrkit import words
+from cxrkit.dashboard import _samples as samples
+from cxrkit.triage import _run as triage
 
 pytestmark = pytest.mark.slow
 

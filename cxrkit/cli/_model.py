@@ -1,0 +1,154 @@
+"""`cxrkit model`: wires models and what they answer to a terminal; `cxrkit.cli._main` adds it.
+
+Modules are imported inside the commands: `cxrkit --help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrkit.cli import _terminal
+
+app = typer.Typer(
+    help="Models: list, show, predict, import, export.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the bundled models."""
+    from cxrkit.networks import _predictor as engine
+
+    for name in engine.bundled():
+        print(name)
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
+    """Print a model's card."""
+    from cxrkit.networks import _predictor as engine
+
+    print((engine.folder_of(name) / "README.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (CSV); its films are asked about.")],
+    out: Annotated[Path, typer.Option(help="The CSV to write: a row per film, as the report's figure 5.")],
+    scores: Annotated[
+        Path | None, typer.Option(help="Also score the answers against the manifest's truth into this CSV.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Ask about this split alone: train, val or test.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Ask about this source alone; may be repeated.")] = None,
+    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
+) -> None:
+    """Ask one network about every film of a manifest.
+
+    A film that cannot be read is a row with its reason. --scores writes AUROC, sensitivity, precision and the rest at
+    the model's thresholds, with 95% intervals by patient, for all films and by sex, age, view and source.
+    """
+    # What could not be written is said before the films are read.
+    for path in (out, *([scores] if scores else [])):
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
+    from cxrkit.data import _manifest as manifests
+    from cxrkit.networks import _predictor as engine
+    from cxrkit.triage import _score as scoring
+
+    predictor = engine.load(model)
+    frame = manifests.chosen(manifests.read(manifest), split=split, sources=source or ())
+    folder = manifest.parent if root is None else root
+    with _terminal.progress("films") as progress:
+        answers = scoring.predict_films(predictor, frame, folder, progress=progress)
+    scoring.write_table(answers, out)
+    lost = int((answers["status"] == "error").sum())
+    print(f"{out}: {len(answers):,} films, {lost:,} of them without an answer")
+    if scores is not None:
+        scoring.score_answers(answers, frame, predictor).to_csv(scores, index=False, lineterminator="\n")
+        print(f"{scores}: the measures with 95% intervals by patient")
+    if predictor.not_shown:
+        print(f"not shown to work on real films: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)
+    raise typer.Exit(_terminal.ERROR_ROWS if lost else _terminal.OK)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .h5 of CheXNet-Keras, or a .pt of TorchXRayVision.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    release: Annotated[
+        str | None,
+        typer.Option(help='TorchXRayVision\'s name, e.g. "densenet121-res224-nih": its labels and operating points.'),
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the file's sha256 has to be.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open a pickle, which runs the code it names, without a sha256.")
+    ] = False,
+) -> None:
+    """Make a model folder of a network that others published."""
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; name a new folder with --out.")
+    if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
+        raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}.")
+    # TensorFlow takes seconds to import, and what a person got wrong is said before.
+    from cxrkit.networks import _imports as imports
+    from cxrkit.networks import _predictor as engine
+    from cxrkit.show import _card as model_card
+
+    if file.suffix in (".h5", ".hdf5"):
+        imports.import_chexnet(file, out)
+    else:
+        imports.import_xrv(file, out, release=release, trust=trust, expected_sha256=sha256)
+    model_card.write(out)
+    labels = engine.load(out).labels
+    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
+    target: Annotated[str, typer.Option(help="jetson-nano, onnx or litert.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The bundle to write: a new folder; by default MODEL-TARGET-PRECISION.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on films).")] = "fp32",
+    batch: Annotated[int, typer.Option(help="Films that one run takes.")] = 1,
+    maps: Annotated[bool, typer.Option("--maps", help="Keep the feature maps as second output.")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Films to calibrate on and measure; by default the course's simulated ones.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest difference of a probability that is allowed; else nothing is written.")
+    ] = None,
+) -> None:
+    """Make a bundle of a model that a device can run, measured against the original.
+
+    Says its size, how far its probabilities lie from the original's, which films it calls otherwise and what accuracy
+    that costs. An export that does not agree within the tolerance leaves nothing behind.
+    """
+    from cxrkit import deploy
+    from cxrkit.data import _manifest as manifests
+
+    frame = None if manifest is None else manifests.read(manifest)
+    folder = root if root is not None or manifest is None else manifest.parent
+    with _terminal.progress("films") as progress:
+        result = deploy.export(
+            model,
+            deploy.default_folder(model, target, precision) if out is None else out,
+            target=target,
+            precision=precision,
+            batch=batch,
+            maps=maps,
+            manifest=frame,
+            root=folder,
+            tolerance=tolerance,
+            progress=progress,
+        )
+    print(deploy.summary(result))

@@ -1,0 +1,179 @@
+"""Is this machine ready for the notebooks? One row per thing that matters, with what to do when it falls short.
+
+A layer above `engine`, since it looks at the bundled models; nothing heavy is imported.
+"""
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxrkit.networks import _predictor as engine
+
+#: Versions that pyproject.toml admits.
+PYTHONS = ((3, 11), (3, 13))
+#: What a notebook at course scale stays within (DESIGN.md).
+MEMORY_GB = 1.5
+DISK_GB = 0.2
+COLUMNS = ("what", "found", "ok", "what to do")
+_INSTALL = "run `make setup` in the project's folder and use the Python in .venv"
+#: Lines of TensorFlow's C++ libraries that are information, and the one that announces them.
+_GREETING = re.compile(
+    r"I0000 |WARNING: All log messages before absl::InitializeLog|To enable the following instructions"
+)
+#: What TensorFlow and Keras import where they find it, for converters and wrappers that cxrkit has no use for.
+_PASSENGERS = ("jax", "sklearn")
+#: Distributions, what each is for, and whether nothing works without it. One name of a group is enough.
+_PACKAGES = (
+    (("numpy",), "arrays", True),
+    (("onnxruntime",), "running the networks", True),
+    (("opencv-python-headless",), "resizing films", True),
+    (("pydicom",), "reading DICOM", True),
+    (("pandas",), "tables", True),
+    (("matplotlib",), "figures", True),
+    (("ipywidgets",), "sliders", False),
+    (("imaug",), "augmentation", False),
+    (("tensorflow-cpu", "tensorflow"), "training", False),
+    (("asyncssh",), "reaching a board", False),
+)
+
+
+def check() -> pd.DataFrame:
+    """Look at Python, packages, cores, memory, disk and the bundled models.
+
+    Returns:
+        One row per thing: `what`, `found`, `ok` ("yes"; "no"; "optional" for a missing thing that only some notebooks
+        need) and `what to do` (empty when nothing).
+    """
+    rows = [_python(), _cores(), _memory(memory_bytes()), _disk()]
+    rows += [_package(*package) for package in _PACKAGES]
+    rows += [_model(name) for name in engine.bundled()] or [("bundled models", "none", "no", _INSTALL)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow without its greeting, which a notebook would show as an error; all else it says is passed on.
+
+    Its C++ libraries say on stderr which instructions of the processor they use, before anything can be set; the
+    level of what they say later is TF_CPP_MIN_LOG_LEVEL, set to 2 (errors alone) unless it is set already.
+
+    TensorFlow and Keras also import JAX and scikit-learn where they find them: a process that took 644 MB then took
+    824 MB (TensorFlow 2.21, 2026-11-24). They are not found meanwhile, and can be imported afterwards; what is missing
+    then is the conversion from JAX to LiteRT, and `keras.wrappers`. JAX is found where Keras runs on it.
+
+    Nothing happens where TensorFlow was imported before.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            with _not_found(name for name in _PASSENGERS if name != "jax" or not _keras_runs_on_jax()):
+                importlib.import_module("tensorflow")
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            kept = [line for line in said.read().decode(errors="replace").splitlines(True) if not _GREETING.match(line)]
+            sys.stderr.write("".join(kept))
+
+
+def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the memory that this process may use: the container's limit where there is one, else the machine's.
+
+    Args:
+        cgroup: where Linux shows the limits of a container (version 2, then version 1).
+    Returns:
+        Bytes; None where the system does not tell.
+    """
+    found = []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (cgroup / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            found.append(int(text))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=None)
+
+
+@contextmanager
+def _not_found(names: Iterable[str]) -> Iterator[None]:
+    """Let an import of these fail as if they were not installed; those that are imported already stay."""
+    hidden = [name for name in names if name not in sys.modules]
+    # What Python takes for a module that cannot be found.
+    blocked: dict[str, Any] = dict.fromkeys(hidden)
+    sys.modules.update(blocked)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
+def _keras_runs_on_jax() -> bool:
+    """Look where Keras will: at the variable, else at its file. One that merely mentions JAX costs memory, no more."""
+    config = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    said = os.environ.get("KERAS_BACKEND") or (config.read_text(encoding="utf-8") if config.is_file() else "")
+    return "jax" in said
+
+
+def _python() -> tuple[str, str, str, str]:
+    (low, high), mine = PYTHONS, sys.version_info[:2]
+    legal = f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"
+    advice = "" if low <= mine <= high else f"use Python {legal}"
+    return "Python", ".".join(map(str, sys.version_info[:3])), "no" if advice else "yes", advice
+
+
+def _cores() -> tuple[str, str, str, str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return "processor cores", str(cores), "yes", "" if cores > 1 else "nothing; it takes about twice as long"
+
+
+def _memory(found: int | None) -> tuple[str, str, str, str]:
+    if found is None:
+        return "memory", "unknown", "yes", f"nothing, if there are {MEMORY_GB:g} GB"
+    enough = found >= MEMORY_GB * 1e9
+    advice = "" if enough else f"close other programs or find a machine with {MEMORY_GB:g} GB"
+    return "memory", f"{found / 1e9:.1f} GB", "yes" if enough else "no", advice
+
+
+def _disk() -> tuple[str, str, str, str]:
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    enough = free >= DISK_GB * 1e9
+    advice = "" if enough else f"free {DISK_GB:g} GB, or point TMPDIR at a roomier disk"
+    return "free disk for films and results", f"{free / 1e9:.1f} GB", "yes" if enough else "no", advice
+
+
+def _package(names: tuple[str, ...], purpose: str, needed: bool) -> tuple[str, str, str, str]:
+    for name in names:
+        try:
+            return f"{name} ({purpose})", importlib.metadata.version(name), "yes", ""
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return f"{names[0]} ({purpose})", "missing", "no" if needed else "optional", _INSTALL
+
+
+def _model(name: str) -> tuple[str, str, str, str]:
+    folder = engine.folder_of(name)
+    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    file = folder / "model.onnx"
+    whole = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["files"]["model.onnx"]
+    found = f"version {info['version']}, sha256 {info['files']['model.onnx'][:12]}" if whole else "damaged"
+    return f"model {name}", found, "yes" if whole else "no", "" if whole else "get the project's files again"

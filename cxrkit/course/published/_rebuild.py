@@ -1,0 +1,205 @@
+"""Who was called what: counts of films, rebuilt from the figures that were printed of them."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from cxrkit.course.published._read import cells_of, rows, table
+from cxrkit.labels import FINDINGS
+from cxrkit.metrics import Confusion
+
+#: Of tp, fp, fn and tn, which count above the line and which below.
+_RATIOS = {
+    "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
+    "precision": ((1, 0, 0, 0), (1, 1, 0, 0)),
+    "recall": ((1, 0, 0, 0), (1, 0, 1, 0)),
+    "specificity": ((0, 0, 0, 1), (0, 1, 0, 1)),
+    "F1": ((2, 0, 0, 0), (2, 1, 1, 0)),
+}
+#: What a column of measures holds, where that is not its name.
+_HOLDS = {"f1": "F1", "specificity_printed_as_f1": "specificity"}
+#: Test films of tables 10 to 27: the network is that of table 9's row 4, whose figures fit these numbers alone.
+POSITIVES, NEGATIVES = 97, 300
+_ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
+#: Tables whose rows are of one confusion matrix each.
+REBUILT = ("table09", *_ROUNDS)
+#: Films of ChestX-ray14.
+_CHESTXRAY14 = 112_120
+#: More than floating point errs by, less than two shares of up to a million films differ by.
+_SLACK = 1e-12
+#: Matrices looked through at a time; with what is computed of them, some 400 MB.
+_MOST = 5_000_000
+
+Sizes = int | Sequence[int]
+
+
+def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -> list[Confusion]:
+    """Return every confusion matrix whose figures, rounded or cut off, are those that were printed.
+
+    Args:
+        printed: by measure (accuracy, precision, recall, specificity, F1), the figure as text, as "0.73333": its
+            decimals say how exact it is. A measure that was not printed is left out.
+        positives, negatives: films of each class; where that is not known, all numbers that there may be, as
+            range(1, 98).
+    Returns:
+        All that fit, fewest films first; none where the figures contradict one another or these numbers of films.
+    Raises:
+        ValueError: a measure of another name, nothing printed, text that is no number in [0, 1], no number of films,
+            or so little printed of so many films that too many matrices would have to be looked through.
+    """
+    unknown = [name for name in printed if name not in _RATIOS]
+    if unknown or not printed:
+        raise ValueError(f"printed must hold some of {', '.join(_RATIOS)}; got {', '.join(unknown) or 'nothing'}.")
+    totals, others = _sizes("positives", positives), _sizes("negatives", negatives)
+    # One count after the other: what a figure rules out is never combined with what the others may be.
+    tp = np.concatenate([np.arange(total + 1) for total in totals])
+    none = np.zeros_like(tp)
+    found = np.column_stack([tp, none, np.repeat(totals, totals + 1) - tp, none])
+    found = found[_fit(found, printed, ("recall",))]
+    found = _spread(found, 1, np.arange(max(others) + 1))
+    found = found[_fit(found, printed, ("precision", "F1"))]
+    found = _spread(found, 3, others)
+    found[:, 3] -= found[:, 1]
+    found = found[found[:, 3] >= 0]
+    found = found[_fit(found, printed, ("accuracy", "specificity"))]
+    return sorted((Confusion(*map(int, counts)) for counts in found), key=lambda each: (each.n, each.counts))
+
+
+def _sizes(name: str, given: Sizes) -> np.ndarray:
+    sizes = np.unique(np.atleast_1d(np.asarray(given, np.int64)))
+    if not len(sizes) or sizes[0] < 0:
+        raise ValueError(f"{name} must be a number of films, or several as range(1, 98); got {given!r}.")
+    return sizes
+
+
+def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
+    """Return each of the matrices (matrices, 4) with each of the values in one column."""
+    if len(found) * len(values) > _MOST:
+        raise ValueError(
+            f"printed leaves {len(found) * len(values):,} matrices to look through; at most {_MOST:,} can be. Give "
+            "recall and precision if they were printed, or fewer numbers of films."
+        )
+    spread = np.repeat(found, len(values), axis=0)
+    spread[:, column] = np.tile(values, len(found))
+    return spread
+
+
+def _fit(counts: np.ndarray, printed: Mapping[str, str], measures: Sequence[str]) -> np.ndarray:
+    """Return (matrices,), whether those of the measures that were printed fit counts (matrices, 4)."""
+    fits = np.ones(len(counts), bool)
+    for name in measures:
+        if name not in printed:
+            continue
+        figure, unit = _figure(name, printed[name])
+        above, below = (counts @ np.array(weights) for weights in _RATIOS[name])
+        away = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0) - figure
+        cut_off = (away >= -_SLACK) & (away < unit - _SLACK)
+        fits &= (np.abs(away) <= unit / 2 + _SLACK) | cut_off
+    return fits
+
+
+def _figure(name: str, text: str) -> tuple[float, float]:
+    """Return a printed figure and the unit of its last digit."""
+    whole, _, decimals = text.partition(".")
+    if not (whole + decimals).isdecimal() or not 0 <= float(text) <= 1:
+        raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {text!r}.")
+    return float(text), 10.0 ** -len(decimals)
+
+
+def measure_of(column: str) -> str:
+    """Return the measure that a column of one of the tables `REBUILT` holds; "" where it holds a setting."""
+    name = _HOLDS.get(column, column)
+    return name if name in _RATIOS else ""
+
+
+@cache
+def fitting(table_name: str, row: str) -> tuple[Confusion, ...]:
+    """Return the matrices that fit a row of one of the tables `REBUILT`; none where nothing is printed.
+
+    Args:
+        table_name: as for `table`.
+        row: as printed.
+    Returns:
+        All that fit, fewest films first.
+    Raises:
+        ValueError: no such row, or one that is not of one confusion matrix.
+    """
+    cells = cells_of(table_name, row)
+    if table_name not in REBUILT:
+        raise ValueError(f"a matrix can be rebuilt for rows of {', '.join(REBUILT)}; got {table_name}.")
+    printed = {measure_of(column): text for column, text in cells.items() if measure_of(column) and text}
+    if not printed:
+        return ()
+    if table_name in _ROUNDS:
+        return tuple(rebuild(printed, positives=POSITIVES, negatives=NEGATIVES))
+    covid, *rest = (int(cells[name]) for name in ("covid", "covid_set_normal", "chestxray14"))
+    # Dealt 3:1:1, a fifth of the COVID-19 films is tested, or less. Of the others more than a fifth is in row 5.
+    return tuple(rebuild(printed, positives=range(1, covid // 5 + 1), negatives=range(1, sum(rest) + 1)))
+
+
+def why_not_one(table_name: str, row: str) -> str:
+    """Return why a row has no matrix, or more than one; empty where it has one."""
+    found = fitting(table_name, row)
+    if not found:
+        return "the report prints null, and does not say why"
+    if len(found) == 1:
+        return ""
+    return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} films' for each in found)}"
+
+
+def matrix(table_name: str, row: str) -> Confusion:
+    """Return the one confusion matrix that a row of tables 9 to 16, 23 or 27 fits.
+
+    Args:
+        table_name: "table09" to "table16", "table23" or "table27".
+        row: as in the index of `table`.
+    Returns:
+        The counts; their methods are the measures with intervals.
+    Raises:
+        ValueError: no such row, a null row, or one that several matrices fit.
+    """
+    found = fitting(table_name, row)
+    if len(found) != 1:
+        raise ValueError(f"{row!r} of {table_name} has no one matrix: {why_not_one(table_name, row)}.")
+    return found[0]
+
+
+def matrices() -> pd.DataFrame:
+    """Return the confusion matrix of every row of tables 9 to 16, 23 and 27.
+
+    The last column of tables 23 and 27 is headed F1 and holds the specificity; so it is read.
+
+    Returns:
+        One row per printed row: `table`, `row`, `fits` (how many matrices have the printed figures), `tp`, `fp`,
+        `fn`, `tn` and `n` (films; missing unless one fits) and `reason` (why it is missing).
+    """
+    found = []
+    for table_name, row in rows():
+        if table_name in REBUILT:
+            fits = fitting(table_name, row)
+            counts = (*fits[0].counts, fits[0].n) if len(fits) == 1 else (pd.NA,) * 5
+            found.append((table_name, row, len(fits), *counts, why_not_one(table_name, row)))
+    names = ["tp", "fp", "fn", "tn", "n"]
+    frame = pd.DataFrame(found, columns=["table", "row", "fits", *names, "reason"])
+    return frame.astype(dict.fromkeys(names, "Int64"))
+
+
+@cache
+def validation_films() -> tuple[int, ...]:
+    """Return how many films the report's figure 3 was scored on, which it does not print.
+
+    An AUROC of p positive and q negative films is a whole number of halves of p q. Figure 3 prints 14 of them with 16
+    digits, and table 1 the positives of each, so few totals fit all 14.
+
+    Returns:
+        Every number of validation films, up to all of ChestX-ray14, that does.
+    """
+    areas = table("fig03").loc[list(FINDINGS), "val_auroc_epoch100"].astype(float).to_numpy()[:, None]
+    positives = table("table01").loc[list(FINDINGS), "val"].astype(int).to_numpy()[:, None]
+    totals = np.arange(positives.max() + 1, _CHESTXRAY14 + 1)
+    halves = 2 * areas * positives * (totals - positives)
+    # Up to 3e8 halves, of which a float64 keeps eight decimals.
+    whole = np.abs(halves - np.round(halves)) < 1e-6
+    return tuple(int(total) for total in totals[whole.all(axis=0)])

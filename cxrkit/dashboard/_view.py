@@ -1,0 +1,143 @@
+"""A session as plain values and pictures, which is what a page is sent."""
+
+from typing import Any
+
+from cxrkit import rounds
+from cxrkit.dashboard import _pictures
+from cxrkit.dashboard import _samples as samples
+from cxrkit.dashboard._session import Film, Session
+from cxrkit.labels import COVID, FINDINGS
+from cxrkit.networks import _predictor as engine
+from cxrkit.rounds import _trial as rounds_trial
+
+#: Sources of a sidecar's figures, in the order in which the page shows those that there are.
+_SOURCES = ("held-out seeds", "course", "nih", "cohen", "hannover", "all")
+
+
+def row(film: Film) -> dict[str, Any]:
+    """Return a film as the list and the table of the page show it.
+
+    Returns:
+        "key", "name", "status", "prob" (of COVID-19, None without an answer), "called" and "quality" (names), "thumb"
+        (JPEG, empty without a picture).
+    """
+    record = film.reading.record
+    return {
+        "key": film.key,
+        "name": film.name,
+        "status": record["status"],
+        "prob": film.reading.probs.get(COVID),
+        "called": [name for name in (COVID, *FINDINGS) if name in record["label"].split("|")],
+        "quality": record["quality"],
+        "thumb": b"" if film.shown is None else _pictures.thumb(film.shown),
+    }
+
+
+def shown(session: Session, film: Film) -> dict[str, Any]:
+    """Return all that the page shows of one film.
+
+    Returns:
+        "key", "name", "status"; of a file without an answer also "why" ("key" and "fields" of words, `words.Saying`);
+        of a film also "width", "height" (pixels of the picture), "picture" (JPEG), "simulated", "covid" and "findings"
+        ("label", "prob", "threshold", "called", "not_shown" each), "quality", "truth" (labels, None where it is not
+        known), "boxes" (by label, fractions), "maps" (PNG by label).
+    """
+    record, found = film.reading.record, film.reading
+    about: dict[str, Any] = {
+        "key": film.key,
+        "name": film.name,
+        "status": record["status"],
+    }
+    if found.why is not None:
+        return about | {"why": found.why.plain()}
+    assert film.shown is not None
+    covid, findings = session.reader.covid, session.reader.findings
+    height, width = film.shown.shape
+    return about | {
+        "width": width,
+        "height": height,
+        "picture": _pictures.jpeg(film.shown),
+        "simulated": film.sample is not None,
+        "covid": _against(COVID, found.probs, session.reader.threshold, covid),
+        "findings": [_against(name, found.probs, findings.thresholds[name], findings) for name in FINDINGS],
+        "quality": record["quality"],
+        "truth": None if film.sample is None or film.sample.truth is None else list(film.sample.truth),
+        "boxes": {} if film.sample is None else {name: [*places] for name, places in film.sample.boxes.items()},
+        "maps": {name: _pictures.overlay(cam, max(float(cam.max()), 1e-6)) for name, cam in found.maps.items()},
+    }
+
+
+def _against(label: str, probs: dict[str, float], threshold: float, predictor: engine.Predictor) -> dict[str, Any]:
+    return {
+        "label": label,
+        "prob": probs[label],
+        "threshold": threshold,
+        "called": probs[label] >= threshold,
+        "not_shown": label in predictor.not_shown,
+    }
+
+
+def looked(film: Film, look: rounds_trial.Look, threshold: float) -> dict[str, Any]:
+    """Return a film's rounds.
+
+    Returns:
+        "key"; "each": "name", "recipe", "prob", "called", "picture" (JPEG) of each round; "prob", "called" of all
+        together, and "threshold".
+    """
+    prob, is_called = look.answer
+    return {
+        "key": film.key,
+        "each": [
+            {
+                "name": name,
+                "recipe": rounds.describe(look.recipes[name]),
+                "prob": float(look.probs[k]),
+                "called": bool(look.calls[k]),
+                "picture": _pictures.jpeg(picture),
+            }
+            for k, (name, picture) in enumerate(look.pictures.items())
+        ],
+        "prob": prob,
+        "called": is_called,
+        "threshold": threshold,
+    }
+
+
+def gallery() -> list[dict[str, Any]]:
+    """Return the samples: "name" and "thumb" (JPEG) of each."""
+    return [{"name": sample.name, "thumb": sample.thumb()} for sample in samples.every()]
+
+
+def about(predictor: engine.Predictor) -> dict[str, Any]:
+    """Return how a network was trained and how well it does, from its sidecar.
+
+    Returns:
+        "name"; "trained": "simulated", "real", "sources", "date", "epochs"; "sources", and "rows": "label",
+        "not_shown" and "cells" for each source: "value", "low", "high" of the AUROC (None where there is none), "n",
+        "positives".
+    """
+    training, figures = predictor.info["training"], predictor.info["figures"]
+    aurocs = {(one["label"], one["source"]): one for one in figures if one["measure"] == "AUROC"}
+    labels = [label for label in predictor.labels if any(label == of for of, _ in aurocs)]
+    sources = [source for source in _SOURCES if any(source == at for _, at in aurocs)]
+    real = training["real_films"]
+    nothing = {"value": None, "low": None, "high": None, "n": 0, "positives": 0}
+    return {
+        "name": predictor.name,
+        "trained": {
+            "simulated": training["simulated_films"],
+            "real": sum(real.values()),
+            "sources": ", ".join(f"{source} {count}" for source, count in real.items()),
+            "date": training["date"],
+            "epochs": training["epochs"],
+        },
+        "sources": sources,
+        "rows": [
+            {
+                "label": label,
+                "not_shown": label in predictor.not_shown,
+                "cells": [{key: aurocs.get((label, source), nothing)[key] for key in nothing} for source in sources],
+            }
+            for label in labels
+        ],
+    }

@@ -1,0 +1,315 @@
+"""DICOM to a radiograph: modality LUT, VOI LUT or window, polarity, aspect; no patient data comes out.
+
+Imported only when a DICOM file comes, since pydicom takes a while to load.
+"""
+
+import io
+import itertools
+import logging
+import re
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing, pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+
+from cxrkit import words
+from cxrkit.film._pixels import Radiograph, UnreadableImage, check_size, grey, resize
+
+#: Header values are passed on only when they are one of these: free text in their place could name a patient.
+_VIEWS = {"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
+_LATERAL = {"LATERAL": "LL", "LAT": "LL"}
+_MODALITIES = frozenset(
+    {"BI", "CR", "CT", "DX", "ES", "IO", "KO", "LS", "MG", "MR", "NM", "OP", "OT", "PT", "PX", "RF", "RG", "SC", "SM"}
+    | {"SR", "TG", "US", "XA", "XC", "IVOCT", "OCT", "OPT"}
+)
+# fmt: off
+_BODY_PARTS = frozenset({
+    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF", "CAROTID", "CERVIX", "CHEST",
+    "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
+    "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MEDIASTINUM",
+    "NECK", "ORBIT", "PELVIS", "RIB", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THORAX",
+    "THUMB", "TLSPINE", "TOE", "TSPINE", "WRIST", "WHOLEBODY",
+})
+# fmt: on
+
+# warnings.catch_warnings and a logger's level belong to the whole process: one DICOM at a time.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def _quietly() -> Iterator[list]:
+    """Keep what pydicom has to say about a file to ourselves: it quotes header values."""
+    logger = logging.getLogger("pydicom")
+    with _LOCK, warnings.catch_warnings(record=True) as said, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield said
+        finally:
+            logger.setLevel(level)
+
+
+def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
+    """Read one single-frame DICOM film, with or without the 128 bytes before it.
+
+    Args:
+        data: the file.
+        max_pixels: refuse more, by rows * columns * frames in the header, before decoding.
+        max_bytes: refuse a deflated file that grows beyond this.
+    Returns:
+        A Radiograph with view, sex, age, modality and body part where the header has them.
+    Raises:
+        UnreadableImage: damaged, beyond a limit, without a picture, of several frames or of floats.
+    Source: DICOM PS3.3, sections C.7.6.3, C.11.1, C.11.2, C.8.11.3.
+    """
+    notes: list[str] = []
+    try:
+        with _quietly() as said:
+            _check_deflated(data, max_bytes)
+            dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+            _check_picture(dataset, max_pixels)
+            stored = pixel_array(dataset)
+            size = stored.shape[:2]
+            pixels, colour = _grey(stored, dataset, notes)
+            pixels = _square(pixels, dataset, max_pixels, notes)
+            if said:
+                notes.append("its header strays from the standard")
+            modality, body_part = _term(dataset, "Modality", _MODALITIES), _body_part(dataset)
+            view, sex, age = _view(dataset), _term(dataset, "PatientSex", frozenset({"F", "M"})), _age(dataset)
+            depth = int(dataset.BitsStored)
+    except UnreadableImage:
+        raise
+    # pydicom and the decoders raise anything on a damaged file, and their messages quote the header.
+    except Exception:
+        raise UnreadableImage("unreadable.dicom.damaged") from None
+    notes.append(f"modality {modality or 'unknown'}")
+    if body_part:
+        notes.append(f"body part {body_part}")
+    return Radiograph(
+        pixels=pixels,
+        format="DICOM",
+        original_size=(int(size[0]), int(size[1])),
+        bit_depth=depth,
+        view=view,
+        sex=sex,
+        age=age,
+        notes=tuple(notes),
+        colour=colour,
+        modality=modality,
+        body_part=body_part,
+    )
+
+
+def _check_deflated(data: bytes, max_bytes: int) -> None:
+    """Refuse a deflated data set that would grow beyond the limit: pydicom inflates it at once and whole."""
+    if DeflatedExplicitVRLittleEndian.encode() not in data:
+        return
+    file = io.BytesIO(data)
+    file.seek(132 if data[128:132] == b"DICM" else 0)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        size = 0
+        chunk = file.read()
+        while chunk and not inflater.eof:
+            size += len(inflater.decompress(chunk, 2**24))
+            chunk = inflater.unconsumed_tail
+            if size > max_bytes:
+                raise UnreadableImage("unreadable.dicom.deflated", most=f"{max_bytes / 2**20:g}")
+
+
+def _check_picture(dataset: Any, max_pixels: int) -> None:
+    """Refuse what has no single picture of integers, or too large a one, before it is decoded."""
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise UnreadableImage("unreadable.dicom.parametric_map")
+    if "PixelData" not in dataset:
+        # The name comes from pydicom's dictionary, in English in every language; an unknown UID is not quoted.
+        uid = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
+        unknown = words.Saying("unreadable.dicom.no_picture.unknown", {})
+        raise UnreadableImage("unreadable.dicom.no_picture", what=uid.name if uid.name != str(uid) else unknown)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    check_size(rows, columns, max_pixels, frames=frames)
+    if frames > 1:
+        raise UnreadableImage("unreadable.dicom.frames", frames=frames)
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+    if syntax.is_encapsulated:
+        samples = int(dataset.get("SamplesPerPixel") or 1)
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        if syntax == RLELossless:
+            fits = _rle_fits(frame, rows * columns, samples * -(-int(dataset.BitsAllocated) // 8))
+        else:
+            fits = _coded_size(frame) in {(rows, columns, samples), None}
+        if not fits:
+            raise UnreadableImage("unreadable.dicom.sizes_disagree")
+
+
+def _coded_size(frame: bytes) -> tuple[int, int, int] | None:
+    """Read (rows, columns, samples) from a JPEG, JPEG-LS or JPEG 2000 stream; None when it is none of these."""
+    if (start := frame.find(b"\xff\x4f\xff\x51", 0, 4096)) >= 0:
+        siz = [int.from_bytes(frame[start + at : start + at + 4], "big") for at in (8, 12, 16, 20)]
+        return siz[1] - siz[3], siz[0] - siz[2], int.from_bytes(frame[start + 40 : start + 42], "big")
+    at = 2
+    while frame[:2] == b"\xff\xd8" and frame[at : at + 1] == b"\xff" and at + 10 <= len(frame):
+        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        # Start of frame: C0 to CF but for DHT, JPG and DAC; F7 in JPEG-LS.
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            sof = frame[at + 5 : at + 10]
+            return int.from_bytes(sof[:2], "big"), int.from_bytes(sof[2:4], "big"), sof[4]
+        at += 1 if marker == 0xFF else 2 + length
+    return None
+
+
+def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
+    """Whether every RLE segment unpacks to the header's pixels: a few bytes could otherwise fill the memory."""
+    header = np.frombuffer(frame[:64], "<u4")
+    if header.size < 16 or header[0] != segments:
+        return False
+    bounds = [*(int(offset) for offset in header[1 : segments + 1]), len(frame)]
+    for start, end in itertools.pairwise(bounds):
+        at, size = start, 0
+        while at < end and size < pixels:
+            code = frame[at]
+            if code > 128:
+                size, at = size + 257 - code, at + 2
+            elif code < 128:
+                size, at = size + code + 1, at + code + 2
+            else:
+                at += 1
+        # One byte pads a segment to even length; a few more are met in the wild.
+        if size < pixels or end - at > 64:
+            return False
+    return True
+
+
+def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarray, float]:
+    """Turn stored values to (H, W) float32 in [0, 1], bones bright; also the share of coloured pixels."""
+    photometric = str(dataset.PhotometricInterpretation)
+    if photometric == "PALETTE COLOR":
+        coloured = apply_color_lut(stored, dataset)
+        notes.append("palette")
+        return grey(coloured, int(np.iinfo(coloured.dtype).max))
+    if stored.ndim == 3:
+        notes.append("colour turned to grey")
+        deep = stored.astype(np.uint16 if int(dataset.BitsStored) > 8 else np.uint8)
+        return grey(deep, 2 ** int(dataset.BitsStored) - 1)
+    if stored.dtype.kind not in "iu":
+        raise UnreadableImage("unreadable.dicom.floats")
+    padding = _padding(stored, dataset)
+    kept = stored if padding is None else stored[~padding]
+    if not kept.size:
+        raise UnreadableImage("unreadable.dicom.padding")
+    low, high = int(kept.min()), int(kept.max())
+    # The LUTs are worked out once for each value that occurs, then looked up: CR films have millions of pixels.
+    if high - low < 2**17:
+        table = _shown(np.arange(low, high + 1), dataset, notes).astype(np.float32)
+        if padding is None:
+            pixels = table[stored.astype(np.int64) - low]
+        else:
+            pixels = table[np.clip(stored.astype(np.int64), low, high) - low]
+    else:
+        pixels = _shown(np.clip(stored, low, high), dataset, notes).astype(np.float32)
+    inverse = str(dataset.get("PresentationLUTShape") or "").upper() == "INVERSE"
+    if photometric == "MONOCHROME1" or inverse:
+        notes.append("MONOCHROME1 turned over" if photometric == "MONOCHROME1" else "INVERSE shape turned over")
+        pixels = 1 - pixels
+    if padding is not None and padding.any():
+        notes.append("padding set to black")
+        pixels[padding] = 0
+    return np.ascontiguousarray(pixels), 0.0
+
+
+def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
+    """Mask the padding outside the film (PS3.3 C.7.5.1.1.2), in stored values."""
+    first = dataset.get("PixelPaddingValue")
+    if not isinstance(first, int):
+        return None
+    last = dataset.get("PixelPaddingRangeLimit")
+    last = last if isinstance(last, int) else first
+    return (stored >= min(first, last)) & (stored <= max(first, last))
+
+
+def _shown(values: np.ndarray, dataset: Any, notes: list[str]) -> np.ndarray:
+    """Map stored values to what a viewer shows, in [0, 1]: modality LUT, then the first VOI LUT or window."""
+    values = apply_modality_lut(values, dataset)
+    voi = dataset.get("VOILUTSequence")
+    if voi and voi[0].get("LUTDescriptor") and voi[0].get("LUTData") is not None:
+        notes.append("VOI LUT applied")
+        return np.clip(apply_voi(values, dataset, 0) / (2.0 ** int(voi[0].LUTDescriptor[2]) - 1), 0, 1)
+    if _number(dataset, "WindowCenter") is not None and (_number(dataset, "WindowWidth") or 0) >= 1:
+        notes.append("window applied")
+        # The two ends of the range that pydicom maps to, whichever the function, sign and rescale.
+        far = np.concatenate([np.ravel(values), [-1e30, 1e30]])
+        shown = apply_windowing(far, dataset, 0)
+        dark, bright = shown[-2], shown[-1]
+        return ((shown[:-2] - dark) / (bright - dark)).reshape(values.shape)
+    notes.append("no window: stretched from lowest to highest value")
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.zeros(values.shape)
+
+
+def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: list[str]) -> np.ndarray:
+    """Make pixels square by enlarging the axis on which they are longer."""
+    for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        tall, wide = _number(dataset, name, 0), _number(dataset, name, 1)
+        if tall is not None and wide is not None and tall > 0 and wide > 0:
+            break
+    else:
+        return pixels
+    ratio = tall / wide
+    if abs(ratio - 1) < 0.005:
+        return pixels
+    if not 0.1 <= ratio <= 10:
+        notes.append("pixel aspect out of range, ignored")
+        return pixels
+    height, width = pixels.shape
+    size = (round(height * ratio), width) if ratio > 1 else (height, round(width / ratio))
+    check_size(*size, max_pixels)
+    notes.append(f"pixels made square ({ratio:.3g} times as tall as wide)")
+    return resize(pixels, size)
+
+
+def _number(dataset: Any, name: str, index: int = 0) -> float | None:
+    """Read one number of an element that may be missing, empty, single or malformed."""
+    value = dataset.get(name)
+    values = list(value) if isinstance(value, pydicom.multival.MultiValue | list) else [value]
+    try:
+        number = float(values[index])
+    except (IndexError, TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _term(dataset: Any, name: str, legal: frozenset[str]) -> str | None:
+    value = str(dataset.get(name) or "").strip().upper()
+    return value if value in legal else None
+
+
+def _view(dataset: Any) -> str | None:
+    value = str(dataset.get("ViewPosition") or "").strip().upper()
+    return _LATERAL.get(value, value if value in _VIEWS else None)
+
+
+def _body_part(dataset: Any) -> str | None:
+    # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
+    words = re.split(r"[\s_,/-]+", str(dataset.get("BodyPartExamined") or "").strip().upper())
+    return next((word for word in words if word in _BODY_PARTS), None)
+
+
+def _age(dataset: Any) -> float | None:
+    """Years from an age string such as 037Y, 006M, 003W or 010D."""
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", str(dataset.get("PatientAge") or "").strip().upper())
+    if match is None:
+        return None
+    years = int(match[1]) / {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}[match[2]]
+    return years if years <= 130 else None

@@ -1,0 +1,327 @@
+"""Any file to one radiograph: float32 (H, W) in [0, 1], bones bright, with what was learned on the way.
+
+The content decides what a file is, never its extension. Pillow reads the ordinary formats, pydicom the DICOM ones
+(imported only when one comes). Not a medical device.
+"""
+
+import importlib
+import io
+import os
+import stat
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cxrkit import words
+from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey, resize
+from cxrkit.film._quality import QUALITY_FLAGS, Quality, quality
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "QUALITY_FLAGS",
+    "Quality",
+    "Radiograph",
+    "UnreadableImage",
+    "quality",
+    "read",
+    "resize",
+]
+
+#: Pillow's reader of each ordinary format. The classes are called directly: Image.open would compare the size with
+#: Image.MAX_IMAGE_PIXELS, a global that other code may rely on and that we therefore cannot set.
+_READERS = {
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
+    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+}
+
+#: Openings of files that come instead of a film, and what the reason in the error calls each.
+_STRANGERS = (
+    (b"%PDF", "unreadable.stranger.pdf"),
+    (b"GIF8", "unreadable.stranger.gif"),
+    (b"PK\x03\x04", "unreadable.stranger.zip"),
+    (b"\x1f\x8b", "unreadable.stranger.gzip"),
+    (b"BZh", "unreadable.stranger.bzip2"),
+    (b"7z\xbc\xaf", "unreadable.stranger.7zip"),
+    (b"Rar!", "unreadable.stranger.rar"),
+    (b"\x00\x00\x00\x0cjP  ", "unreadable.stranger.jpeg2000"),
+    (b"\xff\x4f\xff\x51", "unreadable.stranger.jpeg2000"),
+    (b"\x00\x00\x00\x0cJXL ", "unreadable.stranger.jpegxl"),
+    (b"\xff\x0a", "unreadable.stranger.jpegxl"),
+    (b"\x93NUMPY", "unreadable.stranger.numpy"),
+    (b"\x89HDF", "unreadable.stranger.hdf5"),
+    (b"NRRD", "unreadable.stranger.nrrd"),
+    (b"\x7fELF", "unreadable.stranger.program"),
+    (b"MZ", "unreadable.stranger.program"),
+)
+
+_ORIENTATION = 0x0112
+
+
+def read(
+    path_or_bytes: str | os.PathLike | bytes | bytearray | memoryview,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+) -> Radiograph:
+    """Read one film from a file or from its bytes.
+
+    PNG, JPEG, WebP, TIFF, BMP and DICOM. 8 and 16 bit are divided by their full depth (255, 65535); fewer bits
+    likewise. Floats are taken as they are when they lie in [0, 1], otherwise stretched from lowest to highest. Colour
+    becomes luma, alpha is composited over black (the colour of no exposure), EXIF turns are carried out, colour
+    profiles and gamma are not applied; of several pages or pictures the first is read. DICOM: modality LUT, then the
+    first VOI LUT or window (none: lowest to highest value), MONOCHROME1 turned over, pixels made square.
+
+    Args:
+        path_or_bytes: a path, or what stands in the file.
+        max_pixels: refuse more pixels than this, by the header, before decoding.
+        max_bytes: refuse a larger file before reading it.
+    Returns:
+        A Radiograph; its notes say what was done.
+    Raises:
+        UnreadableImage: no film, damaged or cut short, beyond a limit, or a path that cannot be read.
+        TypeError: neither a path nor bytes.
+    """
+    if isinstance(path_or_bytes, bytes | bytearray | memoryview):
+        data = bytes(path_or_bytes)
+        _check_bytes(len(data), max_bytes)
+    else:
+        data = _load(os.fspath(path_or_bytes), max_bytes)
+    kind = _kind(data)
+    if kind == "DICOM":
+        from cxrkit.film import _dicom
+
+        return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
+    if kind is None:
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
+    return _picture(data, kind, max_pixels)
+
+
+def _check_bytes(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
+
+
+def _load(path: str | bytes, max_bytes: int) -> bytes:
+    """Read a regular file; a pipe or device is refused without opening it, since that could wait for ever."""
+    try:
+        if not stat.S_ISREG(mode := os.stat(path).st_mode):
+            what = "unreadable.path.folder" if stat.S_ISDIR(mode) else "unreadable.path.pipe"
+            raise UnreadableImage("unreadable.path", what=words.Saying(what, {}))
+        # Not blocking, and looked at again: the path may have become a pipe since.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImage("unreadable.path.became_pipe")
+            _check_bytes(status.st_size, max_bytes)
+            data = file.read(max_bytes + 1)
+    except UnreadableImage:
+        raise
+    except (OSError, ValueError) as error:
+        # The message of an OSError ends in the path, which may hold a patient's name; its strerror does not.
+        said = error.strerror if isinstance(error, OSError) else None
+        why = said.lower() if said else words.Saying("unreadable.path.malformed", {})
+        raise UnreadableImage("unreadable.file", why=why) from None
+    _check_bytes(len(data), max_bytes)
+    return data
+
+
+def _kind(data: bytes) -> str | None:
+    """Name the format by the first bytes; None when it is none of ours."""
+    # First, since the 128 bytes before it may hold anything, also the start of a TIFF.
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if data.startswith(b"BM") and len(data) >= 26:
+        return "BMP"
+    # DICOM without its preamble starts with group 0002 or 0008, little endian; an explicit VR or a short length.
+    if data[:2] in (b"\x02\x00", b"\x08\x00") and len(data) > 16:
+        vr, length = data[4:6], int.from_bytes(data[4:8], "little")
+        if (vr.isalpha() and vr.isupper()) or length < 256:
+            return "DICOM"
+    return None
+
+
+def _stranger(data: bytes) -> str:
+    """Return the key of what a file is that is none of ours."""
+    if not data:
+        return "unreadable.stranger.empty"
+    for start, name in _STRANGERS:
+        if data.startswith(start):
+            return name
+    if data[4:8] == b"ftyp":
+        return "unreadable.stranger.heic"
+    head = data[:4096]
+    if not head.strip(b"\0"):
+        return "unreadable.stranger.zeros"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "unreadable.stranger.html"
+    if text.startswith((b"<svg", b"<?xml")):
+        return "unreadable.stranger.xml"
+    if not any(byte < 9 or 13 < byte < 32 for byte in head):
+        return "unreadable.stranger.text"
+    return "unreadable.stranger.unknown"
+
+
+def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
+    """Decode an ordinary format."""
+    module, name = _READERS[kind]
+    try:
+        image = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+        # Pillow and OpenCV turn a TIFF while they decode it, and Pillow then swaps the size and drops the tag.
+        width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
+        turned = image.tag_v2.get(_ORIENTATION, 1) if kind == "TIFF" else 1
+        check_size(height, width, max_pixels)
+        notes: list[str] = []
+        pixels, depth, colour = _samples(image, data, kind, notes)
+        if turned in range(2, 9):
+            notes.append(f"turned by its EXIF orientation {turned}")
+        else:
+            pixels = _turn(pixels, image, notes)
+        _note_rest(image, kind, notes)
+    except UnreadableImage:
+        raise
+    # Decoders raise whatever they like on a damaged file (SyntaxError, struct.error, KeyError, ...), and their
+    # messages may hold memory addresses or text out of the file.
+    except Exception as error:
+        how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
+        raise UnreadableImage(how, kind=kind) from None
+    return Radiograph(
+        pixels=pixels,
+        format=kind,
+        original_size=(height, width),
+        bit_depth=depth,
+        notes=tuple(notes),
+        colour=colour,
+    )
+
+
+def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.ndarray, int, float]:
+    """Decode to grey (H, W) float32 in [0, 1]; also the bit depth and the share of coloured pixels."""
+    depth = _bit_depth(image, data, kind)
+    image.load()
+    mode = image.mode
+    if mode in ("F", "I"):
+        return _stretched(np.asarray(image), depth, notes), depth, 0.0
+    array: np.ndarray
+    if mode.startswith("I;16"):
+        array, full = np.asarray(image).astype(np.uint16), 2**depth - 1
+        if kind == "TIFF" and image.tag_v2.get(262) == 0:
+            notes.append("white is zero: turned over")
+            array = full - array
+    elif depth == 16:
+        # Pillow keeps the upper byte of 16-bit colour only. It has been decoded all the same: cv2 would return
+        # half a picture from a file cut short.
+        notes.append("16-bit colour")
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+        if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
+            raise ValueError("OpenCV decodes it otherwise than Pillow")
+        array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+        # Both take the planes of a planar 16-bit TIFF for something else, and not for the same.
+        if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
+            raise ValueError("OpenCV decodes it otherwise than Pillow")
+        full = 65535
+    else:
+        full = 255
+        if mode in ("P", "PA"):
+            notes.append("palette")
+            image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
+        elif "transparency" in image.info and mode in ("1", "L", "RGB"):
+            image = image.convert("RGBA")
+        elif mode not in ("1", "L", "LA", "RGB", "RGBA"):
+            notes.append(f"{mode} turned to RGB")
+            image = image.convert("RGB")
+        array = np.asarray(image)
+        if array.dtype == bool:
+            array = array.astype(np.uint8) * np.uint8(255)
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array = _see_through(array, full, notes)
+    pixels, colour = grey(array, full)
+    if array.ndim == 3 and array.shape[2] > 2:
+        notes.append("RGB turned to grey" if colour == 0 else "colour turned to grey")
+    return pixels, depth, colour
+
+
+def _bit_depth(image: Any, data: bytes, kind: str) -> int:
+    if kind == "PNG":
+        return 8 if image.mode == "P" else data[24]
+    if kind == "TIFF":
+        return 8 if image.mode == "P" else int(max(image.tag_v2.get(258, (1,))))
+    return 1 if image.mode == "1" else 8
+
+
+def _see_through(array: np.ndarray, full: int, notes: list[str]) -> np.ndarray:
+    """Settle the alpha channel: opaque or wholly transparent ones are dropped, others kept for compositing."""
+    alpha = array[..., -1]
+    if alpha.min() == full:
+        notes.append("opaque alpha channel dropped")
+    elif alpha.max() == 0:
+        # A film of which nothing would be seen: the channel was written by mistake.
+        notes.append("empty alpha channel dropped")
+    else:
+        notes.append("alpha channel composited over black")
+        return array
+    return array[..., :-1]
+
+
+def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
+    """Bring floats and wide or signed integers to [0, 1]: as they are if they lie there, else lowest to highest."""
+    if array.dtype.kind == "i" and depth == 32 and array.min() < 0:
+        # Pillow has no unsigned 32-bit mode. Signed ones end here as well: 32-bit films are not negative.
+        array = array.view(np.uint32)
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UnreadableImage("unreadable.not_finite")
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+        notes.append("floats in [0, 1] taken as they are")
+        return array.astype(np.float32)
+    notes.append("stretched from lowest to highest value")
+    return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
+
+
+def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
+    """Carry out the EXIF orientation (TIFF 6.0, tag 274)."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF is an ornament here: a damaged one leaves the film as it lies.
+        notes.append("damaged EXIF ignored")
+        return pixels
+    if orientation not in range(2, 9):
+        return pixels
+    notes.append(f"turned by its EXIF orientation {orientation}")
+    if orientation >= 5:
+        pixels = pixels.T
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _note_rest(image: Any, kind: str, notes: list[str]) -> None:
+    """Note what was left out: further pages or pictures, colour profiles, gamma."""
+    if kind == "TIFF":
+        try:
+            image.seek(1)
+            notes.append("first of several pages")
+        except EOFError:
+            pass
+    elif getattr(image, "n_frames", 1) > 1:
+        notes.append(f"first of {image.n_frames} pictures")
+    if "icc_profile" in image.info:
+        notes.append("colour profile not applied")
+    if abs(image.info.get("gamma", 0.45455) - 0.45455) > 0.01:
+        notes.append("gamma not applied")

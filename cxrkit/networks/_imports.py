@@ -1,0 +1,286 @@
+"""Others' published chest networks as model folders: CheXNet-Keras and TorchXRayVision.
+
+Nothing is taken on trust: labels, preprocessing and thresholds are those of the original, no finding counts as shown to
+work on real films until it was measured here, and a file that would run code when it is opened needs consent.
+"""
+
+import importlib.util
+import math
+import zipfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from cxrkit.labels import FINDINGS
+from cxrkit.networks._backbones import build
+from cxrkit.networks._folders import save, sha256
+
+#: What TorchXRayVision's DenseNets answer, in their order; a released model has gaps where it was not trained.
+XRV_LABELS = (
+    "Atelectasis",
+    "Consolidation",
+    "Infiltration",
+    "Pneumothorax",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Effusion",
+    "Pneumonia",
+    "Pleural_Thickening",
+    "Cardiomegaly",
+    "Nodule",
+    "Mass",
+    "Hernia",
+    "Lung Lesion",
+    "Fracture",
+    "Lung Opacity",
+    "Enlarged Cardiomediastinum",
+)
+#: TorchXRayVision shows its networks films in this range instead of [0, 1].
+XRV_RANGE = (-1024.0, 1024.0)
+#: torch's names of what a batch normalisation holds, and Keras'. torch adds 1e-5 to the variance and Keras' DenseNet
+#: 1.001e-5, which is less than float32 resolves in variances of about one.
+_NORM_WEIGHTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+class ImportedModelError(ValueError):
+    """A file that is not the network it was said to be; the message says what it lacks and what to do."""
+
+
+def import_chexnet(path: Path | str, folder: Path | str) -> Path:
+    """Make a model folder of the CheXNet-Keras release.
+
+    Args:
+        path: its `.h5` of weights, or of the whole model: DenseNet121 with 14 sigmoid outputs, as Keras 2 stored it.
+        folder: to write.
+    Returns:
+        The folder. Its thresholds are 0.5, since the release has none; choose your own on validation films.
+    Raises:
+        ImportedModelError: not HDF5, or a layer of DenseNet121 is missing or has another shape.
+    Source:
+        https://github.com/brucechou1983/CheXNet-Keras; Rajpurkar et al. 2017, arXiv:1711.05225.
+    """
+    path = Path(path)
+    stored = _keras2_weights(path)
+    model = build("DenseNet121", "findings", input_size=224)
+    _fill(model, stored, path)
+    return save(model, folder, _sidecar(path, "CheXNet-Keras", FINDINGS, dict.fromkeys(FINDINGS, 0.5)))
+
+
+def import_xrv(
+    path: Path | str,
+    folder: Path | str,
+    *,
+    release: str | None = None,
+    trust: bool = False,
+    expected_sha256: str | None = None,
+) -> Path:
+    """Make a model folder of one of TorchXRayVision's DenseNets.
+
+    The released files are pickles of a whole module: opening one runs whatever code it names, so a changed file could
+    do anything to your machine. One is opened only if its sha256 is the one you say it has, or with `trust`. A plain
+    state dict (`torch.save(model.state_dict(), path)`) is data only, and is read without either.
+
+    Args:
+        path: a `.pt` file.
+        folder: to write.
+        release: e.g. "densenet121-res224-nih": TorchXRayVision's labels and operating points of that release become
+            ours. None takes all 18 labels, and the operating points that a state dict holds, else 0.5.
+        trust: open a pickle of a module although its sha256 was not given.
+        expected_sha256: of the file, from a source that you believe.
+    Returns:
+        The folder; labels without a name are left out, the report's 14 come first in its order.
+    Raises:
+        ImportedModelError: torch is not installed, the sha256 is another, a pickle without consent, an unknown
+            release, or no DenseNet121 with one channel and 18 outputs.
+    Source:
+        Cohen et al. 2022, arXiv:2111.00595; https://github.com/mlmed/torchxrayvision.
+    """
+    path = Path(path)
+    state = _torch_state(path, trust, expected_sha256)
+    names, points = _release(release, state)
+    row_of = {name: row for row, name in enumerate(names) if name}
+    labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
+    rows = [row_of[name] for name in labels]
+
+    films = keras.Input((224, 224, 1), name="films")
+    low, high = XRV_RANGE
+    x = layers.Rescaling(high - low, low, name="preprocess")(films)
+    x = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(films, layers.Dense(len(labels), activation="sigmoid", name="probs")(x), name="densenet121")
+    _fill(model, _from_torch(state, rows, path), path)
+    title = f"TorchXRayVision {release or 'DenseNet121'}"
+    return save(model, folder, _sidecar(path, title, labels, {name: points[row_of[name]] for name in labels}))
+
+
+def _sidecar(path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float]) -> dict[str, Any]:
+    return {
+        "name": path.stem,
+        "version": "1",
+        "labels": list(labels),
+        "input_size": 224,
+        "pixel_range": [0, 1],
+        "thresholds": thresholds,
+        # Published figures are of their authors' films and code; here nothing was measured yet.
+        "not_shown": list(labels),
+        "training": {"imported": title, "file": path.name, "sha256": sha256(path), "date": date.today().isoformat()},
+        "figures": [],
+    }
+
+
+def _keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Read an HDF5 file of Keras 2: (layer, weight) -> array, layers as Keras 3 names them."""
+    import h5py
+
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        raise ImportedModelError(
+            f"{path.name} is no HDF5 file ({error}); CheXNet-Keras' weights are one .h5 file. Download it again."
+        ) from error
+    with file:
+        root = file.get("model_weights", file)
+        if "layer_names" not in root.attrs:
+            raise ImportedModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
+        found = {}
+        for layer in map(_text, root.attrs["layer_names"]):
+            for weight in map(_text, root[layer].attrs["weight_names"]):
+                # "conv1/conv" was renamed "conv1_conv"; the head was called "predictions".
+                name = "probs" if layer == "predictions" else layer.replace("/", "_")
+                found[name, weight.rsplit("/", 1)[1].split(":")[0]] = root[layer][weight][()]
+    return found
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
+    if importlib.util.find_spec("torch") is None:
+        raise ImportedModelError(
+            "reading a .pt file needs torch, which is an extra; install it into this environment with "
+            "`pip install 'cxrkit[torch]'`."
+        )
+    import torch
+
+    if expected_sha256 is not None and sha256(path) != expected_sha256.lower():
+        raise ImportedModelError(
+            f"{path.name} has sha256 {sha256(path)}, not {expected_sha256}: another file than you meant, or changed on "
+            "the way. Download it again, and check where the sha256 came from."
+        )
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if not zipfile.is_zipfile(path) and path.read_bytes()[:1] != b"\x80":
+            raise ImportedModelError(f"{path.name} is no file of torch.save ({error}).") from error
+        if not (trust or expected_sha256):
+            raise ImportedModelError(
+                f"{path.name} is a pickle of a whole module: opening it runs the code it names, and a changed file "
+                "could do anything to this machine. Give the sha256 that you know it has, or --trust if you know where "
+                "it came from; or save its state_dict() where it was made, which needs neither."
+            ) from error
+        loaded = _pickle(path)
+    state = loaded.state_dict() if hasattr(loaded, "state_dict") else loaded
+    if not isinstance(state, dict) or "classifier.weight" not in state or "features.conv0.weight" not in state:
+        raise ImportedModelError(
+            f"{path.name} holds no DenseNet of TorchXRayVision (features.conv0.weight to classifier.weight)."
+        )
+    state = {name: np.asarray(value.detach()) for name, value in state.items() if hasattr(value, "detach")}
+    return state
+
+
+def _pickle(path: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except ModuleNotFoundError as error:
+        raise ImportedModelError(
+            f"{path.name} is a pickle that needs {error.name}; install that too, or save a state_dict()."
+        ) from error
+
+
+def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], list[float]]:
+    count = len(state["classifier.bias"])
+    if release is None:
+        if count != len(XRV_LABELS):
+            raise ImportedModelError(
+                f"the network has {count} outputs, not the {len(XRV_LABELS)} of TorchXRayVision; name its release."
+            )
+        names, points = list(XRV_LABELS), state.get("op_threshs", [math.nan] * count)
+    else:
+        if importlib.util.find_spec("torchxrayvision") is None:
+            raise ImportedModelError(
+                "a release's labels and operating points are in the package torchxrayvision; install it with "
+                "`pip install 'cxrkit[torch]'`, or import a state dict without naming a release."
+            )
+        import torchxrayvision
+
+        known = {name: about for name, about in torchxrayvision.models.model_urls.items() if "densenet121" in name}
+        if release not in known:
+            raise ImportedModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
+        names = known[release]["labels"]
+        points = known[release].get("op_threshs", [math.nan] * len(names))
+        if len(names) != count:
+            raise ImportedModelError(f"{release} has {len(names)} outputs, this file {count}: it is another release.")
+    return list(names), [float(p) if 0 <= float(p) <= 1 else 0.5 for p in points]
+
+
+def _from_torch(state: dict[str, np.ndarray], rows: list[int], path: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Rename and turn TorchXRayVision's arrays: (layer, weight) -> array as Keras' DenseNet121 has them."""
+    found = {}
+    for name, array in state.items():
+        parts = name.split(".")
+        weight = parts.pop()
+        if parts == ["classifier"]:
+            found["probs", "kernel" if weight == "weight" else "bias"] = array[rows].T
+            continue
+        if parts[:1] != ["features"] or weight == "num_batches_tracked":
+            continue
+        layer = _keras_layer(parts[1:])
+        if array.ndim == 4:
+            found[layer, "kernel"] = array.transpose(2, 3, 1, 0)
+        else:
+            renamed = {
+                "weight": "gamma",
+                "bias": "beta",
+                "running_mean": "moving_mean",
+                "running_var": "moving_variance",
+            }
+            found[layer, renamed[weight]] = array
+    return found
+
+
+def _keras_layer(parts: list[str]) -> str:
+    """Name a layer as Keras does, from "denseblock2.denselayer3.norm1" cut at its dots."""
+    if len(parts) == 1:
+        return {"conv0": "conv1_conv", "norm0": "conv1_bn", "norm5": "bn"}.get(parts[0], parts[0])
+    kind = {"norm": "bn", "conv": "conv"}
+    if parts[0].startswith("transition"):
+        return f"pool{int(parts[0].removeprefix('transition')) + 1}_{kind[parts[1]]}"
+    block, layer = (int(part.lstrip("abcdefghijklmnopqrstuvwxyz")) for part in parts[:2])
+    # Keras counts a layer's normalisations from 0 and its convolutions from 1.
+    number = int(parts[2][-1]) - (1 if parts[2].startswith("norm") else 0)
+    return f"conv{block + 1}_block{layer}_{number}_{kind[parts[2][:-1]]}"
+
+
+def _fill(model: keras.Model, stored: dict[tuple[str, str], np.ndarray], path: Path) -> None:
+    """Set every weight of a model from arrays by layer and name; all of them, or an error."""
+    for layer in model.layers:
+        values = []
+        for variable in layer.weights:
+            array = stored.get((layer.name, variable.name))
+            if array is None or array.shape != tuple(variable.shape):
+                came = "nothing" if array is None else f"shape {array.shape}"
+                raise ImportedModelError(
+                    f"{path.name} is not this network: for {layer.name}/{variable.name} it has {came}, "
+                    f"DenseNet121 needs shape {tuple(variable.shape)}."
+                )
+            values.append(array)
+        if values:
+            layer.set_weights(values)

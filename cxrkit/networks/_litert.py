@@ -1,0 +1,78 @@
+"""A model folder's network as LiteRT (formerly TensorFlow Lite)."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cxrkit.networks._folders import with_maps
+
+
+def export_litert(
+    folder: Path | str, path: Path | str, *, batch: int, precision: str, maps: bool, films: np.ndarray
+) -> Path:
+    """Write a model folder's network as one .tflite file.
+
+    Args:
+        folder: holds model.keras.
+        path: the file to write, whose name ends in .tflite.
+        batch: films that one run takes.
+        precision: "fp32"; "fp16", weights of half the size that are unpacked on loading; or "int8".
+        maps: keep the feature maps as second output.
+        films: (films, S, S), float32, in [0, 1], for the calibration of int8; unused otherwise.
+    Returns:
+        The path.
+    """
+    model = with_maps(keras.models.load_model(Path(folder) / "model.keras"))
+    outputs = dict(model.output) if maps else {"probs": model.output["probs"]}
+    model = keras.Model(model.input, outputs, name=model.name)
+    size = model.input_shape[1]
+    options: dict[str, Any] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    if precision != "fp32":
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+    if precision == "fp16":
+        options["target_spec"]["supported_types"] = [tf.float16]
+    if precision == "int8":
+
+        def some() -> Iterator[list[np.ndarray]]:
+            for start in range(0, len(films) - batch + 1, batch):
+                yield [np.ascontiguousarray(films[start : start + batch, ..., None], np.float32)]
+
+        options["representative_dataset"] = some
+    signature = [keras.InputSpec(shape=(batch, size, size, 1), dtype="float32", name="films")]
+    # The converter prints on both streams whatever verbose says.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        model.export(path, format="litert", verbose=False, input_signature=signature, **options)
+    return Path(path)
+
+
+def interpreter(path: Path | str, *, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """Load a .tflite file.
+
+    Args:
+        path: as `export_litert` writes it.
+        threads: of one run; None leaves it to the runtime, which takes one.
+    Returns:
+        A function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
+    """
+    with warnings.catch_warnings():
+        # TensorFlow announces that the interpreter will move to a package of its own.
+        warnings.simplefilter("ignore", UserWarning)
+        loaded = tf.lite.Interpreter(str(path), num_threads=threads)
+    loaded.allocate_tensors()
+    (film_input,) = loaded.get_input_details()
+    # Probabilities are (batch, labels), maps have two axes more.
+    (probs,) = [output for output in loaded.get_output_details() if len(output["shape"]) == 2]
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        loaded.set_tensor(film_input["index"], batch)
+        loaded.invoke()
+        return loaded.get_tensor(probs["index"]).copy()
+
+    return run

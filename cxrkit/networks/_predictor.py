@@ -1,0 +1,242 @@
+"""One `Predictor` over ONNX Runtime or Keras: radiographs in, probabilities and class activation maps out.
+
+A model on disk is a folder: `model.onnx`, `model.keras`, `model.json` (the sidecar) and `README.md` (its model
+card). The sidecar holds `name`, `version`, `labels` in order, `input_size` in pixels, `pixel_range` [0, 1],
+`thresholds` per label, `not_shown` (labels not shown to work on real films), `training`, `figures` and `files`
+(sha256 of both model files). TensorFlow is imported only for `engine="keras"`.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxrkit.film import _read as images
+
+#: Where the bundled models lie.
+BUNDLED = Path(__file__).parent / "weights"
+ENGINES = {"onnx": "model.onnx", "keras": "model.keras"}
+_REQUIRED = ("name", "version", "labels", "input_size", "pixel_range", "thresholds", "not_shown", "files")
+
+
+class ModelError(ValueError):
+    """A model folder that cannot be used; the message says why and what to do."""
+
+
+def bundled() -> tuple[str, ...]:
+    """Return the names of the models that come with cxrkit, sorted."""
+    return tuple(sorted(path.parent.name for path in BUNDLED.glob("*/model.json")))
+
+
+def folder_of(name_or_folder: str | Path) -> Path:
+    """Return the folder of a bundled model or of a path.
+
+    Args:
+        name_or_folder: "covid-small", or the path of a model folder.
+    Returns:
+        The folder, which holds a model.json.
+    Raises:
+        ModelError: neither a bundled name nor a folder with a model.json.
+    """
+    for folder in (BUNDLED / str(name_or_folder), Path(name_or_folder)):
+        if (folder / "model.json").is_file():
+            return folder
+    # Who has a network has it as one file.
+    way = " Of a Keras model, cxrkit.networks.save makes such a folder." if Path(name_or_folder).is_file() else ""
+    raise ModelError(
+        f"model must be one of {', '.join(bundled())} or a folder with a model.json; got {str(name_or_folder)!r}.{way}"
+    )
+
+
+class Predictor:
+    """A model ready to answer; make one with `load`.
+
+    Attributes:
+        labels: names of the outputs, in order.
+        input_size: side of the square that a film is resized to, pixels.
+        thresholds: per label, the probability from which the label is called.
+        not_shown: labels not shown to work on real films.
+        name, version: as the sidecar has them.
+        sha256: of the file that is run.
+        info: the whole sidecar.
+    """
+
+    def __init__(self, info: dict[str, Any], sha256: str, run: Callable[[np.ndarray, bool], list[np.ndarray]]) -> None:
+        self.info = info
+        self.name: str = info["name"]
+        self.version: str = info["version"]
+        self.labels: tuple[str, ...] = tuple(info["labels"])
+        self.input_size: int = info["input_size"]
+        self.thresholds: dict[str, float] = {label: float(info["thresholds"][label]) for label in self.labels}
+        self.not_shown: frozenset[str] = frozenset(info["not_shown"])
+        self.sha256 = sha256
+        self._run = run
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        """Resize one film to the model's input; safe to call from several threads.
+
+        Args:
+            pixels: (H, W), in [0, 1], bones bright. A film that is not square is squashed to one, as in training.
+        Returns:
+            (input_size, input_size), float32, in [0, 1].
+        Raises:
+            ValueError: wrong rank, or values outside [0, 1] by more than 1e-3.
+        """
+        pixels = np.asarray(pixels)
+        if pixels.ndim != 2 or 0 in pixels.shape:
+            raise ValueError(f"a film must be (H, W) and not empty; got shape {pixels.shape}. Pass Radiograph.pixels.")
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= -1e-3 and high <= 1 + 1e-3):
+            raise ValueError(
+                f"a film's pixels must lie in [0, 1]; got {low:.4g} to {high:.4g}. Read it with cxrkit.film._read.read, "
+                "or divide by the largest value of its bit depth."
+            )
+        return images.resize(pixels, self.input_size)
+
+    def predict(self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False) -> np.ndarray:
+        """Return the probability of each label for each film.
+
+        Args:
+            films: a sequence of (H, W) in [0, 1]; or, if `prepared`, (films, input_size, input_size) from `prepare`.
+            prepared: films went through `prepare` already.
+        Returns:
+            (films, labels), float64, in [0, 1].
+        Raises:
+            ValueError: wrong rank or range.
+        """
+        return self._answer(films, prepared, maps=False)[0]
+
+    def predict_maps(
+        self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities and class activation maps.
+
+        Args:
+            films: as for `predict`.
+            prepared: as for `predict`.
+        Returns:
+            (films, labels) float64 in [0, 1]; and (films, labels, h, w) float32, each label's logit before pooling,
+            without its bias: positive where the place speaks for the label. Row 0 is the top of the film.
+        Raises:
+            ValueError: wrong rank or range.
+        """
+        probs, maps = self._answer(films, prepared, maps=True)
+        return probs, np.moveaxis(maps, 3, 1)
+
+    def _answer(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
+        side = self.input_size
+        if not prepared:
+            batch = np.stack([self.prepare(film) for film in films]) if len(films) else np.empty((0, side, side))
+        else:
+            batch = np.asarray(films)
+            if batch.shape[1:] != (side, side):
+                raise ValueError(f"prepared films must be (films, {side}, {side}); got shape {batch.shape}.")
+        if not len(batch):
+            return [np.empty((0, len(self.labels))), np.empty((0, 0, 0, len(self.labels)), np.float32)]
+        probs, *rest = self._run(np.ascontiguousarray(batch[..., None], np.float32), maps)
+        return [np.clip(probs.astype(np.float64), 0.0, 1.0), *rest]
+
+
+def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | None = None) -> Predictor:
+    """Load a model folder.
+
+    Args:
+        name_or_folder: a bundled name such as "covid-small", or the path of a model folder.
+        engine: "onnx" (ONNX Runtime) or "keras" (imports TensorFlow).
+        threads: how many threads one forward pass may use with ONNX Runtime; None leaves it to the runtime.
+    Returns:
+        The predictor.
+    Raises:
+        ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
+        ValueError: an unknown engine.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+    folder = folder_of(name_or_folder)
+    info = _sidecar(folder)
+    name = ENGINES[engine]
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{folder.name}/{name} cannot be read ({error.strerror}); copy the model folder again."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != info["files"].get(name):
+        raise ModelError(
+            f"{folder.name}/{name} has sha256 {found[:16]}..., its sidecar says "
+            f"{str(info['files'].get(name))[:16]}...: the file was changed or cut short. Copy the model folder again."
+        )
+    run = _onnx_run(data, threads) if engine == "onnx" else _keras_run(folder / name)
+    return Predictor(info, found, run)
+
+
+def sidecar(name_or_folder: str | Path) -> dict[str, Any]:
+    """Return what a model's sidecar says, without loading the model.
+
+    Args:
+        name_or_folder: as for `load`.
+    Returns:
+        model.json.
+    Raises:
+        ModelError: no such model, or a broken sidecar.
+    """
+    return _sidecar(folder_of(name_or_folder))
+
+
+def _sidecar(folder: Path) -> dict[str, Any]:
+    try:
+        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder.name}/model.json is no readable JSON ({error}); copy the model folder again."
+        ) from error
+    missing = [key for key in _REQUIRED if key not in info] if isinstance(info, dict) else list(_REQUIRED)
+    if missing:
+        raise ModelError(f"{folder.name}/model.json lacks {', '.join(missing)}; export the model again.")
+    thresholds = info["thresholds"]
+    for label in info["labels"]:
+        value = thresholds.get(label)
+        if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+            raise ModelError(
+                f"{folder.name}/model.json: the threshold of {label} must be a number in [0, 1]; got {value!r}."
+            )
+    if info["pixel_range"] != [0, 1]:
+        raise ModelError(
+            f"{folder.name}/model.json: pixel_range must be [0, 1]; got {info['pixel_range']!r}. "
+            "Put the scaling inside the model's graph."
+        )
+    return info
+
+
+def _onnx_run(data: bytes, threads: int | None) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (film_input,) = session.get_inputs()
+
+    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
+        return session.run(["probs", "maps"] if maps else ["probs"], {film_input.name: batch})
+
+    return run
+
+
+def _keras_run(path: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
+    import keras
+
+    from cxrkit import networks as models
+
+    model = models.with_maps(keras.models.load_model(path))
+
+    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
+        outputs = model(batch, training=False)
+        return [keras.ops.convert_to_numpy(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))]
+
+    return run

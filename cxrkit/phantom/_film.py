@@ -1,0 +1,355 @@
+"""The simulated film: `simulate`, series of one patient, and many at once."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+
+import numpy as np
+
+from cxrkit.labels import COVID, FINDINGS
+from cxrkit.phantom import _anatomy as anatomy
+from cxrkit.phantom import _findings as signs
+from cxrkit.phantom import _nuisance as nuisances
+from cxrkit.phantom import _patients as patients
+from cxrkit.phantom import _png as png
+from cxrkit.phantom import _render as render
+from cxrkit.phantom import _scene as scenes
+from cxrkit.phantom._nuisance import Nuisance
+from cxrkit.phantom._streams import check_seed, stream
+
+VIEWS = ("PA", "AP")
+SEXES = ("F", "M")
+#: Severities drawn when none is given: even over this range.
+SEVERITY_RANGE = (0.05, 1.0)
+MIN_SIZE_PX, MAX_SIZE_PX = 32, 2048
+
+# glibc hands blocks of this size back to the system on every free until it has seen a larger one freed (mallopt(3),
+# dynamic mmap threshold); a film's many temporaries are then paged in again each time. One large block, never touched,
+# made a film a sixth faster here.
+np.empty(2**21)
+
+#: How severity runs over a series of n films, t going from 0 to 1.
+COURSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "grow": lambda t: 0.15 + 0.85 * t,
+    "shrink": lambda t: 1.0 - 0.85 * t,
+    "appear": lambda t: np.where(t < 0.34, 0.0, (t - 0.2) / 0.8),
+    "resolve": lambda t: np.where(t > 0.66, 0.0, 1.0 - t / 0.8),
+    "stable": lambda t: 0.7 + 0.0 * t,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFilm:
+    """One simulated radiograph and the truth about it. Simulated: no patient, no diagnosis.
+
+    Attributes:
+        pixels: uint8 (H, W), bones bright.
+        labels: finding (and "COVID-19") -> severity in (0, 1].
+        boxes: finding -> boxes (x, y, w, h), one for each separate lesion, in ChestX-ray14's convention: pixels of
+            this film, x and y of the upper left corner counted from the upper left corner of the film, x to the right.
+        masks: finding -> bool (H, W), all its lesions together.
+        lung_mask: bool (H, W), where rays cross aerated lung beside heart, mediastinum and diaphragm.
+        cardiothoracic_ratio: widest heart against widest thorax.
+        view: "PA" or "AP".
+        sex: "F" or "M".
+        age: years.
+        seed: of the patient.
+        follow_up: 0 for the first film of a patient.
+        cm_per_px: scale at the middle plane of the chest.
+        nuisance: what was added that is no finding.
+        nuisance_masks: "marker", "leads", "border" -> bool (H, W).
+    """
+
+    pixels: np.ndarray
+    labels: dict[str, float]
+    boxes: dict[str, tuple[tuple[float, float, float, float], ...]]
+    masks: dict[str, np.ndarray]
+    lung_mask: np.ndarray
+    cardiothoracic_ratio: float
+    view: str
+    sex: str
+    age: float
+    seed: int
+    follow_up: int = 0
+    cm_per_px: float = 0.0
+    nuisance: Nuisance = field(default_factory=Nuisance)
+    nuisance_masks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of the 14 that the film shows, in their order."""
+        return tuple(name for name in FINDINGS if name in self.labels)
+
+    @property
+    def covid(self) -> bool:
+        """Whether the film shows COVID-19."""
+        return COVID in self.labels
+
+    def png(self) -> bytes:
+        """The film as a PNG file, the same bytes everywhere."""
+        return png.encode(self.pixels)
+
+
+def _check(size_px, findings, covid, severity, view, sex, age, follow_up) -> None:
+    if (
+        isinstance(size_px, bool)
+        or not isinstance(size_px, int | np.integer)
+        or not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX
+    ):
+        raise ValueError(f"size_px must be a whole number from {MIN_SIZE_PX} to {MAX_SIZE_PX}; got {size_px!r}.")
+    if view is not None and view not in VIEWS:
+        raise ValueError(f"view must be PA, AP or None (drawn); got {view!r}.")
+    if sex is not None and sex not in SEXES:
+        raise ValueError(f"sex must be F, M or None (drawn); got {sex!r}.")
+    if age is not None and not 18 <= age <= 100:
+        raise ValueError(f"age must be 18 to 100 years or None (drawn): the phantom is an adult's; got {age!r}.")
+    if isinstance(follow_up, bool) or not isinstance(follow_up, int | np.integer) or follow_up < 0:
+        raise ValueError(f"follow_up must be 0 for the first film or a whole number above; got {follow_up!r}.")
+    if isinstance(findings, str):
+        raise ValueError(f"findings must be a tuple of names; got the text {findings!r}. Pass ({findings!r},).")
+    for name in findings or ():
+        if name not in FINDINGS:
+            hint = " For COVID-19 pass covid=True." if name == COVID else ""
+            raise ValueError(f"findings must be of {', '.join(FINDINGS)}; got {name!r}.{hint}")
+    values = severity.values() if isinstance(severity, Mapping) else [] if severity is None else [severity]
+    for value in values:
+        if not 0.0 < value <= 1.0:
+            raise ValueError(f"severity must lie in (0, 1]; got {value!r}. Leave a finding out to have none of it.")
+    if isinstance(severity, Mapping):
+        unknown = sorted(set(severity) - set(signs.KINDS))
+        if unknown:
+            raise ValueError(f"severity names must be of {', '.join(signs.KINDS)}; got {', '.join(unknown)}.")
+
+
+def _severities(seed, follow_up, shown, severity) -> dict[str, float]:
+    drawn = stream(seed, "severity", follow_up).random_sample(len(signs.KINDS))
+    low, high = SEVERITY_RANGE
+    result = {}
+    for k, kind in enumerate(signs.KINDS):
+        if kind in shown:
+            value = severity.get(kind) if isinstance(severity, Mapping) else severity
+            result[kind] = float(low + (high - low) * drawn[k] if value is None else value)
+    return result
+
+
+def _boxes(lesions: list[np.ndarray]) -> tuple[tuple[float, float, float, float], ...]:
+    boxes = []
+    for mask in lesions:
+        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if rows.size:
+            x, y = int(cols[0]), int(rows[0])
+            boxes.append((float(x), float(y), float(cols[-1] + 1 - x), float(rows[-1] + 1 - y)))
+    return tuple(boxes)
+
+
+def _pose(seed: int, follow_up: int, view: str | None) -> anatomy.Pose:
+    first = anatomy.draw_pose(stream(seed, "film"), view)
+    if not follow_up:
+        return first
+    again = anatomy.draw_pose(stream(seed, "film", follow_up), first.view)
+    part = 0.35
+    return replace(
+        first,
+        turn=first.turn + part * (again.turn - first.turn),
+        breath=first.breath + part * (again.breath - first.breath),
+        shift=(
+            first.shift[0] + part * (again.shift[0] - first.shift[0]),
+            first.shift[1] + part * (again.shift[1] - first.shift[1]),
+        ),
+        zoom=first.zoom + part * (again.zoom - first.zoom),
+    )
+
+
+def grey_film(
+    seed: int,
+    *,
+    size_px: int = 256,
+    findings: Iterable[str] | None = None,
+    covid: bool = False,
+    severity: float | Mapping[str, float] | None = None,
+    view: str | None = None,
+    sex: str | None = None,
+    age: float | None = None,
+    nuisance: Nuisance | dict | None = None,
+    follow_up: int = 0,
+    enrich: float = 0.0,
+) -> tuple[np.ndarray, SimulatedFilm]:
+    """As `simulate`, and before it the film not yet rounded, float64 (H, W) in [0, 255].
+
+    For tests of how far grey values stay from a rounding boundary, where another processor could round otherwise.
+    """
+    seed = check_seed(seed)
+    findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
+    _check(size_px, findings, covid, severity, view, sex, age, follow_up)
+    extra = Nuisance.of(nuisance)
+    if findings is None:
+        # A film with COVID-19 has no second finding unless it is asked for.
+        row = patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0]
+        findings = () if covid else patients.names(row)
+    shown = (*findings, COVID) if covid else findings
+    labels = _severities(seed, follow_up, shown, severity)
+
+    person = anatomy.draw_person(seed, sex, age)
+    frame = anatomy.build_frame(person, _pose(seed, follow_up, view), signs.shape(seed, labels))
+    rays = anatomy.film_rays(frame, int(size_px))
+    scene = scenes.build(frame, rays)
+    paint = signs.paint(seed, labels, scene)
+    depth = render.attenuation(scene, paint.effects)
+    added = nuisances.metal(extra, scene, seed)
+    for layer in added.values():
+        depth = depth + layer
+    grey = render.develop(scene, render.expose(scene, depth, seed, follow_up), seed, follow_up)
+    grey, border = nuisances.restyle(extra, grey)
+
+    masks = {kind: np.logical_or.reduce(paint.lesions[kind]) for kind in labels if kind in paint.lesions}
+    extra_masks = {name: layer > 0.05 for name, layer in added.items()}
+    if border is not None:
+        extra_masks["border"] = border
+    film = SimulatedFilm(
+        pixels=render.quantise(grey),
+        labels=labels,
+        boxes={kind: _boxes(paint.lesions[kind]) for kind in masks},
+        masks=masks,
+        lung_mask=scene.lung > 1.0,
+        cardiothoracic_ratio=float(scene.thorax_ratio),
+        view=frame.pose.view,
+        sex=person.sex,
+        age=person.age,
+        seed=seed,
+        follow_up=int(follow_up),
+        cm_per_px=float(rays.cm_per_px),
+        nuisance=extra,
+        nuisance_masks=extra_masks,
+    )
+    return grey, film
+
+
+def simulate(
+    seed: int,
+    *,
+    size_px: int = 256,
+    findings: Iterable[str] | None = None,
+    covid: bool = False,
+    severity: float | Mapping[str, float] | None = None,
+    view: str | None = None,
+    sex: str | None = None,
+    age: float | None = None,
+    nuisance: Nuisance | dict | None = None,
+    follow_up: int = 0,
+    enrich: float = 0.0,
+) -> SimulatedFilm:
+    """Simulate one chest radiograph, the same bytes for the same arguments on any machine.
+
+    Args:
+        seed: whole number from 0 to 2**63 - 1: the patient.
+        size_px: width and height, 32 to 2048; default 256.
+        findings: names of `cxrkit.labels.FINDINGS`, exactly these are shown; None draws them with ChestX-ray14's
+            single and pair rates (none beside COVID-19).
+        covid: show COVID-19.
+        severity: one number in (0, 1] for all, or a dict finding -> number; what is not given is drawn evenly from
+            0.05 to 1.
+        view: "PA" (standing) or "AP" (bedside); None draws, 60% PA.
+        sex: "F" or "M"; None draws.
+        age: years, 18 to 100; None draws.
+        nuisance: a `Nuisance` or a dict of its fields; None adds nothing.
+        follow_up: 0 for the patient's first film; k > 0 for a later one: same anatomy, another position, inspiration
+            and exposure, and other severities unless `severity` is given.
+        enrich: see `patients.draw_findings`; used only where findings is None.
+    Returns:
+        The film and its truth.
+    Raises:
+        ValueError: an argument outside what is listed.
+    """
+    _, film = grey_film(
+        seed,
+        size_px=size_px,
+        findings=findings,
+        covid=covid,
+        severity=severity,
+        view=view,
+        sex=sex,
+        age=age,
+        nuisance=nuisance,
+        follow_up=follow_up,
+        enrich=enrich,
+    )
+    return film
+
+
+def simulate_series(
+    seed: int,
+    *,
+    n: int = 4,
+    course: str = "grow",
+    findings: Iterable[str] | None = None,
+    covid: bool = False,
+    **options,
+) -> list[SimulatedFilm]:
+    """Simulate follow-up films of one patient.
+
+    Args:
+        seed: the patient, as in `simulate`.
+        n: films, 1 or more.
+        course: "grow", "shrink", "appear" (absent at first), "resolve" (absent at last) or "stable".
+        findings: what runs the course; None draws as `simulate` does, with at least one finding.
+        covid: COVID-19 runs the course too.
+        options: further arguments of `simulate`, the same for every film; `severity` scales the course.
+    Returns:
+        n films with follow_up 0 to n - 1; each film's `labels` hold its severities, and where the course is at zero
+        the finding is not in them.
+    Raises:
+        ValueError: an unknown course, or n below 1.
+    """
+    if course not in COURSES:
+        raise ValueError(f"course must be one of {', '.join(COURSES)}; got {course!r}.")
+    if n < 1:
+        raise ValueError(f"n must be 1 film or more; got {n}.")
+    if findings is None and not covid:
+        row = patients.draw_findings(stream(check_seed(seed), "labels"), 1, enrich=1.0)[0]
+        findings = patients.names(row)
+    shown = (*(findings or ()), *((COVID,) if covid else ()))
+    scale = options.pop("severity", None)
+    times = np.linspace(0.0, 1.0, n) if n > 1 else np.ones(1)
+    films = []
+    for k, value in enumerate(COURSES[course](times)):
+        factor = {kind: (scale.get(kind, 1.0) if isinstance(scale, Mapping) else scale or 1.0) for kind in shown}
+        now = {kind: float(min(value * factor[kind], 1.0)) for kind in shown if value > 0}
+        films.append(
+            simulate(
+                seed,
+                findings=tuple(kind for kind in now if kind != COVID),
+                covid=COVID in now,
+                severity=now,
+                follow_up=k,
+                **options,
+            )
+        )
+    return films
+
+
+def _one(spec) -> SimulatedFilm:
+    return simulate(**spec) if isinstance(spec, Mapping) else simulate(spec)
+
+
+def simulate_many(specs: Iterable[int | Mapping], *, workers: int = 1, **common) -> Iterator[SimulatedFilm]:
+    """Simulate many films, in order.
+
+    Args:
+        specs: seeds, or dictionaries of `simulate`'s arguments (with "seed").
+        workers: processes; 1 works in this one. They are spawned, so that a parent that runs TensorFlow is never
+            forked; in a script call this below `if __name__ == "__main__":`.
+        common: arguments for every film; a spec's own win.
+    Yields:
+        The films, in the order of `specs`.
+    Raises:
+        ValueError: workers below 1, or what `simulate` refuses.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more processes; got {workers}.")
+    full = [{**common, **spec} if isinstance(spec, Mapping) else {**common, "seed": spec} for spec in specs]
+    if workers == 1:
+        yield from map(_one, full)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_one, full, chunksize=max(1, min(16, len(full) // (4 * workers) or 1)))

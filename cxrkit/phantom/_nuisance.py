@@ -1,0 +1,144 @@
+"""What is on a film and is no finding: markers, ECG leads, and the look of a source. Off unless asked for.
+
+The lesson on shortcuts plants them on one class and shows a network that reads them instead of the lungs.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cxrkit.phantom import _solids as solids
+from cxrkit.phantom._render import quantise
+from cxrkit.phantom._scene import Scene
+from cxrkit.phantom._streams import stream
+
+MARKERS = ("L", "R")
+SOURCES = ("A", "B", "C")
+
+# Letters as strokes on a unit square, y down.
+_STROKES = {
+    "L": [((0.0, 0.0), (0.0, 1.0)), ((0.0, 1.0), (0.6, 1.0))],
+    "R": [
+        ((0.0, 0.0), (0.0, 1.0)), ((0.0, 0.0), (0.5, 0.0)), ((0.5, 0.0), (0.62, 0.25)), ((0.62, 0.25), (0.5, 0.5)),
+        ((0.5, 0.5), (0.0, 0.5)), ((0.25, 0.5), (0.62, 1.0)),
+    ],
+}  # fmt: skip
+#: Grey curve of each source: black border as parts of the film (left, right, top, bottom), exponent, lift, gain.
+_LOOKS = {
+    "A": ((0.0, 0.0, 0.0, 0.0), 0.85, 0.10, 0.86),
+    "B": ((0.05, 0.06, 0.03, 0.0), 1.25, 0.0, 1.0),
+    "C": ((0.0, 0.0, 0.06, 0.05), 1.0, 0.0, 0.93),
+}
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """What to add; JSON-able through `as_dict`.
+
+    Attributes:
+        marker: "L" or "R", a lead letter beside the shoulder; None for none.
+        leads: number of ECG leads, 0 to 5.
+        source: "A" (grey and flat), "B" (black border, hard) or "C" (black strips above and below); None for none.
+    """
+
+    marker: str | None = None
+    leads: int = 0
+    source: str | None = None
+
+    def __post_init__(self):
+        if self.marker is not None and self.marker not in MARKERS:
+            raise ValueError(f"marker must be one of {', '.join(MARKERS)} or None; got {self.marker!r}.")
+        if isinstance(self.leads, bool) or not isinstance(self.leads, int) or not 0 <= self.leads <= 5:
+            raise ValueError(f"leads must be a whole number from 0 to 5; got {self.leads!r}.")
+        if self.source is not None and self.source not in SOURCES:
+            raise ValueError(f"source must be one of {', '.join(SOURCES)} or None; got {self.source!r}.")
+
+    def as_dict(self) -> dict:
+        """The same as a dictionary of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, value: "Nuisance | dict | None") -> "Nuisance":
+        """Take a Nuisance, a dictionary with its fields, or None."""
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, dict) and set(value) <= {"marker", "leads", "source"}:
+            return cls(**value)
+        raise ValueError(
+            f"nuisance must be a Nuisance or a dict of marker, leads and source; got {value!r}. "
+            "For example nuisance={'marker': 'L', 'leads': 3}."
+        )
+
+
+def metal(nuisance: Nuisance, scene: Scene, seed: int) -> dict[str, np.ndarray]:
+    """Attenuation that markers and leads add, by name, each (H, W)."""
+    rng = stream(seed, "nuisance")
+    draw = rng.random_sample(40)
+    frame, rays = scene.frame, scene.rays
+    result = {}
+    if nuisance.marker:
+        side = -1.0 if nuisance.marker == "R" else 1.0
+        u0, u1, v0 = rays.u[0, 0], rays.u[0, -1], rays.v[0, 0]
+        x = (u1 - 3.2 - 1.2 * draw[0]) if side > 0 else (u0 + 1.6 + 1.2 * draw[0])
+        y = v0 + 1.4 + 2.5 * draw[1]
+        strokes = np.array(_STROKES[nuisance.marker]) * 1.7
+        points = np.concatenate([strokes + np.array([x, y]), np.zeros((len(strokes), 2, 1))], axis=-1)
+        wide = np.full((len(strokes), 2), 0.17)
+        result["marker"] = 3.0 * np.minimum(solids.tube_paths(rays, solids.polylines(rays, points, wide, wide)), 0.4)
+    if nuisance.leads:
+        s = np.linspace(0.0, 1.0, 14)
+        total = np.zeros(rays.shape)
+        places = [(-0.62, 0.12), (0.62, 0.12), (-0.72, 0.98), (0.75, 1.0), (0.30, 0.55)]
+        for k in range(nuisance.leads):
+            d = draw[4 + 7 * k : 11 + 7 * k]
+            x = places[k][0] * frame.half_width + 2.0 * (d[0] - 0.5)
+            y = places[k][1] * frame.height + 2.0 * (d[1] - 0.5)
+            end_x, end_y = (2.0 * d[2] - 1.0) * 8.0, rays.v[-1, 0] + 2.0
+            bow = 6.0 * (d[3] - 0.5) * np.sin(np.pi * s) + 1.5 * (d[4] - 0.5) * np.sin(3 * np.pi * s)
+            z = np.full_like(s, frame.pose.front * frame.half_depth)
+            line = np.stack([x + (end_x - x) * s + bow, y + (end_y - y) * s, z], axis=-1)[None]
+            wire = np.full((1, 14), 0.11)
+            total += 1.1 * solids.tube_paths(rays, solids.polylines(rays, line, wire, wire))
+            away = np.sqrt((rays.u - x) ** 2 + (rays.v - y) ** 2)
+            total += 0.16 * np.clip((0.95 - away) / 0.12, 0.0, 1.0) + 0.5 * np.clip((0.38 - away) / 0.12, 0.0, 1.0)
+        result["leads"] = total
+    return result
+
+
+def restyle(nuisance: Nuisance, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give a film the look of a source.
+
+    Args:
+        grey: (H, W), 0 to 255.
+    Returns:
+        The film, and the mask of its border, None where there is none.
+    """
+    if nuisance.source is None:
+        return grey, None
+    (left, right, top, bottom), power, lift, gain = _LOOKS[nuisance.source]
+    height, width = grey.shape
+    border = np.ones(grey.shape, bool)
+    border[
+        round(top * height) : height - round(bottom * height), round(left * width) : width - round(right * width)
+    ] = False
+    grey = 255.0 * (lift + (gain - lift) * np.clip(grey / 255.0, 0.0, 1.0) ** power)
+    return np.where(border, 2.0, grey), border if border.any() else None
+
+
+def restyled(pixels: np.ndarray, source: str) -> np.ndarray:
+    """Give a finished film the look of a source, as `simulate` does with the nuisance `source`, but for rounding.
+
+    Args:
+        pixels: (H, W), uint8.
+        source: one of `SOURCES`.
+    Returns:
+        (H, W), uint8.
+    Raises:
+        ValueError: no such source, or pixels of another kind.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8 (H, W); got {pixels.dtype} {pixels.shape}.")
+    return quantise(restyle(Nuisance(source=source), pixels.astype(np.float64))[0])

@@ -1,0 +1,141 @@
+"""The model card, README.md beside each model: everything in it comes from the sidecar, so that they cannot part.
+
+`figures` in the sidecar is a list of measurements, each a mapping with
+`split` ("test"), `films` ("simulated" or "real"), `source` ("course", "nih", "cohen"... or "all"), `label`,
+`measure` ("AUROC", "sensitivity"...), `value`, `low`, `high` (null when undefined), `n` films, `positives` among them,
+and `reason` (why it is undefined; empty otherwise).
+
+    python -m cxrkit.show._card FOLDER...      # write README.md in each model folder
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxrkit.labels import DISCLAIMER
+from cxrkit.metrics import Estimate
+from cxrkit.networks import _predictor as engine
+from cxrkit.show._rendered import Markdown
+from cxrkit.show._report import escape_markdown, metrics_table
+
+_KEYS = ("split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason")
+_ORDER = {"real": 0, "simulated": 1}
+
+
+def card(info: Mapping[str, Any]) -> Markdown:
+    """Return the model card of a sidecar.
+
+    Args:
+        info: the sidecar, as `Predictor.info` holds it.
+    Returns:
+        Markdown.
+    Raises:
+        ValueError: a figure that lacks a key.
+    """
+    parts = [
+        f"# {escape_markdown(info['name'])}, version {escape_markdown(info['version'])}",
+        f"**{DISCLAIMER}**",
+        f"A network that takes a frontal chest radiograph ({info['input_size']} by {info['input_size']} pixels, "
+        f"resized by cxrkit, bones bright) and gives the probability of {_listed(info['labels'])}.",
+        "Made by `python -m cxrkit.show._card` from model.json; change that and run it again.",
+        "## What it was not shown to do",
+        _not_shown(info),
+        "## Measured",
+        *_figures(info.get("figures", [])),
+        "## Thresholds",
+        "A label is called from this probability on.",
+        _table(["label", "threshold"], [[label, f"{info['thresholds'][label]:.4f}"] for label in info["labels"]]),
+        "## Training",
+        _training(info.get("training", {})),
+        "## Files",
+        _table(["file", "sha256"], [[name, f"`{digest}`"] for name, digest in sorted(info["files"].items())]),
+    ]
+    return Markdown("\n\n".join(parts) + "\n")
+
+
+def write(folder: Path | str) -> Path:
+    """Write README.md beside a model from its model.json.
+
+    Args:
+        folder: a model folder, or the name of a bundled model.
+    Returns:
+        The file written.
+    """
+    path = engine.folder_of(folder) / "README.md"
+    path.write_text(card(json.loads((path.parent / "model.json").read_text(encoding="utf-8"))), encoding="utf-8")
+    return path
+
+
+def _not_shown(info: Mapping[str, Any]) -> str:
+    labels = [label for label in info["labels"] if label in info["not_shown"]]
+    if not labels:
+        return "On real test films the interval of every label's AUROC lies above 0.5."
+    if not info.get("figures"):
+        return (
+            f"**Not shown to work on real films: {_listed(labels)}.** Nothing was measured with cxrkit yet. Triage and "
+            "every screen mark it."
+        )
+    return (
+        f"**Not shown to work on real films: {_listed(labels)}.** On real test films the interval of its AUROC reaches "
+        "down to 0.5, or there were too few films to tell. Triage and every screen mark it."
+    )
+
+
+def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not figures:
+        return ["Nothing was measured: this model was not scored on any film."]
+    for figure in figures:
+        if missing := [key for key in _KEYS if key not in figure]:
+            raise ValueError(f"each of the sidecar's figures needs {', '.join(_KEYS)}; one lacks {', '.join(missing)}.")
+    groups = list(dict.fromkeys((figure["films"], figure["source"], figure["split"]) for figure in figures))
+    parts = ["Value, 95% interval and number of films n."]
+    for films, source, split in sorted(groups, key=lambda group: _ORDER.get(group[0], 2)):
+        mine = [f for f in figures if (f["films"], f["source"], f["split"]) == (films, source, split)]
+        rows: dict[str, dict[str, Estimate]] = {}
+        for figure in mine:
+            row = f"{figure['label']} ({figure['positives']:,})"
+            rows.setdefault(row, {})[figure["measure"]] = _estimate(figure)
+        where = "all sources" if source == "all" else f"source {escape_markdown(source)}"
+        heading = f"### {escape_markdown(films).capitalize()} films, {where}, {escape_markdown(split)} split"
+        parts += [heading, metrics_table(rows, first="label (films with it)")]
+    return parts
+
+
+def _estimate(figure: Mapping[str, Any]) -> Estimate:
+    value, low, high = (math.nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, figure["n"], figure["reason"])
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    if not training:
+        return "Not trained: the weights are where they started."
+    rows = []
+    for key, value in training.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append(
+            [escape_markdown(key.replace("_", " ")), f"`{text}`" if key == "command" else escape_markdown(text)]
+        )
+    return _table(["what", "how"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def _listed(labels: Sequence[str]) -> str:
+    names = [escape_markdown(label.replace("_", " ")) for label in labels]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def main(folders: Sequence[str]) -> int:
+    """Write the cards of the folders named, or of all bundled models."""
+    for folder in folders or engine.bundled():
+        print(f"wrote {write(folder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

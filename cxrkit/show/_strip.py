@@ -1,0 +1,138 @@
+"""Films side by side as HTML, each with a map over it and words below; shared by the lab and the rounds explorer.
+
+Made without matplotlib, which takes longer than all the rest of a redraw: films are encoded by OpenCV, words are HTML,
+so that they can be read aloud and scale with the page.
+"""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from cxrkit import words
+from cxrkit.film import _read as images
+from cxrkit.film._overlay import HEAT
+
+#: Widest that a film is shown, pixels of the page.
+WIDEST_PX = 224
+INK = "var(--jp-ui-font-color1, #222)"
+FAINT = "var(--jp-ui-font-color2, #555)"
+#: Around what is marked, which is also said in words.
+EDGE = "#d1570a"
+#: Noise is what a recipe may be about: a poorer JPEG would add its own.
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+
+def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
+    """Return a film with a class activation map over it, as pixels.
+
+    Args:
+        film: uint8 (H, W).
+        cam: (h, w), row 0 at the top; values under 0 are clear.
+        scale: value of `cam` drawn strongest, above 0.
+        opacity: of the strongest place, in [0, 1].
+    Returns:
+        uint8 (H, W, 3), red, green, blue.
+    """
+    strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), film.shape), 0, 1)
+    cover = (opacity * strength)[..., None]
+    colour = HEAT[np.rint(255 * strength).astype(np.uint8)].astype(np.float32)
+    return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
+
+
+def answer(prob: float, called: bool, language: str) -> str:
+    """Return a probability and whether it calls, in words of a language."""
+    return words.say(language, "panel.called" if called else "panel.not_called", prob=f"{prob:.2f}")
+
+
+def kind(simulated: bool, language: str) -> str:
+    """Return what a film is called in a language: simulated, if it is."""
+    return words.say(language, "panel.kind.simulated" if simulated else "panel.kind.film")
+
+
+def rich(language: str, key: str, **fields: object) -> str:
+    """Return a text of a language as HTML.
+
+    Args:
+        language: one of `words.LANGUAGES`.
+        key: of the text, which is plain.
+        fields: HTML, escaped where need be.
+    """
+    return html.escape(words.table(language)[key]).format(**fields)
+
+
+def breaking(text: str) -> str:
+    """Return text as HTML, with places to break in names of code, which are longer than a film is wide."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?=\()", "<wbr>", html.escape(text))
+
+
+def foot(language: str, key: str, *, simulated: bool) -> str:
+    """Return what stands below all films, as HTML: what is simulated, what the colour means, no medical device.
+
+    Args:
+        language: one of `words.LANGUAGES`.
+        key: of the text about the colour.
+        simulated: the films are.
+    """
+    parts = {"colour": rich(language, key), "device": rich(language, "notice.device")}
+    said = rich(language, "panel.foot.simulated" if simulated else "panel.foot", **parts)
+    return f'<p style="margin:8px 0 0;font-size:12px;color:{FAINT}">{said}</p>'
+
+
+def side_by_side(figures: Sequence[str], *, least_px: int) -> str:
+    """Return figures in rows that fill the page, as many in each as there is room for, all as wide.
+
+    Args:
+        figures: HTML, of `figure` or of `pair`.
+        least_px: so wide at least, pixels of the page.
+    """
+    columns = f"repeat(auto-fill,minmax({least_px}px,1fr))"
+    return f'<div style="display:grid;grid-template-columns:{columns};gap:10px">{"".join(figures)}</div>'
+
+
+def pair(one: str, other: str) -> str:
+    """Return two figures that stay beside one another."""
+    return f'<div style="grid-column:span 2;display:grid;grid-template-columns:1fr 1fr;gap:4px">{one}{other}</div>'
+
+
+def figure(
+    picture: np.ndarray,
+    lines: Sequence[str],
+    alt: str,
+    *,
+    marked: bool = False,
+    dim: bool = False,
+    last: bool = False,
+) -> str:
+    """Return a film with words below it.
+
+    Args:
+        picture: uint8 (H, W, 3), red, green, blue.
+        lines: of HTML, escaped where need be.
+        alt: what the picture shows, plain text.
+        marked: put an edge around it; `lines` and `alt` say why.
+        dim: show the picture pale.
+        last: draw a line after it.
+    Returns:
+        HTML.
+    Raises:
+        ValueError: a picture that cannot be written as JPEG.
+    """
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
+    if not done:
+        raise ValueError(f"a picture of shape {picture.shape} could not be written as JPEG.")
+    source = base64.b64encode(data.tobytes()).decode()
+    edge = EDGE if marked else "transparent"
+    pale = "opacity:.4;" if dim else ""
+    # In the gap, so that no picture becomes smaller by it.
+    line = f'<span style="position:absolute;inset:0 -5px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
+    shown = f"width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block;{pale}"
+    return (
+        f'<figure style="margin:0;min-width:0;max-width:{WIDEST_PX}px;position:relative">{line}'
+        f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{source}" '
+        f'style="{shown}outline:3px solid {edge};outline-offset:-3px">'
+        f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{"<br>".join(lines)}</figcaption></figure>'
+    )

@@ -1,0 +1,608 @@
+"""The augmentation lab: widgets that edit a recipe, and beside them what it draws and what a network says of that.
+
+The lab holds one recipe, which is a value; every control makes another one of it with the functions of `augment`, and
+whatever is legal there can be shown and edited here. Controls follow the recipe, never the other way round: what
+nobody touched stays as it was, to the last bit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+
+from cxrkit import augment, words
+from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
+from cxrkit.networks import _predictor as engine
+from cxrkit.show import _augment as augment_report
+from cxrkit.widgets import _trial as augment_trial
+from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks
+from cxrkit.widgets._parameter import WIDE, ParameterEditor, TextOut, kept_within
+from cxrkit.widgets._parts import Message, StepTree
+
+_MANY, _SINGLE = "many", "single"
+#: So many parameters have room to say what each is for.
+_FEW = 3
+#: What "all" is on a slider, where None would mean that nothing is chosen; and a recipe that has no name.
+_ALL, _OWN = -1, ""
+_FULL = {"width": "98%"}
+
+
+class AugmentLab(Panel):
+    """Make a recipe by hand, and see at once what it does to films and to what a network says of them.
+
+    Attributes:
+        recipe: the recipe as it is; may be set, and observed.
+        trial: the draws that are shown.
+        steps: the tree of its steps.
+        undo, add, remove, up, down, wrap, unwrap: buttons; `operation` is what `add` adds, `around` what `wrap` makes.
+        kind, random_order, least, most, p: how the group of the chosen step is put together.
+        values: of the chosen operation, a `ParameterEditor` by parameter.
+        whole_range: sliders reach over all that is legal.
+        name: a recipe by name, to load.
+        network, label, opacity: what is asked, and how the map is laid over the film.
+        show, film, draws, seed, again: what is drawn.
+        json, use_json, code, file, save, load, upload: the recipe as text and as a file.
+        strip, histogram: what is seen, HTML; message: what was done, or could not be.
+        language: in which all is said; may be set at any time.
+    """
+
+    recipe = traitlets.Instance(Recipe)
+
+    def __init__(
+        self,
+        films: Mapping[str, np.ndarray],
+        predictors: Sequence[engine.Predictor] | None = None,
+        *,
+        recipe: Recipe | str = "fig11",
+        label: str | None = None,
+        draws: int = 8,
+        seed: int = 0,
+        size_px: int = 224,
+        folder: Path | str | None = ".",
+        simulated: bool = False,
+        language: str = "en",
+    ) -> None:
+        """Build the lab.
+
+        Args:
+            films: (H, W) each, float in [0, 1] or uint8, by the name to show.
+            predictors: networks to ask; None takes the two bundled ones.
+            recipe: to begin with, or its name.
+            label: the label to begin with; None takes the first.
+            draws: how many to begin with.
+            seed: draw k is what `augment.apply` gives film k of a batch with this seed.
+            size_px: longest side to which films are reduced before anything is done to them.
+            folder: where recipes are saved and loaded by name; None leaves that out, for a page that others visit.
+            simulated: say so beside every film.
+            language: one of `words.LANGUAGES`, to begin with.
+        Raises:
+            ValueError: no film or network, or an unknown recipe or language.
+        """
+        super().__init__(language)
+        asked = networks(films, predictors)
+        self._films = {name: augment_trial.reduced(pixels, size_px) for name, pixels in films.items()}
+        self._networks = {predictor.name: predictor for predictor in asked}
+        self._folder, self._simulated = None if folder is None else Path(folder), simulated
+        self._known: dict[tuple[str, str], augment_trial.Answers] = {}
+        self._place: Place = ()
+        self._undone: list[Recipe] = []
+        start = augment.load(recipe)
+        self._make_controls(draws, seed)
+        self._name_controls()
+        if label is not None:
+            self.label.value = label
+        self.children = self._laid_out()
+        self.add_class("cxrkit-lab")
+        self._wire()
+        self._follow(self._say_controls)
+        self.recipe = start
+
+    # ------------------------------------------------------------------------------------------ controls
+
+    def _make_controls(self, draws: int, seed: int) -> None:
+        slider = widgets.IntSlider
+        near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
+
+        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
+
+        def button() -> widgets.Button:
+            return widgets.Button(layout={"width": "auto"})
+
+        def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
+            return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
+
+        self.name = chosen([_OWN], layout=grows)
+        self.undo = button()
+        self.steps = StepTree(layout={"width": "100%"})
+        self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
+        self.add, self.up, self.down, self.remove = button(), button(), button(), button()
+        self.around = chosen(augment.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
+        self.wrap, self.unwrap = button(), button()
+
+        self.kind = widgets.ToggleButtons(options=augment.GROUPS, value=None, style={"button_width": "auto"})
+        tick = {"indent": False, "layout": {"width": "auto"}}
+        self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
+        wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
+        self.least = slider(0, 0, 1, **wide)
+        self.most = widgets.SelectionSlider(options=[("", _ALL)], **wide)
+        self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, **wide)
+        self._group_title, self._kind_words, self._step_title = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._step = widgets.VBox(layout={"width": "100%"})
+        self.values: dict[str, ParameterEditor] = {}
+
+        self.network = chosen(list(self._networks))
+        self.label = chosen(labels(self.language, self._predictor))
+        self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
+        self.show = chosen((_SINGLE, _MANY), layout={"width": "22em", "max_width": NARROW})
+        self.film = chosen(list(self._films))
+        self.draws = slider(draws, 1, 16, style=near, layout=field | {"width": "16em"})
+        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
+        self.again = button()
+
+        text = {"layout": {"width": "98%", "height": "17em"}, "style": near}
+        self.json, self.code = widgets.Textarea(**text), widgets.Textarea(disabled=True, **text)
+        self.use_json = button()
+        self._json_out, self._code_out = TextOut(name="recipe.json"), TextOut(name="recipe.py")
+        self.file = widgets.Text("my_recipe.json", style=near, layout=field)
+        self.save, self.load = button(), button()
+        self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
+        # What is seen at a glance above the films, for those who hear the page.
+        self._heard = Message()
+        self._heard.add_class("cxrkit-heard")
+        self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
+
+    def _name_controls(self) -> None:
+        shared = {"network": "network", "label": "says", "opacity": "opacity", "film": "film", "seed": "seed"}
+        own = (
+            *("name", "undo", "operation", "add", "up", "down", "remove", "around", "wrap", "unwrap"),
+            *("random_order", "least", "most", "p", "whole_range", "show", "draws", "again"),
+            *("json", "use_json", "code", "file", "save", "load", "upload"),
+        )
+        self._named = {getattr(self, name): f"panel.{key}" for name, key in shared.items()}
+        self._named |= {getattr(self, name): f"lab.{name}" for name in own}
+        self._offered = {
+            self.name: lambda: [(self._say("lab.name.own"), _OWN), *((name, name) for name in augment.NAMES)],
+            self.show: lambda: [(self._say(f"lab.show.{value}"), value) for value in (_SINGLE, _MANY)],
+            self.most: self._most_offered,
+            self.label: lambda: labels(self.language, self._predictor),
+        }
+
+    def _say_controls(self) -> None:
+        super()._say_controls()
+        self.steps.label, self.steps.help = self._say("lab.steps"), self._say("lab.steps.help")
+        self._texts.titles = (self._say("lab.json.title"), self._say("lab.code.title"))
+        for out in (self._json_out, self._code_out):
+            out.say(self.language)
+        for editor in self.values.values():
+            editor.say(self.language)
+
+    def _say_shown(self) -> None:
+        self._show_rows()
+        self._show_group()
+        self._show_step_title()
+        self._show_pictures()
+
+    def _laid_out(self) -> list[widgets.Widget]:
+        left = widgets.VBox(
+            [
+                widgets.HBox([self.name, self.undo], layout=ROW),
+                self.steps,
+                widgets.HBox([self.operation, self.add], layout=ROW),
+                widgets.HBox([self.up, self.down, self.remove, self.unwrap], layout=ROW),
+                widgets.HBox([self.around, self.wrap], layout=ROW),
+            ],
+            layout={"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"},
+        )
+        self._many = widgets.VBox([self.least, self.most], layout={"max_width": "100%"})
+        right = widgets.VBox(
+            [
+                self._group_title,
+                self.kind,
+                self._kind_words,
+                widgets.HBox([self.random_order, self._many, self.p], layout=ROW),
+                self._step_title,
+                self._step,
+                self.whole_range,
+                self.histogram,
+            ],
+            layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
+        )
+        files = [self.upload] if self._folder is None else [self.file, self.save, self.load, self.upload]
+        self._texts = widgets.Accordion(
+            [
+                widgets.VBox([self.json, widgets.HBox([self.use_json, self._json_out], layout=ROW)]),
+                widgets.VBox([self.code, self._code_out]),
+            ]
+        )
+        return [
+            widgets.HBox([self.show, self.film, self.draws, self.seed, self.again], layout=ROW),
+            widgets.HBox([self.network, self.label, self.opacity], layout=ROW),
+            widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
+            self.message,
+            self._heard,
+            self.strip,
+            widgets.HBox(files, layout=ROW),
+            self._texts,
+            self._access,
+        ]
+
+    def _wire(self) -> None:
+        self.observe(self._show_recipe, "recipe")
+        self.name.observe(self._name_chosen, "value")
+        self.steps.observe(self._row_chosen, "chosen")
+        self.steps.on_msg(lambda widget, content, buffers: self._asked(content))
+        edits: dict[widgets.Button, Callable[[], tuple[Recipe, Place]]] = {
+            self.add: self._added,
+            self.remove: self._removed,
+            self.up: lambda: self._moved(-1),
+            self.down: lambda: self._moved(1),
+            self.wrap: self._wrapped,
+            self.unwrap: self._unwrapped,
+            self.use_json: lambda: (augment.from_json(self.json.value), ()),
+            self.load: lambda: (augment.load(self._path()), ()),
+        }
+        for button, edit in edits.items():
+            button.on_click(lambda _, edit=edit: self._edit(edit))
+        self.undo.on_click(self._undo)
+        self.save.on_click(self._save)
+        self.upload.observe(self._uploaded, "value")
+        self.kind.observe(self._kind_chosen, "value")
+        for control in (self.random_order, self.least, self.most, self.p):
+            control.observe(self._group_changed, "value")
+        self.whole_range.observe(self._show_step, "value")
+        self.again.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
+        self.network.observe(self._network_chosen, "value")
+        for control in (self.show, self.film, self.draws, self.seed):
+            control.observe(self._draw, "value")
+        for control in (self.label, self.opacity):
+            control.observe(self._picture, "value")
+
+    # -------------------------------------------------------------------------------- controls to recipe
+
+    def _edit(self, edit: Callable[[], tuple[Recipe, Place]]) -> None:
+        """Take the recipe that an edit gives, or say why there is none."""
+        try:
+            recipe, place = edit()
+        except ValueError as error:
+            self._tell(error)
+            return
+        # First the place: what follows a new recipe shows the step there.
+        self._place = place
+        if recipe == self.recipe:
+            self._follow(self._show_controls)
+        self.recipe = recipe
+        self._tell(None)
+
+    def _added(self) -> tuple[Recipe, Place]:
+        new, chosen = augment.default(self.operation.value), augment.part(self.recipe, self._place)
+        if not isinstance(chosen, Op):
+            place = (*self._place, len(chosen.children))
+            return augment.insert(self.recipe, place, new), place
+        if not self._place:
+            return augment.insert(augment.grouped(self.recipe, "Sequential"), (1,), new), (1,)
+        place = (*self._place[:-1], self._place[-1] + 1)
+        return augment.insert(self.recipe, place, new), place
+
+    def _removed(self) -> tuple[Recipe, Place]:
+        return augment.remove(self.recipe, self._place), self._place[:-1]
+
+    def _moved(self, by: int) -> tuple[Recipe, Place]:
+        if not self._place:
+            return self.recipe, self._place
+        group = augment.part(self.recipe, self._place[:-1])
+        to = self._place[-1] + (by if by < 0 else 2)
+        if not 0 <= to <= len(group.children):
+            return self.recipe, self._place
+        return augment.move(self.recipe, self._place, (*self._place[:-1], to))
+
+    def _dropped(self, place: Place, to: Place, mode: str) -> tuple[Recipe, Place]:
+        if mode == "inside":
+            to = (*to, len(augment.part(self.recipe, to).children))
+        elif mode == "after":
+            to = (*to[:-1], to[-1] + 1)
+        return augment.move(self.recipe, place, to)
+
+    def _wrapped(self) -> tuple[Recipe, Place]:
+        empty = augment.grouped(Op("Noop"), self.around.value)
+        group = augment.with_children(empty, [augment.part(self.recipe, self._place)])
+        return augment.put(self.recipe, self._place, group), self._place
+
+    def _unwrapped(self) -> tuple[Recipe, Place]:
+        group = augment.part(self.recipe, self._place)
+        if isinstance(group, Op):
+            raise RefusedError("lab.error.no_group", step=group.name)
+        if len(group.children) == 1:
+            return augment.put(self.recipe, self._place, group.children[0]), self._place
+        if not self._place:
+            raise RefusedError("lab.error.whole")
+        around = augment.part(self.recipe, self._place[:-1])
+        k = self._place[-1]
+        children = [*around.children[:k], *group.children, *around.children[k + 1 :]]
+        return augment.put(self.recipe, self._place[:-1], augment.with_children(around, children)), self._place[:-1]
+
+    def _asked(self, content: Mapping[str, Any]) -> None:
+        """Do what the tree asks for."""
+        asked = content.get("do")
+        if asked == "drop":
+            place, to = _place(content["place"]), _place(content["to"])
+            self._edit(lambda: self._dropped(place, to, content["mode"]))
+        elif asked in ("up", "down", "remove"):
+            {"up": self.up, "down": self.down, "remove": self.remove}[asked].click()
+
+    def _name_chosen(self, change: Any) -> None:
+        if not self._following and change["new"] != _OWN:
+            self._edit(lambda: (augment.named(change["new"]), ()))
+
+    def _row_chosen(self, change: Any) -> None:
+        if not self._following:
+            self._place = _place(change["new"])
+            self._follow(self._show_group)
+            self._show_step()
+
+    def _group_place(self) -> Place | None:
+        """Return where the group is whose settings are shown: the chosen one, or that of the chosen operation."""
+        if not isinstance(augment.part(self.recipe, self._place), Op):
+            return self._place
+        return self._place[:-1] if self._place else None
+
+    def _kind_chosen(self, change: Any) -> None:
+        if self._following or change["new"] is None:
+            return
+        place = self._group_place()
+
+        def regroup() -> tuple[Recipe, Place]:
+            if place is None:
+                return augment.grouped(self.recipe, change["new"]), (0,)
+            return augment.put(
+                self.recipe, place, augment.grouped(augment.part(self.recipe, place), change["new"])
+            ), self._place
+
+        self._edit(regroup)
+        self._follow(self._show_group)
+
+    def _group_changed(self, change: Any) -> None:
+        place = None if self._following else self._group_place()
+        if place is None:
+            return
+        group = augment.part(self.recipe, place)
+        if isinstance(group, Sometimes):
+            unmoved = abs(self.p.value - group.p) < kept_within(self.p.step)
+            new: Recipe = Sometimes(group.p if unmoved else self.p.value, group.then, group.otherwise)
+        elif isinstance(group, SomeOf):
+            n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
+            new = SomeOf(n, group.children, random_order=self.random_order.value)
+        else:
+            new = Sequential(group.children, random_order=self.random_order.value)
+        if new != group:
+            self._edit(lambda: (augment.put(self.recipe, place, new), self._place))
+
+    def _how_many(self, moved: widgets.Widget) -> int | tuple[int, int | None]:
+        """Return n of `SomeOf` as the sliders say; the slider that was not moved gives way."""
+        least, most = self.least.value, self.most.value
+        if most == _ALL:
+            return (least, None)
+        if least > most:
+            least = most = self.most.value if moved is self.most else self.least.value
+        return least if least == most else (least, most)
+
+    def _value_changed(self, parameter: str, value: Any) -> None:
+        op = augment.part(self.recipe, self._place)
+        assert isinstance(op, Op)
+        self._edited_here = True
+        self._edit(
+            lambda: (augment.put(self.recipe, self._place, augment.with_value(op, parameter, value)), self._place)
+        )
+        self._edited_here = False
+
+    _edited_here = False
+
+    def _undo(self, button: object) -> None:
+        if self._undone:
+            recipe = self._undone.pop()
+            self._edit(lambda: (recipe, ()))
+            # Going back is no step to come back from.
+            self._undone.pop()
+            self.undo.disabled = not self._undone
+
+    # ------------------------------------------------------------------------------------------- files
+
+    def _path(self) -> Path:
+        """Return the file that is named, within the folder."""
+        name = self.file.value.strip()
+        assert self._folder is not None
+        if not name or Path(name).name != name or "\\" in name or not name.endswith(".json"):
+            raise RefusedError("lab.error.file", name=repr(name))
+        return self._folder / name
+
+    def _save(self, button: object) -> None:
+        try:
+            # "x": a file that is there is never written over, not even one made this moment.
+            with self._path().open("x", encoding="utf-8") as file:
+                file.write(self.recipe.to_json() + "\n")
+        except FileExistsError:
+            self._tell(RefusedError("lab.error.there", file=self.file.value))
+        except (OSError, ValueError) as error:
+            self._tell(error)
+        else:
+            self._tell(words.Saying("lab.saved", {"file": self.file.value}))
+
+    def _uploaded(self, change: Any) -> None:
+        def read() -> tuple[Recipe, Place]:
+            return augment.from_json(bytes(change["new"][0]["content"]).decode("utf-8")), ()
+
+        if change["new"]:
+            self._edit(read)
+
+    # -------------------------------------------------------------------------------- recipe to controls
+
+    def _show_recipe(self, change: Any) -> None:
+        if isinstance(change["old"], Recipe):
+            self._undone.append(change["old"])
+        self.undo.disabled = not self._undone
+        try:
+            augment.part(self.recipe, self._place)
+        except ValueError:
+            # Set from outside, where the chosen step is no more.
+            self._place = ()
+        self._follow(self._show_controls)
+        self._draw()
+
+    def _show_controls(self) -> None:
+        if self.name.value == _OWN or augment.named(self.name.value) != self.recipe:
+            self.name.value = next((name for name in augment.NAMES if augment.named(name) == self.recipe), _OWN)
+        self._show_rows()
+        self.json.value = self._json_out.text = self.recipe.to_json()
+        self.code.value = self._code_out.text = self.recipe.code()
+        self._show_group()
+        # The slider in one's hand must not be replaced by another.
+        if not self._edited_here:
+            self._show_step()
+
+    def _show_rows(self) -> None:
+        # The chosen row with the rows: between them the tree would show a row that is not there.
+        with self.steps.hold_sync():
+            self.steps.rows = [
+                {
+                    "place": _text(place),
+                    "depth": len(place),
+                    "text": self._row_words(place, augment_report.describe(part, self.language)),
+                    "group": not isinstance(part, Op),
+                }
+                for place, part in augment.places(self.recipe)
+            ]
+            self.steps.chosen = _text(self._place)
+
+    def _row_words(self, place: Place, part: str) -> str:
+        if not place or not isinstance(augment.part(self.recipe, place[:-1]), Sometimes):
+            return part
+        return self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=part)
+
+    def _show_group(self) -> None:
+        place = self._group_place()
+        group = None if place is None else augment.part(self.recipe, place)
+        name = None if group is None else type(group).__name__
+        title = self._say("lab.group.alone" if group is None else "lab.group")
+        if place:
+            title = self._say("lab.group.inner", group=name)
+        self._group_title.value = f"<b>{title}</b>"
+        self._kind_words.value = "" if group is None else self._say(f"lab.kind.{name}")
+        self.kind.value = name
+        self.random_order.layout.display = None if isinstance(group, SomeOf | Sequential) else "none"
+        self._many.layout.display = None if isinstance(group, SomeOf) else "none"
+        self.p.layout.display = None if isinstance(group, Sometimes) else "none"
+        if isinstance(group, SomeOf | Sequential):
+            self.random_order.value = group.random_order
+        if isinstance(group, Sometimes):
+            self.p.value = group.p
+        if isinstance(group, SomeOf):
+            count = len(group.children)
+            low, high = group.n if isinstance(group.n, tuple) else (group.n, group.n)
+            low = count if low is None else low
+            self.least.max, self.least.value = max(count, low, high or 0), low
+            self.most.options = self._most_offered()
+            self.most.value = _ALL if high is None else high
+
+    def _most_offered(self) -> list[tuple[str, int]]:
+        return [*((str(k), k) for k in range(self.least.max + 1)), (self._say("lab.most.all"), _ALL)]
+
+    def _show_step(self, change: object = None) -> None:
+        for editor in self._step.children:
+            editor.close()
+        chosen = augment.part(self.recipe, self._place)
+        self.values = {}
+        if isinstance(chosen, Op):
+            operation = OPERATIONS[chosen.name]
+            self.values = {
+                parameter.name: ParameterEditor(
+                    chosen.name,
+                    parameter,
+                    chosen[parameter.name],
+                    self._value_changed,
+                    self._tell,
+                    language=self.language,
+                    whole_range=self.whole_range.value,
+                    brief=len(operation.parameters) > _FEW,
+                )
+                for parameter in operation.parameters
+            }
+        self._show_step_title()
+        self._step.children = tuple(self.values.values())
+        self.whole_range.layout.display = None if self.values else "none"
+
+    def _show_step_title(self) -> None:
+        chosen = augment.part(self.recipe, self._place)
+        if isinstance(chosen, Op):
+            self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
+        else:
+            self._step_title.value = escape(self._say("lab.choose"))
+
+    # ---------------------------------------------------------------------------------------- pictures
+
+    @property
+    def _predictor(self) -> engine.Predictor:
+        return self._networks[self.network.value]
+
+    def _network_chosen(self, change: Any) -> None:
+        def show() -> None:
+            self.label.options = labels(self.language, self._predictor)
+
+        self._follow(show)
+        self._draw()
+
+    def _draw(self, change: object = None) -> None:
+        if self._following:
+            return
+        names = list(self._films)
+        many = self.show.value == _MANY
+        self.film.disabled = many
+        self._shown = names[: self.draws.value] if many else [self.film.value] * self.draws.value
+        predictor = self._predictor
+        for name in set(self._shown):
+            if (predictor.name, name) not in self._known:
+                self._known[predictor.name, name] = augment_trial.ask(predictor, [self._films[name]])
+        known = [self._known[predictor.name, name] for name in self._shown]
+        before = augment_trial.Answers(*(np.concatenate([getattr(a, key) for a in known]) for key in ("probs", "maps")))
+        self.trial = augment_trial.attempt(
+            self.recipe, [self._films[name] for name in self._shown], predictor, seed=self.seed.value, before=before
+        )
+        self._show_pictures()
+
+    def _picture(self, change: object = None) -> None:
+        if not self._following:
+            self._show_strip()
+
+    def _show_pictures(self) -> None:
+        self.histogram.value = str(
+            augment_report.histogram(
+                self.trial.greys_before, self.trial.greys_after, simulated=self._simulated, language=self.language
+            )
+        )
+        self._show_strip()
+
+    def _show_strip(self) -> None:
+        label = self.label.value
+        self.strip.value = str(
+            augment_report.strip(
+                self.trial,
+                label=label,
+                names=self._shown,
+                network=self.network.value,
+                opacity=self.opacity.value,
+                not_shown=label in self._predictor.not_shown,
+                simulated=self._simulated,
+                language=self.language,
+            )
+        )
+        self._heard.value = augment_report.changed_calls(self.trial, label, self.language)
+
+
+def _text(place: Place) -> str:
+    return ".".join(map(str, place))
+
+
+def _place(text: str) -> Place:
+    return tuple(map(int, text.split("."))) if text else ()

@@ -1,0 +1,234 @@
+"""Widgets of the augmentation lab that know nothing of it: a parameter, buttons for a text."""
+
+import json
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+
+from cxrkit import words
+from cxrkit.augment import Choice, Parameter
+from cxrkit.widgets._panel import NARROW, ROW, RefusedError
+
+_DATA = Path(__file__).parent / "js"
+_ONE, _RANGE, _LIST = "one", "range", "list"
+#: Room for the names of parameters.
+WIDE = {"description_width": "7.5em"}
+#: How far sliders reach beyond the default's range, in widths of that range.
+_REACH = 2
+
+
+class TextOut(anywidget.AnyWidget):
+    """Buttons that copy a text, or download it."""
+
+    _WORDS = ("copy", "copy.tip", "download", "download.tip", "copied", "not_copied", "downloaded")
+
+    _esm = (_DATA / "text_out.js").read_text(encoding="utf-8")
+    text = traitlets.Unicode().tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    words: traitlets.Dict = traitlets.Dict().tag(sync=True)
+
+    def say(self, language: str) -> None:
+        """Say what the buttons do in a language."""
+        self.words = {key: words.say(language, f"lab.out.{key}", name=self.name) for key in self._WORDS}
+
+
+class ParameterEditor(widgets.HBox):
+    """Sets one parameter of an operation.
+
+    Attributes:
+        how: one value, a range or a list; hidden where only one value is legal.
+        control: the slider, range slider, text or list for that.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        parameter: Parameter,
+        value: Any,
+        changed: Callable[[str, Any], None],
+        refused: Callable[[ValueError], None],
+        *,
+        language: str = "en",
+        whole_range: bool = False,
+        brief: bool = False,
+    ) -> None:
+        """Build it.
+
+        Args:
+            operation: whose parameter it is.
+            parameter: what is set.
+            value: as the operation has it.
+            changed: is told the parameter's name and the new value.
+            refused: is told why what was typed is no value.
+            language: one of `words.LANGUAGES`.
+            whole_range: sliders reach over all that is legal, not only about what is usual.
+            brief: say only unit and legal range beside it; what it is for is then its tooltip.
+        """
+        self._operation, self._parameter = operation, parameter
+        self._changed, self._refused, self._is_refused = changed, refused, False
+        self._whole_range, self._brief, self._language = whole_range, brief, language
+        # Set while words change, when a change of the list is nobody's wish.
+        self._saying = False
+        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=_kind(value))
+        self.how.style.description_width = "initial"
+        self.how.layout = {"width": "auto", "max_width": NARROW, "display": None if parameter.drawn else "none"}
+        self._doc = widgets.HTML(layout={"max_width": NARROW})
+        super().__init__(layout=ROW)
+        self._build(value)
+        self.how.observe(self._other_kind, "value")
+
+    def say(self, language: str) -> None:
+        """Say what is set in a language.
+
+        Args:
+            language: one of `words.LANGUAGES`.
+        """
+        self._language = language
+        parameter, name = self._parameter, self._parameter.name
+        doc = words.say(language, f"lab.of.{self._operation}.{name}")
+        beside = doc
+        if not parameter.options:
+            legal = words.say(language, "lab.legal", low=f"{parameter.low:g}", high=f"{parameter.high:g}")
+            unit = words.say(language, f"lab.unit.{parameter.unit}") if parameter.unit else ""
+            legal = words.say(language, "lab.legal.unit", unit=unit, legal=legal).strip()
+            beside = legal if self._brief else words.say(language, "lab.legal.doc", doc=doc, legal=legal)
+        self._doc.value = f'<span style="font-size:12px" title="{escape(doc)}">{escape(beside)}</span>'
+        self.control.tooltip = doc
+        self.how.description = words.say(language, "lab.how")
+        self.how.tooltip = words.say(language, "lab.how.tip", parameter=name)
+        value, self._saying = self.how.value, True
+        with self.how.hold_sync():
+            self.how.options = [(words.say(language, f"lab.how.{kind}"), kind) for kind in (_ONE, _RANGE, _LIST)]
+            self.how.value = value
+        self._saying = False
+
+    def close(self) -> None:
+        """Close it with all that is in it, which ipywidgets leaves open."""
+        for child in self.children:
+            child.close()
+        super().close()
+
+    def _build(self, value: Any) -> None:
+        self._value = value
+        self._step = _step(self._parameter, () if self._parameter.options else _numbers(value))
+        self.control = _control(self._parameter, value, self._step, self._whole_range)
+        self.control.observe(self._moved, "value")
+        self.children = (self.control, self.how, self._doc)
+        self.say(self._language)
+
+    def _moved(self, change: Any) -> None:
+        try:
+            value = _read(self._parameter, self._value, change["new"], self._step)
+        except ValueError:
+            self._is_refused = True
+            text = {"operation": self._operation, "parameter": self._parameter.name, "text": change["new"]}
+            self._refused(RefusedError("lab.error.list", **text))
+            return
+        if self._is_refused or repr(value) != repr(self._value):
+            self._value, self._is_refused = value, False
+            self._changed(self._parameter.name, value)
+
+    def _other_kind(self, change: Any) -> None:
+        if self._saying:
+            return
+        numbers = _numbers(self._value) or _numbers(self._parameter.default)
+        value: Any = numbers[0]
+        if change["new"] == _RANGE:
+            value = (min(numbers), max(numbers))
+        elif change["new"] == _LIST:
+            value = Choice(tuple(dict.fromkeys(numbers)))
+        self.control.close()
+        self._build(value)
+        self._changed(self._parameter.name, value)
+
+
+def _kind(value: Any) -> str:
+    return _LIST if isinstance(value, Choice) else _RANGE if isinstance(value, tuple) else _ONE
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    if isinstance(value, Choice):
+        return value.values
+    return value if isinstance(value, tuple) else () if isinstance(value, str) else (value,)
+
+
+def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -> widgets.ValueWidget:
+    named = {"description": parameter.name, "style": WIDE}
+    slim = {"width": "25em", "max_width": NARROW}
+    if parameter.options:
+        return widgets.Dropdown(options=parameter.options, value=value, layout=slim, **named)
+    if isinstance(value, Choice):
+        text = ", ".join(json.dumps(number) for number in value.values)
+        return widgets.Text(text, continuous_update=False, layout=slim, **named)
+    low, high = _ends(parameter, _numbers(value), whole_range)
+    ends = {"min": low, "max": high, "step": step, "layout": slim, **named}
+    pair = isinstance(value, tuple)
+    if parameter.whole:
+        return (widgets.IntRangeSlider if pair else widgets.IntSlider)(
+            value=sorted(value) if pair else value, **(ends | {"min": int(low), "max": int(high), "step": 1})
+        )
+    kind = widgets.FloatRangeSlider if pair else widgets.FloatSlider
+    digits = max(_digits(number) for number in (step, *_numbers(value)))
+    return kind(value=sorted(value) if pair else value, readout_format=f".{digits}f", **ends)
+
+
+def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:
+    assert parameter.low is not None
+    assert parameter.high is not None
+    default = parameter.default
+    if whole_range or not isinstance(default, tuple):
+        return parameter.low, parameter.high
+    spare = _REACH * (default[1] - default[0])
+    low, high = (min(default[0] - spare, *numbers), max(default[1] + spare, *numbers))
+    # On the grid of the legal range, so that what a slider gives is as round as its step.
+    low = parameter.low + np.floor((low - parameter.low) / parameter.step) * parameter.step
+    return max(parameter.low, float(np.round(low, 6))), min(parameter.high, float(np.round(high, 6)))
+
+
+def _digits(number: float) -> int:
+    text = f"{number:.4f}".rstrip("0")
+    return len(text.split(".")[1])
+
+
+def _step(parameter: Parameter, numbers: Sequence[float]) -> float:
+    """Return a step on whose grid the numbers lie: a browser moves a slider to the grid as soon as it shows it."""
+    if all(abs(number / parameter.step - round(number / parameter.step)) < 1e-6 for number in numbers):
+        return parameter.step
+    return 10.0 ** -max(map(_digits, numbers))
+
+
+def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
+    """Return what a control says: of the kind of the old value, which it stays where nobody moved it.
+
+    Raises:
+        ValueError: a text that is no list.
+    """
+    if parameter.options:
+        return new
+    if isinstance(old, Choice) or isinstance(new, str):
+        return Choice(tuple(json.loads(f"[{new}]")))
+    before = _numbers(old)
+    numbers = []
+    for was, number in zip(sorted(before), np.atleast_1d(new).tolist(), strict=True):
+        # A whole step gives whole numbers, with which imgaug computes otherwise than with 2.0.
+        whole = parameter.whole or float(parameter.step).is_integer()
+        rounded = round(number) if whole and float(number).is_integer() else round(float(number), 6)
+        numbers.append(was if abs(number - was) < kept_within(step) else rounded)
+    if sorted(numbers) == sorted(before):
+        return old
+    return tuple(numbers) if isinstance(old, tuple) else numbers[0]
+
+
+def kept_within(step: float) -> float:
+    """Return how far a number may be from what a slider says and still be the one that nobody moved.
+
+    Args:
+        step: of the slider, which its grid may be half of away.
+    """
+    return 0.5 * step
