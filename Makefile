@@ -55,10 +55,10 @@ lab: notebooks ## open the notebooks in JupyterLab
 
 # Binder's lock holds the same pins, less developers' tools, jax and SSH: what a visitor waits for should be small.
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --no-header --quiet --custom-compile-command "make lock" --extra tf --extra notebooks --extra augment
+    --no-header --quiet --custom-compile-command "make lock" --extra tf --extra notebooks
 
 lock: setup ## regenerate both locks from pyproject.toml, keeping pins that still fit
-	$(LOCK) --extra jax --extra jetson --group dev --output-file requirements.lock
+	$(LOCK) --extra jax --extra jetson --extra scale --group dev --output-file requirements.lock
 	$(LOCK) --constraint requirements.lock --output-file binder/requirements.lock
 
 clean: ## remove what tools left, but not .venv
