@@ -14,9 +14,9 @@ from cxrkit.course import _environment as environment
 
 environment.start_tensorflow()
 
-from cxrkit import networks as models
-from cxrkit import train  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
-from cxrkit.data import _course_films as course
+from cxrkit import networks as models  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
+from cxrkit import train  # noqa: E402 - as above
+from cxrkit.data import _course_films as course  # noqa: E402 - as above
 from cxrkit.labels import FINDINGS  # noqa: E402 - as above
 
 SIZE_PX, WIDTH = 48, 8

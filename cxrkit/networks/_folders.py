@@ -1,4 +1,4 @@
-"""Models on disk: class activation maps beside the probabilities, and the model folder that `cxrkit.networks._predictor` reads."""
+"""Models on disk: class activation maps beside the probabilities, and the model folder."""
 
 import hashlib
 import json

@@ -92,7 +92,7 @@ class Predictor:
         low, high = float(pixels.min()), float(pixels.max())
         if not (low >= -1e-3 and high <= 1 + 1e-3):
             raise ValueError(
-                f"a film's pixels must lie in [0, 1]; got {low:.4g} to {high:.4g}. Read it with cxrkit.film._read.read, "
+                f"a film's pixels must lie in [0, 1]; got {low:.4g} to {high:.4g}. Read it with cxrkit.film, "
                 "or divide by the largest value of its bit depth."
             )
         return images.resize(pixels, self.input_size)

@@ -240,7 +240,7 @@ def orders(
 ) -> Sweep:
     """Stack recipes in every order, and hold what is called against the untouched films.
 
-    The report's tables 23 and 27 head their last column F1; it holds the specificity, as `cxrkit.course.published` shows. Here
+    The report's tables 23 and 27 head their last column F1; it holds the specificity, as `course.published` shows. Here
     each measure has its own name, and the F1 of a row of the report is the one of its confusion matrix.
 
     Args:

@@ -186,7 +186,7 @@ def sweeps_markdown(
         "",
         f"{COVERS} Where a value is drawn, the first of {len(first.seeds)} draws (seeds "
         f"{', '.join(map(str, first.seeds))}) is shown, and beside it how far they lie apart. The report's figures are "
-        "of its own network and its 97 and 300 films; `cxrkit.course.published` rebuilt them, and the F1 that tables 23 and "
+        "of its own network and its 97 and 300 films; `course.published` rebuilt them, and the F1 that tables 23 and "
         "27 do not print, since they head the specificity so.",
     ]
     for sweep in sweeps:

@@ -114,7 +114,7 @@ def findings(
     is left as it is.
 
     Args:
-        manifest_file: as `cxrkit.data._manifest.read` takes it; its split column holds the official split, or another one by
+        manifest_file: as `data` takes it; its split column holds the official split, or another one by
             patient.
         out: the model folder; `run` in it holds run.json, epochs.jsonl, tensorboard, checkpoints and films.
         settings: how; None: the defaults.

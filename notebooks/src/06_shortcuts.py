@@ -190,8 +190,8 @@ row = int(np.flatnonzero(has)[0])
 report.gallery([some.pixels[row] for some in looked.values()], list(looked), simulated=True)
 
 # %% [markdown]
-# Masks come from the simulator here. On films without one, `cxrkit.film._lungs` finds the lungs with a network of its own
-# (its [card](../cxrkit/film/weights/lungs/README.md) says how well, and on what). Held against the truth on these films:
+# Masks come from the simulator here. On films without one, `cxrkit.film` finds the lungs with a U-Net
+# (its [card](../cxrkit/film/weights/lungs/README.md) says how well, and on what). Compared with the truth:
 
 # %%
 bare, truth = faint.sets.test.pixels[:60], faint.lungs["test"][:60]
