@@ -3,8 +3,8 @@
     python tools/measure_nih_labels.py FOLDER
 
 FOLDER is what cxrkit.course._survey.measure_nih wants; no film is needed. Writes cxrkit/course/nih_labels.json, which
-notebook 01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of either stands
-for a film or a patient.
+notebook 01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of
+either stands for a film or a patient.
 """
 
 import argparse
