@@ -82,7 +82,7 @@ def test_too_little_memory_is_said(monkeypatch):
 
 
 def test_tensorflow_is_not_imported():
-    code = "import sys; from cxrkit import environment; environment.check(); print('tensorflow' in sys.modules)"
+    code = "import sys; from cxrkit import course; course.check_machine(); print('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -95,7 +95,7 @@ def test_tensorflow_starts_without_its_greeting_and_what_else_is_said_is_passed_
         "  b'E0000 00:00:1.5 1 cuda.cc:1] something is wrong\\n')\n"
     )
     code = (
-        "import os, sys; from cxrkit import environment; environment.start_tensorflow(); "
+        "import os, sys; from cxrkit.course import _environment as environment; environment.start_tensorflow(); "
         "environment.start_tensorflow(); print('tensorflow' in sys.modules, os.environ['TF_CPP_MIN_LOG_LEVEL']); "
         "os.write(2, b'later\\n')"
     )
@@ -132,7 +132,7 @@ def test_tensorflow_starts_without_what_it_would_import_in_passing_and_others_ca
     if config:
         (tmp_path / "keras.json").write_text(config)
     code = (
-        "import sys; from cxrkit import environment; environment.start_tensorflow(); import tensorflow; "
+        "import sys; from cxrkit.course import _environment as environment; environment.start_tensorflow(); import tensorflow; "
         "print(*tensorflow.found); import jax, sklearn; print(jax.__file__ and sklearn.__file__ and 'later')"
     )
     unset = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}

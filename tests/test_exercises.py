@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrkit.course import _exercises as exercises
+from cxrkit.course import check_answer
 from cxrkit.labels import FINDINGS
 
 PROBS = dict.fromkeys(FINDINGS, 0.1) | {"Mass": 0.5, "Edema": 0.7, "Hernia": 0.29}
@@ -101,7 +101,7 @@ RESULTS = {
     ],
 )
 def test_a_right_answer_is_right(name, answer):
-    verdict = exercises.check(name, answer, **RESULTS[name])
+    verdict = check_answer(name, answer, **RESULTS[name])
     assert verdict.right is True
     assert repr(verdict).startswith(f"Exercise {name}: right.")
 
@@ -145,23 +145,23 @@ def test_a_right_answer_is_right(name, answer):
     ],
 )
 def test_a_wrong_answer_gets_a_hint(name, answer):
-    verdict = exercises.check(name, answer, **RESULTS[name])
+    verdict = check_answer(name, answer, **RESULTS[name])
     assert verdict.right is False
     assert "Hint:" in verdict.text
 
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_no_answer_is_neither_right_nor_wrong(name):
-    verdict = exercises.check(name, None, **RESULTS[name])
+    verdict = check_answer(name, None, **RESULTS[name])
     assert verdict.right is None
     assert "no answer yet. Hint:" in verdict.text
 
 
 def test_where_every_finding_is_called_none_is_nearest():
     results = {"probs": dict.fromkeys(FINDINGS, 0.9), "thresholds": dict.fromkeys(FINDINGS, 0.5)}
-    assert exercises.check("00.2", "none", **results).right
+    assert check_answer("00.2", "none", **results).right
 
 
 def test_an_unknown_exercise_is_refused():
     with pytest.raises(ValueError, match=r"exercise must be one of 00\.1, .*; got '77'"):
-        exercises.check("77", 1)
+        check_answer("77", 1)

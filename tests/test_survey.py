@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkit import metrics
-from cxrkit.course import _survey as survey
+from cxrkit.course import survey
 from cxrkit.data import _course_films as course
 from cxrkit.data import _datasets as datasets
 from cxrkit.data import _manifest as manifest

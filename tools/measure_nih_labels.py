@@ -13,7 +13,7 @@ import datetime
 import sys
 from pathlib import Path
 
-from cxrkit.course import _survey as survey
+from cxrkit.course import survey
 from cxrkit.show import _report as report
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -43,8 +43,7 @@
 # %%
 from pathlib import Path
 
-from cxrkit.course import _environment as environment
-from cxrkit.course import _exercises as exercises
+from cxrkit.course import check_answer, check_machine
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
@@ -71,7 +70,7 @@ OUT = "runs/00_start_here"
 # needed by some notebooks only.
 
 # %%
-report.table(environment.check())
+report.table(check_machine())
 
 # %% [markdown]
 # ## A film
@@ -180,14 +179,14 @@ panels.FilmPanel(chosen, findings, label=label, simulated=FILM is None)
 
 # %%
 answer = None
-exercises.check("00.1", answer, probs=probs)
+check_answer("00.1", answer, probs=probs)
 
 # %% [markdown]
 # **2.** Which finding came closest to being called without being called?
 
 # %%
 answer = None
-exercises.check("00.2", answer, probs=probs, thresholds=thresholds)
+check_answer("00.2", answer, probs=probs, thresholds=thresholds)
 
 # %% [markdown]
 # **3.** Set `FILM` to a photograph and run the notebook again. What stands under `status` in the row that triage

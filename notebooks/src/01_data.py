@@ -22,9 +22,7 @@
 import numpy as np
 
 from cxrkit import metrics
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import _survey as survey
-from cxrkit.course import published
+from cxrkit.course import check_answer, published, survey
 from cxrkit.data import _course_films as course
 from cxrkit.data import _manifest as manifest
 from cxrkit.film import _read as images
@@ -267,7 +265,7 @@ report.disclaimer()
 
 # %%
 answer = None
-exercises.check("01.1", answer, prevalence=nih.survey.prevalence["all"]["Hernia"].value)
+check_answer("01.1", answer, prevalence=nih.survey.prevalence["all"]["Hernia"].value)
 
 # %% [markdown]
 # **2.** A radiologist who is never wrong reads the 4,376 films. You score her against the *mined* labels. What
@@ -276,7 +274,7 @@ exercises.check("01.1", answer, prevalence=nih.survey.prevalence["all"]["Hernia"
 # %%
 answer = None
 tp, fp = nih.confusion.loc["Pneumothorax", ["tp", "fp"]]
-exercises.check("01.2", answer, tp=tp, fp=fp)
+check_answer("01.2", answer, tp=tp, fp=fp)
 
 # %% [markdown]
 # **3.** At the threshold in the figure above, at which prevalence is every second call right? Read it off the curve, or
@@ -285,4 +283,4 @@ exercises.check("01.2", answer, tp=tp, fp=fp)
 # %%
 answer = None
 shares = {name: worth.estimates[name].value for name in ("sensitivity", "specificity")}
-exercises.check("01.3", answer, **shares)
+check_answer("01.3", answer, **shares)

@@ -37,8 +37,7 @@ from scipy.special import ndtri
 
 from cxrkit import metrics, train
 from cxrkit import networks as models
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import published
+from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
@@ -325,7 +324,7 @@ report.disclaimer(simulated=simulated, not_shown=[name for name in FINDINGS if n
 
 # %%
 answer = None
-exercises.check("02.1", answer, improved=epochs["improved"])
+check_answer("02.1", answer, improved=epochs["improved"])
 
 # %% [markdown]
 # **2.** Adam keeps two running averages for each weight. How many MB do the weights of VGG19 and its averages take,
@@ -333,7 +332,7 @@ exercises.check("02.1", answer, improved=epochs["improved"])
 
 # %%
 answer = None
-exercises.check("02.2", answer, parameters=costs.set_index("network").loc["VGG19", "parameters"])
+check_answer("02.2", answer, parameters=costs.set_index("network").loc["VGG19", "parameters"])
 
 # %% [markdown]
 # **3.** One finding is on 10 of 100 films. A network that learnt nothing answers 0.1 for each. What is its
@@ -341,7 +340,7 @@ exercises.check("02.2", answer, parameters=costs.set_index("network").loc["VGG19
 
 # %%
 answer = None
-exercises.check("02.3", answer)
+check_answer("02.3", answer)
 
 # %% [markdown]
 # **4.** Add `"rate 0.0001": train.Start(thin, 0.0001)` to `starts`, and `SEEDS = (0, 1, 2)` at the top. Is it dead, or

@@ -31,8 +31,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkit import explain, metrics
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import published
+from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.data import _datasets as datasets
 from cxrkit.film import _read as images
@@ -352,7 +351,7 @@ report.disclaimer(simulated=simulated, not_shown=not_shown)
 
 # %%
 answer = None
-exercises.check("03.1", answer, area=area.iloc[0], cells=cells)
+check_answer("03.1", answer, area=area.iloc[0], cells=cells)
 
 # %% [markdown]
 # **2.** Of the films on which a finding is rightly called, which finding has the largest share with the hottest place
@@ -362,7 +361,7 @@ exercises.check("03.1", answer, area=area.iloc[0], cells=cells)
 answer = None
 outside = dict(zip(places["finding"], places["called, outside"], strict=True))
 called = {row["finding"]: row["called, inside"] + row["called, outside"] for row in places.to_dict("records")}
-exercises.check("03.2", answer, called=called, outside=outside)
+check_answer("03.2", answer, called=called, outside=outside)
 
 # %% [markdown]
 # **3.** The pictures leave out what speaks against the finding. Here are the probability `p` and the uncut map `cam` of
@@ -377,4 +376,4 @@ print(f"p = {p:.4f}, cam has {cam.shape[0]} x {cam.shape[1]} values from {cam.mi
 
 # %%
 answer = None
-exercises.check("03.3", answer, prob=p, cam=cam)
+check_answer("03.3", answer, prob=p, cam=cam)

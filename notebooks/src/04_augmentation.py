@@ -36,8 +36,7 @@ environment.start_tensorflow()
 # %%
 from cxrkit import augment, phantom
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import experiments, published
+from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import _quality as quality
 from cxrkit.labels import COVID
 from cxrkit.networks import _predictor as engine
@@ -389,7 +388,7 @@ report.disclaimer(simulated=True, not_shown=["COVID-19", "Mass"])
 
 # %%
 answer = None
-exercises.check("04.1", answer)
+check_answer("04.1", answer)
 
 # %% [markdown]
 # **2.** Of the alterations of section 4, which moved the network's probability of *Mass* furthest? Give its name as a
@@ -397,7 +396,7 @@ exercises.check("04.1", answer)
 
 # %%
 answer = None
-exercises.check("04.2", answer, probs=said)
+check_answer("04.2", answer, probs=said)
 
 # %% [markdown]
 # **3.** The report's SaltAndPepper(0.05) replaces 5% of the pixels. In how many of 1,000 films does a given pixel, say
@@ -405,4 +404,4 @@ exercises.check("04.2", answer, probs=said)
 
 # %%
 answer = None
-exercises.check("04.3", answer)
+check_answer("04.3", answer)

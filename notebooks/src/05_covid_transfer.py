@@ -33,8 +33,7 @@ import cv2
 import numpy as np
 
 from cxrkit import augment, metrics
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import experiments, published
+from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import _quality as quality
 from cxrkit.film import _read as images
 from cxrkit.show import _experiments as experiments_report
@@ -290,7 +289,7 @@ report.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
 
 # %%
 answer = None
-exercises.check("05.1", answer)
+check_answer("05.1", answer)
 
 # %% [markdown]
 # **2.** From how many patients on does retraining reach the AUROC that fine-tuning has with the fewest? Answer with a
@@ -298,7 +297,7 @@ exercises.check("05.1", answer)
 
 # %%
 answer = None
-exercises.check("05.2", answer, fine_tuned=ends.loc["fine-tuned"].to_dict(), retrained=ends.loc["retrained"].to_dict())
+check_answer("05.2", answer, fine_tuned=ends.loc["fine-tuned"].to_dict(), retrained=ends.loc["retrained"].to_dict())
 
 # %% [markdown]
 # **3.** On ChestX-ray14 the report's network has an AUROC of 0.421. What is the AUROC of a network that gives every
@@ -306,7 +305,7 @@ exercises.check("05.2", answer, fine_tuned=ends.loc["fine-tuned"].to_dict(), ret
 
 # %%
 answer = None
-exercises.check("05.3", answer)
+check_answer("05.3", answer)
 
 # %% [markdown]
 # **4.** Set `SEEDS = (0, 1, 2, 3)` at the top and run the notebook again; what was trained is kept. Which intervals

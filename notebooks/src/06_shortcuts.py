@@ -30,8 +30,7 @@ environment.start_tensorflow()
 import numpy as np
 
 from cxrkit import networks as models
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import experiments, published
+from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import LOOKS, MarkLab, Plan, faint_films, positive
 from cxrkit.film import _lungs as lungs
 from cxrkit.labels import COVID, NOT_COVID
@@ -433,7 +432,7 @@ report.disclaimer(simulated=True)
 
 # %%
 answer = None
-exercises.check("06.1", answer, films=real.films)
+check_answer("06.1", answer, films=real.films)
 
 # %% [markdown]
 # **2.** Of the looks of the simulated films, which brings the score with swapped marks nearest to the score without
@@ -441,7 +440,7 @@ exercises.check("06.1", answer, films=real.films)
 
 # %%
 answer = None
-exercises.check(
+check_answer(
     "06.2",
     answer,
     swapped={look: areas["swapped"].value for look, areas in by_look.items()},
@@ -454,4 +453,4 @@ exercises.check(
 
 # %%
 answer = None
-exercises.check("06.3", answer, lows={share: mixed[share]["swapped"].low for share in shares})
+check_answer("06.3", answer, lows={share: mixed[share]["swapped"].low for share in shares})

@@ -31,8 +31,7 @@ environment.start_tensorflow()
 
 # %%
 from cxrkit import augment, metrics, rounds
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import experiments, published
+from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import Plan
 from cxrkit.show import _report as report
 from cxrkit.show import _rounds as rounds_report
@@ -306,14 +305,14 @@ report.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
 
 # %%
 answer = None
-exercises.check("07.1", answer)
+check_answer("07.1", answer)
 
 # %% [markdown]
 # **2.** Which row of this run changed most calls, in either direction? Give its name as a string.
 
 # %%
 answer = None
-exercises.check("07.2", answer, turned=dict(zip(flips["row"], turned, strict=True)))
+check_answer("07.2", answer, turned=dict(zip(flips["row"], turned, strict=True)))
 
 # %% [markdown]
 # **3.** If no alteration did anything but change calls at random, how many of 32 rows would you expect to be *shown* at
@@ -321,4 +320,4 @@ exercises.check("07.2", answer, turned=dict(zip(flips["row"], turned, strict=Tru
 
 # %%
 answer = None
-exercises.check("07.3", answer)
+check_answer("07.3", answer)

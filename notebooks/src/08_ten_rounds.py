@@ -34,8 +34,7 @@ environment.start_tensorflow()
 
 # %%
 from cxrkit import rounds
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import experiments
+from cxrkit.course import check_answer, experiments
 from cxrkit.course.experiments import Plan
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
@@ -346,14 +345,14 @@ report.disclaimer(simulated=sets.simulated, not_shown=[COVID])
 
 # %%
 answer = None
-exercises.check("08.1", answer)
+check_answer("08.1", answer)
 
 # %% [markdown]
 # **2.** Of the ten rounds in `flips`, which one alone has most films right? Give its name as a string.
 
 # %%
 answer = None
-exercises.check("08.2", answer, gained=dict(zip(flips["round"], flips["difference"], strict=True)))
+check_answer("08.2", answer, gained=dict(zip(flips["round"], flips["difference"], strict=True)))
 
 # %% [markdown]
 # **3.** Eleven readers are each right on 8 films of 10 and err on their own. How often is their majority right? Two
@@ -361,4 +360,4 @@ exercises.check("08.2", answer, gained=dict(zip(flips["round"], flips["differenc
 
 # %%
 answer = None
-exercises.check("08.3", answer)
+check_answer("08.3", answer)

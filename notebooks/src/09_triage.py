@@ -27,8 +27,7 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import published
+from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
@@ -329,7 +328,7 @@ report.disclaimer(simulated=True, not_shown=not_shown)
 
 # %%
 answer = None
-exercises.check("09.1", answer, truth=truth, called=score.films["called covid"])
+check_answer("09.1", answer, truth=truth, called=score.films["called covid"])
 
 # %% [markdown]
 # **2.** A ward wants no film with COVID-19 missed. What is the highest threshold, in hundredths, that misses none of
@@ -337,7 +336,7 @@ exercises.check("09.1", answer, truth=truth, called=score.films["called covid"])
 
 # %%
 answer = None
-exercises.check("09.2", answer, truth=truth, probs=covid_probs)
+check_answer("09.2", answer, truth=truth, probs=covid_probs)
 
 # %% [markdown]
 # **3.** On that ward one film in a hundred has COVID-19, and the network is as sensitive and specific as here. Of the
@@ -345,4 +344,4 @@ exercises.check("09.2", answer, truth=truth, probs=covid_probs)
 
 # %%
 answer = None
-exercises.check("09.3", answer, sensitivity=sensitivity.value, specificity=specificity.value)
+check_answer("09.3", answer, sensitivity=sensitivity.value, specificity=specificity.value)

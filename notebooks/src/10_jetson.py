@@ -27,8 +27,7 @@ import cv2
 import numpy as np
 
 from cxrkit import deploy, metrics
-from cxrkit.course import _exercises as exercises
-from cxrkit.course import published
+from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID
@@ -308,7 +307,7 @@ board.close()
 
 # %%
 answer = None
-exercises.check("10.1", answer, board=log_mean, pc=float(printed["seconds_per_image"]["PC"]))
+check_answer("10.1", answer, board=log_mean, pc=float(printed["seconds_per_image"]["PC"]))
 
 # %% [markdown]
 # **2.** Which part of a film's time is the largest on the board of this run: `"reading"`, `"preprocessing"` or
@@ -316,7 +315,7 @@ exercises.check("10.1", answer, board=log_mean, pc=float(printed["seconds_per_im
 
 # %%
 answer = None
-exercises.check("10.2", answer, seconds=found.board.result["seconds"])
+check_answer("10.2", answer, seconds=found.board.result["seconds"])
 
 # %% [markdown]
 # **3.** The report's PC has 90 of 100 films right, its board 83 of the same. On how many films must the two differ at
@@ -324,4 +323,4 @@ exercises.check("10.2", answer, seconds=found.board.result["seconds"])
 
 # %%
 answer = None
-exercises.check("10.3", answer)
+check_answer("10.3", answer)
