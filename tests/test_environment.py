@@ -133,7 +133,8 @@ def test_tensorflow_starts_without_what_it_would_import_in_passing_and_others_ca
         (tmp_path / "keras.json").write_text(config)
     code = (
         "import sys; from cxrkit.course import _environment as environment; environment.start_tensorflow(); "
-        "import tensorflow; print(*tensorflow.found); import jax, sklearn; print(jax.__file__ and sklearn.__file__ and 'later')"
+        "import tensorflow; print(*tensorflow.found); "
+        "import jax, sklearn; print(jax.__file__ and sklearn.__file__ and 'later')"
     )
     unset = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
     environment = {**unset, "KERAS_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
