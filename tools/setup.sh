@@ -1,15 +1,14 @@
 #!/bin/sh
-# Make or mend .venv from requirements.lock, so that `make demo` and `make test` need nothing but Python, make and a
-# package registry. Does nothing when .venv already is what the lock and pyproject.toml say.
+# Create or update .venv from requirements.lock, so that `make demo` and `make test` need only Python, make and access
+# to a package registry. Does nothing when .venv already matches the lock and pyproject.toml.
 #
-#   PYTHON=python3.12 sh tools/setup.sh     # PYTHON is optional: the first of 3.11, 3.12, 3.13 that is found
-#
-# pip rather than uv does it: pip obeys the machine's own settings for a mirror, a proxy or a certificate.
+#   PYTHON=python3.12 sh tools/setup.sh     # PYTHON is optional; the default is the first of 3.11, 3.12, 3.13 found
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv
+python=$venv/bin/python
 stamp=$venv/.cxrkit-stamp
-# A caller's settings for other projects must not reach into this environment.
+# Settings of the caller's other projects must not reach into this environment.
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_CONSTRAINT
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
@@ -22,75 +21,70 @@ version_of() {
     "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
 }
 
-in_range() {
-    case $(version_of "$1") in 3.11 | 3.12 | 3.13) return 0 ;; *) return 1 ;; esac
+fits() {
+    case $(version_of "$1") in 3.11 | 3.12 | 3.13) ;; *) return 1 ;; esac
 }
 
 content() {
-    cksum "$@" | cksum
+    printf '%s|%s' "$(version_of "$1")" "$(cat requirements.lock pyproject.toml tools/setup.sh | cksum)"
 }
 
-# What a finished .venv says of itself: Python, lock, project. Only when PYTHON was named does another version count.
-wanted_python=$(if [ -n "${PYTHON:-}" ]; then version_of "$PYTHON"; elif [ -x $venv/bin/python ]; then version_of $venv/bin/python; fi)
-wanted="$wanted_python|$(content requirements.lock tools/setup.sh)|$(content pyproject.toml)"
+# Another Python replaces .venv only if it was named.
+current=${PYTHON:-$python}
+[ ! -f $stamp ] || [ "$(cat $stamp)" != "$(content "$current")" ] || exit 0
 
-found=$(cat $stamp 2>/dev/null || true)
-if [ -n "$found" ] && [ "$found" = "$wanted" ] && [ -x $venv/bin/python ]; then
-    exit 0
-fi
-
-# One set-up at a time in one folder: the second waits, then finds the work done.
+# One set-up at a time in one folder: a second one waits, then finds the work done.
 if [ -z "${CXRKIT_SETUP_LOCKED:-}" ] && command -v flock >/dev/null 2>&1; then
     export CXRKIT_SETUP_LOCKED=1
     exec flock tools/setup.sh sh tools/setup.sh
 fi
 
 if [ -n "${PYTHON:-}" ]; then
-    named=$(version_of "$PYTHON")
-    in_range "$PYTHON" || fail "PYTHON=$PYTHON is ${named:-not a Python}; cxrkit needs Python 3.11, 3.12 or 3.13."
-elif [ -n "$found" ] && in_range $venv/bin/python; then
-    PYTHON=$venv/bin/python
+    version=$(version_of "$PYTHON")
+    fits "$PYTHON" || fail "PYTHON=$PYTHON is ${version:-not a Python}; cxrkit needs Python 3.11, 3.12 or 3.13."
+elif [ -f $stamp ] && fits $python; then
+    PYTHON=$python
 else
     for candidate in python3.11 python3.12 python3.13 python3 python; do
-        if in_range "$candidate"; then
-            PYTHON=$candidate
-            break
-        fi
+        if fits "$candidate"; then PYTHON=$candidate && break; fi
     done
-    [ -n "${PYTHON:-}" ] || fail "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make demo PYTHON=/path/to/python3.11"
+    [ -n "${PYTHON:-}" ] ||
+        fail "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make demo PYTHON=/path/to/python3.11"
 fi
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$PYTHON has no venv or ensurepip module; on Debian or Ubuntu install python$(version_of "$PYTHON")-venv, or name another: make demo PYTHON=/path/to/python3.11"
 
-# The stamp goes first and comes back last: whatever stops this in between, the next call starts afresh.
-case $found in
-    "$(version_of "$PYTHON")|"*"|"*)
-        echo "setup: bringing $venv up to date with requirements.lock" >&2
-        rm -f $stamp
-        ;;
-    *)
-        echo "setup: making $venv with $PYTHON from requirements.lock; once, a few minutes and 3 GB of disk" >&2
-        rm -f $stamp
-        "$PYTHON" -m venv --clear $venv
-        ;;
-esac
-python=$venv/bin/python
-# --no-deps: the lock is the whole list. imaug declares a second OpenCV, which the lock leaves out on purpose.
-"$python" -m pip install --progress-bar off --quiet --no-deps --require-hashes -r requirements.lock
-"$python" - <<'END'
-# A package that left the lock must leave the environment: two OpenCV wheels overwrite one another's files.
-import re, subprocess, sys
-from importlib.metadata import distributions
-name = lambda text: re.sub(r"[-_.]+", "-", text).lower()
-with open("requirements.lock", encoding="utf-8") as lock:
-    kept = {name(m.group(1)) for line in lock if (m := re.match(r"([A-Za-z0-9._-]+)==", line))}
-extra = sorted({name(d.metadata["Name"]) for d in distributions()} - kept - {"pip", "cxrkit"})
-if extra:
-    subprocess.run([sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", *extra], check=True)
-END
-"$python" -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+# The stamp is removed first and written last, so that an interrupted set-up starts afresh.
+if [ -f $stamp ] && [ "$(version_of "$PYTHON")" = "$(version_of $python)" ]; then
+    echo "setup: updating $venv from requirements.lock" >&2
+    rm -f $stamp
+else
+    echo "setup: creating $venv with $PYTHON from requirements.lock; once, 3 GB of disk" >&2
+    rm -f $stamp
+    "$PYTHON" -m venv --clear $venv
+fi
+
+# uv is much faster than pip. It does not read pip's settings, so the machine's mirrors are passed on to it. Several
+# indexes are safe here: every file must have the hash that the lock states.
+setting() {
+    "$python" -m pip config get "global.$1" 2>/dev/null | tr '\n' ' ' || true
+}
+default_index=${PIP_INDEX_URL:-$(setting index-url)}
+extra_indexes=${PIP_EXTRA_INDEX_URL:-$(setting extra-index-url)}
+links=${PIP_FIND_LINKS:-$(setting find-links)}
+certificates=${PIP_CERT:-$(setting cert)}
+[ -z "${default_index% }" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-${default_index% }}"
+[ -z "${extra_indexes% }" ] || export UV_INDEX="${UV_INDEX:-${extra_indexes% }}"
+[ -z "${links% }" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$(printf %s "${links% }" | tr ' ' ,)}"
+[ -z "${certificates% }" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-${certificates% }}"
+export UV_INDEX_STRATEGY=unsafe-best-match UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}"
+
+sed -n '/^uv==/,/[^\\]$/p' requirements.lock >$venv/uv.lock
+"$python" -m pip install --quiet --no-deps --require-hashes -r $venv/uv.lock
+# sync also removes what is no longer in the lock: two OpenCV wheels would overwrite each other's files.
+$venv/bin/uv pip sync --quiet --python $python --require-hashes requirements.lock
+$venv/bin/uv pip install --quiet --python $python --no-deps --no-build-isolation --offline --editable .
 # An editable install leaves out pyproject.toml's data-files, the dashboard's template among them.
-"$python" -c "from cxrkit.dashboard import _serve; _serve.link_template()"
-wanted="$(version_of "$python")|$(content requirements.lock tools/setup.sh)|$(content pyproject.toml)"
-printf '%s\n' "$wanted" >$stamp
+"$python" -c "from cxrkit.dashboard import link_template; link_template()"
+content $python >$stamp
 echo "setup: $venv is ready" >&2

@@ -6,6 +6,7 @@ Not a medical device, and the page says so.
 """
 
 from cxrkit.dashboard._page import Dashboard, dashboard
+from cxrkit.dashboard._serve import link_template
 from cxrkit.dashboard._session import LIMITS, Limits, Session
 
-__all__ = ["LIMITS", "Dashboard", "Limits", "Session", "dashboard"]
+__all__ = ["LIMITS", "Dashboard", "Limits", "Session", "dashboard", "link_template"]

@@ -21,7 +21,7 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 #: The page's notebook: what notebooks/12_dashboard.ipynb runs, alone in a folder.
-_SOURCE = "from cxrkit import app\n\napp.dashboard({language!r})"
+_SOURCE = "from cxrkit.dashboard import dashboard\n\ndashboard({language!r})"
 #: What a viewer's browser loads of JupyterLab: all that widgets need.
 _EXTENSIONS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 #: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's.
@@ -148,7 +148,7 @@ def _environment(folder: str) -> Iterator[None]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
-        "PYTHONPATH": os.pathsep.join([str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join([str(_HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
