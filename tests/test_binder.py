@@ -217,7 +217,7 @@ def test_binders_lock_holds_all_that_a_visitor_needs_and_no_developers_tool():
     chosen = versions(read_lock(BINDER_LOCK), environment_pins()["python"].rsplit(".", 1)[0])
     project = PYPROJECT["project"]
     asked = [*project["dependencies"], *PYPROJECT["build-system"]["requires"]]
-    for extra in ("tf", "notebooks", "augment"):
+    for extra in ("tf", "notebooks"):
         asked += project["optional-dependencies"][extra]
     environment = {"sys_platform": "linux", "platform_machine": "x86_64"}
     wanted = [Requirement(line) for line in asked]
