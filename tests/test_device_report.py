@@ -84,7 +84,7 @@ def test_times_stand_side_by_side_with_what_was_printed(found):
     assert axis.get_xlabel() == "milliseconds a film, mean\nthe board is this machine"
     widths = [round(bar.get_width(), 6) for bar in axis.patches if bar.get_width()]
     assert widths[:7] == [1.0, 2.0, 7.0, 1.0, 2.0, 7.0, 220.0]
-    assert figure.get_supxlabel().startswith("Simulated films.")
+    assert figure.get_supxlabel().startswith("Simulated images.")
 
 
 def test_a_film_that_is_called_otherwise_is_ringed(found):

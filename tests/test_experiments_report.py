@@ -44,7 +44,7 @@ def test_figures_are_drawn_and_say_that_films_are_simulated(results, name):
     assert ("examples" in figures) == (name == "composite")
     for figure in figures.values():
         assert report.png(figure).startswith(b"\x89PNG")
-        assert figure.get_supxlabel().startswith("Simulated films.")
+        assert figure.get_supxlabel().startswith("Simulated images.")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -333,7 +333,7 @@ def test_every_figure_with_an_answer_says_that_it_is_no_medical_device(name):
 @pytest.mark.parametrize("name", [*ANSWERS, *FILMS])
 def test_every_figure_of_simulated_films_says_so_and_others_do_not(name):
     draw = (ANSWERS | FILMS)[name]
-    assert "Simulated films." in words(draw(True))
+    assert "Simulated images." in words(draw(True))
     assert "Simulated" not in words(draw(False))
 
 
@@ -367,7 +367,7 @@ def test_the_worth_of_a_call_is_counted_in_films_and_drawn_with_its_intervals():
     assert "Of 10,000 films 1,000 have Pleural Thickening: 750 called, 250 missed. Of the other 9,000, 1,800" in text
     assert "3 of 4\ncalled" in text
     assert "PPV 0.29" in text
-    assert "Simulated films." in text
+    assert "Simulated images." in text
     curve = figure.axes[1].lines[0]
     assert curve.get_ydata()[-1] == pytest.approx(0.375 / 0.475)
 

@@ -133,7 +133,7 @@ def test_a_sweep_is_drawn_with_its_spread_and_the_report_beside_it():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["none", *published.table("table15").index]
     marks = [line.get_marker() for line in axis.lines]
     assert (marks.count("o"), marks.count("D"), marks.count("|")) == (6, 5, 5)
-    assert "Simulated films." in figure._supxlabel.get_text()
+    assert "Simulated images." in figure._supxlabel.get_text()
     with pytest.raises(ValueError, match=r"measure must be one of accuracy, precision, .*; got 'x'"):
         rounds_report.sweep_figure(found, measure="x", simulated=True)
 

@@ -44,7 +44,7 @@ def test_a_matrix_holds_value_interval_films_and_note():
     assert {"0.90", "0.80 to 1.00, n = 30\nnever seen", "0.50", "0.40 to 0.60, n = 20"} <= set(shown)
     # One has no value, the other no cell.
     assert shown.count("undefined") == 2
-    assert figure.get_supxlabel().startswith("Simulated films.")
+    assert figure.get_supxlabel().startswith("Simulated images.")
 
 
 def test_dots_have_a_mark_for_each_group_and_say_the_interval():
@@ -52,8 +52,8 @@ def test_dots_have_a_mark_for_each_group_and_say_the_interval():
     assert words(figure).count("0.90 (0.80 to 1.00), n = 30") == 2
     (legend,) = figure.legends
     assert len({line.get_marker() for line in legend.legend_handles}) == 2
-    with pytest.raises(ValueError, match="there are marks for 4 groups; got 5"):
-        shortcuts_report.dots({str(k): {"a": GOOD} for k in range(5)})
+    with pytest.raises(ValueError, match="there are marks for 6 groups; got 7"):
+        shortcuts_report.dots({str(k): {"a": GOOD} for k in range(7)})
 
 
 def test_answers_that_turn_over_are_counted():
@@ -89,7 +89,7 @@ def test_figures_of_a_result_are_drawn_and_say_that_films_are_simulated(found):
     assert list(figures) == ["matrix", "called", "looks-0", "looks-1", "looks-2", "looks-3"]
     for figure in figures.values():
         assert report.png(figure).startswith(b"\x89PNG")
-        assert figure.get_supxlabel().startswith("Simulated films.")
+        assert figure.get_supxlabel().startswith("Simulated images.")
     only = replace(found, table=found.table[found.table["look"] == "as it is"])
     assert list(shortcuts_report.figures(only)) == ["matrix", "called"]
 

@@ -1,9 +1,10 @@
 """A measure with its interval, and the interval of a share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,19 @@ class Estimate:
     high: float
     n: int
     reason: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[Any, Any], prefix: str = "") -> "Estimate":
+        """Return the estimate that a row of a tidy table holds.
+
+        Args:
+            row: with `value`, `low`, `high`, `n` and `reason`; with a prefix ("difference") its columns are the prefix,
+                "<prefix> low", "<prefix> high" and `n`.
+            prefix: of the columns.
+        """
+        if prefix:
+            return cls(row[prefix], row[f"{prefix} low"], row[f"{prefix} high"], int(row["n"]))
+        return cls(row["value"], row["low"], row["high"], int(row["n"]), row["reason"])
 
 
 def undefined(n: int, reason: str) -> Estimate:

@@ -1,45 +1,101 @@
-"""What all figures and tables have in common: size, colours, marks, the foot of a figure, numbers as words.
+"""What all figures share: the theme, the size, the colours, the note at the foot, and three kinds of plot.
 
-`report` and its siblings draw with it; see `report` for what holds of all of them.
+seaborn draws statistics, matplotlib draws images. Nothing uses pyplot, so figures can be drawn in a notebook, a thread
+or a server alike. Each helper below draws on an axis that the caller passes in.
 """
 
-import html
+import contextlib
 import io
+import itertools
 import math
-import re
 import textwrap
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
 from cxrkit.film import _read as images
 from cxrkit.labels import COLOURS, DISCLAIMER
 from cxrkit.metrics import Estimate
+from cxrkit.show._rendered import escape_markdown as escape_markdown
+from cxrkit.show._rendered import markdown_table as markdown_table
+from cxrkit.show._rendered import plain as plain
+from cxrkit.show._rendered import pretty as pretty
 
 #: Width of a figure that fills a notebook's column, inches.
 WIDTH = 9.0
 DPI = 100
-#: Longest side to which a film is reduced before it is drawn, pixels: finer than the screen shows.
+#: Longest side to which an image is reduced before it is drawn, pixels: finer than the screen shows.
 DRAWN_PX = 640
-INK, GREY, PALE, BLUE = "#222222", "#767676", "#dddddd", "#4c78a8"
-#: Perceptually even and readable with every kind of colour blindness. Its black end is left out: on a film it would
-#: look like a darker lung.
+INK, GREY, PALE, BLUE = "#222222", "#767676", "#dddddd", "#0173b2"
+#: Perceptually even and readable with every kind of colour blindness. Without its black end, which would look like
+#: a darker lung.
 HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
-#: One mark per group, so that no colour tells them apart alone.
-MARKS = ("o", "D", "s", "^")
-#: Colours of series that are no findings; each also has a mark or a line style of its own.
-SERIES = ("#4c78a8", "#e1812c", "#3a923a", "#7b4f9d")
+#: seaborn's palette for colour blindness. Each group also has a marker and a dash of its own: never colour alone.
+SERIES = tuple(seaborn.color_palette("colorblind", 6).as_hex())
+MARKS = ("o", "D", "s", "^", "v", "P")
+DASHES = ("", (4, 1.5), (5, 1.5, 1, 1.5), (1, 1), (6, 1, 1, 1, 1, 1), (2, 1))
+NOT_SHOWN = "not shown to work on real films"
 Box = tuple[float, float, float, float]
+
+_RC = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "font.size": 9.5,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.bottom": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+_FONTS = {
+    "axes.labelsize": 10,
+    "axes.titlesize": 11,
+    "figure.titlesize": 11,
+    "legend.fontsize": 9,
+    "legend.title_fontsize": 9,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.major.size": 3,
+}
+# Settings of matplotlib belong to the whole process: two threads must not draw at the same time.
+_LOCK = threading.RLock()
+
+
+@contextlib.contextmanager
+def theme() -> Iterator[None]:
+    """Draw in cxrkit's theme of seaborn: `with theme(): ...`, or `@theme()` above a function that draws."""
+    with _LOCK, seaborn.axes_style("whitegrid", _RC), seaborn.plotting_context("notebook", rc=_FONTS):
+        yield
 
 
 class Drawing(Figure):
-    """A matplotlib figure that a notebook shows without pyplot."""
+    """A matplotlib figure in the theme that a notebook shows without pyplot."""
+
+    def add_subplot(self, *args: Any, **kwargs: Any) -> Any:
+        """Add an axis in the theme; `subplots` uses this too."""
+        with theme():
+            return super().add_subplot(*args, **kwargs)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw in the theme, because matplotlib makes ticks when it draws."""
+        with theme():
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         return png(self)
@@ -48,34 +104,220 @@ class Drawing(Figure):
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    with theme():
+        figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
 
 
-def escape_markdown(text: object) -> str:
-    """Return text that Markdown shows as it is, on one line, whatever it holds."""
-    one_line = " ".join(str(text).split())
-    return re.sub(r"([\\`*_{}\[\]#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
+def new_figure(width: float, height: float, *, simulated: bool, model: bool = True, title: str = "") -> Drawing:
+    """Return an empty figure in the theme.
 
-
-def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Return cells, which are Markdown already, as a table; numbers stand to the right, as all but the first column."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
-
-
-def new_figure(width: float, height: float, *, simulated: bool, model: bool = True) -> Drawing:
-    """Return an empty figure; at its foot it says what is simulated and, with a model's output, the disclaimer."""
+    Args:
+        width, height: inches.
+        simulated: the note at the foot names the images as simulated.
+        model: the figure shows a model's output; the note holds the disclaimer.
+        title: above all axes.
+    Returns:
+        The figure; add axes with `subplots` or `add_subplot`.
+    """
     figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
-    words = [*(["Simulated films."] if simulated else []), *([DISCLAIMER] if model else [])]
+    words = [*(["Simulated images."] if simulated else []), *([DISCLAIMER] if model else [])]
     if words:
-        # About 15 characters of this size go into an inch.
+        # About 15 characters of this size fit into an inch.
         figure.supxlabel(textwrap.fill(" ".join(words), int(width * 15)), fontsize=8, color=GREY, x=0.01, ha="left")
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 
+def key(figure: Figure, handles: Sequence[Any], *, columns: int | None = None) -> None:
+    """Put the legend above the axes, at the right: handles of matplotlib, each with a label."""
+    if handles:
+        figure.legend(
+            handles=list(handles), loc="outside upper right", ncols=columns or len(handles), fontsize=9, frameon=False
+        )
+
+
+# -------------------------------------------------------------------------------------------- three kinds of plot
+
+
+def tidy_estimates(groups: Mapping[str, Mapping[str, Estimate]]) -> pd.DataFrame:
+    """Return estimates as the tidy frame that `forest` draws.
+
+    Args:
+        groups: by group, the estimates by name.
+    Returns:
+        A row per estimate: `group`, `name`, `value`, `low`, `high`, `n`, `reason`.
+    """
+    return pd.DataFrame(
+        [{"group": group, "name": name, **vars(one)} for group, rows in groups.items() for name, one in rows.items()],
+        columns=["group", "name", "value", "low", "high", "n", "reason"],
+    )
+
+
+def forest(
+    axis: Axes,
+    frame: pd.DataFrame,
+    *,
+    y: str = "name",
+    hue: str | None = None,
+    palette: Mapping[str, str] | Sequence[str] = SERIES,
+    reference: float | None = None,
+    reference_name: str = "",
+    digits: int | None = 3,
+    signed: bool = False,
+) -> list[Line2D]:
+    """Draw estimates as dots with their intervals: a row per name, within it a place per group.
+
+    Args:
+        axis: to draw on.
+        frame: tidy, with `value`, `low`, `high`, the columns `y` and `hue`; `reason` and `hollow` where there is one.
+            A row without a value shows its reason. A hollow dot is grey and has no fill.
+        y: column of names, drawn from top to bottom in the order in which they first appear.
+        hue: column of groups, at most six; each has its colour and its marker. None colours rows by `palette[name]`
+            if that is a mapping.
+        palette: colours by group (or by name), or in their order.
+        reference: where a broken line is drawn, such as chance or no difference.
+        reference_name: words above that line.
+        digits: decimals of the numbers written at the right; None writes none.
+        signed: write + and - before those numbers.
+    Returns:
+        Handles for `key`, one per group; none without `hue`.
+    """
+    frame = frame.reset_index(drop=True)
+    names = list(dict.fromkeys(frame[y].astype(str)))
+    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
+    if len(groups) > len(MARKS):
+        raise ValueError(f"a forest plot holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
+    owner = frame[y if hue is None else hue].astype(str)
+    colours = dict(palette) if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
+    step = 0.8 / len(groups)
+    hollow = frame["hollow"].astype(bool) if "hollow" in frame else pd.Series(False, frame.index)
+    place = frame[y].astype(str).map(names.index) + step * (
+        (frame[hue].astype(str).map(groups.index) if hue else 0) - (len(groups) - 1) / 2
+    )
+    colour = owner.map(lambda name: colours.get(name, SERIES[0])).where(~hollow, GREY)
+    axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
+    for number, group in enumerate(groups):
+        for empty in (False, True):
+            part = (owner == group if hue else pd.Series(True, frame.index)) & (hollow == empty) & frame["value"].notna()
+            if part.any():
+                seaborn.scatterplot(
+                    x=frame["value"][part], y=place[part], c="white" if empty else colour[part].tolist(), s=48, ax=axis,
+                    marker=MARKS[number], edgecolor=GREY if empty else INK, linewidth=1, clip_on=False, zorder=3,
+                    legend=False,
+                )  # fmt: skip
+    beside = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
+    for row, at in zip(frame.to_dict("records"), place, strict=True):
+        if not math.isfinite(row["value"]):
+            reason = row.get("reason") or "no value"
+            axis.text(0.01, at, f"undefined: {reason}", color=GREY, **beside)
+        elif digits is not None:
+            one = Estimate(row["value"], row["low"], row["high"], 0)
+            axis.text(1.015, at, plain(one, digits=digits, signed=signed), **beside)
+    if reference is not None:
+        axis.axvline(reference, color=INK, linewidth=1, linestyle="--", zorder=1)
+        axis.annotate(
+            reference_name, (reference, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="center", va="bottom", fontsize=8.5,
+        )  # fmt: skip
+    axis.set_yticks(range(len(names)), [pretty(name) for name in names])
+    axis.set(ylim=(len(names) - 0.45, -0.55), ylabel="")
+    tidy(axis)
+    return [
+        Line2D([], [], color=colours.get(group, SERIES[0]), marker=mark, markeredgecolor=INK, linewidth=2.5, label=group)
+        for group, mark in zip(groups if hue else [], MARKS, strict=False)
+    ]
+
+
+def curves(
+    axis: Axes,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    hue: str | None = None,
+    units: str | None = None,
+    palette: Mapping[str, str] | Sequence[str] = SERIES,
+    interval: tuple[str, str] | None = None,
+    markers: bool = True,
+) -> list[Line2D]:
+    """Draw one column over another, a line per group with its colour, marker and dashes.
+
+    Args:
+        axis: to draw on; set scales, limits and titles yourself.
+        frame: tidy, a row per point.
+        x, y: columns of numbers.
+        hue: column of groups, at most six.
+        units: column that names lines within a group, such as the seed; each becomes a line of its own.
+        palette: colours by group, or in their order.
+        interval: columns of the lower and the upper end of an interval, drawn as a band.
+        markers: mark each point.
+    Returns:
+        Handles for `key`, one per group; none without `hue`.
+    """
+    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
+    if len(groups) > len(MARKS):
+        raise ValueError(f"a figure of curves holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
+    colours = dict(palette) if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
+    handles = []
+    for number, group in enumerate(groups):
+        part = frame[frame[hue].astype(str) == group] if hue else frame
+        colour = colours.get(group, SERIES[0])
+        look: dict[str, Any] = {"color": colour, "linewidth": 2, "dashes": DASHES[number] or (None, None)}
+        if markers:
+            look |= {"marker": MARKS[number], "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.6}
+        seaborn.lineplot(data=part, x=x, y=y, units=units, estimator=None, ax=axis, legend=False, **look)
+        if interval:
+            low, high = interval
+            ordered = part.sort_values(x)
+            axis.fill_between(ordered[x], ordered[low], ordered[high], color=colour, alpha=0.18, linewidth=0)
+        handles.append(Line2D([], [], label=group, **look))
+    tidy(axis, grid="both")
+    return handles if hue else []
+
+
+def matrix(
+    axis: Axes,
+    values: pd.DataFrame,
+    *,
+    words: pd.DataFrame | None = None,
+    low: float = 0.0,
+    high: float = 1.0,
+    colours: LinearSegmentedColormap = BLUES,
+    fontsize: float = 9,
+) -> None:
+    """Draw a matrix: each cell is shaded by its value and holds its words.
+
+    Args:
+        axis: to draw on; set the names of the axes yourself.
+        values: numbers with the names of rows and columns; NaN leaves a cell grey.
+        words: laid out like `values`; None writes the values with two decimals.
+        low, high: values at the two ends of the colours.
+        colours: light enough for dark words.
+        fontsize: of the words, points.
+    """
+    if words is None:
+        words = values.map(lambda value: f"{value:.2f}" if math.isfinite(value) else "")
+    axis.set_facecolor(PALE)
+    seaborn.heatmap(
+        values, mask=values.isna(), annot=words, fmt="", cmap=colours, vmin=low, vmax=high, cbar=False,
+        linewidths=2, linecolor="white", annot_kws={"fontsize": fontsize, "color": INK}, ax=axis,
+    )  # fmt: skip
+    # seaborn writes nothing into a masked cell.
+    for row, column in zip(*np.nonzero(values.isna().to_numpy()), strict=True):
+        axis.text(column + 0.5, row + 0.5, words.iloc[row, column], ha="center", va="center", fontsize=fontsize)
+    axis.grid(False)
+    axis.set_xticks(axis.get_xticks(), [pretty(str(name)) for name in values.columns])
+    axis.set_yticks(axis.get_yticks(), [pretty(str(name)) for name in values.index], rotation=0)
+    axis.tick_params(length=0)
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
 def unit(pixels: np.ndarray) -> np.ndarray:
-    """Return a film as float32 (H, W) in [0, 1], at most `DRAWN_PX` on its longest side."""
+    """Return an image as float32 (H, W) in [0, 1], at most `DRAWN_PX` on its longest side."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 2:
         raise ValueError(f"a film must be (H, W); got shape {pixels.shape}. Pass Radiograph.pixels.")
@@ -95,7 +337,7 @@ def show(
     *,
     named: bool = True,
 ) -> None:
-    """Draw a film, and boxes with their labels, on an axis."""
+    """Draw an image, and boxes with their labels, on an axis."""
     grey = unit(pixels)
     axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
     shrink = np.asarray(pixels).shape[1] / grey.shape[1]
@@ -111,34 +353,42 @@ def show(
 
 
 def bare(axis: Axes, title: str) -> None:
-    """Take an axis' ticks and frame away, and give it a title."""
-    axis.set_xticks([])
-    axis.set_yticks([])
+    """Remove the ticks, grid and frame of an axis, and give it a title."""
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
     axis.spines[:].set_visible(False)
-    # A file's name may hold dollar signs, which matplotlib would take for mathematics.
-    axis.set_title(title, fontsize=10, parse_math=False)
-
-
-def tidy(axis: Axes) -> None:
-    """Leave an axis its left and lower line and a pale grid."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axis.set_axisbelow(True)
-
-
-def pretty(label: str) -> str:
-    """Return a label as people write it."""
-    return label.replace("_", " ")
-
-
-def plain(estimate: Estimate, *, digits: int = 3) -> str:
-    """Return an estimate with its interval in words."""
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return f"{estimate.value:.{digits}f} (no interval)"
-    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+    # The name of a file may hold dollar signs, which matplotlib would take for mathematics.
+    axis.set_title(title, fontsize=10, loc="center", parse_math=False)
 
 
 def cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:
-    """Lay a map in [0, 1] over a film; without an opacity the map hides it."""
+    """Lay a map in [0, 1] over an image; without an opacity the map hides it."""
     fine = np.clip(images.resize(np.asarray(heat, np.float32), unit(pixels).shape), 0, 1)
     axis.imshow(fine, cmap=HEAT, vmin=0, vmax=1, alpha=None if opacity is None else fine * opacity)
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def tidy(axis: Axes, *, grid: str = "x") -> None:
+    """Leave an axis its left and lower line and a pale grid along one axis ("x" or "y") or "both"."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(False)
+    axis.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def patch(colour: str, label: str, *, hatched: bool = False) -> Patch:
+    """Return a handle for `key`: a filled rectangle, hatched for what is `NOT_SHOWN`."""
+    if hatched:
+        return Patch(facecolor=(colour, 0.4), edgecolor=colour, hatch="////", label=label)
+    return Patch(facecolor=colour, edgecolor=INK, linewidth=0.6, label=label)
+
+
+def apart(values: Sequence[float], least: float) -> list[float]:
+    """Return heights for words at `values`, moved up so that no two are nearer than `least`."""
+    order = np.argsort(values)
+    heights = np.asarray(values, float)
+    for below, above in itertools.pairwise(order):
+        heights[above] = max(heights[above], heights[below] + least)
+    return heights.tolist()
