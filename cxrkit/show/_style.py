@@ -200,7 +200,9 @@ def forest(
     axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
     for number, group in enumerate(groups):
         for empty in (False, True):
-            part = (owner == group if hue else pd.Series(True, frame.index)) & (hollow == empty) & frame["value"].notna()
+            part = (hollow == empty) & frame["value"].notna()
+            if hue:
+                part &= owner == group
             if part.any():
                 seaborn.scatterplot(
                     x=frame["value"][part], y=place[part], c="white" if empty else colour[part].tolist(), s=48, ax=axis,
@@ -224,8 +226,9 @@ def forest(
     axis.set_yticks(range(len(names)), [pretty(name) for name in names])
     axis.set(ylim=(len(names) - 0.45, -0.55), ylabel="")
     tidy(axis)
+    look: dict[str, Any] = {"markeredgecolor": INK, "linewidth": 2.5}
     return [
-        Line2D([], [], color=colours.get(group, SERIES[0]), marker=mark, markeredgecolor=INK, linewidth=2.5, label=group)
+        Line2D([], [], color=colours.get(group, SERIES[0]), marker=mark, label=group, **look)
         for group, mark in zip(groups if hue else [], MARKS, strict=False)
     ]
 
