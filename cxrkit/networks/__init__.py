@@ -1,43 +1,64 @@
-"""Networks: build them, start them from published weights, put a new head on, save and export them as a model folder.
+"""Networks: build, transfer, load, save and import them; one `Predictor` over ONNX Runtime or Keras.
 
-A model takes films as (N, H, W, 1) in [0, 1], bones bright; what its backbone wants instead is done inside the
-graph. Every head is global average pooling and one dense layer, so that class activation maps are exact
-(Zhou et al. 2016, arXiv:1512.04150). A model folder is described in `cxrkit.networks._predictor`.
+A network takes images as (N, H, W, 1) in [0, 1], bones bright, and gives one probability per label. `predict_images`
+is the one path from an image file to these probabilities.
 """
 
-from cxrkit.networks._backbones import (
-    ACTIVATIONS,
-    BACKBONES,
-    HEADS,
-    Head,
-    at_size,
-    backbones,
-    build,
-    transfer,
-    with_head,
-)
-from cxrkit.networks._cost import costs
-from cxrkit.networks._folders import save, sha256, with_maps, write_sidecar
-from cxrkit.networks._squeeze import SQUEEZENET_SHA256, Standardise, squeezenet
-from cxrkit.networks._thin import thin_vgg
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cxrkit.networks._images import predict_images
+from cxrkit.networks._predictor import ModelError, Predictor, bundled, folder_of, load, write_sidecar
+from cxrkit.networks._start import free_memory, start_tensorflow
+
+if TYPE_CHECKING:
+    from cxrkit.networks._backbones import BACKBONES, build, thin_vgg, transfer
+    from cxrkit.networks._cost import costs
+    from cxrkit.networks._folders import load_keras, save, with_maps
+    from cxrkit.networks._imports import import_model
+    from cxrkit.networks._litert import export_litert, load_litert
 
 __all__ = [
-    "ACTIVATIONS",
     "BACKBONES",
-    "HEADS",
-    "SQUEEZENET_SHA256",
-    "Head",
-    "Standardise",
-    "at_size",
-    "backbones",
+    "ModelError",
+    "Predictor",
     "build",
+    "bundled",
     "costs",
+    "export_litert",
+    "folder_of",
+    "free_memory",
+    "import_model",
+    "load",
+    "load_keras",
+    "load_litert",
+    "predict_images",
     "save",
-    "sha256",
-    "squeezenet",
+    "start_tensorflow",
     "thin_vgg",
     "transfer",
-    "with_head",
     "with_maps",
     "write_sidecar",
 ]
+
+#: Names that need Keras, and the file of each: they are imported when first used, because TensorFlow takes seconds.
+_NEEDS_KERAS = {
+    "BACKBONES": "_backbones",
+    "build": "_backbones",
+    "costs": "_cost",
+    "export_litert": "_litert",
+    "import_model": "_imports",
+    "load_keras": "_folders",
+    "load_litert": "_litert",
+    "save": "_folders",
+    "thin_vgg": "_thin",
+    "transfer": "_backbones",
+    "with_maps": "_folders",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_KERAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    start_tensorflow()
+    return getattr(importlib.import_module(f"{__name__}.{_NEEDS_KERAS[name]}"), name)

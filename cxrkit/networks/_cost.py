@@ -1,4 +1,4 @@
-"""What a network costs before it is trained: how large it is, and how long it takes over a film."""
+"""Size and speed of networks, before any training."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,52 +8,52 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxrkit.networks import _memory
 from cxrkit.networks._backbones import build
+from cxrkit.networks._start import free_memory
 
 _PASSES = 3
 
 
 def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) -> pd.DataFrame:
-    """Build networks one after another, count their parameters and time one pass forward.
+    """Build networks one after another, count their parameters and time a forward pass.
 
     Args:
         backbones: names that `build` takes.
         input_size: side of the square input, pixels.
-        films: how many films are passed at a time.
+        films: images per pass.
     Returns:
         One row per network: `network`, `parameters` (with the head of 14 findings), `MB` (of float32 weights),
-        `convolutions` (layers of them), `ms per film` (the quickest of three passes forward, compiled, on this machine
-        as busy as it is now).
+        `convolutions` (number of such layers), `ms per film` (the quickest of three compiled forward passes, with the
+        machine's present load).
     """
     rows = []
     for backbone in backbones:
         rows.append((backbone, *_cost(_without_weights(backbone, input_size), films)))
-        _memory.give_back()
+        free_memory()
     return pd.DataFrame(rows, columns=["network", "parameters", "MB", "convolutions", "ms per film"])
 
 
 def _without_weights(backbone: str, input_size: int) -> keras.Model:
-    """Build a network whose variables have shapes alone: to draw them one by one would take longer."""
+    """Build a network whose variables have shapes but no values, because drawing the values takes longer."""
 
     def in_scope() -> keras.Model:
         with keras.StatelessScope(initialize_variables=False):
             return build(backbone, input_size=input_size)
 
-    # Keras remembers, thread by thread, which variables have no value yet, and would draw them after all.
+    # Keras keeps a list per thread of variables without values, and would draw them later in this thread.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(in_scope).result()
 
 
 def _cost(model: keras.Model, films: int) -> tuple[int, float, int, float]:
-    # What the weights are makes no difference to the time; and constants are compiled twice as fast as variables.
+    # The values do not change the time, and constants are compiled twice as fast as variables.
     values = [(variable, keras.ops.full(variable.shape, 0.01, variable.dtype)) for variable in model.variables]
 
-    def answer(batch):
+    def forward(batch):
         with keras.StatelessScope(values, initialize_variables=False):
             return model(batch, training=False)
 
-    compiled = _compiled(answer)
+    compiled = _compiled(forward)
     pixels = np.random.default_rng(0).random((films, *model.input_shape[1:]), np.float32)
     # The first pass also compiles.
     seconds = [_seconds(compiled, pixels) for _ in range(1 + _PASSES)][1:]

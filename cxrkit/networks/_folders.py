@@ -1,7 +1,5 @@
-"""Models on disk: class activation maps beside the probabilities, and the model folder."""
+"""Keras models on disk: class activation maps beside the probabilities, and the model folder."""
 
-import hashlib
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -11,6 +9,10 @@ import keras
 import numpy as np
 from keras import layers
 
+# A model with SqueezeNet's layers cannot be loaded before these are known to Keras.
+from cxrkit.networks import _squeeze  # noqa: F401 - registers the layer `Standardise`
+from cxrkit.networks._predictor import folder_of, read_model, write_sidecar
+
 
 def with_maps(model: keras.Model) -> keras.Model:
     """Add class activation maps to a model whose head is global average pooling and one dense layer.
@@ -19,10 +21,12 @@ def with_maps(model: keras.Model) -> keras.Model:
         model: (N, H, W, 1) -> (N, labels).
     Returns:
         A model with outputs "probs" (N, labels) and "maps" (N, h, w, labels): each label's logit before pooling,
-        so that a map's mean, plus the dense layer's bias, is the logit. For softmax, logits are taken against
+        so that a map's mean, plus the dense layer's bias, is the logit. For softmax, logits are taken relative to
         their mean over classes, since only differences count.
     Raises:
-        ValueError: the head is another one.
+        ValueError: another kind of head.
+    Source:
+        Zhou et al. 2016, arXiv:1512.04150.
     """
     dense = model.layers[-1]
     pools = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D)]
@@ -47,9 +51,11 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
     """Write a model folder: model.keras, model.onnx (with maps) and model.json.
 
     Args:
-        model: (N, S, S, 1) -> (N, labels).
-        folder: made when missing; what it held of these three is replaced, the sidecar last.
-        sidecar: what `cxrkit.networks._predictor` asks of model.json, without "files", which is filled in here.
+        model: (N, S, S, 1) -> (N, labels), as `build` makes it.
+        folder: made if missing; these three files in it are replaced, the sidecar last.
+        sidecar: the content of model.json except "files", which is added here: "name", "version", "labels",
+            "input_size", "pixel_range" [0, 1], "thresholds" by label, "not_shown", and if known "training" and
+            "figures".
     Returns:
         The folder.
     Raises:
@@ -59,7 +65,7 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
     size, count = model.input_shape[1], model.output_shape[1]
     if (size, count) != (sidecar["input_size"], len(sidecar["labels"])):
         raise ValueError(
-            f"the sidecar says {len(sidecar['labels'])} labels at {sidecar['input_size']} px; "
+            f"the sidecar has {len(sidecar['labels'])} labels at {sidecar['input_size']} px; "
             f"the model has {count} at {size} px. Write the sidecar from the model."
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,8 +74,7 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         inference = with_maps(model)
         inference(np.zeros((1, size, size, 1), np.float32))
         with warnings.catch_warnings():
-            # Keras 3's own stand-in for tf2onnx asks NumPy 2 for a name that is gone, and a notebook would show that
-            # as an error of ours.
+            # Keras 3 replaces a part of tf2onnx with code that reads `np.object`, which NumPy 2 no longer has.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
             inference.export(exported, format="onnx", verbose=False)
         # A copy that was never compiled: the optimiser's state would be two thirds of the file.
@@ -81,22 +86,27 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
     return write_sidecar(folder, sidecar)
 
 
-def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
-    """Write model.json with the sha256 of the model files beside it.
+def load_keras(name_or_folder: str | Path, *, input_size: int | None = None) -> keras.Model:
+    """Load the Keras model of a model folder.
 
     Args:
-        folder: holds model.keras and model.onnx.
-        sidecar: everything else that model.json says.
+        name_or_folder: a bundled name such as "covid-small", or the path of a model folder.
+        input_size: side of another square input, pixels: a network of convolutions and a global pooling keeps its
+            weights at every size. None: the size that it was saved with.
     Returns:
-        The folder.
+        A functional model that is not compiled, (N, S, S, 1) in [0, 1] -> (N, labels) probabilities.
+    Raises:
+        ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
+        ValueError: a size that the network cannot take.
     """
-    files = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
-    text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
-    (folder / "model.json").write_text(text, encoding="utf-8")
-    return folder
-
-
-def sha256(path: Path | str) -> str:
-    """Return the sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    folder = folder_of(name_or_folder)
+    read_model(folder, "model.keras")
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    if input_size is None or input_size == model.input_shape[1]:
+        return model
+    try:
+        resized = keras.models.clone_model(model, input_tensors=keras.Input((input_size, input_size, 1), name="films"))
+        resized.set_weights(model.get_weights())
+    except ValueError as error:
+        raise ValueError(f"{model.name} cannot take images of {input_size} px: {error}") from error
+    return resized

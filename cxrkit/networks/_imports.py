@@ -1,7 +1,7 @@
-"""Others' published chest networks as model folders: CheXNet-Keras and TorchXRayVision.
+"""Published chest networks of others as model folders: CheXNet-Keras and TorchXRayVision.
 
-Nothing is taken on trust: labels, preprocessing and thresholds are those of the original, no finding counts as shown to
-work on real films until it was measured here, and a file that would run code when it is opened needs consent.
+Labels, preprocessing and thresholds are the original's. No finding counts as shown to work on real films until it is
+measured here. A file that runs code when it is opened needs consent.
 """
 
 import importlib.util
@@ -17,10 +17,11 @@ from keras import layers
 
 from cxrkit.labels import FINDINGS
 from cxrkit.networks._backbones import build
-from cxrkit.networks._folders import save, sha256
+from cxrkit.networks._folders import save
+from cxrkit.networks._predictor import ModelError, sha256
 
-#: What TorchXRayVision's DenseNets answer, in their order; a released model has gaps where it was not trained.
-XRV_LABELS = (
+#: Outputs of TorchXRayVision's DenseNets, in order; a released model has gaps where it was not trained.
+_XRV_LABELS = (
     "Atelectasis",
     "Consolidation",
     "Infiltration",
@@ -40,38 +41,14 @@ XRV_LABELS = (
     "Lung Opacity",
     "Enlarged Cardiomediastinum",
 )
-#: TorchXRayVision shows its networks films in this range instead of [0, 1].
-XRV_RANGE = (-1024.0, 1024.0)
-#: torch's names of what a batch normalisation holds, and Keras'. torch adds 1e-5 to the variance and Keras' DenseNet
+#: Pixel range of TorchXRayVision's networks, instead of [0, 1].
+_XRV_RANGE = (-1024.0, 1024.0)
+#: The weights of a batch normalisation, by torch's name and Keras'. torch adds 1e-5 to the variance and Keras' DenseNet
 #: 1.001e-5, which is less than float32 resolves in variances of about one.
 _NORM_WEIGHTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
-class ImportedModelError(ValueError):
-    """A file that is not the network it was said to be; the message says what it lacks and what to do."""
-
-
-def import_chexnet(path: Path | str, folder: Path | str) -> Path:
-    """Make a model folder of the CheXNet-Keras release.
-
-    Args:
-        path: its `.h5` of weights, or of the whole model: DenseNet121 with 14 sigmoid outputs, as Keras 2 stored it.
-        folder: to write.
-    Returns:
-        The folder. Its thresholds are 0.5, since the release has none; choose your own on validation films.
-    Raises:
-        ImportedModelError: not HDF5, or a layer of DenseNet121 is missing or has another shape.
-    Source:
-        https://github.com/brucechou1983/CheXNet-Keras; Rajpurkar et al. 2017, arXiv:1711.05225.
-    """
-    path = Path(path)
-    stored = _keras2_weights(path)
-    model = build("DenseNet121", "findings", input_size=224)
-    _fill(model, stored, path)
-    return save(model, folder, _sidecar(path, "CheXNet-Keras", FINDINGS, dict.fromkeys(FINDINGS, 0.5)))
-
-
-def import_xrv(
+def import_model(
     path: Path | str,
     folder: Path | str,
     *,
@@ -79,55 +56,72 @@ def import_xrv(
     trust: bool = False,
     expected_sha256: str | None = None,
 ) -> Path:
-    """Make a model folder of one of TorchXRayVision's DenseNets.
+    """Make a model folder of a network that others published: CheXNet-Keras (.h5) or TorchXRayVision (.pt).
 
-    The released files are pickles of a whole module: opening one runs whatever code it names, so a changed file could
-    do anything to your machine. One is opened only if its sha256 is the one you say it has, or with `trust`. A plain
-    state dict (`torch.save(model.state_dict(), path)`) is data only, and is read without either.
+    TorchXRayVision's files are pickles of a whole module: opening one runs whatever code it names. So one is opened
+    only if its sha256 is `expected_sha256`, or with `trust`. A plain state dict (`torch.save(model.state_dict(),
+    path)`) contains only data, and needs neither.
 
     Args:
-        path: a `.pt` file.
-        folder: to write.
-        release: e.g. "densenet121-res224-nih": TorchXRayVision's labels and operating points of that release become
-            ours. None takes all 18 labels, and the operating points that a state dict holds, else 0.5.
-        trust: open a pickle of a module although its sha256 was not given.
-        expected_sha256: of the file, from a source that you believe.
+        path: CheXNet-Keras' `.h5` of weights or of the whole model (DenseNet121 with 14 sigmoid outputs, as Keras 2
+            stored it), or a `.pt` of a TorchXRayVision DenseNet.
+        folder: to write; a new or empty one.
+        release: of a .pt, e.g. "densenet121-res224-nih": take that release's labels and operating points. None takes
+            all 18 labels, and the operating points in the state dict, or 0.5.
+        trust: open a pickle of a module without an expected sha256.
+        expected_sha256: of the file, from a source that you trust.
     Returns:
-        The folder; labels without a name are left out, the report's 14 come first in its order.
+        The folder. The report's 14 labels come first, in its order; outputs without a name are left out. CheXNet-Keras
+        has no thresholds, so these are 0.5; choose your own on validation images.
     Raises:
-        ImportedModelError: torch is not installed, the sha256 is another, a pickle without consent, an unknown
-            release, or no DenseNet121 with one channel and 18 outputs.
+        ModelError: another kind of file, a missing or misshapen layer, another sha256, a pickle without consent, an
+            unknown release, or torch is not installed.
+        ValueError: `folder` is not empty.
     Source:
+        https://github.com/brucechou1983/CheXNet-Keras; Rajpurkar et al. 2017, arXiv:1711.05225.
         Cohen et al. 2022, arXiv:2111.00595; https://github.com/mlmed/torchxrayvision.
     """
-    path = Path(path)
-    state = _torch_state(path, trust, expected_sha256)
-    names, points = _release(release, state)
-    row_of = {name: row for row, name in enumerate(names) if name}
-    labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
-    rows = [row_of[name] for name in labels]
+    path, folder = Path(path), Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; name a new folder.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    if path.suffix in (".h5", ".hdf5"):
+        model, title = build("DenseNet121", "findings", input_size=224), "CheXNet-Keras"
+        stored, thresholds = _keras2_weights(path), dict.fromkeys(FINDINGS, 0.5)
+    elif path.suffix in (".pt", ".pth"):
+        state = _torch_state(path, trust, expected_sha256)
+        names, points = _release(release, state)
+        row_of = {name: row for row, name in enumerate(names) if name}
+        labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
+        model, title = _xrv_densenet(len(labels)), f"TorchXRayVision {release or 'DenseNet121'}"
+        stored = _from_torch(state, [row_of[name] for name in labels])
+        thresholds = {name: points[row_of[name]] for name in labels}
+    else:
+        raise ModelError(f"{path.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
+    _fill(model, stored, path)
+    return save(model, folder, _sidecar(path, title, thresholds))
 
+
+def _xrv_densenet(outputs: int) -> keras.Model:
     films = keras.Input((224, 224, 1), name="films")
-    low, high = XRV_RANGE
+    low, high = _XRV_RANGE
     x = layers.Rescaling(high - low, low, name="preprocess")(films)
     x = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    model = keras.Model(films, layers.Dense(len(labels), activation="sigmoid", name="probs")(x), name="densenet121")
-    _fill(model, _from_torch(state, rows, path), path)
-    title = f"TorchXRayVision {release or 'DenseNet121'}"
-    return save(model, folder, _sidecar(path, title, labels, {name: points[row_of[name]] for name in labels}))
+    return keras.Model(films, layers.Dense(outputs, activation="sigmoid", name="probs")(x), name="densenet121")
 
 
-def _sidecar(path: Path, title: str, labels: tuple[str, ...], thresholds: dict[str, float]) -> dict[str, Any]:
+def _sidecar(path: Path, title: str, thresholds: dict[str, float]) -> dict[str, Any]:
     return {
         "name": path.stem,
         "version": "1",
-        "labels": list(labels),
+        "labels": list(thresholds),
         "input_size": 224,
         "pixel_range": [0, 1],
         "thresholds": thresholds,
-        # Published figures are of their authors' films and code; here nothing was measured yet.
-        "not_shown": list(labels),
+        # Published figures come from their authors' images and code; here nothing was measured yet.
+        "not_shown": list(thresholds),
         "training": {"imported": title, "file": path.name, "sha256": sha256(path), "date": date.today().isoformat()},
         "figures": [],
     }
@@ -140,13 +134,13 @@ def _keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise ImportedModelError(
+        raise ModelError(
             f"{path.name} is no HDF5 file ({error}); CheXNet-Keras' weights are one .h5 file. Download it again."
         ) from error
     with file:
         root = file.get("model_weights", file)
         if "layer_names" not in root.attrs:
-            raise ImportedModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
+            raise ModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
         found = {}
         for layer in map(_text, root.attrs["layer_names"]):
             for weight in map(_text, root[layer].attrs["weight_names"]):
@@ -162,32 +156,32 @@ def _text(name: str | bytes) -> str:
 
 def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
     if importlib.util.find_spec("torch") is None:
-        raise ImportedModelError(
+        raise ModelError(
             "reading a .pt file needs torch, which is an extra; install it into this environment with "
             "`pip install 'cxrkit[torch]'`."
         )
     import torch
 
     if expected_sha256 is not None and sha256(path) != expected_sha256.lower():
-        raise ImportedModelError(
-            f"{path.name} has sha256 {sha256(path)}, not {expected_sha256}: another file than you meant, or changed on "
-            "the way. Download it again, and check where the sha256 came from."
+        raise ModelError(
+            f"{path.name} has sha256 {sha256(path)}, not {expected_sha256}: it is another file, or it was damaged. "
+            "Download it again, and check where the sha256 came from."
         )
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if not zipfile.is_zipfile(path) and path.read_bytes()[:1] != b"\x80":
-            raise ImportedModelError(f"{path.name} is no file of torch.save ({error}).") from error
+            raise ModelError(f"{path.name} is no file of torch.save ({error}).") from error
         if not (trust or expected_sha256):
-            raise ImportedModelError(
-                f"{path.name} is a pickle of a whole module: opening it runs the code it names, and a changed file "
-                "could do anything to this machine. Give the sha256 that you know it has, or --trust if you know where "
-                "it came from; or save its state_dict() where it was made, which needs neither."
+            raise ModelError(
+                f"{path.name} is a pickle of a whole module: opening it runs the code that it names, and a changed "
+                "file could do anything on this machine. Give its sha256 if you know it, or --trust if you know where "
+                "the file came from; or save its state_dict() where it was made, which needs neither."
             ) from error
         loaded = _pickle(path)
     state = loaded.state_dict() if hasattr(loaded, "state_dict") else loaded
     if not isinstance(state, dict) or "classifier.weight" not in state or "features.conv0.weight" not in state:
-        raise ImportedModelError(
+        raise ModelError(
             f"{path.name} holds no DenseNet of TorchXRayVision (features.conv0.weight to classifier.weight)."
         )
     state = {name: np.asarray(value.detach()) for name, value in state.items() if hasattr(value, "detach")}
@@ -200,7 +194,7 @@ def _pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
     except ModuleNotFoundError as error:
-        raise ImportedModelError(
+        raise ModelError(
             f"{path.name} is a pickle that needs {error.name}; install that too, or save a state_dict()."
         ) from error
 
@@ -208,14 +202,14 @@ def _pickle(path: Path) -> Any:
 def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], list[float]]:
     count = len(state["classifier.bias"])
     if release is None:
-        if count != len(XRV_LABELS):
-            raise ImportedModelError(
-                f"the network has {count} outputs, not the {len(XRV_LABELS)} of TorchXRayVision; name its release."
+        if count != len(_XRV_LABELS):
+            raise ModelError(
+                f"the network has {count} outputs, not the {len(_XRV_LABELS)} of TorchXRayVision; name its release."
             )
-        names, points = list(XRV_LABELS), state.get("op_threshs", [math.nan] * count)
+        names, points = list(_XRV_LABELS), state.get("op_threshs", [math.nan] * count)
     else:
         if importlib.util.find_spec("torchxrayvision") is None:
-            raise ImportedModelError(
+            raise ModelError(
                 "a release's labels and operating points are in the package torchxrayvision; install it with "
                 "`pip install 'cxrkit[torch]'`, or import a state dict without naming a release."
             )
@@ -223,15 +217,15 @@ def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], lis
 
         known = {name: about for name, about in torchxrayvision.models.model_urls.items() if "densenet121" in name}
         if release not in known:
-            raise ImportedModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
+            raise ModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
         names = known[release]["labels"]
         points = known[release].get("op_threshs", [math.nan] * len(names))
         if len(names) != count:
-            raise ImportedModelError(f"{release} has {len(names)} outputs, this file {count}: it is another release.")
+            raise ModelError(f"{release} has {len(names)} outputs, this file {count}: it is another release.")
     return list(names), [float(p) if 0 <= float(p) <= 1 else 0.5 for p in points]
 
 
-def _from_torch(state: dict[str, np.ndarray], rows: list[int], path: Path) -> dict[tuple[str, str], np.ndarray]:
+def _from_torch(state: dict[str, np.ndarray], rows: list[int]) -> dict[tuple[str, str], np.ndarray]:
     """Rename and turn TorchXRayVision's arrays: (layer, weight) -> array as Keras' DenseNet121 has them."""
     found = {}
     for name, array in state.items():
@@ -246,13 +240,7 @@ def _from_torch(state: dict[str, np.ndarray], rows: list[int], path: Path) -> di
         if array.ndim == 4:
             found[layer, "kernel"] = array.transpose(2, 3, 1, 0)
         else:
-            renamed = {
-                "weight": "gamma",
-                "bias": "beta",
-                "running_mean": "moving_mean",
-                "running_var": "moving_variance",
-            }
-            found[layer, renamed[weight]] = array
+            found[layer, _NORM_WEIGHTS[weight]] = array
     return found
 
 
@@ -277,7 +265,7 @@ def _fill(model: keras.Model, stored: dict[tuple[str, str], np.ndarray], path: P
             array = stored.get((layer.name, variable.name))
             if array is None or array.shape != tuple(variable.shape):
                 came = "nothing" if array is None else f"shape {array.shape}"
-                raise ImportedModelError(
+                raise ModelError(
                     f"{path.name} is not this network: for {layer.name}/{variable.name} it has {came}, "
                     f"DenseNet121 needs shape {tuple(variable.shape)}."
                 )

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cxrkit.networks._folders import with_maps
+from cxrkit.networks._folders import load_keras, with_maps
 
 
 def export_litert(
@@ -20,16 +20,16 @@ def export_litert(
     """Write a model folder's network as one .tflite file.
 
     Args:
-        folder: holds model.keras.
-        path: the file to write, whose name ends in .tflite.
-        batch: films that one run takes.
+        folder: a model folder.
+        path: the file to write; its name ends in .tflite.
+        batch: images per run.
         precision: "fp32"; "fp16", weights of half the size that are unpacked on loading; or "int8".
         maps: keep the feature maps as second output.
-        films: (films, S, S), float32, in [0, 1], for the calibration of int8; unused otherwise.
+        films: (films, S, S), float32, in [0, 1], for the calibration of int8; otherwise unused.
     Returns:
         The path.
     """
-    model = with_maps(keras.models.load_model(Path(folder) / "model.keras"))
+    model = with_maps(load_keras(folder))
     outputs = dict(model.output) if maps else {"probs": model.output["probs"]}
     model = keras.Model(model.input, outputs, name=model.name)
     size = model.input_shape[1]
@@ -40,34 +40,34 @@ def export_litert(
         options["target_spec"]["supported_types"] = [tf.float16]
     if precision == "int8":
 
-        def some() -> Iterator[list[np.ndarray]]:
+        def samples() -> Iterator[list[np.ndarray]]:
             for start in range(0, len(films) - batch + 1, batch):
                 yield [np.ascontiguousarray(films[start : start + batch, ..., None], np.float32)]
 
-        options["representative_dataset"] = some
+        options["representative_dataset"] = samples
     signature = [keras.InputSpec(shape=(batch, size, size, 1), dtype="float32", name="films")]
-    # The converter prints on both streams whatever verbose says.
+    # The converter prints on both streams even with verbose=False.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         model.export(path, format="litert", verbose=False, input_signature=signature, **options)
     return Path(path)
 
 
-def interpreter(path: Path | str, *, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def load_litert(path: Path | str, *, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Load a .tflite file.
 
     Args:
         path: as `export_litert` writes it.
-        threads: of one run; None leaves it to the runtime, which takes one.
+        threads: threads per run; None leaves the choice to the runtime, which takes one.
     Returns:
         A function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
     """
     with warnings.catch_warnings():
-        # TensorFlow announces that the interpreter will move to a package of its own.
+        # TensorFlow announces that the interpreter will move to another package.
         warnings.simplefilter("ignore", UserWarning)
         loaded = tf.lite.Interpreter(str(path), num_threads=threads)
     loaded.allocate_tensors()
     (film_input,) = loaded.get_input_details()
-    # Probabilities are (batch, labels), maps have two axes more.
+    # Probabilities are (batch, labels); maps have two axes more.
     (probs,) = [output for output in loaded.get_output_details() if len(output["shape"]) == 2]
 
     def run(batch: np.ndarray) -> np.ndarray:

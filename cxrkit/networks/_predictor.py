@@ -16,52 +16,27 @@ from typing import Any
 import numpy as np
 
 from cxrkit.film import _read as images
+from cxrkit.networks._start import start_tensorflow
 
-#: Where the bundled models lie.
-BUNDLED = Path(__file__).parent / "weights"
-ENGINES = {"onnx": "model.onnx", "keras": "model.keras"}
+_BUNDLED = Path(__file__).parent / "weights"
+_FILES = {"onnx": "model.onnx", "keras": "model.keras"}
 _REQUIRED = ("name", "version", "labels", "input_size", "pixel_range", "thresholds", "not_shown", "files")
 
 
 class ModelError(ValueError):
-    """A model folder that cannot be used; the message says why and what to do."""
-
-
-def bundled() -> tuple[str, ...]:
-    """Return the names of the models that come with cxrkit, sorted."""
-    return tuple(sorted(path.parent.name for path in BUNDLED.glob("*/model.json")))
-
-
-def folder_of(name_or_folder: str | Path) -> Path:
-    """Return the folder of a bundled model or of a path.
-
-    Args:
-        name_or_folder: "covid-small", or the path of a model folder.
-    Returns:
-        The folder, which holds a model.json.
-    Raises:
-        ModelError: neither a bundled name nor a folder with a model.json.
-    """
-    for folder in (BUNDLED / str(name_or_folder), Path(name_or_folder)):
-        if (folder / "model.json").is_file():
-            return folder
-    # Who has a network has it as one file.
-    way = " Of a Keras model, cxrkit.networks.save makes such a folder." if Path(name_or_folder).is_file() else ""
-    raise ModelError(
-        f"model must be one of {', '.join(bundled())} or a folder with a model.json; got {str(name_or_folder)!r}.{way}"
-    )
+    """A model that cannot be used; the message gives the reason and what to do."""
 
 
 class Predictor:
-    """A model ready to answer; make one with `load`.
+    """A model ready to predict; make one with `load`.
 
     Attributes:
         labels: names of the outputs, in order.
-        input_size: side of the square that a film is resized to, pixels.
-        thresholds: per label, the probability from which the label is called.
+        input_size: side of the square that an image is resized to, pixels.
+        thresholds: per label; an image is positive for the label from this probability on.
         not_shown: labels not shown to work on real films.
-        name, version: as the sidecar has them.
-        sha256: of the file that is run.
+        name, version: as in the sidecar.
+        sha256: of the model file that runs.
         info: the whole sidecar.
     """
 
@@ -77,10 +52,10 @@ class Predictor:
         self._run = run
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Resize one film to the model's input; safe to call from several threads.
+        """Resize one image to the model's input; safe to call from several threads.
 
         Args:
-            pixels: (H, W), in [0, 1], bones bright. A film that is not square is squashed to one, as in training.
+            pixels: (H, W), in [0, 1], bones bright. An image that is not square is squashed to one, as in training.
         Returns:
             (input_size, input_size), float32, in [0, 1].
         Raises:
@@ -98,17 +73,17 @@ class Predictor:
         return images.resize(pixels, self.input_size)
 
     def predict(self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False) -> np.ndarray:
-        """Return the probability of each label for each film.
+        """Return the probability of each label for each image.
 
         Args:
             films: a sequence of (H, W) in [0, 1]; or, if `prepared`, (films, input_size, input_size) from `prepare`.
-            prepared: films went through `prepare` already.
+            prepared: `films` are already the output of `prepare`.
         Returns:
             (films, labels), float64, in [0, 1].
         Raises:
             ValueError: wrong rank or range.
         """
-        return self._answer(films, prepared, maps=False)[0]
+        return self._outputs(films, prepared, maps=False)[0]
 
     def predict_maps(
         self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False
@@ -120,14 +95,14 @@ class Predictor:
             prepared: as for `predict`.
         Returns:
             (films, labels) float64 in [0, 1]; and (films, labels, h, w) float32, each label's logit before pooling,
-            without its bias: positive where the place speaks for the label. Row 0 is the top of the film.
+            without its bias: positive where the image supports the label. Row 0 is the top of the image.
         Raises:
             ValueError: wrong rank or range.
         """
-        probs, maps = self._answer(films, prepared, maps=True)
+        probs, maps = self._outputs(films, prepared, maps=True)
         return probs, np.moveaxis(maps, 3, 1)
 
-    def _answer(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
+    def _outputs(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
         side = self.input_size
         if not prepared:
             batch = np.stack([self.prepare(film) for film in films]) if len(films) else np.empty((0, side, side))
@@ -141,51 +116,98 @@ class Predictor:
         return [np.clip(probs.astype(np.float64), 0.0, 1.0), *rest]
 
 
+def bundled() -> tuple[str, ...]:
+    """Return the names of the models that come with cxrkit, sorted."""
+    return tuple(sorted(path.parent.name for path in _BUNDLED.glob("*/model.json")))
+
+
+def folder_of(name_or_folder: str | Path) -> Path:
+    """Return the folder of a bundled model or of a path.
+
+    Args:
+        name_or_folder: "covid-small", or the path of a model folder.
+    Returns:
+        The folder, which holds a model.json.
+    Raises:
+        ModelError: neither a bundled name nor a folder with a model.json.
+    """
+    for folder in (_BUNDLED / str(name_or_folder), Path(name_or_folder)):
+        if (folder / "model.json").is_file():
+            return folder
+    # A user's own network is usually a single file.
+    way = " cxrkit.networks.save makes such a folder of a Keras model." if Path(name_or_folder).is_file() else ""
+    raise ModelError(
+        f"model must be one of {', '.join(bundled())} or a folder with a model.json; got {str(name_or_folder)!r}.{way}"
+    )
+
+
 def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | None = None) -> Predictor:
     """Load a model folder.
 
     Args:
         name_or_folder: a bundled name such as "covid-small", or the path of a model folder.
         engine: "onnx" (ONNX Runtime) or "keras" (imports TensorFlow).
-        threads: how many threads one forward pass may use with ONNX Runtime; None leaves it to the runtime.
+        threads: number of threads of one forward pass with ONNX Runtime; None leaves the choice to the runtime.
     Returns:
         The predictor.
     Raises:
         ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
         ValueError: an unknown engine.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}.")
+    if engine not in _FILES:
+        raise ValueError(f"engine must be one of {', '.join(_FILES)}; got {engine!r}.")
     folder = folder_of(name_or_folder)
+    info, data = read_model(folder, _FILES[engine])
+    run = _onnx_run(data, threads) if engine == "onnx" else _keras_run(folder)
+    return Predictor(info, info["files"][_FILES[engine]], run)
+
+
+def read_model(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
+    """Read a model file and its sidecar, and check both.
+
+    Args:
+        folder: of `folder_of`.
+        name: "model.onnx" or "model.keras".
+    Returns:
+        The sidecar and the bytes of the model file.
+    Raises:
+        ModelError: a broken sidecar, or a file whose sha256 is not the sidecar's.
+    """
     info = _sidecar(folder)
-    name = ENGINES[engine]
     try:
         data = (folder / name).read_bytes()
     except OSError as error:
         raise ModelError(
             f"{folder.name}/{name} cannot be read ({error.strerror}); copy the model folder again."
         ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != info["files"].get(name):
+    found, expected = hashlib.sha256(data).hexdigest(), str(info["files"].get(name))
+    if found != expected:
         raise ModelError(
-            f"{folder.name}/{name} has sha256 {found[:16]}..., its sidecar says "
-            f"{str(info['files'].get(name))[:16]}...: the file was changed or cut short. Copy the model folder again."
+            f"{folder.name}/{name} has sha256 {found[:16]}..., but its sidecar has {expected[:16]}...: the file was "
+            "changed or is incomplete. Copy the model folder again."
         )
-    run = _onnx_run(data, threads) if engine == "onnx" else _keras_run(folder / name)
-    return Predictor(info, found, run)
+    return info, data
 
 
-def sidecar(name_or_folder: str | Path) -> dict[str, Any]:
-    """Return what a model's sidecar says, without loading the model.
+def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
+    """Write model.json with the sha256 of the model files beside it.
 
     Args:
-        name_or_folder: as for `load`.
+        folder: holds model.keras and model.onnx.
+        sidecar: everything else in model.json.
     Returns:
-        model.json.
-    Raises:
-        ModelError: no such model, or a broken sidecar.
+        The folder.
     """
-    return _sidecar(folder_of(name_or_folder))
+    files = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
+    text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
+    (folder / "model.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def sha256(path: Path | str) -> str:
+    """Return the sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:
@@ -228,15 +250,14 @@ def _onnx_run(data: bytes, threads: int | None) -> Callable[[np.ndarray, bool], 
     return run
 
 
-def _keras_run(path: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
-    import keras
+def _keras_run(folder: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
+    start_tensorflow()
+    from cxrkit.networks._folders import load_keras, with_maps
 
-    from cxrkit import networks as models
-
-    model = models.with_maps(keras.models.load_model(path))
+    model = with_maps(load_keras(folder))
 
     def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
         outputs = model(batch, training=False)
-        return [keras.ops.convert_to_numpy(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))]
+        return [np.asarray(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))]
 
     return run

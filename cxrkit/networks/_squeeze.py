@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1: the small network that is bundled, and how ImageNet's published weights get into it."""
+"""SqueezeNet 1.1, the small network of the bundled models, and its published ImageNet weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from cxrkit.networks._folders import sha256
+from cxrkit.networks._predictor import sha256
 
-#: Squeeze and expand widths of SqueezeNet 1.1's fire modules, and after which of them it pools.
+#: SqueezeNet 1.1's fire modules, as (number, squeeze width, expand width), and after which of them it pools.
 _FIRES = (
     (2, 16, 64),
     (3, 16, 64),
@@ -22,20 +22,20 @@ _FIRES = (
     (9, 64, 256),
 )
 _POOL_AFTER = (3, 5)
-#: The head reads these modules side by side: texture speaks in the middle ones, shape in the last.
+#: The head uses the outputs of these modules: the middle ones carry texture, the last one shape.
 _READ = (5, 7, 9)
 #: keras-squeezenet's input: BGR in 0-255 with these means subtracted.
 _BGR_MEANS = (103.939, 116.779, 123.68)
-SQUEEZENET_SHA256 = "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
+_SHA256 = "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
 
 
 @keras.saving.register_keras_serializable(package="cxrkit")
 class Standardise(layers.Layer):
-    """Shift and scale each film to one mean and spread, so that exposure and source tell the network less.
+    """Shift and scale each image to the same mean and standard deviation, which hides exposure and source.
 
     Args:
-        mean: the mean a film has afterwards.
-        std: the standard deviation it has afterwards; a film of one grey level becomes `mean` everywhere.
+        mean: the mean afterwards.
+        std: the standard deviation afterwards; an image of one grey level becomes `mean` everywhere.
     """
 
     def __init__(self, mean: float = 0.45, std: float = 0.25, **kwargs: Any) -> None:
@@ -51,38 +51,36 @@ class Standardise(layers.Layer):
         return deviation / keras.ops.maximum(spread, 1e-3) * self.std + self.mean
 
     def get_config(self):
-        """Return what rebuilds the layer."""
+        """Return the arguments that rebuild the layer."""
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
 def squeezenet(
     labels: Sequence[str],
     *,
-    input_size: int = 224,
-    activation: str = "sigmoid",
+    input_size: int,
+    activation: str,
     weights: Path | str | None = None,
-    dropout: float = 0.2,
+    dropout: float = 0.0,
 ) -> keras.Model:
-    """Build SqueezeNet 1.1 for grey films; its head pools fire modules 5, 7 and 9 and is one dense layer.
+    """Build SqueezeNet 1.1 for grey images; its head pools fire modules 5, 7 and 9 and is one dense layer.
 
     Args:
         labels: names of the outputs, in order.
         input_size: side of the square input, pixels, at least 64.
-        activation: "sigmoid" for findings that occur together, "softmax" for classes that exclude one another.
+        activation: "sigmoid" or "softmax".
         weights: `squeezenet_imagenet_notop.h5` of keras-squeezenet (`cxrkit data fetch squeezenet-imagenet`), or
             None for random ones. Its three-colour first layer is folded to one channel, exactly.
         dropout: rate before the dense layer.
     Returns:
         A functional model, (N, input_size, input_size, 1) in [0, 1] -> (N, labels) probabilities.
     Raises:
-        ValueError: illegal size or activation, or a weights file with another sha256.
+        ValueError: a size that is too small, or a weights file with another sha256.
     Source:
         Iandola et al. 2016, arXiv:1602.07360; version 1.1.
     """
     if input_size < 64:
-        raise ValueError(f"input_size must be at least 64 pixels; got {input_size}. Films are usually 192 to 320.")
-    if activation not in ("sigmoid", "softmax"):
-        raise ValueError(f'activation must be "sigmoid" or "softmax"; got {activation!r}.')
+        raise ValueError(f"input_size must be at least 64 pixels; got {input_size}. 192 to 320 are usual.")
     films = keras.Input((input_size, input_size, 1), name="films")
     x = Standardise(name="standardise")(films)
     x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
@@ -97,7 +95,7 @@ def squeezenet(
     x = layers.Concatenate(name="features")(read)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
-    # The features of ImageNet's weights are large: from zero, the head's first steps do not upset them.
+    # The features of ImageNet's weights are large: with zeros, the head's first steps do not disturb them.
     probs = layers.Dense(len(labels), activation=activation, kernel_initializer="zeros", name="probs")(x)
     model = keras.Model(films, probs, name="squeezenet")
     if weights is not None:
@@ -116,9 +114,9 @@ def _load_squeezenet(model: keras.Model, path: Path) -> None:
     import h5py
 
     found = sha256(path)
-    if found != SQUEEZENET_SHA256:
+    if found != _SHA256:
         raise ValueError(
-            f"{path.name} has sha256 {found}; SqueezeNet's ImageNet weights have {SQUEEZENET_SHA256}. "
+            f"{path.name} has sha256 {found}; SqueezeNet's ImageNet weights have {_SHA256}. "
             "Fetch them again with `cxrkit data fetch squeezenet-imagenet`."
         )
     with h5py.File(path) as file:
@@ -130,7 +128,7 @@ def _load_squeezenet(model: keras.Model, path: Path) -> None:
         for name, value in stored.items()
     }
     kernel, bias = by_layer["conv1", "kernel"], by_layer["conv1", "bias"]
-    # A grey film fed to three channels: their kernels add up, and the subtracted means become a bias.
+    # A grey image in three channels: the kernels add up, and the subtracted means become a bias.
     by_layer["conv1", "kernel"] = kernel.sum(axis=2, keepdims=True) * 255.0
     by_layer["conv1", "bias"] = bias - np.einsum("xycf,c->f", kernel, np.array(_BGR_MEANS, kernel.dtype))
     for layer in model.layers:

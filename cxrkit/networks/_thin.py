@@ -1,15 +1,15 @@
-"""A thin VGG16, quick enough to train while one waits."""
+"""A thin VGG16 that trains in seconds."""
 
 from collections.abc import Sequence
 
 import keras
 from keras import layers
 
-from cxrkit.networks._backbones import Head, with_head
+from cxrkit.networks._backbones import with_head
 
-#: VGG16's blocks: how many convolutions, and how many times wider than the first they are.
+#: VGG16's blocks, as (number of convolutions, width relative to the first block).
 _BLOCKS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
-#: VGG16 subtracts ImageNet's mean of each channel; of a grey film, their mean.
+#: VGG16 subtracts ImageNet's mean of each channel; for a grey image this is the mean of the three.
 _IMAGENET_MEAN = 114.8
 
 
@@ -21,15 +21,15 @@ def thin_vgg(
     batch_norm: bool = False,
     initializer: str = "glorot_uniform",
 ) -> keras.Model:
-    """Build VGG16's thirteen convolutions, thinner, with the head that all networks here have.
+    """Build VGG16's thirteen convolutions, with fewer channels and the head of all networks here.
 
     Args:
         labels: names of the outputs, in order.
         input_size: side of the square input, pixels, at least 32.
         width: channels of the first block; VGG16 has 64.
-        batch_norm: normalise after each convolution, which VGG16 (2014) does not.
-        initializer: of the convolutions, a name of Keras; "glorot_uniform" is Keras' default, "he_normal" keeps the
-            spread of what passes through ReLUs (He et al. 2015, arXiv:1502.01852).
+        batch_norm: normalise after each convolution; VGG16 (2014) does not.
+        initializer: of the convolutions, a name of Keras: "glorot_uniform" is Keras' default, "he_normal" keeps the
+            variance of activations through ReLUs (He et al. 2015, arXiv:1502.01852).
     Returns:
         A functional model with random weights, (N, input_size, input_size, 1) in [0, 1] -> (N, labels).
     Raises:
@@ -48,9 +48,9 @@ def thin_vgg(
                 width * factor, 3, padding="same", kernel_initializer=initializer, use_bias=not batch_norm, name=name
             )(x)
             if batch_norm:
-                # Keras' momentum of 0.99 takes hundreds of steps to forget how the statistics began; an epoch of the
+                # Keras' momentum of 0.99 needs hundreds of steps to forget the initial statistics; an epoch of the
                 # course has twelve.
                 x = layers.BatchNormalization(momentum=0.7, name=f"{name}_norm")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    return with_head(films, x, Head(tuple(labels)), name="thin_vgg")
+    return with_head(films, x, labels, "sigmoid", name="thin_vgg")

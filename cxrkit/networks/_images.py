@@ -1,0 +1,78 @@
+"""The one path from an image file to probabilities."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxrkit.film import _read as images
+from cxrkit.networks._predictor import Predictor
+from cxrkit.words import Saying
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """What one image file gives.
+
+    Attributes:
+        probs: (labels,), float64, in [0, 1]; None where there is no answer.
+        sha256: of the file's bytes; empty where the file cannot be read.
+        reason: one line of why there is no answer; empty where there is one.
+    """
+
+    probs: np.ndarray | None
+    sha256: str
+    reason: str = ""
+
+
+def predict_images(
+    predictor: Predictor, sources: Iterable[Path | str | bytes], *, threads: int | None = None
+) -> Iterator[ImageResult]:
+    """Return the probabilities of image files: each is read, resized as float32 and passed through the network alone.
+
+    An image's probabilities do not depend on the images before or after it. Triage, `model predict`, rounds, sweeps,
+    the dashboard, the evaluation of a training and the comparison with a board all give these numbers.
+
+    Args:
+        predictor: of `load`; with `threads=1` there, images do not wait for each other.
+        sources: files, or their bytes. An image that cannot be read has a result with a reason; nothing is raised.
+        threads: images in work at a time, and so in memory; None: as many as there are cores.
+    Yields:
+        One result per source, in order, as soon as it is known.
+    """
+    count = threads or os.cpu_count() or 1
+    waiting: deque[Future[ImageResult]] = deque()
+    with ThreadPoolExecutor(count) as pool:
+        for source in sources:
+            waiting.append(pool.submit(_result, predictor, source))
+            # Twice as many as threads: enough for all of them, and memory stays flat however long the list is.
+            if len(waiting) >= 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _result(predictor: Predictor, source: Path | str | bytes) -> ImageResult:
+    sha256 = ""
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        probs = predictor.predict([images.read(data).pixels])[0]
+    except images.UnreadableImage as error:
+        return ImageResult(None, sha256, " ".join(str(error).split()))
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        return ImageResult(None, sha256, Saying("no_answer.disk", {"why": why}).say("en"))
+    except MemoryError:
+        return ImageResult(None, sha256, Saying("no_answer.memory", {}).say("en"))
+    except Exception as error:
+        # One bad file must not stop the others. Only the exception's kind is kept: its text may hold patient data.
+        return ImageResult(None, sha256, Saying("no_answer.unknown", {"error": type(error).__name__}).say("en"))
+    if not np.isfinite(probs).all():
+        return ImageResult(None, sha256, Saying("no_answer.no_number", {"model": predictor.name}).say("en"))
+    return ImageResult(probs, sha256)
