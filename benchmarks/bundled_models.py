@@ -16,9 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import train_bundled
 
-from cxrkit import metrics, train
+from cxrkit import metrics, networks, train
 from cxrkit.labels import DISCLAIMER
-from cxrkit.networks import _predictor as engine
 
 FINDINGS, COVID = slice(0, 14), slice(14, 15)
 
@@ -29,9 +28,9 @@ def main() -> int:
     data = parser.parse_args().data
     real = train_bundled.real(data)[0]["test"]
     sim = train_bundled.simulated("test")
-    findings, covid = (engine.load(name) for name in train_bundled.NAMES.values())
+    findings, covid = (networks.load(name) for name in train_bundled.NAMES.values())
 
-    def row(predictor: engine.Predictor, films: train.FilmSet, columns: slice) -> str:
+    def row(predictor: networks.Predictor, films: train.FilmSet, columns: slice) -> str:
         probs = predictor.predict(films.scaled(predictor.input_size)[..., 0], prepared=True)
         targets = films.targets[:, columns]
         mean = metrics.mean_auroc(targets, probs[:, : targets.shape[1]], films.patients, seed=0)

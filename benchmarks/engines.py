@@ -27,10 +27,8 @@ import numpy as np
 import tensorflow as tf
 
 import cxrkit
-from cxrkit import networks as models
+from cxrkit import networks
 from cxrkit.labels import FINDINGS
-from cxrkit.networks import _litert
-from cxrkit.networks import _predictor as engine
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -38,27 +36,27 @@ Run = Callable[[np.ndarray], np.ndarray]
 def densenet(folder: Path) -> Path:
     """Make DenseNet121 at 224 px with random weights, as a model folder."""
     keras.utils.set_random_seed(1)
-    model = models.build("DenseNet121", "findings", input_size=224)
+    model = networks.build("DenseNet121", "findings", input_size=224)
     sidecar = {"name": "densenet121", "version": "0", "labels": list(FINDINGS), "input_size": 224}
     sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(FINDINGS, 0.5), "not_shown": list(FINDINGS)}
-    return models.save(model, folder, sidecar)
+    return networks.save(model, folder, sidecar)
 
 
 def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Run]:
     """Load a model folder into each engine; each takes (batch, S, S, 1)."""
     import onnxruntime  # after cxrkit, which lets it report to nobody
 
-    network = keras.models.load_model(folder / "model.keras")
+    network = networks.load_keras(folder)
     traced = tf.function(lambda films: network(films, training=False))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     path = scratch / f"{batch}.tflite"
-    lite = _litert.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
+    lite = networks.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
     return {
         "Keras, predict_on_batch": lambda films: network.predict_on_batch(films),
         "tf.function": lambda films: traced(tf.constant(films)).numpy(),
         "ONNX Runtime": lambda films: session.run(["probs"], {name: films})[0],
-        "LiteRT": _litert.interpreter(lite, threads=os.cpu_count()),
+        "LiteRT": networks.load_litert(lite, threads=os.cpu_count()),
     }
 
 
@@ -106,11 +104,11 @@ def main() -> int:
     )
     print("| network | batch | engine | ms a film | ms of processor | difference |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
-        folders = [engine.folder_of(name) for name in engine.bundled()[: 1 if options.smoke else None]]
+        folders = [networks.folder_of(name) for name in networks.bundled()[: 1 if options.smoke else None]]
         if not options.smoke:
             folders.append(densenet(Path(scratch) / "densenet121"))
         for folder in folders:
-            side = engine.sidecar(folder)["input_size"]
+            side = networks.load(folder).input_size
             films = np.random.default_rng(0).random((options.films, side, side, 1), np.float32)
             for batch in (1, 8):
                 for row in measure(folder, batch, films, options.rounds, Path(scratch)):

@@ -9,8 +9,8 @@ optimiser off, which computes the same quantised numbers in floating point and c
 
 import onnx
 
+from cxrkit import networks
 from cxrkit.deploy import _answers, _export, _graph
-from cxrkit.networks import _predictor as engine
 
 
 def main() -> None:
@@ -18,11 +18,11 @@ def main() -> None:
 
     print("| network | weights | computed in | largest difference | mean | films called otherwise |")
     print("|---|---|---|---|---|---|")
-    for name in engine.bundled():
-        original = engine.load(name)
+    for name in networks.bundled():
+        original = networks.load(name)
         learn, test, _ = _export._films(original, "int8", None, None, None)
         before = original.predict(test.pixels, prepared=True)
-        graph = _graph.lowered(onnx.load(engine.folder_of(name) / "model.onnx"), batch=1, maps=False)
+        graph = _graph.lowered(onnx.load(networks.folder_of(name) / "model.onnx"), batch=1, maps=False)
         for bits in (8, 7):
             model = _export._quantised(graph, 1, learn.pixels, reduce_range=bits == 7).SerializeToString()
             for how in ("int8 kernels", "floating point"):

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import explain, metrics
+from cxrkit import explain, metrics, networks
 from cxrkit.data import _datasets as datasets
 from cxrkit.labels import DISCLAIMER, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 
 #: Patients that neither the course nor the bundled networks' training has.
@@ -48,7 +47,7 @@ def main() -> int:
     parser.add_argument("--score-cam-channels", type=int, default=64)
     parser.add_argument("--figures", type=Path)
     args = parser.parse_args()
-    predictor = engine.load(args.model)
+    predictor = networks.load(args.model)
     explainer = None if args.methods == ["cam"] else explain.explainer(args.model)
     sources = {method: predictor if method == "cam" else explainer for method in args.methods}
 

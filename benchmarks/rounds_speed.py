@@ -38,14 +38,15 @@ from cxrkit import phantom
 
 NETWORK = """
 import sys
-import keras
-from cxrkit import models
+from cxrkit import networks
 from cxrkit.labels import COVID_CLASSES
+build = networks.build
+import keras
 keras.utils.set_random_seed(1)
-model = models.build("DenseNet121", "covid", input_size=224)
+model = build("DenseNet121", "covid", input_size=224)
 sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224,
            "pixel_range": [0, 1], "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": list(COVID_CLASSES)}
-models.save(model, sys.argv[1], sidecar)
+networks.save(model, sys.argv[1], sidecar)
 """
 
 PLAIN = """
@@ -79,9 +80,9 @@ print(json.dumps({"seconds": time.perf_counter() - start, "processor": time.proc
 ROUNDS = """
 import json, sys, time
 import numpy as np
-from cxrkit import engine, rounds
+from cxrkit import networks, rounds
 folder, paths, options, order = sys.argv[1], *map(json.loads, sys.argv[2:])
-model = engine.load(folder)
+model = networks.load(folder)
 rounds.run(model, paths[:1], ["none"])
 start, processor = time.perf_counter(), time.process_time()
 found = rounds.run(model, paths, order=rounds.Order(**order) if order else None, **options)

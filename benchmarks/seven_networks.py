@@ -18,16 +18,13 @@ import time
 from datetime import date
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from cxrkit import metrics, train
-from cxrkit import networks as models
 from cxrkit.data import _datasets as datasets
 from cxrkit.data import _manifest as manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
 from cxrkit.networks import BACKBONES
-from cxrkit.networks import _predictor as engine
 
 BATCH = 32
 
@@ -58,7 +55,7 @@ def time_in_turn(networks: list[str], size: int, turns: int) -> dict[str, np.nda
     batch = rng.random((BATCH, size, size, 1), np.float32), (rng.random((BATCH, len(FINDINGS))) < 0.1).astype("float32")
     built = {}
     for backbone in networks:
-        built[backbone] = models.build(backbone, "findings", input_size=size)
+        built[backbone] = networks.build(backbone, "findings", input_size=size)
         built[backbone].compile("adam", "binary_crossentropy")
         # The first step also compiles.
         built[backbone].train_on_batch(*batch)
@@ -99,7 +96,7 @@ def print_costs(networks: list[str], args: argparse.Namespace, films: int) -> No
     print("| network | parameters | mean AUROC on val, by epoch | seconds by the clock, by epoch |\n|---|---:|---|---|")
     for name in networks:
         curve = train.history(args.out / name / "run")
-        count = keras.models.load_model(args.out / name / "model.keras").count_params()
+        count = networks.load_keras(args.out / name).count_params()
         areas = ", ".join(f"{value:.3f}" for value in curve["mean auroc (val)"])
         print(f"| {name} | {count:,} | {areas} | {', '.join(f'{value:.0f}' for value in curve['seconds'])} |")
     seconds = time_in_turn(networks, args.size, args.turns)
@@ -146,7 +143,7 @@ def main() -> int:
     test = train.from_manifest(
         rows[rows["split"] == "test"], args.data, args.size, cache=args.out / f"films-{args.size}"
     )
-    predictors = {name: engine.load(args.out / name) for name in networks}
+    predictors = {name: networks.load(args.out / name) for name in networks}
     probs = {name: p.predict(test.scaled(args.size)[..., 0], prepared=True) for name, p in predictors.items()}
     print("# Seven networks, trained alike\n")
     print(f"{date.today()}; `python {shlex.join(sys.argv)}`. {DISCLAIMER}\n")

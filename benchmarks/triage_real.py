@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import metrics
+from cxrkit import metrics, networks
 from cxrkit.data import _datasets as datasets
 from cxrkit.labels import COVID, DISCLAIMER, FINDINGS
 from cxrkit.metrics import Estimate
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.triage import _run as triage
 from cxrkit.triage import _score as scoring
@@ -40,7 +39,7 @@ def main() -> int:
     print("# Triage of real films\n")
     print(f"{date.today()}; `python {shlex.join(sys.argv)}`. {DISCLAIMER}\n")
     print(f"{films.counts['all']} films in {films.seconds:.0f} s; {messy.counts['all']} awkward files.\n")
-    marks = {name: engine.load(name).not_shown for name in ("covid-small", "findings14-small")}
+    marks = {name: networks.load(name).not_shown for name in ("covid-small", "findings14-small")}
     for name, not_shown in marks.items():
         print(f"Not shown to work on real films ({name}): {', '.join(sorted(not_shown)) or 'none'}.\n")
     print("## Every file has a row: films by source, split and status\n")

@@ -27,9 +27,8 @@ import cv2
 import numpy as np
 
 import cxrkit
-from cxrkit import phantom
+from cxrkit import networks, phantom
 from cxrkit.film import _read as images
-from cxrkit.networks import _predictor as engine
 
 SMALL = ("covid-small", "findings14-small")
 
@@ -73,9 +72,10 @@ print(json.dumps(seconds))
 #: DenseNet121 with random weights: what it answers is nothing, how long it takes is what a trained one takes.
 DENSENET = """
 import sys
+from cxrkit import networks
+save = networks.save
 import keras
 from keras import layers
-from cxrkit import models
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 folder = sys.argv[1]
 for name, labels, activation in (("covid", COVID_CLASSES, "softmax"), ("findings", FINDINGS, "sigmoid")):
@@ -87,7 +87,7 @@ for name, labels, activation in (("covid", COVID_CLASSES, "softmax"), ("findings
     model = keras.Model(films, layers.Dense(len(labels), activation=activation)(pooled))
     sidecar = {"name": "densenet121-" + name, "version": "0", "labels": list(labels), "input_size": 224}
     sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(labels, 0.5), "not_shown": list(labels)}
-    models.save(model, folder + "/densenet121-" + name, sidecar)
+    save(model, folder + "/densenet121-" + name, sidecar)
 """
 
 
@@ -171,11 +171,11 @@ def measure(scratch: Path, options: argparse.Namespace) -> list[tuple[str, str, 
         for _ in range(options.rounds):
             ours.append(triage(folder, scratch / f"{name}-out", models))
             rest = prepared(scratch / f"{name}-rest.npy", used[: int(ours[-1]["not_covid"])] or used[:1], size)
-            files = [str(engine.folder_of(model) / "model.onnx") for model in models]
+            files = [str(networks.folder_of(model) / "model.onnx") for model in models]
             bare.append(alone([(files[0], arrays), (files[1], rest)]))
         return ours, bare
 
-    size = json.loads((engine.folder_of(SMALL[0]) / "model.json").read_text(encoding="utf-8"))["input_size"]
+    size = json.loads((networks.folder_of(SMALL[0]) / "model.json").read_text(encoding="utf-8"))["input_size"]
     ours, bare = both("small", scratch / "films", films, list(SMALL), size)
     rates = [run["films"] / run["process_s"] for run in ours]
     shares = [run["run_s"] / seconds for run, seconds in zip(ours, bare, strict=True)]

@@ -10,11 +10,10 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
-from cxrkit import networks as models  # noqa: E402 - TensorFlow reads at its import what start_tensorflow sets
 from cxrkit import train  # noqa: E402 - as above
 from cxrkit.data import _course_films as course  # noqa: E402 - as above
 from cxrkit.labels import FINDINGS  # noqa: E402 - as above
@@ -45,7 +44,7 @@ def main() -> int:
         )
         starts = {
             name: train.Start(
-                functools.partial(models.thin_vgg, FINDINGS, input_size=SIZE_PX, width=WIDTH, **options), rate
+                functools.partial(networks.thin_vgg, FINDINGS, input_size=SIZE_PX, width=WIDTH, **options), rate
             )
             for name, (options, rate) in STARTS.items()
         }

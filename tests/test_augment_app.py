@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment
+from cxrkit import augment, networks
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.widgets._lab import AugmentLab
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "<b>two</b>": np.full((30, 12), 0.75, np.float32)}
@@ -31,7 +30,7 @@ def asked(name="bright", labels=(COVID, NOT_COVID), threshold=0.5):
 
     thresholds = dict.fromkeys(labels, threshold)
     info = {"name": name, "version": "1", "labels": labels, "input_size": 16, "thresholds": thresholds, "not_shown": []}
-    return engine.Predictor(info, "0" * 64, run), seen
+    return networks.Predictor(info, "0" * 64, run), seen
 
 
 def a_lab(recipe="fig11", **options):

@@ -190,9 +190,9 @@ def test_start_gives_libraries_as_many_threads_as_binder_gives_cores(limit, thre
 @pytest.mark.parametrize(("limit", "more"), [("1", 0), ("3", 2)])
 def test_a_network_answers_with_that_many_threads(limit, more):
     code = (
-        "import os, numpy as np; from cxrkit import engine; import onnxruntime; "
+        "import os, numpy as np; from cxrkit import networks; import onnxruntime; "
         "count = lambda: len(os.listdir('/proc/self/task')); before = count(); "
-        "network = engine.load('covid-small'); network.predict(np.zeros((1, 96, 96), np.float32)); "
+        "network = networks.load('covid-small'); network.predict(np.zeros((1, 96, 96), np.float32)); "
         "print(count() - before)"
     )
     environment = {**os.environ, "CPU_LIMIT": limit}

@@ -14,11 +14,10 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import __version__
+from cxrkit import __version__, networks
 from cxrkit.data import _manifest as manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _tables
 
 HEAVY = ("tensorflow", "keras", "jax", "tf2onnx")
@@ -170,7 +169,7 @@ def test_the_page_on_triage_names_every_option_column_note_and_status(run):
 
 def test_models_are_listed_and_their_cards_shown(run):
     assert run("model", "list") == (0, "covid-small\nfindings14-small\n", "")
-    card = (engine.folder_of("covid-small") / "README.md").read_text(encoding="utf-8")
+    card = (networks.folder_of("covid-small") / "README.md").read_text(encoding="utf-8")
     assert run("model", "show", "covid-small") == (0, f"{card}\n", "")
 
 

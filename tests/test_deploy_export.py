@@ -14,13 +14,12 @@ import pytest
 import tiny_models
 from onnx import TensorProto, helper
 
-from cxrkit import deploy
+from cxrkit import deploy, networks
 from cxrkit.cli import _main as cli
 from cxrkit.data import _manifest as manifest
 from cxrkit.deploy import _answers, _export, _graph, runner
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID_CLASSES, FINDINGS
-from cxrkit.networks import _predictor as engine
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_a_bundle_is_opset_13_ir_8_with_a_fixed_batch_and_the_boards_operators(n
 def test_a_bundle_says_all_that_the_runner_needs(network, films, tmp_path):
     make(network, films, tmp_path / "bundle", batch=4)
     bundle = deploy.read(tmp_path / "bundle")
-    info, original = bundle.info, engine.load(network)
+    info, original = bundle.info, networks.load(network)
     assert (info["labels"], info["input_size"], info["scored"]) == (list(COVID_CLASSES), 64, ["COVID-19"])
     assert info["thresholds"] == original.thresholds
     assert info["original"]["sha256"] == original.sha256
@@ -87,7 +86,7 @@ def test_the_exported_network_answers_as_the_original(network, films, tmp_path):
     pixels = np.random.default_rng(0).random((3, 64, 64), np.float32)
     session = onnxruntime.InferenceSession(tmp_path / "bundle" / "model.onnx", providers=["CPUExecutionProvider"])
     probs, maps = session.run(["probs", "maps"], {"films": pixels[..., None]})
-    original = engine.load(network).predict_maps(pixels, prepared=True)
+    original = networks.load(network).predict_maps(pixels, prepared=True)
     assert probs == pytest.approx(original[0], abs=1e-6)
     assert np.moveaxis(maps, 3, 1) == pytest.approx(original[1], abs=1e-6)
 
@@ -328,5 +327,5 @@ def test_the_bundled_network_is_exported_as_litert_and_run(films, tmp_path, prec
     exported = _export._run_of(tmp_path / "bundle" / "model.tflite", "litert", 1, 2)(pixels)
     assert rows.loc[names, "prob_COVID-19"].to_numpy() == pytest.approx(exported[:, 0], abs=1e-3)
     if precision != "int8":
-        original = engine.load("covid-small").predict(pixels, prepared=True)
+        original = networks.load("covid-small").predict(pixels, prepared=True)
         assert np.abs(exported - original).max() < deploy.TOLERANCES[precision]

@@ -23,11 +23,10 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import deploy
+from cxrkit import deploy, networks
 from cxrkit.deploy import _stand_in, runner
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES
-from cxrkit.networks import _predictor as engine
 
 RUNNER = Path(runner.__file__)
 #: What the tiny networks answer on these means is worked out in tiny_models.
@@ -57,7 +56,7 @@ def bundle_of(folder, *, batch=1, precision="fp32", source=None):
     from cxrkit.deploy import _bundle, _export, _graph
 
     source = source or tiny_models.covid_model(folder / "network")
-    original, out = engine.load(source), folder / "bundle"
+    original, out = networks.load(source), folder / "bundle"
     out.mkdir()
     models = []
     for size in dict.fromkeys((batch, 1)):
@@ -85,12 +84,12 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def densenet(tmp_path_factory):
     """DenseNet121 at 224 px with random weights: what it takes is what a trained one takes."""
-    from cxrkit import networks as models
+    from cxrkit import networks
 
     folder = tmp_path_factory.mktemp("densenet")
     sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224}
     sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": [COVID]}
-    source = models.save(models.build("DenseNet121", "covid", input_size=224), folder / "network", sidecar)
+    source = networks.save(networks.build("DenseNet121", "covid", input_size=224), folder / "network", sidecar)
     return bundle_of(folder, source=source)
 
 
@@ -187,7 +186,7 @@ def test_it_prints_the_reports_log_and_writes_what_it_measured(python, bundle, f
 
 def test_its_answers_are_those_of_the_engine(python, bundle, films, tmp_path):
     start(python, bundle, bundle, films, "--out", tmp_path)
-    network = engine.load(bundle.parent / "network")
+    network = networks.load(bundle.parent / "network")
     rows = {row["image"]: row for row in rows_of(tmp_path)}
     for k in range(len(MEANS)):
         row = rows[f"covid_{k}.png"]

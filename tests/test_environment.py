@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from cxrkit import networks
 from cxrkit.course import _environment as environment
-from cxrkit.networks import _predictor as engine
 
 
 def row(what):
@@ -21,7 +21,7 @@ def test_this_machine_is_ready():
     frame = environment.check()
     assert list(frame.columns) == ["what", "found", "ok", "what to do"]
     assert set(frame["ok"]) <= {"yes", "optional"}
-    assert {f"model {name}" for name in engine.bundled()} <= set(frame["what"])
+    assert {f"model {name}" for name in networks.bundled()} <= set(frame["what"])
 
 
 def test_a_python_that_is_too_old_is_told_what_to_use(monkeypatch):
@@ -45,15 +45,15 @@ def test_a_missing_package_is_missed_as_much_as_it_is_needed(monkeypatch, name, 
 
 
 def test_a_damaged_model_is_found(monkeypatch, tmp_path):
-    name = engine.bundled()[0]
-    shutil.copytree(engine.folder_of(name), tmp_path / name)
+    name = networks.bundled()[0]
+    shutil.copytree(networks.folder_of(name), tmp_path / name)
     (tmp_path / name / "model.onnx").write_bytes(b"cut short")
-    monkeypatch.setattr(engine, "BUNDLED", tmp_path)
+    monkeypatch.setattr("cxrkit.networks._predictor._BUNDLED", tmp_path)
     assert tuple(row(f"model {name}"))[:2] == ("damaged", "no")
 
 
 def test_no_model_at_all_is_no_success(monkeypatch, tmp_path):
-    monkeypatch.setattr(engine, "BUNDLED", tmp_path)
+    monkeypatch.setattr("cxrkit.networks._predictor._BUNDLED", tmp_path)
     assert row("bundled models")["ok"] == "no"
 
 
@@ -95,8 +95,8 @@ def test_tensorflow_starts_without_its_greeting_and_what_else_is_said_is_passed_
         "  b'E0000 00:00:1.5 1 cuda.cc:1] something is wrong\\n')\n"
     )
     code = (
-        "import os, sys; from cxrkit.course import _environment as environment; environment.start_tensorflow(); "
-        "environment.start_tensorflow(); print('tensorflow' in sys.modules, os.environ['TF_CPP_MIN_LOG_LEVEL']); "
+        "import os, sys; from cxrkit import networks; networks.start_tensorflow(); "
+        "networks.start_tensorflow(); print('tensorflow' in sys.modules, os.environ['TF_CPP_MIN_LOG_LEVEL']); "
         "os.write(2, b'later\\n')"
     )
     unset = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
@@ -132,7 +132,7 @@ def test_tensorflow_starts_without_what_it_would_import_in_passing_and_others_ca
     if config:
         (tmp_path / "keras.json").write_text(config)
     code = (
-        "import sys; from cxrkit.course import _environment as environment; environment.start_tensorflow(); "
+        "import sys; from cxrkit import networks; networks.start_tensorflow(); "
         "import tensorflow; print(*tensorflow.found); "
         "import jax, sklearn; print(jax.__file__ and sklearn.__file__ and 'later')"
     )

@@ -15,10 +15,8 @@ from hypothesis.extra.numpy import arrays
 from keras import layers
 from scipy.ndimage import zoom
 
-from cxrkit import explain, metrics
-from cxrkit import networks as models
+from cxrkit import explain, metrics, networks
 from cxrkit.labels import COVID_CLASSES, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 
 SIZE = 64
@@ -68,7 +66,7 @@ def folders(tmp_path_factory):
     found = {}
     for activation, labels in (("sigmoid", FINDINGS[:3]), ("softmax", COVID_CLASSES)):
         folder = tmp_path_factory.mktemp("models") / activation
-        found[activation] = models.save(flat(len(labels), activation), folder, sidecar(labels))
+        found[activation] = networks.save(flat(len(labels), activation), folder, sidecar(labels))
     return found
 
 
@@ -77,7 +75,7 @@ def folders(tmp_path_factory):
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_a_class_activation_maps_mean_plus_the_bias_is_the_logit(folders, activation):
-    predictor = engine.load(folders[activation])
+    predictor = networks.load(folders[activation])
     probs, maps = predictor.predict_maps([film()])
     bias = keras.models.load_model(folders[activation] / "model.keras").layers[-1].get_weights()[1]
     logits = maps.mean(axis=(2, 3))[0] + (bias if activation == "sigmoid" else bias - bias.mean())
@@ -87,7 +85,7 @@ def test_a_class_activation_maps_mean_plus_the_bias_is_the_logit(folders, activa
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_grad_cam_of_pooling_and_a_dense_layer_is_the_class_activation_map(folders, activation):
-    predictor, explainer = engine.load(folders[activation]), explain.explainer(folders[activation])
+    predictor, explainer = networks.load(folders[activation]), explain.explainer(folders[activation])
     assert explainer.labels == predictor.labels
     assert explainer.predict([film()]) == pytest.approx(predictor.predict([film()]), abs=1e-5)
     (cam,) = explain.heat_maps(predictor, [film()])
@@ -108,8 +106,8 @@ def test_the_two_classes_of_a_softmax_are_each_others_opposite(folders):
 def test_class_activation_maps_need_no_tensorflow(tmp_path):
     tiny_models.findings_model(tmp_path)
     code = (
-        "import sys, numpy as np; from cxrkit import engine, explain;"
-        f"explain.heat_maps(engine.load({str(tmp_path)!r}), [np.eye(64)], ['Mass']);"
+        "import sys, numpy as np; from cxrkit import explain, networks;"
+        f"explain.heat_maps(networks.load({str(tmp_path)!r}), [np.eye(64)], ['Mass']);"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -371,7 +369,7 @@ NETWORKS = {
 
 
 def test_all_of_the_reports_networks_are_tested():
-    assert tuple(NETWORKS) == models.BACKBONES
+    assert tuple(NETWORKS) == networks.BACKBONES
 
 
 @pytest.mark.parametrize(
@@ -379,7 +377,7 @@ def test_all_of_the_reports_networks_are_tested():
 )
 def test_each_of_the_reports_networks_is_explained_inside_of_another(name):
     size, layer = NETWORKS[name]
-    built = models.build(name, input_size=size)
+    built = networks.build(name, input_size=size)
     (pool,) = (layer for layer in built.layers if isinstance(layer, layers.GlobalAveragePooling2D))
     trunk = keras.Model(built.input, pool.input)
     model = keras.Sequential([trunk, layers.GlobalAveragePooling2D(), layers.Dense(14, activation="sigmoid")])
@@ -428,12 +426,12 @@ def test_a_map_is_cut_after_it_was_resized():
 
 
 def test_no_film_gives_no_map(folders):
-    assert explain.heat_maps(engine.load(folders["sigmoid"]), []) == []
+    assert explain.heat_maps(networks.load(folders["sigmoid"]), []) == []
     assert explain.heat_maps(explain.explainer(folders["sigmoid"]), [], method="saliency") == []
 
 
 def test_more_films_than_a_batch_keep_their_order(folders):
-    predictor = engine.load(folders["sigmoid"])
+    predictor = networks.load(folders["sigmoid"])
     films = [film(seed=seed) for seed in range(11)]
     together = explain.heat_maps(predictor, films, ["Effusion"])
     assert len(together) == 11
@@ -441,7 +439,7 @@ def test_more_films_than_a_batch_keep_their_order(folders):
 
 
 def test_maps_take_the_shape_asked_for(folders):
-    (heat,) = explain.heat_maps(engine.load(folders["sigmoid"]), [film()], shape=(9, 12))
+    (heat,) = explain.heat_maps(networks.load(folders["sigmoid"]), [film()], shape=(9, 12))
     assert heat.shape == (3, 9, 12)
 
 
@@ -450,13 +448,13 @@ def test_maps_take_the_shape_asked_for(folders):
     [
         ("onnx", {"method": "lime"}, "method must be one of cam, grad-cam, .*; got 'lime'"),
         ("onnx", {"method": "saliency"}, '"saliency" needs the gradients of a Keras model: pass explain.explainer'),
-        ("keras", {"method": "cam"}, '"cam" needs a Predictor: pass engine.load'),
+        ("keras", {"method": "cam"}, '"cam" needs a Predictor: pass networks.load'),
         ("onnx", {"labels": ["Mass"]}, "labels must be of Atelectasis, Cardiomegaly, Effusion; got Mass"),
         ("keras", {"method": "score-cam", "score_cam_channels": 0}, "score_cam_channels must be at least 1"),
     ],
 )
 def test_what_cannot_be_asked_is_said(folders, source, options, message):
-    made = engine.load(folders["sigmoid"]) if source == "onnx" else explain.explainer(folders["sigmoid"])
+    made = networks.load(folders["sigmoid"]) if source == "onnx" else explain.explainer(folders["sigmoid"])
     with pytest.raises(ValueError, match=message):
         explain.heat_maps(made, [film()], **options)
 
@@ -475,13 +473,13 @@ def test_a_folders_file_that_was_changed_is_refused(folders, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with open(tmp_path / "model.keras", "ab") as file:
         file.write(b"more")
-    with pytest.raises(engine.ModelError, match=r"model.keras is missing or not the file that model.json names"):
+    with pytest.raises(networks.ModelError, match=r"model.keras is missing or not the file that model.json names"):
         explain.explainer(tmp_path)
 
 
 def test_the_bundled_networks_maps_agree_with_and_without_tensorflow():
-    (name,) = (name for name in engine.bundled() if name.startswith("findings14"))
-    (cam,) = explain.heat_maps(engine.load(name), [film()], ["Effusion"])
+    (name,) = (name for name in networks.bundled() if name.startswith("findings14"))
+    (cam,) = explain.heat_maps(networks.load(name), [film()], ["Effusion"])
     (grad_cam,) = explain.heat_maps(explain.explainer(name), [film()], ["Effusion"], method="grad-cam")
     assert grad_cam == pytest.approx(cam, abs=1e-3)
 
@@ -545,7 +543,7 @@ def bright_blocks(tmp_path):
         pixels = np.zeros((SIZE, SIZE), np.float32)
         pixels[:, :32] = 0.5
         films.append(explain.BoxedFilm(name, f"patient {name}", pixels, {"Effusion": (box,), "Mass": (box,)}))
-    return engine.load(tiny_models.findings_model(tmp_path)), films
+    return networks.load(tiny_models.findings_model(tmp_path)), films
 
 
 def test_films_are_scored_by_hand(bright_blocks):

@@ -7,8 +7,7 @@ import pytest
 import tiny_models
 from keras import layers
 
-from cxrkit import explain, metrics
-from cxrkit.networks import _predictor as engine
+from cxrkit import explain, metrics, networks
 from cxrkit.show import _report as report
 
 SIZE = 64
@@ -34,7 +33,7 @@ def bright_left(tmp_path):
         explain.BoxedFilm("in", "one", pixels, {"Effusion": (left,), "Mass": (right,)}),
         explain.BoxedFilm("out", "two", pixels, {"Effusion": (right,)}),
     ]
-    return engine.load(tiny_models.findings_model(tmp_path)), films
+    return networks.load(tiny_models.findings_model(tmp_path)), films
 
 
 def test_boxes_in_pixels_are_counted_along_the_right_sides():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import train_lungs
 
-from cxrkit import phantom
+from cxrkit import networks, phantom
 from cxrkit.film import _lungs as lungs
-from cxrkit.networks import _predictor as engine
 
 
 def mask_of(*parts, size=20):
@@ -96,7 +95,7 @@ def test_what_is_no_film_or_mask_is_refused(call, message):
 
 def test_the_network_is_small_and_is_not_taken_for_one_that_classifies():
     assert (lungs.FOLDER / "lungs.onnx").stat().st_size < 700_000
-    assert "lungs" not in engine.bundled()
+    assert "lungs" not in networks.bundled()
 
 
 def test_the_card_says_what_the_figures_say():

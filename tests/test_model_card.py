@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from cxrkit import networks
 from cxrkit.labels import COVID, DISCLAIMER, NOT_COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _card as model_card
 
 FIGURE = {
@@ -97,9 +97,9 @@ def test_the_command_writes_the_cards_of_the_folders_it_is_given(info, tmp_path,
     assert str(tmp_path / "README.md") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", engine.bundled())
+@pytest.mark.parametrize("name", networks.bundled())
 def test_the_card_of_a_bundled_model_is_what_its_sidecar_makes(name):
-    folder = engine.folder_of(name)
+    folder = networks.folder_of(name)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert (folder / "README.md").read_text(encoding="utf-8") == model_card.card(info), (
         "run python -m cxrkit.show._card"

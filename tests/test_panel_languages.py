@@ -9,11 +9,10 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 
-from cxrkit import augment, words
+from cxrkit import augment, networks, words
 from cxrkit.augment import OPERATIONS, OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.film import _overlay as _heatmap
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.show._style import HEAT
 from cxrkit.widgets._explorer import RoundsExplorer
 from cxrkit.widgets._lab import AugmentLab
@@ -44,7 +43,7 @@ def asked(name, labels, seen):
         return [probs, np.ones((len(batch), 2, 2, len(labels)), np.float32)]
 
     info = {"name": name, "version": "1", "labels": labels, "input_size": 16, "not_shown": labels[:1]}
-    return engine.Predictor({**info, "thresholds": dict.fromkeys(labels, 0.5)}, "0" * 64, run)
+    return networks.Predictor({**info, "thresholds": dict.fromkeys(labels, 0.5)}, "0" * 64, run)
 
 
 def a_lab(language="en", recipe="fig11", seen=None, **options):

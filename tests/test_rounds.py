@@ -13,10 +13,9 @@ import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, rounds
+from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
 from cxrkit.film import _read as images
-from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._combine import combine_of
 from cxrkit.rounds._pictures import Plan
 from cxrkit.rounds._recipes import named
@@ -215,7 +214,7 @@ def test_progress_is_told_after_each_block():
 def test_a_model_brings_its_size_labels_and_thresholds(tmp_path):
     folder = tiny_models.covid_model(tmp_path / "covid", thresholds={"COVID-19": 0.7, "Not COVID-19": 0.3})
     bright = [tiny_models.film(mean, size=100) for mean in (0.4, 0.52, 0.8)]
-    found = rounds.run(engine.load(folder), bright, ["none", Op("Add", value=51)])
+    found = rounds.run(networks.load(folder), bright, ["none", Op("Add", value=51)])
     expected = [[tiny_models.covid_prob(mean) for mean in (m, m + 0.2)] for m in (0.4, 0.52, 0.8)]
     np.testing.assert_allclose(found.probs[:, :, 0], expected, atol=0.03)
     assert (found.labels, found.thresholds) == (("COVID-19",), {"COVID-19": 0.7})

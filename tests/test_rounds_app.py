@@ -5,10 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from cxrkit import augment, rounds
+from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.rounds import _trial as rounds_trial
 from cxrkit.show import _rounds_strip as rounds_strip
 from cxrkit.widgets._explorer import RoundsExplorer
@@ -34,7 +33,7 @@ def bright(threshold=0.5, name="bright"):
     labels = (COVID, NOT_COVID)
     thresholds = {COVID: threshold, NOT_COVID: 0.6}
     info = {"name": name, "version": "1", "labels": labels, "input_size": 16, "thresholds": thresholds, "not_shown": []}
-    return engine.Predictor(info, "0" * 64, run), asked
+    return networks.Predictor(info, "0" * 64, run), asked
 
 
 def an_explorer(order=ORDER, **options):

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import rounds
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks, rounds
 
 # Starting and killing processes takes seconds, on a busy machine many.
 pytestmark = pytest.mark.slow
@@ -84,7 +83,7 @@ def test_a_film_that_is_none_is_named_from_afar(client):
 
 
 def test_a_predictor_is_refused_since_it_cannot_be_sent(client, tmp_path):
-    model = engine.load(tiny_models.covid_model(tmp_path / "covid"))
+    model = networks.load(tiny_models.covid_model(tmp_path / "covid"))
     with pytest.raises(ValueError, match="a Predictor cannot be sent to a worker; pass the name or the folder"):
         rounds.run(model, films(1), client=client)
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import tiny_models
 
+from cxrkit import networks
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _run as triage
 from cxrkit.triage import _score as scoring
 
@@ -141,7 +141,7 @@ def five_films(tmp_path):
 
 
 def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
-    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     seen = []
     frame = scoring.predict_films(predictor, five_films, tmp_path, batch=2, progress=lambda *done: seen.append(done))
     assert seen == [(2, 5), (4, 5), (5, 5)]
@@ -161,7 +161,7 @@ def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
 
 
 def test_answers_written_are_read_back(tmp_path, five_films):
-    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     frame = scoring.predict_films(predictor, five_films, tmp_path)
     path = scoring.write_table(frame, tmp_path / "predictions.csv")
     back = scoring.read_table(path)
@@ -173,7 +173,7 @@ def test_answers_written_are_read_back(tmp_path, five_films):
 
 
 def test_a_two_way_network_names_its_class(tmp_path):
-    predictor = engine.load(tiny_models.covid_model(tmp_path))
+    predictor = networks.load(tiny_models.covid_model(tmp_path))
     assert scoring.called_label(predictor, [0.9, 0.1]) == COVID
     assert scoring.called_label(predictor, [0.1, 0.9]) == "Not COVID-19"
 
@@ -182,7 +182,7 @@ def test_answers_are_scored_like_triages(tmp_path):
     for name, level in (("a.png", 20), ("b.png", 60)):
         cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
     manifest = pd.DataFrame({"image": ["a.png", "b.png"], "findings": ["", "Effusion"], "patient_id": ["p", "q"]})
-    predictor = engine.load(tiny_models.findings_model(tmp_path / "model"))
+    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     frame = scoring.predict_films(predictor, manifest, tmp_path).assign(patient_id=manifest["patient_id"])
     frame["true findings"] = manifest["findings"].map(scoring.split_findings)
     frame["called findings"] = frame["Predict label"].map(scoring.split_findings)
@@ -215,7 +215,7 @@ def answered(tmp_path):
             "age": 50.0,
         }
     )
-    predictor = engine.load(tiny_models.covid_model(tmp_path / "model"))
+    predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
     return scoring.predict_films(predictor, frame, tmp_path), frame, predictor
 
 

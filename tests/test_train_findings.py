@@ -16,11 +16,10 @@ import pytest
 import train_worker
 from typer.testing import CliRunner
 
-from cxrkit import augment, metrics, phantom, train
+from cxrkit import augment, metrics, networks, phantom, train
 from cxrkit.cli import _train as _train_cli
 from cxrkit.data import _manifest as manifest
 from cxrkit.labels import COVID, FINDINGS, join_findings
-from cxrkit.networks import _predictor as engine
 
 WORKER = Path(train_worker.__file__)
 LIMIT_S = 300
@@ -106,7 +105,7 @@ def assert_same_training(one, other):
 
 
 def test_a_training_leaves_a_model_folder_with_its_card_and_its_curve(trained):
-    predictor = engine.load(trained)
+    predictor = networks.load(trained)
     assert predictor.labels == FINDINGS
     assert predictor.input_size == train_worker.SIZE_PX
     assert predictor.info["training"]["films"] == {"train": 20, "val": 7, "test": 5}
@@ -124,7 +123,7 @@ def test_a_training_leaves_a_model_folder_with_its_card_and_its_curve(trained):
 
 
 def test_thresholds_are_youdens_on_val_and_figures_are_of_test_alone(trained, films):
-    predictor = engine.load(trained)
+    predictor = networks.load(trained)
     frame = manifest.read(films)
     sets = {
         name: train.from_manifest(frame[frame.split == name], films.parent, 32, cache=trained / "films")
@@ -171,7 +170,7 @@ def test_a_run_that_could_not_begin_leaves_its_folder_to_another(films, tmp_path
     with pytest.raises(ValueError, match="loss must be one of"):
         train.findings(films, tmp_path, train.Settings(loss="hinge", **settings), network=train_worker.network)
     train.findings(films, tmp_path, train.Settings(**settings), network=train_worker.network)
-    assert engine.load(tmp_path).info["training"]["settings"]["loss"] == "crossentropy"
+    assert networks.load(tmp_path).info["training"]["settings"]["loss"] == "crossentropy"
 
 
 def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
@@ -181,7 +180,7 @@ def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
     manifest.write(frame, films.parent / "mixed.csv")
     settings = train.Settings(size_px=32, epochs=1, steps=1)
     out = train.findings(films.parent / "mixed.csv", tmp_path, settings, network=train_worker.network)
-    figures = engine.load(out).info["figures"]
+    figures = networks.load(out).info["figures"]
     assert {(row["films"], row["source"], row["n"]) for row in figures if row["measure"] == "AUROC"} == {
         ("real", "clinic", 2),
         ("simulated", "phantom", 3),
@@ -312,7 +311,7 @@ def test_killed_in_an_epoch_the_same_call_goes_on_to_the_same_curve(trained, fil
     code, said = ended(start(films, tmp_path, "tensorflow"))
     assert code == 0, said
     assert_same_training(trained, tmp_path)
-    engine.load(tmp_path)
+    networks.load(tmp_path)
 
 
 @pytest.mark.slow
@@ -322,7 +321,7 @@ def test_two_cards_come_to_the_weights_of_one(films, tmp_path):
         start(films, tmp_path / "two", "tensorflow", plain=True, logical_cpus=2, cards=["CPU:0", "CPU:1"])
     )
     assert code == 0, said
-    assert engine.load(tmp_path / "two").info["training"]["devices"] == 2
+    assert networks.load(tmp_path / "two").info["training"]["devices"] == 2
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
@@ -373,5 +372,5 @@ def test_two_machines_on_jax_come_to_the_weights_of_one_also_after_one_is_killed
     results = [ended(process) for process in start_two(films, tmp_path / "two")]
     assert [code for code, _ in results] == [0, 0], results
     assert_same_training(tmp_path / "one", tmp_path / "two")
-    training = engine.load(tmp_path / "two").info["training"]
+    training = networks.load(tmp_path / "two").info["training"]
     assert (training["devices"], training["versions"]["backend"]) == (2, "jax")

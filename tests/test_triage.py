@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import tiny_models
 
+from cxrkit import networks as engine
 from cxrkit import phantom, rounds
 from cxrkit.film import _overlay as _heatmap
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _run as triage
 from cxrkit.triage import _score as scoring
 from cxrkit.triage import _tables

@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from cxrkit import networks as engine
 from cxrkit.film import _read as images
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _folder, _journal, _tables
 from cxrkit.triage import _reading as reading
 from cxrkit.triage import _run as triage

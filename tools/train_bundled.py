@@ -24,12 +24,10 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 import cxrkit
-from cxrkit import augment, phantom, train
-from cxrkit import networks as models
+from cxrkit import augment, networks, phantom, train
 from cxrkit.data import _course_films as course
 from cxrkit.data import _datasets as datasets
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, split_findings
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _card as model_card
 
 #: Films are kept at this size; augmentation works on it, the network takes SIZE_PX.
@@ -111,7 +109,7 @@ def train_real(real_films: dict[str, train.FilmSet], imagenet: Path, work: Path)
     films = only(of_findings(real_films["train"]), slice(0, 14))
     even = np.ones(len(films))
     stage(
-        models.squeezenet(FINDINGS, input_size=SIZE_PX, weights=imagenet),
+        networks.build("SqueezeNet", input_size=SIZE_PX, weights=imagenet, dropout=0.2),
         films,
         even,
         {"real": only(of_findings(real_films["val"]), slice(0, 14))},
@@ -127,7 +125,7 @@ def train_real(real_films: dict[str, train.FilmSet], imagenet: Path, work: Path)
 
 def train_findings(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.Model:
     """Train on simulated and real films, two draws in five from the real; the better mean of both on `val` is kept."""
-    model = models.squeezenet(FINDINGS, input_size=SIZE_PX)
+    model = networks.build("SqueezeNet", input_size=SIZE_PX, dropout=0.2)
     model.load_weights(train_real(films.real, imagenet, work))
     both = of_findings(train.join(films.simulated["train"], films.real["train"]))
     is_sim = both.sources == "simulated"
@@ -154,7 +152,7 @@ def train_covid(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.
     both = train.join(films.simulated["train"], films.real["train"])
     validation = {"simulated": films.simulated["val"], "mixed": films.real["val"], "cohen": of_cohen(films.real["val"])}
     return stage(
-        models.squeezenet(COVID_CLASSES, input_size=SIZE_PX, activation="softmax", weights=imagenet),
+        networks.build("SqueezeNet", "covid", input_size=SIZE_PX, weights=imagenet, dropout=0.2),
         two_way(both),
         covid_shares(both.sources, both.targets[:, -1] == 1, COVID_SHARES),
         {name: two_way(some) for name, some in validation.items()},
@@ -268,8 +266,8 @@ def finish(
         "training": training,
         "figures": [],
     }
-    folder = models.save(model, out / NAMES[kind], sidecar)
-    predictor = engine.load(folder)
+    folder = networks.save(model, out / NAMES[kind], sidecar)
+    predictor = networks.load(folder)
     test = {("simulated", "held-out seeds"): films.simulated["test"], ("simulated", "course"): course_test()}
     real_test = films.real["test"]
     sources = ["nih"] if kind == "findings" else ["cohen", "nih", "hannover"]
@@ -280,7 +278,7 @@ def finish(
     rows = train.figures(predictor, {key: targets_of(some) for key, some in test.items()}, judged)
     aurocs = {row["label"]: row for row in rows if row["source"] == judged_on and row["measure"] == "AUROC"}
     sidecar["not_shown"] = [label for label, row in aurocs.items() if row["low"] is None or row["low"] <= 0.5]
-    models.write_sidecar(folder, {**sidecar, "figures": rows})
+    networks.write_sidecar(folder, {**sidecar, "figures": rows})
     model_card.write(folder)
     return sidecar
 
@@ -307,7 +305,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv and the films it names")
     parser.add_argument("--imagenet", type=Path, required=True, help="squeezenet_imagenet_notop.h5")
     parser.add_argument("--peer", type=Path, help="probabilities of another CheXNet, by Image Index")
-    parser.add_argument("--out", type=Path, default=engine.BUNDLED)
+    parser.add_argument("--out", type=Path, default=networks.folder_of("covid-small").parent)
     parser.add_argument("--work", type=Path, default=Path("runs/bundled"), help="checkpoints; go on from there")
     parser.add_argument("--only", choices=NAMES, action="append")
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 10), metavar=("FINDINGS", "COVID"))

@@ -13,12 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkit import augment
-from cxrkit import networks as models
-from cxrkit.course import _environment as environment
+from cxrkit import augment, networks
 from cxrkit.course import experiments
 from cxrkit.labels import COVID_CLASSES
-from cxrkit.networks import _predictor as engine
 
 SEED = 0
 
@@ -32,8 +29,8 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
     args = parser.parse_args()
-    environment.start_tensorflow()
-    size = engine.load(args.start).input_size
+    networks.start_tensorflow()
+    size = networks.load(args.start).input_size
     sets = experiments.load(args.manifest, size_px=size, cache=args.out / "films")
     recipe = augment.named("flip")
     plan = experiments.Plan(args.start, size_px=size, recipe=recipe, epochs=args.epochs, steps=args.steps)
@@ -57,7 +54,7 @@ def main() -> int:
         },
         "figures": [],
     }
-    models.save(learned.model, args.out, sidecar)
+    networks.save(learned.model, args.out, sidecar)
     print(f"threshold {threshold}; written to {args.out}")
     return 0
 

@@ -320,12 +320,12 @@ def shortcuts(
     the source alone. The course's films get three simulated sources, which differ in their look.
     """
     plan = _plan(start, mode, size, epochs, steps, batch_size, learning_rate, draws, best_by, recipe)
-    from cxrkit.course import _environment as environment
+    from cxrkit import networks
     from cxrkit.course import experiments
     from cxrkit.show import _report as report
     from cxrkit.show import _shortcuts as shortcuts_report
 
-    environment.start_tensorflow()
+    networks.start_tensorflow()
     with _terminal.progress("films") as progress:
         sets = experiments.load(manifest, root=root, size_px=size, cache=out / "run" / "films", progress=progress)
     looks = tuple(dict.fromkeys(["as it is", *look])) if look else tuple(experiments.LOOKS)
@@ -394,12 +394,12 @@ def _run(
     size: int,
     markdown: Path | None,
 ) -> None:
-    from cxrkit.course import _environment as environment
+    from cxrkit import networks
     from cxrkit.course import experiments
     from cxrkit.show import _experiments as experiments_report
     from cxrkit.show import _report as report
 
-    environment.start_tensorflow()
+    networks.start_tensorflow()
     with _terminal.progress("films") as progress:
         sets = experiments.load(manifest, root=root, size_px=size, cache=out / "run" / "films", progress=progress)
     with _terminal.progress("networks") as progress:

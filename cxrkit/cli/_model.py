@@ -21,18 +21,18 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """List the bundled models."""
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
 
-    for name in engine.bundled():
+    for name in networks.bundled():
         print(name)
 
 
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
     """Print a model's card."""
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
 
-    print((engine.folder_of(name) / "README.md").read_text(encoding="utf-8"))
+    print((networks.folder_of(name) / "README.md").read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -56,11 +56,11 @@ def predict(
     for path in (out, *([scores] if scores else [])):
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
+    from cxrkit import networks
     from cxrkit.data import _manifest as manifests
-    from cxrkit.networks import _predictor as engine
     from cxrkit.triage import _score as scoring
 
-    predictor = engine.load(model)
+    predictor = networks.load(model)
     frame = manifests.chosen(manifests.read(manifest), split=split, sources=source or ())
     folder = manifest.parent if root is None else root
     with _terminal.progress("films") as progress:
@@ -90,23 +90,14 @@ def import_(
     ] = False,
 ) -> None:
     """Make a model folder of a network that others published."""
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; name a new folder with --out.")
     if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
         raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}.")
-    # TensorFlow takes seconds to import, and what a person got wrong is said before.
-    from cxrkit.networks import _imports as imports
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
     from cxrkit.show import _card as model_card
 
-    if file.suffix in (".h5", ".hdf5"):
-        imports.import_chexnet(file, out)
-    else:
-        imports.import_xrv(file, out, release=release, trust=trust, expected_sha256=sha256)
+    networks.import_model(file, out, release=release, trust=trust, expected_sha256=sha256)
     model_card.write(out)
-    labels = engine.load(out).labels
+    labels = networks.load(out).labels
     print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")
 
 

@@ -184,9 +184,9 @@ def _label() -> str:
 
 def _model(model: str) -> str:
     """Refuse what is no such model before films are read."""
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
 
-    labels = engine.load(model).labels
+    labels = networks.load(model).labels
     if _label() not in labels:
         raise ValueError(f"--model must answer {_label()}; {model} answers {', '.join(labels)}.")
     return model
@@ -228,9 +228,9 @@ def _cases(frame: "pd.DataFrame", folder: Path, split: str) -> "Cases":
 
 
 def _about(frame: "pd.DataFrame", name: str, model: str) -> dict[str, Any]:
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
 
-    loaded = engine.load(model)
+    loaded = networks.load(model)
     return {
         "data": name,
         "model": f"{loaded.name} {loaded.version}",

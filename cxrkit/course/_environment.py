@@ -8,18 +8,14 @@ import importlib
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks
 
 #: Versions that pyproject.toml admits.
 PYTHONS = ((3, 11), (3, 13))
@@ -28,12 +24,6 @@ MEMORY_GB = 1.5
 DISK_GB = 0.2
 COLUMNS = ("what", "found", "ok", "what to do")
 _INSTALL = "run `make setup` in the project's folder and use the Python in .venv"
-#: Lines of TensorFlow's C++ libraries that are information, and the one that announces them.
-_GREETING = re.compile(
-    r"I0000 |WARNING: All log messages before absl::InitializeLog|To enable the following instructions"
-)
-#: What TensorFlow and Keras import where they find it, for converters and wrappers that cxrkit has no use for.
-_PASSENGERS = ("jax", "sklearn")
 #: Distributions, what each is for, and whether nothing works without it. One name of a group is enough.
 _PACKAGES = (
     (("numpy",), "arrays", True),
@@ -58,38 +48,8 @@ def check() -> pd.DataFrame:
     """
     rows = [_python(), _cores(), _memory(memory_bytes()), _disk()]
     rows += [_package(*package) for package in _PACKAGES]
-    rows += [_model(name) for name in engine.bundled()] or [("bundled models", "none", "no", _INSTALL)]
+    rows += [_model(name) for name in networks.bundled()] or [("bundled models", "none", "no", _INSTALL)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def start_tensorflow() -> None:
-    """Import TensorFlow without its greeting, which a notebook would show as an error; all else it says is passed on.
-
-    Its C++ libraries say on stderr which instructions of the processor they use, before anything can be set; the
-    level of what they say later is TF_CPP_MIN_LOG_LEVEL, set to 2 (errors alone) unless it is set already.
-
-    TensorFlow and Keras also import JAX and scikit-learn where they find them: a process that took 644 MB then took
-    824 MB (TensorFlow 2.21, 2026-11-24). They are not found meanwhile, and can be imported afterwards; what is missing
-    then is the conversion from JAX to LiteRT, and `keras.wrappers`. JAX is found where Keras runs on it.
-
-    Nothing happens where TensorFlow was imported before.
-    """
-    if "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            with _not_found(name for name in _PASSENGERS if name != "jax" or not _keras_runs_on_jax()):
-                importlib.import_module("tensorflow")
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            said.seek(0)
-            kept = [line for line in said.read().decode(errors="replace").splitlines(True) if not _GREETING.match(line)]
-            sys.stderr.write("".join(kept))
 
 
 def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -111,27 +71,6 @@ def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found, default=None)
-
-
-@contextmanager
-def _not_found(names: Iterable[str]) -> Iterator[None]:
-    """Let an import of these fail as if they were not installed; those that are imported already stay."""
-    hidden = [name for name in names if name not in sys.modules]
-    # What Python takes for a module that cannot be found.
-    blocked: dict[str, Any] = dict.fromkeys(hidden)
-    sys.modules.update(blocked)
-    try:
-        yield
-    finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
-
-
-def _keras_runs_on_jax() -> bool:
-    """Look where Keras will: at the variable, else at its file. One that merely mentions JAX costs memory, no more."""
-    config = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
-    said = os.environ.get("KERAS_BACKEND") or (config.read_text(encoding="utf-8") if config.is_file() else "")
-    return "jax" in said
 
 
 def _python() -> tuple[str, str, str, str]:
@@ -171,7 +110,7 @@ def _package(names: tuple[str, ...], purpose: str, needed: bool) -> tuple[str, s
 
 
 def _model(name: str) -> tuple[str, str, str, str]:
-    folder = engine.folder_of(name)
+    folder = networks.folder_of(name)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     file = folder / "model.onnx"
     whole = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["files"]["model.onnx"]

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from cxrkit import rounds
+from cxrkit import networks, rounds
 from cxrkit.dashboard import _pictures
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._session import Film, Session
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.rounds import _trial as rounds_trial
 
 #: Sources of a sidecar's figures, in the order in which the page shows those that there are.
@@ -67,7 +66,7 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     }
 
 
-def _against(label: str, probs: dict[str, float], threshold: float, predictor: engine.Predictor) -> dict[str, Any]:
+def _against(label: str, probs: dict[str, float], threshold: float, predictor: networks.Predictor) -> dict[str, Any]:
     return {
         "label": label,
         "prob": probs[label],
@@ -108,7 +107,7 @@ def gallery() -> list[dict[str, Any]]:
     return [{"name": sample.name, "thumb": sample.thumb()} for sample in samples.every()]
 
 
-def about(predictor: engine.Predictor) -> dict[str, Any]:
+def about(predictor: networks.Predictor) -> dict[str, Any]:
     """Return how a network was trained and how well it does, from its sidecar.
 
     Returns:

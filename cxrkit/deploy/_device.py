@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrkit import networks
 from cxrkit.deploy import _bundle
 from cxrkit.deploy._bundle import Bundle
 from cxrkit.deploy._films import Packed, pack
@@ -24,7 +25,6 @@ from cxrkit.deploy._folder_link import PREFIX, FolderLink
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import DeviceError, Link, Progress, Say, blocking, digest_of, readable
 from cxrkit.deploy._runs import Comparison, Run, compare, read_run
-from cxrkit.networks import _predictor as engines
 
 #: Below the home folder of whoever logs in.
 FOLDER = "cxrkit-device"
@@ -186,14 +186,14 @@ def table30(
             `bench`.
         model: the bundle's original, which runs here on the films' own files.
         out: gets the folders board and here.
-        engine: what runs it here, as for `cxrkit.networks._predictor.load`.
+        engine: what runs it here, as for `cxrkit.networks.load`.
     Returns:
         The comparison; None in a dry run.
     Raises:
         BundleError, DeviceError, LinkError: as for `bench`; or a model that the bundle was not made from.
     """
     found, out = _bundle.read(bundle), Path(out)
-    info = engines.sidecar(model)
+    info = networks.sidecar(model)
     if info["files"].get("model.onnx") != found.info["original"]["sha256"]:
         raise DeviceError(f"the bundle was not made from {model}; name its original, {found.info['name']}.")
     with tempfile.TemporaryDirectory() as scratch:

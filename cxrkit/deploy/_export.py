@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
 from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError, digest
 from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _score as scoring
 
 TARGETS = ("jetson-nano", "onnx", "litert")
@@ -109,8 +108,8 @@ def export(
     _check(out, target, precision, batch)
     allowed = TOLERANCES[precision] if tolerance is None else tolerance
     graph = _needed("cxrkit.deploy._graph", "onnx")
-    original = engine.load(model)
-    source = engine.folder_of(model)
+    original = networks.load(model)
+    source = networks.folder_of(model)
     calibration, measured, which = _films(original, precision, manifest, root, progress)
     before = original.predict(measured.pixels, prepared=True)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -196,19 +195,17 @@ def _needed(module: str, package: str) -> Any:
     import importlib
 
     try:
-        if package == "TensorFlow":
-            environment.start_tensorflow()
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "cxrkit":
             raise
-        raise engine.ModelError(
+        raise networks.ModelError(
             f"to export, {package} is needed and {error.name} is not installed; install cxrkit's extra tf."
         ) from error
 
 
 def _films(
-    predictor: engine.Predictor,
+    predictor: networks.Predictor,
     precision: str,
     manifest: pd.DataFrame | None,
     root: Path | str | None,
@@ -273,8 +270,7 @@ def _write(
     model = graph.lowered(onnx.load(source / "model.onnx"), batch=batch, maps=maps)
     weights, live = graph.bytes_of(model)
     if target == "litert":
-        litert = _needed("cxrkit.networks._litert", "TensorFlow")
-        litert.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=films)
+        networks.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=films)
         return weights, live
     if precision == "fp16":
         model = _halved(model)
@@ -369,7 +365,7 @@ def _onnx_batch(path: Path) -> Run:
 
 
 def _litert_batch(path: Path) -> Run:
-    return _needed("cxrkit.networks._litert", "TensorFlow").interpreter(path)
+    return networks.load_litert(path)
 
 
 def _notes(target: str, precision: str, info: dict[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 A process of its own, so that its peak memory is that of reading films and answering.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from cxrkit import networks
 from cxrkit.deploy import _answers, runner
 from cxrkit.deploy._link import DeviceError
 from cxrkit.deploy._runs import Run, read_run
 from cxrkit.film import _read as images
-from cxrkit.networks import _predictor as engine
 
 
 def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx") -> Run:
@@ -26,7 +27,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
         model: a bundled model or a model folder.
         listed: a CSV with `image`, `file` and perhaps `truth`.
         out: the folder for result.json, predictions.csv and log.txt.
-        engine: as for `cxrkit.networks._predictor.load`.
+        engine: as for `cxrkit.networks.load`.
     Returns:
         The run.
     Raises:
@@ -41,7 +42,7 @@ def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx"
     return read_run(out)
 
 
-#: What runs each of `cxrkit.networks._predictor.ENGINES`.
+#: The package that runs each engine of `cxrkit.networks.load`.
 _RUNTIMES = {"onnx": "onnxruntime", "keras": "keras"}
 
 
@@ -58,7 +59,7 @@ class _Original(runner.Run):
 class _Predictor:
     """A `Predictor` in the shape of a runner's engines."""
 
-    def __init__(self, predictor: engine.Predictor, kind: str, model: dict[str, Any]) -> None:
+    def __init__(self, predictor: networks.Predictor, kind: str, model: dict[str, Any]) -> None:
         self.name = _RUNTIMES[kind]
         self.version: str = __import__(self.name).__version__
         self.model, self._predictor = model, predictor
@@ -70,11 +71,11 @@ class _Predictor:
 def main(model: str, listed: str, out: str, kind: str) -> int:
     """Run one model; return the exit code."""
     memory = {"start": runner.held_mb(), "with_runtime": None}
-    info = engine.sidecar(model)
-    file = engine.ENGINES[kind]
+    info = json.loads((networks.folder_of(model) / "model.json").read_text(encoding="utf-8"))
+    file = f"model.{kind}"
     entry = {"file": file, "sha256": info["files"][file], "precision": "fp32", "batch": 1}
     entry |= {"weights_bytes": 0, "activation_bytes": 0}
-    tries = iter([(kind, "onnxruntime", entry, lambda: _Predictor(engine.load(model, engine=kind), kind, entry))])
+    tries = iter([(kind, "onnxruntime", entry, lambda: _Predictor(networks.load(model, engine=kind), kind, entry))])
     engines = runner.Engines(tries, lambda text: print(text, file=sys.stderr))
     said = {**info, "scored": list(_answers.scored(info["labels"]))}
     return runner.measure(_Original, said, engines, listed, out, 3, memory, print)

@@ -14,7 +14,7 @@ from cxrkit import metrics
 from cxrkit.explain._maps import heat_maps
 from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 
 from cxrkit import metrics
 from cxrkit.explain._boxes import BoxedFilm, score_films
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def compare(
     import pandas as pd
 
     if not sources:
-        raise ValueError('sources must hold a method at least; got none. Pass {"cam": engine.load(name_or_folder)}.')
+        raise ValueError('sources must hold a method at least; got none. Pass {"cam": networks.load(name_or_folder)}.')
     kept = list(films)
     parts = []
     for method, source in sources.items():

@@ -11,9 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from cxrkit import networks as models
+from cxrkit import networks
 from cxrkit.explain._unnest import At, Graph
-from cxrkit.networks import _predictor as engine
 
 #: Beyond this a sigmoid is 0 or 1 in float32; larger logits would make the softmax that Score-CAM takes underflow.
 _LOGIT_LIMIT = 40.0
@@ -44,7 +43,7 @@ class Explainer:
         if keras.backend.backend() != "tensorflow":
             raise RuntimeError(
                 f"tf-keras-vis needs Keras on TensorFlow; it runs on {keras.backend.backend()}. Set "
-                "KERAS_BACKEND=tensorflow before Python starts, or use class activation maps (engine.load)."
+                "KERAS_BACKEND=tensorflow before Python starts, or use class activation maps (networks.load)."
             )
         graph = Graph(model, layer=layer, input_size=input_size)
         height, width, channels = graph.films.shape[1:]
@@ -63,7 +62,7 @@ class Explainer:
         self._two_way = _Silent(graph.films, self._with_absence(graph), name="two_way")
         info: dict[str, Any] = {"name": model.name, "version": "", "labels": self.labels, "not_shown": ()}
         info |= {"input_size": height, "thresholds": thresholds or dict.fromkeys(self.labels, 0.5)}
-        self._predictor = engine.Predictor(info, "", self._run)
+        self._predictor = networks.Predictor(info, "", self._run)
         self.thresholds = self._predictor.thresholds
 
     def predict(self, films: Sequence[np.ndarray]) -> np.ndarray:
@@ -168,13 +167,13 @@ def read(name_or_folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     """Read `model.keras` of a bundled model or a model folder, and the sidecar.
 
     Raises:
-        engine.ModelError: no such model, or a file that is not the sidecar's.
+        networks.ModelError: no such model, or a file that is not the sidecar's.
     """
-    folder = engine.folder_of(name_or_folder)
+    folder = networks.folder_of(name_or_folder)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     path = folder / "model.keras"
-    if not path.is_file() or models.sha256(path) != info["files"].get("model.keras"):
-        raise engine.ModelError(
+    if not path.is_file() or networks.sha256(path) != info["files"].get("model.keras"):
+        raise networks.ModelError(
             f"{folder.name}/model.keras is missing or not the file that model.json names. Copy the model folder again."
         )
     return keras.models.load_model(path, compile=False), info

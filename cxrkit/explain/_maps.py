@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkit.film import _read as images
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ def explainer(
         The explainer; it shares the model's weights, so it follows further training, and leaves the model as it was.
     Raises:
         ValueError: a model that cannot be explained; the message says why and what to do.
-        engine.ModelError: no such folder, or a model.keras that is not the sidecar's.
+        networks.ModelError: no such folder, or a model.keras that is not the sidecar's.
         RuntimeError: Keras runs on another backend than TensorFlow, which tf-keras-vis needs.
     """
     from cxrkit.explain import _keras
@@ -104,7 +104,7 @@ def heat_maps(
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     if isinstance(source, Predictor) != (method == "cam"):
         raise ValueError(
-            '"cam" needs a Predictor: pass engine.load(name_or_folder).'
+            '"cam" needs a Predictor: pass networks.load(name_or_folder).'
             if method == "cam"
             else f'"{method}" needs the gradients of a Keras model: pass explain.explainer(name_or_folder).'
         )

@@ -60,5 +60,10 @@ _NEEDS_KERAS = {
 def __getattr__(name: str) -> Any:
     if name not in _NEEDS_KERAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    start_tensorflow()
+    try:
+        start_tensorflow()
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"networks.{name} needs TensorFlow, and {error.name} is not installed; install cxrkit's extra tf."
+        ) from error
     return getattr(importlib.import_module(f"{__name__}.{_NEEDS_KERAS[name]}"), name)

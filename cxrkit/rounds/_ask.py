@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cxrkit import networks
 from cxrkit.augment import Recipe
 from cxrkit.labels import NOT_COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.rounds._combine import Combine
 from cxrkit.rounds._pictures import Film, Pictures, Plan, as_film
 from cxrkit.rounds._stop import decided
@@ -88,7 +88,7 @@ class Network:
 
 
 def network(
-    predict: "Predict | engine.Predictor | str | Path", labels: Sequence[str] | None, size_px: int | None
+    predict: "Predict | networks.Predictor | str | Path", labels: Sequence[str] | None, size_px: int | None
 ) -> Network:
     """Return what is asked.
 
@@ -101,8 +101,8 @@ def network(
         ValueError: labels or a size that the model does not have.
     """
     if isinstance(predict, str | Path):
-        predict = engine.load(predict)
-    if not isinstance(predict, engine.Predictor):
+        predict = networks.load(predict)
+    if not isinstance(predict, networks.Predictor):
         if not callable(predict):
             raise ValueError(
                 f"predict must be callable, a Predictor, or a model's name or folder; got {type(predict).__name__}."
@@ -140,7 +140,7 @@ class Task:
         batch_size: pictures a batch.
     """
 
-    predict: "Predict | engine.Predictor | str | Path"
+    predict: "Predict | networks.Predictor | str | Path"
     labels: tuple[str, ...] | None
     size_px: int | None
     recipes: Mapping[str, Recipe]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks
 from cxrkit.rounds._ask import FILMS_AT_ONCE, Network, Predict, Progress, Task, collect, network
 from cxrkit.rounds._combine import Combine, combine_of
 from cxrkit.rounds._pictures import Film
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import distributed
 
 #: What is asked: a callable, a `Predictor`, or a bundled model's name or a model folder.
-Model = Predict | engine.Predictor | str | Path
+Model = Predict | networks.Predictor | str | Path
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
 
     Args:
         predict: a callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); an
-            `engine.Predictor`; or a bundled model's name or a model folder.
+            `networks.Predictor`; or a bundled model's name or a model folder.
         films: taken one by one, each once: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. A film is
             squashed to the network's input and rounded to 8 bits, as for training, before it is altered.
         recipes: of the rounds, in order: names ("none", "A" to "J", those of `augment.NAMES`), JSON files or recipes;

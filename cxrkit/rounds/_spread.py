@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks
 from cxrkit.rounds._ask import Network, Task, answers, network
 from cxrkit.rounds._pictures import Film
 
@@ -73,7 +73,7 @@ def over(
     """
     import distributed
 
-    if isinstance(task.predict, engine.Predictor):
+    if isinstance(task.predict, networks.Predictor):
         raise ValueError(
             f"a Predictor cannot be sent to a worker; pass the name or the folder of {task.predict.name} instead."
         )
@@ -102,7 +102,7 @@ def _next(waiting: "distributed.as_completed", numbers: dict[str, int]) -> tuple
 def _absolute(task: Task) -> Task:
     # A worker runs in a folder of its own.
     name = str(task.predict)
-    return dataclasses.replace(task, predict=name if name in engine.bundled() else str(Path(name).absolute()))
+    return dataclasses.replace(task, predict=name if name in networks.bundled() else str(Path(name).absolute()))
 
 
 def _work(task: Task, films: Sequence[Film], first: int) -> np.ndarray:
@@ -116,6 +116,6 @@ def _network(task: Task) -> Network:
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(model: str) -> engine.Predictor:
+def _loaded(model: str) -> networks.Predictor:
     # Workers are as many as there are cores to use, so that each takes one.
-    return engine.load(model, threads=1)
+    return networks.load(model, threads=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrkit import augment, rounds
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 
 
 @dataclass(frozen=True, eq=False)

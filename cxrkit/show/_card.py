@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxrkit import networks
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.networks import _predictor as engine
 from cxrkit.show._rendered import Markdown
 from cxrkit.show._report import escape_markdown, metrics_table
 
@@ -64,7 +64,7 @@ def write(folder: Path | str) -> Path:
     Returns:
         The file written.
     """
-    path = engine.folder_of(folder) / "README.md"
+    path = networks.folder_of(folder) / "README.md"
     path.write_text(card(json.loads((path.parent / "model.json").read_text(encoding="utf-8"))), encoding="utf-8")
     return path
 
@@ -132,7 +132,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 def main(folders: Sequence[str]) -> int:
     """Write the cards of the folders named, or of all bundled models."""
-    for folder in folders or engine.bundled():
+    for folder in folders or networks.bundled():
         print(f"wrote {write(folder)}")
     return 0
 

@@ -1,6 +1,7 @@
 """The 14 findings: from a manifest to a model folder, with one call that goes on where it was broken off."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -18,13 +19,10 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import augment
-from cxrkit import networks as models
+from cxrkit import augment, networks
 from cxrkit.augment import Recipe
 from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
-from cxrkit.networks import _memory
-from cxrkit.networks import _predictor as engine
 from cxrkit.train import _outcome
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
@@ -42,7 +40,7 @@ class Settings:
 
     Args:
         backbone: a name of `cxrkit.networks._backbones`.
-        weights: what it starts from, as `models.build` takes it: None, "imagenet" or a file.
+        weights: what it starts from, as `networks.build` takes it: None, "imagenet" or a file.
         size_px: side of the network's input, pixels.
         epochs: passes over the training films.
         batch_size: films a batch, over all devices.
@@ -57,7 +55,7 @@ class Settings:
         steps: batches an epoch; None: as many as show every film once.
         seed: of the first weights, the order of the films and what alters them.
         sources: the manifest's sources to use; empty: all.
-        batch_norm_momentum: as for `models.build`; None leaves the network's own, 0.9 suits a few hundred steps.
+        batch_norm_momentum: as for `networks.build`; None leaves the network's own, 0.9 suits a few hundred steps.
     """
 
     backbone: str = "DenseNet121"
@@ -150,7 +148,7 @@ def findings(
                 with devices.local():
                     _finish(out, sets, frame, settings, devices, network)
     # For who goes on in the same process, as a notebook does.
-    _memory.give_back()
+    networks.free_memory()
     return out
 
 
@@ -169,7 +167,7 @@ def _train(
         # Before the work, not after it: a head without maps cannot be exported.
         if devices.process == 0:
             with devices.local():
-                models.with_maps(keras.models.clone_model(model))
+                networks.with_maps(keras.models.clone_model(model))
     # Processes of one machine may decode into the same folder; those of several machines have one each.
     folder = run / "films" if cache is None else Path(cache)
     sets = {
@@ -233,13 +231,13 @@ def _finish(
         "training": {},
         "figures": [],
     }
-    predictor = engine.load(_outcome.save_model(model, part, sidecar))
+    predictor = networks.load(_outcome.save_model(model, part, sidecar))
     val = sets["val"]
     sidecar["thresholds"], undefined = _outcome.youden_thresholds(
         val.targets, _outcome.predict(predictor, val), FINDINGS
     )
-    models.write_sidecar(part, sidecar)
-    predictor = engine.load(part)
+    networks.write_sidecar(part, sidecar)
+    predictor = networks.load(part)
     rows = _outcome.figures(predictor, _populations(sets["test"], frame[frame["split"] == "test"]), FINDINGS)
     sidecar["figures"], sidecar["not_shown"] = rows, _outcome.not_shown(rows, FINDINGS)
     sidecar["training"] = {
@@ -258,7 +256,7 @@ def _finish(
             "python": platform.python_version(),
         },
     }
-    models.write_sidecar(part, sidecar)
+    networks.write_sidecar(part, sidecar)
     model_card.write(part)
     # The sidecar last: where it is, the folder is whole.
     for name in ("model.keras", "model.onnx", "README.md", "model.json"):
@@ -280,7 +278,7 @@ def _kinds(frame: pd.DataFrame) -> list[str]:
 
 def _build(settings: Settings, network: Callable[[], keras.Model] | None) -> keras.Model:
     if network is None:
-        return models.build(
+        return networks.build(
             settings.backbone,
             "findings",
             input_size=settings.size_px,
@@ -331,7 +329,7 @@ def _root(manifest_file: Path | str, root: Path | str | None) -> Path:
 
 def _asked(manifest_file: Path, settings: Settings, network: Callable[[], keras.Model] | None) -> dict[str, Any]:
     return {
-        "manifest": models.sha256(manifest_file),
+        "manifest": hashlib.sha256(manifest_file.read_bytes()).hexdigest(),
         "backend": keras.backend.backend(),
         **settings.to_dict(),
         "backbone": settings.backbone if network is None else getattr(network, "__qualname__", "network"),

@@ -13,17 +13,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from cxrkit import metrics
-from cxrkit import networks as models
-from cxrkit.networks import _predictor as engine
+from cxrkit import metrics, networks
 from cxrkit.train._films import FilmSet
 
 #: Films held as float at a time.
 _BLOCK = 256
 #: What a process of Keras' TensorFlow backend does with a saved model and its sidecar.
 _EXPORT = (
-    "import json, pathlib, sys, keras; from cxrkit import models; "
-    "models.save(keras.models.load_model(sys.argv[1]), sys.argv[3], json.loads(pathlib.Path(sys.argv[2]).read_text()))"
+    "import json, pathlib, sys; from cxrkit import networks; save = networks.save; import keras; "
+    "save(keras.models.load_model(sys.argv[1]), sys.argv[3], json.loads(pathlib.Path(sys.argv[2]).read_text()))"
 )
 
 
@@ -32,15 +30,15 @@ def save_model(model: keras.Model, folder: Path, sidecar: dict[str, Any]) -> Pat
 
     Args:
         model: (N, S, S, 1) -> (N, labels).
-        folder: as for `models.save`.
-        sidecar: as for `models.save`.
+        folder: as for `networks.save`.
+        sidecar: as for `networks.save`.
     Returns:
         The folder.
     Raises:
         RuntimeError: the export failed in the process that does it.
     """
     if keras.backend.backend() == "tensorflow":
-        return models.save(model, folder, sidecar)
+        return networks.save(model, folder, sidecar)
     # Keras exports ONNX on its TensorFlow backend; on the others it asks for packages that cxrkit does not need.
     with tempfile.TemporaryDirectory() as scratch:
         kept, said = Path(scratch) / "model.keras", Path(scratch) / "sidecar.json"
@@ -57,7 +55,7 @@ def save_model(model: keras.Model, folder: Path, sidecar: dict[str, Any]) -> Pat
     return folder
 
 
-def predict(predictor: engine.Predictor, films: FilmSet) -> np.ndarray:
+def predict(predictor: networks.Predictor, films: FilmSet) -> np.ndarray:
     """Return a predictor's probabilities (films, labels), a block of films at a time."""
     size = predictor.input_size
     blocks = [films.where(np.arange(start, min(start + _BLOCK, len(films)))) for start in range(0, len(films), _BLOCK)]
@@ -86,7 +84,7 @@ def youden_thresholds(
 
 
 def figures(
-    predictor: engine.Predictor, populations: dict[tuple[str, str], FilmSet], labels: Sequence[str]
+    predictor: networks.Predictor, populations: dict[tuple[str, str], FilmSet], labels: Sequence[str]
 ) -> list[dict]:
     """Score each population: AUROC, sensitivity and specificity of every label, with intervals by patient.
 

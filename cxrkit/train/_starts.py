@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
-from cxrkit.networks import _memory
+from cxrkit import metrics, networks
 from cxrkit.train._batches import Batches
 from cxrkit.train._films import FilmSet
 from cxrkit.train._findings import seeded
@@ -105,7 +104,7 @@ def compare_starts(
                 probs = model.predict_on_batch(looked_at)
                 rows.append((name, seed, epoch, float(np.mean(losses)), *_looks(loss, val.targets, probs)))
         # Half of a compilation is rubbish.
-        _memory.give_back()
+        networks.free_memory()
     return pd.DataFrame(rows, columns=["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"])
 
 

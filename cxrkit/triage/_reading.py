@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cxrkit import words
+from cxrkit import networks, words
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, join_findings
-from cxrkit.networks import _predictor as engine
 
 #: The networks that are asked when nobody names others.
 COVID_MODEL, FINDINGS_MODEL = "covid-small", "findings14-small"
@@ -64,8 +63,8 @@ class Reader:
 
     def __init__(
         self,
-        covid: engine.Predictor,
-        findings: engine.Predictor,
+        covid: networks.Predictor,
+        findings: networks.Predictor,
         *,
         threshold: float | None = None,
         combine: str | None = None,
@@ -183,7 +182,7 @@ class Reader:
 
 def load(
     covid_model: str | Path = COVID_MODEL, findings_model: str | Path = FINDINGS_MODEL
-) -> tuple[engine.Predictor, engine.Predictor]:
+) -> tuple[networks.Predictor, networks.Predictor]:
     """Load the two networks, and see that they run.
 
     Args:
@@ -192,24 +191,24 @@ def load(
     Returns:
         COVID-19 network, findings network; one thread for each forward pass.
     Raises:
-        engine.ModelError: a model that cannot be used, or that does not run.
+        networks.ModelError: a model that cannot be used, or that does not run.
     """
     return _load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS)
 
 
-def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predictor:
+def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> networks.Predictor:
     try:
-        predictor = engine.load(name_or_folder, threads=1)
+        predictor = networks.load(name_or_folder, threads=1)
     except ValueError:
         raise
     except Exception as error:
         # ONNX Runtime's own kinds of exception, on a file that is what its checksum says and no network.
-        raise engine.ModelError(
+        raise networks.ModelError(
             f"model {name_or_folder} cannot be loaded ({type(error).__name__}); export it again with "
             "cxrkit.networks.save."
         ) from error
     if predictor.labels != labels:
-        raise engine.ModelError(
+        raise networks.ModelError(
             f"model {predictor.name} answers {', '.join(predictor.labels)}; here one is needed that answers "
             f"{', '.join(labels)}."
         )
@@ -217,18 +216,18 @@ def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> engine.Predict
         # A model that cannot run would make an error of every film; better said before the first.
         shape = predictor.predict_maps([np.zeros((8, 8))])[0].shape
     except Exception as error:
-        raise engine.ModelError(
+        raise networks.ModelError(
             f"model {predictor.name} does not run ({type(error).__name__}); export it again with cxrkit.networks.save."
         ) from error
     if shape != (1, len(labels)):
-        raise engine.ModelError(
+        raise networks.ModelError(
             f"model {predictor.name} gives {shape[1:]} numbers a film, its model.json names {len(labels)} labels; "
             "export it again with cxrkit.networks.save."
         )
     return predictor
 
 
-def _ask(predictor: engine.Predictor, pixels: np.ndarray, maps: Maps) -> tuple[np.ndarray, np.ndarray]:
+def _ask(predictor: networks.Predictor, pixels: np.ndarray, maps: Maps) -> tuple[np.ndarray, np.ndarray]:
     if maps == "none":
         probs, cams = predictor.predict([pixels]), np.empty((1, len(predictor.labels), 0, 0), np.float32)
     else:

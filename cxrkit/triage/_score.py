@@ -15,7 +15,7 @@ from cxrkit import metrics
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, NOT_COVID, split_findings
 from cxrkit.metrics import Estimate
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 from cxrkit.triage import _tables
 from cxrkit.triage._folder import harmless
 

@@ -12,7 +12,7 @@ import numpy as np
 import traitlets
 
 from cxrkit import augment, rounds
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks as engine
 from cxrkit.rounds import _trial as rounds_trial
 from cxrkit.show import _rounds_strip as rounds_strip
 from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks

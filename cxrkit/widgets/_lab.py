@@ -15,8 +15,8 @@ import numpy as np
 import traitlets
 
 from cxrkit import augment, words
+from cxrkit import networks as engine
 from cxrkit.augment import OPERATIONS, Op, Place, Recipe, Sequential, SomeOf, Sometimes
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _augment as augment_report
 from cxrkit.widgets import _trial as augment_trial
 from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks

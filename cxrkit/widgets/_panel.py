@@ -8,8 +8,8 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
+from cxrkit import networks as engine
 from cxrkit import words
-from cxrkit.networks import _predictor as engine
 from cxrkit.triage import _reading as reading
 from cxrkit.widgets._parts import Access, Message
 

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from cxrkit import explain, metrics
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 from cxrkit.show import _report as report
 
 if TYPE_CHECKING:

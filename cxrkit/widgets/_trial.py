@@ -7,7 +7,7 @@ import numpy as np
 
 from cxrkit import augment
 from cxrkit.film import _read as images
-from cxrkit.networks._predictor import Predictor
+from cxrkit.networks import Predictor
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,11 @@
 # %%
 from pathlib import Path
 
+from cxrkit import networks
 from cxrkit.course import check_answer, check_machine
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.triage import _run as triage
 from cxrkit.triage import _score as scoring
@@ -117,7 +117,7 @@ report.triage_table(combined[combined["Image Index"] == path.name], columns=["Im
 # ask both networks for all that they have, also the second one where triage would not pass the film on.
 
 # %%
-covid, findings = engine.load(COVID_MODEL), engine.load(FINDINGS_MODEL)
+covid, findings = networks.load(COVID_MODEL), networks.load(FINDINGS_MODEL)
 probs = {COVID: covid.predict([radiograph.pixels])[0, 0]}
 answers, maps = findings.predict_maps([radiograph.pixels])
 probs |= dict(zip(FINDINGS, answers[0], strict=True))

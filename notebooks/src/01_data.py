@@ -21,13 +21,12 @@
 # %%
 import numpy as np
 
-from cxrkit import metrics
+from cxrkit import metrics, networks
 from cxrkit.course import check_answer, published, survey
 from cxrkit.data import _course_films as course
 from cxrkit.data import _manifest as manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.widgets import _panels as panels
 
@@ -218,7 +217,7 @@ report.intervals(parts, reference=None, xlabel="mined labels against radiologist
 
 # %%
 films = course_set[course_set["split"] == "test"]
-network = engine.load(FINDINGS_MODEL)
+network = networks.load(FINDINGS_MODEL)
 answers = np.vstack([network.predict([images.read(root / image).pixels]) for image in films["image"]])
 probs = answers[:, FINDINGS.index(FINDING)]
 truth = films["findings"].str.split("|").map(lambda names: FINDING in names).to_numpy()

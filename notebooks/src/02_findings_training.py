@@ -22,9 +22,9 @@
 # libraries along that are not needed here. `start_tensorflow` leaves out both.
 
 # %%
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
 # %%
 import contextlib
@@ -35,21 +35,19 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from cxrkit import metrics, train
-from cxrkit import networks as models
+from cxrkit import metrics, networks, train
 from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.data import _manifest as manifest
 from cxrkit.labels import FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's: 360 simulated ones to train on, 120 to validate, 120 to test. For
 # films of your own give a manifest with a split column, and in `TRAIN` the networks, such as
-# `("DenseNet121", "ResNet50")` or all of `models.BACKBONES`; then `WEIGHTS = "imagenet"`, `SIZE_PX = 224` and a machine
-# with a graphics card are in order.
+# `("DenseNet121", "ResNet50")` or all of `networks.BACKBONES`; then `WEIGHTS = "imagenet"`, `SIZE_PX = 224` and a
+# machine with a graphics card are in order.
 #
 # Two cores cannot train the seven in the minute or two that a notebook may take. At course scale `TRAIN` is therefore
 # `("thin VGG16",)`: the thirteen convolutions of VGG16 at an eighth of the width, with batch normalisation, on small
@@ -120,7 +118,7 @@ for name, count in films.items():
 # report's 224 px, about fivefold.
 
 # %%
-costs = models.costs(models.BACKBONES, input_size=COST_PX)
+costs = networks.costs(networks.BACKBONES, input_size=COST_PX)
 shown = costs.assign(
     parameters=costs["parameters"].map("{:,}".format),
     MB=costs["MB"].round().astype(int),
@@ -152,7 +150,7 @@ simulated = MANIFEST is None
 root = course.ensure() if simulated else ROOT
 source = course.MANIFEST_PATH if simulated else Path(MANIFEST)
 settings = {"size_px": SIZE_PX, "epochs": EPOCHS, "weights": WEIGHTS, "learning_rate": 1e-3, "augment": "none"}
-thin = functools.partial(models.thin_vgg, FINDINGS, input_size=SIZE_PX, width=8)
+thin = functools.partial(networks.thin_vgg, FINDINGS, input_size=SIZE_PX, width=8)
 
 # %%
 logs = {}
@@ -196,7 +194,7 @@ report.epochs(epochs, title=TRAIN[-1], simulated=simulated)
 
 # %%
 folder = Path(OUT, TRAIN[-1])
-predictor = engine.load(folder)
+predictor = networks.load(folder)
 frame = manifest.read(source)
 sets = {
     name: train.from_manifest(frame[frame["split"] == name], Path(root), SIZE_PX, cache=run / "films")

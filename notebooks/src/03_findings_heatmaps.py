@@ -30,13 +30,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import explain, metrics
+from cxrkit import explain, metrics, networks
 from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.data import _datasets as datasets
 from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.triage import _score as scoring
 from cxrkit.widgets import _panels as panels
@@ -65,7 +64,7 @@ if simulated:
 else:
     root, films = Path(MANIFEST).parent, datasets.from_table(MANIFEST).frame
     boxes = explain.read_boxes(BOXES, width_px=BOXES_WIDTH_PX)
-predictor = engine.load(MODEL)
+predictor = networks.load(MODEL)
 print(f"{len(films)} films of {films['patient_id'].nunique()} patients; {len(boxes)} boxes; network {predictor.name}")
 
 # %% [markdown]
@@ -178,9 +177,9 @@ report.localisation(overall, columns)
 # scores of `cam` and would favour it. Score-CAM takes longest; it is given 32 of the feature maps.
 
 # %%
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 explainer = explain.explainer(MODEL)
 sources = {method: predictor if method == "cam" else explainer for method in explain.METHODS}
 by_name = {film.name: film for film in boxed}

@@ -29,17 +29,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
 # %%
-from cxrkit import augment, phantom
+from cxrkit import augment, networks, phantom
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import _quality as quality
 from cxrkit.labels import COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _augment as augment_report
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
@@ -230,7 +229,7 @@ print("grey levels between the film and its half:", ", ".join(f"{name} {gap:.1f}
 # And a network's word on it. It was trained with mirrored films; it never saw such a blur:
 
 # %%
-findings = engine.load("findings14-small")
+findings = networks.load("findings14-small")
 said = augment_trial.ask(findings, [mass, *changes.values()]).probs[:, findings.labels.index("Mass")]
 said = dict(zip(["as it is", *changes], said.tolist(), strict=True))
 report.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.values())}))
@@ -241,7 +240,7 @@ report.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.
 # First as a picture: eight draws of figure 11's composite, and what the COVID-19 network says of them.
 
 # %%
-covid = engine.load("covid-small")
+covid = networks.load("covid-small")
 trial = augment_trial.attempt(composite, [film] * 8, covid, seed=0)
 probs = trial.after.probs[:, covid.labels.index(COVID)]
 titles = [

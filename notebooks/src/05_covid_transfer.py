@@ -22,9 +22,9 @@
 # ## Setup
 
 # %%
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
 # %%
 from pathlib import Path

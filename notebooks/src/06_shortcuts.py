@@ -22,14 +22,13 @@
 # ## Setup
 
 # %%
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
 # %%
 import numpy as np
 
-from cxrkit import networks as models
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import LOOKS, MarkLab, Plan, faint_films, positive
 from cxrkit.film import _lungs as lungs
@@ -156,7 +155,7 @@ shortcuts_report.matrix(
 # %%
 chosen = np.flatnonzero(has)[:2]
 shown = [tests[name].pixels[row] for name in ("as in training", "swapped") for row in chosen]
-answers = models.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
+answers = networks.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
 heats = [np.asarray(heat)[..., 0] for heat in answers["maps"]]
 titles = [f"{name}\np = {probs[name][row]:.2f}" for name in ("as in training", "swapped") for row in chosen]
 shortcuts_report.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
@@ -166,7 +165,7 @@ shortcuts_report.maps(shown, heats, titles, title="What speaks for COVID-19", si
 
 # %%
 lettered = lab.films("test", "letter").where(has)
-maps = np.asarray(models.with_maps(lab.learned("letter").model)(lettered.scaled(SIZE_PX))["maps"])[..., 0]
+maps = np.asarray(networks.with_maps(lab.learned("letter").model)(lettered.scaled(SIZE_PX))["maps"])[..., 0]
 strongest = maps.reshape(len(maps), -1).argmax(axis=1)
 cells = maps[0].size
 print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")

@@ -28,18 +28,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from cxrkit.course import _environment as environment
+from cxrkit import networks
 
-environment.start_tensorflow()
+networks.start_tensorflow()
 
 # %%
-from cxrkit import rounds
+from cxrkit import networks, rounds
 from cxrkit.course import check_answer, experiments
 from cxrkit.course.experiments import Plan
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.rounds import _trial as rounds_trial
 from cxrkit.show import _report as report
 from cxrkit.show import _rounds as rounds_report
@@ -90,7 +89,7 @@ report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds_strip.done(
 # %%
 rows = course.manifest().query("split == 'test'")
 root = course.ensure("test").parent
-looker = rounds_trial.Looker(engine.load("covid-small"))
+looker = rounds_trial.Looker(networks.load("covid-small"))
 answers = looker.predictor.predict([images.read(root / name).pixels for name in rows["image"][:40]])[:, 0]
 near = np.argsort(np.abs(answers - looker.predictor.thresholds[COVID]))[:6]
 close = {rows["image"].iloc[k]: images.read(root / rows["image"].iloc[k]).pixels for k in near}

@@ -27,11 +27,11 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from cxrkit import networks
 from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _report as report
 from cxrkit.triage import _run as triage
 from cxrkit.triage import _score as scoring
@@ -112,7 +112,7 @@ both = report.triage_table(combined, columns=columns, rows=10)
 report.beside({"The report's figure 16": shown[16], "The same here: combined.csv": both})
 
 # %%
-covid, findings = engine.load(COVID_MODEL), engine.load(FINDINGS_MODEL)
+covid, findings = networks.load(COVID_MODEL), networks.load(FINDINGS_MODEL)
 not_shown = [label for label in (COVID, *FINDINGS) if label in covid.not_shown | findings.not_shown]
 report.triage_overview(combined, not_shown=not_shown, simulated=True)
 

@@ -26,12 +26,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit import deploy, metrics
+from cxrkit import deploy, metrics, networks
 from cxrkit.course import check_answer, published
 from cxrkit.data import _course_films as course
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID
-from cxrkit.networks import _predictor as engine
 from cxrkit.show import _device as device_report
 from cxrkit.show import _report as report
 
@@ -57,7 +56,7 @@ for precision in deploy.PRECISIONS:
     # An export writes into no folder that holds something.
     shutil.rmtree(out / precision, ignore_errors=True)
 board = deploy.Board(HOST, python=PYTHON) if HOST else deploy.stand_in(out / "stand-in", memory_mb=MEMORY_MB)
-network = engine.load(MODEL)
+network = networks.load(MODEL)
 note = "The board is SIMULATED by this machine." if board.words else ""
 print(board.words or f"the board {HOST}")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrkit.networks import _predictor as engine
+from cxrkit import networks
 from cxrkit.triage import _journal
 
 _NAME = "cells.jsonl"
@@ -75,5 +75,5 @@ def sha256_of_start(start: str) -> str:
     """Return the checksum of the weights that a plan starts from; "" for random ones."""
     if start == "random":
         return ""
-    path = Path(start) if start.endswith(".h5") else engine.folder_of(start) / "model.keras"
+    path = Path(start) if start.endswith(".h5") else networks.folder_of(start) / "model.keras"
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -35,30 +35,27 @@ def network(start: str, size_px: int, *, seed: int, retrained: bool = False) -> 
     """
     import keras
 
-    from cxrkit import networks as models
-    from cxrkit import train
+    from cxrkit import networks, train
 
     if start == RANDOM:
         with train.seeded(seed):
-            return models.squeezenet(COVID_CLASSES, input_size=size_px, activation="softmax", dropout=0.0)
+            return networks.build("SqueezeNet", "covid", input_size=size_px)
     # Read before the seed is set: reading draws weights too, which are then replaced.
     model = _loaded(start, size_px)
     with train.seeded(seed):
         # A copy by its description alone has new weights.
-        return models.transfer(keras.models.clone_model(model) if retrained else model, "covid")
+        return networks.transfer(keras.models.clone_model(model) if retrained else model, "covid")
 
 
 @functools.lru_cache(maxsize=2)
 def _loaded(start: str, size_px: int) -> "keras.Model":
     """Read a start once for all cells of an experiment; it is only ever copied."""
-    import keras
 
-    from cxrkit import networks as models
-    from cxrkit.networks import _predictor as engine
+    from cxrkit import networks
 
     if start.endswith(".h5"):
-        return models.squeezenet(COVID_CLASSES, input_size=size_px, weights=start, dropout=0.0)
-    return models.at_size(keras.models.load_model(engine.folder_of(start) / "model.keras", compile=False), size_px)
+        return networks.build("SqueezeNet", COVID_CLASSES, input_size=size_px, weights=start)
+    return networks.load_keras(start, input_size=size_px)
 
 
 class Trainer:
