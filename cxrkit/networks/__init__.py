@@ -12,11 +12,12 @@ from cxrkit.networks._predictor import ModelError, Predictor, bundled, folder_of
 from cxrkit.networks._start import free_memory, start_tensorflow
 
 if TYPE_CHECKING:
-    from cxrkit.networks._backbones import BACKBONES, build, thin_vgg, transfer
+    from cxrkit.networks._backbones import BACKBONES, build, transfer
     from cxrkit.networks._cost import costs
     from cxrkit.networks._folders import load_keras, save, with_maps
     from cxrkit.networks._imports import import_model
     from cxrkit.networks._litert import export_litert, load_litert
+    from cxrkit.networks._thin import thin_vgg
 
 __all__ = [
     "BACKBONES",
