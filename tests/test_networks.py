@@ -157,9 +157,7 @@ def test_every_name_of_the_face_is_there():
 
 def test_a_file_in_the_place_of_a_model_folder_is_refused_with_the_way_out(tmp_path):
     (tmp_path / "own.keras").touch()
-    with pytest.raises(
-        networks.ModelError, match=r"a folder with a model\.json; got .*networks\.save makes"
-    ):
+    with pytest.raises(networks.ModelError, match=r"a folder with a model\.json; got .*networks\.save makes"):
         networks.folder_of(tmp_path / "own.keras")
 
 
