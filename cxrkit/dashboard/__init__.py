@@ -1,8 +1,7 @@
-"""The dashboard: a page for people who will never open a notebook. Voila serves it; `cxrkit dashboard` starts Voila.
+"""The dashboard: a web page for people who do not use notebooks. `cxrkit dashboard` serves it with Voila.
 
-A page is a kernel of its own, with its own films; nothing of them is written to a disk, and all is gone with it.
-Imports neither TensorFlow nor matplotlib nor pandas: each viewer has a kernel, and a small server has many.
-Not a medical device, and the page says so.
+Each viewer has a separate kernel with separate images. Images are never written to disk and are gone with the kernel.
+Imports neither TensorFlow nor matplotlib nor pandas, because a small server runs many kernels. Not a medical device.
 """
 
 from cxrkit.dashboard._page import Dashboard, dashboard

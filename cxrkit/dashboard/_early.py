@@ -1,22 +1,22 @@
-"""The page as JSON that goes with Voila's answer, to be seen before its scripts have made the link to the kernel."""
+"""A copy of the page as JSON in Voila's response, shown before Voila's scripts have connected a kernel."""
 
 import base64
 from typing import Any
 
 import anywidget
 
-#: Type of this output; the template looks for it, and whatever else shows a notebook passes it over.
+#: MIME type of the copy; our Voila template reads it, other viewers ignore it.
 MIME = "application/vnd.cxrkit.page+json"
 
 
 def copy(widget: anywidget.AnyWidget, names: list[str]) -> dict[str, Any]:
-    """Return what draws a widget without its kernel.
+    """Return what is needed to draw a widget without a kernel.
 
     Args:
-        widget: whose module has a function `early(place, traits)`.
-        names: of the traits that it draws.
+        widget: its JavaScript module has a function `early(place, traits)`.
+        names: of the traits to copy.
     Returns:
-        "module" (JavaScript), "style" (CSS) and "traits" by name; bytes in them are {"base64": text}.
+        "module" (JavaScript), "style" (CSS) and "traits" by name; bytes become {"base64": text}.
     """
     traits = {name: _json(getattr(widget, name)) for name in names}
     return {"module": widget._esm, "style": widget._css, "traits": traits}

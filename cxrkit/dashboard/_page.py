@@ -1,4 +1,4 @@
-"""The page: one widget whose state is plain values, and the two panels that it opens when they are asked for."""
+"""The page: one widget whose state is plain values, and two panels that are created when their tabs are opened."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,25 +15,25 @@ from cxrkit.dashboard._session import Film, Session, max_bytes
 from cxrkit.dashboard._uploads import Uploads
 
 _HERE = Path(__file__).parent
-#: One module to the browser: each file is functions that those after it use.
+#: Joined into one JavaScript module; each file uses functions of the files before it.
 _SCRIPTS = ("dom", "uploads", "films", "film", "rounds", "table", "about", "early", "page")
-#: What is read before anybody chose.
+#: The sample that is shown first.
 FIRST = "covid"
 
 
 class Page(anywidget.AnyWidget):
-    """The page in the browser: shows these traits, and sends what a viewer asks for."""
+    """The page in the browser: shows these traits and sends the viewer's requests."""
 
     _esm = "\n".join((_HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     _css = (_HERE / "page.css").read_text(encoding="utf-8")
-    #: All texts, by language and key; and what languages call themselves.
+    #: All texts by language and key, and each language's name in that language.
     texts: traitlets.Dict = traitlets.Dict().tag(sync=True)
     languages: traitlets.Dict = traitlets.Dict().tag(sync=True)
     language = traitlets.Enum(list(words.LANGUAGES), next(iter(words.LANGUAGES))).tag(sync=True)
     tab = traitlets.Enum(["film", "table", "lab", "rounds", "about"], "film").tag(sync=True)
     limits: traitlets.Dict = traitlets.Dict().tag(sync=True)
-    #: `_view.gallery`, `_view.row` of each film, `_view.shown` of one, `_view.looked` of the same, a table's text by
-    #: name, and `_view.about` of each network.
+    #: From `_view`: `gallery`; `row` of each image; `shown` and `rounds_values` of one image; CSV text by table name;
+    #: `about` of each network.
     samples: traitlets.List = traitlets.List().tag(sync=True)
     films: traitlets.List = traitlets.List().tag(sync=True)
     shown: traitlets.Dict = traitlets.Dict().tag(sync=True)
@@ -48,15 +48,15 @@ class Dashboard(widgets.VBox):
     Attributes:
         session: the films.
         page: the widget in the browser.
-        lab, explorer: the panels of two tabs; empty until they are opened.
+        lab, explorer: the panels of two tabs; empty until a viewer opens them.
     """
 
     def __init__(self, session: Session | None = None, *, language: str = "en") -> None:
-        """Build it, with the first sample read.
+        """Create the page and read the first sample.
 
         Args:
-            session: None takes the bundled networks.
-            language: one of `words.LANGUAGES`, to begin with.
+            session: None uses the bundled networks.
+            language: the first language, one of `words.LANGUAGES`.
         Raises:
             ValueError: another language.
         """
@@ -77,7 +77,7 @@ class Dashboard(widgets.VBox):
         )
         self.lab, self.explorer = widgets.VBox(), widgets.VBox()
         self._panels = {"lab": self.lab, "rounds": self.explorer}
-        #: Films that a panel was made for, and its tie to the page's language, by tab.
+        #: By tab: the images that a panel was created with, and its link to the page's language.
         self._panel_films: dict[str, list[str]] = {}
         self._following: dict[str, traitlets.dlink] = {}
         super().__init__([self.page, self.lab, self.explorer])
@@ -85,89 +85,89 @@ class Dashboard(widgets.VBox):
         for box in self._panels.values():
             box.add_class("cxrkit-panel")
         self._show_panel()
-        self.page.on_msg(lambda _, content, buffers: self._asked(content, buffers))
+        self.page.on_msg(lambda _, content, buffers: self._handle(content, buffers))
         self.page.observe(self._show_panel, "tab")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
-        """Add to what a notebook shows, under Voila, a copy of the page that needs no kernel."""
+        """Under Voila, add a copy of the page that needs no kernel."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        # Voila names itself to its kernels. A notebook's file would only become larger.
+        # Only under Voila, which sets this variable: in a saved notebook the copy would be useless bytes.
         if bundle is not None and os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
             bundle[_early.MIME] = _early.copy(self.page, list(Page.class_own_traits(sync=True)))
         return bundle
 
-    # ------------------------------------------------------------------------------------------ asked
+    # ------------------------------------------------------------------------------------------ requests
 
-    def _asked(self, content: Any, buffers: Sequence[memoryview]) -> None:
-        """Do what the browser asks for, and say that it is done; whatever comes, the page goes on."""
+    def _handle(self, content: Any, buffers: Sequence[memoryview]) -> None:
+        """Carry out a request of the browser and answer it; an error never stops the page."""
         number = content.get("number") if isinstance(content, dict) else None
         try:
             self._do(content, buffers)
         except Exception as error:
-            # Of a ValueError the words are our own. Whatever else it is, a page that gets no answer is a frozen one.
+            # A ValueError has our own text. Any other error is answered too: without an answer the page would freeze.
             known = isinstance(error, ValueError)
-            said = error.saying.plain() if isinstance(error, words.WordedError) else str(error)[:400]
-            self.page.send({"number": number, "error": said if known else type(error).__name__})
+            text = error.saying.plain() if isinstance(error, words.WordedError) else str(error)[:400]
+            self.page.send({"number": number, "error": text if known else type(error).__name__})
             if not known:
-                self.log.warning("a page asked for what could not be done", exc_info=True)
+                self.log.warning("a request of the page failed", exc_info=True)
         else:
             self.page.send({"number": number})
 
-    def _do(self, asked: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        what = asked["do"]
+    def _do(self, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
+        what = request["do"]
         if what == "sample":
-            self._show(self.session.open_sample(str(asked["name"])))
+            self._show(self.session.open_sample(str(request["name"])))
         elif what == "samples":
             for sample in self.page.samples:
                 self.session.open_sample(sample["name"])
             self._list()
         elif what == "show":
-            self._show(self.session.film(str(asked["key"])))
-            if asked.get("tab") == "film":
+            self._show(self.session.film(str(request["key"])))
+            if request.get("tab") == "film":
                 self.page.tab = "film"
         elif what == "rounds":
-            film = self.session.film(str(asked["key"]))
+            film = self.session.film(str(request["key"]))
             if film.key != self.page.shown["key"]:
-                # Another was chosen meanwhile, which must not wait for rounds that nobody will see.
+                # Another image was chosen meanwhile; it must not wait for rounds that nobody will see.
                 return
-            self.page.rounds = _view.looked(film, self.session.look(film.key), self.session.reader.threshold)
+            self.page.rounds = _view.rounds_values(film, self.session.look(film.key), self.session.reader.threshold)
         elif what == "piece":
-            self._piece(asked, buffers)
+            self._piece(request, buffers)
         elif what == "came":
-            # Where films are not shown, or a panel stands that does not have them yet.
+            # New images: leave the tab without images, and give an open panel the new ones.
             if self.page.tab == "about":
                 self.page.tab = "film"
             self._show_panel()
         elif what in ("refused", "unread"):
-            size = {"size": f"{int(asked['size']) / 2**20:.0f}", "most": self.session.limits.file_mb}
+            size = {"size": f"{int(request['size']) / 2**20:.0f}", "most": self.session.limits.file_mb}
             why = {
                 "refused": words.Saying("unreadable.upload.too_many_bytes", size),
                 "unread": words.Saying("unreadable.upload.by_browser", {}),
             }
-            self._show(self.session.fault(str(asked["name"]), why[what]))
+            self._show(self.session.fault(str(request["name"]), why[what]))
         else:
-            raise ValueError(f"a page asks for a sample, a film, rounds or a file; got {str(what)[:40]!r}.")
+            raise ValueError(f"a request must be for a sample, an image, rounds or a file; got {str(what)[:40]!r}.")
 
-    def _piece(self, asked: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
+    def _piece(self, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
         (piece,) = buffers
-        whole = self._uploads.take(str(asked["id"]), int(asked["size"]), int(asked["offset"]), piece)
+        whole = self._uploads.take(str(request["id"]), int(request["size"]), int(request["offset"]), piece)
         if whole is not None:
-            self._show(self.session.add(str(asked["name"]), whole))
+            self._show(self.session.add(str(request["name"]), whole))
 
     # ------------------------------------------------------------------------------------------ shown
 
     def _show(self, film: Film) -> None:
         self._list()
         if film.key == self.page.shown["key"]:
-            # Nothing changes, so that the page would not ask for its rounds again.
+            # The page has this image and its rounds already.
             return
-        # Rounds first: those of another film must not be seen beside this one.
+        # Rounds first: those of another image must not be shown beside this one.
         with self.page.hold_sync():
             self.page.rounds = {}
             self.page.shown = _view.shown(self.session, film)
 
     def _list(self) -> None:
-        """Tell the page of films that it does not know yet."""
+        """Send the page the images that it does not know yet."""
         known = {row["key"]: row for row in self.page.films}
         if list(known) != list(self.session.films):
             with self.page.hold_sync():
@@ -182,12 +182,12 @@ class Dashboard(widgets.VBox):
             box.layout.display = None if name == tab else "none"
 
     def _make_panel(self, tab: str) -> None:
-        """Make the lab or the explorer; anew where films came since."""
-        # Only now: most viewers never open them, and their kernels stay small.
+        """Create the lab or the explorer, or replace it if images were added since."""
+        # Imported here: most viewers never open a panel, and their kernels stay small.
         from cxrkit.widgets import _explorer as rounds_app
         from cxrkit.widgets import _lab as augment_app
 
-        # The latest first.
+        # Newest first.
         films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
         if self._panel_films.get(tab) == list(films):
             return
@@ -197,7 +197,7 @@ class Dashboard(widgets.VBox):
         (before,) = self._panels[tab].children or (None,)
         if tab == "lab":
             recipe = {"recipe": before.recipe} if before is not None else {}
-            # Without a folder: a viewer's recipe is downloaded, and nothing is written here.
+            # No folder: the viewer downloads the recipe, and nothing is written on the server.
             made = augment_app.AugmentLab(
                 films, predictors, folder=None, simulated=simulated, language=self.page.language, **recipe
             )
@@ -207,7 +207,7 @@ class Dashboard(widgets.VBox):
                 films, predictors, simulated=simulated, language=self.page.language, **order
             )
         if before is not None:
-            # Or a closed panel would go on following, and making its words anew.
+            # Otherwise the closed panel would still follow the language.
             self._following.pop(tab).unlink()
             before.close()
         self._following[tab] = traitlets.dlink((self.page, "language"), (made, "language"))
@@ -216,10 +216,10 @@ class Dashboard(widgets.VBox):
 
 
 def dashboard(language: str = "en") -> Dashboard:
-    """Return the dashboard, to be the last line of a notebook's cell.
+    """Return the dashboard, to be shown as the last line of a notebook cell.
 
     Args:
-        language: one of `words.LANGUAGES`, to begin with; a viewer's browser may say otherwise.
+        language: the first language, one of `words.LANGUAGES`; a viewer's choice has priority.
     Raises:
         ValueError: another language.
     """

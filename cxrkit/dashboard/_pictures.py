@@ -1,4 +1,4 @@
-"""Films and maps as the bytes of small pictures, which a browser lays over one another."""
+"""Images and maps as JPEG and PNG bytes; the browser overlays them."""
 
 import cv2
 import numpy as np
@@ -6,20 +6,20 @@ import numpy as np
 from cxrkit.film import _read as images
 from cxrkit.film._overlay import HEAT, fitted
 
-#: Longest side of a film on the page, and of its picture in a list, pixels.
+#: Longest side of an image on the page and of its thumbnail, pixels.
 SIDE_PX, THUMB_PX = 560, 96
-#: Side of a map's picture: maps are a dozen places wide, and the browser makes them larger.
+#: Side of a map's PNG; the browser enlarges it.
 _MAP_PX = 160
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 
 def shown(pixels: np.ndarray) -> np.ndarray:
-    """Return a film as the page shows it.
+    """Return an image as the page shows it.
 
     Args:
         pixels: (H, W), in [0, 1].
     Returns:
-        uint8, at most SIDE_PX a side; at least one pixel.
+        uint8 (h, w), longest side at most SIDE_PX.
     """
     return fitted(pixels, SIDE_PX)
 
@@ -35,11 +35,11 @@ def thumb(film: np.ndarray) -> bytes:
 
 
 def overlay(cam: np.ndarray, scale: float) -> bytes:
-    """Return a class activation map as a PNG to be laid over its film, clear where nothing speaks for the label.
+    """Return a class activation map as a PNG overlay, transparent where it is 0 or below.
 
     Args:
         cam: (h, w), row 0 at the top.
-        scale: value drawn strongest, above 0.
+        scale: the value that is drawn opaque, > 0.
     """
     strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), _MAP_PX), 0, 1)
     level = np.rint(255 * strength).astype(np.uint8)
@@ -49,5 +49,5 @@ def overlay(cam: np.ndarray, scale: float) -> bytes:
 def _encoded(ending: str, picture: np.ndarray, options: tuple[int, ...] = ()) -> bytes:
     done, data = cv2.imencode(ending, picture, options)
     if not done:
-        raise ValueError(f"a picture of shape {picture.shape} could not be written as {ending[1:].upper()}.")
+        raise ValueError(f"an image of shape {picture.shape} could not be encoded as {ending[1:].upper()}.")
     return data.tobytes()

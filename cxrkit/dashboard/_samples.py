@@ -1,6 +1,6 @@
-"""The dashboard's sample films: a dozen simulated ones that come with the package, so that a page has films at once.
+"""The dashboard's sample images: twelve simulated images that come with the package.
 
-Made by tools/make_samples.py; their truth and boxes are those of the simulation. No patient's film is among them.
+Made by tools/make_samples.py; true labels and boxes come from the simulation. None shows a patient.
 """
 
 import functools
@@ -13,15 +13,14 @@ FOLDER = Path(__file__).parent / "samples"
 
 @dataclass(frozen=True)
 class Sample:
-    """A simulated film whose truth is known.
+    """A simulated image with its true labels.
 
     Attributes:
-        name: of the file, and of its title among the words: `sample.NAME`.
-        truth: labels that it was made with, of `labels.FINDINGS` and "COVID-19"; () for none, None where the question
-            makes no sense (no chest).
-        boxes: by label, (x, y, width, height) each, as fractions of the picture from its upper left corner. A finding
-            too slight to be marked has none.
-        spoilt: what was done to it, a flag of `images.QUALITY_FLAGS`, or "".
+        name: of the file; its title in cxrkit/words is `sample.NAME`.
+        truth: true labels, of `labels.FINDINGS` and "COVID-19"; None if the image shows no chest.
+        boxes: by label, (x, y, width, height), fractions of the image from its upper left corner; faint findings have
+            none.
+        spoilt: the quality flag that it was altered to show, or "".
     """
 
     name: str
@@ -30,17 +29,17 @@ class Sample:
     spoilt: str
 
     def read(self) -> bytes:
-        """Return the film's JPEG, 512 by 512 pixels."""
+        """Return the JPEG, 512 by 512 pixels."""
         return (FOLDER / f"{self.name}.jpg").read_bytes()
 
     def thumb(self) -> bytes:
-        """Return a small JPEG of it: a page need not decode a dozen films to show its gallery."""
+        """Return the JPEG of its thumbnail, so that the gallery decodes no full image."""
         return (FOLDER / f"{self.name}.thumb.jpg").read_bytes()
 
 
 @functools.cache
 def every() -> tuple[Sample, ...]:
-    """Return the samples in the order in which a gallery shows them."""
+    """Return the samples in gallery order."""
     return tuple(
         Sample(
             one["name"],

@@ -1,7 +1,7 @@
-"""Serves the dashboard: one Voila server, whose every page is a kernel of its own.
+"""Serves the dashboard: one Voila server with one kernel per page.
 
-Voila lets a browser send no code to a kernel, strips the sources of what it shows, and serves no file of this folder.
-On other addresses than loopback a token is wanted. SECURITY.md says how to run it for others.
+Browsers cannot send code to a kernel, sources are not shown, and no file of the folder is served. Addresses other than
+loopback need a token. SECURITY.md explains how to run it for others.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).parent
-#: The page's notebook: what notebooks/12_dashboard.ipynb runs, alone in a folder.
+#: The code of the page's notebook, as in notebooks/12_dashboard.ipynb.
 _SOURCE = "from cxrkit.dashboard import dashboard\n\ndashboard({language!r})"
-#: What a viewer's browser loads of JupyterLab: all that widgets need.
+#: JupyterLab extensions that the browser loads; widgets need no others.
 _EXTENSIONS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
-#: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's.
+#: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's path.
 _LONGEST_FOLDER = 38
-#: Milliseconds. Jupyter asks one interval after a page was opened whether it answered within the timeout, so that a
-#: timeout that is not longer than the interval would end every link then.
+#: Milliseconds. Jupyter checks one interval after a page was opened whether it answered within the timeout, so a
+#: timeout shorter than the interval would close every connection.
 _PINGS = {"ws_ping_interval": 30_000, "ws_ping_timeout": 90_000}
 
 
 class ServeError(ValueError):
-    """A server that cannot start; the message says why and what to do."""
+    """The server cannot start; the message states why and what to do."""
 
 
 def dashboard(
@@ -45,17 +45,17 @@ def dashboard(
     open_browser: bool = False,
     base_url: str = "/",
 ) -> None:
-    """Serve the dashboard until the process is told to end.
+    """Serve the dashboard until the process is stopped.
 
     Args:
-        host: address to listen on; other than loopback only with a token.
+        host: address to listen on; addresses other than loopback need a token.
         port: to listen on.
-        token: wanted of every browser, as ?token=...; None: none on loopback, elsewhere one is made and printed; "" for
-            none anywhere, where a proxy in front asks who comes.
-        idle_minutes: after so long without a message a kernel is ended, and its films are gone.
-        language: the page begins with, where a viewer's browser does not say.
-        open_browser: open the page here.
-        base_url: path under which a proxy passes it on.
+        token: required from every browser as ?token=...; None: no token on loopback, elsewhere one is created and
+            printed; "": no token, for use behind a proxy that authenticates.
+        idle_minutes: a kernel without a message for this long is ended, with its images.
+        language: the page's first language; the browser's setting has priority.
+        open_browser: open the page in a browser on this machine.
+        base_url: path under which a proxy serves it.
     Raises:
         ServeError: an illegal option, a port that is taken, or no Voila.
     """
@@ -77,7 +77,7 @@ def page(language: str = "en") -> str:
     """Return the page's notebook, as JSON.
 
     Args:
-        language: that it begins with.
+        language: the first language.
     """
     cell: dict[str, Any] = {"cell_type": "code", "id": "page", "metadata": {}, "execution_count": None, "outputs": []}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -86,7 +86,7 @@ def page(language: str = "en") -> str:
             "nbformat": 4,
             "nbformat_minor": 5,
             "metadata": {"kernelspec": kernel},
-            # An empty cell first: the page is told when it has run, and so when there is a kernel.
+            # An empty first cell: when it has run, the page knows that there is a kernel.
             "cells": [
                 {**cell, "id": "kernel", "source": "pass"},
                 {**cell, "source": _SOURCE.format(language=language)},
@@ -96,7 +96,7 @@ def page(language: str = "en") -> str:
 
 
 def link_template() -> Path:
-    """Let any Voila of this environment find the page's template, as an ordinary install does by itself.
+    """Link the page's template into this environment for any Voila; a regular (not editable) install needs no link.
 
     Returns:
         The link, below sys.prefix.
@@ -109,14 +109,14 @@ def link_template() -> Path:
     if link.is_symlink():
         link.unlink()
     elif link.exists():
-        # An ordinary install's own.
+        # From a regular install.
         return link
     link.symlink_to(source, target_is_directory=True)
     return link
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address is reached from this machine alone."""
+    """Return whether an address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -124,7 +124,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _see_free(host: str, port: int) -> None:
-    """Refuse a port that is taken; Voila would take another without a word."""
+    """Refuse a port that is in use; Voila would silently choose another."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as tried:
@@ -132,19 +132,19 @@ def _see_free(host: str, port: int) -> None:
             tried.bind(address)
     except OSError as error:
         raise ServeError(
-            f"{host} port {port} cannot be listened on ({error.strerror or error}); name another with --port or --host."
+            f"{host} port {port} cannot be used ({error.strerror or error}); choose another with --port or --host."
         ) from error
 
 
 @contextlib.contextmanager
 def _environment(folder: str) -> Iterator[None]:
-    """Set what kernels of the page start with, and put it back; `folder` is private and goes with the server."""
+    """Set the environment of the page's kernels, and restore it; `folder` is private and deleted with the server."""
     wanted = {
-        # Where Voila looks for our template first.
+        # Voila searches here first for our template.
         "JUPYTER_PATH": os.pathsep.join([str(_HERE), *filter(None, [os.environ.get("JUPYTER_PATH")])]),
-        # IPython keeps a history, and a profile, there.
+        # IPython writes a history and a profile there.
         "IPYTHONDIR": folder,
-        # A kernel looks at a film with one thread; further heaps would only make it larger.
+        # One thread per kernel is enough; more heaps would only use more memory.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
@@ -162,36 +162,36 @@ def _environment(folder: str) -> Iterator[None]:
 
 
 def _give_xsrf_cookie(request: Any, notebook: Any, cwd: str) -> None:
-    """Let a page that is left end its kernel: Voila's script must send this cookie's value; nothing else sets it."""
+    """Set the XSRF cookie, whose value Voila's script must send to end its kernel when the page is left."""
     _ = request.xsrf_token
 
 
 def _serve(
     notebook: Path, host: str, port: int, token: str, idle_minutes: float, open_browser: bool, base_url: str
 ) -> None:
-    # Not before: they take half a second, which a refusal need not wait for.
+    # Imported late: half a second that an error message need not wait for.
     try:
         from tornado.ioloop import IOLoop
         from traitlets.config import Config
         from voila.app import Voila
     except ImportError as error:
         raise ServeError(
-            f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with its extra "
-            "notebooks, or use the environment that `make` makes."
+            f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with the extra "
+            "`notebooks`, or use the environment that `make` creates."
         ) from error
 
     config = Config()
     config.Voila.ip, config.Voila.port, config.Voila.port_retries = host, port, 0
     config.Voila.token, config.Voila.open_browser, config.Voila.base_url = token, open_browser, base_url
-    # Voila would read settings out of the folder that it is started in.
+    # Otherwise Voila would read settings from the current folder.
     config.Voila.config_file_paths = [str(notebook.parent)]
     config.Voila.connection_dir_root = str(notebook.parent)
     config.Voila.log_level = "WARN"
     config.Voila.tornado_settings = _PINGS
-    # Tornado takes them for its own, which may not be so, and says that to whoever runs the server.
+    # Tornado warns about this setting, which is correct for Jupyter (see _PINGS).
     logging.getLogger("tornado.general").addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
     if os.name == "posix" and len(os.fsencode(notebook.parent)) <= _LONGEST_FOLDER:
-        # Sockets in the private folder; TCP ports could be listened to by others on this machine.
+        # Sockets in the private folder; TCP ports would be open to other users of this machine.
         config.KernelManager.transport = "ipc"
     config.VoilaConfiguration.template = "cxrkit"
     config.VoilaConfiguration.allow_template_override = "NO"
@@ -203,27 +203,27 @@ def _serve(
     config.VoilaConfiguration.prelaunch_hook = _give_xsrf_cookie
     config.MappingKernelManager.cull_idle_timeout = max(1, round(60 * idle_minutes))
     config.MappingKernelManager.cull_interval = max(1, min(30, round(15 * idle_minutes)))
-    # A kernel that was killed, by a machine without memory say, has lost its page's films. Started anew it would answer
-    # nothing, and the page would wait; so it is gone, and the page says that.
+    # A killed kernel (for example out of memory) has lost the page's images. A restarted one would not answer, so it is
+    # not restarted, and the page reports that it is gone.
     config.KernelRestarter.restart_limit = 0
-    # A page that is left open counts as idle too; it says so when it is used again.
+    # An open page counts as idle too; it reports that when it is used again.
     config.MappingKernelManager.cull_connected = True
-    # Pictures go as messages; a film is 0.3 MB.
+    # Images are sent as messages; one is about 0.3 MB.
     config.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 50e6
     Voila.clear_instance()
     server = Voila.instance(config=config)
     server.initialize([str(notebook)])
     shown = host if host not in ("", "0.0.0.0", "::") else socket.gethostname()
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{base_url}"
-    said = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; Ctrl-C ends it"
+    message = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; press Ctrl-C to stop it"
 
     def ready() -> None:
         if os.name == "posix":
-            # As Ctrl-C does: kernels are ended and the private folder goes.
+            # Like Ctrl-C: kernels are ended and the private folder is deleted.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, IOLoop.current().stop)
-        # To stderr, as a server's words; stdout may be a pipe that holds them back.
-        print(said, file=sys.stderr, flush=True)
+        # To stderr: stdout may be a pipe that buffers.
+        print(message, file=sys.stderr, flush=True)
 
-    # Once it listens.
+    # Printed once the server listens.
     IOLoop.current().add_callback(ready)
     server.start()

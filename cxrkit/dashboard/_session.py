@@ -1,6 +1,6 @@
-"""What one viewer has asked for: films read, their rounds, and the tables of them all. Plain Python, without widgets.
+"""One viewer's images, their rounds and the tables of all of them. Plain Python, without widgets.
 
-Films live in memory alone. Of each, what is needed to show it and to look at it again is kept, not the file.
+Images are held in memory only: what is needed to show them and to predict them again, not the file.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from cxrkit.triage._folder import portable
 
 @dataclass(frozen=True)
 class Limits:
-    """What a page takes, so that ten viewers fit into two gigabytes.
+    """Limits of a session, chosen so that ten viewers fit into two gigabytes.
 
     Attributes:
         file_mb: size of one file, in 2**20 bytes.
-        megapixels: of one film, by its header, before it is decoded.
-        at_once: files dropped together.
-        films: read in one session.
-        name: characters of a file's name that are kept.
+        megapixels: of one image, read from its header before it is decoded.
+        at_once: files in one drop.
+        films: images in one session.
+        name: characters kept of a file's name.
     """
 
     file_mb: int = 40
@@ -42,14 +42,14 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A film, or a file that is none, as it was read.
+    """An image, or a file that is none.
 
     Attributes:
-        key: names it in this session.
-        name: of the file, or of the sample; plain text, never HTML.
-        sample: which sample it is; None of a viewer's own.
-        reading: what is known of it, without its pixels.
-        shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, what the page and the panels show; None of no film.
+        key: identifies it in this session.
+        name: of the file or the sample; plain text, never HTML.
+        sample: the sample; None for a viewer's image.
+        reading: the result of reading it, without its pixels.
+        shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, shown by page and panels; None if the file is no image.
         asked: uint8 (S, S), what the COVID-19 network takes; None of no film.
     """
 
@@ -62,18 +62,18 @@ class Film:
 
 
 class Session:
-    """The films of one viewer.
+    """The images of one viewer.
 
     Attributes:
-        films: by key, in the order in which they came.
+        films: by key, in order of arrival.
     """
 
     def __init__(self, reader: reading.Reader | None = None, limits: Limits = LIMITS) -> None:
-        """Build it.
+        """Create an empty session.
 
         Args:
-            reader: asks the networks; None takes the bundled ones.
-            limits: what is taken.
+            reader: None uses the bundled networks.
+            limits: of the session.
         """
         self.reader = reading.Reader(*reading.load()) if reader is None else reader
         self.limits = limits
@@ -81,7 +81,7 @@ class Session:
         self._looker = rounds_trial.Looker(self.reader.covid)
 
     def open_sample(self, name: str) -> Film:
-        """Read a sample, or return it if it was read before.
+        """Read a sample, or return it if it is here already.
 
         Args:
             name: of one of `samples.every()`.
@@ -99,11 +99,11 @@ class Session:
         """Read a viewer's file.
 
         Args:
-            name: what the file is called there; only its last part is kept.
-            data: what stands in it.
+            name: of the file; only its last part is kept.
+            data: the file's bytes.
         Returns:
-            The film; its record says why if there is no answer. A file that is here already, under the same name with
-            the same bytes, takes its own place; another one of that name gets a number.
+            The image; without a prediction its record holds the reason. The same file under the same name is returned,
+            not read twice; another file of that name gets a number.
         Raises:
             ValueError: the session is full.
         """
@@ -117,10 +117,10 @@ class Session:
         return self._keep(f"film-{len(self.films)}", self._free(name), *found)
 
     def fault(self, name: str, why: words.Saying) -> Film:
-        """Keep a row for a file that cannot be taken at all.
+        """Add a row for a file that was not accepted.
 
         Args:
-            name: what it is called.
+            name: of the file.
             why: the reason.
         Raises:
             ValueError: the session is full.
@@ -134,7 +134,7 @@ class Session:
         Args:
             key: of a film.
         Raises:
-            ValueError: no such film, or a file that is none.
+            ValueError: no such image, or a file that is none.
         """
         film = self.film(key)
         if film.asked is None:
@@ -142,17 +142,17 @@ class Session:
         return self._looker.look(film.asked, label=COVID, threshold=self.reader.threshold)
 
     def film(self, key: str) -> Film:
-        """Return a film of this session.
+        """Return an image of this session.
 
         Raises:
-            ValueError: no such film.
+            ValueError: no such image.
         """
         if key not in self.films:
-            raise ValueError(f"no film of this session is called {key!r}.")
+            raise ValueError(f"this session has no image {key!r}.")
         return self.films[key]
 
     def tables(self) -> dict[str, str]:
-        """Return the text of triage's three tables of all films of this session, by name."""
+        """Return triage's three tables of all images of this session: CSV text by name."""
         rows = sorted((portable(film.name), {**film.reading.record, "heatmap": ""}) for film in self.films.values())
         return _tables.texts(rows)
 
@@ -163,7 +163,7 @@ class Session:
             raise words.WordedError("refused.full", films=self.limits.films)
 
     def _read(self, data: bytes) -> tuple[reading.Reading, np.ndarray | None, np.ndarray | None]:
-        """Return a reading without its pixels, which may take a hundred megabytes, and what is kept of them."""
+        """Read a file; return the result without its pixels (up to 100 MB), the image shown and the network's input."""
 
         def small(found: reading.Reading) -> tuple[np.ndarray, np.ndarray]:
             assert found.film is not None
@@ -188,13 +188,13 @@ class Session:
         return self.films[key]
 
     def _name(self, name: str) -> str:
-        """Return the last part of a name, without what no file name holds, shortened in its middle."""
+        """Return the last part of a name, without unprintable characters, shortened in the middle."""
         last = "".join(c if c.isprintable() else " " for c in name.replace("\\", "/").rsplit("/", 1)[-1]).strip()
         most = self.limits.name
         return last if len(last) <= most else f"{last[: most // 2]}...{last[-(most - most // 2 - 3) :]}"
 
     def _free(self, name: str) -> str:
-        """Return a name that no film of this session has."""
+        """Return a name that no image of this session has yet."""
         taken = {film.name for film in self.films.values()}
         stem, dot, ending = name.rpartition(".") if "." in name.strip(".") else (name, "", "")
         free, number = name, 1
@@ -205,5 +205,5 @@ class Session:
 
 
 def max_bytes(limits: Limits) -> int:
-    """Return the bytes that one file may have."""
+    """Return the largest file size in bytes."""
     return min(limits.file_mb * 2**20, images.MAX_BYTES)

@@ -1,20 +1,16 @@
-"""A viewer's file, put together from the pieces in which it comes; in memory, and never beyond a page's limits."""
+"""A viewer's file, assembled in memory from the pieces that the browser sends, within the size limit."""
 
 from cxrkit import words
 
 
 class Uploads:
-    """Holds at most one unfinished file.
-
-    Attributes:
-        max_bytes: that a file may have.
-    """
+    """Assembles one file at a time."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Build it.
+        """Create it.
 
         Args:
-            max_bytes: that a file may have.
+            max_bytes: largest file size.
         """
         self.max_bytes = max_bytes
         self._id: str | None = None
@@ -22,21 +18,21 @@ class Uploads:
         self._data = bytearray()
 
     def take(self, upload: str, size: int, offset: int, piece: bytes | memoryview) -> bytes | None:
-        """Take a piece.
+        """Add a piece.
 
         Args:
-            upload: names the file; another name than before gives up what was unfinished.
-            size: bytes that the whole file has.
-            offset: where the piece belongs; pieces come in their order.
+            upload: identifies the file; a new one replaces an unfinished one.
+            size: of the whole file, bytes.
+            offset: of the piece, bytes; pieces arrive in order.
             piece: the bytes.
         Returns:
-            The whole file once it is there, else None.
+            The whole file when it is complete, else None.
         Raises:
-            ValueError: a size beyond the limit, or a piece that does not follow.
+            ValueError: a size over the limit, or a piece out of order.
         """
         if not 0 <= size <= self.max_bytes:
             self._forget()
-            raise ValueError(f"a file may have {self.max_bytes} bytes; this one has {size}.")
+            raise ValueError(f"a file may have at most {self.max_bytes} bytes; got {size}. Export it smaller.")
         if offset == 0:
             self._id, self._size, self._data = upload, size, bytearray()
         if (upload, size, offset) != (self._id, self._size, len(self._data)) or offset + len(piece) > size:

@@ -1,4 +1,4 @@
-"""A session as plain values and pictures, which is what a page is sent."""
+"""A session as plain values and image bytes, as they are sent to the page."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ _SOURCES = ("held-out seeds", "course", "nih", "cohen", "hannover", "all")
 
 
 def row(film: Film) -> dict[str, Any]:
-    """Return a film as the list and the table of the page show it.
+    """Return an image as the page's list and table show it.
 
     Returns:
-        "key", "name", "status", "prob" (of COVID-19, None without an answer), "called" and "quality" (names), "thumb"
+        "key", "name", "status", "prob" (of COVID-19, None without an answer), "positive" and "quality" (names), "thumb"
         (JPEG, empty without a picture).
     """
     record = film.reading.record
@@ -26,19 +26,19 @@ def row(film: Film) -> dict[str, Any]:
         "name": film.name,
         "status": record["status"],
         "prob": film.reading.probs.get(COVID),
-        "called": [name for name in (COVID, *FINDINGS) if name in record["label"].split("|")],
+        "positive": [name for name in (COVID, *FINDINGS) if name in record["label"].split("|")],
         "quality": record["quality"],
         "thumb": b"" if film.shown is None else _pictures.thumb(film.shown),
     }
 
 
 def shown(session: Session, film: Film) -> dict[str, Any]:
-    """Return all that the page shows of one film.
+    """Return everything that the page shows of one image.
 
     Returns:
-        "key", "name", "status"; of a file without an answer also "why" ("key" and "fields" of words, `words.Saying`);
-        of a film also "width", "height" (pixels of the picture), "picture" (JPEG), "simulated", "covid" and "findings"
-        ("label", "prob", "threshold", "called", "not_shown" each), "quality", "truth" (labels, None where it is not
+        "key", "name", "status"; of an unreadable file also "why" ("key" and "fields", see `words.Saying`);
+        of an image "width", "height" (pixels of the picture), "picture" (JPEG), "simulated", "covid" and "findings"
+        ("label", "prob", "threshold", "positive", "not_shown" each), "quality", "truth" (labels, None where it is not
         known), "boxes" (by label, fractions), "maps" (PNG by label).
     """
     record, found = film.reading.record, film.reading
@@ -71,19 +71,19 @@ def _against(label: str, probs: dict[str, float], threshold: float, predictor: n
         "label": label,
         "prob": probs[label],
         "threshold": threshold,
-        "called": probs[label] >= threshold,
+        "positive": probs[label] >= threshold,
         "not_shown": label in predictor.not_shown,
     }
 
 
-def looked(film: Film, look: rounds_trial.Look, threshold: float) -> dict[str, Any]:
-    """Return a film's rounds.
+def rounds_values(film: Film, look: rounds_trial.Look, threshold: float) -> dict[str, Any]:
+    """Return the rounds of an image.
 
     Returns:
-        "key"; "each": "name", "recipe", "prob", "called", "picture" (JPEG) of each round; "prob", "called" of all
+        "key"; "each": "name", "recipe", "prob", "positive", "picture" (JPEG) of each round; "prob", "positive" of all
         together, and "threshold".
     """
-    prob, is_called = look.answer
+    prob, is_positive = look.answer
     return {
         "key": film.key,
         "each": [
@@ -91,13 +91,13 @@ def looked(film: Film, look: rounds_trial.Look, threshold: float) -> dict[str, A
                 "name": name,
                 "recipe": rounds.describe(look.recipes[name]),
                 "prob": float(look.probs[k]),
-                "called": bool(look.calls[k]),
+                "positive": bool(look.calls[k]),
                 "picture": _pictures.jpeg(picture),
             }
             for k, (name, picture) in enumerate(look.pictures.items())
         ],
         "prob": prob,
-        "called": is_called,
+        "positive": is_positive,
         "threshold": threshold,
     }
 
@@ -108,7 +108,7 @@ def gallery() -> list[dict[str, Any]]:
 
 
 def about(predictor: networks.Predictor) -> dict[str, Any]:
-    """Return how a network was trained and how well it does, from its sidecar.
+    """Return a network's training data and figures, from its model.json.
 
     Returns:
         "name"; "trained": "simulated", "real", "sources", "date", "epochs"; "sources", and "rows": "label",

@@ -5,11 +5,11 @@
 # ---
 
 # %% [markdown]
-# # The dashboard: a page for people who will never open a notebook
+# # The dashboard: one image, one prediction, and why
 #
-# `make dashboard`, or `cxrkit dashboard`, serves this notebook as a web page: choose a simulated sample or drop a film,
-# and see what the networks call, how sure they are, where they look, and what ten altered looks at it say. Run in
-# JupyterLab it is the same page inside a cell. The work is in `cxrkit.dashboard`.
+# `make dashboard` serves this notebook as a web page for people who do not use notebooks. Choose a simulated sample or
+# drop an image. The page shows what the networks predict, how certain they are, a heat map, and ten augmented views. In
+# JupyterLab the same page is shown below the cell. The code is in `cxrkit.dashboard`.
 #
 # > **cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat.**
 
@@ -17,6 +17,6 @@
 LANGUAGE = "en"
 
 # %%
-from cxrkit import dashboard as app
+from cxrkit.dashboard import dashboard
 
-app.dashboard(LANGUAGE)
+dashboard(LANGUAGE)

@@ -183,7 +183,7 @@ def test_a_film_of_each_format_is_read_alike(page, server, films, ending, consol
     shown(page, f"film.{ending}")
     expect(page.locator(".verdict .said")).to_contain_text("The findings network calls: ")
     for finding in ("Atelectasis", "Cardiomegaly", "Effusion"):
-        expect(page.locator(f".bar[data-label={finding}]")).to_have_class(re.compile("called"))
+        expect(page.locator(f".bar[data-label={finding}]")).to_have_class(re.compile("positive"))
     expect(page.locator(".rounds li")).to_have_count(11)
     assert "Roe" not in page.content()
     assert console_errors == []
@@ -521,7 +521,7 @@ def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
     page.locator("#cxr-fade").focus()
     page.keyboard.press("Home")
     assert page.locator(".overlay").evaluate("e => e.style.opacity") == "0"
-    expect(page.locator("[role=status].visually-hidden")).to_contain_text("mass.jpg: Not called COVID-19")
+    expect(page.locator("[role=status].visually-hidden")).to_contain_text("mass.jpg: Negative for COVID-19")
 
 
 # --- what a server does ------------------------------------------------------------------------------------------

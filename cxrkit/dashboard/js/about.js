@@ -1,4 +1,4 @@
-// What the system is, on what it was trained, its figures per source, and what it must not be used for.
+// The system, its training data, its figures by source, and what it must not be used for.
 
 const SECTIONS = ["what", "how", "must_not", "trained", "figures"];
 

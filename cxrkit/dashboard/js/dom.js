@@ -38,7 +38,7 @@ function speaker(model) {
   return say;
 }
 
-/** Return an img of bytes; its address is given up as soon as it is drawn. */
+/** Return an img of bytes; its object URL is released once it is drawn. */
 function picture(bytes, type, attributes) {
   const url = URL.createObjectURL(new Blob([bytes], { type }));
   const image = h("img", { ...attributes, src: url, draggable: "false" });

@@ -24,7 +24,7 @@ function waitingModel(traits) {
       tied?.off(event, listener);
     },
     tie(model) {
-      // Before anything listens: what was changed is drawn already.
+      // Before anything listens: earlier changes are already drawn.
       for (const name of changed) model.set(name, traits[name]);
       if (changed.size) model.save_changes();
       for (const one of listeners) model.on(...one);

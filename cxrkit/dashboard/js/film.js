@@ -1,4 +1,4 @@
-// One film: its picture with a map over it, the verdict in words, and every probability against its own threshold.
+// One image with a heat map over it, the prediction in words, and each probability with its threshold.
 
 function filmPart({ model, say }) {
   const part = h("section", { class: "film" });
@@ -18,7 +18,7 @@ function filmPart({ model, say }) {
   }
 
   const strongest = (film) =>
-    film.covid.called ? film.covid.label : ([...film.findings].sort(byWeight)[0] ?? film.covid).label;
+    film.covid.positive ? film.covid.label : ([...film.findings].sort(byWeight)[0] ?? film.covid).label;
 
   function pictureCard(film) {
     const shown = [film.covid, ...film.findings].find((one) => one.label === label);
@@ -119,13 +119,13 @@ function filmPart({ model, say }) {
       film.truth !== null && h("p", {}, h("strong", {}, say("film.truth")), " ", truth(film)),
       bar(film.covid),
       h("h3", {}, say("film.findings")),
-      h("p", { class: "small" }, say(film.covid.called ? "film.findings_unasked" : "film.findings_mean")),
+      h("p", { class: "small" }, say(film.covid.positive ? "film.findings_unasked" : "film.findings_mean")),
       h("div", { class: "bars" }, [...film.findings].sort(byWeight).map(bar)),
     );
   }
 
   function doubts(film) {
-    const names = [film.covid, ...(film.covid.called ? [] : film.findings)].filter((one) => one.called && one.not_shown);
+    const names = [film.covid, ...(film.covid.positive ? [] : film.findings)].filter((one) => one.positive && one.not_shown);
     return names.length > 0 && h("p", { class: "doubt" }, say("film.doubt", { labels: names.map((one) => say(`label.${one.label}`)).join(say("list.comma")) }));
   }
 
@@ -134,10 +134,10 @@ function filmPart({ model, say }) {
     return film.truth.length ? names : say("film.truth_none");
   }
 
-  /** A probability against its own threshold; chooses whose map is shown. */
+  /** A probability and its threshold, as a button that chooses the heat map. */
   function bar(one) {
     const fields = { label: say(`label.${one.label}`), prob: number(one.prob), threshold: number(one.threshold) };
-    const state = say(one.called ? "film.called" : "film.not_called");
+    const state = say(one.positive ? "film.called" : "film.not_called");
     const filled = h("span", { class: "filled" });
     filled.style.width = `${100 * one.prob}%`;
     const from = h("span", { class: "from" });
@@ -146,7 +146,7 @@ function filmPart({ model, say }) {
       "button",
       {
         type: "button",
-        class: `bar ${one.called ? "called" : ""} ${one.not_shown ? "doubtful" : ""}`,
+        class: `bar ${one.positive ? "positive" : ""} ${one.not_shown ? "doubtful" : ""}`,
         "data-label": one.label,
         "aria-pressed": String(one.label === label),
         title: say("film.bar", fields),
@@ -162,21 +162,21 @@ function filmPart({ model, say }) {
   return { part, draw };
 }
 
-/** Called ones first, then by probability. */
-const byWeight = (one, other) => other.called - one.called || other.prob - one.prob;
+/** Positive ones first, then by probability. */
+const byWeight = (one, other) => other.positive - one.positive || other.prob - one.prob;
 
-/** What is said of a film in a sentence. */
+/** The prediction in one sentence. */
 function verdict(film, say) {
   const fields = { prob: number(film.covid.prob), threshold: number(film.covid.threshold) };
   if (film.quality.includes("not_frontal_chest")) return say("verdict.no_chest", fields);
-  if (film.covid.called) return say("verdict.covid", fields);
-  const called = film.findings.filter((one) => one.called);
-  if (!called.length) return say("verdict.clear", fields);
-  const labels = called.sort(byWeight).map((one) => say(`label.${one.label}`));
+  if (film.covid.positive) return say("verdict.covid", fields);
+  const positive = film.findings.filter((one) => one.positive);
+  if (!positive.length) return say("verdict.clear", fields);
+  const labels = positive.sort(byWeight).map((one) => say(`label.${one.label}`));
   return say("verdict.findings", { ...fields, labels: labels.join(say("list.comma")) });
 }
 
-/** A file that is no film: what happened, what is legal, the way out. */
+/** A file that is no image: what came, what is legal, the way out. */
 function badFilm(film, say) {
   return h(
     "div",

@@ -1,4 +1,4 @@
-// What can be looked at: the gallery of samples, a place to drop films, and the films read so far.
+// The gallery of samples, a place to drop images, and the images read so far.
 
 function filmsPart({ model, say, ask, tell }) {
   const samples = h("div", { class: "gallery" });
@@ -6,7 +6,7 @@ function filmsPart({ model, say, ask, tell }) {
     type: "file",
     id: "cxr-files",
     multiple: true,
-    // Without a list of endings: many DICOM files have none, and what a file is called does not matter.
+    // No list of file endings: many DICOM files have none, and the name does not matter.
     class: "visually-hidden",
   });
   const zone = h("label", { for: "cxr-files", class: "zone" });
@@ -103,7 +103,7 @@ function filmsPart({ model, say, ask, tell }) {
 function verdictShort(film, say) {
   if (film.status === "error") return say("verdict.short.error");
   if (film.quality.includes("not_frontal_chest")) return say("quality.short.not_frontal_chest");
-  if (film.called.includes("COVID-19")) return say("label.COVID-19");
-  if (film.called.length) return say("verdict.short.findings", { count: film.called.length });
+  if (film.positive.includes("COVID-19")) return say("label.COVID-19");
+  if (film.positive.length) return say("verdict.short.findings", { count: film.positive.length });
   return say("verdict.short.none");
 }

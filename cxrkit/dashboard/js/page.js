@@ -1,7 +1,7 @@
 // The page: a head that says what this is, tabs, and the parts; what is seen follows the traits that Python sets.
 
 const TABS = ["film", "table", "lab", "rounds", "about"];
-// The kernel has this long to answer; then the page says that it is gone. Under Voila the server is asked as well.
+// The kernel has this long to answer; after that the page reports that it is gone. Under Voila the page also queries the server.
 const PATIENCE_MS = 60_000;
 const ASK_SERVER_MS = 10_000;
 
@@ -68,7 +68,7 @@ function build(model) {
   const shared = { model, say, ask, tell };
   const parts = { films: filmsPart(shared), film: filmPart(shared), rounds: roundsPart(shared), table: tablePart(shared), about: aboutPart(shared) };
   const panels = {
-    film: h("div", { class: "panel looking" }, parts.films.part, parts.film.part, parts.rounds.part),
+    film: h("div", { class: "panel viewing" }, parts.films.part, parts.film.part, parts.rounds.part),
     table: h("div", { class: "panel" }, parts.table.part),
     lab: h("div", { class: "panel" }),
     rounds: h("div", { class: "panel" }),

@@ -16,22 +16,22 @@ function roundsPart({ model, say }) {
     const fields = {
       prob: number(rounds.prob),
       threshold: number(rounds.threshold),
-      votes: rounds.each.filter((one) => one.called).length,
+      votes: rounds.each.filter((one) => one.positive).length,
       count: rounds.each.length,
     };
     fill(part, 
       ...heading,
-      h("p", { class: "said" }, say(rounds.called ? "rounds_strip.called" : "rounds_strip.not_called", fields)),
-      rounds.called !== film.covid.called && h("p", { class: "doubt" }, say("rounds_strip.differs")),
+      h("p", { class: "said" }, say(rounds.positive ? "rounds_strip.called" : "rounds_strip.not_called", fields)),
+      rounds.positive !== film.covid.positive && h("p", { class: "doubt" }, say("rounds_strip.differs")),
       h(
         "ol",
         {},
         rounds.each.map((one) => {
-          const state = say(one.called ? "film.called" : "film.not_called");
+          const state = say(one.positive ? "film.called" : "film.not_called");
           const name = one.name === "none" ? say("rounds_strip.untouched") : one.name;
           return h(
             "li",
-            { class: one.called ? "called" : "" },
+            { class: one.positive ? "positive" : "" },
             picture(one.picture, "image/jpeg", { alt: say("rounds_strip.alt", { name, prob: number(one.prob), state }), width: 112, height: 112 }),
             h("strong", {}, name),
             h("span", { class: "prob" }, `${number(one.prob)} `, h("span", {}, state)),

@@ -19,7 +19,7 @@ function tablePart({ model, say, ask }) {
     name: film.name,
     verdict: verdictShort(film, say),
     covid: film.prob ?? -1,
-    findings: film.called.filter((name) => name !== "COVID-19").map((name) => say(`label.${name}`)).join(say("list.comma")),
+    findings: film.positive.filter((name) => name !== "COVID-19").map((name) => say(`label.${name}`)).join(say("list.comma")),
     quality: film.quality.map((flag) => say(`quality.short.${flag}`)).join(say("list.comma")),
     status: say(`status.${film.status}`),
   });

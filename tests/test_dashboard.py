@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkit import augment, words
-from cxrkit import dashboard as app
-from cxrkit.dashboard import _pictures, _view
+from cxrkit.dashboard import Dashboard, Limits, Session, _pictures, _view
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._page import Page
 from cxrkit.dashboard._uploads import Uploads
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
+from cxrkit.networks import _predictor
 from cxrkit.triage import _run as triage
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
@@ -29,29 +29,29 @@ BY_NAME = {sample.name: sample for sample in samples.every()}
 
 @pytest.fixture(scope="module")
 def reader():
-    return app.Session().reader
+    return Session().reader
 
 
 @pytest.fixture
 def session(reader):
-    return app.Session(reader)
+    return Session(reader)
 
 
 @pytest.fixture
 def dashboard(session):
-    return app.Dashboard(session)
+    return Dashboard(session)
 
 
 @pytest.fixture(scope="module")
 def pestered(reader):
-    return app.Dashboard(app.Session(reader, app.Limits(films=5)))
+    return Dashboard(Session(reader, Limits(films=5)))
 
 
 def ask(dashboard, what, *buffers, **more):
     """Send what a page would send, and return what it is told."""
     told = []
     dashboard.page.send = lambda content, buffers=None: told.append(content)
-    dashboard._asked({"do": what, "number": 7, **more}, [memoryview(one) for one in buffers])
+    dashboard._handle({"do": what, "number": 7, **more}, [memoryview(one) for one in buffers])
     return told
 
 
@@ -111,12 +111,12 @@ def test_of_a_name_the_last_part_is_kept_as_text(session, name, kept):
 
 
 def test_a_session_takes_so_many_films_and_says_so(reader):
-    session = app.Session(reader, app.Limits(films=2))
+    session = Session(reader, Limits(films=2))
     session.add("a", b"1")
     session.add("b", b"2")
-    with pytest.raises(ValueError, match="a session takes 2 films; reload the page"):
+    with pytest.raises(ValueError, match="a session takes at most 2 images; reload the page"):
         session.add("c", b"3")
-    with pytest.raises(ValueError, match="a session takes 2 films"):
+    with pytest.raises(ValueError, match="a session takes at most 2 images"):
         session.fault("d", words.Saying("no_answer.memory", {}))
 
 
@@ -129,15 +129,15 @@ def test_rounds_are_those_of_triage(session, tmp_path):
     film = session.open_sample("infiltration")
     look = session.look(film.key)
     assert look.answer[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
-    said = _view.looked(film, look, 0.33)
+    said = _view.rounds_values(film, look, 0.33)
     assert [one["name"] for one in said["each"]] == ["none", *"ABCDEFGHIJ"]
-    assert sum(one["called"] for one in said["each"]) == int(row["rounds_calling"])
+    assert sum(one["positive"] for one in said["each"]) == int(row["rounds_calling"])
 
 
 def test_what_is_unknown_is_refused(session):
     with pytest.raises(ValueError, match=r"a sample must be one of covid, heart, .*; got 'me'"):
         session.open_sample("me")
-    with pytest.raises(ValueError, match="no film of this session is called 'me'"):
+    with pytest.raises(ValueError, match="this session has no image 'me'"):
         session.film("me")
     with pytest.raises(ValueError, match="has no rounds"):
         session.look(session.add("a.png", b"none").key)
@@ -178,14 +178,14 @@ def test_pieces_that_do_not_follow_are_refused_and_nothing_is_kept(pieces):
     uploads = Uploads(100)
     for piece in pieces[:-1]:
         assert uploads.take(*piece) is None
-    with pytest.raises(ValueError, match="did not come one after another; drop it again"):
+    with pytest.raises(ValueError, match="did not arrive in order; drop it again"):
         uploads.take(*pieces[-1])
     assert uploads._data == b""
 
 
 @pytest.mark.parametrize("size", [-1, 101])
 def test_a_file_beyond_the_limit_is_refused_before_it_is_kept(size):
-    with pytest.raises(ValueError, match=f"a file may have 100 bytes; this one has {size}"):
+    with pytest.raises(ValueError, match=f"a file may have at most 100 bytes; got {size}"):
         Uploads(100).take("a", size, 0, b"1")
 
 
@@ -208,7 +208,7 @@ def test_under_voila_a_copy_of_the_page_goes_with_the_answer_and_elsewhere_none(
 
 def test_a_page_begins_with_a_film_read(dashboard):
     shown = dashboard.page.shown
-    assert (shown["key"], shown["covid"]["called"], shown["simulated"]) == ("covid", True, True)
+    assert (shown["key"], shown["covid"]["positive"], shown["simulated"]) == ("covid", True, True)
     assert shown["truth"] == [COVID]
     assert set(shown["maps"]) == {COVID, *FINDINGS}
     assert [row["key"] for row in dashboard.page.films] == ["covid"]
@@ -280,7 +280,7 @@ def test_why_a_file_is_no_film_can_be_sent_and_said_in_every_language(dashboard,
 
 
 def test_what_a_page_cannot_do_is_said_in_its_language(reader):
-    dashboard = app.Dashboard(app.Session(reader, app.Limits(films=1)))
+    dashboard = Dashboard(Session(reader, Limits(films=1)))
     full = {"key": "refused.full", "fields": {"films": 1}}
     assert ask(dashboard, "piece", b"", id="u", name="a.png", size=0, offset=0) == [{"number": 7, "error": full}]
     astray = {"key": "refused.pieces", "fields": {}}
@@ -295,7 +295,7 @@ def test_a_message_that_no_page_sends_changes_nothing(dashboard, content):
     told = []
     before = dict(dashboard.page.shown)
     dashboard.page.send = lambda content, buffers=None: told.append(content)
-    dashboard._asked(content, [])
+    dashboard._handle(content, [])
     assert len(told) == 1
     assert told[0]["error"]
     assert dashboard.page.shown == before
@@ -311,7 +311,7 @@ def test_a_message_that_no_page_sends_changes_nothing(dashboard, content):
     )
 )
 def test_no_message_whatever_stops_the_page(pestered, content):
-    pestered._asked(content, [memoryview(b"1")])
+    pestered._handle(content, [memoryview(b"1")])
     assert pestered.page.shown["key"]
 
 
@@ -357,9 +357,7 @@ def test_films_that_came_are_in_the_panel_that_is_open_and_seen_from_where_no_fi
 
 def test_figures_of_the_page_are_those_of_the_models_own_files(dashboard):
     for network in dashboard.page.about:
-        info = json.loads(
-            (app._page.Path(images.__file__).parent / f"weights/{network['name']}/model.json").read_text()
-        )
+        info = _predictor.load(network["name"]).info
         aurocs = {(one["label"], one["source"]): one["value"] for one in info["figures"] if one["measure"] == "AUROC"}
         shown = {
             (row["label"], source): cell["value"]
@@ -381,7 +379,8 @@ def test_every_word_that_the_page_says_is_among_the_words():
 
 def test_the_page_needs_neither_tensorflow_nor_pandas_nor_matplotlib():
     code = (
-        "import sys; from cxrkit import app; d = app.dashboard(); d._asked({'do': 'rounds', 'key': 'covid'}, [])\n"
+        "import sys; from cxrkit.dashboard import dashboard; page = dashboard()\n"
+        "page._handle({'do': 'rounds', 'key': 'covid'}, [])\n"
         "print(sorted({'tensorflow', 'keras', 'pandas', 'matplotlib', 'sklearn', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -23,7 +23,7 @@ NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "12_dashboard.ipy
     ("host", "loopback"),
     [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_loopback_is_told_from_the_rest(host, loopback):
+def test_loopback_addresses_are_recognised(host, loopback):
     assert serve.is_loopback(host) is loopback
 
 
@@ -34,7 +34,7 @@ def test_loopback_is_told_from_the_rest(host, loopback):
         ({"idle_minutes": 0}, "idle_minutes must be above 0; got 0"),
         (
             {"host": "no.such.host.invalid"},
-            r"no.such.host.invalid port 8866 cannot be listened on \(.*\); name another",
+            r"no.such.host.invalid port 8866 cannot be used \(.*\); choose another",
         ),
     ],
 )
@@ -43,7 +43,7 @@ def test_an_illegal_option_is_refused(options, message):
         serve.dashboard(**options)
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line():
+def test_a_port_in_use_is_refused_in_one_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -52,21 +52,21 @@ def test_a_port_that_is_taken_is_refused_in_one_line():
             [sys.executable, "-m", "cxrkit", "dashboard", "--port", str(port)], capture_output=True, text=True
         )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"cxrkit: 127.0.0.1 port {port} cannot be listened on (Address already in use)")
+    assert done.stderr.startswith(f"cxrkit: 127.0.0.1 port {port} cannot be used (Address already in use)")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_without_voila_it_is_said_what_to_install(monkeypatch):
+def test_without_voila_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "voila.app", None)
-    with pytest.raises(serve.ServeError, match="which is not installed; install cxrkit with its extra notebooks"):
+    with pytest.raises(serve.ServeError, match="which is not installed; install cxrkit with the extra `notebooks`"):
         serve.dashboard(port=servers.free_port())
 
 
-def test_a_link_is_not_taken_for_dead_before_its_first_ping():
+def test_a_connection_is_not_closed_before_its_first_ping():
     class Link(WebSocketMixin):
         settings = serve._PINGS
 
-    # Jupyter looks for an answer one interval after a link was opened, when it has not asked yet.
+    # Jupyter checks for an answer one interval after the connection was opened, before it has sent a ping.
     assert Link().ping_timeout > Link().ping_interval
 
 
@@ -78,7 +78,7 @@ def test_what_is_served_is_what_the_notebook_runs():
     assert notebook.metadata["voila"] == {"template": "cxrkit"}
 
 
-def test_the_template_is_linked_once_and_again_and_an_installed_one_is_left(tmp_path, monkeypatch):
+def test_the_template_is_linked_repeatedly_and_an_installed_one_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     for _ in range(2):
         assert (serve.link_template() / "index.html.j2").is_file()
@@ -89,7 +89,7 @@ def test_the_template_is_linked_once_and_again_and_an_installed_one_is_left(tmp_
     assert list(installed.iterdir()) == []
 
 
-# --- a server that asks who comes --------------------------------------------------------------------------------
+# --- a server with a token --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_without_the_token_nobody_gets_a_page(guarded):
         urllib.request.urlopen(f"{guarded.url}api/kernels/{uuid.uuid4()}", timeout=60)
 
 
-def test_where_others_can_reach_it_a_token_is_made_and_told(tmp_path):
+def test_an_address_that_others_can_reach_gets_a_token(tmp_path):
     with servers.served(
         ["cxrkit", "dashboard", "--host", "0.0.0.0"], tmp_path, servers.environment(tmp_path / "home")
     ) as running:
@@ -142,24 +142,9 @@ def test_no_code_can_be_sent_to_a_kernel(guarded, tmp_path):
     target = tmp_path / "owned"
 
     def message(kind, content):
-        header = {
-            "msg_id": uuid.uuid4().hex,
-            "msg_type": kind,
-            "username": "",
-            "session": "s",
-            "version": "5.3",
-            "date": "",
-        }
-        return json.dumps(
-            {
-                "header": header,
-                "parent_header": {},
-                "metadata": {},
-                "content": content,
-                "channel": "shell",
-                "buffers": [],
-            }
-        )
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": "", "session": "s", "version": "5.3"}
+        whole = {"header": header | {"date": ""}, "parent_header": {}, "metadata": {}, "content": content}
+        return json.dumps(whole | {"channel": "shell", "buffers": []})
 
     async def talk():
         url = f"{guarded.url.replace('http', 'ws')}api/kernels/{kernel}/channels"
@@ -167,7 +152,7 @@ def test_no_code_can_be_sent_to_a_kernel(guarded, tmp_path):
         code = {"code": f"open({str(target)!r}, 'w').close()", "silent": False, "store_history": False}
         code |= {"user_expressions": {}, "allow_stdin": False, "stop_on_error": True}
         await socket_.write_message(message("execute_request", code))
-        # What is allowed still goes through, and after it: so the kernel has had its turn at what came before.
+        # This message is allowed and comes second: its reply shows that the kernel has handled the first.
         await socket_.write_message(message("kernel_info_request", {}))
         kinds = []
         while "kernel_info_reply" not in kinds:
