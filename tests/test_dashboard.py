@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, words
+from cxrkit import augment, networks, words
 from cxrkit.dashboard import Dashboard, Limits, Session, _pictures, _view
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._page import Page
 from cxrkit.dashboard._uploads import Uploads
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.networks import _predictor
 from cxrkit.triage import _run as triage
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
@@ -357,7 +356,7 @@ def test_films_that_came_are_in_the_panel_that_is_open_and_seen_from_where_no_fi
 
 def test_figures_of_the_page_are_those_of_the_models_own_files(dashboard):
     for network in dashboard.page.about:
-        info = _predictor.load(network["name"]).info
+        info = networks.load(network["name"]).info
         aurocs = {(one["label"], one["source"]): one["value"] for one in info["figures"] if one["measure"] == "AUROC"}
         shown = {
             (row["label"], source): cell["value"]
