@@ -25,6 +25,9 @@ NOT_COVID = "Not COVID-19"
 #: The two classes of a COVID-19 network; the probability of COVID-19 is column 0.
 COVID_CLASSES = (COVID, NOT_COVID)
 
+#: Parts of a data set: to learn from, to choose on, to measure on.
+SPLITS = ("train", "val", "test")
+
 #: What ChestX-ray14 writes for a film without any of the 14 findings.
 NO_FINDING = "No Finding"
 

@@ -1,1 +1,64 @@
-"""The data room."""
+"""Manifests (one row per image) of any CSV, of public data sets and of the course's simulated images; downloads.
+
+`read_manifest` is the one reader. Splits are by patient; `check_manifest` searches for leaks and copies. `load_films`
+gives the images of a manifest as arrays. pandas is imported with the first name that needs it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cxrkit.data._check import check_manifest
+    from cxrkit.data._course import COURSE_MANIFEST, course_boxes, course_images, course_manifest, simulate_row
+    from cxrkit.data._fetch import SOURCES, fetch
+    from cxrkit.data._films import FilmSet, load_films
+    from cxrkit.data._manifest import (
+        DataSet,
+        ManifestError,
+        check_splits,
+        read_manifest,
+        split_by_patient,
+        write_manifest,
+        write_text,
+    )
+    from cxrkit.data._sets import ADAPTERS, radiologist_labels
+
+_HOMES = {
+    "_check": ("check_manifest",),
+    "_course": ("COURSE_MANIFEST", "course_boxes", "course_images", "course_manifest", "simulate_row"),
+    "_fetch": ("SOURCES", "fetch"),
+    "_films": ("FilmSet", "load_films"),
+    "_manifest": ("DataSet", "ManifestError", "check_splits", "read_manifest", "split_by_patient", "write_manifest")
+    + ("write_text",),
+    "_sets": ("ADAPTERS", "radiologist_labels"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"cxrkit.data.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "ADAPTERS",
+    "COURSE_MANIFEST",
+    "SOURCES",
+    "DataSet",
+    "FilmSet",
+    "ManifestError",
+    "check_manifest",
+    "check_splits",
+    "course_boxes",
+    "course_images",
+    "course_manifest",
+    "fetch",
+    "load_films",
+    "radiologist_labels",
+    "read_manifest",
+    "simulate_row",
+    "split_by_patient",
+    "write_manifest",
+    "write_text",
+]

@@ -1,0 +1,222 @@
+"""The course set: 600 simulated images of 400 patients, made from the rows of data_manifest.csv when first needed.
+
+A row holds all that makes its image: `seed` (the patient), `follow_up`, `view`, `sex`, `age`, `width` and the column
+`severity` (`Effusion=0.35|COVID-19=0.6`). The images are kept in a cache folder and checked by sha256 at each use.
+Simulated images teach and test; they do not replace real ones, and nothing here is a medical device.
+"""
+
+import csv
+import functools
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cxrkit.labels import COVID, FINDINGS, SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrkit.phantom import SimulatedFilm
+
+#: The manifest; data_manifest.csv at the root of the repository is a copy of the same bytes.
+COURSE_MANIFEST = Path(__file__).parent / "data_manifest.csv"
+#: Seeds of the course's patients: train on others, or a network will have seen the people it is tested on.
+PATIENT_SEEDS = range(600_000_001, 600_000_401)
+# Below this many images, starting further processes takes longer than it saves.
+_WORTH_WORKERS = 24
+
+
+def course_manifest() -> "pd.DataFrame":
+    """Return the course's manifest, as `read_manifest` gives it, with the further column `severity`.
+
+    `image` is relative to the folder that `course_images()` returns.
+    """
+    from cxrkit.data import _manifest
+
+    return _manifest.validate(_manifest.read_table(COURSE_MANIFEST, strict=True))
+
+
+def course_images(
+    split: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int | None = None,
+    verify: bool = True,
+) -> Path:
+    """Make the course images in the cache where they are missing, and return their folder.
+
+    Images that are there and unchanged stay; the others are simulated again. Several processes may do this at once.
+
+    Args:
+        split: "train", "val" or "test" for these images alone; None for all.
+        cache_dir: where to keep them; None: CXRKIT_CACHE if set, else the user's cache folder for cxrkit.
+        progress: called with how many images are there, and of how many.
+        workers: processes that simulate; None: one for each core, one for a few images.
+        verify: compare each image with its sha256. False takes images as this machine makes them.
+    Returns:
+        The folder of the images: for all splits one with the folders train, val and test; for one split that one.
+    Raises:
+        ValueError: an unknown split, or an image whose sha256 is not that of the manifest.
+        OSError: the cache cannot be written to.
+    """
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split must be {', '.join(SPLITS)} or None; got {split!r}.")
+    text, rows = _manifest_rows(COURSE_MANIFEST)
+    rows = [row for row in rows if split in (None, row["split"])]
+    # A folder for each edition of the manifest, so that images of two editions never mix.
+    edition = hashlib.sha256(text).hexdigest()[:12]
+    folder = (_cache_dir() if cache_dir is None else Path(cache_dir)) / "course" / edition
+    try:
+        for part in SPLITS if split is None else (split,):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"] if verify else "")]
+        done = len(rows) - len(missing)
+        if progress is not None:
+            progress(done, len(rows))
+        for _ in _make(missing, folder, workers, verify):
+            done += 1
+            if progress is not None:
+                progress(done, len(rows))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the course images cannot be kept in {folder} ({error.strerror or error}): they need 50 MB in a folder "
+            "that can be written to. Set CXRKIT_CACHE to one, or pass cache_dir=",
+        ) from error
+    return folder if split is None else folder / split
+
+
+def _cache_dir() -> Path:
+    if own := os.environ.get("CXRKIT_CACHE"):
+        return Path(own).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("cxrkit"))
+
+
+def simulate_row(row: Mapping[str, object]) -> "SimulatedFilm":
+    """Simulate the image of one row of the course's manifest, with its masks and boxes.
+
+    Args:
+        row: a row of `course_manifest()`, as a mapping or a pandas Series.
+    Returns:
+        The simulated image; its `png()` has the row's sha256.
+    """
+    from cxrkit import phantom
+
+    severity = parse_severity(str(row["severity"]))
+    return phantom.simulate(
+        int(str(row["seed"])),
+        size_px=int(str(row["width"])),
+        findings=tuple(name for name in severity if name != COVID),
+        covid=COVID in severity,
+        severity=severity,
+        view=str(row["view"]),
+        sex=str(row["sex"]),
+        age=float(str(row["age"])),
+        follow_up=int(str(row["follow_up"])),
+    )
+
+
+def course_boxes(split: str | None = None) -> "pd.DataFrame":
+    """Return where the findings of the course's images lie, in the form of `cxrkit.explain.read_boxes`.
+
+    Boxes are no part of the manifest: the images are simulated again for them, about 40 ms each.
+
+    Args:
+        split: "train", "val" or "test" for these images alone; None for all.
+    Returns:
+        One row per box: `image` as in the manifest, `finding` (of the 14), `x`, `y`, `w`, `h` as fractions of the
+        image from its upper left corner. A finding too slight to be marked has no box.
+    Raises:
+        ValueError: an unknown split.
+    """
+    import pandas as pd
+
+    if split not in (None, *SPLITS):
+        raise ValueError(f"split must be {', '.join(SPLITS)} or None; got {split!r}.")
+    frame = course_manifest()
+    found = []
+    for _, row in frame[frame["findings"] != ""].iterrows():
+        if split not in (None, row["split"]):
+            continue
+        film = simulate_row({str(name): value for name, value in row.items()})
+        height, width = film.pixels.shape
+        for finding, places in film.boxes.items():
+            if finding in FINDINGS:
+                found += [
+                    (row["image"], finding, x / width, y / height, w / width, h / height) for x, y, w, h in places
+                ]
+    return pd.DataFrame(found, columns=["image", "finding", "x", "y", "w", "h"])
+
+
+def parse_severity(text: str) -> dict[str, float]:
+    """Turn "Effusion=0.35|COVID-19=0.6" into a dict; "" into an empty one.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in text.split("|") if part)}
+    except ValueError as error:
+        raise ValueError(f"severity must read like Effusion=0.35|COVID-19=0.6 or be empty; got {text!r}.") from error
+
+
+@functools.cache
+def _manifest_rows(path: Path) -> tuple[bytes, list[dict[str, str]]]:
+    """Read the manifest with the standard library alone: the demo needs its first image before pandas is imported."""
+    text = path.read_bytes()
+    return text, list(csv.DictReader(text.decode().splitlines()))
+
+
+def _is_there(path: Path, sha256: str) -> bool:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    return not sha256 or hashlib.sha256(data).hexdigest() == sha256
+
+
+def _make(rows: list[dict[str, str]], folder: Path, workers: int | None, verify: bool) -> Iterator[None]:
+    """Simulate images into the folder, in this process or in several; yield after each."""
+    if workers == 1 or (workers is None and len(rows) < _WORTH_WORKERS):
+        for row in rows:
+            _make_one(row, folder, verify)
+            yield
+        return
+    import joblib
+
+    # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the images
+    # are the parallel part; and they end soon, for a notebook has little memory.
+    with joblib.parallel_config("loky", n_jobs=workers or -1, inner_max_num_threads=1, idle_worker_timeout=5):
+        parallel = joblib.Parallel(return_as="generator_unordered")
+        yield from parallel(joblib.delayed(_make_one)(row, folder, verify) for row in rows)
+
+
+def _make_one(row: Mapping[str, str], folder: Path, verify: bool) -> None:
+    data = simulate_row(row).png()
+    found = hashlib.sha256(data).hexdigest()
+    if verify and found != row["sha256"]:
+        raise ValueError(
+            f"{row['image']} has sha256 {found[:16]}... here, and {row['sha256'][:16]}... in data_manifest.csv: this "
+            f"machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) simulates differently from the one that "
+            "made the manifest. Install the versions of requirements.lock; if the error stays, report this line. "
+            "course_images(verify=False) uses the images that this machine makes."
+        )
+    path = folder / row["image"]
+    # First under another name: other processes may make or read the same image. And in another folder: what a kill
+    # leaves among the images would be one more file to triage.
+    part = folder.with_name(f"{folder.name}.parts") / f"{os.getpid()}.{threading.get_ident()}"
+    part.parent.mkdir(exist_ok=True)
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,484 @@
+"""Public data sets, as their folders are when unpacked, turned into manifests.
+
+Every adapter returns a `DataSet`: the images that its table lists, which of them exist, the files that it leaves out
+and why, and notes on what was changed or is not known. Nothing is dropped without a note. `findings` are labelled by
+ChestX-ray14 alone; a COVID-19 image of the other sets has an empty cell because nobody labelled it, not because nothing
+is there: train a network for the 14 findings on `source == "nih"`.
+"""
+
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile
+
+import pandas as pd
+
+from cxrkit.data import _manifest as manifest
+from cxrkit.data._manifest import NO_PATIENTS, DataSet, ManifestError, read_manifest, read_table
+from cxrkit.labels import SPLITS
+
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm"}
+#: What the radiologists of `radiologist_labels` looked for.
+RADIOLOGIST_LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
+#: Folder of a class, in lower case -> (covid, findings, other).
+_CLASSES = {
+    "covid": ("1", "", ""),
+    "covid-19": ("1", "", ""),
+    "normal": ("0", "", ""),
+    "lung_opacity": ("0", "", "Lung Opacity"),
+    "lung opacity": ("0", "", "Lung Opacity"),
+    "viral pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
+    "viral_pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
+}
+
+
+class LayoutError(ManifestError):
+    """A folder that does not look like the data set it should be; the message names what is expected."""
+
+
+def chestxray14(
+    folder: str | os.PathLike[str], *, split: str = "official", val_share: float = 1 / 8, seed: int = 0
+) -> DataSet:
+    """Adapt ChestX-ray14: Data_Entry_2017*.csv, images/ or images_001/images/ to images_012/images/.
+
+    Args:
+        folder: what the set was unpacked into.
+        split: "official" (train_val_list.txt and test_list.txt of the set; `val_share` of the patients of the former
+            become val, drawn with `seed`) or "chexnet-keras" (dev.csv is val, test.csv is test, all others are train).
+        val_share: of train_val, in (0, 1); the default makes the set's 80:20 about 70:10:20, as in the CheXNet paper.
+        seed: draws the val patients.
+    Returns:
+        The data set. `width` and `height` are empty: the table has the size of the original radiograph.
+    Raises:
+        LayoutError: tables missing.
+        ValueError: an unknown split.
+    Source: Wang et al., ChestX-ray8, CVPR 2017; its Box folder's tables.
+    """
+    if split not in ("official", "chexnet-keras"):
+        raise ValueError(f"split must be 'official' or 'chexnet-keras'; got {split!r}.")
+    if not 0 < val_share < 1:
+        raise ValueError(f"val_share must lie between 0 and 1; got {val_share!r}.")
+    root = Path(folder)
+    files = _files(root)
+    notes: list[str] = []
+    entries = _table(root, files, r"data_entry_2017.*\.csv(\.gz)?", "Data_Entry_2017*.csv")
+    _need(entries, ("Image Index", "Finding Labels", "Patient ID"), "Data_Entry_2017")
+    where = {PurePosixPath(path).name: path for path in files if _is_image(path)}
+    names = entries["Image Index"]
+    rows = pd.DataFrame(
+        {
+            "image": [where.get(name, name) for name in names],
+            "patient_id": "nih-" + entries["Patient ID"],
+            "follow_up": _column(entries, "Follow-up #"),
+            "view": _column(entries, "View Position"),
+            # NIH's own table has Patient Sex, older ones and mirrors have Patient Gender.
+            "sex": _column(entries, "Patient Sex" if "Patient Sex" in entries else "Patient Gender"),
+            "age": _column(entries, "Patient Age"),
+            # The radiographs were taken from 1992 to 2015.
+            "covid": "0",
+            "findings": entries["Finding Labels"],
+            "license": "NIH Clinical Center, public use with attribution",
+        }
+    )
+    if split == "official":
+        lists = r"(official_)?{}_list\.txt(\.gz)?"
+        train_val = _names(root, files, lists.format("train_val"), "train_val_list.txt")
+        test = _names(root, files, lists.format("test"), "")
+        if not test:
+            test = set(names) - train_val
+            notes.append("There is no test_list.txt: all images that train_val_list.txt does not list are test.")
+        rows["split"] = ["test" if name in test else "train" if name in train_val else "" for name in names]
+        parted = manifest.split_by_patient(
+            rows[rows["split"] == "train"], (1 - val_share, val_share, 0), seed=seed, stratify="findings"
+        )
+        rows.loc[parted.index, "split"] = parted["split"]
+    else:
+        dev, test = (
+            set(_table(root, files, rf"(chexnet_keras_)?{part}\.csv(\.gz)?", f"{part}.csv")["Image Index"])
+            for part in ("dev", "test")
+        )
+        rows["split"] = ["test" if name in test else "val" if name in dev else "train" for name in names]
+    if unplaced := int((rows["split"] == "").sum()):
+        notes.append(f"{unplaced} images are in neither list of the official split; their split is empty.")
+    return _data_set("nih", rows, files, notes, root=root)
+
+
+def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read what radiologists saw on images of ChestX-ray14: google2019_nih-chest-xray-labels.csv, plain or gzipped.
+
+    It is the file that TorchXRayVision ships, with both lists that Google published; `Set Id` is val or test.
+
+    Args:
+        folder: holds the file, or has it below.
+    Returns:
+        One row per image: `image` (file name), `patient_id` as in `chestxray14`, `set` (val or test), and a column of
+        0 and 1 for each of `RADIOLOGIST_LABELS`.
+    Raises:
+        LayoutError: the file is missing, lacks a column, or holds something other than YES and NO.
+    Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences.
+    """
+    called, root = "google2019_nih-chest-xray-labels.csv", Path(folder)
+    table = _table(root, _files(root), r"google2019_nih-chest-xray-labels\.csv(\.gz)?", called)
+    _need(table, ("Image Index", "Patient ID", "Set Id", *RADIOLOGIST_LABELS), called)
+    answers = table[list(RADIOLOGIST_LABELS)]
+    if other := sorted(set(answers.to_numpy().ravel()) - {"YES", "NO"}):
+        raise LayoutError(f"{called} must have YES or NO for each label; got {', '.join(map(repr, other[:5]))}.")
+    first = {"image": table["Image Index"], "patient_id": "nih-" + table["Patient ID"], "set": table["Set Id"]}
+    return pd.DataFrame(first).join((answers == "YES").astype(int)).reset_index(drop=True)
+
+
+def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
+    """Adapt ieee8023/covid-chestxray-dataset: metadata.csv and images/; frontal X-ray images alone.
+
+    `covid` is 1 where the finding names COVID-19, and empty where it is not known. A finding that names pneumonia, but
+    not COVID-19, counts as Pneumonia. `other` keeps the set's own words, `day` its offset (days since symptoms or
+    admission); `follow_up` numbers a patient's images by it.
+
+    Args:
+        folder: the repository's folder, or the one it was unpacked into.
+    Returns:
+        The data set; lateral images, CT slices and volumes are in `left_out`.
+    Raises:
+        LayoutError: no metadata.csv.
+    Source: Cohen et al., COVID-19 Image Data Collection, arXiv:2006.11988, 2020.
+    """
+    root = Path(folder)
+    files = _files(root)
+    table_path = _one(root, files, r"metadata\.csv", "metadata.csv of the covid-chestxray-dataset")
+    table = _cohen_table(root / table_path)
+    _need(table, ("patientid", "finding", "view", "filename"), "metadata.csv")
+    base = PurePosixPath(table_path).parent
+    place = _column(table, "folder").replace("", "images")
+    words = table["finding"].str.strip()
+    is_covid = words.str.contains("COVID-19", regex=False)
+    unknown = words.str.lower().isin({"", "todo", "unknown"})
+    pneumonia = words.str.contains("pneumonia", case=False) & ~is_covid
+    rows = pd.DataFrame(
+        {
+            "image": [str(base / sub / name) for sub, name in zip(place, table["filename"], strict=True)],
+            "patient_id": "cohen-" + table["patientid"].str.strip(),
+            "view": table["view"],
+            "sex": _column(table, "sex"),
+            "age": _column(table, "age"),
+            "covid": is_covid.map({True: "1", False: "0"}).mask(unknown, ""),
+            "findings": pneumonia.map({True: "Pneumonia", False: ""}),
+            "license": _column(table, "license"),
+            "other": words,
+            "day": _column(table, "offset").str.strip(),
+        }
+    )
+    rows["follow_up"] = _follow_up(rows["patient_id"], rows["day"])
+    modality = _column(table, "modality").str.strip().str.lower()
+    frontal = manifest.clean(rows[["view"]])[0]["view"].isin(["", *manifest.FRONTAL])
+    reasons = [
+        f"modality {kind}" if kind not in ("x-ray", "") else "" if fits else f"view {view.strip()!r}"
+        for kind, view, fits in zip(modality, table["view"], frontal, strict=True)
+    ]
+    notes = [f"{count} rows have no finding yet; their covid is empty."] if (count := int(unknown.sum())) else []
+    return _data_set("cohen", rows, files, notes, reasons, root=root)
+
+
+def hannover(folder: str | os.PathLike[str]) -> DataSet:
+    """Adapt ml-workgroup/covid-19-image-repository of Hannover Medical School: data.csv and png/.
+
+    Every image is of a COVID-19 patient. `day` is the day of the image since admission: the set's admission_offset
+    is relative to the image (-4: admitted four days before it), so its sign is changed. The set has no ages.
+
+    Args:
+        folder: the repository's folder, or the one it was unpacked into.
+    Returns:
+        The data set.
+    Raises:
+        LayoutError: no data.csv.
+    Source: Winther et al., COVID-19 Image Repository, doi:10.6084/m9.figshare.12275009.
+    """
+    root = Path(folder)
+    files = _files(root)
+    table_path = _one(root, files, r"data\.csv", "data.csv of the covid-19-image-repository")
+    table = read_table(root / table_path)
+    _need(table, ("patient_id", "image_id"), "data.csv")
+    base = PurePosixPath(table_path).parent
+    offsets = pd.to_numeric(_column(table, "admission_offset"), errors="coerce")
+    rows = pd.DataFrame(
+        {
+            "image": [str(base / "png" / f"{name}.png") for name in table["image_id"]],
+            "patient_id": "hannover-" + table["patient_id"],
+            "view": _column(table, "projection"),
+            "sex": _column(table, "sex"),
+            "age": _column(table, "age"),
+            "covid": "1",
+            "license": "CC BY 3.0",
+            "day": ["" if pd.isna(offset) else str(-int(offset)) for offset in offsets],
+        }
+    )
+    rows["follow_up"] = _follow_up(rows["patient_id"], rows["day"])
+    return _data_set("hannover", rows, files, [], root=root)
+
+
+def covid19_radiography(folder: str | os.PathLike[str]) -> DataSet:
+    """Adapt Kaggle tawsifurrahman/covid19-radiography-database (COVID-19 Radiography Database, Rahman et al.).
+
+    Folders COVID (or COVID-19), Normal, Lung_Opacity, Viral Pneumonia, each with images/ (masks/ is left out), or in
+    older releases the images themselves. `other` holds Lung Opacity and Viral Pneumonia; `origin` is where an image
+    came from, by the set's metadata.xlsx. The Normal and Viral Pneumonia images from
+    paultimothymooney/chest-xray-pneumonia are of children of one to five years.
+
+    Args:
+        folder: what the set was unpacked into.
+    Returns:
+        The data set.
+    Raises:
+        LayoutError: none of these folders.
+    """
+    root = Path(folder)
+    files = _files(root)
+    rows, out = _by_class("radiography", files, list(_CLASSES))
+    notes = [NO_PATIENTS, "Its COVID-19 images were taken from other public sets: compare them with `cxrkit data check`."]
+    origins: dict[str, str] = {}
+    listed: dict[str, str] = {}
+    for path in files:
+        if not path.lower().endswith(".metadata.xlsx"):
+            continue
+        try:
+            sheet = pd.read_excel(root / path, dtype=str, keep_default_na=False)
+            for stem, kind, url in zip(sheet["FILE NAME"], sheet["FORMAT"], sheet["URL"], strict=True):
+                origins[stem.strip().lower()] = url
+                listed[stem.strip().lower()] = f"{stem.strip()}.{kind.strip().lower()}"
+        except (BadZipFile, KeyError, ValueError, OSError) as error:
+            notes.append(f"{path} cannot be read ({error}); origin stays empty for its images.")
+    stems = [PurePosixPath(path).stem.lower() for path in rows["image"]]
+    rows["origin"] = [origins.get(stem, "") for stem in stems]
+    absent = [name for stem, name in listed.items() if stem not in set(stems)]
+    lacking = pd.DataFrame({"image": absent, "patient_id": [f"radiography:{name}" for name in absent]})
+    rows = pd.concat([rows, lacking], ignore_index=True).fillna("")
+    return _data_set("radiography", rows, files, notes, root=root, left_out=out)
+
+
+def covid19_train_test(
+    folder: str | os.PathLike[str], *, cohen_metadata: str | os.PathLike[str] | None = None
+) -> DataSet:
+    """Adapt Kaggle khoongweihao/covid19-xray-dataset-train-test-sets: xray_dataset_covid19/train|test/NORMAL|PNEUMONIA.
+
+    The PNEUMONIA images come from the covid-chestxray-dataset and have their names there: most are COVID-19, some are
+    SARS and others. The folder does not tell which, so `covid` is empty unless that set's metadata.csv is given.
+
+    Args:
+        folder: what the set was unpacked into.
+        cohen_metadata: metadata.csv of ieee8023/covid-chestxray-dataset; fills covid, patient_id, view, sex and age
+            of the images that it names.
+    Returns:
+        The data set; its val is empty, since the set has none.
+    Raises:
+        LayoutError: none of these folders.
+    """
+    files = _files(Path(folder))
+    rows, out = _by_class("train-test-sets", files, ["normal", "pneumonia"], splits=True)
+    notes = [NO_PATIENTS, _no_val(rows)]
+    sick = rows["findings"] == "Pneumonia"
+    if cohen_metadata is None:
+        notes.append(
+            f"The set does not tell whether the {int(sick.sum())} PNEUMONIA images show COVID-19: some are SARS. Their "
+            "covid is empty; cohen_metadata= (metadata.csv of ieee8023/covid-chestxray-dataset) fills it."
+        )
+    else:
+        table = _cohen_table(Path(cohen_metadata))
+        _need(table, ("patientid", "finding", "filename"), "cohen_metadata")
+        known = {record["filename"]: record for record in table.to_dict("records")}
+        rows[["view", "sex", "age"]] = ""
+        unmatched = 0
+        for index in rows.index[sick]:
+            record = known.get(PurePosixPath(str(rows.at[index, "image"])).name)
+            if record is None:
+                unmatched += 1
+                continue
+            covid = "COVID-19" in record["finding"]
+            rows.at[index, "covid"] = str(int(covid))
+            rows.at[index, "findings"] = "" if covid else "Pneumonia"
+            rows.at[index, "patient_id"] = f"cohen-{record['patientid'].strip()}"
+            rows.at[index, "other"] = record["finding"]
+            for column in ("view", "sex", "age"):
+                rows.at[index, column] = record.get(column, "")
+        if unmatched:
+            notes.append(f"{unmatched} PNEUMONIA images are not in cohen_metadata; their covid is empty.")
+    return _data_set("train-test-sets", rows, files, notes, root=Path(folder), left_out=out)
+
+
+def class_folders(
+    folder: str | os.PathLike[str], *, name: str, classes: Sequence[str], splits: bool = False, note: str = ""
+) -> DataSet:
+    """Adapt a set whose images lie in one folder per class.
+
+    Args:
+        folder: what the set was unpacked into.
+        name: of the source.
+        classes: names of the folders, in lower case.
+        splits: whether the folders of the classes lie in train/ and test/; val is then empty.
+        note: what a user has to know.
+    Returns:
+        The data set.
+    Raises:
+        LayoutError: none of these folders.
+    """
+    files = _files(Path(folder))
+    rows, out = _by_class(name, files, classes, splits=splits)
+    notes = [NO_PATIENTS, *([_no_val(rows)] if splits else []), *([note] if note else [])]
+    return _data_set(name, rows, files, notes, root=Path(folder), left_out=out)
+
+
+#: Adapters by the name that `cxrkit data build` takes; those of downloads have the same names as in `fetch`.
+ADAPTERS: dict[str, Callable[..., DataSet]] = {
+    "chestxray14": chestxray14,
+    "covid-chestxray": covid_chestxray,
+    "hannover": hannover,
+    "covid19-radiography": covid19_radiography,
+    "covid19-train-test": covid19_train_test,
+    # nabeelsajid917/covid-19-x-ray-10000-images: dataset/covid and dataset/normal.
+    "covid19-10000": functools.partial(
+        class_folders,
+        name="10000-images",
+        classes=("covid", "normal"),
+        note="Despite its name the set holds about a hundred images, taken from other public sets.",
+    ),
+    # pranavraikokte/covid19-image-dataset: Covid19-dataset/train|test/Covid|Normal|Viral Pneumonia.
+    "covid19-image-dataset": functools.partial(
+        class_folders, name="image-dataset", classes=("covid", "normal", "viral pneumonia"), splits=True
+    ),
+    "table": read_manifest,
+}
+
+
+def _data_set(
+    name: str,
+    rows: pd.DataFrame,
+    files: list[str],
+    notes: list[str],
+    reasons: list[str] | None = None,
+    *,
+    root: Path,
+    left_out: list[tuple[str, str]] | None = None,
+) -> DataSet:
+    """Clean rows of text, note which have a file, and list the files without a row.
+
+    `reasons` tells for each row why it is not wanted; "" is wanted.
+    """
+    out = list(left_out or [])
+    if reasons is not None:
+        out += [(image, reason) for image, reason in zip(rows["image"], reasons, strict=True) if reason]
+        rows = rows[[not reason for reason in reasons]]
+    twice = rows["image"].duplicated()
+    if twice.any():
+        notes = [*notes, f"{int(twice.sum())} rows name an image that an earlier row names; the first is kept."]
+    rows, faults = manifest.clean(rows[~twice].reset_index(drop=True).assign(source=name))
+    on_disk, known = set(files), {*rows["image"], *(image for image, _ in out)}
+    present = rows["image"].isin(on_disk).to_numpy(bool)
+    out += [(path, "not in the set's table") for path in files if _is_image(path) and path not in known]
+    if not present.all():
+        notes = [*notes, f"{int((~present).sum())} of {len(rows)} images in the set's table are not in the folder."]
+    if out:
+        counts = ", ".join(f"{count} {reason}" for reason, count in Counter(reason for _, reason in out).most_common(5))
+        notes = [*notes, f"{len(out)} files are left out: {counts}."]
+    return DataSet(
+        name,
+        root,
+        manifest.validate(rows),
+        present,
+        (*notes, *manifest.notes_on(faults)),
+        pd.DataFrame(out, columns=["image", "reason"]),
+    )
+
+
+def _follow_up(patients: pd.Series, days: pd.Series) -> list[str]:
+    """Number each patient's images 0, 1, ... by day; images of one day share a number, without a day it is empty."""
+    ranks = pd.to_numeric(days, errors="coerce").groupby(patients).rank(method="dense")
+    return ["" if pd.isna(rank) else str(int(rank) - 1) for rank in ranks]
+
+
+def _by_class(
+    name: str, files: list[str], classes: Sequence[str], *, splits: bool = False
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Label images by the folder they lie in; return the rows, and (file, reason) of images that are left out."""
+    known: Mapping[str, tuple[str, str, str]] = {"pneumonia": ("", "Pneumonia", ""), **_CLASSES}
+    rows, out = [], []
+    for path in filter(_is_image, files):
+        folders = [part.lower() for part in PurePosixPath(path).parts[:-1]]
+        if "masks" in folders:
+            out.append((path, "a lung mask"))
+            continue
+        if folders and folders[-1] == "images":
+            folders.pop()
+        if not folders or folders[-1] not in classes:
+            out.append((path, f"its folder is none of {', '.join(classes)}"))
+            continue
+        covid, findings, other = known[folders[-1]]
+        part = folders[-2] if splits and len(folders) > 1 and folders[-2] in SPLITS else ""
+        rows.append((path, f"{name}:{path}", covid, findings, other, part))
+    if not rows:
+        layout = "train|test/" if splits else ""
+        raise LayoutError(
+            f"no image lies in a folder {layout}{' or '.join(classes)}; pass the folder that the archive was unpacked "
+            "into."
+        )
+    return pd.DataFrame(rows, columns=["image", "patient_id", "covid", "findings", "other", "split"]), out
+
+
+def _no_val(rows: pd.DataFrame) -> str:
+    train, test = (int((rows["split"] == name).sum()) for name in ("train", "test"))
+    return (
+        f"The set is split into train and test alone ({train} and {test} images); data.split_by_patient makes a new "
+        "split with a val."
+    )
+
+
+def _files(root: Path) -> list[str]:
+    """List the files under a folder, sorted, as relative paths with slashes; without hidden ones and __MACOSX."""
+    if not root.is_dir():
+        raise LayoutError(f"{root} is not a folder; pass the one that the data set was unpacked into.")
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        base = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        found += [str(base / name) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in _IMAGES
+
+
+def _one(root: Path, files: list[str], pattern: str, called: str) -> str:
+    """Find the file of that name that is least deep in the folder; "" if there is none and `called` is empty."""
+    found = [path for path in files if re.fullmatch(pattern, PurePosixPath(path).name.lower())]
+    if not found and called:
+        raise LayoutError(f"{root} has no {called}; pass the folder that holds it, with the images in it or below.")
+    return min(found, key=lambda path: (path.count("/"), path), default="")
+
+
+def _table(root: Path, files: list[str], pattern: str, called: str) -> pd.DataFrame:
+    return read_table(root / _one(root, files, pattern, called))
+
+
+def _names(root: Path, files: list[str], pattern: str, called: str) -> set[str]:
+    """Read a list of file names, one a line; empty if there is no such file and `called` is empty."""
+    path = _one(root, files, pattern, called)
+    if not path:
+        return set()
+    # A list without a header is a table whose header is its first name.
+    table = read_table(root / path)
+    return {str(table.columns[0]), *table.iloc[:, 0]}
+
+
+def _cohen_table(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    return table.set_axis(table.columns.str.strip().str.lower(), axis=1)
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name] if name in table else pd.Series("", index=table.index, dtype=object)
+
+
+def _need(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
+    if lacking := [column for column in columns if column not in table]:
+        raise LayoutError(f"{name} lacks the column {', '.join(lacking)}; it has {', '.join(map(str, table.columns))}.")
