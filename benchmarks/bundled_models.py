@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import train_bundled
 
-from cxrkit import metrics, networks, train
+from cxrkit import metrics, networks
+from cxrkit.data import FilmSet
 from cxrkit.labels import DISCLAIMER
 
 FINDINGS, COVID = slice(0, 14), slice(14, 15)
@@ -30,7 +31,7 @@ def main() -> int:
     sim = train_bundled.simulated("test")
     findings, covid = (networks.load(name) for name in train_bundled.NAMES.values())
 
-    def row(predictor: networks.Predictor, films: train.FilmSet, columns: slice) -> str:
+    def row(predictor: networks.Predictor, films: FilmSet, columns: slice) -> str:
         probs = predictor.predict(films.scaled(predictor.input_size)[..., 0], prepared=True)
         targets = films.targets[:, columns]
         mean = metrics.mean_auroc(targets, probs[:, : targets.shape[1]], films.patients, seed=0)

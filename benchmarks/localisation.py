@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkit import explain, metrics, networks
-from cxrkit.data import _datasets as datasets
+from cxrkit.data import read_manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
 from cxrkit.show import _report as report
 
@@ -74,7 +74,7 @@ def main() -> int:
     show(scores, args, simulated, sources, options, "simulated")
     if args.data is not None:
         boxes = explain.read_boxes(args.data / "boxes.csv")
-        manifest = datasets.from_table(args.data / "manifest.csv").frame
+        manifest = read_manifest(args.data / "manifest.csv").frame
         splits = manifest.set_index("image")["split"]
 
         def real() -> Iterable[explain.BoxedFilm]:

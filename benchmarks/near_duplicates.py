@@ -1,8 +1,8 @@
-"""How well `manifest.check` tells copies from other films, measured on real ones.
+"""How well `check_manifest` tells copies from other films, measured on real ones.
 
     python benchmarks/near_duplicates.py --data FOLDER [--seconds]
 
-FOLDER has a manifest.csv (any table that `datasets.from_table` reads) and its films. Copies of 300 films are made in
+FOLDER has a manifest.csv (any table that `read_manifest` reads) and its films. Copies of 300 films are made in
 memory (JPEG of quality 30, half the size, squashed to a square, gamma, CLAHE, cropped) and held against the originals;
 then all films against each other. `--seconds` also times the comparison of 112,120 random hashes.
 """
@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from cxrkit.data import _datasets as datasets
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import _check as check
+from cxrkit.data import read_manifest
 from cxrkit.film import _read as images
 
 COPIED = 300
@@ -44,19 +44,19 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seconds", action="store_true")
     arguments = parser.parse_args()
-    frame = datasets.from_table(arguments.data / "manifest.csv").frame
+    frame = read_manifest(arguments.data / "manifest.csv").frame
     copied = set(np.random.default_rng(0).choice(len(frame), COPIED, replace=False))
     hashes, records = [], []
     for row, image in enumerate(frame["image"]):
         pixels = images.read(arguments.data / image).pixels
-        hashes.append(manifest.perceptual_hash(pixels))
+        hashes.append(check.perceptual_hash(pixels))
         if row in copied:
             for kind, copy in copies(pixels):
                 copy = copy.astype(np.float32)
-                bits = int((manifest.perceptual_hash(copy) != hashes[-1]).sum())
-                records.append({"copy": kind, "bits": bits, "correlation": manifest.correlation(pixels, copy)})
+                bits = int((check.perceptual_hash(copy) != hashes[-1]).sum())
+                records.append({"copy": kind, "bits": bits, "correlation": check.correlation(pixels, copy)})
     table = pd.DataFrame(records)
-    table["near"] = (table["bits"] <= manifest.NEAR_BITS) & (table["correlation"] >= manifest.NEAR_CORRELATION)
+    table["near"] = (table["bits"] <= check.NEAR_BITS) & (table["correlation"] >= check.NEAR_CORRELATION)
     found = table.groupby("copy", sort=False)
     shown = pd.DataFrame(
         {
@@ -79,17 +79,17 @@ def main() -> int:
         for pair in near:
             names = frame["image"].iloc[[first[pair], second[pair]]]
             a, b = (images.read(arguments.data / name).pixels for name in names)
-            values.append((manifest.correlation(a, b), int(distance[first[pair], second[pair]])))
+            values.append((check.correlation(a, b), int(distance[first[pair], second[pair]])))
         text = ", ".join(f"{value:.2f} ({bits} bits)" for value, bits in sorted(values, reverse=True)[:8])
         print(
             f"{which.sum():,} pairs of films of {called}: {len(near)} within {CANDIDATE_BITS} bits; most alike: {text}"
         )
     if arguments.seconds:
         rng = np.random.default_rng(1)
-        prints = [manifest._Fingerprint(str(k), (1, 1), row) for k, row in enumerate(rng.random((112_120, 256)) < 0.5)]
+        prints = [check._Fingerprint(str(k), row) for k, row in enumerate(rng.random((112_120, 256)) < 0.5)]
         rows = pd.DataFrame({"image": np.arange(len(prints)).astype(str), "patient_id": "p", "split": "train"})
         start = time.perf_counter()
-        manifest._near_pairs(rows, prints, manifest.NEAR_BITS)
+        check._near_pairs(rows, prints, check.NEAR_BITS)
         print(f"112,120 hashes against each other: {time.perf_counter() - start:.0f} s")
     return 0
 

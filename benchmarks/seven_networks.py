@@ -2,7 +2,7 @@
 
     python benchmarks/seven_networks.py --data ../shared/real-cxr --out runs/seven > docs/results/DATE-seven-networks.md
 
---data is a folder with a manifest.csv that `datasets.from_table` reads, and its films; the rows of --source are used.
+--data is a folder with a manifest.csv that `read_manifest` reads, and its films; the rows of --source are used.
 Each network is trained by `cxrkit.train.findings` with the same settings, in a process of its own, one after another;
 --out keeps the model folders, and the same command goes on where it was broken off. Then all are timed in turn, a
 training step each and again from the first, so that whatever else the machine does slows all of them. At full scale:
@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrkit import metrics, train
-from cxrkit.data import _datasets as datasets
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import FilmSet, load_films, read_manifest, write_manifest
 from cxrkit.labels import DISCLAIMER, FINDINGS
 from cxrkit.networks import BACKBONES
 
@@ -74,7 +73,7 @@ def figure(value: metrics.Estimate, digits: int = 2) -> str:
     return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
 
 
-def print_scores(networks: list[str], probs: dict[str, np.ndarray], test: train.FilmSet) -> None:
+def print_scores(networks: list[str], probs: dict[str, np.ndarray], test: FilmSet) -> None:
     print(f"| finding (films with it) | {' | '.join(networks)} |\n|---|{'---:|' * len(networks)}")
     areas = {name: metrics.auroc_by_patient(test.targets, p, test.patients, seed=0) for name, p in probs.items()}
     for k, label in enumerate(FINDINGS):
@@ -126,9 +125,9 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=5, help="of the timing")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    frame = datasets.from_table(args.data / "manifest.csv").frame
+    frame = read_manifest(args.data / "manifest.csv").frame
     table = args.out / "manifest.csv"
-    manifest.write(frame, table)
+    write_manifest(frame, table)
     networks = args.networks or list(BACKBONES)
     for backbone in networks:
         # A process of its own: TensorFlow gives no memory back.
@@ -138,11 +137,9 @@ def main() -> int:
         if process.exitcode:
             print(f"{backbone} ended with {process.exitcode}", file=sys.stderr)
             return 1
-    rows = manifest.chosen(frame, sources=[args.source])
+    rows = frame[frame["source"] == args.source]
     films = rows["split"].value_counts()
-    test = train.from_manifest(
-        rows[rows["split"] == "test"], args.data, args.size, cache=args.out / f"films-{args.size}"
-    )
+    test = load_films(rows[rows["split"] == "test"], args.data, args.size, cache=args.out / f"films-{args.size}")
     predictors = {name: networks.load(args.out / name) for name in networks}
     probs = {name: p.predict(test.scaled(args.size)[..., 0], prepared=True) for name, p in predictors.items()}
     print("# Seven networks, trained alike\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkit import metrics, networks
-from cxrkit.data import _datasets as datasets
+from cxrkit.data import read_manifest
 from cxrkit.labels import COVID, DISCLAIMER, FINDINGS
 from cxrkit.metrics import Estimate
 from cxrkit.show import _report as report
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def with_truth(combined: pd.DataFrame, data: Path) -> pd.DataFrame:
-    truth = datasets.from_table(data / "manifest.csv").frame
+    truth = read_manifest(data / "manifest.csv").frame
     truth = truth.assign(**{"Image Index": truth["image"].str.removeprefix("images/")})
     columns = ["Image Index", "source", "split", "patient_id", "covid", "findings"]
     rows = combined.merge(truth[columns], on="Image Index", how="left", validate="one_to_one")

@@ -15,7 +15,7 @@ from cxrkit import networks
 networks.start_tensorflow()
 
 from cxrkit import train  # noqa: E402 - as above
-from cxrkit.data import _course_films as course  # noqa: E402 - as above
+from cxrkit.data import course_images, course_manifest, load_films  # noqa: E402 - as above
 from cxrkit.labels import FINDINGS  # noqa: E402 - as above
 
 SIZE_PX, WIDTH = 48, 8
@@ -36,11 +36,10 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    frame, root = course.manifest(), course.ensure()
+    frame, root = course_manifest(), course_images()
     with tempfile.TemporaryDirectory() as cache:
         films, val = (
-            train.from_manifest(frame[frame["split"] == split], root, SIZE_PX, cache=Path(cache))
-            for split in ("train", "val")
+            load_films(frame[frame["split"] == split], root, SIZE_PX, cache=Path(cache)) for split in ("train", "val")
         )
         starts = {
             name: train.Start(

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from cxrkit import train
+from cxrkit import data
 from cxrkit.course.experiments import Plan, Sets
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import FilmSet
 
 SIZE = 16
 
@@ -24,7 +24,7 @@ def film_set(n=12, *, first=0, sources=("x",), bright=90):
     pixels[:, :, : SIZE // 2] += bright * has[:, None, None]
     names = np.array([sources[k % len(sources)] for k in range(n)])
     patients = np.array([f"p{k:04d}" for k in range(first, first + n)])
-    return train.FilmSet(pixels.astype(np.uint8), has[:, None].astype(np.float32), names, patients)
+    return FilmSet(pixels.astype(np.uint8), has[:, None].astype(np.float32), names, patients)
 
 
 def sets(train_films=24, *, sources=("x",), bright=90, simulated=True):
@@ -79,8 +79,6 @@ def write_manifest(folder: Path, *, patients=12, size=64, sources=("x",), splits
                     "split": ("train", "train", "val", "test")[patient // 2 % 4] if splits else "",
                 }
             )
-    frame = pd.DataFrame(rows).reindex(columns=[*manifest.COLUMNS])
-    frame["findings"], frame["split"] = frame["findings"].fillna(""), frame["split"].fillna("")
     path = folder / "manifest.csv"
-    manifest.write(frame, path)
+    data.write_manifest(pd.DataFrame(rows), path)
     return path

@@ -15,7 +15,7 @@ import pytest
 import tiny_models
 
 from cxrkit import __version__, networks
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import write_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER, FINDINGS
 from cxrkit.triage import _tables
@@ -273,11 +273,10 @@ def test_an_import_of_what_is_no_model_is_one_line(run, tmp_path):
 @pytest.fixture
 def asked(tmp_path, films, options):
     """A manifest over three films beside them, and the folder of a COVID-19 network."""
-    frame = pd.DataFrame({name: [""] * 3 for name in manifest.COLUMNS})
-    frame["image"] = ["0.png", "1.png", "2.png"]
+    frame = pd.DataFrame({"image": ["0.png", "1.png", "2.png"]})
     frame["source"], frame["split"] = ["x", "x", "y"], ["test", "train", "test"]
     frame["patient_id"], frame["covid"] = ["p", "q", "r"], ["0", "0", "1"]
-    manifest.write(frame, films / "manifest.csv")
+    write_manifest(frame, films / "manifest.csv")
     return films / "manifest.csv", options[0].split("=")[1]
 
 

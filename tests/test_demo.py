@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrkit.data import _course_films as course
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import course_manifest, simulate_row, write_manifest
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage import _demo as demo
 
@@ -27,10 +26,10 @@ def small_course(tmp_path, monkeypatch):
         row = {"image": f"test/f{k}.png", "source": "phantom", "patient_id": f"p{k}", "follow_up": 0, "view": "PA"}
         row |= {"sex": "F", "age": 50.0, "covid": int(k < 2), "findings": findings, "split": "test", "seed": 70 + k}
         row |= {"sha256": "0" * 64, "width": 64, "height": 64, "license": "CC0-1.0", "severity": severity}
-        row["sha256"] = hashlib.sha256(course.simulate_row(row).png()).hexdigest()
+        row["sha256"] = hashlib.sha256(simulate_row(row).png()).hexdigest()
         rows.append(row)
-    manifest.write(pd.DataFrame(rows), tmp_path / "data_manifest.csv")
-    monkeypatch.setattr(course, "MANIFEST_PATH", tmp_path / "data_manifest.csv")
+    write_manifest(pd.DataFrame(rows), tmp_path / "data_manifest.csv")
+    monkeypatch.setattr("cxrkit.data._course.COURSE_MANIFEST", tmp_path / "data_manifest.csv")
     monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "cache"))
     return rows
 
@@ -92,7 +91,7 @@ def test_the_command_ends_by_itself_and_answers_for_every_test_film(tmp_path):
         command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
     )
     assert (done.returncode, done.stderr) == (0, "")
-    frame = course.manifest()
+    frame = course_manifest()
     frame = frame[frame["split"] == "test"]
     assert f"{len(frame)} SIMULATED chest films" in done.stdout
     (hit, missed), (false, right) = confusion(done.stdout)

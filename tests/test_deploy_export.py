@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from cxrkit import deploy, networks
 from cxrkit.cli import _main as cli
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import read_manifest
 from cxrkit.deploy import _answers, _export, _graph, runner
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID_CLASSES, FINDINGS
@@ -35,8 +35,7 @@ def films(tmp_path_factory):
     for k, mean in enumerate(np.linspace(0.05, 0.95, 12)):
         (folder / f"{k}.png").write_bytes(tiny_models.png(tiny_models.film(float(mean))))
         rows.append(
-            dict.fromkeys(manifest.COLUMNS, "")
-            | {
+            {
                 "image": f"{k}.png",
                 "source": "made",
                 "patient_id": f"made/{k}",
@@ -46,7 +45,7 @@ def films(tmp_path_factory):
         )
     path = folder / "manifest.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
-    return manifest.read(path), folder
+    return read_manifest(path).rows, folder
 
 
 def make(network, films, out, **more):

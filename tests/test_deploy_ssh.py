@@ -24,7 +24,7 @@ import tiny_models
 from cxrkit import deploy
 from cxrkit.cli import _jetson as _jetson_cli
 from cxrkit.cli import _main as cli
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import read_manifest
 from cxrkit.deploy import _device, _films, _link, _stand_in
 from cxrkit.deploy._link import Link
 
@@ -76,12 +76,11 @@ def films(tmp_path_factory):
         data = tiny_models.cv2.imencode(suffix, pixels)[1].tobytes()
         (folder / f"film {k}{suffix}").write_bytes(data)
         rows.append(
-            dict.fromkeys(manifest.COLUMNS, "")
-            | {"image": f"film {k}{suffix}", "source": "made", "patient_id": f"made/{k}", "split": "test"}
+            {"image": f"film {k}{suffix}", "source": "made", "patient_id": f"made/{k}", "split": "test"}
             | {"covid": int(mean > 0.7)}
         )
     pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
-    return manifest.read(folder / "manifest.csv"), folder
+    return read_manifest(folder / "manifest.csv").rows, folder
 
 
 @pytest.fixture(scope="module")
@@ -858,11 +857,12 @@ def test_a_stand_in_over_ssh_is_reached_like_a_board(bundle, tmp_path):
 _WAITS = """
 import sys
 from pathlib import Path
-from cxrkit import deploy, manifest
+from cxrkit import deploy
+from cxrkit.data import read_manifest
 from cxrkit.deploy import _stand_in
 folder, python, bundle, films, endless = map(Path, sys.argv[1:])
 board = _stand_in.serve(folder, python)
-frame = manifest.read(films / "manifest.csv")
+frame = read_manifest(films / "manifest.csv").rows
 deploy.bench("nano", bundle, folder / "out", manifest=frame, root=films, config=board.config(), python=str(endless))
 """
 

@@ -8,10 +8,11 @@ from experiment_films import film_set, plan, sets, start, write_manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkit import phantom, train
+from cxrkit import phantom
 from cxrkit.course import experiments, published
 from cxrkit.course.experiments import Mix, Sets
 from cxrkit.course.experiments._cells import opened
+from cxrkit.data import FilmSet
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_real_films_get_no_simulated_sources():
 def test_films_without_covid_of_a_patient_whose_films_are_in_the_covid_source_are_left_out():
     films = film_set(40)
     # Two films a patient: the second of each without COVID-19.
-    twice = train.FilmSet(films.pixels, films.targets, films.sources, np.repeat(films.patients[:20], 2))
+    twice = FilmSet(films.pixels, films.targets, films.sources, np.repeat(films.patients[:20], 2))
     whole = Sets(
         "tiny",
         dict.fromkeys(("train", "val", "test"), twice),
@@ -104,7 +105,7 @@ def test_sources_that_are_not_there_are_refused():
 def test_choices_are_nested_by_patient_and_hold_both_classes(ill, well, sizes, seed):
     patients = np.repeat(np.arange(ill + well), 2).astype(str)
     targets = (np.arange(ill + well) < ill).repeat(2)[:, None].astype(np.float32)
-    films = train.FilmSet(np.zeros((len(patients), 2, 2), np.uint8), targets, patients, patients)
+    films = FilmSet(np.zeros((len(patients), 2, 2), np.uint8), targets, patients, patients)
     chosen = experiments.nested(films, sizes, seed=seed)
     before: set[int] = set()
     for size in sorted(chosen):

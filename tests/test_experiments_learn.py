@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from experiment_films import SIZE, film_set, plan, start
 
-from cxrkit import augment, train
+from cxrkit import augment
 from cxrkit.course import experiments
 from cxrkit.course.experiments import Plan
+from cxrkit.data import FilmSet
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,6 @@ def test_films_of_one_class_or_of_unknown_class_are_refused(tiny):
     films, val = film_set(), film_set(8, first=100)
     with pytest.raises(ValueError, match="val must hold films with and without COVID-19; 4 of 4 have it"):
         experiments.learn(films, val.where(experiments.positive(val)), plan(tiny), seed=0)
-    unknown = train.FilmSet(films.pixels, films.targets * np.nan, films.sources, films.patients)
+    unknown = FilmSet(films.pixels, films.targets * np.nan, films.sources, films.patients)
     with pytest.raises(ValueError, match="films must be known to show COVID-19 or not; 12 of 12 are not"):
         experiments.learn(unknown, val, plan(tiny), seed=0)

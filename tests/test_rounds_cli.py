@@ -11,7 +11,7 @@ import tiny_models
 
 from cxrkit import rounds
 from cxrkit.course import published
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import write_manifest
 from cxrkit.metrics import Comparison, Estimate
 from cxrkit.show import _rounds as rounds_report
 
@@ -34,8 +34,7 @@ def folder(tmp_path_factory):
         (where / f"{k}.png").write_bytes(tiny_models.png(tiny_models.film(float(mean), seed=k)))
         row = {"image": f"{k}.png", "source": "x", "patient_id": f"p{k // 2}", "covid": k % 2, "findings": ""}
         rows.append({**row, "split": ("train", "val", "test")[k // 2 % 3]})
-    frame = pd.DataFrame(rows).reindex(columns=[*manifest.COLUMNS])
-    manifest.write(frame, where / "manifest.csv")
+    write_manifest(pd.DataFrame(rows), where / "manifest.csv")
     tiny_models.covid_model(where / "covid", not_shown=["COVID-19"])
     tiny_models.findings_model(where / "findings")
     return where

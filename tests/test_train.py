@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from cxrkit import augment, train
+from cxrkit.data import FilmSet
 
 LABELS = ("a", "b")
 
@@ -21,7 +22,7 @@ def film_set(n=12, size=16):
     rng = np.random.default_rng(0)
     targets = (np.arange(n)[:, None] % 2 == [0, 1]).astype(np.float32)
     pixels = (rng.integers(0, 100, (n, size, size)) + 100 * targets[:, :1, None]).astype(np.uint8)
-    return train.FilmSet(pixels, targets, np.array(["x", "y"] * (n // 2)), np.arange(n).astype(str))
+    return FilmSet(pixels, targets, np.array(["x", "y"] * (n // 2)), np.arange(n).astype(str))
 
 
 def small_model():
@@ -274,7 +275,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
 
 def test_joined_sets_keep_their_rows():
     films = film_set()
-    joined = train.join(films.where(films.sources == "x"), films.where(films.sources == "y"))
+    joined = films.where(films.sources == "x").join(films.where(films.sources == "y"))
     assert len(joined) == 12
     assert (joined.sources[:6] == "x").all()
     assert np.array_equal(joined.targets[:6], np.tile([1, 0], (6, 1)))
@@ -286,9 +287,7 @@ def test_joined_sets_keep_their_rows():
 @settings(deadline=None)
 @given(n=st.integers(1, 30), batch=st.integers(1, 12), count=st.integers(1, 20))
 def test_without_weights_no_film_is_seen_twice_more_often_than_another(n, batch, count):
-    films = train.FilmSet(
-        np.zeros((n, 2, 2), np.uint8), np.arange(n, dtype=np.float32)[:, None], np.zeros(n), np.zeros(n)
-    )
+    films = FilmSet(np.zeros((n, 2, 2), np.uint8), np.arange(n, dtype=np.float32)[:, None], np.zeros(n), np.zeros(n))
     drawn = batches(films, None, batch_size=batch, size_px=2)
     seen = np.bincount(np.concatenate([drawn.batch(k)[1][:, 0] for k in range(count)]).astype(int), minlength=n)
     assert seen.sum() == count * batch

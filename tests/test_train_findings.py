@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from cxrkit import augment, metrics, networks, phantom, train
 from cxrkit.cli import _train as _train_cli
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import ManifestError, load_films, read_manifest, write_manifest
 from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
@@ -34,12 +34,11 @@ def films(tmp_path_factory):
     rows = []
     for k, film in enumerate(phantom.simulate_many([{"seed": s, "enrich": 1.0} for s in range(1, 33)], size_px=48)):
         (folder / f"{k}.png").write_bytes(film.png())
-        row = dict.fromkeys(manifest.COLUMNS, "")
-        row |= {"image": f"{k}.png", "source": "phantom", "patient_id": f"p{k}", "seed": film.seed}
+        row = {"image": f"{k}.png", "source": "phantom", "patient_id": f"p{k}", "seed": film.seed}
         row["findings"] = join_findings(label for label in film.labels if label != COVID)
         row["split"] = "train" if k < 20 else "val" if k < 27 else "test"
         rows.append(row)
-    manifest.write(manifest.validate(pd.DataFrame(rows)), folder / "manifest.csv")
+    write_manifest(pd.DataFrame(rows), folder / "manifest.csv")
     return folder / "manifest.csv"
 
 
@@ -52,10 +51,10 @@ def trained(films, tmp_path_factory):
 
 
 def changed_manifest(films, column, rows, value):
-    frame = manifest.read(films)
+    frame = read_manifest(films).rows
     frame.loc[rows, column] = value
     path = films.parent / f"{column}.csv"
-    manifest.write(frame, path)
+    write_manifest(frame, path)
     return path
 
 
@@ -124,9 +123,9 @@ def test_a_training_leaves_a_model_folder_with_its_card_and_its_curve(trained):
 
 def test_thresholds_are_youdens_on_val_and_figures_are_of_test_alone(trained, films):
     predictor = networks.load(trained)
-    frame = manifest.read(films)
+    frame = read_manifest(films).rows
     sets = {
-        name: train.from_manifest(frame[frame.split == name], films.parent, 32, cache=trained / "films")
+        name: load_films(frame[frame.split == name], films.parent, 32, cache=trained / "films")
         for name in ("val", "test")
     }
     probs = {name: predictor.predict(part.scaled(32)[..., 0], prepared=True) for name, part in sets.items()}
@@ -174,10 +173,10 @@ def test_a_run_that_could_not_begin_leaves_its_folder_to_another(films, tmp_path
 
 
 def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
-    frame = manifest.read(films)
+    frame = read_manifest(films).rows
     frame.loc[[27, 30], "source"] = "clinic"
     frame.loc[[27, 30], "seed"] = pd.NA
-    manifest.write(frame, films.parent / "mixed.csv")
+    write_manifest(frame, films.parent / "mixed.csv")
     settings = train.Settings(size_px=32, epochs=1, steps=1)
     out = train.findings(films.parent / "mixed.csv", tmp_path, settings, network=train_worker.network)
     figures = networks.load(out).info["figures"]
@@ -189,13 +188,13 @@ def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
 
 def test_a_patient_in_two_splits_stops_the_run(films, tmp_path):
     leaking = changed_manifest(films, "patient_id", [0, 20], "p0")
-    with pytest.raises(manifest.ManifestError, match=r"1 patient is in more than one split \(p0 in train and val\)"):
+    with pytest.raises(ManifestError, match=r"1 patient is in more than one split \(p0 in train and val\)"):
         train.findings(leaking, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_manifest_without_val_films_stops_the_run(films, tmp_path):
-    with pytest.raises(manifest.ManifestError, match=r"split column has none in val\. Take the data set's official"):
+    with pytest.raises(ManifestError, match=r"split column has none in val\. Take the data set's official"):
         train.findings(changed_manifest(films, "split", range(20, 27), "test"), tmp_path / "out")
 
 

@@ -8,13 +8,14 @@ import pytest
 from keras import layers
 
 from cxrkit import train
+from cxrkit.data import FilmSet
 
 
 def films(n=16):
     bright = np.arange(n) % 2 == 0
     pixels = np.where(bright[:, None, None], 200, 20).astype(np.uint8) * np.ones((n, 8, 8), np.uint8)
     targets = np.stack([bright, np.ones(n)], axis=1).astype(np.float32)
-    return train.FilmSet(pixels, targets, np.array(["x"] * n), np.arange(n).astype(str))
+    return FilmSet(pixels, targets, np.array(["x"] * n), np.arange(n).astype(str))
 
 
 def network():

@@ -64,7 +64,7 @@ def main() -> int:
     args = parser.parse_args()
     started = time.monotonic()
     real = train_bundled.real(args.data)[0]
-    dev = train_bundled.two_way(train.join(real["train"], real["val"]))
+    dev = train_bundled.two_way(real["train"].join(real["val"]))
     cohen = train_bundled.of_cohen(dev)
     others = train_bundled.two_way(real["train"])
     others = others.where(others.sources != "cohen")
@@ -79,7 +79,7 @@ def main() -> int:
         start = network(str(args.imagenet), SIZE_PX, seed=seed).get_weights()
         folds = list(deal.split(cohen.patients, cohen.targets[:, 0], cohen.patients))
         for fold, (kept, left_out) in enumerate(folds):
-            films = train.join(cohen.where(kept), others, simulated)
+            films = cohen.where(kept).join(others, simulated)
             for name, way in WAYS.items():
                 weights, _ = trainer.train(
                     start,

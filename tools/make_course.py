@@ -19,8 +19,10 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import phantom
-from cxrkit.data import _course_films as course
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import COURSE_MANIFEST, simulate_row, write_text
+from cxrkit.data._check import label_counts
+from cxrkit.data._course import PATIENT_SEEDS
+from cxrkit.data._manifest import to_csv
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _patients as rates
 
@@ -69,7 +71,7 @@ def draw_severities(rng: np.random.RandomState, shown: tuple[str, ...], films: i
 
 def draw_rows() -> list[dict]:
     rows = []
-    seeds = iter(course.PATIENT_SEEDS)
+    seeds = iter(PATIENT_SEEDS)
     for split, fifths in FIFTHS.items():
         counts: Counter = Counter()
         for films, patients in FILMS_OF_PATIENTS.items():
@@ -82,7 +84,7 @@ def draw_rows() -> list[dict]:
                 sex = "F" if rng.random_sample() < 0.5 else "M"
                 age = 18 + int(rng.random_sample() * 73)
                 shown = draw_findings(rng, counts) if kind == "findings" else (COVID,) * (kind == "covid")
-                patient = f"sim-{seed - course.PATIENT_SEEDS.start + 1:04d}"
+                patient = f"sim-{seed - PATIENT_SEEDS.start + 1:04d}"
                 for follow_up, severity in enumerate(draw_severities(rng, shown, films)):
                     counts.update(severity)
                     rows.append(
@@ -114,22 +116,22 @@ def main() -> int:
     arguments = parser.parse_args()
     rows = draw_rows()
     for number, row in enumerate(rows, start=1):
-        row["sha256"] = hashlib.sha256(course.simulate_row(row).png()).hexdigest()
+        row["sha256"] = hashlib.sha256(simulate_row(row).png()).hexdigest()
         if number % 100 == 0:
             print(f"{number} of {len(rows)} films", file=sys.stderr)
     frame = pd.DataFrame(rows)
-    text = manifest.to_csv(frame)
+    text = to_csv(frame)
     if arguments.check:
-        same = course.MANIFEST_PATH.read_bytes() == text.encode() == (ROOT / "data_manifest.csv").read_bytes()
+        same = COURSE_MANIFEST.read_bytes() == text.encode() == (ROOT / "data_manifest.csv").read_bytes()
         print(
             "data_manifest.csv is what the phantom gives"
             if same
             else "data_manifest.csv would change; run `make data_manifest`"
         )
         return 0 if same else 1
-    for path in (course.MANIFEST_PATH, ROOT / "data_manifest.csv"):
-        manifest.write_text(path, text)
-    counts = manifest.label_counts(manifest.validate(frame))
+    for path in (COURSE_MANIFEST, ROOT / "data_manifest.csv"):
+        write_text(path, text)
+    counts = label_counts(frame)
     print(
         counts.pivot(index="label", columns="split", values="count").loc[
             ["films", "patients", "No Finding", COVID, *FINDINGS], ["train", "val", "test"]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from cxrkit.dashboard import _samples as samples
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_manifest, simulate_row
 from cxrkit.film import _read as images
 
 SIZE_PX, THUMB_PX = 512, 168
@@ -62,17 +62,17 @@ def leg() -> np.ndarray:
 
 def films() -> list[tuple[samples.Sample, np.ndarray]]:
     """Simulate every sample: what is known of it, and uint8 (SIZE_PX, SIZE_PX)."""
-    frame = course.manifest()
+    frame = course_manifest()
     made = []
     for name, seed, spoilt in CHOSEN:
         row = next(row for _, row in frame.iterrows() if int(row["seed"]) == seed and row["follow_up"] == 0)
-        film = course.simulate_row({**row, "width": SIZE_PX})
+        film = simulate_row({**row, "width": SIZE_PX})
         pixels = film.pixels
         if spoilt == "inverted":
             pixels = 255 - pixels
         elif spoilt == "blurred":
             pixels = cv2.GaussianBlur(pixels, (0, 0), SIZE_PX / 128)
-        truth = tuple(course.parse_severity(row["severity"]))
+        truth = tuple(part.split("=")[0] for part in row["severity"].split("|") if part)
         boxes = {
             label: tuple(tuple(round(side / SIZE_PX, 4) for side in box) for box in places)
             for label, places in film.boxes.items()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrkit.data import _course_films as course
+from cxrkit.data._course import default_cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Far over what a start takes, for a busy machine.
@@ -62,7 +62,7 @@ def environment(home: Path) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     # The course's films are made once; each is checked by its sha256 before it is used.
-    films = {"CXRKIT_CACHE": str(course.default_cache_dir())}
+    films = {"CXRKIT_CACHE": str(default_cache_dir())}
     return ours | films | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 

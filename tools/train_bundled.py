@@ -25,8 +25,7 @@ from sklearn.linear_model import LogisticRegression
 
 import cxrkit
 from cxrkit import augment, networks, phantom, train
-from cxrkit.data import _course_films as course
-from cxrkit.data import _datasets as datasets
+from cxrkit.data import FilmSet, course_images, course_manifest, load_films, read_manifest
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, split_findings
 from cxrkit.show import _card as model_card
 
@@ -48,11 +47,11 @@ NAMES = {"findings": "findings14-small", "covid": "covid-small"}
 class Films:
     """What one run trains and measures on: split -> films with targets of the 14 findings and COVID-19."""
 
-    simulated: dict[str, train.FilmSet]
-    real: dict[str, train.FilmSet]
+    simulated: dict[str, FilmSet]
+    real: dict[str, FilmSet]
 
 
-def simulated(split: str, films: int | None = None) -> train.FilmSet:
+def simulated(split: str, films: int | None = None) -> FilmSet:
     """Simulate the films of a split: a quarter COVID-19, the rest drawn richer in findings than a clinic sees."""
     first = SIM_SEEDS[split]
     seeds = range(first, first + (films or SIM_FILMS[split]))
@@ -60,22 +59,22 @@ def simulated(split: str, films: int | None = None) -> train.FilmSet:
     made = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
     targets = np.array([[label in film.labels for label in LABELS] for film in made], np.float32)
     patients = np.array([f"sim-{film.seed}" for film in made])
-    return train.FilmSet(np.stack([film.pixels for film in made]), targets, np.full(len(made), "simulated"), patients)
+    return FilmSet(np.stack([film.pixels for film in made]), targets, np.full(len(made), "simulated"), patients)
 
 
-def real(data: Path) -> tuple[dict[str, train.FilmSet], pd.DataFrame]:
+def real(data: Path) -> tuple[dict[str, FilmSet], pd.DataFrame]:
     """Read the real films; the 14 findings are known where the source is nih, COVID-19 everywhere."""
-    frame = datasets.from_table(data / "manifest.csv").frame
+    frame = read_manifest(data / "manifest.csv").frame
     targets = np.full((len(frame), len(LABELS)), np.nan, np.float32)
     targets[:, -1] = frame.covid.astype(float)
     nih = (frame.source == "nih").to_numpy()
     targets[nih, :-1] = [[f in split_findings(cell) for f in FINDINGS] for cell in frame.findings[nih]]
-    pixels = train.read_pixels([data / image for image in frame.image], KEPT_PX)
-    films = train.FilmSet(pixels, targets, frame.source.to_numpy(str), frame.patient_id.to_numpy(str))
+    pixels = load_films(frame, data, KEPT_PX).pixels
+    films = FilmSet(pixels, targets, frame.source.to_numpy(str), frame.patient_id.to_numpy(str))
     return {split: films.where((frame.split == split).to_numpy()) for split in SIM_SEEDS}, frame
 
 
-def soften(real_train: train.FilmSet, originals: pd.Series, peer: Path) -> train.FilmSet:
+def soften(real_train: FilmSet, originals: pd.Series, peer: Path) -> FilmSet:
     """Move the targets of training films half way to what another CheXNet says of them.
 
     The peer's probabilities are first put on our films' scale, finding by finding (Platt). They are a second reader:
@@ -90,7 +89,7 @@ def soften(real_train: train.FilmSet, originals: pd.Series, peer: Path) -> train
         platt = LogisticRegression().fit(scores, real_train.targets[read_twice, k])
         targets[read_twice, k] += 0.5 * (platt.predict_proba(scores)[:, 1] - targets[read_twice, k])
     print(f"{read_twice.sum()} of {len(targets)} real training films have a second reader")
-    return train.FilmSet(real_train.pixels, targets, real_train.sources, real_train.patients)
+    return FilmSet(real_train.pixels, targets, real_train.sources, real_train.patients)
 
 
 def shares(groups: list[tuple[np.ndarray, float]]) -> np.ndarray:
@@ -104,7 +103,7 @@ def covid_shares(sources: np.ndarray, positive: np.ndarray, of: dict[str, float]
     return shares([(where[name] & (positive == has), share / 2) for name, share in of.items() for has in (True, False)])
 
 
-def train_real(real_films: dict[str, train.FilmSet], imagenet: Path, work: Path) -> Path:
+def train_real(real_films: dict[str, FilmSet], imagenet: Path, work: Path) -> Path:
     """Train the 14 findings on real films alone; the findings network starts from these weights."""
     films = only(of_findings(real_films["train"]), slice(0, 14))
     even = np.ones(len(films))
@@ -127,7 +126,7 @@ def train_findings(films: Films, imagenet: Path, work: Path, epochs: int) -> ker
     """Train on simulated and real films, two draws in five from the real; the better mean of both on `val` is kept."""
     model = networks.build("SqueezeNet", input_size=SIZE_PX, dropout=0.2)
     model.load_weights(train_real(films.real, imagenet, work))
-    both = of_findings(train.join(films.simulated["train"], films.real["train"]))
+    both = of_findings(films.simulated["train"].join(films.real["train"]))
     is_sim = both.sources == "simulated"
     weights = shares([(is_sim, 0.6), (~is_sim, 0.4)])
     validation = {"simulated": films.simulated["val"], "real": of_findings(films.real["val"])}
@@ -149,7 +148,7 @@ def train_covid(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.
 
     `cohen`, the one real source with both classes, is drawn most: between sources a network learns the source.
     """
-    both = train.join(films.simulated["train"], films.real["train"])
+    both = films.simulated["train"].join(films.real["train"])
     validation = {"simulated": films.simulated["val"], "mixed": films.real["val"], "cohen": of_cohen(films.real["val"])}
     return stage(
         networks.build("SqueezeNet", "covid", input_size=SIZE_PX, weights=imagenet, dropout=0.2),
@@ -166,9 +165,9 @@ def train_covid(films: Films, imagenet: Path, work: Path, epochs: int) -> keras.
 
 def stage(
     model: keras.Model,
-    films: train.FilmSet,
+    films: FilmSet,
     weights: np.ndarray,
-    validation: dict[str, train.FilmSet],
+    validation: dict[str, FilmSet],
     labels: tuple[str, ...],
     *,
     loss: Callable | str,
@@ -193,23 +192,23 @@ def stage(
     )
 
 
-def only(films: train.FilmSet, columns: slice) -> train.FilmSet:
+def only(films: FilmSet, columns: slice) -> FilmSet:
     """Keep some targets."""
-    return train.FilmSet(films.pixels, films.targets[:, columns], films.sources, films.patients)
+    return FilmSet(films.pixels, films.targets[:, columns], films.sources, films.patients)
 
 
-def two_way(films: train.FilmSet) -> train.FilmSet:
+def two_way(films: FilmSet) -> FilmSet:
     """Make COVID-19's target the two classes of COVID_CLASSES."""
     positive = films.targets[:, -1:]
-    return train.FilmSet(films.pixels, np.hstack([positive, 1 - positive]), films.sources, films.patients)
+    return FilmSet(films.pixels, np.hstack([positive, 1 - positive]), films.sources, films.patients)
 
 
-def of_findings(films: train.FilmSet) -> train.FilmSet:
+def of_findings(films: FilmSet) -> FilmSet:
     """Keep the films whose findings are known."""
     return films.where(~np.isnan(films.targets[:, 0]))
 
 
-def of_cohen(films: train.FilmSet) -> train.FilmSet:
+def of_cohen(films: FilmSet) -> FilmSet:
     """Keep the one real source that holds both classes."""
     return films.where(films.sources == "cohen")
 
@@ -283,11 +282,11 @@ def finish(
     return sidecar
 
 
-def course_test() -> train.FilmSet:
+def course_test() -> FilmSet:
     """Read the course set's test films."""
-    frame = course.manifest()
+    frame = course_manifest()
     frame = frame[frame.split == "test"]
-    folder = course.ensure("test").parent
+    folder = course_images("test").parent
     targets = np.array(
         [
             [f in split_findings(cell) for f in FINDINGS] + [covid]
@@ -295,8 +294,8 @@ def course_test() -> train.FilmSet:
         ],
         np.float32,
     )
-    pixels = train.read_pixels([folder / image for image in frame.image], KEPT_PX)
-    return train.FilmSet(pixels, targets, np.full(len(frame), "simulated"), frame.patient_id.to_numpy(str))
+    pixels = load_films(frame, folder, KEPT_PX).pixels
+    return FilmSet(pixels, targets, np.full(len(frame), "simulated"), frame.patient_id.to_numpy(str))
 
 
 def main() -> int:

@@ -27,8 +27,8 @@ from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 from keras import layers
 
 import cxrkit
-from cxrkit import metrics, phantom, train
-from cxrkit.data import _datasets as datasets
+from cxrkit import metrics, phantom
+from cxrkit.data import load_films, read_manifest
 from cxrkit.film import _lungs as lungs
 from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER
@@ -113,12 +113,12 @@ def simulated(split: str) -> Masked:
 
 def real(data: Path) -> dict[str, Masked]:
     """Read the films that have a mask, by split."""
-    frame = datasets.from_table(data / "manifest.csv").frame
+    frame = read_manifest(data / "manifest.csv").frame
     files = {path.stem: path for path in (data / "lung-masks").iterdir()}
     frame = frame[[Path(image).stem in files for image in frame.image]]
     sets = {}
     for split, rows in frame.groupby("split"):
-        pixels = train.read_pixels([data / image for image in rows.image], lungs.SIZE_PX)
+        pixels = load_films(rows, data, lungs.SIZE_PX).pixels
         masks = np.stack([_mask(files[Path(image).stem]) for image in rows.image])
         sets[str(split)] = Masked(pixels, masks, rows.patient_id.to_numpy(str))
     return sets

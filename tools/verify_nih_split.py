@@ -10,15 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from cxrkit.course import published
-from cxrkit.data import _datasets as datasets
-from cxrkit.labels import FINDINGS
+from cxrkit.data import ADAPTERS, DataSet
+from cxrkit.data._check import label_counts
+from cxrkit.labels import FINDINGS, SPLITS
 
 
-def describe(data_set: datasets.DataSet) -> str:
-    rows = pd.concat([data_set.frame, data_set.missing], ignore_index=True)
+def describe(data_set: DataSet) -> str:
+    rows = data_set.rows
     films = rows["split"].value_counts()
     people = rows.groupby("split")["patient_id"].nunique()
     shared = int((rows.groupby("patient_id")["split"].nunique() > 1).sum())
@@ -30,10 +29,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--labels", type=Path, required=True, help="folder of the label files")
     folder = parser.parse_args().labels
-    official = datasets.chestxray14(folder)
-    keras = datasets.chestxray14(folder, split="chexnet-keras")
-    print(f"official split: {describe(official)}\n\n{datasets.label_counts_by_split(official).to_string()}\n")
-    counts = datasets.label_counts_by_split(keras)
+    official = ADAPTERS["chestxray14"](folder)
+    keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras")
+    print(f"official split: {describe(official)}\n\n{label_counts(official.rows).to_string()}\n")
+    counts = label_counts(keras.rows).loc[list(FINDINGS), list(SPLITS)]
     printed = published.table("table01")
     differences = (printed.loc[list(FINDINGS), list(counts.columns)].astype(int) - counts).add_suffix(
         ": printed - counted"

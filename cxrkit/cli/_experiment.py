@@ -63,14 +63,14 @@ def data(
     Writes manifest.csv (the films kept, image paths as they were: give it with --root), removed.csv and results.md.
     """
     from cxrkit.course import experiments
-    from cxrkit.data import _manifest as manifests
+    from cxrkit.data import write_manifest
     from cxrkit.show import _experiments as experiments_report
     from cxrkit.show import _report as report
 
     with _terminal.progress("films") as progress:
         found = experiments.data(manifest, root=root, ratios=(3, 1, 1) if deal else None, seed=seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
-    manifests.write(found.frame, out / "manifest.csv")
+    write_manifest(found.frame, out / "manifest.csv")
     found.removed.to_csv(out / "removed.csv", index=False)
     (out / "figure.png").write_bytes(report.png(experiments_report.detail(found)))
     _terminal.write_results(

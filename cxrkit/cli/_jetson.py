@@ -13,8 +13,6 @@ import typer
 from cxrkit.cli import _terminal
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cxrkit.deploy import Comparison, Run
 
 app = typer.Typer(
@@ -190,14 +188,14 @@ def _options(engine: str) -> tuple[str, ...]:
 
 
 def _films(manifest: Path | None, root: Path | None, split: str | None) -> dict[str, Any]:
-    from cxrkit.data import _manifest as manifests
+    from cxrkit.data import read_manifest
 
     if manifest is None:
         if root is not None or split is not None:
             raise ValueError("--root and --split go with --manifest; without it the course's test films are taken.")
         return {"manifest": None, "root": None}
-    frame: pd.DataFrame = manifests.chosen(manifests.read(manifest), split=split)
-    return {"manifest": frame, "root": manifest.parent if root is None else root}
+    found = read_manifest(manifest, root=root, split=split)
+    return {"manifest": found.rows, "root": found.root}
 
 
 def _progress() -> Any:

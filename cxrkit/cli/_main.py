@@ -5,7 +5,6 @@ Modules are imported inside the commands, so that `cxrkit --help` answers at onc
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import typer
 
 from cxrkit import __version__
 from cxrkit.cli import _dashboard as _dashboard_cli
+from cxrkit.cli import _data as _data_cli
 from cxrkit.cli import _experiment as _experiment_cli
 from cxrkit.cli import _jetson as _jetson_cli
 from cxrkit.cli import _model as _model_cli
@@ -29,10 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data = typer.Typer(
-    help="Data sets: list, download, check, build a manifest.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(data, name="data")
+app.add_typer(_data_cli.app, name="data")
 app.add_typer(_model_cli.app, name="model")
 app.add_typer(_train_cli.app, name="train")
 app.add_typer(_experiment_cli.app, name="experiment")
@@ -165,80 +162,3 @@ def demo(
         films = demo_.films(progress)
     with _terminal.progress("films") as progress:
         print(demo_.run(films, out, progress))
-
-
-@data.command("list")
-def data_list() -> None:
-    """List the data sets and weights that can be downloaded."""
-    from cxrkit.data import _fetch as fetch
-
-    for name, source in fetch.sources().items():
-        print(f"{name:24} {source.title} ({source.license or 'licence: see the home page'})\n{'':24} {source.homepage}")
-
-
-@data.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="A name of `cxrkit data list`.")],
-    out: Annotated[Path | None, typer.Option(help="The folder to fill; by default one of that name.")] = None,
-    unpack: Annotated[bool, typer.Option(help="Unpack archives.")] = True,
-) -> None:
-    """Download a data set, check and unpack it; called again, it goes on after a break."""
-    from cxrkit.data import _fetch as fetch
-
-    dest = Path(name) if out is None else out
-    for receipt in fetch.fetch(name, dest, unpack=unpack, progress=_transfer_progress()):
-        print(f"{dest / receipt.name}  {receipt.size:,} bytes  checked by {receipt.verified or 'nothing'}")
-
-
-def _transfer_progress() -> Callable[[str, int, int | None], None] | None:
-    if not _terminal.is_watched():
-        return None
-
-    def show(name: str, done: int, total: int | None) -> None:
-        share = f"{100 * done / total:5.1f}%" if total else ""
-        print(f"\r{name}  {done / 2**20:,.1f} MB {share}", end="\n" if done == total else "", file=sys.stderr)
-
-    return show
-
-
-@data.command("build")
-def data_build(
-    dataset: Annotated[str, typer.Argument(help="An adapter's name, such as chestxray14, or `table` for any CSV.")],
-    folder: Annotated[Path, typer.Argument(help="The unpacked data set; for `table`, the CSV.")],
-    out: Annotated[Path, typer.Option(help="The manifest to write.")],
-) -> None:
-    """Build a manifest from a data set as its folder looks when unpacked."""
-    from cxrkit.data import _datasets as datasets
-    from cxrkit.data import _manifest as manifest
-
-    if dataset not in datasets.ADAPTERS:
-        raise ValueError(f"the data set must be one of {', '.join(datasets.ADAPTERS)}; got {dataset!r}.")
-    found = datasets.ADAPTERS[dataset](folder)
-    manifest.write(found.frame, out)
-    for note in found.notes:
-        print(f"note: {note}")
-    print(f"{out}: {len(found.frame)} films; {len(found.missing)} listed but not there; {len(found.left_out)} left out")
-
-
-@data.command("check")
-def data_check(
-    manifest_file: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (CSV).")],
-    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
-) -> None:
-    """Look for patients in two splits, copies, look-alikes, and missing or changed files."""
-    from cxrkit.data import _manifest as manifest
-
-    frame = manifest.read(manifest_file)
-    with _terminal.progress("films") as progress:
-        result = manifest.check(frame, manifest_file.parent if root is None else root, progress=progress)
-    print(result.summary())
-    raise typer.Exit(OK if result.ok else ERROR_ROWS)
-
-
-@data.command("course")
-def data_course() -> None:
-    """Make the course's simulated films, where they are not there yet, and say where they are."""
-    from cxrkit.data import _course_films as course
-
-    with _terminal.progress("simulating films") as progress:
-        print(course.ensure(progress=progress))

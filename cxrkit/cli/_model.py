@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cxrkit.cli import _terminal
+from cxrkit.labels import COVID
 
 app = typer.Typer(
     help="Models: list, show, predict, import, export.",
@@ -57,19 +58,19 @@ def predict(
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
     from cxrkit import networks
-    from cxrkit.data import _manifest as manifests
+    from cxrkit.data import read_manifest
     from cxrkit.triage import _score as scoring
 
     predictor = networks.load(model)
-    frame = manifests.chosen(manifests.read(manifest), split=split, sources=source or ())
-    folder = manifest.parent if root is None else root
+    need = [] if scores is None else ["covid"] if COVID in predictor.labels else ["findings"]
+    found = read_manifest(manifest, root=root, split=split, sources=source or (), need=need)
     with _terminal.progress("films") as progress:
-        answers = scoring.predict_films(predictor, frame, folder, progress=progress)
+        answers = scoring.predict_films(predictor, found.rows, found.root, progress=progress)
     scoring.write_table(answers, out)
     lost = int((answers["status"] == "error").sum())
     print(f"{out}: {len(answers):,} films, {lost:,} of them without an answer")
     if scores is not None:
-        scoring.score_answers(answers, frame, predictor).to_csv(scores, index=False, lineterminator="\n")
+        scoring.score_answers(answers, found.rows, predictor).to_csv(scores, index=False, lineterminator="\n")
         print(f"{scores}: the measures with 95% intervals by patient")
     if predictor.not_shown:
         print(f"not shown to work on real films: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)
@@ -125,10 +126,9 @@ def export(
     that costs. An export that does not agree within the tolerance leaves nothing behind.
     """
     from cxrkit import deploy
-    from cxrkit.data import _manifest as manifests
+    from cxrkit.data import read_manifest
 
-    frame = None if manifest is None else manifests.read(manifest)
-    folder = root if root is not None or manifest is None else manifest.parent
+    found = None if manifest is None else read_manifest(manifest, root=root)
     with _terminal.progress("films") as progress:
         result = deploy.export(
             model,
@@ -137,8 +137,8 @@ def export(
             precision=precision,
             batch=batch,
             maps=maps,
-            manifest=frame,
-            root=folder,
+            manifest=None if found is None else found.frame,
+            root=root if found is None else found.root,
             tolerance=tolerance,
             progress=progress,
         )

@@ -17,9 +17,8 @@ import pandas as pd
 
 from cxrkit import metrics
 from cxrkit.course import published
-from cxrkit.data import _datasets as datasets
-from cxrkit.data import _manifest as manifest
-from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.data import ADAPTERS, DataSet, radiologist_labels
+from cxrkit.labels import FINDINGS, SPLITS, split_findings
 from cxrkit.metrics import Estimate
 
 #: Lower ends of the groups of patients by how many films they have; the last group is open.
@@ -99,7 +98,7 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000, seed: int
     """Survey a manifest.
 
     Args:
-        frame: as `manifest.read` gives, with a `test` split and another one.
+        frame: as `read_manifest` gives, with a `test` split and another one.
         name: of the data set.
         resamples: of patients, for the intervals of `Survey.memorised`.
         seed: of the deal by film and of the resamples.
@@ -108,11 +107,11 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000, seed: int
     Raises:
         ValueError: no film in `test`, or none outside of it.
     """
-    splits = [split for split in manifest.SPLITS if (frame["split"] == split).any()]
+    splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
         raise ValueError(
             f"a survey needs films in test and in another split; this manifest has {', '.join(splits) or 'no splits'}. "
-            "Deal them with manifest.split."
+            "Deal them with split_by_patient."
         )
     has, patients = findings_matrix(frame), frame["patient_id"].to_numpy(str)
     by_film = deal_by_film(frame, seed=seed)
@@ -142,7 +141,7 @@ def deal_by_film(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         frame: with `split`.
         seed: of the deal.
     Returns:
-        A copy with `split` shuffled. Use `manifest.split` for anything but a demonstration.
+        A copy with `split` shuffled. Use `split_by_patient` for anything but a demonstration.
     """
     return frame.assign(split=np.random.default_rng(seed).permutation(frame["split"].to_numpy(object)))
 
@@ -222,7 +221,7 @@ def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
     printed = published.table("table01").astype(int)
     counted = pd.concat([counts, counts.sum().to_frame("Total").T]).reindex(printed.index)
     columns: dict[str, Sequence[Any]] = {"finding": list(printed.index)}
-    for split in manifest.SPLITS:
+    for split in SPLITS:
         apart = printed[split] - counted[split]
         columns[f"{split}: report"] = [f"{count:,}" for count in printed[split]]
         columns[f"{split}: counted"] = [f"{count:,}" for count in counted[split]]
@@ -236,7 +235,7 @@ def compare_labels(mined: pd.DataFrame, read: pd.DataFrame, *, resamples: int = 
     Args:
         mined: one row per film: `image`, `findings`, as a manifest.
         read: one row per film: `image`, `patient_id` and what radiologists looked for (0 or 1), as
-            `datasets.radiologist_labels` gives.
+            `radiologist_labels` gives.
         resamples: of patients, for the interval of kappa.
         seed: of the resamples.
     Returns:
@@ -262,17 +261,20 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000, seed: int = 0) -> 
     Raises:
         datasets.LayoutError: a file is missing, or lacks a column.
     """
-    official = _rows(datasets.chestxray14(folder, split="official"))
-    keras = datasets.chestxray14(folder, split="chexnet-keras")
-    read = datasets.radiologist_labels(folder)
+    official = _rows(ADAPTERS["chestxray14"](folder, split="official"))
+    keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras")
+    read = radiologist_labels(folder)
     targets, labelled, _ = _both(official, read)
     counts = [metrics.confusion(targets[:, k], labelled[:, k], 0.5).counts for k in range(len(READ_AS))]
     looked_for = dict.fromkeys(column for column, _ in READ_AS.values())
     per_split = _rows(keras).groupby("split")["patient_id"].agg(films="size", patients="nunique")
     return NihSurvey(
         survey=describe(official, name="ChestX-ray14", resamples=resamples, seed=seed),
-        table01=datasets.label_counts_by_split(keras).rename_axis(index=None, columns=None),
-        splits=per_split.loc[list(manifest.SPLITS)].reset_index(),
+        table01=pd.DataFrame(
+            {split: findings_matrix(rows).sum(axis=0) for split, rows in _rows(keras).groupby("split")},
+            index=list(FINDINGS),
+        )[list(SPLITS)],
+        splits=per_split.loc[list(SPLITS)].reset_index(),
         read={column: metrics.proportion(read[column], read["patient_id"].to_numpy(str)) for column in looked_for},
         agreement=compare_labels(official, read, resamples=resamples, seed=seed),
         confusion=pd.DataFrame(counts, index=list(READ_AS), columns=["tp", "fp", "fn", "tn"]),
@@ -363,9 +365,9 @@ def _auroc_of_memory(frame: pd.DataFrame, *, resamples: int, seed: int) -> dict[
     return dict(zip(FINDINGS, areas, strict=True))
 
 
-def _rows(data_set: datasets.DataSet) -> pd.DataFrame:
+def _rows(data_set: DataSet) -> pd.DataFrame:
     """Return all films of a set's table, in the folder or not."""
-    return pd.concat([data_set.frame, data_set.missing], ignore_index=True)
+    return data_set.rows
 
 
 def _both(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

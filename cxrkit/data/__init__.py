@@ -28,8 +28,15 @@ _HOMES = {
     "_course": ("COURSE_MANIFEST", "course_boxes", "course_images", "course_manifest", "simulate_row"),
     "_fetch": ("SOURCES", "fetch"),
     "_films": ("FilmSet", "load_films"),
-    "_manifest": ("DataSet", "ManifestError", "check_splits", "read_manifest", "split_by_patient", "write_manifest")
-    + ("write_text",),
+    "_manifest": (
+        "DataSet",
+        "ManifestError",
+        "check_splits",
+        "read_manifest",
+        "split_by_patient",
+        "write_manifest",
+        "write_text",
+    ),
     "_sets": ("ADAPTERS", "radiologist_labels"),
 }
 

@@ -72,7 +72,7 @@ def course_images(
     rows = [row for row in rows if split in (None, row["split"])]
     # A folder for each edition of the manifest, so that images of two editions never mix.
     edition = hashlib.sha256(text).hexdigest()[:12]
-    folder = (_cache_dir() if cache_dir is None else Path(cache_dir)) / "course" / edition
+    folder = (default_cache_dir() if cache_dir is None else Path(cache_dir)) / "course" / edition
     try:
         for part in SPLITS if split is None else (split,):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def course_images(
     return folder if split is None else folder / split
 
 
-def _cache_dir() -> Path:
+def default_cache_dir() -> Path:
     if own := os.environ.get("CXRKIT_CACHE"):
         return Path(own).expanduser()
     import platformdirs
@@ -171,7 +171,7 @@ def parse_severity(text: str) -> dict[str, float]:
 
 @functools.cache
 def _manifest_rows(path: Path) -> tuple[bytes, list[dict[str, str]]]:
-    """Read the manifest with the standard library alone: the demo needs its first image before pandas is imported."""
+    """Read the manifest with the standard library alone: the demo then starts without pandas."""
     text = path.read_bytes()
     return text, list(csv.DictReader(text.decode().splitlines()))
 
@@ -205,8 +205,8 @@ def _make_one(row: Mapping[str, str], folder: Path, verify: bool) -> None:
     found = hashlib.sha256(data).hexdigest()
     if verify and found != row["sha256"]:
         raise ValueError(
-            f"{row['image']} has sha256 {found[:16]}... here, and {row['sha256'][:16]}... in data_manifest.csv: this "
-            f"machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) simulates differently from the one that "
+            f"{row['image']} has sha256 {found[:16]}... here, and {row['sha256'][:16]}... in data_manifest.csv: "
+            f"this machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) differs from the one that "
             "made the manifest. Install the versions of requirements.lock; if the error stays, report this line. "
             "course_images(verify=False) uses the images that this machine makes."
         )

@@ -229,9 +229,8 @@ _SOURCES = (
 )
 
 
-def sources() -> dict[str, Source]:
-    """Return what can be fetched, by name."""
-    return {source.name: source for source in _SOURCES}
+#: What can be fetched, by name.
+SOURCES = {source.name: source for source in _SOURCES}
 
 
 def fetch(
@@ -252,7 +251,7 @@ def fetch(
     where the server still has the same version of it (If-Range), and starts anew where not.
 
     Args:
-        name: one of `sources()`, or a Source of one's own.
+        name: one of `SOURCES`, or a Source of one's own.
         dest: the folder to fill; made when missing.
         only: names of the files wanted, None is all.
         unpack: unpack .zip and .tar.gz archives into `dest`.
@@ -298,9 +297,9 @@ def _source(name: str | Source) -> Source:
     if isinstance(name, Source):
         return name
     try:
-        return sources()[name]
+        return SOURCES[name]
     except KeyError:
-        raise ValueError(f"name must be one of {', '.join(sources())}; got {name!r}.") from None
+        raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}.") from None
 
 
 def _is_archive(name: str) -> bool:

@@ -80,9 +80,7 @@ def load_films(
     """
     found = {cell: set(split_findings(cell)) for cell in frame["findings"].unique()}
     covid = frame["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
-    columns = [
-        [name in found[cell] for cell in frame["findings"]] if name in FINDINGS else covid for name in labels
-    ]
+    columns = [[name in found[cell] for cell in frame["findings"]] if name in FINDINGS else covid for name in labels]
     targets = np.array(columns, np.float32).T.reshape(len(frame), len(labels))
     paths = [Path(root) / image for image in frame["image"]]
     if cache is None or not paths:
@@ -115,9 +113,7 @@ def _read(paths: Sequence[Path], size_px: int) -> np.ndarray:
     return pixels
 
 
-def _kept(
-    paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None] | None
-) -> np.ndarray:
+def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None] | None) -> np.ndarray:
     """Decode images once into a file and map it read-only; when one of the files changes, all are decoded again."""
     if absent := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(absent)} of {len(paths)} images do not exist; the first is {absent[0]}. See --root.")

@@ -161,8 +161,10 @@ COLUMNS = tuple(_RULES)
 _DECISIVE = ("image", "patient_id", "covid", "findings", "split", "sha256")
 #: Spellings of the columns in other tables, in lower case, letters and digits alone; the first that is there is taken.
 _SPELLINGS = {
-    "image": ("image", "imageindex", "imagepath", "imagename", "imagefile", "filename", "filepath", "file", "path")
-    + ("imageid",),
+    "image": (
+        *("image", "imageindex", "imagepath", "imagename", "imagefile"),
+        *("filename", "filepath", "file", "path", "imageid"),
+    ),
     "patient_id": ("patientid", "patient", "subjectid"),
     "follow_up": ("followup",),
     "view": ("view", "viewposition", "projection"),
@@ -328,7 +330,7 @@ def _known_columns(
         rows["patient_id"] = ""
     elif nameless := int((rows["patient_id"].str.strip() == "").sum()):
         notes.append(f"{nameless} images have no patient; each counts as a person of its own.")
-    rows["source"] = rows["source"] if "source" in rows else "table"
+    rows["source"] = rows.get("source", "table")
     empty = rows["patient_id"].str.strip() == ""
     rows.loc[empty, "patient_id"] = rows["source"] + ":" + rows["image"]
     return rows, notes

@@ -236,7 +236,7 @@ def covid19_radiography(folder: str | os.PathLike[str]) -> DataSet:
     root = Path(folder)
     files = _files(root)
     rows, out = _by_class("radiography", files, list(_CLASSES))
-    notes = [NO_PATIENTS, "Its COVID-19 images were taken from other public sets: compare them with `cxrkit data check`."]
+    notes = [NO_PATIENTS, "Its COVID-19 images were taken from other public sets; see `cxrkit data check`."]
     origins: dict[str, str] = {}
     listed: dict[str, str] = {}
     for path in files:

@@ -214,10 +214,10 @@ def _films(
     """Return films to calibrate on, films to measure, and what the latter are, in words."""
     simulated = manifest is None
     if manifest is None:
-        from cxrkit.data import _course_films as course
+        from cxrkit.data import course_images, course_manifest
 
-        manifest, parts = course.manifest(), ("val", "test") if precision == "int8" else ("test",)
-        root = next(course.ensure(part).parent for part in parts)
+        manifest, parts = course_manifest(), ("val", "test") if precision == "int8" else ("test",)
+        root = next(course_images(part).parent for part in parts)
     folder = Path("." if root is None else root)
     split = manifest["split"]
     tests = next((name for name in ("test", "val") if (split == name).any()), None)

@@ -57,10 +57,10 @@ def pack(
         ValueError: none of the films can be read, or `most` is below 0.
     """
     if manifest is None:
-        from cxrkit.data import _course_films as course
+        from cxrkit.data import course_images, course_manifest
 
-        manifest = course.manifest()
-        manifest, root = manifest[manifest["split"] == "test"], course.ensure("test").parent
+        manifest = course_manifest()
+        manifest, root = manifest[manifest["split"] == "test"], course_images("test").parent
     if most is not None and most < 0:
         raise ValueError(f"films must be at least 1, or 0 for all; got {most}.")
     if most is not None and len(manifest) > most:

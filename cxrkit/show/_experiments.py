@@ -35,7 +35,7 @@ from cxrkit.show._style import (
 )
 
 if TYPE_CHECKING:
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 _RIGHT, _WRONG = "#2c7a2c", "#c0392b"
 _NOTE = {

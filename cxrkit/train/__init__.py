@@ -6,7 +6,6 @@ Written in plain Keras 3 with NumPy batches and callbacks, so that it runs on Ke
 from cxrkit.train._batches import Augment, Batches, stream
 from cxrkit.train._devices import Devices, devices
 from cxrkit.train._epochs import EpochAurocs, history, report
-from cxrkit.train._films import FilmSet, check_splits, from_manifest, join, kept_pixels, read_pixels
 from cxrkit.train._findings import Settings, findings, seeded
 from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit, optimiser_named
 from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
@@ -21,27 +20,21 @@ __all__ = [
     "Batches",
     "Devices",
     "EpochAurocs",
-    "FilmSet",
     "Settings",
     "Start",
-    "check_splits",
     "class_weights",
     "compare_starts",
     "devices",
     "figures",
     "findings",
     "fit",
-    "from_manifest",
     "history",
-    "join",
-    "kept_pixels",
     "loss_named",
     "masked_crossentropy",
     "masked_focal",
     "not_shown",
     "optimiser_named",
     "prior_loss",
-    "read_pixels",
     "report",
     "seeded",
     "stream",

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from cxrkit.augment import Recipe, apply
-from cxrkit.train._films import FilmSet, scale
+from cxrkit.data import FilmSet
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -106,7 +107,8 @@ class Batches:
             pixels = np.concatenate(each)
         else:
             pixels = self._augment(self._films.pixels[chosen], int(draw.randint(2**31 - 1)))[rows]
-        return scale(pixels, self.size_px), self._films.targets[chosen[rows]]
+        films = self._films.where(chosen[rows])
+        return replace(films, pixels=pixels).scaled(self.size_px), films.targets
 
     def _in_turn(self, number: int) -> np.ndarray:
         count = len(self._films)
@@ -146,7 +148,7 @@ def stream_inputs(films: FilmSet, size_px: int, batch_size: int) -> "tf.data.Dat
 
     def load(number: int) -> tuple[np.ndarray]:
         rows = np.minimum(int(number) * batch_size + np.arange(batch_size), len(films) - 1)
-        return (scale(films.pixels[rows], size_px),)
+        return (films.where(rows).scaled(size_px),)
 
     return _dataset(load, -(-len(films) // batch_size), 0, [(batch_size, size_px, size_px, 1)])
 

@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from cxrkit.data import FilmSet
 from cxrkit.train._batches import stream_inputs
-from cxrkit.train._films import FilmSet
 
 
 class Devices:

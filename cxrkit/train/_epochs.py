@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import metrics
+from cxrkit.data import FilmSet
 from cxrkit.train._devices import Devices
-from cxrkit.train._films import FilmSet
 
 #: {set name: {label: AUROC}} -> the number by which the best weights are chosen, larger is better.
 Score = Callable[[dict[str, dict[str, float]]], float]

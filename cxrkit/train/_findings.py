@@ -7,7 +7,7 @@ import os
 import platform
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -21,12 +21,11 @@ import pandas as pd
 import cxrkit
 from cxrkit import augment, networks
 from cxrkit.augment import Recipe
-from cxrkit.data import _manifest as manifest
-from cxrkit.labels import FINDINGS
+from cxrkit.data import FilmSet, check_splits, load_films, read_manifest, write_text
+from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.train import _outcome
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
-from cxrkit.train._films import FilmSet, check_splits, from_manifest
 from cxrkit.train._loop import fit
 from cxrkit.train._losses import loss_named
 from cxrkit.triage import _journal
@@ -130,19 +129,20 @@ def findings(
         ValueError: settings that cannot be used; a film that cannot be read; or `out` holds another run.
     """
     settings, devices, out = settings or Settings(), devices or Devices(), Path(out)
-    frame = _chosen(manifest.read(manifest_file), settings.sources)
+    found = read_manifest(manifest_file, root=root, sources=settings.sources, need=("findings", "split"))
+    frame = _ordered(found.frame)
     check_splits(frame)
     devices.rows(settings.batch_size)
     run = out / "run"
     run.mkdir(parents=True, exist_ok=True)
     if devices.process:
-        _train(frame, _root(manifest_file, root), run, settings, devices, network, cache, progress)
+        _train(frame, found.root, run, settings, devices, network, cache, progress)
         devices.close()
         return out
     with _locked(out):
         _same_run(run / "run.json", _asked(Path(manifest_file), settings, network))
         if not (out / "model.json").is_file() or devices.processes > 1:
-            sets = _train(frame, _root(manifest_file, root), run, settings, devices, network, cache, progress)
+            sets = _train(frame, found.root, run, settings, devices, network, cache, progress)
             devices.close()
             if not (out / "model.json").is_file():
                 with devices.local():
@@ -171,8 +171,8 @@ def _train(
     # Processes of one machine may decode into the same folder; those of several machines have one each.
     folder = run / "films" if cache is None else Path(cache)
     sets = {
-        name: from_manifest(frame[frame["split"] == name], root, settings.size_px, cache=folder, progress=progress)
-        for name in manifest.SPLITS
+        name: load_films(frame[frame["split"] == name], root, settings.size_px, cache=folder, progress=progress)
+        for name in SPLITS
     }
     validation = EpochAurocs(
         {"val": sets["val"]},
@@ -265,7 +265,7 @@ def _finish(
 
 
 def _populations(test: FilmSet, frame: pd.DataFrame) -> dict[tuple[str, str], FilmSet]:
-    """Part the test films, in the order of `_chosen`, by kind and source, and copy none."""
+    """Part the test films, in the order of `_ordered`, by kind and source, and copy none."""
     keys = list(zip(_kinds(frame), frame["source"], strict=True))
     last = {key: row for row, key in enumerate(keys)}
     return {key: test.where(slice(keys.index(key), last[key] + 1)) for key in last}
@@ -317,14 +317,9 @@ def _mean_auroc(aurocs: dict[str, dict[str, float]]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def _chosen(frame: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
-    chosen = manifest.chosen(frame, sources=sources)
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     # Films that are scored together lie together, so that they need not be copied.
-    return chosen.assign(_kind=_kinds(chosen)).sort_values(["_kind", "source"], kind="stable").drop(columns="_kind")
-
-
-def _root(manifest_file: Path | str, root: Path | str | None) -> Path:
-    return Path(manifest_file).parent if root is None else Path(root)
+    return frame.assign(_kind=_kinds(frame)).sort_values(["_kind", "source"], kind="stable").drop(columns="_kind")
 
 
 def _asked(manifest_file: Path, settings: Settings, network: Callable[[], keras.Model] | None) -> dict[str, Any]:
@@ -340,7 +335,7 @@ def _same_run(path: Path, asked: dict[str, Any]) -> None:
     """Refuse to go on in a folder that holds a run with other settings: its curve would be of neither."""
     # As long as nothing is trained there is nothing to mix: the run before may only have found that it lacked weights.
     if not path.is_file() or not any((path.parent / "state").glob("*")):
-        manifest.write_text(path, json.dumps(asked, indent=2) + "\n")
+        write_text(path, json.dumps(asked, indent=2) + "\n")
         return
     before = json.loads(path.read_text(encoding="utf-8"))
     changed = [

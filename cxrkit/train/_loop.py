@@ -6,10 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from cxrkit.data import FilmSet
 from cxrkit.train._batches import Augment, Batches, stream
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
-from cxrkit.train._films import FilmSet
 
 #: Names that `fit` takes.
 OPTIMISERS = ("adamw", "adam", "rmsprop", "sgd")

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from cxrkit import metrics, networks
-from cxrkit.train._films import FilmSet
+from cxrkit.data import FilmSet
 
 #: Films held as float at a time.
 _BLOCK = 256

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import metrics, networks
+from cxrkit.data import FilmSet
 from cxrkit.train._batches import Batches
-from cxrkit.train._films import FilmSet
 from cxrkit.train._findings import seeded
 from cxrkit.train._loop import optimiser_named
 from cxrkit.train._losses import masked_crossentropy

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_images, course_manifest
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.metrics import Estimate
 from cxrkit.triage import _run as triage
@@ -13,7 +13,7 @@ from cxrkit.triage import _score as scoring
 
 def films(progress: Callable[[int, int], None] | None = None) -> Path:
     """Return the folder of the course's test films, simulated now where they are not there yet."""
-    return course.ensure("test", progress=progress)
+    return course_images("test", progress=progress)
 
 
 def run(folder: Path, out_dir: Path, progress: Callable[[int, int], None] | None = None) -> str:
@@ -27,7 +27,7 @@ def run(folder: Path, out_dir: Path, progress: Callable[[int, int], None] | None
         Text for a terminal: tables, where the CSVs are, what to open next.
     """
     result = triage.run(folder, out_dir, restart=True, progress=progress)
-    score = scoring.score(scoring.read_table(result.tables["combined"]), course.manifest())
+    score = scoring.score(scoring.read_table(result.tables["combined"]), course_manifest())
     return "\n".join(
         [
             f"{len(score.films)} SIMULATED chest films whose truth is known, of patients that the networks never saw",

@@ -45,7 +45,7 @@ from pathlib import Path
 
 from cxrkit import networks
 from cxrkit.course import check_answer, check_machine
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_images, course_manifest, simulate_row
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.show import _report as report
@@ -80,8 +80,8 @@ report.table(check_machine())
 # is every fifth of the first forty test films.
 
 # %%
-films = course.manifest().query("split == 'test'").set_index("image")
-root = course.ensure("test").parent
+films = course_manifest().query("split == 'test'").set_index("image")
+root = course_images("test").parent
 report.table(films.reset_index()[["image", "view", "sex", "age", "covid", "findings"]].iloc[:40:5])
 
 # %% [markdown]
@@ -151,7 +151,7 @@ report.disclaimer(simulated=FILM is None, not_shown=not_shown)
 
 # %%
 label = "Effusion" if FILM is None else next((name for name in FINDINGS if name in called), FINDINGS[0])
-boxes = {} if FILM else course.simulate_row(films.loc[name]).boxes
+boxes = {} if FILM else simulate_row(films.loc[name]).boxes
 report.film_with_map(
     radiograph.pixels,
     maps[0, FINDINGS.index(label)],

@@ -23,8 +23,7 @@ import numpy as np
 
 from cxrkit import metrics, networks
 from cxrkit.course import check_answer, published, survey
-from cxrkit.data import _course_films as course
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import check_manifest, course_images, course_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS
 from cxrkit.show import _report as report
@@ -44,7 +43,7 @@ FINDINGS_MODEL = "findings14-small"
 
 # %%
 nih = survey.recorded_nih() if NIH_LABELS is None else survey.measure_nih(NIH_LABELS)
-course_set = course.manifest()
+course_set = course_manifest()
 here = survey.describe(course_set, name="course set (simulated)")
 for found in (nih.survey, here):
     print(f"{found.name}: {found.films:,} films of {found.patients:,} patients")
@@ -131,19 +130,19 @@ report.films_per_patient({found.name: found.films_per_patient for found in (nih.
 # ## Leakage: one patient, two splits
 #
 # Deal the films of the course set to splits of the same sizes as before, as cards are dealt, without a look at whose
-# they are. `manifest.check` looks for what would spoil a split; here on the films of the folder `test`.
+# they are. `check_manifest` looks for what would spoil a split; here on the films of the folder `test`.
 
 # %%
-root = course.ensure("test").parent
+root = course_images("test").parent
 dealt = survey.deal_by_film(course_set, seed=0)
-print(manifest.check(dealt[course_set["split"] == "test"], root).summary(shown=3))
+print(check_manifest(dealt[course_set["split"] == "test"], root).summary(shown=3))
 
 # %% [markdown]
 # Pairs that look the same are two films of one patient, taken at different times: what a network may remember. The
-# manifest as it comes is dealt by patient (`manifest.split`), and nothing leaks:
+# manifest as it comes is dealt by patient (`data.split_by_patient`), and nothing leaks:
 
 # %%
-print(manifest.check(course_set[course_set["split"] == "test"], root).summary())
+print(check_manifest(course_set[course_set["split"] == "test"], root).summary())
 
 # %% [markdown]
 # How many test films are of a patient whom the network has met in training or validation?

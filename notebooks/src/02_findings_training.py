@@ -37,8 +37,7 @@ from scipy.special import ndtri
 
 from cxrkit import metrics, networks, train
 from cxrkit.course import check_answer, published
-from cxrkit.data import _course_films as course
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import COURSE_MANIFEST, course_images, load_films, read_manifest
 from cxrkit.labels import FINDINGS
 from cxrkit.show import _report as report
 from cxrkit.widgets import _panels as panels
@@ -147,8 +146,8 @@ for name, ms in zip(costs["network"], costs["ms per film"], strict=True):
 
 # %%
 simulated = MANIFEST is None
-root = course.ensure() if simulated else ROOT
-source = course.MANIFEST_PATH if simulated else Path(MANIFEST)
+root = course_images() if simulated else ROOT
+source = COURSE_MANIFEST if simulated else Path(MANIFEST)
 settings = {"size_px": SIZE_PX, "epochs": EPOCHS, "weights": WEIGHTS, "learning_rate": 1e-3, "augment": "none"}
 thin = functools.partial(networks.thin_vgg, FINDINGS, input_size=SIZE_PX, width=8)
 
@@ -195,9 +194,9 @@ report.epochs(epochs, title=TRAIN[-1], simulated=simulated)
 # %%
 folder = Path(OUT, TRAIN[-1])
 predictor = networks.load(folder)
-frame = manifest.read(source)
+frame = read_manifest(source, root=root).frame
 sets = {
-    name: train.from_manifest(frame[frame["split"] == name], Path(root), SIZE_PX, cache=run / "films")
+    name: load_films(frame[frame["split"] == name], Path(root), SIZE_PX, cache=run / "films")
     for name in ("train", "val", "test")
 }
 test = sets["test"]

@@ -32,8 +32,7 @@ import pandas as pd
 
 from cxrkit import explain, metrics, networks
 from cxrkit.course import check_answer, published
-from cxrkit.data import _course_films as course
-from cxrkit.data import _datasets as datasets
+from cxrkit.data import course_boxes, course_images, course_manifest, read_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS, split_findings
 from cxrkit.show import _report as report
@@ -59,10 +58,10 @@ OUT = "runs/03_findings_heatmaps"
 # %%
 simulated = MANIFEST is None
 if simulated:
-    root, films = course.ensure("test").parent, course.manifest().query("split == 'test'")
-    boxes = course.boxes("test")
+    root, films = course_images("test").parent, course_manifest().query("split == 'test'")
+    boxes = course_boxes("test")
 else:
-    root, films = Path(MANIFEST).parent, datasets.from_table(MANIFEST).frame
+    root, films = Path(MANIFEST).parent, read_manifest(MANIFEST).frame
     boxes = explain.read_boxes(BOXES, width_px=BOXES_WIDTH_PX)
 predictor = networks.load(MODEL)
 print(f"{len(films)} films of {films['patient_id'].nunique()} patients; {len(boxes)} boxes; network {predictor.name}")

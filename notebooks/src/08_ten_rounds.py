@@ -36,7 +36,7 @@ networks.start_tensorflow()
 from cxrkit import networks, rounds
 from cxrkit.course import check_answer, experiments
 from cxrkit.course.experiments import Plan
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_images, course_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID
 from cxrkit.rounds import _trial as rounds_trial
@@ -87,8 +87,8 @@ report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds_strip.done(
 # Table 29 shows a film in all of them. Here is one of the course (*simulated*), each recipe done to the original:
 
 # %%
-rows = course.manifest().query("split == 'test'")
-root = course.ensure("test").parent
+rows = course_manifest().query("split == 'test'")
+root = course_images("test").parent
 looker = rounds_trial.Looker(networks.load("covid-small"))
 answers = looker.predictor.predict([images.read(root / name).pixels for name in rows["image"][:40]])[:, 0]
 near = np.argsort(np.abs(answers - looker.predictor.thresholds[COVID]))[:6]

@@ -29,7 +29,7 @@ from sklearn.metrics import roc_curve
 
 from cxrkit import networks
 from cxrkit.course import check_answer, published
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_images, course_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 from cxrkit.show import _report as report
@@ -78,7 +78,7 @@ print(*covid_rows.loc[too_old, "Image Index"])
 # The course's test films are simulated, and no network was trained on their patients.
 
 # %%
-films = course.ensure("test")
+films = course_images("test")
 settings = {"covid_model": COVID_MODEL, "findings_model": FINDINGS_MODEL, "threshold": THRESHOLD}
 triage.run(films, OUT, **settings, restart=True)
 print(*sorted(path.name for path in Path(OUT).iterdir()))
@@ -135,7 +135,7 @@ for key in ("cxrkit", "python", "finished", "seconds", "counts", "covid_model"):
 # the truth, columns what was called.
 
 # %%
-score = scoring.score(combined, course.manifest())
+score = scoring.score(combined, course_manifest())
 report.confusion(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test films", simulated=True)
 
 # %% [markdown]

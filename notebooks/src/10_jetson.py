@@ -28,7 +28,7 @@ import numpy as np
 
 from cxrkit import deploy, metrics, networks
 from cxrkit.course import check_answer, published
-from cxrkit.data import _course_films as course
+from cxrkit.data import course_images, course_manifest
 from cxrkit.film import _read as images
 from cxrkit.labels import COVID
 from cxrkit.show import _device as device_report
@@ -245,8 +245,8 @@ for each in bundles:
 # writes the reading and resizing anew. Three ways to do that otherwise, on the test films:
 
 # %%
-rows = course.manifest().query("split == 'test'")
-root = course.ensure("test").parent
+rows = course_manifest().query("split == 'test'")
+root = course_images("test").parent
 films = [images.read(root / name).pixels for name in rows["image"]]
 side, truth = (network.input_size,) * 2, rows["covid"].to_numpy(bool)
 ways = {

@@ -8,10 +8,10 @@ import pandas as pd
 
 from cxrkit.course import published
 from cxrkit.course.experiments._films import rows_of
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import split_by_patient
 from cxrkit.film import _read as images
 from cxrkit.film._quality import lines, quality
-from cxrkit.labels import COVID
+from cxrkit.labels import COVID, SPLITS
 
 #: Rows of the counts; the report's Normal has no finding at all.
 NORMAL, OTHER = "Normal", "other findings"
@@ -81,7 +81,7 @@ def data(
     if kept.empty:
         raise ValueError(f"{name}: no film is left of {len(frame)}; the first was left out as {reasons[0]!r}.")
     if ratios is not None:
-        kept = manifest.split(kept, ratios, seed=seed)
+        kept = split_by_patient(kept, ratios, seed=seed)
     splits = kept.groupby("patient_id")["split"].nunique()
     return Deal(
         name,
@@ -99,10 +99,9 @@ def _counts(frame: pd.DataFrame) -> pd.DataFrame:
     ill, found = frame["covid"] == 1, frame["findings"] != ""
     classes = {COVID: ill, NORMAL: ~ill & ~found, OTHER: ~ill & found, "Total": ill | ~ill}
     counts = {
-        name: [int((chosen & (frame["split"] == split)).sum()) for split in manifest.SPLITS]
-        for name, chosen in classes.items()
+        name: [int((chosen & (frame["split"] == split)).sum()) for split in SPLITS] for name, chosen in classes.items()
     }
-    return pd.DataFrame(counts, index=list(manifest.SPLITS)).T
+    return pd.DataFrame(counts, index=list(SPLITS)).T
 
 
 def beside_table04(counts: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +115,7 @@ def beside_table04(counts: pd.DataFrame) -> pd.DataFrame:
     """
     printed = published.table("table04").astype(int).reindex(counts.index)
     columns: dict[str, list[str]] = {"class": list(counts.index)}
-    for split in manifest.SPLITS:
+    for split in SPLITS:
         for heading, numbers in (("report", printed), ("counted", counts)):
             total, everything = numbers.loc["Total", split], numbers.loc["Total"].sum()
             columns[f"{split}: {heading}"] = [

@@ -13,7 +13,7 @@ from cxrkit.course.experiments._networks import BATCH, in_batches
 if TYPE_CHECKING:
     import keras
 
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 
 class Features:

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import phantom
-from cxrkit.data import _course_films as course
-from cxrkit.data import _datasets as datasets
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import check_splits, load_films, read_manifest
+from cxrkit.labels import COVID, SPLITS
 
 if TYPE_CHECKING:
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 #: Looks that `simulated_sources` deals out: one with both classes, one without COVID-19, one with nothing else.
 BOTH, WITHOUT, WITH = phantom.SOURCES
@@ -112,27 +111,23 @@ def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -
     """Return a manifest's rows whose class is known, the folder of their images, and a name.
 
     Args:
-        path: any CSV that `datasets.from_table` reads; None: the course's manifest.
+        path: any CSV that `data.read_manifest` reads; None: the course's manifest.
         root: what image paths are relative to; None: the manifest's folder, or the course's.
     Returns:
-        The rows, with `split` as the manifest has it, or dealt 3:1:1 by patient (seed 0) where it lacks one.
+        The rows whose image exists, with `split` as the manifest has it, or 3:1:1 by patient (seed 0) where it has
+        none.
     Raises:
-        ValueError: no film is known to show COVID-19, or none is known not to.
+        ValueError: no image is known to show COVID-19, or none is known not to.
     """
-    if path is None:
-        frame, folder, name = course.manifest(), course.ensure() if root is None else Path(root), "the course"
-    else:
-        frame = datasets.from_table(path).frame
-        folder, name = Path(path).parent if root is None else Path(root), Path(path).parent.resolve().name
+    found = read_manifest(path, root=root, need=("covid", "split"))
+    frame = found.frame
     known = frame[frame["covid"].notna()].reset_index(drop=True)
     if known["covid"].nunique() < 2:
         raise ValueError(
-            f"{name}: the column covid must say 1 of some films and 0 of others; of {len(frame)} films it says 1 of "
-            f"{int((frame['covid'] == 1).sum())} and 0 of {int((frame['covid'] == 0).sum())}."
+            f"{found.name}: the column covid must be 1 for some images and 0 for others; of {len(frame)} images it is "
+            f"1 for {int((frame['covid'] == 1).sum())} and 0 for {int((frame['covid'] == 0).sum())}."
         )
-    if not (known["split"] != "").all():
-        known = manifest.split(known, seed=0)
-    return known, folder, name
+    return known, found.root, found.name
 
 
 def load(
@@ -143,33 +138,25 @@ def load(
     cache: Path | str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sets:
-    """Read the films of a manifest.
+    """Read the images of a manifest.
 
     Args:
         path, root: as for `rows_of`.
-        size_px: side of the square that each film is squashed to; noise and the like are drawn at this size.
-        cache: folder for the decoded films.
-        progress: called with how many films are decoded, and of how many.
+        size_px: side of the square that each image is squashed to; noise and the like are drawn at this size.
+        cache: folder for the decoded images.
+        progress: called with how many images are decoded, and of how many.
     Returns:
-        The films.
+        The images.
     Raises:
-        ValueError, FileNotFoundError: as `rows_of`; a film that cannot be read; or a patient in two splits.
+        ValueError: as `rows_of`; an image that cannot be read; or a patient in two splits.
     """
-    from cxrkit import train
-
     frame, folder, name = rows_of(path, root=root)
-    train.check_splits(frame)
-    films, frames = {}, {}
-    for split in manifest.SPLITS:
-        rows = frame[frame["split"] == split]
-        paths = [folder / image for image in rows["image"]]
-        films[split] = train.FilmSet(
-            train.kept_pixels(paths, size_px, Path(cache), progress=progress),
-            rows["covid"].to_numpy(np.float32)[:, None],
-            rows["source"].to_numpy(str),
-            rows["patient_id"].to_numpy(str),
-        )
-        frames[split] = rows
+    check_splits(frame)
+    frames = {split: frame[frame["split"] == split] for split in SPLITS}
+    films = {
+        split: load_films(rows, folder, size_px, labels=(COVID,), cache=cache, progress=progress)
+        for split, rows in frames.items()
+    }
     return Sets(name, films, frames, bool(frame["seed"].notna().all()))
 
 

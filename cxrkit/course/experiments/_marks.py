@@ -17,12 +17,11 @@ from cxrkit import metrics, phantom
 from cxrkit.course.experiments._films import Sets, positive
 from cxrkit.course.experiments._looks import looked
 from cxrkit.course.experiments._plan import Features, Learned, Plan, features_of, learn
-from cxrkit.data import _manifest as manifest
-from cxrkit.labels import COVID
+from cxrkit.data import FilmSet
+from cxrkit.labels import COVID, SPLITS
 
 if TYPE_CHECKING:
     from cxrkit.metrics import Estimate
-    from cxrkit.train import FilmSet
 
 #: What `marked` plants: the frame and grey curve of a source, or a letter burned into a corner as in a printed figure.
 MARKS = ("frame", "letter")
@@ -66,10 +65,10 @@ def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96, s
         ValueError: splits other than train, val and test, each with at least two films.
     """
     counts = dict(COUNTS if counts is None else counts)
-    if set(counts) != set(manifest.SPLITS) or min(counts.values()) < 2:
-        raise ValueError(f"counts must give {', '.join(manifest.SPLITS)} two films or more each; got {counts}.")
+    if set(counts) != set(SPLITS) or min(counts.values()) < 2:
+        raise ValueError(f"counts must give {', '.join(SPLITS)} two films or more each; got {counts}.")
     films, frames, lungs = {}, {}, {}
-    for split in manifest.SPLITS:
+    for split in SPLITS:
         made = list(phantom.simulate_many(_specs(split, counts[split], seed), size_px=size_px))
         films[split] = _film_set(made)
         lungs[split] = np.stack([film.lung_mask for film in made])
@@ -95,9 +94,8 @@ def _specs(split: str, count: int, seed: int) -> list[dict]:
 
 
 def _film_set(made: list[phantom.SimulatedFilm]) -> "FilmSet":
-    from cxrkit import train
 
-    return train.FilmSet(
+    return FilmSet(
         np.stack([film.pixels for film in made]),
         np.array([[film.covid] for film in made], np.float32),
         np.full(len(made), "unmarked"),

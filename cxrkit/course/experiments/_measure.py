@@ -17,7 +17,7 @@ from cxrkit.course.experiments._networks import RANDOM
 from cxrkit.course.experiments._plan import Plan, features_of, learn
 
 if TYPE_CHECKING:
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 #: Films are called COVID-19 from here on: of two classes the likelier, as the report calls them.
 THRESHOLD = 0.5

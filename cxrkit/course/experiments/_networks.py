@@ -12,7 +12,8 @@ from cxrkit.labels import COVID_CLASSES
 if TYPE_CHECKING:
     import keras
 
-    from cxrkit.train import Augment, FilmSet
+    from cxrkit.data import FilmSet
+    from cxrkit.train import Augment
 
 #: A start without weights.
 RANDOM = "random"

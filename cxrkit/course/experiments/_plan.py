@@ -15,11 +15,11 @@ from cxrkit import augment, metrics
 from cxrkit.course.experiments._features import Features
 from cxrkit.course.experiments._films import positive
 from cxrkit.course.experiments._networks import crossentropy, network, trainer_of
+from cxrkit.data import FilmSet
 
 if TYPE_CHECKING:
     import keras
 
-    from cxrkit.train import FilmSet
 
 #: What of the network is trained.
 MODES = ("frozen", "fine-tuned", "retrained")
@@ -243,7 +243,6 @@ def _weights(films: "FilmSet", share: float | None) -> np.ndarray:
 
 
 def _two_way(films: "FilmSet") -> "FilmSet":
-    from cxrkit import train
 
     y = positive(films)[:, None].astype(np.float32)
-    return train.FilmSet(films.pixels, np.hstack([y, 1 - y]), films.sources, films.patients)
+    return FilmSet(films.pixels, np.hstack([y, 1 - y]), films.sources, films.patients)

@@ -16,7 +16,7 @@ from cxrkit.course.experiments._plan import Plan
 from cxrkit.course.experiments._result import Result, result
 
 if TYPE_CHECKING:
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 #: All sources together.
 ALL = "all sources"
@@ -178,9 +178,8 @@ def _with_look(sets: Sets, lungs: Mapping[str, np.ndarray], look: str) -> Sets:
 
 
 def _joined(sets: Sets) -> "FilmSet":
-    from cxrkit import train
-
-    return train.join(*sets.films.values())
+    first, *others = sets.films.values()
+    return first.join(*others)
 
 
 def _settings(sets: Sets, tested: Sequence[Group], plan: Plan) -> dict[str, Setting]:

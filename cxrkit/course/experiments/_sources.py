@@ -17,7 +17,7 @@ from cxrkit.course.experiments._plan import Plan
 from cxrkit.course.experiments._result import Result, result
 
 if TYPE_CHECKING:
-    from cxrkit.train import FilmSet
+    from cxrkit.data import FilmSet
 
 #: Films of COVID-19 that the report's mixes start from.
 _REPORT_POSITIVES = 485

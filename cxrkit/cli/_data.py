@@ -1,0 +1,83 @@
+"""`cxrkit data`: data sets and manifests; `cxrkit.cli._main` adds it.
+
+Modules are imported inside the commands: `cxrkit --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrkit.cli import _terminal
+
+app = typer.Typer(
+    help="Data sets: list, download, check, build a manifest.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the data sets and weights that can be downloaded."""
+    from cxrkit.data import SOURCES
+
+    for name, source in SOURCES.items():
+        print(f"{name:24} {source.title} ({source.license or 'licence: see the home page'})\n{'':24} {source.homepage}")
+        if source.note:
+            print(f"{'':24} {source.note}")
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name of `cxrkit data list`.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to fill; by default one of that name.")] = None,
+    unpack: Annotated[bool, typer.Option(help="Unpack archives.")] = True,
+) -> None:
+    """Download a data set, check and unpack it. If interrupted, run the same command again to resume."""
+    from cxrkit.data import fetch
+
+    for path in fetch(name, Path(name) if out is None else out, unpack=unpack, progressbar=_terminal.is_watched()):
+        print(path)
+
+
+@app.command("build")
+def build(
+    dataset: Annotated[str, typer.Argument(help="A data set, such as chestxray14, or `table` for any CSV.")],
+    folder: Annotated[Path, typer.Argument(help="The unpacked data set; for `table`, the CSV.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write; its image paths are relative to its folder.")],
+) -> None:
+    """Build a manifest from an unpacked data set."""
+    from cxrkit.data import ADAPTERS, write_manifest
+
+    if dataset not in ADAPTERS:
+        raise ValueError(f"the data set must be one of {', '.join(ADAPTERS)}; got {dataset!r}.")
+    found = ADAPTERS[dataset](folder)
+    write_manifest(found.frame, out, root=found.root)
+    if dataset != "table":
+        for note in found.notes:
+            print(f"note: {note}")
+    left_out = 0 if found.left_out is None else len(found.left_out)
+    print(f"{out}: {len(found.frame)} images; {len(found.missing)} listed without a file; {left_out} files left out")
+
+
+@app.command("check")
+def check(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, or any CSV with a column image.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the manifest's.")] = None,
+) -> None:
+    """Search for patients in two splits, copies, near-duplicates, and missing or changed files."""
+    from cxrkit.data import check_manifest, read_manifest
+
+    found = read_manifest(manifest, root=root)
+    with _terminal.progress("images") as progress:
+        result = check_manifest(found.rows, found.root, progress=progress)
+    print(result.summary())
+    raise typer.Exit(_terminal.OK if result.ok else _terminal.ERROR_ROWS)
+
+
+@app.command("course")
+def course() -> None:
+    """Make the course's simulated images where they are missing, and print their folder."""
+    from cxrkit.data import course_images
+
+    with _terminal.progress("simulating images") as progress:
+        print(course_images(progress=progress))
