@@ -53,7 +53,7 @@ def test_a_manifest_of_one_class_is_refused(tmp_path):
     path = write_manifest(tmp_path)
     text = pd.read_csv(path, dtype=str, keep_default_na=False).assign(covid="1")
     text.to_csv(path, index=False)
-    with pytest.raises(ValueError, match="of 24 films it says 1 of 24 and 0 of 0"):
+    with pytest.raises(ValueError, match="of 24 images it is 1 for 24 and 0 for 0"):
         experiments.rows_of(path)
 
 
