@@ -14,6 +14,7 @@ from cxrkit import phantom
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _anatomy as anatomy
 from cxrkit.phantom import _film as film
+from cxrkit.phantom import _findings as signs
 from cxrkit.phantom import _nuisance as nuisance
 from cxrkit.phantom import _patients as patients
 from cxrkit.phantom import _png as png
@@ -307,7 +308,7 @@ def test_fibrosis_has_small_lungs():
 def test_atelectasis_lifts_the_diaphragm_of_its_side():
     lifted = anatomy.build_frame(
         anatomy.draw_person(5), anatomy.draw_pose(phantom.stream(5, "film")),
-        phantom.film.signs.shape(5, {"Atelectasis": 1.0}),
+        signs.shape(5, {"Atelectasis": 1.0}),
     )  # fmt: skip
     assert sorted(lifted.changes.dome_lift)[0] == 0
     assert sorted(lifted.changes.dome_lift)[1] > 2
