@@ -9,7 +9,7 @@ optimiser off, which computes the same quantised numbers in floating point and c
 
 import onnx
 
-from cxrkit import networks
+from cxrkit import data, networks
 from cxrkit.deploy import _answers, _export, _graph
 
 
@@ -34,7 +34,7 @@ def main() -> None:
                 after = [session.run(["probs"], {film_input: film[None, ..., None]})[0][0] for film in test.pixels]
                 found = _answers.compare(
                     test.names, before, after, labels=original.labels, thresholds=original.thresholds,
-                    truth=_export.scoring.truth(test.rows, _answers.scored(original.labels)), patients=None,
+                    truth=data.truth(test.rows, _answers.scored(original.labels)), patients=None,
                 )  # fmt: skip
                 cells = [name, f"{bits} bits", how, f"{found.largest:.3f}", f"{found.mean:.4f}"]
                 print("| " + " | ".join([*cells, f"{len(found.changed)} of {found.films}"]) + " |", flush=True)

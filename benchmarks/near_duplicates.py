@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cxrkit import film
 from cxrkit.data import _check as check
 from cxrkit.data import read_manifest
-from cxrkit.film import _read as images
 
 COPIED = 300
 CANDIDATE_BITS = 64
@@ -48,7 +48,7 @@ def main() -> int:
     copied = set(np.random.default_rng(0).choice(len(frame), COPIED, replace=False))
     hashes, records = [], []
     for row, image in enumerate(frame["image"]):
-        pixels = images.read(arguments.data / image).pixels
+        pixels = film.read(arguments.data / image).pixels
         hashes.append(check.perceptual_hash(pixels))
         if row in copied:
             for kind, copy in copies(pixels):
@@ -78,7 +78,7 @@ def main() -> int:
         values = []
         for pair in near:
             names = frame["image"].iloc[[first[pair], second[pair]]]
-            a, b = (images.read(arguments.data / name).pixels for name in names)
+            a, b = (film.read(arguments.data / name).pixels for name in names)
             values.append((check.correlation(a, b), int(distance[first[pair], second[pair]])))
         text = ", ".join(f"{value:.2f} ({bits} bits)" for value, bits in sorted(values, reverse=True)[:8])
         print(

@@ -54,7 +54,7 @@ import json, sys, time
 import imgaug.augmenters as iaa
 import keras
 import numpy as np
-from cxrkit import images
+from cxrkit.film import read, resize
 blur, gamma = iaa.GaussianBlur(sigma=1.0), iaa.GammaContrast(0.7)
 sharpen = iaa.Sharpen(alpha=0.03, lightness=0.5)
 augmenters = [
@@ -67,7 +67,7 @@ model = keras.models.load_model(folder + "/model.keras")
 model.predict(np.zeros((1, 224, 224, 1), np.float32), verbose=0)
 start, processor, probs = time.perf_counter(), time.process_time(), []
 for path in paths:
-    film = np.rint(images.resize(images.read(path).pixels, 224) * 255).astype(np.uint8)
+    film = np.rint(resize(read(path).pixels, 224) * 255).astype(np.uint8)
     rows = []
     for augmenter in augmenters:
         picture = augmenter(image=film)

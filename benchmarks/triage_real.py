@@ -16,13 +16,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import metrics, networks
+from cxrkit import metrics, networks, triage
 from cxrkit.data import read_manifest
-from cxrkit.labels import COVID, DISCLAIMER, FINDINGS
+from cxrkit.labels import COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate
 from cxrkit.show import _report as report
-from cxrkit.triage import _run as triage
-from cxrkit.triage import _score as scoring
 
 
 def main() -> int:
@@ -32,8 +30,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         films = triage.run(args.data / "images", Path(scratch, "images"), recursive=True)
         messy = triage.run(args.data / "messy", Path(scratch, "messy"))
-        combined = scoring.read_table(films.tables["combined"])
-        answers = scoring.read_table(messy.tables["combined"])
+        combined = triage.read_table(films.tables["combined"])
+        answers = triage.read_table(messy.tables["combined"])
     rows = with_truth(combined, args.data)
     test = rows[rows["split"] == "test"]
     print("# Triage of real films\n")
@@ -65,10 +63,8 @@ def with_truth(combined: pd.DataFrame, data: Path) -> pd.DataFrame:
     truth = truth.assign(**{"Image Index": truth["image"].str.removeprefix("images/")})
     columns = ["Image Index", "source", "split", "patient_id", "covid", "findings"]
     rows = combined.merge(truth[columns], on="Image Index", how="left", validate="one_to_one")
-    rows["called findings"] = (
-        rows["Predict label"].where(rows["Predict label"] != COVID, "").map(scoring.split_findings)
-    )
-    rows["true findings"] = rows["findings"].map(scoring.split_findings)
+    rows["positive findings"] = rows["Predict label"].where(rows["Predict label"] != COVID, "").map(split_findings)
+    rows["true findings"] = rows["findings"].map(split_findings)
     return rows
 
 
@@ -87,7 +83,7 @@ def covid_measures(rows: pd.DataFrame) -> dict[str, Estimate]:
 def finding_measures(rows: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
     asked = rows[(rows["status"] != "error") & (rows["Predict label"] != COVID)]
     counts = {name: asked["true findings"].map(lambda names, name=name: name in names).sum() for name in FINDINGS}
-    return {f"{name} ({counts[name]})": found for name, found in scoring.score_findings(asked).items()}
+    return {f"{name} ({counts[name]})": found for name, found in triage.score_findings(asked).items()}
 
 
 def table(frame: pd.DataFrame) -> str:

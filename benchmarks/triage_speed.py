@@ -28,7 +28,7 @@ import numpy as np
 
 import cxrkit
 from cxrkit import networks, phantom
-from cxrkit.film import _read as images
+from cxrkit.film import read, resize
 
 SMALL = ("covid-small", "findings14-small")
 
@@ -143,7 +143,7 @@ def link(folder: Path, films: list[Path], count: int) -> Path:
 
 def prepared(path: Path, films: list[Path], size: int) -> str:
     """Put films at a network's input size into a file."""
-    np.save(path, np.stack([images.resize(images.read(film).pixels, size) for film in films])[..., None])
+    np.save(path, np.stack([resize(read(film).pixels, size) for film in films])[..., None])
     return str(path)
 
 

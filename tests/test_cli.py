@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import __version__, networks
+from cxrkit import __version__, film, networks
 from cxrkit.data import write_manifest
-from cxrkit.film import _read as images
 from cxrkit.labels import DISCLAIMER, FINDINGS
 from cxrkit.triage import _tables
 
@@ -161,7 +160,7 @@ def test_the_page_on_triage_names_every_option_column_note_and_status(run):
     text = (Path(__file__).parents[1] / "docs" / "triage.md").read_text(encoding="utf-8")
     options = set(re.findall(r"--[a-z-]+", run("triage", "--help")[1])) - {"--help", "--no-recursive"}
     assert {option for option in options if option not in text} == set()
-    named = [*(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")), *images.QUALITY_FLAGS]
+    named = [*(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")), *film.QUALITY_FLAGS]
     assert [name for name in [*named, "ok", "flagged", "error"] if f"`{name}`" not in text] == []
     assert f"`prob_{FINDINGS[0]}` to `prob_{FINDINGS[-1]}`" in text
     assert "not a medical device" in text

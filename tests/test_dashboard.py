@@ -14,14 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, networks, words
+from cxrkit import augment, networks, triage, words
 from cxrkit.dashboard import Dashboard, Limits, Session, _pictures, _view
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._page import Page
 from cxrkit.dashboard._uploads import Uploads
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage import _run as triage
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
 
@@ -147,7 +146,7 @@ def test_no_pixels_of_a_large_film_stay(session):
     done, data = cv2.imencode(".png", large)
     assert done
     film = session.add("large.png", data.tobytes())
-    assert film.reading.film is None
+    assert film.reading.radiograph is None
     assert film.shown.shape == (_pictures.SIDE_PX, 373)
 
 
@@ -211,7 +210,7 @@ def test_a_page_begins_with_a_film_read(dashboard):
     assert shown["truth"] == [COVID]
     assert set(shown["maps"]) == {COVID, *FINDINGS}
     assert [row["key"] for row in dashboard.page.films] == ["covid"]
-    assert images.read(shown["picture"]).pixels.shape == (shown["height"], shown["width"])
+    assert read(shown["picture"]).pixels.shape == (shown["height"], shown["width"])
 
 
 def test_a_sample_is_shown_with_its_own_rounds_only(dashboard):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cxrkit import triage
 from cxrkit.data import course_manifest, simulate_row, write_manifest
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage import _demo as demo
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def confusion(text):
 
 
 def test_what_was_called_stands_beside_what_is_true(small_course, tmp_path):
-    text = demo.run(demo.films(), tmp_path / "out")
+    text = triage.run_demo(triage.demo_images(), tmp_path / "out")
     with open(tmp_path / "out" / "combined.csv", encoding="utf-8", newline="") as file:
         called = {row["Image Index"]: row["Predict label"] == COVID for row in csv.DictReader(file)}
     truth = {row["image"].removeprefix("test/"): bool(row["covid"]) for row in small_course}
@@ -58,7 +58,7 @@ def test_what_was_called_stands_beside_what_is_true(small_course, tmp_path):
 
 
 def test_it_says_where_the_tables_are_and_what_there_is_to_open(small_course, tmp_path):
-    text = demo.run(demo.films(), tmp_path / "out")
+    text = triage.run_demo(triage.demo_images(), tmp_path / "out")
     for name in ("covid.csv", "not_covid.csv", "combined.csv"):
         assert str(tmp_path / "out" / name) in text
     assert "make lab, then 00_start_here and 09_triage" in text
@@ -69,17 +69,17 @@ def test_it_says_where_the_tables_are_and_what_there_is_to_open(small_course, tm
 
 
 def test_it_begins_anew_each_time(small_course, tmp_path):
-    first = demo.run(demo.films(), tmp_path / "out")
-    second = demo.run(demo.films(), tmp_path / "out")
+    first = triage.run_demo(triage.demo_images(), tmp_path / "out")
+    second = triage.run_demo(triage.demo_images(), tmp_path / "out")
     assert "8 read in" in second
     assert confusion(first) == confusion(second)
 
 
 def test_progress_is_told_for_both_parts(small_course, tmp_path):
     calls = []
-    folder = demo.films(lambda *call: calls.append(call))
+    folder = triage.demo_images(lambda *call: calls.append(call))
     assert calls[-1] == (8, 8)
-    demo.run(folder, tmp_path / "out", lambda *call: calls.append(call))
+    triage.run_demo(folder, tmp_path / "out", lambda *call: calls.append(call))
     assert calls[-8:] == [(done, 8) for done in range(1, 9)]
 
 

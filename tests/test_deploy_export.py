@@ -14,11 +14,10 @@ import pytest
 import tiny_models
 from onnx import TensorProto, helper
 
-from cxrkit import deploy, networks
+from cxrkit import deploy, film, networks
 from cxrkit.cli import _main as cli
 from cxrkit.data import read_manifest
 from cxrkit.deploy import _answers, _export, _graph, runner
-from cxrkit.film import _read as images
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 
@@ -322,7 +321,7 @@ def test_the_bundled_network_is_exported_as_litert_and_run(films, tmp_path, prec
     rows = pd.read_csv(tmp_path / "out" / "predictions.csv")
     rows = rows[rows["status"] == "ok"].set_index("image")
     names = list(films[0]["image"])
-    pixels = np.stack([images.resize(images.read(films[1] / name).pixels, 192) for name in names])
+    pixels = np.stack([film.resize(film.read(films[1] / name).pixels, 192) for name in names])
     exported = _export._run_of(tmp_path / "bundle" / "model.tflite", "litert", 1, 2)(pixels)
     assert rows.loc[names, "prob_COVID-19"].to_numpy() == pytest.approx(exported[:, 0], abs=1e-3)
     if precision != "int8":

@@ -23,9 +23,8 @@ import numpy as np
 import pytest
 import tiny_models
 
-from cxrkit import deploy, networks
+from cxrkit import deploy, film, networks
 from cxrkit.deploy import _stand_in, runner
-from cxrkit.film import _read as images
 from cxrkit.labels import COVID, COVID_CLASSES
 
 RUNNER = Path(runner.__file__)
@@ -190,7 +189,7 @@ def test_its_answers_are_those_of_the_engine(python, bundle, films, tmp_path):
     rows = {row["image"]: row for row in rows_of(tmp_path)}
     for k in range(len(MEANS)):
         row = rows[f"covid_{k}.png"]
-        (expected,) = network.predict([images.read(films / f"covid_{k}.png").pixels])
+        (expected,) = network.predict([film.read(films / f"covid_{k}.png").pixels])
         found = [float(row[f"prob_{label}"]) for label in network.labels]
         assert found == pytest.approx(expected, abs=1e-5)
         assert row["sha256"] == hashlib.sha256((films / f"covid_{k}.png").read_bytes()).hexdigest()

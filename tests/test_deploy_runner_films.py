@@ -1,4 +1,4 @@
-"""The runner's films: the same pixels as cxrkit.film._read and the engine, with Pillow and without."""
+"""The runner's films: the same pixels as cxrkit.film and the engine, with Pillow and without."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cxrkit.deploy import runner
-from cxrkit.film import _read as images
+from cxrkit.film import read, resize
 
 #: One of 255 grey levels, the most that a film may differ.
 LEVEL = 1 / 255
@@ -79,7 +79,7 @@ def prepared(data, side):
 
 
 def expected(data, side):
-    return images.resize(images.read(data).pixels, side)
+    return resize(read(data).pixels, side)
 
 
 SHAPES = [
@@ -93,7 +93,7 @@ SHAPES = [
 def test_a_resized_film_is_the_same_within_a_thousandth_of_a_grey_level(shape, kind):
     pixels = film(*shape, kind=kind)
     full = np.iinfo(kind).max
-    here = images.resize(np.divide(pixels, np.float32(full), dtype=np.float32), 64)
+    here = resize(np.divide(pixels, np.float32(full), dtype=np.float32), 64)
     assert runner.prepare(pixels, full, 64) == pytest.approx(here, abs=LEVEL / 1000)
 
 
@@ -101,7 +101,7 @@ def test_a_resized_film_is_the_same_within_a_thousandth_of_a_grey_level(shape, k
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 80), st.integers(0, 99))
 def test_a_film_of_any_shape_and_size_is_resized_alike(height, width, side, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
-    here = images.resize(np.divide(pixels, np.float32(255), dtype=np.float32), side)
+    here = resize(np.divide(pixels, np.float32(255), dtype=np.float32), side)
     there = runner.prepare(pixels, 255, side)
     assert there.shape == (side, side)
     assert there.dtype == np.float32
@@ -169,7 +169,7 @@ def test_a_rarer_png_gives_the_pixels_of_cxrkit_with_pillow(mode):
 def test_a_pgm_is_divided_by_its_own_full_white(full, kind):
     pixels = np.random.default_rng(0).integers(0, full + 1, (40, 30)).astype(kind)
     data = b"P5\n# of a device\n30 40\n%d\n" % full + pixels.tobytes()
-    here = images.resize((pixels / np.float32(full)).astype(np.float32), 16)
+    here = resize((pixels / np.float32(full)).astype(np.float32), 16)
     assert prepared(data, 16) == pytest.approx(here, abs=1e-6)
 
 

@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from cxrkit import words
-from cxrkit.film import _read as images
+from cxrkit.film import MAX_BYTES, UnreadableImage, read, resize
 
 #: Smooth, and not the same under any turn or mirror.
 RAMP = (np.add.outer(np.arange(48) * 3, np.arange(40) * 2) % 256).astype(np.uint8)
@@ -66,8 +66,8 @@ def assert_film(film):
 
 def reason(data, **limits):
     """Give the one line with which a file is refused."""
-    with pytest.raises(images.UnreadableImage) as caught:
-        images.read(data, **limits)
+    with pytest.raises(UnreadableImage) as caught:
+        read(data, **limits)
     assert_line(str(caught.value))
     return str(caught.value)
 
@@ -94,7 +94,7 @@ def assert_line(line):
     ],
 )
 def test_eight_bit_films_are_divided_by_255(kind, options):
-    film = images.read(saved(RAMP, kind, **options))
+    film = read(saved(RAMP, kind, **options))
     assert_film(film)
     np.testing.assert_allclose(film.pixels, RAMP / 255, atol=1e-7)
     assert (film.format, film.original_size, film.bit_depth, film.colour) == (kind, (48, 40), 8, 0)
@@ -104,14 +104,14 @@ def test_eight_bit_films_are_divided_by_255(kind, options):
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg_is_read_to_within_its_losses(progressive):
     smooth = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
-    film = images.read(saved(smooth, "JPEG", quality=95, progressive=progressive))
+    film = read(saved(smooth, "JPEG", quality=95, progressive=progressive))
     assert film.format == "JPEG"
     np.testing.assert_allclose(film.pixels, smooth / 255, atol=3 / 255)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bit_films_are_divided_by_65535(kind):
-    film = images.read(saved(DEEP, kind))
+    film = read(saved(DEEP, kind))
     np.testing.assert_allclose(film.pixels, DEEP / 65535, atol=1e-7)
     assert film.bit_depth == 16
 
@@ -120,7 +120,7 @@ def test_sixteen_bit_films_are_divided_by_65535(kind):
 def test_sixteen_bit_colour_keeps_its_lower_byte(suffix):
     bgr = np.zeros((9, 7, 3), np.uint16)
     bgr[..., 0], bgr[..., 1], bgr[..., 2] = 1000, 20000, 50000
-    film = images.read(by_opencv(bgr, suffix))
+    film = read(by_opencv(bgr, suffix))
     # 0.299 * 50000 + 0.587 * 20000 + 0.114 * 1000 = 26804
     np.testing.assert_allclose(film.pixels, 26804 / 65535, atol=2 / 65535)
     assert film.bit_depth == 16
@@ -130,7 +130,7 @@ def test_sixteen_bit_colour_keeps_its_lower_byte(suffix):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
 def test_one_bit_films_are_black_and_white(kind):
-    film = images.read(saved(Image.fromarray(RAMP > 100), kind))
+    film = read(saved(Image.fromarray(RAMP > 100), kind))
     np.testing.assert_array_equal(film.pixels, RAMP > 100)
     assert film.bit_depth == 1
 
@@ -138,7 +138,7 @@ def test_one_bit_films_are_black_and_white(kind):
 @pytest.mark.parametrize("array", [RAMP, DEEP], ids=["8 bit", "16 bit"])
 def test_tiff_whose_white_is_zero_is_turned_over(array):
     full = np.iinfo(array.dtype).max
-    np.testing.assert_allclose(images.read(tiff(full - array, 0)).pixels, array / full, atol=1e-6)
+    np.testing.assert_allclose(read(tiff(full - array, 0)).pixels, array / full, atol=1e-6)
 
 
 def tiff(array, photometric, *, orientation=1, planes=False):
@@ -164,14 +164,14 @@ def tiff(array, photometric, *, orientation=1, planes=False):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sixteen_bit_colour_is_turned_like_any_other(orientation):
     deep = np.repeat(DEEP[..., None], 3, axis=2)
-    film = images.read(tiff(deep, 2, orientation=orientation))
-    grey = images.read(tiff(DEEP, 1, orientation=orientation))
+    film = read(tiff(deep, 2, orientation=orientation))
+    grey = read(tiff(DEEP, 1, orientation=orientation))
     np.testing.assert_allclose(film.pixels, grey.pixels, atol=2 / 65535)
     assert film.original_size == grey.original_size == (48, 40)
 
 
 def test_sixteen_bit_colour_in_planes_is_refused_rather_than_misread():
-    shallow = images.read(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True))
+    shallow = read(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True))
     np.testing.assert_allclose(shallow.pixels, RAMP / 255, atol=1e-6)
     assert "rare kind" in reason(tiff(np.repeat(DEEP[..., None], 3, axis=2), 2, planes=True))
 
@@ -179,15 +179,15 @@ def test_sixteen_bit_colour_in_planes_is_refused_rather_than_misread():
 def test_sixteen_bit_grey_with_alpha_is_read():
     array = np.stack([DEEP, np.full_like(DEEP, 65535)], axis=2).astype(">u2")
     deep = png(40, 48, 16, 4, b"".join(b"\0" + row.tobytes() for row in array))
-    np.testing.assert_allclose(images.read(deep).pixels, DEEP / 65535, atol=2 / 65535)
+    np.testing.assert_allclose(read(deep).pixels, DEEP / 65535, atol=2 / 65535)
 
 
 def test_floats_in_the_unit_range_are_kept_and_others_stretched():
     unit = (RAMP / 510).astype(np.float32)
-    np.testing.assert_array_equal(images.read(saved(unit, "TIFF")).pixels, unit)
+    np.testing.assert_array_equal(read(saved(unit, "TIFF")).pixels, unit)
     wide = unit * 3000 - 1000
     low, high = wide.min(), wide.max()
-    film = images.read(saved(wide, "TIFF"))
+    film = read(saved(wide, "TIFF"))
     np.testing.assert_allclose(film.pixels, (wide - low) / (high - low), atol=1e-6)
     assert "stretched from lowest to highest value" in film.notes
 
@@ -201,7 +201,7 @@ def test_floats_that_are_not_finite_are_refused(value):
 
 def test_wide_integers_are_stretched():
     array = np.array([[0, 500], [1000, 4000]], np.int32) * 1000
-    np.testing.assert_allclose(images.read(saved(array, "TIFF")).pixels, array / 4e6, atol=1e-6)
+    np.testing.assert_allclose(read(saved(array, "TIFF")).pixels, array / 4e6, atol=1e-6)
 
 
 @QUIET
@@ -210,7 +210,7 @@ def test_wide_integers_are_stretched():
 )
 def test_written_then_read_gives_the_same(height, width, kind, random):
     array = np.frombuffer(random.randbytes(height * width), np.uint8).reshape(height, width)
-    np.testing.assert_allclose(images.read(saved(array, kind)).pixels, array / 255, atol=1e-7)
+    np.testing.assert_allclose(read(saved(array, kind)).pixels, array / 255, atol=1e-7)
 
 
 # --- colour, alpha, palette -----------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_written_then_read_gives_the_same(height, width, kind, random):
 def test_colour_becomes_luma_and_its_share_is_told():
     array = np.zeros((10, 10, 3), np.uint8)
     array[:5] = (255, 0, 0)
-    film = images.read(saved(array))
+    film = read(saved(array))
     # 0.299 * 255 = 76.2
     np.testing.assert_allclose(film.pixels[:5], 76 / 255, atol=1e-6)
     assert (film.pixels[5:] == 0).all()
@@ -227,17 +227,17 @@ def test_colour_becomes_luma_and_its_share_is_told():
 
 
 def test_grey_saved_as_colour_is_not_coloured():
-    film = images.read(saved(np.repeat(RAMP[..., None], 3, axis=2)))
+    film = read(saved(np.repeat(RAMP[..., None], 3, axis=2)))
     np.testing.assert_allclose(film.pixels, RAMP / 255, atol=1e-7)
     assert film.colour == 0
 
 
 def test_a_tint_throughout_is_not_counted_as_colour():
     tinted = np.stack([RAMP * 0.75, RAMP * 0.85, RAMP * 1.0], axis=2).astype(np.uint8)
-    assert images.read(saved(tinted)).colour == 0
+    assert read(saved(tinted)).colour == 0
     patch = tinted.copy()
     patch[10:20, 10:20] = (255, 40, 0)
-    assert images.read(saved(patch)).colour == pytest.approx(100 / RAMP.size, abs=0.01)
+    assert read(saved(patch)).colour == pytest.approx(100 / RAMP.size, abs=0.01)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
@@ -252,7 +252,7 @@ def test_a_tint_throughout_is_not_counted_as_colour():
 def test_alpha_is_composited_over_black_unless_opaque_or_empty(mode, alpha, weight, note):
     picture = Image.fromarray(RAMP).convert(mode)
     picture.putalpha(alpha)
-    film = images.read(saved(picture))
+    film = read(saved(picture))
     np.testing.assert_allclose(film.pixels, weight * RAMP / 255, atol=1e-6)
     assert note in film.notes
 
@@ -261,13 +261,13 @@ def test_sixteen_bit_alpha_is_composited():
     array = np.full((6, 6, 4), 40000, np.uint16)
     array[:3, :, 3] = 65535
     array[3:, :, 3] = 0
-    film = images.read(by_opencv(array))
+    film = read(by_opencv(array))
     np.testing.assert_allclose(film.pixels[:3], 40000 / 65535, atol=1e-4)
     assert (film.pixels[3:] == 0).all()
 
 
 def test_the_transparent_grey_of_a_png_is_black():
-    film = images.read(saved(np.array([[10, 200]], np.uint8), transparency=200))
+    film = read(saved(np.array([[10, 200]], np.uint8), transparency=200))
     np.testing.assert_allclose(film.pixels, [[10 / 255, 0]], atol=1e-6)
 
 
@@ -275,7 +275,7 @@ def test_the_transparent_grey_of_a_png_is_black():
 def test_palette_is_looked_up(kind):
     picture = Image.fromarray((RAMP % 4).astype(np.uint8), "P")
     picture.putpalette([0, 0, 0, 90, 90, 90, 180, 180, 180, 255, 255, 255])
-    film = images.read(saved(picture, kind))
+    film = read(saved(picture, kind))
     np.testing.assert_allclose(film.pixels, np.array([0, 90, 180, 255])[RAMP % 4] / 255, atol=1e-6)
     assert "palette" in film.notes
     assert film.colour == 0
@@ -285,7 +285,7 @@ def test_palette_is_looked_up(kind):
 def test_cmyk_is_turned_to_grey(kind):
     ink = np.zeros((16, 16, 4), np.uint8)
     ink[:, 8:, 3] = 255
-    film = images.read(saved(Image.fromarray(ink, "CMYK"), kind))
+    film = read(saved(Image.fromarray(ink, "CMYK"), kind))
     np.testing.assert_allclose(film.pixels[:, :7], 1, atol=0.02)
     np.testing.assert_allclose(film.pixels[:, 9:], 0, atol=0.02)
     assert any("CMYK" in note for note in film.notes)
@@ -303,7 +303,7 @@ def test_exif_orientation_is_carried_out_as_pillow_does(kind, orientation):
     data = saved(RAMP, kind, **options)
     with Image.open(io.BytesIO(data)) as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture).convert("L"))
-    film = images.read(data)
+    film = read(data)
     np.testing.assert_allclose(film.pixels, upright / 255, atol=1.5 / 255)
     assert film.original_size == (48, 40)
     assert any("orientation" in note for note in film.notes) == (orientation != 1)
@@ -313,7 +313,7 @@ def test_exif_orientation_is_carried_out_as_pillow_does(kind, orientation):
 def test_the_first_of_several_pictures_is_read(kind):
     first, second = Image.fromarray(RAMP), Image.fromarray(255 - RAMP)
     options = {"lossless": True} if kind == "WEBP" else {}
-    film = images.read(saved(first, kind, save_all=True, append_images=[second], **options))
+    film = read(saved(first, kind, save_all=True, append_images=[second], **options))
     np.testing.assert_allclose(film.pixels, RAMP / 255, atol=1e-7)
     assert any("first of" in note for note in film.notes)
 
@@ -322,13 +322,13 @@ def test_the_first_of_several_pictures_is_read(kind):
 def test_the_content_decides_not_the_name(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(saved(RAMP))
-    assert images.read(path).format == "PNG"
+    assert read(path).format == "PNG"
 
 
 def test_dicom_under_the_name_of_a_png_is_dicom(tmp_path):
     path = tmp_path / "film.png"
     path.write_bytes(dicom(RAMP))
-    assert images.read(str(path)).format == "DICOM"
+    assert read(str(path)).format == "DICOM"
 
 
 def test_paths_and_bytes_of_every_kind_give_the_same(tmp_path):
@@ -340,12 +340,12 @@ def test_paths_and_bytes_of_every_kind_give_the_same(tmp_path):
         if source == os.fsencode(path):
             assert "no image known here" in reason(source) or "text" in reason(source)
             continue
-        np.testing.assert_allclose(images.read(source).pixels, RAMP / 255, atol=1e-7)
+        np.testing.assert_allclose(read(source).pixels, RAMP / 255, atol=1e-7)
 
 
 def test_what_is_neither_path_nor_bytes_is_a_type_error():
     with pytest.raises(TypeError):
-        images.read(5)
+        read(5)
 
 
 # --- DICOM ----------------------------------------------------------------------------------------------------------
@@ -392,42 +392,40 @@ TWELVE = (np.arange(40) * 100).reshape(5, 8).astype(np.uint16)
 
 
 def test_dicom_without_a_window_is_stretched():
-    film = images.read(dicom(TWELVE, bits=12))
+    film = read(dicom(TWELVE, bits=12))
     assert_film(film)
     np.testing.assert_allclose(film.pixels, TWELVE / 3900, atol=1e-6)
     assert (film.format, film.bit_depth, film.modality, film.original_size) == ("DICOM", 12, "DX", (5, 8))
 
 
 def test_monochrome1_is_turned_over():
-    plain = images.read(dicom(TWELVE, bits=12))
-    film = images.read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1"))
+    plain = read(dicom(TWELVE, bits=12))
+    film = read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_allclose(film.pixels, 1 - plain.pixels, atol=1e-6)
     assert "MONOCHROME1 turned over" in film.notes
 
 
 def test_an_inverse_presentation_shape_is_turned_over_once():
-    plain = images.read(dicom(TWELVE, bits=12))
-    both = images.read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"))
+    plain = read(dicom(TWELVE, bits=12))
+    both = read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"))
     np.testing.assert_allclose(both.pixels, 1 - plain.pixels, atol=1e-6)
 
 
 def test_window_is_applied_after_the_rescale():
     # Rescaled: 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
     stored = np.array([[50, 100, 150, 200]], np.uint16)
-    film = images.read(
-        dicom(stored, bits=12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=150.5, WindowWidth=201)
-    )
+    film = read(dicom(stored, bits=12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=150.5, WindowWidth=201))
     np.testing.assert_allclose(film.pixels, [[0, 0.25, 0.75, 1]], atol=1e-6)
 
 
 def test_the_first_of_several_windows_is_taken():
-    one = images.read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000))
-    two = images.read(dicom(TWELVE, bits=12, WindowCenter=[2000, 500], WindowWidth=[1000, 100]))
+    one = read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000))
+    two = read(dicom(TWELVE, bits=12, WindowCenter=[2000, 500], WindowWidth=[1000, 100]))
     np.testing.assert_array_equal(one.pixels, two.pixels)
 
 
 def test_a_sigmoid_window_is_a_half_at_its_centre():
-    film = images.read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID"))
+    film = read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID"))
     assert film.pixels[2, 4] == pytest.approx(0.5, abs=1e-3)
     # One half width up: 1 / (1 + exp(-2)).
     assert film.pixels[3, 1] == pytest.approx(0.8808, abs=1e-3)
@@ -435,7 +433,7 @@ def test_a_sigmoid_window_is_a_half_at_its_centre():
 
 def test_a_signed_film_is_read():
     stored = np.array([[-1000, 0, 1000]], np.int16)
-    np.testing.assert_allclose(images.read(dicom(stored)).pixels, [[0, 0.5, 1]], atol=1e-6)
+    np.testing.assert_allclose(read(dicom(stored)).pixels, [[0, 0.5, 1]], atol=1e-6)
 
 
 def lut(values, first, bits):
@@ -449,15 +447,13 @@ def test_modality_lut_is_applied():
     item = lut([0, 10, 30, 60], 0, 8)
     item.ModalityLUTType = "US"
     stored = np.array([[0, 1, 2, 3]], np.uint8)
-    film = images.read(dicom(stored, ModalityLUTSequence=Sequence([item])))
+    film = read(dicom(stored, ModalityLUTSequence=Sequence([item])))
     np.testing.assert_allclose(film.pixels, [[0, 1 / 6, 0.5, 1]], atol=1e-6)
 
 
 def test_voi_lut_comes_before_the_window():
     stored = np.array([[0, 1, 2, 3]], np.uint8)
-    film = images.read(
-        dicom(stored, VOILUTSequence=Sequence([lut([0, 51, 102, 255], 0, 8)]), WindowCenter=1, WindowWidth=1)
-    )
+    film = read(dicom(stored, VOILUTSequence=Sequence([lut([0, 51, 102, 255], 0, 8)]), WindowCenter=1, WindowWidth=1))
     np.testing.assert_allclose(film.pixels, [[0, 0.2, 0.4, 1]], atol=1e-6)
     assert "VOI LUT applied" in film.notes
 
@@ -465,7 +461,7 @@ def test_voi_lut_comes_before_the_window():
 @pytest.mark.parametrize("name", ["PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"])
 def test_pixels_are_made_square(name):
     value = [2, 1] if name == "PixelAspectRatio" else [0.4, 0.2]
-    film = images.read(dicom(TWELVE, bits=12, **{name: value}))
+    film = read(dicom(TWELVE, bits=12, **{name: value}))
     assert film.pixels.shape == (10, 8)
     assert film.original_size == (5, 8)
     assert_film(film)
@@ -474,14 +470,14 @@ def test_pixels_are_made_square(name):
 def test_padding_is_black_in_both_polarities():
     stored = np.array([[0, 100, 200, 0]], np.uint16)
     for photometric, expected in (("MONOCHROME2", [[0, 0, 1, 0]]), ("MONOCHROME1", [[0, 1, 0, 0]])):
-        film = images.read(dicom(stored, PixelPaddingValue=0, PhotometricInterpretation=photometric))
+        film = read(dicom(stored, PixelPaddingValue=0, PhotometricInterpretation=photometric))
         np.testing.assert_allclose(film.pixels, expected, atol=1e-6)
 
 
 def test_colour_dicom_is_turned_to_grey():
     array = np.zeros((8, 8, 3), np.uint8)
     array[..., 1] = 200
-    film = images.read(dicom(array))
+    film = read(dicom(array))
     # 0.587 * 200 = 117.4
     np.testing.assert_allclose(film.pixels, 117 / 255, atol=1e-6)
     assert "colour turned to grey" in film.notes
@@ -492,7 +488,7 @@ def test_dicom_palette_is_looked_up():
     for colour in ("Red", "Green", "Blue"):
         setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [4, 0, 16])
         setattr(ds, f"{colour}PaletteColorLookupTableData", np.array([0, 13107, 26214, 65535], "<u2").tobytes())
-    np.testing.assert_allclose(images.read(written(ds)).pixels, [[0, 0.2, 0.4, 1]], atol=1e-4)
+    np.testing.assert_allclose(read(written(ds)).pixels, [[0, 0.2, 0.4, 1]], atol=1e-4)
 
 
 SQUARE = (np.add.outer(np.arange(64) * 40, np.arange(64) * 20)).astype(np.uint16)
@@ -501,40 +497,40 @@ SQUARE = (np.add.outer(np.arange(64) * 40, np.arange(64) * 20)).astype(np.uint16
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=lambda uid: uid.keyword)
 def test_losslessly_compressed_dicom_equals_the_plain_one(syntax):
     ds = dataset(SQUARE, bits=12, WindowCenter=1800, WindowWidth=3000)
-    plain = images.read(written(ds))
+    plain = read(written(ds))
     ds.compress(syntax)
-    np.testing.assert_array_equal(images.read(written(ds)).pixels, plain.pixels)
+    np.testing.assert_array_equal(read(written(ds)).pixels, plain.pixels)
 
 
 @pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless", "MR_small_jp2klossless", "MR_small_RLE"])
 def test_others_compressed_files_equal_their_plain_one(name):
     # Written by other programs, and part of the installed pydicom: nothing is downloaded.
-    plain = images.read(get_testdata_file("MR_small.dcm", download=False))
-    packed = images.read(get_testdata_file(f"{name}.dcm", download=False))
+    plain = read(get_testdata_file("MR_small.dcm", download=False))
+    packed = read(get_testdata_file(f"{name}.dcm", download=False))
     np.testing.assert_array_equal(packed.pixels, plain.pixels)
 
 
 def test_jpeg_in_dicom_is_read_to_within_its_losses():
     grey = (SQUARE // 16).astype(np.uint8)
     ds = dataset(grey, WindowCenter=128, WindowWidth=256)
-    plain = images.read(written(ds))
+    plain = read(written(ds))
     ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     ds.PixelData = encapsulate([saved(grey, "JPEG", quality=95)])
     ds["PixelData"].is_undefined_length = True
-    np.testing.assert_allclose(images.read(written(ds)).pixels, plain.pixels, atol=0.02)
+    np.testing.assert_allclose(read(written(ds)).pixels, plain.pixels, atol=0.02)
 
 
 @pytest.mark.parametrize(
     "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda uid: uid.keyword
 )
 def test_other_ways_to_write_a_dicom_give_the_same(syntax):
-    plain = images.read(dicom(TWELVE, bits=12))
-    np.testing.assert_array_equal(images.read(dicom(TWELVE, bits=12, syntax=syntax)).pixels, plain.pixels)
+    plain = read(dicom(TWELVE, bits=12))
+    np.testing.assert_array_equal(read(dicom(TWELVE, bits=12, syntax=syntax)).pixels, plain.pixels)
 
 
 def test_dicom_without_its_preamble_is_known():
     whole = dicom(TWELVE, bits=12)
-    np.testing.assert_array_equal(images.read(whole[132:]).pixels, images.read(whole).pixels)
+    np.testing.assert_array_equal(read(whole[132:]).pixels, read(whole).pixels)
 
 
 @pytest.mark.parametrize(
@@ -548,7 +544,7 @@ def test_dicom_without_its_preamble_is_known():
     ],
 )
 def test_view_sex_and_age_come_from_the_header(elements, view, sex, age):
-    film = images.read(dicom(TWELVE, bits=12, **elements))
+    film = read(dicom(TWELVE, bits=12, **elements))
     assert (film.view, film.sex) == (view, sex)
     assert film.age == (None if age is None else pytest.approx(age))
 
@@ -557,7 +553,7 @@ def test_view_sex_and_age_come_from_the_header(elements, view, sex, age):
     ("value", "term"), [("CHEST", "CHEST"), ("CHEST_PORT", "CHEST"), ("leg", "LEG"), ("MRS DOE", None), ("", None)]
 )
 def test_body_part_is_a_term_of_the_standard_or_nothing(value, term):
-    assert images.read(dicom(TWELVE, bits=12, BodyPartExamined=value)).body_part == term
+    assert read(dicom(TWELVE, bits=12, BodyPartExamined=value)).body_part == term
 
 
 def test_several_frames_are_refused_and_one_is_not():
@@ -565,7 +561,7 @@ def test_several_frames_are_refused_and_one_is_not():
     ds = dataset(frames, bits=12, NumberOfFrames=2)
     ds.Rows = len(TWELVE)
     assert "2 frames" in reason(written(ds))
-    assert images.read(dicom(TWELVE, bits=12, NumberOfFrames=1)).pixels.shape == TWELVE.shape
+    assert read(dicom(TWELVE, bits=12, NumberOfFrames=1)).pixels.shape == TWELVE.shape
 
 
 def test_a_parametric_map_is_refused():
@@ -628,7 +624,7 @@ def test_no_patient_data_comes_out_of_a_film_or_an_error(capfd, caplog, recwarn,
     ds = dataset(SQUARE, bits=12, **SECRET)
     data = written(ds)
     assert b"Roentgen^Anna" in data
-    assert_silent(everything(images.read(data)))
+    assert_silent(everything(read(data)))
     ds.compress(RLELossless)
     # Headers cut within every element, and pictures cut short.
     starts = [data[:cut] for cut in range(132, len(data) - 200, 97)] + [written(ds)[:cut] for cut in (900, 1500, 2500)]
@@ -640,8 +636,8 @@ def test_no_patient_data_comes_out_of_a_film_or_an_error(capfd, caplog, recwarn,
         path = tmp_path / "Roentgen_Anna_4711.dcm"
         path.write_bytes(start)
         try:
-            assert_silent(everything(images.read(path)))
-        except images.UnreadableImage as error:
+            assert_silent(everything(read(path)))
+        except UnreadableImage as error:
             refused += 1
             assert_silent(str(error), repr(error))
             # What a traceback would print: no cause, and the context is left out.
@@ -667,7 +663,7 @@ def test_a_bomb_is_refused_by_its_header():
 
 def test_the_limit_of_pixels_is_inclusive():
     data = saved(RAMP)
-    assert images.read(data, max_pixels=RAMP.size).pixels.shape == RAMP.shape
+    assert read(data, max_pixels=RAMP.size).pixels.shape == RAMP.shape
     assert "megapixels" in reason(data, max_pixels=RAMP.size - 1)
     assert "megapixels" in reason(dicom(RAMP), max_pixels=RAMP.size - 1)
 
@@ -700,7 +696,7 @@ def test_an_rle_that_unpacks_to_less_than_its_header_is_refused():
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "large.png"
     with open(path, "wb") as file:
-        file.truncate(images.MAX_BYTES + 2**20)
+        file.truncate(MAX_BYTES + 2**20)
     assert "257 MB; at most 256 MB" in reason(path)
     assert "at most" in reason(saved(RAMP), max_bytes=50)
 
@@ -776,8 +772,8 @@ SAMPLES = samples()
 
 def assert_read_or_refused(data):
     try:
-        film = images.read(data, max_pixels=10**6, max_bytes=2**22)
-    except images.UnreadableImage as error:
+        film = read(data, max_pixels=10**6, max_bytes=2**22)
+    except UnreadableImage as error:
         assert_line(str(error))
     else:
         assert_film(film)
@@ -829,26 +825,26 @@ def test_files_with_wrong_bytes_are_read_or_refused(kind, data):
 
 
 def test_shrinking_averages_areas():
-    np.testing.assert_allclose(images.resize(np.array([[0, 1], [2, 5]]), 1), [[2.0]])
+    np.testing.assert_allclose(resize(np.array([[0, 1], [2, 5]]), 1), [[2.0]])
 
 
 def test_growing_interpolates_and_stays_in_range():
-    grown = images.resize(np.array([[0.0, 1.0]]), (1, 4))
+    grown = resize(np.array([[0.0, 1.0]]), (1, 4))
     np.testing.assert_allclose(grown, [[0, 0.25, 0.75, 1]])
 
 
 def test_each_axis_goes_by_its_own_rule():
     film = np.repeat(np.array([[0.0, 1.0]]), 4, axis=0)
     film[:2] += 2
-    np.testing.assert_allclose(images.resize(film, (2, 4)), [[2, 2.25, 2.75, 3], [0, 0.25, 0.75, 1]])
+    np.testing.assert_allclose(resize(film, (2, 4)), [[2, 2.25, 2.75, 3], [0, 0.25, 0.75, 1]])
 
 
 def test_resizing_gives_a_copy_in_float32():
     film = RAMP.astype(np.float32)
-    same = images.resize(film, film.shape)
+    same = resize(film, film.shape)
     same[:] = -1
     assert film.min() >= 0
-    assert images.resize(RAMP, 10).dtype == np.float32
+    assert resize(RAMP, 10).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -856,7 +852,7 @@ def test_resizing_gives_a_copy_in_float32():
 )
 def test_resizing_refuses_what_is_no_film_or_size(pixels, size):
     with pytest.raises(ValueError, match="must be"):
-        images.resize(pixels, size)
+        resize(pixels, size)
 
 
 LEGAL = "legal are PNG, JPEG, WebP, TIFF, BMP and DICOM"
@@ -912,7 +908,7 @@ WORDS_OF_REASONS = {
 @pytest.mark.parametrize("key", WORDS_OF_REASONS)
 def test_a_reason_keeps_its_words_in_english(key):
     fields, english = WORDS_OF_REASONS[key]
-    error = images.UnreadableImage(key, **fields)
+    error = UnreadableImage(key, **fields)
     assert (str(error), error.saying) == (english, words.Saying(key, fields))
 
 
@@ -946,8 +942,8 @@ def no_picture(sop_class):
     ],
 )
 def test_a_reason_can_be_said_in_another_language(data, why):
-    with pytest.raises(images.UnreadableImage) as caught:
-        images.read(data)
+    with pytest.raises(UnreadableImage) as caught:
+        read(data)
     assert caught.value.saying == why
     assert str(caught.value) == why.say("en")
     assert why.say("zh-Hant") != why.say("en")

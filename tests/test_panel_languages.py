@@ -11,9 +11,7 @@ import pytest
 
 from cxrkit import augment, networks, words
 from cxrkit.augment import OPERATIONS, OneOf, Op, Sequential, SomeOf, Sometimes
-from cxrkit.film import _overlay as _heatmap
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.show._style import HEAT
 from cxrkit.widgets._explorer import RoundsExplorer
 from cxrkit.widgets._lab import AugmentLab
 from cxrkit.widgets._parameter import TextOut
@@ -287,7 +285,3 @@ def test_a_panel_starts_without_what_only_figures_and_tables_need(module):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_film_is_coloured_as_in_figures():
-    assert np.abs(_heatmap.HEAT - np.array(HEAT(np.arange(256)))[:, :3] * 255).max() <= 0.5

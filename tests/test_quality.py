@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrkit import phantom
-from cxrkit.film import _read as images
+from cxrkit.film import QUALITY_FLAGS, Radiograph, assess, read, resize
 from cxrkit.film._quality import SIDE, detail, inside, kept, spread
-from cxrkit.film._read import QUALITY_FLAGS, Radiograph, quality
 from cxrkit.labels import COVID, FINDINGS
 
 SEEDS = range(40)
@@ -32,7 +31,7 @@ def films():
 
 def share(films, flags, spoil):
     """Share of the films that have one of the flags when spoilt."""
-    return np.mean([bool(set(flags) & set(quality(as_read(spoil(film))).flags)) for film in films])
+    return np.mean([bool(set(flags) & set(assess(as_read(spoil(film))).flags)) for film in films])
 
 
 # --- films that are in order ----------------------------------------------------------------------------------------
@@ -40,7 +39,7 @@ def share(films, flags, spoil):
 
 def test_few_simulated_films_are_flagged(films):
     # Two of forty: 5 %, where 1 to 2 % were measured on 300.
-    assert sum(bool(quality(as_read(film)).flags) for film in films) <= 2
+    assert sum(bool(assess(as_read(film)).flags) for film in films) <= 2
 
 
 def test_few_films_of_any_finding_or_nuisance_are_flagged():
@@ -53,7 +52,7 @@ def test_few_films_of_any_finding_or_nuisance_are_flagged():
             severity=0.8,
             nuisance={"marker": "LR"[number % 2], "leads": number % 6, "source": (None, "A", "B", "C")[number % 4]},
         )
-        if flags := quality(images.read(shown.png())).flags:
+        if flags := assess(read(shown.png())).flags:
             flagged.append((kind, flags))
     assert len(flagged) <= 2, flagged
 
@@ -65,7 +64,7 @@ def test_few_films_of_any_finding_or_nuisance_are_flagged():
         lambda film: film**0.7,
         lambda film: film**1.4,
         lambda film: 0.1 + 0.6 * film,
-        lambda film: images.resize(film, (300, 240)),
+        lambda film: resize(film, (300, 240)),
         lambda film: film[8:-8, 8:-8],
         lambda film: np.pad(film, 12),
         lambda film: film + np.random.default_rng(3).normal(0, 0.01, film.shape),
@@ -117,7 +116,7 @@ def test_negatives_are_flagged_and_still_known_for_chests(films):
 
 def test_the_measure_of_polarity_changes_its_sign_with_the_negative(films):
     for film in films[:8]:
-        up, down = (quality(as_read(one)).measures["polarity"] for one in (film, 1 - film))
+        up, down = (assess(as_read(one)).measures["polarity"] for one in (film, 1 - film))
         assert up > 0 > down
         assert up == pytest.approx(-down, rel=0.05)
 
@@ -128,7 +127,7 @@ def halves(axis, first):
         film = film if axis == 0 else film.T
         film = film[:half] if first else film[half:]
         film = film if axis == 0 else film.T
-        return images.resize(film, SIDE)
+        return resize(film, SIDE)
 
     return cut
 
@@ -153,7 +152,7 @@ def test_a_film_small_on_a_black_page_is_cropped(films):
 def test_blank_films_are_flagged_blank_and_not_blurred(grey):
     rng = np.random.default_rng(1)
     for pixels in (np.full((200, 180), grey), grey + rng.normal(0, 0.01, (200, 180))):
-        flags = quality(as_read(pixels)).flags
+        flags = assess(as_read(pixels)).flags
         assert "blank" in flags
         assert "blurred" not in flags
 
@@ -165,19 +164,19 @@ def test_a_film_of_little_contrast_is_nearly_blank(films):
 def test_letters_on_a_black_film_leave_it_blank():
     film = np.zeros((256, 256), np.float32)
     cv2.putText(film, "NO EXPOSURE", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1.0, 2)
-    assert "blank" in quality(as_read(film)).flags
+    assert "blank" in assess(as_read(film)).flags
 
 
 @pytest.mark.parametrize(("colour", "flagged"), [(0.0, False), (0.005, False), (0.05, True), (1.0, True)])
 def test_colour_is_flagged_by_its_share(films, colour, flagged):
-    assert ("colour" in quality(as_read(films[0], colour=colour)).flags) == flagged
+    assert ("colour" in assess(as_read(films[0], colour=colour)).flags) == flagged
 
 
 def test_a_photograph_in_colour_is_flagged():
     rows, columns = np.mgrid[0:120, 0:160]
     photograph = np.stack([rows * 2, columns, 255 - rows - columns // 2], axis=2).astype(np.uint8)
     file = cv2.imencode(".png", photograph)[1].tobytes()
-    assert {"colour", "not_frontal_chest"} <= set(quality(images.read(file)).flags)
+    assert {"colour", "not_frontal_chest"} <= set(assess(read(file)).flags)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -197,7 +196,7 @@ def test_drawings_of_other_things_are_no_frontal_chest_films(kind):
 
 
 def test_a_strip_is_no_chest_film(films):
-    assert "not_frontal_chest" in quality(as_read(images.resize(films[0], (100, 200)))).flags
+    assert "not_frontal_chest" in assess(as_read(resize(films[0], (100, 200)))).flags
 
 
 @pytest.mark.parametrize(
@@ -212,8 +211,8 @@ def test_a_strip_is_no_chest_film(films):
     ],
 )
 def test_the_header_may_contradict_a_frontal_chest_film(films, header, flagged):
-    good = next(film for film in films if not quality(as_read(film)).flags)
-    assert ("not_frontal_chest" in quality(as_read(good, **header)).flags) == flagged
+    good = next(film for film in films if not assess(as_read(film)).flags)
+    assert ("not_frontal_chest" in assess(as_read(good, **header)).flags) == flagged
 
 
 # --- the measures ---------------------------------------------------------------------------------------------------
@@ -248,7 +247,7 @@ def test_measures_are_finite_and_flags_in_order_for_any_film(height, width, kind
         "bits": rng.integers(0, 2, (height, width)),
         "spike": np.eye(height, width) * rng.random(),
     }[kind]
-    found = quality(as_read(pixels))
+    found = assess(as_read(pixels))
     assert set(found.measures) == MEASURES
     assert all(type(value) is float and np.isfinite(value) for value in found.measures.values())
     assert found.flags == tuple(flag for flag in QUALITY_FLAGS if flag in found.flags)
@@ -259,19 +258,19 @@ def test_measures_are_finite_and_flags_in_order_for_any_film(height, width, kind
 def test_the_film_is_left_as_it_was(films):
     film = as_read(films[0])
     before = film.pixels.copy()
-    quality(film)
+    assess(film)
     np.testing.assert_array_equal(film.pixels, before)
 
 
 def test_the_same_film_gives_the_same_quality_also_in_another_process(films, tmp_path):
-    here = quality(as_read(films[3]))
-    assert quality(as_read(films[3])) == here
+    here = assess(as_read(films[3]))
+    assert assess(as_read(films[3])) == here
     np.save(tmp_path / "film.npy", films[3])
     script = (
         "import json, sys, numpy as np\n"
-        "from cxrkit.film._read import Radiograph, quality\n"
+        "from cxrkit.film import Radiograph, assess\n"
         "pixels = np.load(sys.argv[1])\n"
-        "found = quality(Radiograph(pixels=pixels, format='PNG', original_size=pixels.shape, bit_depth=8))\n"
+        "found = assess(Radiograph(pixels=pixels, format='PNG', original_size=pixels.shape, bit_depth=8))\n"
         "print(json.dumps([found.flags, found.measures]))\n"
     )
     out = subprocess.run(

@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
+from cxrkit import film, triage
 from cxrkit.dashboard import _samples as samples
-from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage import _reading as reading
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
 
 
 @pytest.fixture(scope="module")
 def reader():
-    return reading.Reader(*reading.load())
+    return triage.Reader(*triage.load_networks())
 
 
 def test_a_film_called_covid_gets_no_findings_in_its_record_but_is_asked_about_all(reader):
@@ -27,17 +26,17 @@ def test_a_film_called_covid_gets_no_findings_in_its_record_but_is_asked_about_a
 @pytest.mark.parametrize("name", ["covid", "heart", "clear"])
 def test_maps_change_nothing_of_what_is_said(reader, name):
     data = BY_NAME[name].read()
-    assert reader.read(data, maps="all").record == reader.read(data).record == reader.read(data, maps="called").record
+    assert reader.read(data, maps="all").record == reader.read(data).record == reader.read(data, maps="positive").record
 
 
 def test_maps_of_what_is_called_are_those_alone(reader):
-    found = reader.read(BY_NAME["heart"].read(), maps="called")
+    found = reader.read(BY_NAME["heart"].read(), maps="positive")
     assert set(found.maps) == set(found.record["label"].split("|"))
 
 
 def test_what_is_made_of_a_reading_comes_with_it_and_its_error_costs_this_film_alone(reader):
     data = BY_NAME["heart"].read()
-    assert reader.read(data, then=lambda found: found.film.pixels.shape).made == (512, 512)
+    assert reader.read(data, then=lambda found: found.radiograph.pixels.shape).made == (512, 512)
 
     def broken(found):
         raise RuntimeError("PATIENT^NAME")
@@ -54,7 +53,7 @@ def test_a_film_beyond_the_limit_is_refused_by_its_header(reader):
 @pytest.mark.parametrize("data", [b"", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
 def test_what_is_no_film_is_a_record_with_a_reason(reader, data):
     found = reader.read(data, maps="all")
-    assert (found.film, found.maps, found.record["status"]) == (None, {}, "error")
+    assert (found.radiograph, found.maps, found.record["status"]) == (None, {}, "error")
     assert "legal" in found.record["reason"] or "cut short" in found.record["reason"]
     assert found.why.say("en") == found.record["reason"]
 
@@ -89,4 +88,4 @@ def test_a_network_that_answers_nan_gives_no_answer(reader, monkeypatch):
 def test_reading_a_film_twice_says_the_same(reader):
     data = BY_NAME["edema"].read()
     assert reader.read(data).record == reader.read(lambda: data).record
-    assert images.read(data).pixels.dtype == np.float32
+    assert film.read(data).pixels.dtype == np.float32

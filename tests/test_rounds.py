@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.rounds._combine import combine_of
 from cxrkit.rounds._pictures import Plan
 from cxrkit.rounds._recipes import named
@@ -193,7 +193,7 @@ def test_files_radiographs_and_pixels_are_the_same_film(tmp_path):
     pixels = films(1, 32, 32)[0]
     path = tmp_path / "film.png"
     path.write_bytes(tiny_models.png(pixels))
-    given = [path, str(path), images.read(path), images.read(path).pixels, pixels]
+    given = [path, str(path), read(path), read(path).pixels, pixels]
     probs = rounds.run(answer, given, ["none", "J"]).probs
     assert len(np.unique(probs[:, 0])) == len(np.unique(probs[:, 1])) == 1
     small = rounds.run(lambda batch: answer(batch) * (batch.shape[1:] == (16, 16)), given, ["A"], size_px=16).probs

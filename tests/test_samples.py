@@ -4,16 +4,15 @@ import make_samples
 import numpy as np
 import pytest
 
-from cxrkit import words
+from cxrkit import film as images
+from cxrkit import triage, words
 from cxrkit.dashboard import _samples as samples
-from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage import _reading as reading
 
 
 @pytest.fixture(scope="module")
 def read():
-    reader = reading.Reader(*reading.load())
+    reader = triage.Reader(*triage.load_networks())
     return {sample.name: reader.read(sample.read()).record for sample in samples.every()}
 
 

@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import networks
-from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage import _run as triage
-from cxrkit.triage import _score as scoring
+from cxrkit import data, networks, triage
+from cxrkit.labels import COVID, FINDINGS, split_findings
+from cxrkit.triage._score import _predict_label
 
 
 def row(label, status, sha256, covid, **probs):
@@ -45,7 +44,7 @@ MANIFEST = pd.DataFrame(
 
 @pytest.fixture
 def score():
-    return scoring.score(COMBINED, MANIFEST)
+    return triage.score(COMBINED, MANIFEST)
 
 
 def test_films_are_matched_by_their_bytes_and_the_rest_is_counted(score):
@@ -82,29 +81,29 @@ def test_findings_are_scored_only_where_their_network_was_asked(score):
 
 
 def test_an_effusion_that_was_called_covid_is_no_missed_effusion_of_the_second_stage(score):
-    assert score.films.set_index("sha256").loc["c", "called findings"] == ()
+    assert score.films.set_index("sha256").loc["c", "positive findings"] == ()
 
 
 def test_where_no_film_is_known_it_says_how_films_are_matched():
     with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 films\).*matched by sha256"):
-        scoring.score(COMBINED, MANIFEST.assign(sha256="other"))
+        triage.score(COMBINED, MANIFEST.assign(sha256="other"))
 
 
 def test_a_folder_in_which_all_is_called_covid_leaves_the_findings_undefined():
-    score = scoring.score(COMBINED[COMBINED["sha256"].isin(["a", "c"])], MANIFEST)
+    score = triage.score(COMBINED[COMBINED["sha256"].isin(["a", "c"])], MANIFEST)
     assert score.findings["Mass"]["sensitivity"].n == 0
     assert math.isnan(score.findings["Mass"]["AUROC"].value)
 
 
 def test_a_lower_threshold_trades_specificity_for_sensitivity():
     truth, probs = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
-    points = scoring.operating_points(truth, probs, [0.4, 0.6])
+    points = triage.operating_points(truth, probs, [0.4, 0.6])
     values = {at: [estimate.value for estimate in row.values()] for at, row in points.items()}
     assert values == {"0.40": [1.0, 0.5, pytest.approx(2 / 3)], "0.60": [0.5, 1.0, 1.0]}
 
 
 def test_a_threshold_that_calls_nothing_leaves_the_precision_undefined():
-    (point,) = scoring.operating_points(np.array([1, 0]), np.array([0.2, 0.1]), [0.5]).values()
+    (point,) = triage.operating_points(np.array([1, 0]), np.array([0.2, 0.1]), [0.5]).values()
     assert math.isnan(point["precision"].value)
 
 
@@ -119,12 +118,12 @@ def test_a_table_that_triage_wrote_is_read_with_its_numbers_and_odd_names(tmp_pa
         "findings_model": tiny_models.findings_model(tmp_path / "f"),
     }
     triage.run(films, tmp_path / "out", format=kind, threshold=0.9, **models)
-    frame = scoring.read_table(tmp_path / "out" / f"combined.{kind}").set_index("Image Index")
+    frame = triage.read_table(tmp_path / "out" / f"combined.{kind}").set_index("Image Index")
     assert list(frame.index) == ["NA", "null.png"]
     assert frame.loc["NA", "status"] == "error"
     assert frame.loc["NA", "Predict label"] == ""
     assert math.isnan(frame.loc["NA", "prob_COVID-19"])
-    assert frame.loc["null.png", list(scoring.PROB_COLUMNS)].between(0, 1).all()
+    assert frame.loc["null.png", [f"prob_{name}" for name in (COVID, *FINDINGS)]].between(0, 1).all()
 
 
 # --- one network over a manifest --------------------------------------------------------------------------------
@@ -143,7 +142,7 @@ def five_films(tmp_path):
 def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
     predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     seen = []
-    frame = scoring.predict_films(predictor, five_films, tmp_path, batch=2, progress=lambda *done: seen.append(done))
+    frame = triage.predict_manifest(predictor, five_films, tmp_path, batch=2, progress=lambda *done: seen.append(done))
     assert seen == [(2, 5), (4, 5), (5, 5)]
     assert list(frame.columns[:2]) == ["Image Index", "Predict label"]
     assert list(frame["Image Index"]) == list(five_films["image"])
@@ -162,20 +161,20 @@ def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
 
 def test_answers_written_are_read_back(tmp_path, five_films):
     predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    frame = scoring.predict_films(predictor, five_films, tmp_path)
-    path = scoring.write_table(frame, tmp_path / "predictions.csv")
-    back = scoring.read_table(path)
+    frame = triage.predict_manifest(predictor, five_films, tmp_path)
+    path = triage.write_table(frame, tmp_path / "predictions.csv")
+    back = triage.read_table(path)
     assert list(back["Image Index"]) == ["dark.png", "broken.png", "'=1+1,\r.png", "NA", "gone.png"]
     pd.testing.assert_frame_equal(back.drop(columns="Image Index"), frame.drop(columns="Image Index"), atol=1e-6)
-    scoring.write_table(frame[["Image Index", "Predict label"]], path)
+    triage.write_table(frame[["Image Index", "Predict label"]], path)
     assert path.read_text().splitlines()[0] == "Image Index,Predict label"
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix == ".csv") == ["predictions.csv"]
 
 
 def test_a_two_way_network_names_its_class(tmp_path):
     predictor = networks.load(tiny_models.covid_model(tmp_path))
-    assert scoring.called_label(predictor, [0.9, 0.1]) == COVID
-    assert scoring.called_label(predictor, [0.1, 0.9]) == "Not COVID-19"
+    assert _predict_label(predictor, [0.9, 0.1]) == COVID
+    assert _predict_label(predictor, [0.1, 0.9]) == "Not COVID-19"
 
 
 def test_answers_are_scored_like_triages(tmp_path):
@@ -183,16 +182,16 @@ def test_answers_are_scored_like_triages(tmp_path):
         cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
     manifest = pd.DataFrame({"image": ["a.png", "b.png"], "findings": ["", "Effusion"], "patient_id": ["p", "q"]})
     predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    frame = scoring.predict_films(predictor, manifest, tmp_path).assign(patient_id=manifest["patient_id"])
-    frame["true findings"] = manifest["findings"].map(scoring.split_findings)
-    frame["called findings"] = frame["Predict label"].map(scoring.split_findings)
-    found = scoring.score_findings(frame, findings=["Effusion"])["Effusion"]
+    frame = triage.predict_manifest(predictor, manifest, tmp_path).assign(patient_id=manifest["patient_id"])
+    frame["true findings"] = manifest["findings"].map(split_findings)
+    frame["positive findings"] = frame["Predict label"].map(split_findings)
+    found = triage.score_findings(frame, findings=["Effusion"])["Effusion"]
     assert (found["AUROC"].value, found["sensitivity"].value, found["specificity"].value) == (1, 1, 1)
 
 
 def test_the_truth_is_what_the_manifest_says_and_not_known_where_it_says_nothing():
     frame = pd.DataFrame({"covid": pd.array([1, 0, None], "Int64"), "findings": ["", "Effusion|Mass", "Mass"]})
-    found = scoring.truth(frame, ["Mass", COVID, "Not COVID-19", "Fracture"])
+    found = data.truth(frame, ["Mass", COVID, "Not COVID-19", "Fracture"])
     nan = math.nan
     assert found == pytest.approx(np.array([[0, 1, 0, nan], [1, 0, 1, nan], [1, nan, nan, nan]]), nan_ok=True)
 
@@ -216,11 +215,11 @@ def answered(tmp_path):
         }
     )
     predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
-    return scoring.predict_films(predictor, frame, tmp_path), frame, predictor
+    return triage.predict_manifest(predictor, frame, tmp_path), frame, predictor
 
 
 def test_answers_are_scored_at_the_networks_thresholds_and_by_subgroup(answered):
-    found = scoring.score_answers(*answered, resamples=200).set_index(["by", "group", "metric"])
+    found = triage.score_predictions(*answered, resamples=200).set_index(["by", "group", "metric"])
     assert set(found["label"]) == {COVID}
     assert found.loc[("all", "all", "AUROC"), "value"] == 1
     assert found.loc[("all", "all", "precision"), "value"] == 0.5
@@ -232,4 +231,4 @@ def test_answers_are_scored_at_the_networks_thresholds_and_by_subgroup(answered)
 def test_answers_about_other_films_are_refused(answered):
     answers, frame, predictor = answered
     with pytest.raises(ValueError, match="must name the same films in the same order"):
-        scoring.score_answers(answers, frame.iloc[::-1], predictor)
+        triage.score_predictions(answers, frame.iloc[::-1], predictor)

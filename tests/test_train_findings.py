@@ -248,10 +248,10 @@ def test_a_network_of_another_size_is_refused(films, tmp_path):
 
 
 def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
-    from cxrkit.triage import _journal
+    from cxrkit.data import locked
 
     (tmp_path / "run").mkdir()
-    with _journal.locked(tmp_path / "run" / "lock"), pytest.raises(ValueError, match="another run is writing to"):
+    with locked(tmp_path / "run" / "lock"), pytest.raises(ValueError, match="another run is writing to"):
         train.findings(films, tmp_path)
 
 

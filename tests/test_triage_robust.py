@@ -28,12 +28,11 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from cxrkit import film, triage
 from cxrkit import networks as engine
-from cxrkit.film import _read as images
-from cxrkit.triage import _folder, _journal, _tables
-from cxrkit.triage import _reading as reading
-from cxrkit.triage import _run as triage
-from cxrkit.triage import _score as scoring
+from cxrkit.data import _journal
+from cxrkit.triage import _folder, _run, _tables
+from cxrkit.triage._reader import failed_record
 
 LINUX_NAMES = pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux")
 DARK = tiny_models.png(tiny_models.film(0.08))
@@ -84,7 +83,7 @@ def rows(out):
 
 def journal_keys(out):
     """What was journalled whole, in order, as often as it was."""
-    lines = (out / triage.STATE / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    lines = (out / _run.STATE / "journal.jsonl").read_bytes().splitlines(keepends=True)
     return [json.loads(line[9:])["key"] for line in lines[1:] if line.endswith(b"\n")]
 
 
@@ -129,8 +128,8 @@ def test_files_with_odd_names_have_one_row_each_and_keep_their_names(networks, t
     for kind in _tables.FORMATS:
         result = triage.run(folder, tmp_path / kind, **networks, format=kind, heatmaps=True)
         assert (result.counts["all"], result.counts["not_covid"]) == (len(ODD_NAMES), len(ODD_NAMES))
-        cells = scoring.read_table(result.tables["combined"])["Image Index"]
-        names = [os.fsencode(_folder.unportable(_folder.as_written(cell))) for cell in cells]
+        cells = triage.read_table(result.tables["combined"])["Image Index"]
+        names = [os.fsencode(triage.path_of(cell)) for cell in cells]
         assert names == sorted(ODD_NAMES)
     found = rows(tmp_path / "csv")
     assert list(found) == list(cells)
@@ -157,7 +156,7 @@ def test_a_name_of_any_bytes_survives_being_made_portable(name):
     text = _folder.portable(os.fsdecode(name))
     assert text.encode().decode() == text
     if name not in (b".", b".."):
-        assert os.fsencode(_folder.unportable(text)) == name
+        assert os.fsencode(triage.path_of(_folder.harmless(text))) == name
 
 
 @settings(deadline=None, max_examples=200)
@@ -174,14 +173,14 @@ def test_two_names_never_become_one(left, right):
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20), max_size=6))
 def test_cells_written_are_the_cells_read(tmp_path, names):
-    record = {**reading.no_answer("why"), "heatmap": ""}
+    record = {**failed_record("why"), "heatmap": ""}
     for kind in _tables.FORMATS:
         tables = _tables.write(tmp_path, kind, False, lambda: [(name, record) for name in names])
-        table = scoring.read_table(tables["combined"])
-        assert [_folder.as_written(cell) for cell in table["Image Index"]] == names
+        table = triage.read_table(tables["combined"])
+        assert [cell.removeprefix("'") for cell in table["Image Index"]] == names
         assert set(table["reason"]) <= {"why"}
     with open(tmp_path / "combined.csv", encoding="utf-8", newline="") as file:
-        assert [_folder.as_written(row[0]) for row in csv.reader(file)][1:] == names
+        assert [row[0].removeprefix("'") for row in csv.reader(file)][1:] == names
 
 
 # --- what is no ordinary file ----------------------------------------------------------------------------------
@@ -246,13 +245,13 @@ def test_a_file_that_becomes_a_pipe_meanwhile_is_not_waited_for(films, networks,
     (entry,) = _folder.walk(films, recursive=False)
     (films / "a.png").unlink()
     os.mkfifo(films / "a.png")
-    reader = triage._Reader(reading.Reader(*(engine.load(model) for model in networks.values())), tmp_path, False)
-    assert reader.read(entry)["reason"] == "not an ordinary file (a pipe, socket or device)"
+    reader = triage.Reader(*(engine.load(model) for model in engine.values()))
+    assert "a pipe, socket or device" in reader.read(lambda: film.read_bytes(entry.path)).record["reason"]
 
 
 def test_a_film_beyond_the_limit_is_refused_unread(films, networks, tmp_path):
     with open(films / "large.png", "wb") as file:
-        file.truncate(images.MAX_BYTES + 2**20)
+        file.truncate(film.MAX_BYTES + 2**20)
     triage.run(films, tmp_path / "out", **networks)
     assert rows(tmp_path / "out")["large.png"]["reason"].startswith("257 MB is over the limit of 256 MB;")
 
@@ -319,14 +318,14 @@ def test_a_folder_that_cannot_be_listed_is_refused(networks, open_folder):
 
 def test_a_read_error_is_tried_again_and_a_damaged_film_is_not(films, networks, tmp_path, monkeypatch):
     (films / "b.png").write_bytes(b"damaged")
-    real = triage._bytes_of
+    real = film.read_bytes
 
     def gone(path):
         if path.endswith("a.png"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(path)
 
-    monkeypatch.setattr(triage, "_bytes_of", gone)
+    monkeypatch.setattr(film, "read_bytes", gone)
     assert triage.run(films, tmp_path / "out", **networks).counts["error"] == 2
     assert rows(tmp_path / "out")["a.png"]["reason"] == "cannot be read: Input/output error"
     monkeypatch.undo()
@@ -364,14 +363,14 @@ def test_the_output_folder_inside_gets_no_rows(films, networks):
 
 def test_a_decoder_that_fails_in_an_unknown_way_costs_one_row(films, networks, tmp_path, monkeypatch):
     (films / "b.png").write_bytes(b"other")
-    real = images.read
+    real = film.read
 
     def read(data, **limits):
         if data == b"other":
             raise RuntimeError("PATIENT^NAME")
         return real(data, **limits)
 
-    monkeypatch.setattr(images, "read", read)
+    monkeypatch.setattr(film, "read", read)
     triage.run(films, tmp_path / "out", **networks)
     found = rows(tmp_path / "out")
     assert found["b.png"]["reason"] == "cannot be processed (RuntimeError)"
@@ -401,7 +400,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_bytes(many, networks, unb
 def test_what_was_being_read_at_a_break_is_kept(films, networks, tmp_path, monkeypatch):
     (films / "b.png").write_bytes(DARK)
     begun, broken_off = threading.Event(), threading.Event()
-    real = triage._bytes_of
+    real = film.read_bytes
 
     def slowly(path):
         if path.endswith("b.png"):
@@ -414,7 +413,7 @@ def test_what_was_being_read_at_a_break_is_kept(films, networks, tmp_path, monke
         broken_off.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(triage, "_bytes_of", slowly)
+    monkeypatch.setattr(film, "read_bytes", slowly)
     with pytest.raises(KeyboardInterrupt):
         triage.run(films, tmp_path / "out", **networks, workers=2, progress=break_off)
     assert triage.run(films, tmp_path / "out", **networks).done == 0
@@ -460,7 +459,7 @@ def test_a_journal_changed_underneath_is_not_believed(tmp_path):
 @given(data=st.data())
 def test_a_journal_torn_or_spoilt_anywhere_is_mended(many, networks, unbroken, tmp_path, data):
     triage.run(many, tmp_path, **networks)
-    journal = tmp_path / triage.STATE / "journal.jsonl"
+    journal = tmp_path / _run.STATE / "journal.jsonl"
     whole = journal.read_bytes()
     at = data.draw(st.integers(0, len(whole) - 1))
     if data.draw(st.booleans()):
@@ -566,9 +565,9 @@ def test_restart_removes_only_what_a_run_made(networks, tmp_path):
 
 
 def test_two_runs_do_not_share_an_output_folder(films, networks, tmp_path):
-    (tmp_path / "out" / triage.STATE).mkdir(parents=True)
+    (tmp_path / "out" / _run.STATE).mkdir(parents=True)
     with (
-        _journal.locked(tmp_path / "out" / triage.STATE / "lock"),
+        _journal.locked(tmp_path / "out" / _run.STATE / "lock"),
         pytest.raises(triage.TriageError, match=r"another run is writing to .*out; wait for it, or name another"),
     ):
         triage.run(films, tmp_path / "out", **networks, restart=True)
@@ -597,7 +596,7 @@ def test_a_disk_that_fills_up_anywhere_leaves_no_half_table_and_goes_on(many, ne
         # The journal of these films takes 27 kB.
         with pytest.raises(triage.TriageError, match="no room left for"), largest_file(size):
             triage.run(many, out, **networks, format=kind)
-        assert [path.name for path in out.iterdir()] == [triage.STATE]
+        assert [path.name for path in out.iterdir()] == [_run.STATE]
         kept = len(journal_keys(out))
         assert triage.run(many, out, **networks).done == 41 - kept
         assert contents(out) == unbroken
@@ -639,10 +638,10 @@ def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, network
     with largest_file(700), pytest.raises(triage.TriageError, match="no room left for"):
         triage.run(films, tmp_path / "out", **networks, heatmaps=True)
     # As a kill leaves it, of a thread that will not be there again.
-    (tmp_path / "out" / triage.STATE / "1-torn.png").write_bytes(b"torn")
+    (tmp_path / "out" / _run.STATE / "1-torn.png").write_bytes(b"torn")
     result = triage.run(films, tmp_path / "out", **networks, heatmaps=True)
     assert (result.done, result.counts["error"]) == (1, 0)
-    state = {path.name for path in (tmp_path / "out" / triage.STATE).iterdir()}
+    state = {path.name for path in (tmp_path / "out" / _run.STATE).iterdir()}
     assert state == {"lock", "journal.jsonl"}
 
 
@@ -650,7 +649,7 @@ def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, network
 
 
 def start(folder, out, networks, *more):
-    options = [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
+    options = [f"--{name.replace('_', '-')}={path}" for name, path in engine.items()]
     command = [sys.executable, "-m", "cxrkit", "triage", str(folder), f"--out={out}", *options, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -678,7 +677,7 @@ def slow_films(tmp_path_factory):
 def test_killed_at_random_moments_nothing_is_done_twice_or_lost(slow_films, networks, tmp_path):
     triage.run(slow_films, tmp_path / "whole", **networks)
     out, chance = tmp_path / "out", random.Random(5)
-    journal = out / triage.STATE / "journal.jsonl"
+    journal = out / _run.STATE / "journal.jsonl"
     for size in sorted(chance.sample(range(1, 120_000), 4)):
         process = start(slow_films, out, networks)
         wait_for(lambda size=size: journal.exists() and journal.stat().st_size >= size, process)
@@ -696,7 +695,7 @@ def test_killed_at_random_moments_nothing_is_done_twice_or_lost(slow_films, netw
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_gives_130(slow_films, networks, tmp_path):
-    journal = tmp_path / "out" / triage.STATE / "journal.jsonl"
+    journal = tmp_path / "out" / _run.STATE / "journal.jsonl"
     process = start(slow_films, tmp_path / "out", networks)
     wait_for(lambda: journal.exists() and journal.stat().st_size > 20_000, process)
     # Held while a second run comes, so that it is met in its midst.

@@ -12,8 +12,7 @@ from multiprocessing import get_context
 import pytest
 from checkout import ROOT
 
-from cxrkit import words
-from cxrkit.film import _read as images
+from cxrkit import film, words
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 OTHERS = [language for language in words.LANGUAGES if language != "en"]
@@ -69,7 +68,7 @@ def test_every_reason_that_the_code_gives_has_words_and_none_is_left_over():
 
 
 def test_every_reason_is_a_sentence_in_chinese_or_a_part_of_one():
-    parts = ("unreadable.stranger.", "unreadable.path.", "unreadable.dicom.no_picture.", "unreadable.triage.")
+    parts = ("unreadable.stranger.", "unreadable.path.", "unreadable.dicom.no_picture.")
     whole = [key for key in keys_in_code() if not key.startswith(parts) and "{why}" not in words.table("en")[key]]
     left = [key for key in whole if not words.table("zh-Hant")[key].endswith(("。", "{error}"))]
     assert left == []
@@ -95,16 +94,16 @@ def test_words_are_plain_values_for_a_page():
 
 
 def refuse(data):
-    images.read(data)
+    film.read(data)
 
 
 def test_an_error_comes_back_the_same_from_a_copy_and_from_another_process():
-    error = images.UnreadableImage(PDF.key, **PDF.values)
+    error = film.UnreadableImage(PDF.key, **PDF.values)
     error.add_note("of the second folder")
     for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
-        assert type(again) is images.UnreadableImage
+        assert type(again) is film.UnreadableImage
         assert (again.saying, str(again), again.__notes__) == (PDF, PDF.say("en"), ["of the second folder"])
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(images.UnreadableImage) as got:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(film.UnreadableImage) as got:
         pool.submit(refuse, b"%PDF").result()
     assert got.value.saying == PDF
 

@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from cxrkit.film import _read as images
+from cxrkit.film import read, resize
 from cxrkit.film._quality import SIDE, coordinates, detail, features, greys, kept, spread
 
 OUT = Path(__file__).parents[1] / "cxrkit" / "film" / "quality.npz"
@@ -53,14 +53,14 @@ def photographs():
     """Read the photographs that come with scikit-image and scikit-learn, as uint8."""
     folders = [Path(skimage.data.__file__).parent, Path(sklearn.datasets.__file__).parent / "images"]
     paths = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
-    return [np.rint(images.read(path).pixels * 255).astype(np.uint8) for path in paths]
+    return [np.rint(read(path).pixels * 255).astype(np.uint8) for path in paths]
 
 
 def drawings(films, count=DRAWINGS):
     """Draw `count` pictures of every kind: name -> (count, 2020) features."""
     kinds = {**no_films.DRAWN, **no_films.of_films(films), "photograph": no_films.of_pictures(photographs())}
     return {
-        name: np.stack([features(images.resize(draw(np.random.default_rng([kind, i])), SIDE)) for i in range(count)])
+        name: np.stack([features(resize(draw(np.random.default_rng([kind, i])), SIDE)) for i in range(count)])
         for kind, (name, draw) in enumerate(kinds.items())
     }
 
@@ -91,11 +91,11 @@ def main():
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     rows = pd.read_csv(options.data / "manifest.csv").query("split == 'train'")
-    films = [images.read(options.data / name).pixels for name in rows["image"]]
+    films = [read(options.data / name).pixels for name in rows["image"]]
     patients = rows["patient_id"].to_numpy()
     rng = np.random.default_rng(20261123)
 
-    small = [images.resize(film, SIDE) for film in films]
+    small = [resize(film, SIDE) for film in films]
     real = np.stack([features(film) for film in small])
     varied = np.stack([features(frontal_variant(rng, film)) for _ in range(3) for film in films])
     strange = drawings([np.rint(film * 255).astype(np.uint8) for film in films])
@@ -154,7 +154,7 @@ def main():
 def blurred(rng, film):
     """Blur a film beyond reading (sigma 1/128 of the longer side), with noise of two grey steps, at SIDE."""
     film = cv2.GaussianBlur(film, (0, 0), max(film.shape) / 128)
-    return images.resize(film + rng.normal(0, 2 / 255, film.shape).astype(np.float32), SIDE)
+    return resize(film + rng.normal(0, 2 / 255, film.shape).astype(np.float32), SIDE)
 
 
 def report(rows, scores, lines, place, strange_place, whole, part):

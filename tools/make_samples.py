@@ -16,7 +16,7 @@ import numpy as np
 
 from cxrkit.dashboard import _samples as samples
 from cxrkit.data import course_manifest, simulate_row
-from cxrkit.film import _read as images
+from cxrkit.film import read
 
 SIZE_PX, THUMB_PX = 512, 168
 #: Name, seed of the course's patient, what is done to the film.
@@ -105,7 +105,7 @@ def main() -> int:
 
 def alike(sample: samples.Sample, pixels: np.ndarray) -> bool:
     """Whether the film in the folder shows these pixels."""
-    kept = images.read(sample.read()).pixels * 255
+    kept = read(sample.read()).pixels * 255
     return kept.shape == pixels.shape and float(np.abs(kept - pixels).mean()) < _ALIKE
 
 

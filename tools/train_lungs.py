@@ -30,7 +30,7 @@ import cxrkit
 from cxrkit import metrics, phantom
 from cxrkit.data import load_films, read_manifest
 from cxrkit.film import _lungs as lungs
-from cxrkit.film import _read as images
+from cxrkit.film import read, resize
 from cxrkit.labels import DISCLAIMER
 
 BATCH, STEPS, EPOCHS, RATE = 16, 40, 14, 3e-3
@@ -125,8 +125,8 @@ def real(data: Path) -> dict[str, Masked]:
 
 
 def _mask(path: Path) -> np.ndarray:
-    drawn = images.read(path).pixels
-    return images.resize((drawn > 0.5).astype(np.float32), lungs.SIZE_PX) >= 0.5
+    drawn = read(path).pixels
+    return resize((drawn > 0.5).astype(np.float32), lungs.SIZE_PX) >= 0.5
 
 
 def augmenter(seed: int) -> iaa.Augmenter:
@@ -253,7 +253,7 @@ def export(model: keras.Model) -> bytes:
 
 def score(films: Masked, where: str) -> list[dict]:
     """Score the network as cxrkit runs it, at the size that it takes, with intervals by patient."""
-    found = np.stack([lungs.outline(mask) for mask in lungs.masks(films.pixels / np.float32(255))])
+    found = np.stack([lungs.lung_outline(mask) for mask in lungs.lung_masks(films.pixels / np.float32(255))])
     rows = []
     for measure, values in overlaps(found, films.masks).items():
         estimate = metrics.mean_by_patient(values, films.patients, seed=0)
@@ -277,7 +277,7 @@ def card(info: dict) -> str:
         "# lungs: where the lungs lie on a frontal chest film",
         f"**{DISCLAIMER}**",
         f"A U-Net of {info['parameters']:,} parameters: a film of {info['size_px']} by {info['size_px']} pixels in, "
-        "the probability of lung for each pixel out. `cxrkit.film._lungs` runs it; TensorFlow is not needed.",
+        "the probability of lung for each pixel out. `cxrkit.film.lung_masks` runs it; TensorFlow is not needed.",
         "## What it is not",
         "- It is no measurement of a lung: not of its size, its air or its disease. It is for pixel interventions in "
         "experiments: to mask the lungs out, to crop to them.\n"
@@ -286,9 +286,9 @@ def card(info: dict) -> str:
         "- Real masks existed for films of one source (`cohen`). On films of `nih` and `hannover` it was looked at, "
         "and not measured.\n"
         "- Children and lateral views were not tried. On pictures of other parts of the body it finds lungs too, as on "
-        "an MR and an ultrasound picture: `cxrkit.film._quality` says what is no frontal chest film.",
+        "an MR and an ultrasound picture: `cxrkit.film.assess` flags what is no frontal chest film.",
         "## Measured",
-        "Overlap with the truth after `cxrkit.film._lungs.outline`, mean over films, 95% interval by patient.",
+        "Overlap with the truth after `cxrkit.film.lung_outline`, mean over films, 95% interval by patient.",
         "\n".join(["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]),
         "## Training",
         "\n".join(

@@ -57,20 +57,19 @@ def predict(
     for path in (out, *([scores] if scores else [])):
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
-    from cxrkit import networks
+    from cxrkit import networks, triage
     from cxrkit.data import read_manifest
-    from cxrkit.triage import _score as scoring
 
     predictor = networks.load(model)
     need = [] if scores is None else ["covid"] if COVID in predictor.labels else ["findings"]
     found = read_manifest(manifest, root=root, split=split, sources=source or (), need=need)
     with _terminal.progress("films") as progress:
-        answers = scoring.predict_films(predictor, found.rows, found.root, progress=progress)
-    scoring.write_table(answers, out)
+        answers = triage.predict_manifest(predictor, found.rows, found.root, progress=progress)
+    triage.write_table(answers, out)
     lost = int((answers["status"] == "error").sum())
     print(f"{out}: {len(answers):,} films, {lost:,} of them without an answer")
     if scores is not None:
-        scoring.score_answers(answers, found.rows, predictor).to_csv(scores, index=False, lineterminator="\n")
+        triage.score_predictions(answers, found.rows, predictor).to_csv(scores, index=False, lineterminator="\n")
         print(f"{scores}: the measures with 95% intervals by patient")
     if predictor.not_shown:
         print(f"not shown to work on real films: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)

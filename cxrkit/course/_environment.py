@@ -3,7 +3,6 @@
 A layer above `engine`, since it looks at the bundled models; nothing heavy is imported.
 """
 
-import hashlib
 import importlib
 import importlib.metadata
 import json
@@ -16,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkit import networks
+from cxrkit.film import sha256_of
 
 #: Versions that pyproject.toml admits.
 PYTHONS = ((3, 11), (3, 13))
@@ -113,6 +113,6 @@ def _model(name: str) -> tuple[str, str, str, str]:
     folder = networks.folder_of(name)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     file = folder / "model.onnx"
-    whole = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == info["files"]["model.onnx"]
+    whole = file.is_file() and sha256_of(file) == info["files"]["model.onnx"]
     found = f"version {info['version']}, sha256 {info['files']['model.onnx'][:12]}" if whole else "damaged"
     return f"model {name}", found, "yes" if whole else "no", "" if whole else "get the project's files again"

@@ -7,15 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxrkit import words
+from cxrkit import triage, words
 from cxrkit.dashboard import _pictures
 from cxrkit.dashboard import _samples as samples
-from cxrkit.film import _read as images
+from cxrkit.film import MAX_BYTES
 from cxrkit.labels import COVID
 from cxrkit.rounds import _trial as rounds_trial
-from cxrkit.triage import _reading as reading
-from cxrkit.triage import _tables
-from cxrkit.triage._folder import portable
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Film:
     key: str
     name: str
     sample: samples.Sample | None
-    reading: reading.Reading
+    reading: triage.Reading
     shown: np.ndarray | None
     asked: np.ndarray | None
 
@@ -68,14 +65,14 @@ class Session:
         films: by key, in order of arrival.
     """
 
-    def __init__(self, reader: reading.Reader | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(self, reader: triage.Reader | None = None, limits: Limits = LIMITS) -> None:
         """Create an empty session.
 
         Args:
             reader: None uses the bundled networks.
             limits: of the session.
         """
-        self.reader = reading.Reader(*reading.load()) if reader is None else reader
+        self.reader = triage.Reader(*triage.load_networks()) if reader is None else reader
         self.limits = limits
         self.films: dict[str, Film] = {}
         self._looker = rounds_trial.Looker(self.reader.covid)
@@ -126,7 +123,7 @@ class Session:
             ValueError: the session is full.
         """
         self._see_room()
-        return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), reading.unread(why))
+        return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), triage.Reading.failed(why))
 
     def look(self, key: str) -> rounds_trial.Look:
         """Look at a film in the report's rounds, combined by their mean.
@@ -153,8 +150,7 @@ class Session:
 
     def tables(self) -> dict[str, str]:
         """Return triage's three tables of all images of this session: CSV text by name."""
-        rows = sorted((portable(film.name), {**film.reading.record, "heatmap": ""}) for film in self.films.values())
-        return _tables.texts(rows)
+        return triage.table_texts({film.name: film.reading.record for film in self.films.values()})
 
     # ------------------------------------------------------------------------------------------------
 
@@ -162,23 +158,23 @@ class Session:
         if len(self.films) >= self.limits.films:
             raise words.WordedError("refused.full", films=self.limits.films)
 
-    def _read(self, data: bytes) -> tuple[reading.Reading, np.ndarray | None, np.ndarray | None]:
+    def _read(self, data: bytes) -> tuple[triage.Reading, np.ndarray | None, np.ndarray | None]:
         """Read a file; return the result without its pixels (up to 100 MB), the image shown and the network's input."""
 
-        def small(found: reading.Reading) -> tuple[np.ndarray, np.ndarray]:
-            assert found.film is not None
-            asked = self.reader.covid.prepare(found.film.pixels)
-            return _pictures.shown(found.film.pixels), np.rint(asked * 255).astype(np.uint8)
+        def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray]:
+            assert found.radiograph is not None
+            asked = self.reader.covid.prepare(found.radiograph.pixels)
+            return _pictures.shown(found.radiograph.pixels), np.rint(asked * 255).astype(np.uint8)
 
         found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
         shown, asked = found.made or (None, None)
-        return replace(found, film=None, made=None), shown, asked
+        return replace(found, radiograph=None, made=None), shown, asked
 
     def _keep(
         self,
         key: str,
         name: str,
-        found: reading.Reading,
+        found: triage.Reading,
         shown: np.ndarray | None = None,
         asked: np.ndarray | None = None,
         *,
@@ -206,4 +202,4 @@ class Session:
 
 def max_bytes(limits: Limits) -> int:
     """Return the largest file size in bytes."""
-    return min(limits.file_mb * 2**20, images.MAX_BYTES)
+    return min(limits.file_mb * 2**20, MAX_BYTES)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cxrkit.data._course import COURSE_MANIFEST, course_boxes, course_images, course_manifest, simulate_row
     from cxrkit.data._fetch import SOURCES, fetch
     from cxrkit.data._films import FilmSet, load_films
+    from cxrkit.data._journal import Journal, locked
     from cxrkit.data._manifest import (
         DataSet,
         ManifestError,
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
         write_text,
     )
     from cxrkit.data._sets import ADAPTERS, radiologist_labels
+    from cxrkit.data._truth import truth
 
 _HOMES = {
     "_check": ("check_manifest",),
     "_course": ("COURSE_MANIFEST", "course_boxes", "course_images", "course_manifest", "simulate_row"),
     "_fetch": ("SOURCES", "fetch"),
     "_films": ("FilmSet", "load_films"),
+    "_journal": ("Journal", "locked"),
     "_manifest": (
         "DataSet",
         "ManifestError",
@@ -38,6 +41,7 @@ _HOMES = {
         "write_text",
     ),
     "_sets": ("ADAPTERS", "radiologist_labels"),
+    "_truth": ("truth",),
 }
 
 
@@ -54,6 +58,7 @@ __all__ = [
     "SOURCES",
     "DataSet",
     "FilmSet",
+    "Journal",
     "ManifestError",
     "check_manifest",
     "check_splits",
@@ -62,10 +67,12 @@ __all__ = [
     "course_manifest",
     "fetch",
     "load_films",
+    "locked",
     "radiologist_labels",
     "read_manifest",
     "simulate_row",
     "split_by_patient",
+    "truth",
     "write_manifest",
     "write_text",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkit.data._manifest import validate
-from cxrkit.film import _read as images
+from cxrkit.film import UnreadableImage, read, resize
 from cxrkit.labels import COVID, FINDINGS, NO_FINDING, SPLITS, split_findings
 
 #: Images whose perceptual hashes differ in at most this many of 256 bits are compared pixel by pixel.
@@ -183,8 +183,8 @@ def _fingerprint(path: Path, decode: bool) -> _Fingerprint:
     if not decode:
         return _Fingerprint(digest)
     try:
-        return _Fingerprint(digest, perceptual_hash(images.read(data).pixels))
-    except images.UnreadableImage as error:
+        return _Fingerprint(digest, perceptual_hash(read(data).pixels))
+    except UnreadableImage as error:
         return _Fingerprint(digest, error=str(error))
 
 
@@ -204,7 +204,7 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     Source: the DCT hash of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, with
         16 x 16 terms instead of 8 x 8: at 64 bits, images of different people are as alike as copies.
     """
-    terms = _cosines() @ images.resize(pixels, 64).astype(np.float64) @ _cosines().T
+    terms = _cosines() @ resize(pixels, 64).astype(np.float64) @ _cosines().T
     return (terms > np.median(terms)).ravel()
 
 
@@ -260,7 +260,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
 def _detail(pixels: np.ndarray, size_px: int) -> np.ndarray:
     import cv2
 
-    small = images.resize(pixels, size_px)
+    small = resize(pixels, size_px)
     return small - cv2.GaussianBlur(small, (0, 0), 3.0)
 
 
@@ -270,7 +270,7 @@ def _confirmed(pairs: pd.DataFrame, root: Path) -> pd.DataFrame:
     @functools.lru_cache(maxsize=128)
     def film(image: str) -> np.ndarray:
         # At 256 pixels, 128 images need little memory.
-        return images.resize(images.read(root / image).pixels, 256)
+        return resize(read(root / image).pixels, 256)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = list(pool.map(lambda a, b: correlation(film(a), film(b)), pairs["image_a"], pairs["image_b"]))

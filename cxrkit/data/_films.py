@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit.film import _read as images
+from cxrkit.film import read, resize
 from cxrkit.labels import FINDINGS, split_findings
 
 #: Images decoded between two notes of what is done.
@@ -43,7 +43,7 @@ class FilmSet:
 
     def scaled(self, size_px: int) -> np.ndarray:
         """Return (images, size_px, size_px, 1), float32 in [0, 1], as a network takes them."""
-        resized = [images.resize(np.asarray(film, np.float32) / 255, size_px) for film in self.pixels]
+        resized = [resize(np.asarray(film, np.float32) / 255, size_px) for film in self.pixels]
         return np.stack(resized)[..., None] if resized else np.empty((0, size_px, size_px, 1), np.float32)
 
     def join(self, *others: "FilmSet") -> "FilmSet":
@@ -98,10 +98,10 @@ def _read(paths: Sequence[Path], size_px: int) -> np.ndarray:
 
     def one(place: int) -> str:
         try:
-            film = images.read(paths[place])
+            film = read(paths[place])
         except (ValueError, OSError) as error:
             return f"{paths[place]}: {getattr(error, 'strerror', None) or error}"
-        pixels[place] = np.rint(images.resize(film.pixels, size_px) * 255)
+        pixels[place] = np.rint(resize(film.pixels, size_px) * 255)
         return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

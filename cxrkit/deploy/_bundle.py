@@ -1,10 +1,11 @@
 """A bundle: the folder that goes to a device, with the network, bundle.json and the runner."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cxrkit.film import sha256_of
 
 #: Of bundle.json; the runner refuses another.
 FORMAT = 1
@@ -63,15 +64,9 @@ def read(folder: Path | str) -> Bundle:
         raise BundleError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
     for name, sha256 in wanted.items():
         try:
-            found = digest(folder / name)
+            found = sha256_of(folder / name)
         except OSError as error:
             raise BundleError(f"{folder}/{name} cannot be read ({error.strerror}); {_AGAIN}.") from error
         if found != sha256:
             raise BundleError(f"{folder}/{name} was changed since it was exported; {_AGAIN}.")
-    return Bundle(folder, info, {**wanted, "bundle.json": digest(folder / "bundle.json")})
-
-
-def digest(path: Path | str) -> str:
-    """Return the sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Bundle(folder, info, {**wanted, "bundle.json": sha256_of(folder / "bundle.json")})

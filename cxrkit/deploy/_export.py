@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import networks
+from cxrkit import data, film, networks
 from cxrkit.deploy import _answers
 from cxrkit.deploy._answers import Agreement
-from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError, digest
-from cxrkit.film import _read as images
+from cxrkit.deploy._bundle import FORMAT, RUNNER, ExportError
+from cxrkit.film import sha256_of
 from cxrkit.labels import DISCLAIMER
-from cxrkit.triage import _score as scoring
 
 TARGETS = ("jetson-nano", "onnx", "litert")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -121,7 +120,12 @@ def export(
         for size in dict.fromkeys((batch, 1)):
             path = unfinished / f"model{'' if size == batch else '-1'}{_SUFFIX[target]}"
             weights, live = _write(graph, source, path, target, precision, size, maps, calibration.pixels)
-            entry: dict[str, Any] = {"file": path.name, "precision": precision, "batch": size, "sha256": digest(path)}
+            entry: dict[str, Any] = {
+                "file": path.name,
+                "precision": precision,
+                "batch": size,
+                "sha256": sha256_of(path),
+            }
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
             runs.append(_run_of(path, target, size, len(original.labels)))
         answers = [run(measured.pixels) for run in runs]
@@ -132,7 +136,7 @@ def export(
                 after,
                 labels=original.labels,
                 thresholds=original.thresholds,
-                truth=scoring.truth(measured.rows, _answers.scored(original.labels)),
+                truth=data.truth(measured.rows, _answers.scored(original.labels)),
                 patients=[str(name) for name in measured.rows["patient_id"]],
             )
             for after in answers
@@ -159,7 +163,7 @@ def export(
             "pixel_range": [0, 1],
             "target": target,
             "models": models,
-            "runner_sha256": digest(unfinished / RUNNER),
+            "runner_sha256": sha256_of(unfinished / RUNNER),
             "original": {"file": "model.onnx", "sha256": original.sha256},
             "agreement": {**_plain(agreements[0]), "on": which, "tolerance": allowed},
             "notes": list(notes),
@@ -242,8 +246,8 @@ def _films(
         pixels = np.empty((len(rows), predictor.input_size, predictor.input_size), np.float32)
         for place, name in enumerate(rows["image"]):
             try:
-                pixels[place] = predictor.prepare(images.read(folder / str(name)).pixels)
-            except images.UnreadableImage as error:
+                pixels[place] = predictor.prepare(film.read(folder / str(name)).pixels)
+            except film.UnreadableImage as error:
                 raise ValueError(f"{name}: {error}") from error
             done += 1
             if progress is not None:

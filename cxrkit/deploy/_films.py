@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkit import data, film
 from cxrkit.deploy._answers import scored
-from cxrkit.deploy._bundle import digest
-from cxrkit.film import _read as images
-from cxrkit.triage import _score as scoring
+from cxrkit.film import sha256_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +74,8 @@ def pack(
         try:
             if prepared or not _is_read_there(path):
                 name, path = f"{name}.pgm", _as_pgm(path, folder / f"{name}.pgm", side)
-            files[name] = (path, digest(path))
-        except images.UnreadableImage as error:
+            files[name] = (path, sha256_of(path))
+        except film.UnreadableImage as error:
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read ({error.strerror})"
@@ -91,7 +90,7 @@ def pack(
     rows = pd.DataFrame({"image": names, **_truth(manifest, labels), "reason": reasons})
     rows.to_csv(listed, index=False, lineterminator="\n")
     rows.assign(file=[str(path) for path in sources]).to_csv(here, index=False, lineterminator="\n")
-    return Packed({**files, "films.csv": (listed, digest(listed))}, here, tuple(map(str, manifest["patient_id"])))
+    return Packed({**files, "films.csv": (listed, sha256_of(listed))}, here, tuple(map(str, manifest["patient_id"])))
 
 
 def _is_read_there(path: Path) -> bool:
@@ -120,7 +119,7 @@ def _is_read_there(path: Path) -> bool:
 
 
 def _as_pgm(path: Path, out: Path, side: int) -> Path:
-    small = images.resize(images.read(path).pixels, side)
+    small = film.resize(film.read(path).pixels, side)
     out.write_bytes(b"P5\n%d %d\n65535\n" % (side, side) + np.rint(small * 65535).astype(">u2").tobytes())
     return out
 
@@ -128,7 +127,7 @@ def _as_pgm(path: Path, out: Path, side: int) -> Path:
 def _truth(manifest: pd.DataFrame, labels: Sequence[str]) -> dict[str, list[str]]:
     """Return the column of what is true; none where it is not known of every film and label."""
     kept = scored(labels)
-    truth = scoring.truth(manifest, kept)
+    truth = data.truth(manifest, kept)
     # Half a truth would be taken for "none of them".
     if np.isnan(truth).any():
         return {}

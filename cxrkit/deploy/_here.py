@@ -17,7 +17,7 @@ from cxrkit import networks
 from cxrkit.deploy import _answers, runner
 from cxrkit.deploy._link import DeviceError
 from cxrkit.deploy._runs import Run, read_run
-from cxrkit.film import _read as images
+from cxrkit.film import UnreadableImage, read, resize
 
 
 def run_here(model: str | Path, listed: Path, out: Path, *, engine: str = "onnx") -> Run:
@@ -51,8 +51,8 @@ class _Original(runner.Run):
 
     def film(self, data: bytes) -> np.ndarray:
         try:
-            return images.resize(images.read(data).pixels, self.side)
-        except images.UnreadableImage as error:
+            return resize(read(data).pixels, self.side)
+        except UnreadableImage as error:
             raise runner.Unreadable(str(error)) from error
 
 

@@ -65,12 +65,12 @@ def read_run(folder: Path | str) -> Run:
     Raises:
         DeviceError: no run, or answers that were changed.
     """
-    from cxrkit.deploy._bundle import digest
+    from cxrkit.film import sha256_of
 
     folder = Path(folder)
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        found = digest(folder / "predictions.csv")
+        found = sha256_of(folder / "predictions.csv")
         expected = result["predictions_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeviceError(f"{folder} holds no run ({error}); make one with `cxrkit jetson bench`.") from error

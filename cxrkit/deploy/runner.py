@@ -61,11 +61,11 @@ WORKSPACE = 256 * MEGABYTE
 MAX_PIXELS = 100 * 1000 * 1000
 
 
-class Problem(Exception):  # noqa: N818 - as cxrkit.film._read names its own
+class Problem(Exception):  # noqa: N818 - as cxrkit.film names its own
     """What cannot be carried out; the message says why and what to do."""
 
 
-class Unreadable(Exception):  # noqa: N818 - as cxrkit.film._read names its own
+class Unreadable(Exception):  # noqa: N818 - as cxrkit.film names its own
     """A film that cannot be read; the message says why and what to do."""
 
 
@@ -368,7 +368,7 @@ def _grey(pixels, full):
 
 
 def prepare(pixels, full, side):
-    """Resize a film to a square, as cxrkit.film._read does: axes that shrink by areas, axes that grow linearly.
+    """Resize a film to a square, as cxrkit.film does: axes that shrink by areas, axes that grow linearly.
 
     Args:
         pixels: (H, W), as `read_film` gives it.

@@ -12,7 +12,7 @@ import numpy as np
 
 from cxrkit import metrics
 from cxrkit.explain._maps import heat_maps
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import FINDINGS, split_findings
 from cxrkit.networks import Predictor
 
@@ -138,7 +138,7 @@ def films_with_boxes(
         Films with all of their boxes, in the order in which the table first names them.
     Raises:
         ValueError: a film that is not in the manifest.
-        images.UnreadableImage: a film that cannot be read.
+        UnreadableImage: a film that cannot be read.
     """
     patients = None if manifest is None else dict(zip(manifest["image"], manifest["patient_id"], strict=True))
     for name, rows in boxes.groupby("image", sort=False):
@@ -148,7 +148,7 @@ def films_with_boxes(
         for finding, *box in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
             x, y, w, h = box
             found[finding] = (*found.get(finding, ()), (x, y, w, h))
-        pixels = images.read(Path(root) / str(name)).pixels
+        pixels = read(Path(root) / str(name)).pixels
         yield BoxedFilm(str(name), str(patients[name]) if patients else str(name), pixels, found)
 
 

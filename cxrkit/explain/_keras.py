@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from cxrkit.film import sha256_of
 from cxrkit import networks
 from cxrkit.explain._unnest import At, Graph
 
@@ -172,7 +173,7 @@ def read(name_or_folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     folder = networks.folder_of(name_or_folder)
     info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     path = folder / "model.keras"
-    if not path.is_file() or networks.sha256(path) != info["files"].get("model.keras"):
+    if not path.is_file() or sha256_of(path) != info["files"].get("model.keras"):
         raise networks.ModelError(
             f"{folder.name}/model.keras is missing or not the file that model.json names. Copy the model folder again."
         )

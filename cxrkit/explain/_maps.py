@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxrkit.film import _read as images
+from cxrkit.film import resize
 from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def to_shape(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     Returns:
         (height, width), float32, within the range of `heat`.
     """
-    return images.resize(np.asarray(heat, np.float32), shape)
+    return resize(np.asarray(heat, np.float32), shape)
 
 
 def normalise(heat: np.ndarray) -> np.ndarray:

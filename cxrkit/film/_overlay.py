@@ -1,57 +1,64 @@
-"""A film with its class activation maps laid over it, as a PNG, fast enough for triage."""
+"""A class activation map in colour over its image, without matplotlib, which takes long to import."""
 
-from collections.abc import Mapping
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from cxrkit.film import _read as images
+from cxrkit.film._pixels import resize, to_uint8
 
 _INFERNO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-#: (256, 3) uint8, red, green, blue: the colours of `_drawing.HEAT`, without matplotlib, which is slow to import.
+#: (256, 3) uint8, red, green, blue: the upper 70% of the colour map "inferno", so that weak heat is not black.
 HEAT = _INFERNO[np.minimum(np.linspace(0.3, 1.0, 256) * 256, 255).astype(int)]
-#: Longest side of the picture, pixels.
-_SIDE_PX = 512
 
 
-def render(pixels: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
-    """Draw where the network sees what it called.
+def heat(cam: np.ndarray, size_px: int | tuple[int, int], *, scale: float | None = None) -> np.ndarray:
+    """Turn a class activation map into heat.
 
     Args:
-        pixels: (H, W), in [0, 1].
-        maps: label -> (h, w), positive where the place speaks for the label; empty when nothing was called, then the
-            film alone is drawn. Several maps are joined by their largest value, each on its own scale.
+        cam: (h, w), any scale, row 0 at the top. Values of 0 and below count against the label and give no heat.
+        size_px: side of a square, or (height, width).
+        scale: the value that becomes 1; None takes the map's largest. Give one to compare several maps.
     Returns:
-        PNG, at most 512 pixels a side, in colour.
+        (height, width), float32, in [0, 1]; all 0 where nothing is above 0.
     """
-    grey = fitted(pixels, _SIDE_PX)
-    height, width = grey.shape
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    if maps:
-        strength = np.max([_scaled(values, (height, width)) for values in maps.values()], axis=0)
-        colour = cv2.applyColorMap(np.rint(strength * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-        cover = (0.6 * strength)[..., None]
-        picture = np.rint(picture * (1 - cover) + colour * cover).astype(np.uint8)
-    done, data = cv2.imencode(".png", picture)
+    top = float(np.max(cam)) if scale is None else scale
+    return np.clip(resize(np.clip(cam / max(top, 1e-6), 0, 1), size_px), 0, 1)
+
+
+def overlay(pixels: np.ndarray, strength: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
+    """Draw heat over an image; the stronger the heat, the more opaque it is.
+
+    Args:
+        pixels: (H, W), float in [0, 1] or uint8.
+        strength: (h, w), in [0, 1], as `heat` gives; resized to the image.
+        opacity: of the strongest heat, in [0, 1].
+    Returns:
+        (H, W, 3), uint8, red, green, blue.
+    Raises:
+        ValueError: pixels of another shape or range, or an opacity outside [0, 1].
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity must be in [0, 1]; got {opacity}. 0 hides the map.")
+    grey = to_uint8(pixels)
+    fine = np.clip(resize(strength, grey.shape), 0, 1)
+    cover = (opacity * fine)[..., None]
+    colour = HEAT[np.rint(255 * fine).astype(np.uint8)].astype(np.float32)
+    return np.rint(grey[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
+
+
+def encode(picture: np.ndarray, kind: Literal["png", "jpeg"] = "png", *, quality: int = 95) -> bytes:
+    """Return a picture as the bytes of a file.
+
+    Args:
+        picture: uint8, (H, W) grey, (H, W, 3) red, green, blue, or (H, W, 4) with alpha (PNG only).
+        kind: "png" or "jpeg".
+        quality: of a JPEG, 0 to 100.
+    """
+    if picture.ndim == 3:
+        picture = picture[..., [2, 1, 0, 3][: picture.shape[2]]]
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality) if kind == "jpeg" else ()
+    done, data = cv2.imencode(f".{kind}", np.ascontiguousarray(picture), options)
     if not done:
-        raise ValueError(f"a picture of {width} by {height} pixels could not be written as PNG.")
+        raise ValueError(f"a picture of shape {picture.shape} could not be written as {kind.upper()}.")
     return data.tobytes()
-
-
-def fitted(pixels: np.ndarray, side_px: int) -> np.ndarray:
-    """Return a film as it is shown.
-
-    Args:
-        pixels: (H, W), in [0, 1].
-        side_px: longest side at most; a smaller film keeps its size.
-    Returns:
-        uint8; at least one pixel a side.
-    """
-    scale = min(1.0, side_px / max(pixels.shape))
-    height, width = (max(1, round(side * scale)) for side in pixels.shape)
-    return np.rint(np.clip(images.resize(pixels, (height, width)), 0, 1) * 255).astype(np.uint8)
-
-
-def _scaled(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    positive = np.maximum(images.resize(values, shape), 0)
-    return positive / max(float(positive.max()), 1e-6)

@@ -51,6 +51,50 @@ class Radiograph:
     body_part: str | None = None
 
 
+def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
+    """Check the pixels of one image, and bring them to [0, 1].
+
+    Args:
+        pixels: (H, W), bones bright: float in [0, 1], or uint8; or a Radiograph.
+    Returns:
+        (H, W), float32, in [0, 1]. Floats less than 0.001 outside are clipped.
+    Raises:
+        ValueError: another shape, another type, or values outside [0, 1].
+    """
+    array = pixels.pixels if isinstance(pixels, Radiograph) else np.asarray(pixels)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"an image must be (H, W) and not empty; got shape {array.shape}. Pass one image at a time.")
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise ValueError(
+            f"pixels must be in [0, 1], or uint8; got {array.dtype} from {low:.4g} to {high:.4g}. Read the file with "
+            "cxrkit.film.read, or divide by the largest value of its bit depth."
+        )
+    array = array.astype(np.float32, copy=False)
+    return array if low >= 0 and high <= 1 else np.clip(array, 0, 1)
+
+
+def to_uint8(pixels: "np.ndarray | Radiograph", longest_px: int | None = None) -> np.ndarray:
+    """Return an image as a screen shows it.
+
+    Args:
+        pixels: (H, W), as `as_pixels` takes it.
+        longest_px: reduce a larger image to this longest side; a smaller image keeps its size, as does any with None.
+    Returns:
+        (h, w), uint8, at least one pixel a side.
+    Raises:
+        ValueError: as `as_pixels`.
+    """
+    array = as_pixels(pixels)
+    shrink = max(array.shape) / longest_px if longest_px else 1.0
+    if shrink > 1:
+        height, width = (max(1, round(side / shrink)) for side in array.shape)
+        array = resize(array, (height, width))
+    return np.rint(array * 255).astype(np.uint8)
+
+
 def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> None:
     """Refuse a picture without pixels or with more than `max_pixels`, going by its header.
 

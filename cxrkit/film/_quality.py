@@ -41,7 +41,7 @@ class Quality:
 
     Args:
         flags: those of QUALITY_FLAGS that hold, in their order; () for a film with nothing to remark.
-        measures: the number behind each flag, see `quality`.
+        measures: the number behind each flag, see `assess`.
     """
 
     flags: tuple[str, ...]
@@ -68,7 +68,7 @@ def _model() -> _Model:
     return _Model(**arrays, lines=lines)
 
 
-def quality(radiograph: Radiograph) -> Quality:
+def assess(radiograph: Radiograph) -> Quality:
     """Flag a film that should be looked at before its numbers are believed.
 
     - `blurred`: measure `detail`, the log ratio of the energy in fine detail (sigma 1 to 2 pixels of 256) to that in
@@ -88,7 +88,7 @@ def quality(radiograph: Radiograph) -> Quality:
     - `colour`: measure `colour`, the share of coloured pixels; a film in one tint throughout is not coloured.
 
     Args:
-        radiograph: from `cxrkit.film._read.read`.
+        radiograph: from `read`.
     Returns:
         A Quality; its measures are finite for any film.
     """
@@ -131,7 +131,7 @@ def quality(radiograph: Radiograph) -> Quality:
     return Quality(tuple(flag for flag in QUALITY_FLAGS if flag in flags), measures)
 
 
-def lines() -> dict[str, float]:
+def quality_limits() -> dict[str, float]:
     """Return the value of each measure at which its flag changes, by measure: below "detail" a film is blurred."""
     return dict(_model().lines)
 

@@ -7,27 +7,14 @@ The content decides what a file is, never its extension. Pillow reads the ordina
 import importlib
 import io
 import os
-import stat
 from typing import Any
 
 import cv2
 import numpy as np
 
 from cxrkit import words
-from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey, resize
-from cxrkit.film._quality import QUALITY_FLAGS, Quality, quality
-
-__all__ = [
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "QUALITY_FLAGS",
-    "Quality",
-    "Radiograph",
-    "UnreadableImage",
-    "quality",
-    "read",
-    "resize",
-]
+from cxrkit.film._files import check_bytes, read_bytes
+from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
 #: Pillow's reader of each ordinary format. The classes are called directly: Image.open would compare the size with
 #: Image.MAX_IMAGE_PIXELS, a global that other code may rely on and that we therefore cannot set.
@@ -88,9 +75,17 @@ def read(
     """
     if isinstance(path_or_bytes, bytes | bytearray | memoryview):
         data = bytes(path_or_bytes)
-        _check_bytes(len(data), max_bytes)
+        check_bytes(len(data), max_bytes)
     else:
-        data = _load(os.fspath(path_or_bytes), max_bytes)
+        try:
+            data = read_bytes(os.fspath(path_or_bytes), max_bytes=max_bytes)
+        except UnreadableImage:
+            raise
+        except (OSError, ValueError) as error:
+            # The message of an OSError ends in the path, which may hold a patient's name; its strerror does not.
+            said = error.strerror if isinstance(error, OSError) else None
+            why = said.lower() if said else words.Saying("unreadable.path.malformed", {})
+            raise UnreadableImage("unreadable.file", why=why) from None
     kind = _kind(data)
     if kind == "DICOM":
         from cxrkit.film import _dicom
@@ -99,36 +94,6 @@ def read(
     if kind is None:
         raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
     return _picture(data, kind, max_pixels)
-
-
-def _check_bytes(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
-
-
-def _load(path: str | bytes, max_bytes: int) -> bytes:
-    """Read a regular file; a pipe or device is refused without opening it, since that could wait for ever."""
-    try:
-        if not stat.S_ISREG(mode := os.stat(path).st_mode):
-            what = "unreadable.path.folder" if stat.S_ISDIR(mode) else "unreadable.path.pipe"
-            raise UnreadableImage("unreadable.path", what=words.Saying(what, {}))
-        # Not blocking, and looked at again: the path may have become a pipe since.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage("unreadable.path.became_pipe")
-            _check_bytes(status.st_size, max_bytes)
-            data = file.read(max_bytes + 1)
-    except UnreadableImage:
-        raise
-    except (OSError, ValueError) as error:
-        # The message of an OSError ends in the path, which may hold a patient's name; its strerror does not.
-        said = error.strerror if isinstance(error, OSError) else None
-        why = said.lower() if said else words.Saying("unreadable.path.malformed", {})
-        raise UnreadableImage("unreadable.file", why=why) from None
-    _check_bytes(len(data), max_bytes)
-    return data
 
 
 def _kind(data: bytes) -> str | None:

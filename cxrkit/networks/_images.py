@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrkit.film import _read as images
+from cxrkit import film
 from cxrkit.networks._predictor import Predictor
 from cxrkit.words import Saying
 
@@ -60,10 +60,10 @@ def predict_images(
 def _result(predictor: Predictor, source: Path | str | bytes) -> ImageResult:
     sha256 = ""
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        data = source if isinstance(source, bytes) else film.read_bytes(source)
         sha256 = hashlib.sha256(data).hexdigest()
-        probs = predictor.predict([images.read(data).pixels])[0]
-    except images.UnreadableImage as error:
+        probs = predictor.predict([film.read(data).pixels])[0]
+    except film.UnreadableImage as error:
         return ImageResult(None, sha256, " ".join(str(error).split()))
     except OSError as error:
         why = error.strerror or type(error).__name__

@@ -15,10 +15,11 @@ import keras
 import numpy as np
 from keras import layers
 
+from cxrkit.film import sha256_of
 from cxrkit.labels import FINDINGS
 from cxrkit.networks._backbones import build
 from cxrkit.networks._folders import save
-from cxrkit.networks._predictor import ModelError, sha256
+from cxrkit.networks._predictor import ModelError
 
 #: Outputs of TorchXRayVision's DenseNets, in order; a released model has gaps where it was not trained.
 _XRV_LABELS = (
@@ -122,7 +123,7 @@ def _sidecar(path: Path, title: str, thresholds: dict[str, float]) -> dict[str, 
         "thresholds": thresholds,
         # Published figures come from their authors' images and code; here nothing was measured yet.
         "not_shown": list(thresholds),
-        "training": {"imported": title, "file": path.name, "sha256": sha256(path), "date": date.today().isoformat()},
+        "training": {"imported": title, "file": path.name, "sha256": sha256_of(path), "date": date.today().isoformat()},
         "figures": [],
     }
 
@@ -162,9 +163,9 @@ def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[s
         )
     import torch
 
-    if expected_sha256 is not None and sha256(path) != expected_sha256.lower():
+    if expected_sha256 is not None and sha256_of(path) != expected_sha256.lower():
         raise ModelError(
-            f"{path.name} has sha256 {sha256(path)}, not {expected_sha256}: it is another file, or it was damaged. "
+            f"{path.name} has sha256 {sha256_of(path)}, not {expected_sha256}: it is another file, or it was damaged. "
             "Download it again, and check where the sha256 came from."
         )
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cxrkit.film import _read as images
+from cxrkit.film import as_pixels, resize, sha256_of
 from cxrkit.networks._start import start_tensorflow
 
 _BUNDLED = Path(__file__).parent / "weights"
@@ -59,18 +59,9 @@ class Predictor:
         Returns:
             (input_size, input_size), float32, in [0, 1].
         Raises:
-            ValueError: wrong rank, or values outside [0, 1] by more than 1e-3.
+            ValueError: wrong rank, or values outside [0, 1].
         """
-        pixels = np.asarray(pixels)
-        if pixels.ndim != 2 or 0 in pixels.shape:
-            raise ValueError(f"a film must be (H, W) and not empty; got shape {pixels.shape}. Pass Radiograph.pixels.")
-        low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= -1e-3 and high <= 1 + 1e-3):
-            raise ValueError(
-                f"a film's pixels must lie in [0, 1]; got {low:.4g} to {high:.4g}. Read it with cxrkit.film, "
-                "or divide by the largest value of its bit depth."
-            )
-        return images.resize(pixels, self.input_size)
+        return resize(as_pixels(pixels), self.input_size)
 
     def predict(self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False) -> np.ndarray:
         """Return the probability of each label for each image.
@@ -198,16 +189,10 @@ def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
     Returns:
         The folder.
     """
-    files = {name: sha256(folder / name) for name in ("model.keras", "model.onnx")}
+    files = {name: sha256_of(folder / name) for name in ("model.keras", "model.onnx")}
     text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
     return folder
-
-
-def sha256(path: Path | str) -> str:
-    """Return the sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sidecar(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cxrkit.networks._predictor import sha256
+from cxrkit.film import sha256_of
 
 #: SqueezeNet 1.1's fire modules, as (number, squeeze width, expand width), and after which of them it pools.
 _FIRES = (
@@ -113,7 +113,7 @@ def _fire(x, name: str, squeeze: int, expand: int):
 def _load_squeezenet(model: keras.Model, path: Path) -> None:
     import h5py
 
-    found = sha256(path)
+    found = sha256_of(path)
     if found != _SHA256:
         raise ValueError(
             f"{path.name} has sha256 {found}; SqueezeNet's ImageNet weights have {_SHA256}. "

@@ -9,10 +9,10 @@ import numpy as np
 
 from cxrkit import augment
 from cxrkit.augment import Recipe
-from cxrkit.film import _read as images
+from cxrkit.film import Radiograph, as_pixels, read, resize, to_uint8
 
-#: A film as it may be given: a file, what `images.read` made of one, or its pixels.
-Film = str | Path | images.Radiograph | np.ndarray
+#: A film as it may be given: a file, what `read` made of one, or its pixels.
+Film = str | Path | Radiograph | np.ndarray
 
 
 def draw_seed(seed: int, *, film: int, round: int) -> int:
@@ -44,28 +44,22 @@ def as_film(film: Film, k: int, size_px: int | None) -> np.ndarray:
     """
     if isinstance(film, str | Path):
         try:
-            film = images.read(film)
+            film = read(film)
         except ValueError as error:
             raise ValueError(f"{film}: {error} `cxrkit data check` lists all such films of a manifest.") from error
-    pixels = film.pixels if isinstance(film, images.Radiograph) else np.asarray(film)
+    pixels = film.pixels if isinstance(film, Radiograph) else np.asarray(film)
     if pixels.ndim != 2 or 0 in pixels.shape or (pixels.dtype != np.uint8 and pixels.dtype.kind != "f"):
         raise ValueError(
             f"a film must be a file, or (H, W), uint8 or float in [0, 1], and not empty; film {k} is {pixels.dtype} "
             f"{pixels.shape}. One film alone is [film]."
         )
-    if pixels.dtype == np.uint8:
-        if size_px is None or pixels.shape == (size_px, size_px):
-            return pixels
-        pixels = pixels.astype(np.float32) / np.float32(255)
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-        raise ValueError(
-            f"a film's pixels must lie in [0, 1] where they are float; those of film {k} go from {low:.4g} to "
-            f"{high:.4g}. Read it with cxrkit.film._read.read, or divide by the largest value of its bit depth."
-        )
-    if size_px is not None:
-        pixels = images.resize(pixels, size_px)
-    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    if pixels.dtype == np.uint8 and (size_px is None or pixels.shape == (size_px, size_px)):
+        return pixels
+    try:
+        pixels = as_pixels(pixels)
+    except ValueError as error:
+        raise ValueError(f"film {k}: {error}") from error
+    return to_uint8(pixels if size_px is None else resize(pixels, size_px))
 
 
 @dataclass(frozen=True)

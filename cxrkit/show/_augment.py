@@ -14,8 +14,9 @@ import numpy as np
 
 from cxrkit import words
 from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
+from cxrkit.film import heat, overlay
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import FAINT, INK, answer, breaking, covered, figure, foot, kind, pair, rich, side_by_side
+from cxrkit.show._strip import FAINT, INK, answer, breaking, figure, foot, kind, pair, rich, side_by_side
 from cxrkit.widgets._trial import Greys, Trial
 
 #: Characters above a film, where four films make a row of a figure.
@@ -155,7 +156,7 @@ def strip(
         p, q = (float(answers.probs[k, column]) for answers in (trial.before, trial.after))
         about = {"kind": film_kind, "name": names[k], "label": called}
         if k == 0 or film is not trial.films[k - 1]:
-            source = covered(film, trial.before.maps[k, column], scale=scale, opacity=opacity)
+            source = overlay(film, heat(trial.before.maps[k, column], film.shape, scale=scale), opacity=opacity)
             said = answer(p, called_before[k], language)
             name = f"<b>{html.escape(names[k])}</b>"
             lines = [rich(language, "lab.strip.as_it_is", name=name, kind=film_kind), said]
@@ -169,7 +170,7 @@ def strip(
             f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
         ]
         alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {turned}" if changed else said, **about)
-        picture = covered(altered, trial.after.maps[k, column], scale=scale, opacity=opacity)
+        picture = overlay(altered, heat(trial.after.maps[k, column], altered.shape, scale=scale), opacity=opacity)
         groups[-1].append(figure(picture, lines, alt, marked=changed))
     # A film and its draw stay side by side; the many draws of one film may begin a new row anywhere.
     shown = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]

@@ -23,7 +23,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from cxrkit.film import _read as images
+from cxrkit.film import heat, overlay
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate, Worth
 from cxrkit.show._rendered import Html, Markdown
@@ -146,14 +146,13 @@ def film_with_map(
     show(left, pixels, title or "film", boxes)
     show(right, pixels, "map over film", boxes, named=False)
     middle.set_facecolor(PALE)
-    heat = middle.imshow(
+    drawn = middle.imshow(
         np.ma.masked_less_equal(cam, 0), cmap=HEAT, norm=norm, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
     )
     bare(middle, f"what speaks for {label}" if label else "what speaks for the label")
-    bar = figure.colorbar(heat, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
+    bar = figure.colorbar(drawn, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
     bar.set_ticks([0.0, most], labels=["nothing", "most" if top > 0 else "(nothing here does)"])
-    fine = norm(images.resize(_spread(cam), grey.shape) * _reach(cam) + float(cam.min()))
-    right.imshow(np.asarray(fine), cmap=HEAT, vmin=0, vmax=1, alpha=np.asarray(fine) * opacity)
+    right.imshow(overlay(grey, heat(cam, grey.shape, scale=most), opacity=opacity))
     return figure
 
 
@@ -883,15 +882,6 @@ def starts(curves: pd.DataFrame, *, prior: float, title: str = "", simulated: bo
 
 
 # -------------------------------------------------------------------------------------------------- helpers
-
-
-def _reach(cam: np.ndarray) -> float:
-    return max(float(cam.max() - cam.min()), 1e-12)
-
-
-def _spread(cam: np.ndarray) -> np.ndarray:
-    """Return a map stretched to [0, 1], the range that `images.resize` is for."""
-    return (cam - cam.min()) / np.float32(_reach(cam))
 
 
 def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:

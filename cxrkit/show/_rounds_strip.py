@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cxrkit import augment, words
+from cxrkit.film import heat, overlay
 from cxrkit.rounds import COMBINES, describe
 from cxrkit.rounds._trial import Look
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, covered, figure, foot, kind, rich, side_by_side
+from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, figure, foot, kind, rich, side_by_side
 
 #: Narrowest that a round is shown, pixels of the page: eleven fit beside one another on a screen of 1280.
 _LEAST_PX = 102
@@ -72,7 +73,7 @@ def strip(
         ]
         if recipe != name:
             lines.insert(1, f'<span style="color:{FAINT}">{breaking(recipe)}</span>')
-        shown = covered(picture, look.maps[k], scale=strongest, opacity=opacity)
+        shown = overlay(picture, heat(look.maps[k], picture.shape, scale=strongest), opacity=opacity)
         all_notes = say("panel.and").join(noted.values())
         alt = say("rounds.alt", k=k + 1, name=name, recipe=recipe, answer=said, notes=all_notes, **about)
         figures.append(figure(shown, lines, alt, marked=name in marked, dim=k >= look.stops, last=last))

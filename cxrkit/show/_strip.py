@@ -9,12 +9,10 @@ import html
 import re
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from cxrkit import words
-from cxrkit.film import _read as images
-from cxrkit.film._overlay import HEAT
+from cxrkit.film import encode
 
 #: Widest that a film is shown, pixels of the page.
 WIDEST_PX = 224
@@ -22,25 +20,6 @@ INK = "var(--jp-ui-font-color1, #222)"
 FAINT = "var(--jp-ui-font-color2, #555)"
 #: Around what is marked, which is also said in words.
 EDGE = "#d1570a"
-#: Noise is what a recipe may be about: a poorer JPEG would add its own.
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-
-
-def covered(film: np.ndarray, cam: np.ndarray, *, scale: float, opacity: float) -> np.ndarray:
-    """Return a film with a class activation map over it, as pixels.
-
-    Args:
-        film: uint8 (H, W).
-        cam: (h, w), row 0 at the top; values under 0 are clear.
-        scale: value of `cam` drawn strongest, above 0.
-        opacity: of the strongest place, in [0, 1].
-    Returns:
-        uint8 (H, W, 3), red, green, blue.
-    """
-    strength = np.clip(images.resize(np.clip(cam / scale, 0, 1).astype(np.float32), film.shape), 0, 1)
-    cover = (opacity * strength)[..., None]
-    colour = HEAT[np.rint(255 * strength).astype(np.uint8)].astype(np.float32)
-    return np.rint(film[..., None] * (1 - cover) + colour * cover).astype(np.uint8)
 
 
 def answer(prob: float, called: bool, language: str) -> str:
@@ -121,10 +100,8 @@ def figure(
     Raises:
         ValueError: a picture that cannot be written as JPEG.
     """
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
-    if not done:
-        raise ValueError(f"a picture of shape {picture.shape} could not be written as JPEG.")
-    source = base64.b64encode(data.tobytes()).decode()
+    # Noise is what a recipe may be about: a poorer JPEG would add its own.
+    source = base64.b64encode(encode(picture, "jpeg", quality=95)).decode()
     edge = EDGE if marked else "transparent"
     pale = "opacity:.4;" if dim else ""
     # In the gap, so that no picture becomes smaller by it.

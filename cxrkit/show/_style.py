@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from cxrkit.film import _read as images
+from cxrkit import film
 from cxrkit.labels import COLOURS, DISCLAIMER
 from cxrkit.metrics import Estimate
 from cxrkit.show._rendered import escape_markdown as escape_markdown
@@ -40,7 +39,7 @@ DRAWN_PX = 640
 INK, GREY, PALE, BLUE = "#222222", "#767676", "#dddddd", "#0173b2"
 #: Perceptually even and readable with every kind of colour blindness. Without its black end, which would look like
 #: a darker lung.
-HEAT = LinearSegmentedColormap.from_list("heat", colormaps["inferno"](np.linspace(0.3, 1.0, 256)))
+HEAT = ListedColormap(film.HEAT / 255, "heat")
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
 #: seaborn's palette for colour blindness. Each group also has a marker and a dash of its own: never colour alone.
 SERIES = tuple(seaborn.color_palette("colorblind", 6).as_hex())
@@ -329,7 +328,7 @@ def unit(pixels: np.ndarray) -> np.ndarray:
     if shrink <= 1:
         return grey
     height, width = (max(1, round(side / shrink)) for side in grey.shape)
-    return images.resize(grey, (height, width))
+    return film.resize(grey, (height, width))
 
 
 def show(
@@ -366,8 +365,11 @@ def bare(axis: Axes, title: str) -> None:
 
 def cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:
     """Lay a map in [0, 1] over an image; without an opacity the map hides it."""
-    fine = np.clip(images.resize(np.asarray(heat, np.float32), unit(pixels).shape), 0, 1)
-    axis.imshow(fine, cmap=HEAT, vmin=0, vmax=1, alpha=None if opacity is None else fine * opacity)
+    grey = unit(pixels)
+    if opacity is None:
+        axis.imshow(film.resize(heat, grey.shape), cmap=HEAT, vmin=0, vmax=1)
+    else:
+        axis.imshow(film.overlay(grey, heat, opacity=opacity))
 
 
 # ------------------------------------------------------------------------------------------------------------ parts

@@ -21,14 +21,13 @@ import pandas as pd
 import cxrkit
 from cxrkit import augment, networks
 from cxrkit.augment import Recipe
-from cxrkit.data import FilmSet, check_splits, load_films, read_manifest, write_text
+from cxrkit.data import FilmSet, check_splits, load_films, locked, read_manifest, write_text
 from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.train import _outcome
 from cxrkit.train._devices import Devices
 from cxrkit.train._epochs import EpochAurocs
 from cxrkit.train._loop import fit
 from cxrkit.train._losses import loss_named
-from cxrkit.triage import _journal
 
 _BEST_BY = ("val_loss", "auroc")
 
@@ -139,7 +138,7 @@ def findings(
         _train(frame, found.root, run, settings, devices, network, cache, progress)
         devices.close()
         return out
-    with _locked(out):
+    with locked(out / "run" / "lock"):
         _same_run(run / "run.json", _asked(Path(manifest_file), settings, network))
         if not (out / "model.json").is_file() or devices.processes > 1:
             sets = _train(frame, found.root, run, settings, devices, network, cache, progress)
@@ -348,12 +347,3 @@ def _same_run(path: Path, asked: dict[str, Any]) -> None:
             f"{path.parent.parent} holds a run with other settings ({'; '.join(changed)}); name another folder, or "
             "remove this one to begin anew."
         )
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    try:
-        with _journal.locked(out / "run" / "lock"):
-            yield
-    except _journal.JournalError as error:
-        raise ValueError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What lies in a folder, and names and cells that survive a CSV and a spreadsheet."""
+"""The files of a folder, and names and cells that survive a CSV and a spreadsheet."""
 
 import errno
 import os
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-#: A spreadsheet runs a cell that begins so as a formula (OWASP, CSV injection; the wide forms are those of East
-#: Asian keyboards). An apostrophe in front makes it text; one that was there gets a second, so that it can be undone.
+#: A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV injection; the wide forms are those
+#: of East Asian keyboards). An apostrophe in front makes it text; one that was there gets a second, to be undone.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 
 
@@ -18,7 +18,7 @@ class Entry:
     """One entry of a folder that gets a row.
 
     Attributes:
-        path: where it is; text, since a Path takes ten times the memory and a folder may hold 100,000.
+        path: where it is; text, since a Path takes ten times the memory and a folder may have 100,000 files.
         name: relative to the folder, POSIX, in text that any CSV can hold (`portable`).
         fault: why it cannot be read; empty for an ordinary file.
         size, mtime_ns, ctime_ns: of an ordinary file, else 0.
@@ -33,14 +33,14 @@ class Entry:
 
 
 def walk(folder: Path, *, recursive: bool, leave_out: Path | None = None) -> Iterator[Entry]:
-    """List the files of a folder, each once, and whatever else cannot be read, with the reason.
+    """List the files of a folder, each once, and everything else that cannot be read, with the reason.
 
     Args:
         folder: a folder, or one file.
         recursive: go into sub-folders; without it they get no row.
-        leave_out: a folder inside that is passed over (the run's own outputs).
+        leave_out: a folder inside that is skipped: the run's outputs.
     Yields:
-        Entries in order of their names. Links are followed to files inside the folder only; links to folders never.
+        Entries in order of their names. Links to files inside the folder are followed; no other link is.
     Raises:
         OSError: the folder itself cannot be listed.
     """
@@ -48,8 +48,8 @@ def walk(folder: Path, *, recursive: bool, leave_out: Path | None = None) -> Ite
         yield _entry(str(folder), folder.name)
         return
     base, root = str(folder), folder.resolve()
-    # Names below the folder, in falling order and taken from the end, so that they come in rising order without
-    # recursion, however deep the folders are.
+    # Names below the folder in falling order, taken from the end: they come in rising order without recursion, however
+    # deep the folders are.
     found = _inside(base, "")
     while found:
         name = found.pop()
@@ -81,7 +81,7 @@ def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
         loop = error.errno == errno.ELOOP
         return Entry(path, portable(name), "link forms a loop" if loop else f"cannot be opened: {error.strerror}")
     if not target.is_relative_to(root):
-        return Entry(path, portable(name), "link leaves the folder; copy the film into it")
+        return Entry(path, portable(name), "link leaves the folder; copy the image into it")
     if leave_out is not None and target.is_relative_to(leave_out):
         return Entry(path, portable(name), "link into the output folder is not followed")
     if os.path.isdir(target):
@@ -100,23 +100,9 @@ def _entry(path: str, name: str) -> Entry:
 
 
 def portable(path: str | Path) -> str:
-    r"""Return a path as text that UTF-8 can hold: bytes that are no UTF-8 become `\xNN`, a backslash `\\`."""
+    r"""Return a path as text that UTF-8 can hold: other bytes become `\xNN`, a backslash `\\`."""
     text = Path(path).as_posix().replace("\\", "\\\\")
     return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-def unportable(name: str) -> Path:
-    """Return the path whose `portable` text this is."""
-    pieces = re.split(r"(\\\\|\\x[0-9a-f]{2})", name)
-    data = b"".join(
-        b"\\"
-        if piece == "\\\\"
-        else bytes.fromhex(piece[2:])
-        if re.fullmatch(r"\\x[0-9a-f]{2}", piece)
-        else piece.encode()
-        for piece in pieces
-    )
-    return Path(os.fsdecode(data))
 
 
 def harmless(text: str) -> str:
@@ -124,6 +110,12 @@ def harmless(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
-def as_written(cell: str) -> str:
-    """Return what `harmless` was given."""
-    return cell[1:] if cell.startswith("'") else cell
+def path_of(cell: str) -> Path:
+    """Return the path of a file, below the folder that was triaged, from its cell "Image Index"."""
+    name = cell[1:] if cell.startswith("'") else cell
+    plain = re.sub(
+        rb"\\\\|\\x[0-9a-f]{2}",
+        lambda found: b"\\" if found[0] == rb"\\" else bytes.fromhex(found[0][2:].decode()),
+        name.encode(),
+    )
+    return Path(os.fsdecode(plain))

@@ -1,8 +1,8 @@
-"""A folder of films in, three tables out: COVID-19 first, the fourteen findings of the rest after it.
+"""A folder of files in, three tables out; resumable.
 
-Each film is read, judged and answered on its own, by one thread, with a batch of one and single-threaded kernels: so
-its numbers hang on nothing but the film and the models, and a run that was broken off and gone on with gives the same
-bytes as one that was not. A journal in the output folder keeps what is done.
+Each file is read and predicted on its own, by one thread, with a batch of one and single-threaded kernels. So its
+numbers depend on the file and the models alone, and a run that was interrupted and resumed gives the same bytes as one
+that was not. A journal in the output folder keeps what is done.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import re
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,35 +26,37 @@ import numpy as np
 import PIL
 
 import cxrkit
-from cxrkit.film import _overlay as _heatmap
-from cxrkit.film import _read as images
+from cxrkit import film
+from cxrkit.data import Journal, locked
 from cxrkit.labels import DISCLAIMER
+from cxrkit.networks import Predictor
 from cxrkit.triage import _folder, _tables
-from cxrkit.triage import _reading as reading
-from cxrkit.triage._journal import Journal, JournalError, locked
+from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, failed_record, load_networks
 
 #: Where a run keeps its journal, inside the output folder.
 STATE = ".cxrkit-triage"
-#: Records are put on the disk this often, at the least: what a power cut can cost. A kill costs what is being read.
-_SYNC_FILMS, _SYNC_S = 64, 1.0
+#: Records are synced to the disk at least this often: what a power cut can cost. A kill costs what is being read.
+_SYNC_FILES, _SYNC_S = 64, 1.0
+#: Longest side of a heat map's picture, pixels.
+_HEATMAP_PX = 512
 
 
 class TriageError(ValueError):
-    """A run that cannot begin or go on; the message says why and what to do."""
+    """A run that cannot start or continue; the message has the reason and the way out."""
 
 
 @dataclass(frozen=True)
 class TriageResult:
-    """What a run found.
+    """The outcome of a run.
 
     Attributes:
         tables: "covid", "not_covid", "combined" -> file.
         run_file: run.json.
-        counts: films by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
-        done: files that this run read; `all` less `done` were in the journal already.
+        counts: files by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
+        done: files that this run read; the journal already had the other `all` less `done`.
         seconds: of this run.
-        not_shown: labels called that were not shown to work on real films.
-        folders_passed: sub-folders that were not entered, for want of `recursive`.
+        not_shown: labels predicted positive that were not shown to work on real images.
+        folders_passed: sub-folders that were not entered because `recursive` was not set.
     """
 
     tables: dict[str, Path]
@@ -75,8 +76,8 @@ def run(
     folder: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
     *,
-    covid_model: str | Path = reading.COVID_MODEL,
-    findings_model: str | Path = reading.FINDINGS_MODEL,
+    covid_model: str | Path = COVID_MODEL,
+    findings_model: str | Path = FINDINGS_MODEL,
     threshold: float | None = None,
     recursive: bool = False,
     heatmaps: bool = False,
@@ -86,28 +87,29 @@ def run(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> TriageResult:
-    """Sort a folder of films into COVID-19 and not, and read the findings of the rest.
+    """Sort a folder of images into COVID-19 and not, and predict the findings of those that are not.
 
     Args:
-        folder: the films; or one film.
-        out_dir: where covid, not_covid and combined, and run.json go; made when missing. It may lie in `folder`.
+        folder: the images; or one image.
+        out_dir: where covid, not_covid and combined, and run.json go; made when missing. It may be inside `folder`.
         covid_model: a bundled name or a model folder with the two labels of `labels.COVID_CLASSES`.
         findings_model: the same with the 14 findings.
-        threshold: probability from which a film is called COVID-19; None takes the model's.
-        recursive: go into sub-folders.
-        heatmaps: draw where the network looks, for every film, into out_dir/heatmaps.
-        rounds: ask the COVID-19 network in the report's rounds (`cxrkit.rounds.REPORT`) and combine what it answers by
-            this rule, one of `cxrkit.rounds.COMBINES`; None: once.
+        threshold: probability from which an image is positive for COVID-19; None takes the model's.
+        recursive: include sub-folders.
+        heatmaps: draw the class activation maps of the positive labels over each image, into out_dir/heatmaps.
+        rounds: predict COVID-19 in the report's rounds (`cxrkit.rounds.REPORT`) and combine them by this rule, one of
+            `cxrkit.rounds.COMBINES`; None predicts once.
         format: "csv" or "parquet".
-        restart: forget what an earlier run did in out_dir.
-        workers: films at a time; None: one per core that this process may use.
+        restart: delete the results of an earlier run in out_dir.
+        workers: files at a time; None: one per core that this process may use.
         progress: called after each file.
     Returns:
         The result. A file that cannot be read is a row with a reason, never an exception.
     Raises:
-        TriageError: a folder that is not there or is empty, an output folder that cannot be written or is full, or
-            holds a run with other models or options, an illegal option.
-        engine.ModelError: a model that cannot be used, or that does not run.
+        TriageError: a folder that is missing or empty; an output folder that cannot be written or is full; an illegal
+            option.
+        ValueError: the output folder holds a run with other models or options, or another run is writing to it.
+        ModelError: a model that cannot be used, or that does not run.
     """
     started = time.monotonic()
     folder, out_dir = Path(folder).absolute(), Path(out_dir).resolve()
@@ -122,239 +124,198 @@ def run(
     if workers is not None and workers < 1:
         raise TriageError(f"workers must be at least 1; got {workers}. None takes one per core.")
     if not folder.exists():
-        raise TriageError(f"{folder} is not there; name a folder of films, or one film.")
+        raise TriageError(f"{folder} does not exist; name a folder of images, or one image.")
     if out_dir == folder:
-        raise TriageError(
-            f"the tables cannot go into {folder} itself; name another folder with --out, it may lie inside."
-        )
-    reader = _Reader(
-        reading.Reader(*reading.load(covid_model, findings_model), threshold=threshold, combine=rounds),
-        out_dir,
-        heatmaps,
-    )
+        raise TriageError(f"the tables cannot go into {folder} itself; name another folder with --out, even inside it.")
+    reader = Reader(*load_networks(covid_model, findings_model), threshold=threshold, combine=rounds)
     try:
-        return _run(folder, out_dir, reader, started, recursive, format, restart, workers, progress)
-    except JournalError as error:
-        raise TriageError(str(error)) from error
+        return _Run(folder, out_dir, reader, heatmaps, recursive, format, started).run(restart, workers, progress)
     except OSError as error:
-        raise TriageError(_disk(error, out_dir)) from error
+        raise TriageError(_disk_message(error, out_dir)) from error
 
 
-def _run(
-    folder: Path,
-    out_dir: Path,
-    reader: "_Reader",
-    started: float,
-    recursive: bool,
-    kind: str,
-    restart: bool,
-    workers: int | None,
-    progress: Progress | None,
-) -> TriageResult:
-    entries = list(_folder.walk(folder, recursive=recursive, leave_out=out_dir))
-    passed = _folders_in(folder, out_dir) if not recursive else 0
-    if not entries:
-        inside = f"; it has {passed} sub-folders: add --recursive to go into them" if passed else ""
-        raise TriageError(f"{folder} holds no files{inside or '; name a folder of films'}.")
-    state = out_dir / STATE
-    state.mkdir(parents=True, exist_ok=True)
-    with locked(state / "lock"):
-        journal_file = state / "journal.jsonl"
-        if restart:
-            _forget(out_dir, journal_file)
-        for torn in state.glob("*.png"):
-            torn.unlink()
-        journal = Journal(journal_file, {"folder": str(folder), **reader.fingerprint()})
-        try:
-            todo = [entry for entry in entries if not _is_done(_key(entry), journal, out_dir)]
-            _read_all(todo, len(entries), reader, journal, workers or _cores(), progress)
-            return _finish(folder, out_dir, entries, len(todo), reader, journal, kind, started, passed)
-        finally:
-            journal.close()
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run over one folder; `read` is safe to use from several threads."""
 
+    folder: Path
+    out_dir: Path
+    reader: Reader
+    heatmaps: bool
+    recursive: bool
+    kind: str
+    started: float
 
-def _read_all(
-    todo: list[_folder.Entry],
-    total: int,
-    reader: "_Reader",
-    journal: Journal,
-    workers: int,
-    progress: Progress | None,
-) -> None:
-    """Read every entry, a few at a time; nothing is held but the few."""
-    waiting: dict[Future[dict[str, Any]], _folder.Entry] = {}
-    rest = iter(todo)
-    done, since_sync, synced = total - len(todo), 0, time.monotonic()
-    with ThreadPoolExecutor(workers, thread_name_prefix="triage") as pool:
-        try:
-            while True:
-                for entry in rest:
-                    waiting[pool.submit(reader.read, entry)] = entry
-                    if len(waiting) >= 2 * workers:
+    @property
+    def state(self) -> Path:
+        return self.out_dir / STATE
+
+    def run(self, restart: bool, workers: int | None, progress: Progress | None) -> TriageResult:
+        entries = list(_folder.walk(self.folder, recursive=self.recursive, leave_out=self.out_dir))
+        passed = 0 if self.recursive else self._sub_folders()
+        if not entries:
+            inside = f"; it has {passed} sub-folders: add --recursive to include them" if passed else ""
+            raise TriageError(f"{self.folder} has no files{inside or '; name a folder of images'}.")
+        self.state.mkdir(parents=True, exist_ok=True)
+        with locked(self.state / "lock"):
+            journal_file = self.state / "journal.jsonl"
+            if restart:
+                self._delete_results(journal_file)
+            for torn in self.state.glob("*.png"):
+                torn.unlink()
+            with contextlib.closing(Journal(journal_file, self._fingerprint())) as journal:
+                todo = [entry for entry in entries if not self._is_done(entry, journal)]
+                self._read_all(todo, len(entries), journal, workers or _cores(), progress)
+                return self._finish(entries, len(todo), passed, journal)
+
+    def _read_all(
+        self, todo: list[_folder.Entry], total: int, journal: Journal, workers: int, progress: Progress | None
+    ) -> None:
+        """Read every entry, a few at a time; memory does not grow with their number."""
+        waiting: dict[Future[dict[str, Any]], _folder.Entry] = {}
+        rest = iter(todo)
+        done, since_sync, synced = total - len(todo), 0, time.monotonic()
+        with ThreadPoolExecutor(workers, thread_name_prefix="triage") as pool:
+            try:
+                while True:
+                    for entry in rest:
+                        waiting[pool.submit(self._read, entry)] = entry
+                        if len(waiting) >= 2 * workers:
+                            break
+                    if not waiting:
                         break
-                if not waiting:
-                    break
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    journal.add(_key(waiting.pop(future)), future.result())
-                    done, since_sync = done + 1, since_sync + 1
-                    if progress is not None:
-                        progress(done, total)
-                if since_sync >= _SYNC_FILMS or time.monotonic() - synced > _SYNC_S:
-                    journal.sync()
-                    since_sync, synced = 0, time.monotonic()
-        except BaseException:
-            # Ctrl-C or a full disk: what waits is not begun, what was being read is kept if there is room.
-            pool.shutdown(cancel_futures=True)
-            with contextlib.suppress(OSError):
-                for future, entry in waiting.items():
-                    if not future.cancelled() and future.exception() is None:
-                        journal.add(_key(entry), future.result())
-            raise
-    journal.sync()
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        journal.add(_key(waiting.pop(future)), future.result())
+                        done, since_sync = done + 1, since_sync + 1
+                        if progress is not None:
+                            progress(done, total)
+                    if since_sync >= _SYNC_FILES or time.monotonic() - synced > _SYNC_S:
+                        journal.sync()
+                        since_sync, synced = 0, time.monotonic()
+            except BaseException:
+                # Ctrl-C or a full disk: nothing new is started; what was being read is kept if there is room.
+                pool.shutdown(cancel_futures=True)
+                with contextlib.suppress(OSError):
+                    for future, entry in waiting.items():
+                        if not future.cancelled() and future.exception() is None:
+                            journal.add(_key(entry), future.result())
+                raise
+        journal.sync()
 
+    def _read(self, entry: _folder.Entry) -> dict[str, Any]:
+        """Return the record of one entry; only a disk that cannot be written raises."""
+        if entry.fault:
+            return {**failed_record(entry.fault), "heatmap": ""}
+        found = self.reader.read(
+            lambda: film.read_bytes(entry.path),
+            maps="positive" if self.heatmaps else "none",
+            then=_heatmap if self.heatmaps else None,
+        )
+        return {**found.record, "heatmap": "" if found.made is None else self._keep(entry, found.made)}
 
-def _finish(
-    folder: Path,
-    out_dir: Path,
-    entries: list[_folder.Entry],
-    done: int,
-    reader: "_Reader",
-    journal: Journal,
-    kind: str,
-    started: float,
-    passed: int,
-) -> TriageResult:
-    counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "error"), 0)
-    called: set[str] = set()
+    def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
+        # Not the image's own name, which may have 255 bytes, or differ from another in its ending only.
+        name = f"{hashlib.sha256(entry.name.encode()).hexdigest()[:24]}.png"
+        target = self.out_dir / "heatmaps" / name[:2] / name
+        unfinished = self.state / f"{threading.get_ident()}-{name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(picture)
+        os.replace(unfinished, target)
+        return f"heatmaps/{name[:2]}/{name}"
 
-    def records() -> Iterator[tuple[str, dict[str, Any]]]:
-        for entry in entries:
-            yield entry.name, journal.get(_key(entry))
+    def _finish(self, entries: list[_folder.Entry], done: int, passed: int, journal: Journal) -> TriageResult:
+        counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "error"), 0)
+        positive: set[str] = set()
 
-    for _, record in records():
-        counts["all"] += 1
-        counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
-        counts["flagged"] += record["status"] == "flagged"
-        called.update(record["not_shown"])
-    unfinished = _tables.write(out_dir / STATE, kind, reader.heatmaps, records, rounds=reader.one.rounds)
-    not_shown = tuple(label for label in _tables.PROBS if label in called)
-    seconds = time.monotonic() - started
-    about = {
-        "notice": DISCLAIMER,
-        "cxrkit": cxrkit.__version__,
-        "python": platform.python_version(),
-        "libraries": _libraries(),
-        "folder": _folder.portable(folder),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "files_read_in_this_run": done,
-        "sub_folders_not_entered": passed,
-        "counts": counts,
-        "tables": {table: path.name for table, path in unfinished.items()},
-        "not_shown_to_work_on_real_films": {
-            "covid_model": sorted(reader.one.covid.not_shown),
-            "findings_model": sorted(reader.one.findings.not_shown),
-        },
-        **reader.describe(),
-    }
-    tables, run_file = _tables.publish(
-        out_dir, out_dir / STATE, unfinished, json.dumps(about, indent=2, ensure_ascii=True) + "\n"
-    )
-    return TriageResult(tables, run_file, counts, done, seconds, not_shown, passed)
+        def records() -> Iterator[tuple[str, dict[str, Any]]]:
+            for entry in entries:
+                yield entry.name, journal.get(_key(entry))
 
+        for _, record in records():
+            counts["all"] += 1
+            counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
+            counts["flagged"] += record["status"] == "flagged"
+            positive.update(record["not_shown"])
+        unfinished = _tables.write(self.state, self.kind, self.heatmaps, records, rounds=self.reader.rounds)
+        seconds = time.monotonic() - self.started
+        about = {
+            "notice": DISCLAIMER,
+            "cxrkit": cxrkit.__version__,
+            "python": platform.python_version(),
+            "libraries": _libraries(),
+            "folder": _folder.portable(self.folder),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "files_read_in_this_run": done,
+            "sub_folders_not_entered": passed,
+            "counts": counts,
+            "tables": {table: path.name for table, path in unfinished.items()},
+            **self._models(),
+        }
+        tables, run_file = _tables.publish(
+            self.out_dir, self.state, unfinished, json.dumps(about, indent=2, ensure_ascii=True) + "\n"
+        )
+        not_shown = tuple(label for label in _tables.PROBS if label in positive)
+        return TriageResult(tables, run_file, counts, done, seconds, not_shown, passed)
 
-class _Reader:
-    """Reads one entry after another; safe to call from several threads."""
+    def _models(self) -> dict[str, Any]:
+        """Return the models, thresholds and rounds, for run.json."""
+        covid, findings, rounds = self.reader.covid, self.reader.findings, self.reader.rounds
+        return {
+            "not_shown_to_work_on_real_films": {
+                "covid_model": sorted(covid.not_shown),
+                "findings_model": sorted(findings.not_shown),
+            },
+            "rounds": {"names": rounds, "combine": self.reader.combine} if rounds else None,
+            "covid_model": {**_identity(covid), "threshold": self.reader.threshold},
+            "findings_model": {**_identity(findings), "thresholds": findings.thresholds},
+        }
 
-    def __init__(self, one: reading.Reader, out_dir: Path, heatmaps: bool) -> None:
-        self.one, self.heatmaps = one, heatmaps
-        self._maps = out_dir / "heatmaps"
-        self._scratch = out_dir / STATE
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return all that a record hangs on besides the film."""
-        one = self.one
+    def _fingerprint(self) -> dict[str, Any]:
+        """Return all that a record depends on besides the image."""
+        reader = self.reader
         return {
             "cxrkit version": cxrkit.__version__,
             "set of library versions": _libraries(),
-            "COVID-19 model": one.covid.sha256,
-            "findings model": one.findings.sha256,
-            "input size": [one.covid.input_size, one.findings.input_size],
-            "threshold": one.threshold,
-            "findings thresholds": one.findings.thresholds,
-            "marks": sorted(one.covid.not_shown | one.findings.not_shown),
+            "COVID-19 model": reader.covid.sha256,
+            "findings model": reader.findings.sha256,
+            "input size": [reader.covid.input_size, reader.findings.input_size],
+            "threshold": reader.threshold,
+            "findings thresholds": reader.findings.thresholds,
+            "marks": sorted(reader.covid.not_shown | reader.findings.not_shown),
             "choice of heat maps": self.heatmaps,
-            # Left out where there are none, so that a run of before there were rounds goes on.
-            **({"choice of rounds": [*one.rounds, one.combine]} if one.rounds else {}),
+            "folder": str(self.folder),
+            **({"choice of rounds": [*reader.rounds, reader.combine]} if reader.rounds else {}),
         }
 
-    def describe(self) -> dict[str, Any]:
-        """Return the models, thresholds and rounds, for run.json."""
-        one = self.one
-        return {
-            "rounds": {"names": one.rounds, "combine": one.combine} if one.rounds else None,
-            "covid_model": {
-                "name": one.covid.name,
-                "version": one.covid.version,
-                "sha256": one.covid.sha256,
-                "threshold": one.threshold,
-            },
-            "findings_model": {
-                "name": one.findings.name,
-                "version": one.findings.version,
-                "sha256": one.findings.sha256,
-                "thresholds": one.findings.thresholds,
-            },
-        }
+    def _is_done(self, entry: _folder.Entry, journal: Journal) -> bool:
+        if _key(entry) not in journal:
+            return False
+        record = journal.get(_key(entry))
+        return not record.get("again") and (not record["heatmap"] or (self.out_dir / record["heatmap"]).is_file())
 
-    def read(self, entry: _folder.Entry) -> dict[str, Any]:
-        """Return the record of one entry; only a disk that cannot be written raises."""
-        if entry.fault:
-            return {**reading.no_answer(entry.fault), "heatmap": ""}
-        found = self.one.read(
-            lambda: _bytes_of(entry.path),
-            maps="called" if self.heatmaps else "none",
-            then=_draw if self.heatmaps else None,
-        )
-        return {**found.record, "heatmap": self._keep(entry, found.made) if found.made is not None else ""}
+    def _delete_results(self, journal_file: Path) -> None:
+        tables = [self.out_dir / f"{name}.{kind}" for name in _tables.NAMES for kind in _tables.FORMATS]
+        for path in (journal_file, self.out_dir / "run.json", *tables):
+            path.unlink(missing_ok=True)
+        # Only what a run drew: the output folder may hold other things, images in "heatmaps" among them.
+        for path in (self.out_dir / "heatmaps").glob("[0-9a-f][0-9a-f]/*.png"):
+            if re.fullmatch(r"[0-9a-f]{24}\.png", path.name):
+                path.unlink()
 
-    def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
-        # The film's own name would do, but for names of 255 bytes and two films that differ in their ending only.
-        name = f"{hashlib.sha256(entry.name.encode()).hexdigest()[:24]}.png"
-        target = self._maps / name[:2] / name
-        unfinished = self._scratch / f"{threading.get_ident()}-{name}"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(picture)
-            os.replace(unfinished, target)
-        except OSError as error:
-            raise _OutputError(error.errno, error.strerror) from error
-        return f"heatmaps/{name[:2]}/{name}"
+    def _sub_folders(self) -> int:
+        if not self.folder.is_dir():
+            return 0
+        with os.scandir(self.folder) as inside:
+            return sum(item.is_dir(follow_symlinks=False) and Path(item.path) != self.out_dir for item in inside)
 
 
-def _draw(found: reading.Reading) -> bytes:
-    assert found.film is not None
-    return _heatmap.render(found.film.pixels, found.maps)
-
-
-class _OutputError(OSError):
-    """The output folder, not a film, is at fault."""
-
-
-def _bytes_of(path: str) -> bytes:
-    # Not blocking, and looked at again: the file may have become a pipe, or grown, since the folder was listed.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise images.UnreadableImage("unreadable.triage.not_ordinary")
-        if status.st_size > images.MAX_BYTES:
-            raise images.UnreadableImage(
-                "unreadable.triage.too_many_bytes",
-                size=f"{status.st_size / 2**20:.0f}",
-                most=images.MAX_BYTES // 2**20,
-            )
-        return file.read(status.st_size)
+def _heatmap(found: Reading) -> bytes:
+    """Return the image as a PNG, with the maps of its positive labels over it, each on its own scale."""
+    assert found.radiograph is not None
+    grey = film.to_uint8(found.radiograph, _HEATMAP_PX)
+    heats = [film.heat(cam, grey.shape) for cam in found.maps.values()]
+    return film.encode(film.overlay(grey, np.max(heats, axis=0)) if heats else grey)
 
 
 def _check_rule(rule: str) -> None:
@@ -362,6 +323,10 @@ def _check_rule(rule: str) -> None:
 
     if rule not in COMBINES:
         raise TriageError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {rule!r}.")
+
+
+def _identity(network: Predictor) -> dict[str, str]:
+    return {"name": network.name, "version": network.version, "sha256": network.sha256}
 
 
 def _libraries() -> dict[str, str]:
@@ -376,53 +341,24 @@ def _libraries() -> dict[str, str]:
 
 
 def _key(entry: _folder.Entry) -> str:
-    # A fault is kept only while it lasts; a file that changed is read again, also one that was given its old time back.
+    # A file that changed is read again, also one whose old time was restored; a fault is kept only while it lasts.
     return f"{entry.size}:{entry.mtime_ns}:{entry.ctime_ns}:{entry.fault}:{entry.name}"
-
-
-def _is_done(key: str, journal: Journal, out_dir: Path) -> bool:
-    if key not in journal:
-        return False
-    record = journal.get(key)
-    return not record.get("again") and (not record["heatmap"] or (out_dir / record["heatmap"]).is_file())
-
-
-def _forget(out_dir: Path, journal_file: Path) -> None:
-    for path in (
-        journal_file,
-        out_dir / "run.json",
-        *(out_dir / f"{n}.{f}" for n in _tables.NAMES for f in _tables.FORMATS),
-    ):
-        path.unlink(missing_ok=True)
-    # Only what a run drew: the output folder may be one that holds other things, films in "heatmaps" among them.
-    for path in (out_dir / "heatmaps").glob("[0-9a-f][0-9a-f]/*.png"):
-        if re.fullmatch(r"[0-9a-f]{24}\.png", path.name):
-            path.unlink()
-
-
-def _folders_in(folder: Path, out_dir: Path) -> int:
-    if not folder.is_dir():
-        return 0
-    with os.scandir(folder) as inside:
-        return sum(item.is_dir(follow_symlinks=False) and Path(item.path) != out_dir for item in inside)
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _disk(error: OSError, out_dir: Path) -> str:
+def _disk_message(error: OSError, out_dir: Path) -> str:
     what = error.strerror or type(error).__name__
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"no room left for {out_dir} ({what}); make room and give the same command again: it goes on where it was."
-        )
+        return f"no room left for {out_dir} ({what}); make room and run the same command again to resume."
     where = error.filename or out_dir
     return f"{where}: {what}; check that the folder can be read and the output folder written."
 
 
 def summary(result: TriageResult) -> str:
-    """Say in a few lines what a run found and where it is.
+    """Describe in a few lines what a run found and where it is.
 
     Args:
         result: of `run`.
@@ -432,13 +368,13 @@ def summary(result: TriageResult) -> str:
     counts = result.counts
     rate = f", {result.done / result.seconds:.1f} a second" if result.done else ""
     lines = [
-        f"{counts['all']} files: {counts['covid']} called COVID-19, {counts['not_covid']} not, "
-        f"{counts['error']} could not be read; {counts['flagged']} flagged to be looked at",
+        f"{counts['all']} files: {counts['covid']} positive for COVID-19, {counts['not_covid']} negative, "
+        f"{counts['error']} could not be read; {counts['flagged']} flagged: check these images",
         f"{result.done} read in {result.seconds:.1f} s{rate}; {counts['all'] - result.done} were done before",
     ]
     if result.folders_passed:
         lines.append(f"{result.folders_passed} sub-folders were not entered: add --recursive")
     if result.not_shown:
-        lines.append(f"called, but NOT SHOWN TO WORK ON REAL FILMS: {', '.join(result.not_shown)}")
+        lines.append(f"predicted positive, but NOT SHOWN TO WORK ON REAL IMAGES: {', '.join(result.not_shown)}")
     lines += [*(f"{table:>10}: {path}" for table, path in result.tables.items()), f"{'run':>10}: {result.run_file}"]
     return "\n".join([*lines, DISCLAIMER])

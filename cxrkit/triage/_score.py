@@ -1,57 +1,62 @@
-"""Answers in a table, and held against the truth: what was called, and what it should have been."""
+"""A triage, or the predictions of one network, compared with a manifest that knows the truth; and tables read back.
 
-import hashlib
+pandas and the measures are imported inside functions: triage itself starts without them.
+"""
+
 import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from cxrkit import metrics
-from cxrkit.film import _read as images
+from cxrkit import networks
+from cxrkit.data import truth
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, NOT_COVID, split_findings
-from cxrkit.metrics import Estimate
 from cxrkit.networks import Predictor
 from cxrkit.triage import _tables
 from cxrkit.triage._folder import harmless
 
-#: Columns of probabilities in the triage tables, COVID-19 first.
-PROB_COLUMNS = tuple(f"prob_{label}" for label in (COVID, *FINDINGS))
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cxrkit.metrics import Estimate
 
 
 @dataclass(frozen=True, eq=False)
 class TriageScore:
-    """How a triage did on films whose truth is known.
+    """How a triage did on images whose truth is known.
 
     Attributes:
-        films: the rows of `combined.csv` whose film is in the manifest and that got an answer, with `patient_id`,
-            `is covid` (bool), `called covid` (bool) and, as tuples, `true findings` and `called findings`.
-        confusion: (2, 2), films; row 0 those with COVID-19, column 0 those called COVID-19.
+        films: the rows of `combined.csv` whose image is in the manifest and was predicted, with `patient_id`,
+            `is covid` (bool), `covid positive` (bool) and, as tuples, `true findings` and `positive findings`.
+        confusion: (2, 2), images; row 0 those with COVID-19, column 0 those predicted positive for it.
         covid: AUROC, sensitivity, specificity, precision and accuracy of the COVID-19 stage.
-        findings: for each finding AUROC, sensitivity and specificity over the films that the 14-finding network was
-            asked about.
-        unmatched: rows of `combined.csv` whose film is not in the manifest, or that got no answer.
+        findings: for each finding AUROC, sensitivity and specificity over the images that reached the 14-finding
+            network.
+        unmatched: rows of `combined.csv` whose image is not in the manifest, or was not predicted.
     """
 
-    films: pd.DataFrame
+    films: "pd.DataFrame"
     confusion: np.ndarray
-    covid: dict[str, Estimate]
-    findings: dict[str, dict[str, Estimate]]
+    covid: "dict[str, Estimate]"
+    findings: "dict[str, dict[str, Estimate]]"
     unmatched: int
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
+def read_table(path: Path | str) -> "pd.DataFrame":
     """Read covid, not_covid or combined, as triage writes them, CSV or Parquet; or what `write_table` wrote.
 
     Args:
         path: the file.
     Returns:
-        One row per film; probabilities as float, NaN where the film was not asked about; all else as text.
+        One row per file; probabilities as float, NaN where the image was not predicted; all else as text.
     """
+    import pandas as pd
+
     if Path(path).suffix == ".parquet":
         return pd.read_parquet(path)
     head = pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8")
@@ -62,10 +67,10 @@ def read_table(path: Path | str) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(probs, "float64"))
 
 
-def score(combined: pd.DataFrame, manifest: pd.DataFrame, *, seed: int = 0) -> TriageScore:
-    """Hold a triage against a manifest.
+def score(combined: "pd.DataFrame", manifest: "pd.DataFrame", *, seed: int = 0) -> TriageScore:
+    """Compare a triage with a manifest.
 
-    Films are matched by sha256, so that it does not matter where they lay or what they were called.
+    Images are matched by sha256, so that their folders and names do not matter.
 
     Args:
         combined: `combined.csv` as `read_table` gives it.
@@ -74,124 +79,120 @@ def score(combined: pd.DataFrame, manifest: pd.DataFrame, *, seed: int = 0) -> T
     Returns:
         The score; intervals of AUROC by patient, of shares after Wilson.
     Raises:
-        ValueError: no film of the triage is in the manifest.
+        ValueError: no image of the triage is in the manifest.
     """
-    truth = manifest[["sha256", "patient_id", "covid", "findings"]].drop_duplicates("sha256")
+    from cxrkit import metrics
+
+    known = manifest[["sha256", "patient_id", "covid", "findings"]].drop_duplicates("sha256")
     films = combined[combined["status"] != "error"].merge(
-        truth.rename(columns={"covid": "is covid", "findings": "true findings"}), on="sha256"
+        known.rename(columns={"covid": "is covid", "findings": "true findings"}), on="sha256"
     )
     if films.empty:
         raise ValueError(
-            f"none of the {len(combined)} rows is in the manifest ({len(manifest)} films): they are matched by sha256. "
-            "Pass the manifest of the films that were triaged."
+            f"none of the {len(combined)} rows is in the manifest ({len(manifest)} images), by sha256 of the file. "
+            "Pass the manifest of the images that were triaged."
         )
     label = films["Predict label"]
     films["is covid"] = films["is covid"].astype(bool)
-    films["called covid"] = label == COVID
+    films["covid positive"] = label == COVID
     films["true findings"] = films["true findings"].map(split_findings)
-    films["called findings"] = label.where(~films["called covid"], "").map(split_findings)
-    y, called = films["is covid"].to_numpy(), films["called covid"].to_numpy()
-    confusion = np.array([[(y & called).sum(), (y & ~called).sum()], [(~y & called).sum(), (~y & ~called).sum()]])
-    (hit, missed), (false, right) = confusion.tolist()
+    films["positive findings"] = label.where(~films["covid positive"], "").map(split_findings)
+    y, positive = films["is covid"].to_numpy(), films["covid positive"].to_numpy()
+    confusion = np.array(
+        [[(y & positive).sum(), (y & ~positive).sum()], [(~y & positive).sum(), (~y & ~positive).sum()]]
+    )
     patients = films["patient_id"].to_numpy()
     covid = {
-        "AUROC": metrics.auroc_by_patient(y, films[PROB_COLUMNS[0]].to_numpy(), patients, seed=seed)[0],
-        "sensitivity": metrics.wilson(hit, hit + missed),
-        "specificity": metrics.wilson(right, right + false),
-        "precision": metrics.wilson(hit, hit + false),
-        "accuracy": metrics.wilson(hit + right, len(films)),
+        "AUROC": metrics.auroc_by_patient(y, films[f"prob_{COVID}"].to_numpy(), patients, seed=seed)[0],
+        **_shares(y, positive),
+        "accuracy": metrics.wilson(int((y == positive).sum()), len(films)),
     }
-    asked = films[films[list(PROB_COLUMNS[1:])].notna().all(axis=1)]
-    return TriageScore(films, confusion, covid, score_findings(asked, seed=seed), len(combined) - len(films))
+    reached = films[films[[f"prob_{name}" for name in FINDINGS]].notna().all(axis=1)]
+    return TriageScore(films, confusion, covid, score_findings(reached, seed=seed), len(combined) - len(films))
 
 
 def score_findings(
-    films: pd.DataFrame, *, findings: Sequence[str] = FINDINGS, seed: int = 0
-) -> dict[str, dict[str, Estimate]]:
-    """Score the 14-finding network on films that it was asked about.
+    films: "pd.DataFrame", *, findings: Sequence[str] = FINDINGS, seed: int = 0
+) -> "dict[str, dict[str, Estimate]]":
+    """Score the findings of images that reached the 14-finding network.
 
     Args:
-        films: rows with `patient_id`, `true findings` and `called findings` as tuples, and the
-            finding's column of probabilities (`prob_Effusion`...).
+        films: rows as in `TriageScore.films`, all with probabilities of the findings.
         findings: which to score.
-        seed: of the resampling of patients.
+        seed: of the resampling of patients for the intervals of AUROC.
     Returns:
-        For each finding AUROC, sensitivity and specificity.
+        For each finding AUROC, sensitivity and specificity; undefined (NaN, with a reason) where the images hold no
+        example of one class.
     """
-    truth = np.array([[name in names for name in findings] for names in films["true findings"]], bool)
-    called = np.array([[name in names for name in findings] for names in films["called findings"]], bool)
-    truth, called = truth.reshape(-1, len(findings)), called.reshape(-1, len(findings))
+    from cxrkit import metrics
+
+    known, positive = (
+        np.array([[name in names for name in findings] for names in films[column]], bool).reshape(-1, len(findings))
+        for column in ("true findings", "positive findings")
+    )
     probs = films[[f"prob_{name}" for name in findings]].to_numpy(float)
-    areas = metrics.auroc_by_patient(truth, probs, films["patient_id"].to_numpy(), seed=seed)
+    areas = metrics.auroc_by_patient(known, probs, films["patient_id"].to_numpy(), seed=seed)
     scores = {}
     for k, name in enumerate(findings):
-        y, said = truth[:, k], called[:, k]
-        scores[name] = {
-            "AUROC": areas[k],
-            "sensitivity": metrics.wilson(int((y & said).sum()), int(y.sum())),
-            "specificity": metrics.wilson(int((~y & ~said).sum()), int((~y).sum())),
-        }
+        shares = _shares(known[:, k], positive[:, k])
+        scores[name] = {"AUROC": areas[k], **{share: shares[share] for share in ("sensitivity", "specificity")}}
     return scores
 
 
-def operating_points(
-    truth: np.ndarray, probs: np.ndarray, thresholds: Sequence[float]
-) -> dict[str, dict[str, Estimate]]:
+def operating_points(y: np.ndarray, probs: np.ndarray, thresholds: Sequence[float]) -> "dict[str, dict[str, Estimate]]":
     """Score one label at several thresholds.
 
     Args:
-        truth: (films,), 0 or 1.
-        probs: (films,), in [0, 1].
-        thresholds: a film is called from each on.
+        y: (images,), 0 or 1: the truth.
+        probs: (images,), in [0, 1].
+        thresholds: an image is positive from each on.
     Returns:
         By threshold, to two decimals: sensitivity, specificity and precision.
     """
-    y, p = np.asarray(truth, bool), np.asarray(probs, float)
-    points = {}
-    for threshold in thresholds:
-        called = p >= threshold
-        points[f"{threshold:.2f}"] = {
-            "sensitivity": metrics.wilson(int((y & called).sum()), int(y.sum())),
-            "specificity": metrics.wilson(int((~y & ~called).sum()), int((~y).sum())),
-            "precision": metrics.wilson(int((y & called).sum()), int(called.sum())),
-        }
-    return points
+    known, p = np.asarray(y, bool), np.asarray(probs, float)
+    return {f"{threshold:.2f}": _shares(known, p >= threshold) for threshold in thresholds}
 
 
-def predict_films(
+def _shares(y: np.ndarray, positive: np.ndarray) -> "dict[str, Estimate]":
+    from cxrkit.metrics import wilson
+
+    return {
+        "sensitivity": wilson(int((y & positive).sum()), int(y.sum())),
+        "specificity": wilson(int((~y & ~positive).sum()), int((~y).sum())),
+        "precision": wilson(int((y & positive).sum()), int(positive.sum())),
+    }
+
+
+def predict_manifest(
     predictor: Predictor,
-    manifest: pd.DataFrame,
+    manifest: "pd.DataFrame",
     root: Path | str,
     *,
-    batch: int = 16,
     progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
-    """Ask one network about every film of a manifest: the report's figure 5.
+) -> "pd.DataFrame":
+    """Predict every image of a manifest with one network: the report's figure 5.
 
     Args:
         predictor: any network.
-        manifest: rows with `image`; further columns are not looked at.
+        manifest: rows with `image`.
         root: folder that `image` is relative to.
-        batch: films in memory at a time.
-        progress: called with (films done, films in all).
+        progress: called with (images done, images in all).
     Returns:
-        One row per row of the manifest, in its order: `Image Index`, `Predict label` (every label whose probability
-        reaches its threshold, joined by `|`, or empty; of COVID-19 against not, the one that is called),
-        `prob_LABEL` for each label, `status` ("ok" or "error"), `reason`, `sha256` of the file and a notice. A film
-        that cannot be read is a row with a reason and without probabilities.
+        One row per row of the manifest, in its order: `Image Index`, `Predict label` (the positive labels joined by
+        `|`, or empty; of a network for COVID-19 or not, one of the two), `prob_LABEL` for each label, `status` ("ok" or
+        "error"), `reason`, `sha256` of the file and a notice. An image that cannot be read is a row with a reason and
+        without probabilities.
     """
-    rows = []
+    import pandas as pd
+
+    rows: list[list[Any]] = []
     names = [str(name) for name in manifest["image"]]
-    for start in range(0, len(names), batch):
-        part = [_prepared(predictor, Path(root) / name) for name in names[start : start + batch]]
-        read = [film for film, _, _ in part if film is not None]
-        # Without a film to stack there is nothing to ask.
-        answers = iter(predictor.predict(np.stack(read), prepared=True) if read else [])
-        for name, (film, sha256, reason) in zip(names[start:], part, strict=False):
-            probs = [math.nan] * len(predictor.labels) if film is None else next(answers).tolist()
-            status = "error" if film is None else "ok"
-            label = "" if film is None else called_label(predictor, probs)
-            rows.append([name, label, *probs, status, reason, sha256, _tables.NOTICE])
+    found = networks.predict_images(predictor, (Path(root) / name for name in names))
+    for name, result in zip(names, found, strict=True):
+        probs = [math.nan] * len(predictor.labels) if result.probs is None else result.probs.tolist()
+        status = "error" if result.probs is None else "ok"
+        label = "" if result.probs is None else _predict_label(predictor, probs)
+        rows.append([name, label, *probs, status, result.reason, result.sha256, _tables.NOTICE])
         if progress is not None:
             progress(len(rows), len(names))
     columns = [f"prob_{label}" for label in predictor.labels]
@@ -199,49 +200,41 @@ def predict_films(
     return pd.DataFrame(rows, columns=head).astype(dict.fromkeys(columns, "float64"))
 
 
-def truth(manifest: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Return what a manifest knows of some labels.
+def _predict_label(predictor: Predictor, probs: Sequence[float]) -> str:
+    positive = [
+        label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]
+    ]
+    if set(predictor.labels) == {COVID, NOT_COVID}:
+        return COVID if COVID in positive else NOT_COVID
+    return "|".join(positive)
+
+
+def score_predictions(
+    predictions: "pd.DataFrame", manifest: "pd.DataFrame", predictor: Predictor, *, resamples: int = 2000, seed: int = 0
+) -> "pd.DataFrame":
+    """Compare one network's predictions with a manifest's truth: all images, and subgroups.
 
     Args:
-        manifest: rows with `covid` and `findings`; an empty `findings` means none of the 14.
-        labels: findings, COVID-19 and its opposite, or others.
-    Returns:
-        (films, labels), float64: 1 where the film has the label, 0 where not, NaN where the manifest does not say,
-        as of a label that is none of ours.
-    """
-    columns = {}
-    covid = manifest["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
-    columns[COVID], columns[NOT_COVID] = covid, 1 - covid
-    lists = [set(split_findings(cell)) for cell in manifest["findings"]]
-    columns |= {name: np.array([name in found for found in lists], float) for name in FINDINGS}
-    unknown = np.full(len(manifest), np.nan)
-    return np.stack([columns.get(label, unknown) for label in labels], axis=1)
-
-
-def score_answers(
-    answers: pd.DataFrame, manifest: pd.DataFrame, predictor: Predictor, *, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """Hold one network's answers against a manifest's truth: all films, and subgroups.
-
-    Args:
-        answers: of `predict_films` about that manifest.
+        predictions: of `predict_manifest` for that manifest.
         manifest: the same rows in the same order.
-        predictor: the network, whose thresholds say what is called. Of a two-way network the first label is scored.
+        predictor: the network, with its thresholds. Of a network for COVID-19 or not, COVID-19 is scored.
         resamples, seed: of the patients, for the intervals.
     Returns:
         As `metrics.subgroup_table` gives it, for `metrics.USUAL`. What is undefined is NaN with a reason.
     Raises:
-        ValueError: answers about other films.
+        ValueError: predictions of other images.
     """
-    if list(answers["Image Index"]) != [str(name) for name in manifest["image"]]:
+    from cxrkit import metrics
+
+    if list(predictions["Image Index"]) != [str(name) for name in manifest["image"]]:
         raise ValueError(
-            "answers and manifest must name the same films in the same order; pass what predict_films gave."
+            "predictions and manifest must name the same images in the same order; pass what predict_manifest returned."
         )
     labels = predictor.labels[:1] if predictor.labels == COVID_CLASSES else predictor.labels
     return metrics.subgroup_table(
         manifest,
         truth(manifest, labels),
-        answers[[f"prob_{label}" for label in labels]].to_numpy(float),
+        predictions[[f"prob_{label}" for label in labels]].to_numpy(float),
         labels=labels,
         metrics=metrics.USUAL,
         thresholds=predictor.thresholds,
@@ -250,26 +243,17 @@ def score_answers(
     )
 
 
-def called_label(predictor: Predictor, probs: Sequence[float]) -> str:
-    """Return what one film's probabilities come to: the cell `Predict label` of `predict_films`."""
-    called = [label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]]
-    if set(predictor.labels) == {COVID, NOT_COVID}:
-        return COVID if COVID in called else NOT_COVID
-    return "|".join(called)
-
-
-def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
-    """Write a table of answers as CSV, whole or not at all; `read_table` reads it back.
+def write_table(frame: "pd.DataFrame", path: Path | str) -> Path:
+    """Write a table of predictions as CSV, whole or not at all; `read_table` reads it back.
 
     Args:
-        frame: as `predict_films` gives, or any part of its rows and columns.
+        frame: as `predict_manifest` gives it, or any part of its rows and columns.
         path: the file; an old one is replaced.
     Returns:
-        The path. Cells that a spreadsheet would run as a formula have an apostrophe before them, as triage's have;
-        probabilities have six decimals.
+        The path. As in triage's tables, probabilities have six decimals, and a cell that a spreadsheet would run as a
+        formula has an apostrophe in front.
     """
     path = Path(path)
-    head = [str(column) for column in frame]
     columns = [
         [("" if math.isnan(value) else f"{value:.6f}") for value in frame[name]]
         if str(name).startswith("prob_")
@@ -278,19 +262,7 @@ def write_table(frame: pd.DataFrame, path: Path | str) -> Path:
     ]
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         unfinished = Path(scratch) / path.name
-        _tables._write_csv(unfinished, head, (list(cells) for cells in zip(*columns, strict=True)))
+        rows = (list(cells) for cells in zip(*columns, strict=True))
+        _tables.write_csv(unfinished, [str(column) for column in frame], rows)
         os.replace(unfinished, path)
     return path
-
-
-def _prepared(predictor: Predictor, path: Path) -> tuple[np.ndarray | None, str, str]:
-    """Read a film as the network takes it: (film or None, sha256, reason)."""
-    sha256 = ""
-    try:
-        data = path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        return predictor.prepare(images.read(data).pixels), sha256, ""
-    except images.UnreadableImage as error:
-        return None, sha256, " ".join(str(error).split())
-    except OSError as error:
-        return None, sha256, f"cannot be read: {error.strerror or type(error).__name__}"

@@ -3,12 +3,12 @@
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.triage._folder import harmless
+from cxrkit.triage._folder import harmless, portable
 
 NOTICE = "Teaching and research only; not a medical device."
 FORMATS = ("csv", "parquet")
@@ -113,7 +113,7 @@ def write(
             if table in members(record)
         )
         unfinished[table] = scratch / f"{table}.{kind}"
-        (_write_csv if kind == "csv" else _write_parquet)(
+        (write_csv if kind == "csv" else _write_parquet)(
             unfinished[table], columns(heatmaps=heatmaps, rounds=rounds), rows
         )
     return unfinished
@@ -147,21 +147,24 @@ def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> t
     return {table: folder / path.name for table, path in tables.items()}, run_file
 
 
-def texts(records: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, str]:
-    """Return the three tables as CSV, by name, without writing them: for a few films.
+def table_texts(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the three tables as CSV without writing files, for a few images.
 
     Args:
-        records: (name, record) in order.
+        records: `Reading.record` by name of the file.
+    Returns:
+        Table name -> text.
     """
+    named = sorted((portable(name), {**record, "heatmap": ""}) for name, record in records.items())
     return {
         table: "".join(
-            _lines(columns(heatmaps=False), (row(*one, heatmaps=False) for one in records if table in members(one[1])))
+            _lines(columns(heatmaps=False), (row(*one, heatmaps=False) for one in named if table in members(one[1])))
         )
         for table in NAMES
     }
 
 
-def _write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
+def write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(_lines(head, rows))
         _sync(file)

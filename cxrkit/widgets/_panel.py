@@ -9,12 +9,11 @@ import ipywidgets as widgets
 import traitlets
 
 from cxrkit import networks as engine
-from cxrkit import words
-from cxrkit.triage import _reading as reading
+from cxrkit import triage, words
 from cxrkit.widgets._parts import Access, Message
 
 #: Networks that are asked when nobody names one.
-NETWORKS = (reading.COVID_MODEL, reading.FINDINGS_MODEL)
+NETWORKS = (triage.COVID_MODEL, triage.FINDINGS_MODEL)
 #: How they are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
 _THREADS = 1
 #: Of a row of controls, which becomes several where the page is narrow.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrkit import augment
-from cxrkit.film import _read as images
+from cxrkit.film import to_uint8
 from cxrkit.networks import Predictor
 
 
@@ -94,22 +94,7 @@ def reduced(pixels: np.ndarray, size_px: int) -> np.ndarray:
     Raises:
         ValueError: another shape or range.
     """
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 2 or 0 in pixels.shape:
-        raise ValueError(f"a film must be (H, W) and not empty; got shape {pixels.shape}. Pass Radiograph.pixels.")
-    if pixels.dtype != np.uint8:
-        low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= -1e-3 and high <= 1 + 1e-3):
-            raise ValueError(
-                f"a film's pixels must lie in [0, 1], or be uint8; got {low:.4g} to {high:.4g}. Read it with "
-                "cxrkit.film._read.read, or divide by the largest value of its bit depth."
-            )
-    grey = pixels.astype(np.float32) / (255.0 if pixels.dtype == np.uint8 else 1.0)
-    shrink = max(grey.shape) / size_px
-    if shrink > 1:
-        height, width = (max(1, round(side / shrink)) for side in grey.shape)
-        grey = images.resize(grey, (height, width))
-    return np.rint(255 * np.clip(grey, 0.0, 1.0)).astype(np.uint8)
+    return to_uint8(pixels, size_px)
 
 
 def ask(predictor: Predictor, films: Sequence[np.ndarray]) -> Answers:

@@ -43,14 +43,11 @@
 # %%
 from pathlib import Path
 
-from cxrkit import networks
+from cxrkit import film, networks, triage
 from cxrkit.course import check_answer, check_machine
 from cxrkit.data import course_images, course_manifest, simulate_row
-from cxrkit.film import _read as images
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.triage import _run as triage
-from cxrkit.triage import _score as scoring
 from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
@@ -91,7 +88,7 @@ report.table(films.reset_index()[["image", "view", "sex", "age", "covid", "findi
 # %%
 name = films.index[films["findings"].str.contains("Effusion")][0]
 path = root / name if FILM is None else Path(FILM)
-radiograph = images.read(path)
+radiograph = film.read(path)
 print(f"{path.name}: {radiograph.format}, {radiograph.original_size[0]} x {radiograph.original_size[1]} pixels")
 report.film(radiograph.pixels, title=path.name, simulated=FILM is None)
 
@@ -107,7 +104,7 @@ inbox, out = Path(OUT, "films"), Path(OUT, "triage")
 inbox.mkdir(parents=True, exist_ok=True)
 (inbox / path.name).write_bytes(path.read_bytes())
 triage.run(inbox, out, covid_model=COVID_MODEL, findings_model=FINDINGS_MODEL, restart=True)
-combined = scoring.read_table(out / "combined.csv")
+combined = triage.read_table(out / "combined.csv")
 report.triage_table(combined[combined["Image Index"] == path.name], columns=["Image Index", "Predict label", "status"])
 
 # %% [markdown]
@@ -167,7 +164,7 @@ report.film_with_map(
 # %%
 chosen = {path.name: radiograph.pixels}
 if FILM is None:
-    chosen |= {Path(image).name: images.read(root / image).pixels for image in films.index[:40:5]}
+    chosen |= {Path(image).name: film.read(root / image).pixels for image in films.index[:40:5]}
 panels.FilmPanel(chosen, findings, label=label, simulated=FILM is None)
 
 # %% [markdown]

@@ -21,10 +21,9 @@
 # %%
 import numpy as np
 
-from cxrkit import metrics, networks
+from cxrkit import film, metrics, networks
 from cxrkit.course import check_answer, published, survey
 from cxrkit.data import check_manifest, course_images, course_manifest
-from cxrkit.film import _read as images
 from cxrkit.labels import FINDINGS
 from cxrkit.show import _report as report
 from cxrkit.widgets import _panels as panels
@@ -217,7 +216,7 @@ report.intervals(parts, reference=None, xlabel="mined labels against radiologist
 # %%
 films = course_set[course_set["split"] == "test"]
 network = networks.load(FINDINGS_MODEL)
-answers = np.vstack([network.predict([images.read(root / image).pixels]) for image in films["image"]])
+answers = np.vstack([network.predict([film.read(root / image).pixels]) for image in films["image"]])
 probs = answers[:, FINDINGS.index(FINDING)]
 truth = films["findings"].str.split("|").map(lambda names: FINDING in names).to_numpy()
 patients = films["patient_id"].to_numpy(str)

@@ -30,13 +30,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import explain, metrics, networks
+from cxrkit import explain, metrics, networks, triage
 from cxrkit.course import check_answer, published
 from cxrkit.data import course_boxes, course_images, course_manifest, read_manifest
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import FINDINGS, split_findings
 from cxrkit.show import _report as report
-from cxrkit.triage import _score as scoring
 from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
@@ -74,9 +73,9 @@ print(f"{len(films)} films of {films['patient_id'].nunique()} patients; {len(box
 # them, as in ChestX-ray14's own files. In a spreadsheet the columns of probabilities can be sorted.
 
 # %%
-answers = scoring.predict_films(predictor, films, root)
+answers = triage.predict_manifest(predictor, films, root)
 Path(OUT).mkdir(parents=True, exist_ok=True)
-path = scoring.write_table(answers, Path(OUT, "predictions.csv"))
+path = triage.write_table(answers, Path(OUT, "predictions.csv"))
 print(f"{path}: {len(answers)} rows, {(answers['status'] == 'ok').sum()} with an answer")
 
 # %%
@@ -267,7 +266,7 @@ panels.FilmPanel(
 
 # %%
 name = answers.loc[answers[f"prob_{label}"].idxmin(), "Image Index"]
-without = images.read(root / name).pixels
+without = read(root / name).pixels
 column = predictor.labels.index(label)
 probs, raw = predictor.predict_maps([film.pixels, without])
 cam_with, cam_without = raw[:, column]
@@ -368,7 +367,7 @@ check_answer("03.2", answer, called=called, outside=outside)
 
 # %%
 unsure = (answers[f"prob_{label}"] - 0.5).abs().idxmin()
-found, raw = predictor.predict_maps([images.read(root / answers.loc[unsure, "Image Index"]).pixels])
+found, raw = predictor.predict_maps([read(root / answers.loc[unsure, "Image Index"]).pixels])
 p, cam = found[0, column], raw[0, column]
 print(f"p = {p:.4f}, cam has {cam.shape[0]} x {cam.shape[1]} values from {cam.min():.2f} to {cam.max():.2f}")
 

@@ -37,7 +37,7 @@ networks.start_tensorflow()
 from cxrkit import augment, networks, phantom
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
 from cxrkit.course import check_answer, experiments, published
-from cxrkit.film import _quality as quality
+from cxrkit.film import detail
 from cxrkit.labels import COVID
 from cxrkit.show import _augment as augment_report
 from cxrkit.show import _experiments as experiments_report
@@ -217,7 +217,7 @@ report.gallery([mass, dark, *changes.values()], ["as it is", "halved", *changes]
 # Measured:
 
 # %%
-sharp = {name: quality.detail(each.astype(np.float32) / 255) for name, each in {"as it is": mass, **changes}.items()}
+sharp = {name: detail(each) for name, each in {"as it is": mass, **changes}.items()}
 apart = {
     "as they are": np.abs(mass.astype(int) - dark).mean(),
     "equalised": np.abs(changes["equalised"].astype(int) - changes["halved, then equalised"]).mean(),

@@ -34,8 +34,7 @@ import numpy as np
 
 from cxrkit import augment, metrics
 from cxrkit.course import check_answer, experiments, published
-from cxrkit.film import _quality as quality
-from cxrkit.film import _read as images
+from cxrkit.film import detail, read, resize
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
 
@@ -73,10 +72,10 @@ experiments_report.dealt(deal)
 
 # %%
 _, folder, name = experiments.rows_of(MANIFEST, root=ROOT)
-sharp = images.resize(images.read(folder / deal.frame["image"].iloc[0]).pixels, quality.SIDE)
-further = {"a film": quality.detail(sharp)}
+sharp = resize(read(folder / deal.frame["image"].iloc[0]).pixels, 256)
+further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
-    further[f"blurred by {sigma_px} px"] = quality.detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
+    further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
 experiments_report.detail(deal, further=further, title=f"{len(deal.detail)} films of {name}")
 
 # %% [markdown]

@@ -31,7 +31,7 @@ import numpy as np
 
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import LOOKS, MarkLab, Plan, faint_films, positive
-from cxrkit.film import _lungs as lungs
+from cxrkit.film import lung_masks, lung_outline
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.show import _report as report
 from cxrkit.show import _shortcuts as shortcuts_report
@@ -193,7 +193,7 @@ report.gallery([some.pixels[row] for some in looked.values()], list(looked), sim
 
 # %%
 bare, truth = faint.sets.test.pixels[:60], faint.lungs["test"][:60]
-found = np.stack([lungs.outline(mask) for mask in lungs.masks(bare)])
+found = np.stack([lung_outline(mask) for mask in lung_masks(bare)])
 dice = 2 * (found & truth).sum(axis=(1, 2)) / (found.sum(axis=(1, 2)) + truth.sum(axis=(1, 2)))
 print(f"Dice {dice.mean():.3f} in the mean of {len(dice)} simulated films, {dice.min():.3f} on the worst")
 

@@ -37,7 +37,7 @@ from cxrkit import networks, rounds
 from cxrkit.course import check_answer, experiments
 from cxrkit.course.experiments import Plan
 from cxrkit.data import course_images, course_manifest
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import COVID
 from cxrkit.rounds import _trial as rounds_trial
 from cxrkit.show import _report as report
@@ -90,9 +90,9 @@ report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds_strip.done(
 rows = course_manifest().query("split == 'test'")
 root = course_images("test").parent
 looker = rounds_trial.Looker(networks.load("covid-small"))
-answers = looker.predictor.predict([images.read(root / name).pixels for name in rows["image"][:40]])[:, 0]
+answers = looker.predictor.predict([read(root / name).pixels for name in rows["image"][:40]])[:, 0]
 near = np.argsort(np.abs(answers - looker.predictor.thresholds[COVID]))[:6]
-close = {rows["image"].iloc[k]: images.read(root / rows["image"].iloc[k]).pixels for k in near}
+close = {rows["image"].iloc[k]: read(root / rows["image"].iloc[k]).pixels for k in near}
 name, film = next(iter(close.items()))
 look = looker.look(film, label=COVID)
 report.gallery(list(look.pictures.values()), list(look.pictures), simulated=True)

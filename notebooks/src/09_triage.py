@@ -27,14 +27,12 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from cxrkit import networks
+from cxrkit import networks, triage
 from cxrkit.course import check_answer, published
 from cxrkit.data import course_images, course_manifest
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.triage import _run as triage
-from cxrkit.triage import _score as scoring
 from cxrkit.widgets import _panels as panels
 
 # %% [markdown]
@@ -91,14 +89,14 @@ print(*sorted(path.name for path in Path(OUT).iterdir()))
 
 # %%
 columns = ["Image Index", "Predict label", "prob_COVID-19", "status"]
-called = report.triage_table(scoring.read_table(Path(OUT, "covid.csv")), columns=columns, rows=10)
+called = report.triage_table(triage.read_table(Path(OUT, "covid.csv")), columns=columns, rows=10)
 report.beside({"The report's figure 14": shown[14], "The same here: covid.csv": called})
 
 # %% [markdown]
 # ### Figure 15: not COVID-19, with findings
 
 # %%
-rest = report.triage_table(scoring.read_table(Path(OUT, "not_covid.csv")), columns=columns, rows=10)
+rest = report.triage_table(triage.read_table(Path(OUT, "not_covid.csv")), columns=columns, rows=10)
 report.beside({"The report's figure 15": shown[15], "The same here: not_covid.csv": rest})
 
 # %% [markdown]
@@ -107,7 +105,7 @@ report.beside({"The report's figure 15": shown[15], "The same here: not_covid.cs
 # Every file of the folder has exactly one row here, whatever is wrong with it.
 
 # %%
-combined = scoring.read_table(Path(OUT, "combined.csv"))
+combined = triage.read_table(Path(OUT, "combined.csv"))
 both = report.triage_table(combined, columns=columns, rows=10)
 report.beside({"The report's figure 16": shown[16], "The same here: combined.csv": both})
 
@@ -135,7 +133,7 @@ for key in ("cxrkit", "python", "finished", "seconds", "counts", "covid_model"):
 # the truth, columns what was called.
 
 # %%
-score = scoring.score(combined, course_manifest())
+score = triage.score(combined, course_manifest())
 report.confusion(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test films", simulated=True)
 
 # %% [markdown]
@@ -171,8 +169,8 @@ report.metrics_table(score.findings, first="finding")
 # COVID-19. And a film without COVID-19 that it calls never gets its findings.
 
 # %%
-missed = score.films[score.films["is covid"] & ~score.films["called covid"]]
-swallowed = score.films[~score.films["is covid"] & score.films["called covid"]]
+missed = score.films[score.films["is covid"] & ~score.films["covid positive"]]
+swallowed = score.films[~score.films["is covid"] & score.films["covid positive"]]
 lost = swallowed["true findings"].map(len).sum()
 print(f"{len(missed)} films with COVID-19 were passed on, and were called:", end="")
 print("", *(missed["Predict label"].replace("", "nothing")), sep="\n    ")
@@ -184,10 +182,10 @@ print(f"{len(swallowed)} films without COVID-19 were not passed on; they hold {l
 # COVID-19 may pass for the finding; where the intervals overlap, there is nothing to explain.
 
 # %%
-pixels = [images.read(films / name).pixels for name in score.films["Image Index"]]
+pixels = [read(films / name).pixels for name in score.films["Image Index"]]
 one_by_one = np.vstack([findings.predict([film]) for film in pixels])
-probs = dict(zip(scoring.PROB_COLUMNS[1:], one_by_one.T, strict=True))
-alone = scoring.score_findings(score.films.assign(**probs))
+probs = dict(zip((f"prob_{name}" for name in FINDINGS), one_by_one.T, strict=True))
+alone = triage.score_findings(score.films.assign(**probs))
 report.metrics_table(
     {name: {"films passed on": score.findings[name]["AUROC"], "all films": alone[name]["AUROC"]} for name in FINDINGS},
     first="AUROC of",
@@ -224,7 +222,7 @@ report.roc(
 )
 
 # %%
-report.metrics_table(scoring.operating_points(truth, covid_probs, [0.1, 0.3, 0.5, 0.7, 0.9]), first="threshold")
+report.metrics_table(triage.operating_points(truth, covid_probs, [0.1, 0.3, 0.5, 0.7, 0.9]), first="threshold")
 
 # %% [markdown]
 # The *precision* above holds for this folder, in which COVID-19 is common. Exercise 3 takes it to a ward.
@@ -281,7 +279,7 @@ for name, pixels_of in spoiled.items():
     cv2.imwrite(str(odd / f"{name}.png"), np.rint(pixels_of * 255).astype(np.uint8))
 (odd / "no film at all.png").write_text("These are the words of a letter.")
 triage.run(odd, Path(OUT, "odd"), **settings, restart=True)
-answers = scoring.read_table(Path(OUT, "odd", "combined.csv"))
+answers = triage.read_table(Path(OUT, "odd", "combined.csv"))
 report.triage_table(answers, columns=["Image Index", "Predict label", "quality", "status", "reason"])
 
 # %% [markdown]
@@ -297,7 +295,7 @@ report.triage_table(answers, columns=["Image Index", "Predict label", "quality",
 # %%
 mine = films if FOLDER is None else Path(FOLDER)
 result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None, recursive=FOLDER is not None)
-answers = scoring.read_table(result.tables["combined"])
+answers = triage.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
 report.triage_overview(answers, not_shown=not_shown, simulated=FOLDER is None)
 
@@ -328,7 +326,7 @@ report.disclaimer(simulated=True, not_shown=not_shown)
 
 # %%
 answer = None
-check_answer("09.1", answer, truth=truth, called=score.films["called covid"])
+check_answer("09.1", answer, truth=truth, called=score.films["covid positive"])
 
 # %% [markdown]
 # **2.** A ward wants no film with COVID-19 missed. What is the highest threshold, in hundredths, that misses none of

@@ -29,7 +29,7 @@ import numpy as np
 from cxrkit import deploy, metrics, networks
 from cxrkit.course import check_answer, published
 from cxrkit.data import course_images, course_manifest
-from cxrkit.film import _read as images
+from cxrkit.film import read
 from cxrkit.labels import COVID
 from cxrkit.show import _device as device_report
 from cxrkit.show import _report as report
@@ -247,7 +247,7 @@ for each in bundles:
 # %%
 rows = course_manifest().query("split == 'test'")
 root = course_images("test").parent
-films = [images.read(root / name).pixels for name in rows["image"]]
+films = [read(root / name).pixels for name in rows["image"]]
 side, truth = (network.input_size,) * 2, rows["covid"].to_numpy(bool)
 ways = {
     "as on the PC": [network.prepare(film) for film in films],

@@ -21,10 +21,9 @@ from playwright.sync_api import TimeoutError, expect
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from cxrkit import dashboard, words
+from cxrkit import dashboard, triage, words
 from cxrkit.dashboard import LIMITS
 from cxrkit.dashboard import _samples as samples
-from cxrkit.triage import _run as triage
 
 pytestmark = pytest.mark.slow
 

@@ -1,14 +1,14 @@
 """The cells of an experiment, kept as they are done: a run that is broken off goes on where it was."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from cxrkit import networks
-from cxrkit.triage import _journal
+from cxrkit.data import Journal, locked
+from cxrkit.film import sha256_of
 
 _NAME = "cells.jsonl"
 
@@ -16,7 +16,7 @@ _NAME = "cells.jsonl"
 class Cells:
     """Records by key; those that are there are not computed again."""
 
-    def __init__(self, journal: _journal.Journal | None) -> None:
+    def __init__(self, journal: Journal | None) -> None:
         self._journal, self._kept = journal, dict[str, dict[str, Any]]()
         self.computed = 0
 
@@ -58,17 +58,11 @@ def opened(out: Path | str | None, asked: dict[str, Any], *, restart: bool = Fal
         return
     folder = Path(out) / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with _journal.locked(folder / "lock"):
-            if restart:
-                (folder / _NAME).unlink(missing_ok=True)
-            journal = _journal.Journal(folder / _NAME, asked)
-            try:
-                yield Cells(journal)
-            finally:
-                journal.close()
-    except _journal.JournalError as error:
-        raise ValueError(str(error)) from error
+    with locked(folder / "lock"):
+        if restart:
+            (folder / _NAME).unlink(missing_ok=True)
+        with closing(Journal(folder / _NAME, asked)) as journal:
+            yield Cells(journal)
 
 
 def sha256_of_start(start: str) -> str:
@@ -76,4 +70,4 @@ def sha256_of_start(start: str) -> str:
     if start == "random":
         return ""
     path = Path(start) if start.endswith(".h5") else networks.folder_of(start) / "model.keras"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)

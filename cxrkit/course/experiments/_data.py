@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrkit import film
 from cxrkit.course import published
 from cxrkit.course.experiments._films import rows_of
 from cxrkit.data import split_by_patient
-from cxrkit.film import _read as images
-from cxrkit.film._quality import lines, quality
 from cxrkit.labels import COVID, SPLITS
 
 #: Rows of the counts; the report's Normal has no finding at all.
@@ -24,7 +23,7 @@ class Deal:
     Attributes:
         name: of the data set.
         frame: the rows kept, with `split`.
-        removed: the rows left out, with `reason` and, for a blurred film, `detail` (see `quality.quality`).
+        removed: the rows left out, with `reason` and, for a blurred film, `detail` (see `film.assess`).
         detail: of each film that could be read, in the order of the manifest: `image` and `detail`.
         line: below this `detail` a film counts as blurred.
         counts: films by class (`COVID-19`, `Normal`: no finding, `other findings`, `Total`) and split.
@@ -67,7 +66,7 @@ def data(
     reasons, details = [], []
     for row, image in enumerate(frame["image"], start=1):
         try:
-            found = quality(images.read(folder / image))
+            found = film.assess(film.read(folder / image))
         except (ValueError, OSError) as error:
             reasons.append(f"cannot be read: {error}")
             details.append(float("nan"))
@@ -88,7 +87,7 @@ def data(
         kept,
         looked_at[looked_at["reason"] != ""].reset_index(drop=True),
         looked_at.loc[looked_at["detail"].notna(), ["image", "detail"]].reset_index(drop=True),
-        lines()["detail"],
+        film.quality_limits()["detail"],
         _counts(kept),
         int((splits > 1).sum()),
         bool(frame["seed"].notna().all()),

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cxrkit.film import _lungs as lungs
-from cxrkit.film import _read as images
+from cxrkit.film import lung_masks, lung_outline, resize
 
 #: The grey of what is masked.
 GREY = 128
@@ -38,9 +37,9 @@ def lungs_of(pixels: np.ndarray) -> np.ndarray:
     Args:
         pixels: (films, H, W), uint8.
     Returns:
-        (films, H, W), bool, as `lungs.outline` gives; all False where no lungs were found.
+        (films, H, W), bool, as `lung_outline` gives; all False where no lungs were found.
     """
-    found = [lungs.outline(mask) for mask in lungs.masks(pixels)]
+    found = [lung_outline(mask) for mask in lung_masks(pixels)]
     return np.stack(found) if found else np.zeros(pixels.shape, bool)
 
 
@@ -126,7 +125,7 @@ def cropped(pixels: np.ndarray, found: np.ndarray, *, margin: float = MARGIN) ->
         x, y, width, height = _box(one)
         across, down = round(margin * width), round(margin * height)
         part = film[max(0, y - down) : y + height + down, max(0, x - across) : x + width + across]
-        films.append(np.rint(images.resize(part.astype(np.float32) / 255, film.shape) * 255).astype(np.uint8))
+        films.append(np.rint(resize(part.astype(np.float32) / 255, film.shape) * 255).astype(np.uint8))
     return np.stack(films) if films else pixels
 
 

@@ -92,7 +92,7 @@ def shortcuts(
     For each look (`LOOKS`: lungs masked out, lungs alone, cropped, matched...) one network learns COVID-19 from each
     of `groups`, one from all sources evenly, and one learns the *source* from films without COVID-19 (whether a film
     is of a source that has such films at all) and is then asked about COVID-19, of which it never heard. Train and
-    test films have the same look. Films without lungs (`lungs.outline`) are left out of all looks. Histograms are
+    test films have the same look. Films without lungs (`lung_outline`) are left out of all looks. Histograms are
     matched to the training films of the source that has most.
 
     Args:

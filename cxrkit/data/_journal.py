@@ -1,24 +1,14 @@
-"""The journal of a triage run: what is done stays done, also when the run is killed or the disk is full."""
+"""A journal of records: what is written stays written, also when the process is killed or the disk is full."""
 
-import errno
-import io
 import json
 import os
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-
-class JournalError(RuntimeError):
-    """A journal that this run cannot go on with."""
+import filelock
 
 
 @contextmanager
@@ -26,24 +16,18 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends.
 
     Args:
-        path: the lock's file; made when missing.
+        path: the lock's file, in a sub-folder of the output folder; made when missing.
     Raises:
-        JournalError: another process holds it.
-        OSError: the disk knows no locks.
+        ValueError: another process holds it.
+        OSError: the disk has no locks.
     """
-    with open(path, "a+b") as file:
-        try:
-            if sys.platform == "win32":
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise
-            raise JournalError(
-                f"another run is writing to {path.parent.parent}; wait for it, or name another folder with --out."
-            ) from error
-        yield
+    try:
+        with filelock.FileLock(path, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise ValueError(
+            f"another run is writing to {path.parent.parent}; wait for it, or name another folder with --out."
+        ) from error
 
 
 class Journal:
@@ -53,7 +37,7 @@ class Journal:
         path: the file. A torn last line, as a kill or a full disk leaves it, is cut off.
         fingerprint: what the records depend on; kept in the first line.
     Raises:
-        JournalError: the journal is of a run with another fingerprint.
+        ValueError: the journal is of a run with another fingerprint.
     """
 
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
@@ -61,7 +45,7 @@ class Journal:
         self._where: dict[str, int] = {}
         end = self._read(fingerprint) if path.is_file() else 0
         # Open until `close`, so that a record is one write.
-        self._file: io.BufferedRandom = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 - `close` closes it
+        self._file = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 - `close` closes it
         self._file.truncate(end)
         self._file.seek(end)
         if not end:
@@ -91,7 +75,7 @@ class Journal:
         record = _parse(self._file.readline())
         self._file.seek(end)
         if record is None:
-            raise JournalError(f"{self._path} was changed while the run went on; run again with --restart.")
+            raise ValueError(f"{self._path} was changed during the run; run again with --restart.")
         return record
 
     def sync(self) -> None:
@@ -115,7 +99,7 @@ class Journal:
                 if record is None:
                     break
                 if end == 0 and record.get("fingerprint") != fingerprint:
-                    raise JournalError(_difference(record.get("fingerprint") or {}, fingerprint))
+                    raise ValueError(_difference(record.get("fingerprint") or {}, fingerprint))
                 if end:
                     self._where[record["key"]] = end
                 end += len(line)
@@ -137,5 +121,5 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     return (
         f"the output folder holds a run with another {', '.join(changed) or 'layout'}; "
-        "name another folder with --out, or begin anew with --restart."
+        "name another folder with --out, or start again with --restart."
     )

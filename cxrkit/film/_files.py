@@ -1,0 +1,53 @@
+"""The bytes of a file, read without waiting for a pipe and without reading more than is allowed; and its sha256."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from cxrkit import words
+from cxrkit.film._pixels import MAX_BYTES, UnreadableImage
+
+
+def read_bytes(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a regular file.
+
+    Args:
+        path: the file. A pipe or a device is refused without waiting for it.
+        max_bytes: a larger file is refused before it is read.
+    Returns:
+        The content.
+    Raises:
+        UnreadableImage: not a regular file, or too large.
+        OSError: the file is missing, forbidden, or on a failing disk. Its message holds the path.
+    """
+    # On Windows a folder cannot be opened at all.
+    if not stat.S_ISREG(mode := os.stat(path).st_mode):
+        raise _not_a_file(mode)
+    # Not blocking, and checked again: the path may have become a pipe since.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_file(status.st_mode)
+        check_bytes(status.st_size, max_bytes)
+        data = file.read(max_bytes + 1)
+    check_bytes(len(data), max_bytes)
+    return data
+
+
+def check_bytes(size: int, max_bytes: int) -> None:
+    """Refuse a file of more than `max_bytes`."""
+    if size > max_bytes:
+        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
+
+
+def _not_a_file(mode: int) -> UnreadableImage:
+    what = "unreadable.path.folder" if stat.S_ISDIR(mode) else "unreadable.path.pipe"
+    return UnreadableImage("unreadable.path", what=words.Saying(what, {}))
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the sha256 of a file, in hexadecimal, without holding the file in memory."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
