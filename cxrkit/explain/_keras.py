@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from cxrkit.film import sha256_of
 from cxrkit import networks
 from cxrkit.explain._unnest import At, Graph
+from cxrkit.film import sha256_of
 
 #: Beyond this a sigmoid is 0 or 1 in float32; larger logits would make the softmax that Score-CAM takes underflow.
 _LOGIT_LIMIT = 40.0
