@@ -6,30 +6,33 @@ BIN := .venv/bin
 PYTHON ?=
 export PYTHON
 
-.PHONY: help setup peers demo dashboard test check lint types notebooks notebooks-check gallery lab lock clean distclean
+.PHONY: help setup peers demo dashboard test check bench lint types notebooks notebooks-check gallery lab lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	    printf '  make %-16s %s\n' "$$name" "$$text"; done
 
-setup: ## make .venv from requirements.lock, or bring it up to date
+setup: ## create or update .venv from requirements.lock
 	@sh tools/setup.sh
 
-demo: setup ## triage the bundled course films and compare with what is true
+demo: setup ## triage the bundled course images and compare with their true labels
 	@$(BIN)/cxrkit demo
 
 dashboard: setup ## serve the dashboard, a web page, on this machine alone
 	@$(BIN)/cxrkit dashboard
 
-test: lint types peers notebooks-check ## everything: lint, types, all tests, every notebook executed
+test: lint types peers notebooks-check ## lint, types, all tests, every notebook executed
 	$(BIN)/python -m pytest
 
-# Two processes, each with one thread: threads of their own would wait for one another. `test` has one process and all
-# cores instead, since it measures what notebooks take.
+# Two processes with one thread each, because more threads would wait for each other. `test` runs in one process, because
+# it measures time and memory of the notebooks.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
-check: lint types notebooks-check ## the part for all day: lint, types and the fast tests, under three minutes
+check: lint types notebooks-check ## lint, types and the fast tests
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+
+bench: setup ## run all benchmarks that need no data, or NAME=... ARGS=...
+	$(BIN)/python benchmarks/run.py $(NAME) $(ARGS)
 
 peers: setup ## install the original libraries that tests compare with
 	@sh tools/peers.sh
@@ -41,10 +44,10 @@ lint: setup ## ruff: rules and format
 types: setup ## mypy
 	$(BIN)/mypy
 
-notebooks: setup ## make notebooks/*.ipynb from notebooks/src/*.py
+notebooks: setup ## create notebooks/*.ipynb from notebooks/src/*.py
 	$(BIN)/python tools/build_notebooks.py
 
-notebooks-check: setup ## fail where a notebook is not what its source makes
+notebooks-check: setup ## fail if a notebook differs from its source
 	$(BIN)/python tools/build_notebooks.py --check
 
 gallery: notebooks ## execute the notebooks and render them to docs/gallery
@@ -53,7 +56,7 @@ gallery: notebooks ## execute the notebooks and render them to docs/gallery
 lab: notebooks ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-# Binder's lock holds the same pins, less developers' tools, jax and SSH: what a visitor waits for should be small.
+# Binder's lock has the same pins without developers' tools, jax, SSH and Dask, to keep the image small.
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --no-header --quiet --custom-compile-command "make lock" --extra tf --extra notebooks
 
@@ -61,7 +64,7 @@ lock: setup ## regenerate both locks from pyproject.toml, keeping pins that stil
 	$(LOCK) --extra jax --extra jetson --extra scale --group dev --output-file requirements.lock
 	$(LOCK) --constraint requirements.lock --output-file binder/requirements.lock
 
-clean: ## remove what tools left, but not .venv
+clean: ## remove what tools left, except .venv
 	rm -rf build dist demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find cxrkit tests tools benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,12 +1,12 @@
-"""Time the dashboard as a viewer meets it, in Chromium on the same machine, and weigh its server.
+"""Measure the dashboard in Chromium on the same machine: time as a viewer sees it, and memory of the server.
 
     python benchmarks/dashboard.py
     python benchmarks/dashboard.py --out docs/results/DATE-dashboard.md
 
-Every visit is a browser without cache and a kernel of its own. Times are the page's own clock: from the request to the
-first paint, to the first verdict and to its ten rounds, which is when the kernel answers; and from a click on a sample
-to its verdict and to its ten rounds. What comes counts when the browser has painted it. Memory is that of the server
-with all its kernels, without the browser: resident, and with shared pages counted once (PSS).
+Every visit has an empty browser cache and a new kernel. Times are from the page's clock, when the browser has painted:
+from the request to the first paint, to the first prediction and to its ten rounds (the kernel's first answer); and from
+a click on a sample to its prediction and to its ten rounds. Memory is that of the server with all its kernels, without
+the browser: resident, and with shared pages counted once (PSS).
 """
 
 import argparse
@@ -27,12 +27,12 @@ from cxrkit.dashboard import _samples as samples
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import servers
 
-#: What was wanted: milliseconds, and MB for so many viewers.
-WANTED_MS = {"first paint": 1000, "first verdict": 3000, "a new film": 500, "its ten rounds": 1500}
+#: Targets: milliseconds, and MB by number of viewers.
+WANTED_MS = {"first paint": 1000, "first prediction": 3000, "a new image": 500, "its ten rounds": 1500}
 WANTED_MB = {1: 400, 10: 2000}
-#: Calls back with the page's clock when the frame is painted into which something came.
+#: Calls back with the page's clock when the current frame is painted.
 PAINTED = """const painted = (told) => requestAnimationFrame(() => setTimeout(() => told(performance.now())));"""
-#: Resolves with the milliseconds from a click on a sample to its verdict and to its rounds.
+#: Resolves with the milliseconds from a click on a sample to its prediction and to its rounds.
 CLICK = f"""(key) => new Promise((resolve) => {{
   {PAINTED}
   const button = document.querySelector(`.gallery button[data-key="${{key}}"]`);
@@ -53,7 +53,7 @@ CLICK = f"""(key) => new Promise((resolve) => {{
   start = performance.now();
   button.click();
 }})"""
-#: Resolves with the page's clock when so many of something are there.
+#: Resolves with the page's clock when `count` elements match.
 FIRST = f"""([selector, count]) => new Promise((resolve) => {{
   {PAINTED}
   const seen = () => {{
@@ -68,7 +68,7 @@ FIRST = f"""([selector, count]) => new Promise((resolve) => {{
 
 
 def visit(browser: Browser, url: str, *, films: int) -> tuple[Page, dict[str, list[float]]]:
-    """Open the page, and look at so many samples. Returns it, and milliseconds by what was done."""
+    """Open the page and choose some samples. Returns the page, and milliseconds by step."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(url, wait_until="commit")
     verdict = page.evaluate(FIRST, [".verdict .said", 1])
@@ -76,20 +76,20 @@ def visit(browser: Browser, url: str, *, films: int) -> tuple[Page, dict[str, li
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     times: dict[str, list[float]] = {
         "first paint": [paint],
-        "first verdict": [verdict],
+        "first prediction": [verdict],
         "first ten rounds": [rounds],
-        "a new film": [],
+        "a new image": [],
         "its ten rounds": [],
     }
     for sample in samples.every()[1 : 1 + films]:
         film, rounds = page.evaluate(CLICK, sample.name)
-        times["a new film"].append(film)
+        times["a new image"].append(film)
         times["its ten rounds"].append(rounds)
     return page, times
 
 
 def weight(pid: int) -> tuple[float, float]:
-    """Return resident and proportional MB of a process and all below it."""
+    """Return resident and proportional MB of a process and its children."""
     parent = psutil.Process(pid)
     infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
     return sum(info.rss for info in infos) / 2**20, sum(info.pss for info in infos) / 2**20
@@ -98,8 +98,8 @@ def weight(pid: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visits", type=int, default=10)
-    parser.add_argument("--films", type=int, default=6, help="samples looked at in each visit")
-    parser.add_argument("--out", type=Path, help="write the page here too")
+    parser.add_argument("--films", type=int, default=6, help="samples chosen in each visit")
+    parser.add_argument("--out", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -116,13 +116,13 @@ def main() -> None:
         for viewers in WANTED_MB:
             with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
                 pages = [visit(browser, server.url, films=2)[0] for _ in range(viewers)]
-                weights[viewers, "that looked at three films"] = weight(server.process.pid)
+                weights[viewers, "after three images"] = weight(server.process.pid)
                 for page in pages:
                     page.click("#cxr-tab-lab")
                     page.wait_for_selector(".cxrkit-panel figure img:visible")
                     page.click("#cxr-tab-rounds")
                     page.wait_for_selector(".cxrkit-panel figure img:visible")
-                weights[viewers, "that opened the lab and the explorer too"] = weight(server.process.pid)
+                weights[viewers, "after opening lab and explorer too"] = weight(server.process.pid)
                 for page in pages:
                     page.context.close()
         browser.close()
@@ -141,18 +141,18 @@ def report(
     """Return the page."""
     packages = ("voila", "anywidget", "ipykernel", "onnxruntime", "numpy")
     lines = [
-        "# Speed and weight of the dashboard",
+        "# Speed and memory of the dashboard",
         "",
-        "`cxrkit dashboard` met by Chromium on the same machine, each visit without cache, with a kernel of its own.",
+        "`cxrkit dashboard` in Chromium on the same machine; each visit with an empty cache and a new kernel.",
         "Made by:",
         "",
         f"    python benchmarks/dashboard.py --visits {arguments.visits} --films {arguments.films}",
         "",
-        f"{datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores that the browser shares, "
+        f"{datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores shared with the browser, "
         f"load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}, "
         f"{', '.join(f'{name} {version(name)}' for name in packages)}.",
         "",
-        "| from | to | wanted, ms | n | median, ms | 95th percentile | slowest |",
+        "| from | to | target, ms | n | median, ms | 95th percentile | slowest |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for what, values in times.items():
@@ -163,7 +163,7 @@ def report(
         )
     lines += [
         "",
-        "| viewers | | wanted, MB | resident, MB | shared pages once (PSS), MB |",
+        "| viewers | | target, MB | resident, MB | shared pages once (PSS), MB |",
         "|---:|---|---:|---:|---:|",
     ]
     for (viewers, did), (rss, pss) in weights.items():
