@@ -1,6 +1,6 @@
 """Measure the simulation of images per second at 224 px, with one and two processes in turn.
 
-    python benchmarks/phantom_speed.py
+python benchmarks/phantom_speed.py
 """
 
 import argparse
