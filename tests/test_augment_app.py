@@ -528,7 +528,7 @@ def test_large_films_are_reduced_and_keep_their_shape():
         ({"films": {}}, "at least one film; got none"),
         ({"predictors": []}, "at least one network; got none"),
         ({"films": {"a": np.zeros((2, 2, 3))}}, r"must be \(H, W\)"),
-        ({"films": {"a": np.full((2, 2), 200.0)}}, r"must lie in \[0, 1\]"),
+        ({"films": {"a": np.full((2, 2), 200.0)}}, r"must be in \[0, 1\]"),
         ({"recipe": "fig99"}, "must be one of"),
     ],
 )

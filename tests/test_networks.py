@@ -80,8 +80,8 @@ def test_no_films_give_no_rows():
     [
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
         (np.zeros((0, 4)), "not empty"),
-        (np.full((4, 4), 255.0), r"must lie in \[0, 1\]; got 255 to 255.*cxrkit.film"),
-        (np.full((4, 4), np.nan), r"must lie in \[0, 1\]; got nan"),
+        (np.full((4, 4), 255.0), r"must be in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
+        (np.full((4, 4), np.nan), r"must be in \[0, 1\].*got float64 from nan"),
     ],
 )
 def test_films_out_of_rank_or_range_are_refused(pixels, message):
