@@ -77,11 +77,6 @@ def test_no_buildpack_but_condas_wants_the_checkout(clone):
     assert [kind for kind, wants in detected.items() if wants not in {"False", "None"}] == ["CondaBuildPack"]
 
 
-def test_the_image_starts_from_one_release_of_ubuntu(dockerfile):
-    # By its tag: repo2docker names no digest, and only a Dockerfile of our own could.
-    assert re.fullmatch(r"FROM \S+/buildpack-deps:\d\d\.04", dockerfile[0])
-
-
 def test_binders_environment_is_read_and_the_roots_is_not(dockerfile):
     read = [line for line in dockerfile if "environment.yml" in line]
     assert read[0] == "COPY --chown=1000:1000 src/binder/environment.yml ${REPO_DIR}/binder/environment.yml"
@@ -100,15 +95,6 @@ def test_python_and_pip_are_those_that_repo2docker_has_installed_by_then(dockerf
     text = (REPO2DOCKER / "buildpacks/conda" / name).read_text(encoding="utf-8")
     before = {package: re.search(rf"/{package}-([\d.]+)-[^/]+\.conda", text)[1] for package in pins}
     assert before == pins, "Pin what repo2docker's own lock has, so that the environment is not solved anew."
-
-
-def test_every_packages_file_in_repo2dockers_environment_is_named_with_its_digest():
-    python = environment_pins()["python"].rsplit(".", 1)[0]
-    name = f"environment.py-{python}-linux-64.lock"
-    text = (REPO2DOCKER / "buildpacks/conda" / name).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.startswith("http")]
-    assert len(lines) > 100
-    assert [line for line in lines if not re.search(r"\.(?:conda|tar\.bz2)#[0-9a-f]{32}$", line)] == []
 
 
 def test_nothing_but_postbuild_installs_what_the_checkout_asks_for(dockerfile):
@@ -134,7 +120,7 @@ def test_postbuild_is_run_last_by_the_user_whose_home_the_image_keeps(dockerfile
 
 
 def post_build(tmp_path: Path, *, fails_at: str = "nothing") -> tuple[int, list[str]]:
-    """Run binder/postBuild with a Python that only writes down what it was asked; exit code and those lines."""
+    """Run binder/postBuild with a Python that only records its arguments; return exit code and records."""
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\necho "$(basename "$PWD") $*" >>"{tmp_path}/log"\ncase "$*" in *"{fails_at}"*) exit 1 ;; esac\n',
@@ -154,11 +140,11 @@ def test_postbuild_installs_from_hashes_alone_then_the_project_then_what_a_visit
     assert lock == "-m pip install --no-cache-dir --no-deps --require-hashes -r binder/requirements.lock"
     assert project == "-m pip install --no-cache-dir --no-deps --no-build-isolation --no-index --editable ."
     assert quiet == "-m jupyter labextension disable @jupyterlab/apputils-extension:announcements"
-    steps = ("compileall", "matplotlib", "course.ensure()", "serve.link_template()")
+    steps = ("compileall", "matplotlib", "course_images()", "link_template()")
     assert [step in call for step, call in zip(steps, warm, strict=True)] == [True] * 4
 
 
-@pytest.mark.parametrize("step", ["--require-hashes", "--editable", "course.ensure"])
+@pytest.mark.parametrize("step", ["--require-hashes", "--editable", "course_images"])
 def test_a_step_of_postbuild_that_fails_fails_the_build(tmp_path, step):
     code, calls = post_build(tmp_path, fails_at=step)
     assert code != 0
@@ -168,8 +154,7 @@ def test_a_step_of_postbuild_that_fails_fails_the_build(tmp_path, step):
 # --- start -----------------------------------------------------------------------------------------------------
 
 
-def test_start_is_what_a_container_begins_with(dockerfile):
-    assert 'RUN chmod +x "${REPO_DIR}/binder/start"' in dockerfile
+def test_a_container_begins_with_start(dockerfile):
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
 
 
@@ -254,11 +239,6 @@ def test_two_badges_open_the_first_notebook_and_the_dashboard_of_this_repository
     assert {path.removeprefix("lab/tree/").removeprefix("voila/render/") for path in opened} <= tracked
     address = PYPROJECT["project"]["urls"]["Repository"]
     assert {f"https://github.com/{badge['repository']}" for badge in badges()} == {address}
-
-
-def test_the_badges_are_the_first_that_a_reader_sees_after_what_it_is():
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert [index for index, line in enumerate(lines) if BADGE.search(line)][-1] < 10
 
 
 @pytest.fixture(scope="module")
