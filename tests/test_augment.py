@@ -1,6 +1,6 @@
-"""Recipes: what they may be, what they do to a film (what imgaug does, bit for bit), and what is kept of them."""
+"""Recipes: what is legal, how they are drawn, that imgaug performs them, and that JSON and imgaug's code keep them."""
 
-import itertools
+import functools
 import json
 import pickle
 import subprocess
@@ -16,95 +16,78 @@ from hypothesis import strategies as st
 
 from cxrkit import augment
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
-from cxrkit.augment import _seeds as seeds
 from cxrkit.course import published
 
-SEED = 20201204
-#: Square as networks take them; of odd sides; small; and so large that imgaug multiplies by a table.
-SHAPES = ((4, 224, 224), (3, 97, 61), (3, 5, 3), (2, 400, 380))
 quick = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+ADD, MULTIPLY, BLUR = Op("Add", value=(-9, 9)), Op("Multiply", mul=(0.5, 1.5)), Op("GaussianBlur", sigma=(0, 2.0))
 
 
 def films(n=4, height=64, width=48):
-    """Smooth films over all grey levels, uint8 (n, height, width)."""
-    rng = np.random.default_rng(SEED)
+    """Smooth images over all grey levels, uint8 (n, height, width)."""
+    rng = np.random.default_rng(20201204)
     rough = [cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), 3) for _ in range(n)]
     return np.clip(128 + 900 * np.stack(rough), 0, 255).astype(np.uint8)
 
 
-def by_imgaug(recipe, pixels, seed):
-    """What imgaug gives for the same films and seed, one at a time."""
-    augmenters = (augment.to_imgaug(recipe, augment.film_generator(seed, k)) for k in range(len(pixels)))
-    return np.stack([augmenter(image=film) for augmenter, film in zip(augmenters, pixels, strict=True)])
+def test_imgaug_is_imported_only_when_a_recipe_is_applied():
+    code = (
+        "import sys, numpy as np; from cxrkit import augment; recipe = augment.named('fig11'); recipe.code(); "
+        "augment.draw(recipe, 3); heavy = {'imgaug', 'cv2', 'scipy', 'tensorflow', 'keras'} & set(sys.modules); "
+        "assert not heavy, heavy; "
+        "augment.apply(augment.named('round/A'), np.zeros((1, 8, 8), np.uint8)); assert 'imgaug' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-ADD, MULTIPLY, BLUR = Op("Add", value=(-9, 9)), Op("Multiply", mul=(0.5, 1.5)), Op("GaussianBlur", sigma=(0, 2.0))
+# --- imgaug performs it ------------------------------------------------------------------------------------------
 
-#: Fixed, drawn from a range, drawn from a list; whole numbers and others; ends of what is legal.
-SETTINGS = {
-    "Noop": [{}],
-    "Fliplr": [{"p": 0}, {"p": 1}, {"p": 0.3}],
-    "Add": [{"value": v} for v in (7, -7.5, 8.5, 255, (-20, 20), (20, -20.0), (3, 3), [1, 5, 200], [1.5, 5])],
-    "AdditiveGaussianNoise": [{"scale": v} for v in (0, 5, 0.3, (0, 7.65), [5, 10.0], (4, 4))],
-    "AdditiveLaplaceNoise": [{"scale": v} for v in (0, 5, 0.3, (0, 7.65), [5, 10.0])],
-    "Multiply": [{"mul": v} for v in (0, 1, 2, 0.7, 10, (0.5, 1.5), [0.5, 2], [1, 2])],
-    "MultiplyElementwise": [{"mul": v} for v in (2, 0.7, (0.5, 1.5), (0.7, 0.7), [0.5, 2], [1, 2, 3])],
-    "SaltAndPepper": [{"p": v} for v in (0, 1, 0.05, (0, 0.3), (0.5, 0.5), [0.1, 0.2], [0, 1], (1, 1))],
-    "Sharpen": [
-        {"alpha": 0.03, "lightness": 1.1},
-        {"alpha": 1},
-        {"alpha": 0, "lightness": 0.7},
-        {"alpha": (0, 1.0), "lightness": (0, 2.0)},
-        {"alpha": [0.3, 0.4], "lightness": [1, 2]},
-    ],
-    "GammaContrast": [{"gamma": v} for v in (0, 0.5, 1, 2, 0.7, (0.5, 2.0), (2.0, 1.0), [0.5, 1, 2])],
-    "LinearContrast": [{"alpha": v} for v in (0, 1, 2, 0.7, (0, 10), [0.5, 2])],
-    "GaussianBlur": [{"sigma": v} for v in (0, 0.0005, 1.0, 2.5, 4, 7, (0, 20), (2.0, 1.0), [7, 0.5])],
-    "Affine": [
-        {"rotate": 90},
-        {"rotate": (-180, 180), "scale": (0.5, 2)},
-        {"shear": (-20, 20), "mode": "wrap", "order": 3},
-        {"translate_x": 0.1, "translate_y": (-0.2, 0.2), "cval": 200},
-        {"scale": [1, 2], "order": 0, "mode": "edge"},
-        {"rotate": (-9.5, 9), "mode": "symmetric", "cval": 7.9},
-        {"scale": 1},
-    ],
-    "AllChannelsHistogramEqualization": [{}],
-    "AllChannelsCLAHE": [
-        {"clip_limit": 2},
-        {"clip_limit": (0.5, 4.0), "tile_grid_size_px": (4, 12)},
-        {"clip_limit": [1, 2.5], "tile_grid_size_px": [3, 7]},
-    ],
-    "Cutout": [
-        {"nb_iterations": 0},
-        {"nb_iterations": 4, "size": 0.9, "cval": 3.7},
-        {"nb_iterations": (0, 20), "size": 1, "cval": (0.0, 255)},
-        {"nb_iterations": (2, 2)},
-        {"nb_iterations": [2, 3], "size": [0.1, 0.3], "cval": [0, 200]},
-        {"size": (0.1, 0.25), "cval": (0, 255)},
-    ],
-}
-OPERATIONS = [Op(name, **values) for name, given in SETTINGS.items() for values in given]
-COMBINED = {
-    "Sequential": Sequential((ADD, MULTIPLY, BLUR)),
-    "Sequential, random order": Sequential([ADD, MULTIPLY, BLUR], random_order=True),
-    "Sequential of nothing": Sequential(()),
-    "SomeOf": SomeOf(2, (ADD, MULTIPLY, BLUR)),
-    "SomeOf, random order": SomeOf(2, (ADD, MULTIPLY, BLUR), random_order=True),
-    "SomeOf, a range": SomeOf((1, 3), (ADD, MULTIPLY, BLUR), random_order=True),
-    "SomeOf, a range of one": SomeOf((2, 2), (ADD, MULTIPLY, BLUR), random_order=True),
-    "SomeOf, up to all": SomeOf((0, None), (ADD, MULTIPLY, BLUR), random_order=True),
-    "SomeOf, more than there are": SomeOf((1, 7), (ADD, MULTIPLY)),
-    "SomeOf, from more than there are": SomeOf((5, None), (ADD, MULTIPLY), random_order=True),
-    "SomeOf, all": SomeOf(None, (ADD, MULTIPLY)),
-    "SomeOf, none": SomeOf(0, (ADD,)),
-    "OneOf": OneOf((ADD, MULTIPLY, BLUR)),
-    "Sometimes": Sometimes(0.4, ADD),
-    "Sometimes, always": Sometimes(1, ADD),
-    "Sometimes, never": Sometimes(0, ADD, BLUR),
-    "Sometimes, a random order": Sometimes(0.5, Sequential((ADD, MULTIPLY), random_order=True), OneOf((BLUR, ADD))),
-    "one in another": SomeOf((1, None), (OneOf((ADD, Sequential((BLUR, MULTIPLY)))), Sometimes(0.5, BLUR, ADD))),
-}
+#: Operations in which nothing is random, and how a student writes them with imgaug.
+DIRECT = [
+    (Op("Noop"), lambda: iaa.Noop()),
+    (Op("Fliplr", p=1), lambda: iaa.Fliplr(1)),
+    (Op("Fliplr", p=0), lambda: iaa.Fliplr(0)),
+    (Op("Add", value=-7.5), lambda: iaa.Add(-7.5)),
+    (Op("AdditiveGaussianNoise", scale=5.5, seed=3), lambda: iaa.AdditiveGaussianNoise(scale=5.5, seed=3)),
+    (Op("AdditiveLaplaceNoise", scale=5, seed=3), lambda: iaa.AdditiveLaplaceNoise(scale=5, seed=3)),
+    (Op("Multiply", mul=0.7), lambda: iaa.Multiply(0.7)),
+    (Op("MultiplyElementwise", mul=(0.5, 1.5), seed=3), lambda: iaa.MultiplyElementwise((0.5, 1.5), seed=3)),
+    (Op("SaltAndPepper", p=0.05, seed=3), lambda: iaa.SaltAndPepper(0.05, seed=3)),
+    (Op("Sharpen", alpha=0.03, lightness=1.1), lambda: iaa.Sharpen(alpha=0.03, lightness=1.1)),
+    (Op("GammaContrast", gamma=0.7), lambda: iaa.GammaContrast(0.7)),
+    (Op("LinearContrast", alpha=2), lambda: iaa.LinearContrast(2)),
+    (Op("GaussianBlur", sigma=2.5), lambda: iaa.GaussianBlur(2.5)),
+    (
+        Op("Affine", rotate=5.5, translate_x=0.1, shear=-3, scale=1.2, mode="edge"),
+        lambda: iaa.Affine(
+            rotate=5.5, translate_percent={"x": 0.1, "y": 0.0}, shear={"x": -3, "y": 0}, scale=1.2, mode="edge"
+        ),
+    ),
+    (Op("AllChannelsHistogramEqualization"), lambda: iaa.AllChannelsHistogramEqualization()),
+    (
+        Op("AllChannelsCLAHE", clip_limit=2.5, tile_grid_size_px=7),
+        lambda: iaa.AllChannelsCLAHE(clip_limit=2.5, tile_grid_size_px=7),
+    ),
+    (
+        Op("Cutout", nb_iterations=3, size=(0.1, 0.25), cval=(0, 255), seed=3),
+        lambda: iaa.Cutout(nb_iterations=3, size=(0.1, 0.25), cval=(0, 255), seed=3),
+    ),
+]
+
+
+def test_every_operation_is_compared_with_imgaug():
+    assert {op.name for op, _ in DIRECT} == set(augment.OPERATIONS)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (97, 61), (5, 3)])
+@pytest.mark.parametrize(("op", "direct"), DIRECT, ids=[repr(op) for op, _ in DIRECT])
+def test_an_operation_gives_what_imgaug_gives(op, direct, shape):
+    for film in films(2, *shape):
+        np.testing.assert_array_equal(augment.apply(op, film[None])[0], direct()(image=film))
+
+
+#: imgaug makes whole numbers of probabilities that are closer to 0 or 1.
+PROBABILITIES = st.sampled_from([0, 1]) | st.floats(1e-5, 1 - 1e-5)
 
 
 @st.composite
@@ -113,10 +96,14 @@ def operations(draw):
     operation = augment.OPERATIONS[draw(st.sampled_from(sorted(augment.OPERATIONS)))]
     values = {}
     for parameter in operation.parameters:
+        if parameter.name == "seed":
+            continue
         if parameter.options:
             values[parameter.name] = draw(st.sampled_from(parameter.options))
             continue
-        if parameter.whole:
+        if parameter.name == "p":
+            number = PROBABILITIES
+        elif parameter.whole:
             number = st.integers(int(parameter.low), int(parameter.high))
         else:
             number = st.floats(parameter.low, parameter.high, allow_subnormal=False)
@@ -139,60 +126,175 @@ def combined(children):
         st.builds(Sequential, st.lists(children, max_size=4), order),
         st.builds(SomeOf, n, several, order),
         st.builds(OneOf, several),
-        st.builds(Sometimes, st.floats(0, 1), children, st.none() | children),
+        st.builds(Sometimes, PROBABILITIES, children, st.none() | children),
     )
 
 
 RECIPES = st.recursive(operations(), combined, max_leaves=8)
 
 
-# --- equal to imgaug ---------------------------------------------------------------------------------------------
+@quick
+@given(RECIPES, st.integers(0, 2**70), st.integers(0, 10**6))
+def test_a_draw_is_a_fixed_recipe_that_imgaug_performs(recipe, seed, index):
+    drawn = augment.draw(recipe, seed, index)
+    assert augment.is_fixed(drawn)
+    assert augment.draw(drawn, seed + 1, index + 1) == drawn
+    assert augment.from_json(json.loads(drawn.to_json())) == drawn
+    made = {}
+    exec(drawn.code(), made)
+    film = films(1, 17, 23)
+    altered = augment.apply(recipe, film, seed, first=index)
+    np.testing.assert_array_equal(augment.apply(drawn, film, 99), altered)
+    np.testing.assert_array_equal(made["augmenter"](image=film[0]), altered[0])
+    np.testing.assert_array_equal(augment.to_imgaug(drawn)(image=film[0]), altered[0])
 
 
-def test_every_operation_is_compared_with_imgaug():
-    assert set(SETTINGS) == set(augment.OPERATIONS)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("op", OPERATIONS, ids=repr)
-def test_an_operation_gives_what_imgaug_gives(op, shape):
-    pixels = films(*shape)
-    np.testing.assert_array_equal(augment.apply(op, pixels, SEED), by_imgaug(op, pixels, SEED))
-
-
-@pytest.mark.parametrize("recipe", COMBINED.values(), ids=COMBINED)
-def test_a_combination_gives_what_imgaug_gives(recipe):
-    pixels = films(24)
-    np.testing.assert_array_equal(augment.apply(recipe, pixels, SEED), by_imgaug(recipe, pixels, SEED))
-
-
-@pytest.mark.parametrize("name", augment.NAMES)
-def test_a_recipe_with_a_name_gives_what_imgaug_gives(name):
-    pixels = films(12)
-    recipe = augment.named(name)
-    np.testing.assert_array_equal(augment.apply(recipe, pixels, SEED), by_imgaug(recipe, pixels, SEED))
+# --- draws -------------------------------------------------------------------------------------------------------
 
 
 @quick
-@given(RECIPES, st.integers(0, 2**40))
-def test_any_recipe_gives_what_imgaug_gives(recipe, seed):
-    pixels = films(3, 17, 23)
-    np.testing.assert_array_equal(augment.apply(recipe, pixels, seed), by_imgaug(recipe, pixels, seed))
+@given(operations(), st.integers(0, 1000))
+def test_drawn_values_lie_in_their_ranges(op, seed):
+    for drawn in augment.draw(op, seed).children:
+        for parameter in augment.OPERATIONS[op.name].parameters:
+            given, value = op[parameter.name], drawn[parameter.name]
+            if isinstance(given, augment.Choice) and parameter.per_image:
+                assert value in given.values
+            elif isinstance(given, tuple) and parameter.per_image:
+                assert min(given) <= value <= max(given)
+                assert isinstance(value, int if parameter.whole else float)
+            elif op.name != "Fliplr":
+                assert repr(value) == repr(given)
 
 
-def test_whole_numbers_and_others_are_told_apart_whichever_comes_first():
-    pixels = films(8, 224, 224)
-    for angle in (33, 33.0, 33, 33.0):
-        op = Op("Affine", rotate=angle, translate_x=0.1)
-        np.testing.assert_array_equal(augment.apply(op, pixels, SEED), by_imgaug(op, pixels, SEED))
+@quick
+@given(RECIPES, st.integers(0, 1000), st.integers(0, 5), st.data())
+def test_an_image_depends_on_seed_and_index_alone(recipe, seed, first, data):
+    pixels = films(6, 9, 7)
+    whole = augment.apply(recipe, pixels, seed)
+    last = data.draw(st.integers(first, 6))
+    np.testing.assert_array_equal(augment.apply(recipe, pixels[first:last], seed, first=first), whole[first:last])
 
 
-def test_the_first_film_is_drawn_from_imgaugs_own_generator_for_the_seed():
-    pixels = films()
-    direct = iaa.SomeOf((1, 2), [iaa.Add((-9, 9)), iaa.Multiply((0.5, 1.5)), iaa.GaussianBlur((0, 2.0))])
-    direct.seed_(7)
-    recipe = SomeOf((1, 2), (ADD, MULTIPLY, BLUR))
-    np.testing.assert_array_equal(augment.apply(recipe, pixels[:1], 7)[0], direct(image=pixels[0]))
+def test_images_and_seeds_are_drawn_independently():
+    drawn = {seed: [augment.draw(ADD, seed, k).children[0]["value"] for k in range(200)] for seed in (0, 1, 2**32)}
+    together = np.array(list(drawn.values()))
+    assert len(np.unique(together)) == together.size
+    assert np.abs(np.corrcoef(together) - np.eye(3)).max() < 0.3
+    np.testing.assert_allclose(together.mean(axis=1), 0, atol=1.5)
+
+
+def test_each_image_may_have_its_own_seed():
+    recipe, pixels = augment.named("fig11"), films(3)
+    mine = augment.apply(recipe, pixels, np.array([7, 2**63, 7], np.uint64))
+    for film, altered, seed in zip(pixels, mine, (7, 2**63, 7), strict=True):
+        np.testing.assert_array_equal(altered, augment.apply(recipe, film[None], seed)[0])
+
+
+#: How often each list of operations is drawn from a recipe, out of 6,000.
+A, B, C = Op("Add", value=1), Op("Add", value=2), Op("Add", value=3)
+SHARES = [
+    (Sequential((A, B), random_order=True), {(1, 2): 1 / 2, (2, 1): 1 / 2}),
+    (OneOf((A, B, C)), {(1,): 1 / 3, (2,): 1 / 3, (3,): 1 / 3}),
+    (SomeOf(2, (A, B, C)), {(1, 2): 1 / 3, (1, 3): 1 / 3, (2, 3): 1 / 3}),
+    (SomeOf((0, None), (A, B)), {(): 1 / 3, (1,): 1 / 6, (2,): 1 / 6, (1, 2): 1 / 3}),
+    (SomeOf((1, 2), (A, B), random_order=True), {(1,): 1 / 4, (2,): 1 / 4, (1, 2): 1 / 4, (2, 1): 1 / 4}),
+    (SomeOf(None, (A, B)), {(1, 2): 1}),
+    (SomeOf(0, (A, B)), {(): 1}),
+    (SomeOf((1, 3), (A,)), {(1,): 1}),
+    (SomeOf((5, None), (A, B)), {(1, 2): 1}),
+    (Sometimes(0.25, A), {(1,): 1 / 4, (): 3 / 4}),
+    (Sometimes(0.25, A, Sequential((B, C))), {(1,): 1 / 4, (2, 3): 3 / 4}),
+    (Sometimes(0, A), {(): 1}),
+    (Sometimes(1, A), {(1,): 1}),
+]
+
+
+@pytest.mark.parametrize(("recipe", "shares"), SHARES, ids=[repr(recipe) for recipe, _ in SHARES])
+def test_branches_are_drawn_with_their_probabilities(recipe, shares):
+    drawn = [tuple(op["value"] for op in augment.draw(recipe, 5, k).children) for k in range(6000)]
+    assert {way: drawn.count(way) / 6000 for way in set(drawn)} == pytest.approx(shares, abs=0.025)
+
+
+def test_a_recipe_is_fixed_where_nothing_is_random():
+    assert all(augment.is_fixed(augment.named(name)) for name in ("none", *(f"round/{name}" for name in "ABCDEFGHIJ")))
+    drawn = [ADD, Sequential((BLUR, Op("Noop"))), Op("AdditiveGaussianNoise", scale=3), OneOf((Op("Noop"),))]
+    drawn += [Sequential((Op("Noop"), Op("Noop")), random_order=True), Op("Fliplr", p=0.5)]
+    assert not any(map(augment.is_fixed, drawn))
+
+
+def test_a_draw_augments_images_of_another_size_in_the_same_way():
+    drawn = augment.draw(Sequential((Op("Affine", rotate=(-30, 30)), MULTIPLY)), 1)
+    assert [op.name for op in drawn.children] == ["Affine", "Multiply"]
+    assert augment.apply(drawn, films(1, 64, 64)).shape == (1, 64, 64)
+
+
+def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
+    pixels = films(6)
+    kept = pixels.copy()
+    view = pixels[::2, ::-1, 1::2]
+    altered = augment.apply(augment.named("vary"), view, 3)
+    np.testing.assert_array_equal(pixels, kept)
+    np.testing.assert_array_equal(altered, augment.apply(augment.named("vary"), view.copy(), 3))
+    for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
+        assert augment.apply(augment.named("vary"), np.zeros(shape, np.uint8)).shape == shape
+    pixels.setflags(write=False)
+    for name in augment.OPERATIONS:
+        augment.apply(augment.default(name), pixels)
+    np.testing.assert_array_equal(pixels, kept)
+
+
+def test_no_global_random_state_is_read_or_written():
+    code = """
+import random, numpy as np
+from cxrkit import augment
+films = np.zeros((4, 16, 16), np.uint8)
+states = random.getstate(), np.random.get_state()[1].tolist()
+made = []
+for _ in range(2):
+    made += [augment.apply(augment.named(name), films, 3).tobytes() for name in augment.NAMES]
+    made += [augment.to_imgaug(augment.named(name), 3)(images=films).tobytes() for name in augment.NAMES]
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
+    import imgaug.random
+    # imgaug makes its global generator, of a number from NumPy's, when the first augmenter has no seed.
+    assert imgaug.random.GLOBAL_RNG is None
+assert made[: len(made) // 2] == made[len(made) // 2 :]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_threads_share_nothing():
+    recipe, pixels = augment.named("vary"), films(4)
+    expected = [augment.apply(recipe, pixels, seed) for seed in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda seed: augment.apply(recipe, pixels, seed), range(40)))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, [1, 2], [1, -2, 3], True])
+def test_a_seed_that_is_not_legal_is_refused(seed):
+    with pytest.raises(ValueError, match=r"must be whole numbers from 0|seed must be one number, or one for each"):
+        augment.apply(ADD, films(3), seed)
+
+
+def test_a_first_index_that_is_not_legal_is_refused():
+    with pytest.raises(ValueError, match="seed and index must be whole numbers from 0; got 0 and -1"):
+        augment.apply(ADD, films(2), first=-1)
+    with pytest.raises(ValueError, match="and first 0; got 2 seeds and first 3"):
+        augment.apply(ADD, films(2), [1, 2], first=3)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((2, 8, 8)), np.zeros((8, 8), np.uint8), [1, 2]])
+def test_images_of_another_type_or_shape_are_refused(pixels):
+    with pytest.raises(ValueError, match=r"films must be uint8 \(n, H, W\); got .* One film is film\[None\]"):
+        augment.apply(ADD, pixels)
+
+
+@pytest.mark.parametrize("do", [lambda it: augment.apply(it, films()), augment.draw, augment.is_fixed])
+def test_a_name_in_place_of_a_recipe_is_refused(do):
+    with pytest.raises(ValueError, match=r"recipe must be a Recipe; got str. Get one by name with augment.named"):
+        do("fig11")
 
 
 def test_figure_11_is_what_the_report_prints():
@@ -217,7 +319,7 @@ def test_figure_11_is_what_the_report_prints():
 def test_table_5_has_the_reports_ranges():
     for name, printed in published.table("table05").iterrows():
         share = 255 if printed["unit"] == "scale, of 255" else 1
-        [(_, value)] = augment.named(f"table05/{name}").values
+        [(_, value)] = augment.named(f"table05/{name}").written()
         low, high = value if isinstance(value, tuple) else (value, value)
         assert (low, high) == pytest.approx((printed["low"] * share, printed["high"] * share))
 
@@ -257,222 +359,8 @@ def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
     with pytest.raises(ValueError, match=r"augment must be one of none, .*, or a recipe's JSON file; got 'nowhere"):
         augment.load("nowhere.json")
     file.write_text("no JSON", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"mine.json: a recipe is JSON as `Recipe.to_json` writes it; this is none"):
+    with pytest.raises(ValueError, match=r"mine.json: a recipe must be JSON as `Recipe.to_json` writes it"):
         augment.load(file)
-
-
-# --- seeds -------------------------------------------------------------------------------------------------------
-
-
-def test_a_film_does_not_hang_on_what_else_is_in_the_batch():
-    recipe, pixels = augment.named("fig11"), films(10)
-    whole = augment.apply(recipe, pixels, 5)
-    np.testing.assert_array_equal(augment.apply(recipe, pixels[:3], 5), whole[:3])
-    np.testing.assert_array_equal(augment.apply(recipe, pixels[4:], 5, first=4), whole[4:])
-    others = pixels[::-1].copy()
-    others[6] = pixels[6]
-    np.testing.assert_array_equal(augment.apply(recipe, others, 5)[6], whole[6])
-
-
-def test_each_film_may_have_a_seed_of_its_own():
-    recipe, pixels = augment.named("fig11"), films(3)
-    mine = augment.apply(recipe, pixels, [7, 2**63, 7])
-    for film, altered, seed in zip(pixels, mine, (7, 2**63, 7), strict=True):
-        np.testing.assert_array_equal(altered, augment.apply(recipe, film[None], seed)[0])
-
-
-def test_films_of_a_batch_and_seeds_are_drawn_apart():
-    pixels = np.full((50, 4, 4), 100, np.uint8)
-    drawn = augment.apply(Op("Add", value=(-100, 100)), pixels, 0)[:, 0, 0]
-    again = augment.apply(Op("Add", value=(-100, 100)), pixels, 1)[:, 0, 0]
-    assert len(set(drawn.tolist())) > 30
-    assert len(set(drawn.tolist()) & set(again.tolist())) < 30
-
-
-def test_films_are_left_as_they_are_also_when_they_are_a_view_or_empty():
-    pixels = films(6)
-    kept = pixels.copy()
-    view = pixels[::2, ::-1, 1::2]
-    altered = augment.apply(augment.named("vary"), view, 3)
-    np.testing.assert_array_equal(pixels, kept)
-    np.testing.assert_array_equal(altered, augment.apply(augment.named("vary"), view.copy(), 3))
-    for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
-        assert augment.apply(augment.named("vary"), np.zeros(shape, np.uint8)).shape == shape
-    pixels.setflags(write=False)
-    augment.apply(augment.named("fig11"), pixels)
-
-
-def test_global_random_states_are_neither_read_nor_written():
-    code = """
-import random, numpy as np
-from cxrkit import augment
-films = np.zeros((4, 16, 16), np.uint8)
-states = random.getstate(), np.random.get_state()[1].tolist()
-made = []
-for _ in range(2):
-    made += [augment.apply(augment.named(name), films, 3).tobytes() for name in augment.NAMES]
-    made += [augment.to_imgaug(augment.named(name), 3)(images=films).tobytes() for name in augment.NAMES]
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
-    import imgaug.random
-    # imgaug makes its global generator, of a number from NumPy's, when the first augmenter has no seed.
-    assert imgaug.random.GLOBAL_RNG is None
-assert made[: len(made) // 2] == made[len(made) // 2 :]
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_imgaug_is_imported_only_to_go_there_and_back():
-    code = (
-        "import sys, numpy as np; from cxrkit import augment; films = np.zeros((2, 8, 8), np.uint8); "
-        "[augment.record(augment.named(name), films) for name in augment.NAMES]; augment.named('fig11').code(); "
-        "assert not {'imgaug', 'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_threads_do_not_meet():
-    recipe, pixels = augment.named("vary"), films(4)
-    expected = [augment.apply(recipe, pixels, seed) for seed in range(40)]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda seed: augment.apply(recipe, pixels, seed), range(40)))
-    np.testing.assert_array_equal(found, expected)
-
-
-@given(st.lists(st.integers(0, 2**31 - 2), min_size=1, max_size=40))
-@quick
-def test_streams_of_many_seeds_are_numpys_own(numbers):
-    expected = [np.random.SFC64(np.random.SeedSequence(number).spawn(1)[0]) for number in numbers]
-    streams = seeds.child_streams(numbers)
-    for stream, bits in zip(streams, expected, strict=True):
-        np.testing.assert_array_equal(seeds.Die().at(stream).bit_generator.random_raw(5), bits.random_raw(5))
-
-
-#: SFC64's next 64 bits are the sum of the first, second and fourth word: here with a half that is 0, of which NumPy
-#: makes no number but draws again, as the lower and as the upper one; then places like any.
-PLACES = [
-    np.array([0, 0, 7, 5], np.uint64),
-    np.array([5 << 32, 0, 7, 0], np.uint64),
-    *seeds.film_streams(1, 50),
-]
-
-
-def opening_at(place, parts):
-    """What is read at a place, no more words ahead than there are parts."""
-    die = seeds.Die()
-    bits = die.back_at(place).bit_generator
-    return seeds.Opening(die, place, parts, bits, [0] * 12 + bits.random_raw(parts).tolist())
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_seeds_of_parts_are_numpys_draws_also_where_numpy_draws_again(count):
-    die = seeds.Die()
-    for place in PLACES:
-        expected = die.back_at(place).integers(0, 2**31 - 1, 2 * count, dtype=np.int32)[1::2].tolist()
-        opening = opening_at(place, count)
-        # Twice the same: the seeds leave the opening where it was.
-        assert opening.child_seeds() == opening.child_seeds() == expected
-
-
-def test_numbers_and_orders_of_an_opening_are_numpys():
-    die = seeds.Die()
-    for place, count in itertools.product(PLACES, (2, 3, 4, 5, 9, 2**31 - 1)):
-        generator, opening = die.back_at(place), opening_at(place, 1)
-        for _ in range(5):
-            assert opening.integer(count) == generator.integers(0, count, dtype=np.int32)
-    for place, count in itertools.product(PLACES, (0, 1, 2, 3, 4, 5, 9, 40)):
-        found, expected = list(range(count)), list(range(count))
-        generator, opening = die.back_at(place), opening_at(place, 1)
-        for _ in range(2):
-            opening.shuffle(found)
-            generator.shuffle(expected)
-        assert found == expected
-
-
-def test_an_opening_gives_the_generator_at_its_start():
-    [stream] = seeds.film_streams(SEED, 1)
-    opening = seeds.Die().opening(stream, 3)
-    opening.shuffle(list(range(9)))
-    assert opening.generator().random() == augment.film_generator(SEED).random()
-
-
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, [1, 2], [[1, 2, 3]], [1, -2, 3], True])
-def test_a_seed_of_another_kind_is_refused(seed):
-    with pytest.raises(ValueError, match=r"seed must be (a whole number from 0, or one for each|one number, or one)"):
-        augment.apply(ADD, films(3), seed)
-
-
-def test_a_first_film_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match="first must be from 0, and 0 where each film has a seed; got -1"):
-        augment.apply(ADD, films(2), first=-1)
-    with pytest.raises(ValueError, match="first must be from 0, and 0 where each film has a seed; got 3"):
-        augment.apply(ADD, films(2), [1, 2], first=3)
-
-
-@pytest.mark.parametrize(
-    "pixels", [np.zeros((2, 8, 8)), np.zeros((8, 8), np.uint8), np.zeros((2, 8, 8, 1), np.uint8), [1, 2]]
-)
-def test_films_of_another_kind_are_refused(pixels):
-    with pytest.raises(ValueError, match=r"films must be uint8 \(n, H, W\); got .* One film is film\[None\]"):
-        augment.apply(ADD, pixels)
-
-
-def test_what_is_no_recipe_is_refused():
-    with pytest.raises(ValueError, match=r"recipe must be a Recipe; got str. Take one by name with augment.named"):
-        augment.apply("fig11", films())
-
-
-# --- record and replay -------------------------------------------------------------------------------------------
-
-
-@quick
-@given(RECIPES, st.integers(0, 1000))
-def test_what_was_drawn_is_written_down_and_done_again(recipe, seed):
-    pixels = films(3, 17, 23)
-    altered, draws = augment.record(recipe, pixels, seed)
-    np.testing.assert_array_equal(altered, augment.apply(recipe, pixels, seed))
-    kept = json.loads(json.dumps(draws, allow_nan=False))
-    assert kept == draws
-    np.testing.assert_array_equal(augment.replay(kept, pixels), altered)
-
-
-def test_draws_say_what_happened_to_each_film():
-    recipe = Sequential(
-        (Op("Add", value=7), Sometimes(0, BLUR), Op("Fliplr", p=1), Op("AdditiveGaussianNoise", scale=3))
-    )
-    draws = augment.record(recipe, films(2), 4)[1]
-    for steps in draws:
-        assert steps[:2] == [{"operation": "Add", "value": 7}, {"operation": "Fliplr"}]
-        assert (steps[2]["operation"], steps[2]["scale"], len(steps[2]["state"])) == ("AdditiveGaussianNoise", 3, 64)
-    assert draws[0][2]["state"] != draws[1][2]["state"]
-
-
-def test_draws_alter_films_of_another_size_alike():
-    recipe = Sequential((Op("Affine", rotate=(-30, 30)), Op("Multiply", mul=(0.5, 1.5))))
-    draws = augment.record(recipe, films(1, 32, 32), 1)[1]
-    large = films(1, 64, 64)
-    np.testing.assert_array_equal(augment.replay(draws, large), augment.apply(recipe, large, 1))
-
-
-@pytest.mark.parametrize(
-    ("draws", "message"),
-    [
-        ([], "draws must be a list with the steps of each of the 1 films; got 0"),
-        ("fig11", "draws must be a list with the steps of each of the 1 films; got str"),
-        ([[{"operation": "Wave"}]], r'step 0 of film 0 must be \{"operation": name, ...\} as `record` writes it'),
-        ([[7]], r'step 0 of film 0 must be \{"operation": name, ...\} as `record` writes it; got 7'),
-        ([["Add"]], "step 0 of film 0 must be"),
-        ([[{"operation": []}]], "step 0 of film 0 must be"),
-        ([7], "the steps of film 0 must be a list; got int"),
-        ([[{"operation": "Add"}]], "the draws of film 0 are not what `record` writes"),
-        ([[{"operation": "Add", "value": "7"}]], "the draws of film 0 are not what `record` writes"),
-        ([[{"operation": "Noop"}]], "step 0 of film 0 must be"),
-        ([[{"operation": "AdditiveGaussianNoise", "scale": 1, "state": "12"}]], "must have a state of 64 hexadecimal"),
-    ],
-)
-def test_draws_that_were_not_recorded_are_refused(draws, message):
-    with pytest.raises(ValueError, match=message):
-        augment.replay(draws, films(1))
 
 
 # --- as JSON, as imgaug, as code ---------------------------------------------------------------------------------
@@ -527,8 +415,8 @@ def test_the_code_of_a_recipe_reads_as_a_person_writes_it():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "a recipe is JSON as `Recipe.to_json` writes it; this is none"),
-        ("[" * 100_000, "a recipe is JSON as `Recipe.to_json` writes it; this is none"),
+        ("{", "a recipe must be JSON as `Recipe.to_json` writes it"),
+        ("[" * 100_000, "a recipe must be JSON as `Recipe.to_json` writes it"),
         ("[]", r'a recipe\'s JSON is {"version": 1, "recipe": {...}}; got list'),
         ('{"version": 1}', "a recipe's JSON is .*; got version"),
         ('{"version": 2, "recipe": {"Noop": {}}}', "reads recipes of version 1; got 2. Use the cxrkit that wrote it"),
@@ -556,13 +444,13 @@ def test_json_of_another_kind_is_refused(text, message):
             {"Sequential": {"children": 7}},
             "recipe.Sequential: children of Sequential must be a list of recipes; got",
         ),
-        ({"OneOf": {"children": [{"Add": {}}]}}, r"recipe.OneOf\[0\].Add: Add needs value \(what is added"),
+        ({"OneOf": {"children": [{"Add": {}}]}}, r"recipe.OneOf\[0\].Add: Add needs value; got none"),
         ({"Sometimes": {"p": 1, "then": 3}}, r"recipe.Sometimes.then: a recipe is"),
     ],
 )
 def test_json_that_is_no_recipe_is_refused_with_the_place(plain, message):
     with pytest.raises(ValueError, match=message):
-        augment.from_dict({"version": 1, "recipe": plain})
+        augment.from_json({"version": 1, "recipe": plain})
 
 
 def test_an_augmenter_that_no_recipe_can_say_is_refused():
@@ -595,7 +483,7 @@ def test_an_augmenter_that_no_recipe_can_say_is_refused():
     ("make", "message"),
     [
         (lambda: Op("Ad", value=1), "operation must be one of Noop, Fliplr, .*; got 'Ad'"),
-        (lambda: Op("Add"), "Add needs value .*; got none. Legal are numbers from -255 to 255, a range as a tuple"),
+        (lambda: Op("Add"), "Add needs value; got none. Legal are numbers from -255 to 255, a range as a tuple"),
         (lambda: Op("Add", mul=1), "Add has value; got 'mul'"),
         (lambda: Op("Noop", p=1), "Noop has no parameters; got 'p'"),
         (lambda: Op("Add", value=300), "value of Add cannot be 300"),
@@ -605,7 +493,7 @@ def test_an_augmenter_that_no_recipe_can_say_is_refused():
         (lambda: Op("Add", value=True), "value of Add cannot be True"),
         (lambda: Op("Add", value="7"), "value of Add cannot be '7'"),
         (lambda: Op("Add", value=float("nan")), "value of Add cannot be nan"),
-        (lambda: Op("Fliplr", p=(0, 1)), r"p of Fliplr cannot be \(0, 1\). Legal are numbers from 0 to 1, one alone"),
+        (lambda: Op("Fliplr", p=(0, 1)), r"p of Fliplr cannot be \(0, 1\). Legal are numbers from 0 to 1, no range and no list"),
         (lambda: Op("Cutout", nb_iterations=1.5), "nb_iterations of Cutout cannot be 1.5. Legal are whole numbers"),
         (lambda: Op("Affine", mode="black"), "mode of Affine cannot be 'black'. Legal are 'constant', 'edge'"),
         (lambda: Op("Add", value=10**400), "value of Add cannot be 1000"),
@@ -623,7 +511,7 @@ def test_an_augmenter_that_no_recipe_can_say_is_refused():
             (lambda n=n: SomeOf(n, (ADD,)), "n of SomeOf must be a whole number from 0")
             for n in (-1, 1.5, True, (2, 1), (None, 2), (None, None), (1, 2, 3), (1,), "2")
         ),
-        (lambda: Sometimes(2, ADD), "p of Sometimes must be a probability, 0 to 1; got 2"),
+        (lambda: Sometimes(2, ADD), "p of Sometimes must be a number from 0 to 1; got 2"),
         (lambda: Sometimes(0.5, "Add"), "children of Sometimes must be recipes"),
     ],
 )
@@ -637,7 +525,7 @@ def test_a_recipe_is_no_deeper_than_can_be_kept():
     for _ in range(31):
         deep = Sequential((deep,))
     assert augment.from_json(deep.to_json()) == deep
-    with pytest.raises(ValueError, match="a recipe may be 32 deep; this Sequential is deeper"):
+    with pytest.raises(ValueError, match="recipes may be nested 32 deep; this Sequential is deeper"):
         Sequential((deep,))
 
 
@@ -658,24 +546,8 @@ def test_every_operation_can_be_put_on_a_slider():
         made = augment.default(operation.name)
         for parameter in operation.parameters:
             assert operation.parameter(parameter.name) is parameter
-            assert parameter.doc
             assert parameter.options or (parameter.low < parameter.high and parameter.step > 0)
             assert made[parameter.name] == parameter.default
-
-
-def test_what_is_drawn_can_be_asked_without_films():
-    recipe = augment.named("fig11")
-    assert augment.draw(recipe, 3, 5) == augment.record(recipe, films(3), 5)[1]
-    assert augment.draw(recipe, 1, 5, first=2) == augment.draw(recipe, 3, 5)[2:]
-    assert augment.draw(recipe, 0) == []
-
-
-def test_a_recipe_is_fixed_where_nothing_is_drawn():
-    assert augment.is_fixed(augment.named("none"))
-    assert all(augment.is_fixed(augment.named(f"round/{name}")) for name in "ABCDEFGHIJ")
-    drawn = [ADD, Sequential((BLUR, Op("Noop"))), Op("AdditiveGaussianNoise", scale=3), OneOf((Op("Noop"),))]
-    drawn += [Sequential((Op("Noop"), Op("Noop")), random_order=True), Op("Fliplr", p=0.5)]
-    assert not any(map(augment.is_fixed, drawn))
 
 
 # --- tf.data -----------------------------------------------------------------------------------------------------
@@ -684,12 +556,9 @@ def test_a_recipe_is_fixed_where_nothing_is_drawn():
 def test_a_recipe_maps_in_tf_data():
     import tensorflow as tf
 
-    recipe, pixels = augment.named("fig11"), films(6)
-    alter = pickle.loads(pickle.dumps(augment.mapped(recipe)))
-    numbers = np.arange(6)
-    data = tf.data.Dataset.from_tensor_slices((pixels, numbers)).batch(2)
+    recipe, pixels, seeds = augment.named("fig11"), films(6), np.arange(6)
+    alter = functools.partial(augment.apply, recipe)
+    data = tf.data.Dataset.from_tensor_slices((pixels, seeds)).batch(2)
     data = data.map(lambda x, k: tf.numpy_function(alter, [x, k], tf.uint8), num_parallel_calls=tf.data.AUTOTUNE)
     found = np.concatenate(list(data.as_numpy_iterator()))
-    np.testing.assert_array_equal(found, augment.apply(recipe, pixels, numbers))
-    with pytest.raises(ValueError, match="recipe must be a Recipe; got str"):
-        augment.mapped("fig11")
+    np.testing.assert_array_equal(found, augment.apply(recipe, pixels, seeds))

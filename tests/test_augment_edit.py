@@ -12,8 +12,8 @@ TREE = Sequential([A, OneOf([B, C]), D])
 
 
 def test_places_are_listed_parents_first():
-    assert [place for place, _ in augment.places(TREE)] == [(), (0,), (1,), (1, 0), (1, 1), (2,)]
-    assert all(augment.part(TREE, place) == part for place, part in augment.places(TREE))
+    assert [place for place, _ in augment.edit.places(TREE)] == [(), (0,), (1,), (1, 0), (1, 1), (2,)]
+    assert all(augment.edit.part(TREE, place) == part for place, part in augment.edit.places(TREE))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_places_are_listed_parents_first():
     ],
 )
 def test_a_moved_part_lies_where_it_was_put(place, to, wanted, then):
-    assert augment.move(TREE, place, to) == (wanted, then)
+    assert augment.edit.move(TREE, place, to) == (wanted, then)
 
 
 PARTS = st.recursive(
@@ -43,14 +43,14 @@ PARTS = st.recursive(
 @given(data=st.data())
 def test_moving_loses_and_doubles_nothing(data):
     recipe = Sequential([data.draw(PARTS), data.draw(PARTS)])
-    places = [place for place, _ in augment.places(recipe)]
+    places = [place for place, _ in augment.edit.places(recipe)]
     place, to = data.draw(st.sampled_from(places[1:])), data.draw(st.sampled_from(places[1:]))
     if to[: len(place)] == place and to != place:
         with pytest.raises(ValueError, match="cannot be moved into itself"):
-            augment.move(recipe, place, to)
+            augment.edit.move(recipe, place, to)
         return
-    moved, then = augment.move(recipe, place, to)
-    assert augment.part(moved, then) == augment.part(recipe, place)
+    moved, then = augment.edit.move(recipe, place, to)
+    assert augment.edit.part(moved, then) == augment.edit.part(recipe, place)
     assert sorted(map(repr, leaves(moved))) == sorted(map(repr, leaves(recipe)))
 
 
@@ -61,40 +61,40 @@ def leaves(recipe):
 @given(recipe=PARTS, data=st.data())
 def test_what_is_inserted_can_be_removed_again(recipe, data):
     group = Sequential([recipe])
-    place = data.draw(st.sampled_from([place for place, _ in augment.places(group)][1:]))
-    assert augment.remove(augment.insert(group, place, D), place) == group
+    place = data.draw(st.sampled_from([place for place, _ in augment.edit.places(group)][1:]))
+    assert augment.edit.remove(augment.edit.insert(group, place, D), place) == group
 
 
 def test_a_part_is_put_in_the_place_of_another():
-    assert augment.put(TREE, (1, 0), D) == Sequential([A, OneOf([D, C]), D])
-    assert augment.put(TREE, (), A) == A
+    assert augment.edit.put(TREE, (1, 0), D) == Sequential([A, OneOf([D, C]), D])
+    assert augment.edit.put(TREE, (), A) == A
 
 
 def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
     some = SomeOf((1, 2), [A, B], random_order=True)
-    assert augment.grouped(some, "Sequential") == Sequential([A, B], random_order=True)
-    assert augment.grouped(some, "OneOf") == OneOf([A, B])
-    assert augment.grouped(some, "Sometimes") == Sometimes(0.5, A, B)
-    assert augment.grouped(A, "SomeOf") == SomeOf((0, None), [A])
+    assert augment.edit.grouped(some, "Sequential") == Sequential([A, B], random_order=True)
+    assert augment.edit.grouped(some, "OneOf") == OneOf([A, B])
+    assert augment.edit.grouped(some, "Sometimes") == Sometimes(0.5, A, B)
+    assert augment.edit.grouped(A, "SomeOf") == SomeOf((0, None), [A])
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda: augment.part(TREE, (1, 2)), "place must be one of the recipe's"),
-        (lambda: augment.put(TREE, (0, 0), A), "place must be one of the recipe's"),
-        (lambda: augment.insert(TREE, (), A), "beside a whole recipe"),
-        (lambda: augment.insert(TREE, (0, 0), A), "place must be in a group"),
-        (lambda: augment.insert(TREE, (4,), A), "place must be in a group"),
-        (lambda: augment.remove(TREE, ()), "whole recipe cannot be removed"),
-        (lambda: augment.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
-        (lambda: augment.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
-        (lambda: augment.move(TREE, (), (0,)), "cannot be moved into itself or out"),
-        (lambda: augment.move(TREE, (0,), (9,)), "place must be in a group"),
-        (lambda: augment.with_children(A, [B]), "only a group has parts"),
-        (lambda: augment.grouped(A, "AllOf"), "kind must be one of Sequential"),
-        (lambda: augment.with_value(A, "value", 999), "value of Add cannot be 999"),
-        (lambda: augment.with_value(A, "gamma", 1), "Add has value; got 'gamma'"),
+        (lambda: augment.edit.part(TREE, (1, 2)), "place must be one of the recipe's"),
+        (lambda: augment.edit.put(TREE, (0, 0), A), "place must be one of the recipe's"),
+        (lambda: augment.edit.insert(TREE, (), A), "beside a whole recipe"),
+        (lambda: augment.edit.insert(TREE, (0, 0), A), "place must be in a group"),
+        (lambda: augment.edit.insert(TREE, (4,), A), "place must be in a group"),
+        (lambda: augment.edit.remove(TREE, ()), "whole recipe cannot be removed"),
+        (lambda: augment.edit.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
+        (lambda: augment.edit.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
+        (lambda: augment.edit.move(TREE, (), (0,)), "cannot be moved into itself or out"),
+        (lambda: augment.edit.move(TREE, (0,), (9,)), "place must be in a group"),
+        (lambda: augment.edit.with_children(A, [B]), "only a group has parts"),
+        (lambda: augment.edit.grouped(A, "AllOf"), "kind must be one of Sequential"),
+        (lambda: augment.edit.with_value(A, "value", 999), "value of Add cannot be 999"),
+        (lambda: augment.edit.with_value(A, "gamma", 1), "Add has value; got 'gamma'"),
     ],
 )
 def test_an_edit_that_makes_no_recipe_is_refused(edit, message):

@@ -23,8 +23,9 @@ from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
 LIMIT_S = 300
-#: How far two trainings may part that add the same numbers up in another order; another dropout makes 7e-3.
-NEAR = 1e-4
+#: How far two trainings may differ that add the same numbers in another order: Adam enlarges the rounding of a gradient
+#: near 0. Another dropout makes 7e-3.
+NEAR = 2e-3
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_a_recipe_is_taken_by_name_from_a_file_or_as_it_is(tmp_path):
     (tmp_path / "mine.json").write_text(recipe.to_json(), encoding="utf-8")
     by_name, from_file = train.Settings(augment="round/J"), train.Settings(augment=str(tmp_path / "mine.json"))
     assert by_name == from_file == train.Settings(augment=recipe)
-    assert augment.from_dict(json.loads(json.dumps(by_name.to_dict()))["augment"]) == recipe
+    assert augment.from_json(json.loads(json.dumps(by_name.to_dict()))["augment"]) == recipe
     # Read once: what is written to the file later is of another run.
     (tmp_path / "mine.json").write_text("{}", encoding="utf-8")
     assert from_file.recipe == recipe
@@ -231,7 +232,7 @@ def test_an_edited_recipe_is_another_run(films, tmp_path):
     out = tmp_path / "model"
     train.findings(films, out, train.Settings(**options), network=train_worker.network)
     kept = json.loads((out / "model.json").read_text(encoding="utf-8"))["training"]["settings"]["augment"]
-    assert augment.from_dict(kept) == augment.named("flip")
+    assert augment.from_json(kept) == augment.named("flip")
     (tmp_path / "mine.json").write_text(augment.named("vary").to_json(), encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds a run with other settings \(augment was .*Fliplr.* now .*Affine"):
         train.findings(films, out, train.Settings(**options), network=train_worker.network)

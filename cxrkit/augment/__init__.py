@@ -1,42 +1,23 @@
-"""Augmentation as data: a recipe says how films are altered, and its draws come from a seed alone.
+"""Augmentation: a recipe is data, a draw of it is again a recipe, and imgaug performs the drawn operations.
 
-What a recipe does to a film is, bit for bit, what imgaug does: `apply(recipe, films, seed)` gives the first film as
-`to_imgaug(recipe, seed)` gives it in its first call, and film k as `to_imgaug(recipe, film_generator(seed, k))` does.
-It is computed here, with NumPy and OpenCV, so that a film's draws do not hang on its batch, threads do not meet, and
-no global random state is touched; imgaug (the extra `augment`) is imported by `to_imgaug` and `from_imgaug` alone.
+`apply(recipe, films, seed)` draws for each image from seed and index alone and gives what imgaug makes of the image.
+`edit` holds the functions with which the lab changes a recipe. imgaug is imported only when a recipe is applied.
 """
 
-from cxrkit.augment._edit import (
-    GROUPS,
-    Place,
-    grouped,
-    insert,
-    move,
-    part,
-    places,
-    put,
-    remove,
-    with_children,
-    with_value,
-)
+from cxrkit.augment import _edit as edit
+from cxrkit.augment._draw import apply, draw, is_fixed
 from cxrkit.augment._imgaug import from_imgaug, to_imgaug
 from cxrkit.augment._named import NAMES, load, named
-from cxrkit.augment._operations import OPERATIONS, Choice, Operation, Parameter
-from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, default, from_dict, from_json
-from cxrkit.augment._run import Draws, apply, draw, is_fixed, mapped, record, replay
-from cxrkit.augment._seeds import film_generator
+from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
+from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, default, from_json
 
 __all__ = [
-    "GROUPS",
     "NAMES",
     "OPERATIONS",
     "Choice",
-    "Draws",
     "OneOf",
     "Op",
-    "Operation",
     "Parameter",
-    "Place",
     "Recipe",
     "Sequential",
     "SomeOf",
@@ -44,24 +25,11 @@ __all__ = [
     "apply",
     "default",
     "draw",
-    "film_generator",
-    "from_dict",
+    "edit",
     "from_imgaug",
     "from_json",
-    "grouped",
-    "insert",
     "is_fixed",
     "load",
-    "mapped",
-    "move",
     "named",
-    "part",
-    "places",
-    "put",
-    "record",
-    "remove",
-    "replay",
     "to_imgaug",
-    "with_children",
-    "with_value",
 ]

@@ -36,7 +36,7 @@ def part(recipe: Recipe, place: Place) -> Recipe:
     found = recipe
     for k in place:
         if not 0 <= k < len(found.children):
-            raise ValueError(f"place must be one of the recipe's; got {place}. `augment.places` lists them.")
+            raise ValueError(f"place must be one of the recipe's; got {place}. `augment.edit.places` lists them.")
         found = found.children[k]
     return found
 
@@ -70,7 +70,7 @@ def insert(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
         ValueError: there can be nothing at this place: it is the whole's, or the group takes no more.
     """
     if not place:
-        raise ValueError("nothing can be put beside a whole recipe; make it a group first, with `augment.grouped`.")
+        raise ValueError("nothing can be put beside a whole recipe; make it a group first, with `augment.edit.grouped`.")
     group = part(recipe, place[:-1])
     if isinstance(group, Op) or not 0 <= place[-1] <= len(group.children):
         raise ValueError(f"place must be in a group, or just after its last part; got {place}.")

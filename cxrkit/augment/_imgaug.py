@@ -1,34 +1,31 @@
-"""Recipes as imgaug's augmenters and back, and as Python source that makes them. imgaug is imported only when asked."""
+"""Recipes from imgaug's augmenters, and augmenters from recipes. imgaug is imported only in `Call.build`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit.augment._operations import Choice
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 
 if TYPE_CHECKING:
     from imgaug.augmenters import Augmenter
 
-_LINE = 100
 
-
-def to_imgaug(recipe: Recipe, seed: int | np.random.Generator = 0) -> "Augmenter":
-    """Make an imgaug augmenter.
+def to_imgaug(recipe: Recipe, seed: int = 0) -> "Augmenter":
+    """Make an imgaug augmenter, for a pipeline of your own.
 
     Args:
-        recipe: what it does.
-        seed: of the augmenter and all its children, as `Augmenter.seed_` takes it: a number, or what `film_generator`
-            gives. Its first call alters a film as `apply` does; later calls go on drawing.
+        recipe: what it does. Of a draw (`augment.draw`) it does exactly that.
+        seed: of its random numbers, which imgaug draws in its own order: other numbers than those of `augment.draw`.
     Returns:
-        An augmenter that has nothing to do with imgaug's global random state.
-    Raises:
-        ImportError: the extra `augment` is not installed.
+        An augmenter that does not use imgaug's global random state.
     """
-    augmenter = _built(recipe)
-    augmenter.seed_(seed)
-    return augmenter
+    return recipe.call().build(_below_2_31(np.random.default_rng(seed)))
+
+
+def _below_2_31(rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield int(rng.integers(2**31))
 
 
 def from_imgaug(augmenter: "Augmenter") -> Recipe:
@@ -50,103 +47,6 @@ def from_imgaug(augmenter: "Augmenter") -> Recipe:
         f"a recipe can say {', '.join(_READERS)}; got an augmenter of type {kind}. Leave it out, or use imgaug itself."
     )
 
-
-def code(recipe: Recipe) -> str:
-    """Return Python source that makes an augmenter of a recipe, as `augmenter`.
-
-    Args:
-        recipe: which.
-    """
-    return f"import imgaug.augmenters as iaa\n\naugmenter = {_source(_call(recipe), 0)}\n"
-
-
-# --- one description for both: what is called, with what -----------------------------------------------------------
-
-
-class _Call:
-    """A call of something in imgaug.augmenters."""
-
-    def __init__(self, name: str, *positional: Any, **named: Any) -> None:
-        self.name, self.positional, self.named = name, positional, named
-
-
-def _call(recipe: Recipe) -> _Call:
-    children = [_call(child) for child in recipe.children]
-    if isinstance(recipe, Op):
-        return _call_op(recipe)
-    if isinstance(recipe, Sequential):
-        return _Call("Sequential", children, **_order(recipe))
-    if isinstance(recipe, SomeOf):
-        return _Call("SomeOf", recipe.n, children, **_order(recipe))
-    if isinstance(recipe, OneOf):
-        return _Call("OneOf", children)
-    assert isinstance(recipe, Sometimes)
-    # In lists: `seed_` passes by a Sequential that is not in one, and its order would be of no seed.
-    return _Call("Sometimes", recipe.p, *([child] for child in children))
-
-
-def _order(recipe: Sequential | SomeOf) -> dict[str, bool]:
-    return {"random_order": True} if recipe.random_order else {}
-
-
-def _call_op(op: Op) -> _Call:
-    named = {key: list(value.values) if isinstance(value, Choice) else value for key, value in op.values}
-    if op.name == "Affine":
-        named = {
-            "scale": named["scale"],
-            "translate_percent": {"x": named["translate_x"], "y": named["translate_y"]},
-            "rotate": named["rotate"],
-            "shear": {"x": named["shear"], "y": 0},
-            "order": named["order"],
-            "cval": named["cval"],
-            "mode": named["mode"],
-        }
-    if len(named) == 1:
-        return _Call(op.name, *named.values()) if op.name not in _NAMED_ALONE else _Call(op.name, **named)
-    return _Call(op.name, **named)
-
-
-#: Their first argument is another one.
-_NAMED_ALONE = {"AdditiveGaussianNoise", "AdditiveLaplaceNoise"}
-
-
-def _built(recipe: Recipe) -> "Augmenter":
-    from imgaug import augmenters
-
-    # With a seed none of them asks for imgaug's global generator, which would take a number from NumPy's.
-    def build(part: Any) -> Any:
-        if isinstance(part, list):
-            return [build(each) for each in part]
-        if not isinstance(part, _Call):
-            return part
-        positional = [build(each) for each in part.positional]
-        if part.name == "Sometimes":
-            # imgaug itself would make a Sequential of a list, without a seed.
-            positional[1:] = [augmenters.Sequential(each, seed=0) for each in positional[1:]]
-        return getattr(augmenters, part.name)(*positional, **part.named, seed=0)
-
-    return build(_call(recipe))
-
-
-def _source(part: Any, indent: int) -> str:
-    if isinstance(part, list) and any(isinstance(each, _Call) for each in part):
-        items, opened, closed = [_source(each, indent + 1) for each in part], "[", "]"
-    elif isinstance(part, _Call):
-        named = [f"{key}={_source(value, indent + 1)}" for key, value in part.named.items()]
-        items = [_source(each, indent + 1) for each in part.positional] + named
-        opened, closed = f"iaa.{part.name}(", ")"
-    else:
-        return repr(part)
-    if isinstance(part, _Call) and len(items) == 1 and "\n" in items[0]:
-        return opened + _source((*part.positional, *part.named.values())[0], indent) + closed
-    flat = f"{opened}{', '.join(items)}{closed}"
-    if "\n" not in flat and len(flat) + 4 * indent <= _LINE:
-        return flat
-    inner = "".join(f"{' ' * 4 * (indent + 1)}{item},\n" for item in items)
-    return f"{opened}\n{inner}{' ' * 4 * indent}{closed}"
-
-
-# --- from imgaug ---------------------------------------------------------------------------------------------------
 
 
 def _value(parameter: Any, name: str) -> Any:

@@ -1,5 +1,6 @@
 """A recipe: a tree of operations as a value, checked when it is made, that JSON keeps exactly."""
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,65 +9,72 @@ from typing import Any
 
 import numpy as np
 
-from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
+from cxrkit.augment._calls import Call
+from cxrkit.augment._operations import OPERATIONS, SEED, Choice, Parameter
 
-#: Of the JSON that `Recipe.to_json` writes.
+#: Version of the JSON that `Recipe.to_json` writes.
 VERSION = 1
 _LINE = 100
-#: Deeper is no recipe that a person made, and Python's own limit is not far.
+#: Deeper recipes are refused: no person makes one, and Python's recursion has a limit.
 MAX_DEPTH = 32
-#: More parts than `SomeOf` is asked to draw.
+#: Largest n of `SomeOf`.
 MAX_COUNT = 1000
 
 
 class Recipe:
-    """What alters a film: an `Op`, or others put together by `Sequential`, `SomeOf`, `OneOf` or `Sometimes`.
+    """What to do to an image: an `Op`, or a `Sequential`, `SomeOf`, `OneOf` or `Sometimes` of recipes.
 
-    A recipe is a value: equal when it says the same, hashable, and never changed.
+    A recipe is a value: it can be compared and hashed, and never changes.
     """
 
-    #: The recipes that it is put together of, in order.
+    #: The recipes that it combines, in order.
     children: Sequence["Recipe"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, with the version of that form."""
+        """Return it as plain values for JSON, with the version of this form."""
         return {"version": VERSION, "recipe": _to_plain(self)}
 
     def to_json(self) -> str:
-        """Return JSON that `from_json` reads back to an equal recipe."""
+        """Return JSON from which `from_json` makes an equal recipe."""
         return _lines(self.to_dict(), 0)
 
     def code(self) -> str:
         """Return Python source that makes the same augmenter with imgaug, as `augmenter`."""
-        from cxrkit.augment import _imgaug
+        return self.call().source()
 
-        return _imgaug.code(self)
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        raise NotImplementedError
 
     def walk(self) -> Iterator["Recipe"]:
-        """Yield it and all below it, parents first."""
+        """Yield it and all recipes in it, parents first."""
         yield self
         for child in self.children:
             yield from child.walk()
 
+    @functools.cached_property
+    def depth(self) -> int:
+        """How deep recipes are nested: 1 for an operation."""
+        return 1 + max((child.depth for child in self.children), default=0)
+
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Op(Recipe):
-    """One operation with its parameters set.
+    """One operation with its parameters.
 
-    2 and 2.0 are not the same here: imgaug computes with whole numbers otherwise, which may change how a pixel rounds.
+    2 and 2.0 differ here: imgaug computes with whole numbers in another way, and a pixel may be rounded differently.
 
     Args:
         name: one of `OPERATIONS`.
-        values: by parameter: a number; a tuple (low, high), from which a number is drawn evenly for each film; or a
-            list, of which one is drawn. What is left out takes `Parameter.left_out`.
+        values: by parameter: a number; a tuple (low, high), a range from which a number is drawn for each image; or a
+            list, from which one is drawn. A parameter that is left out takes `Parameter.left_out`.
     Raises:
-        ValueError: an unknown operation or parameter, one that is missing, or a value that is not legal.
+        ValueError: an unknown operation or parameter, a missing parameter, or a value that is not legal.
     """
 
     name: str
     values: tuple[tuple[str, Any], ...]
-    _text: str = field(init=False, repr=False)
-    # No field: it has none.
+    # No field of the dataclass: an operation has none.
     children = ()
 
     def __init__(self, name: str, /, **values: Any) -> None:
@@ -79,23 +87,43 @@ class Op(Recipe):
         for parameter in operation.parameters:
             value = values.get(parameter.name, parameter.left_out)
             if value is None:
-                raise ValueError(f"{name} needs {parameter.name} ({parameter.doc}); got none. {_legal(parameter)}")
+                raise ValueError(f"{name} needs {parameter.name}; got none. {_legal(parameter)}")
             checked.append((parameter.name, _checked(name, parameter, value)))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "values", tuple(checked))
-        object.__setattr__(self, "_text", repr((name, checked)))
 
     def __eq__(self, other: object) -> bool:
-        return self._text == other._text if isinstance(other, Op) else NotImplemented
+        # 2 equals 2.0 in Python; their texts differ.
+        return repr(self) == repr(other) if isinstance(other, Op) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._text)
+        return hash(repr(self))
 
     def __getitem__(self, parameter: str) -> Any:
         return dict(self.values)[parameter]
 
     def __repr__(self) -> str:
-        return f"Op({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.values)])})"
+        return f"Op({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.written())])})"
+
+    def written(self) -> list[tuple[str, Any]]:
+        """Return the values that JSON and code show: all but a seed that is still to be drawn."""
+        return [(key, value) for key, value in self.values if (key, value) != (SEED.name, SEED.left_out)]
+
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        named = {key: list(value.values) if isinstance(value, Choice) else value for key, value in self.written()}
+        if self.name == "Affine":
+            named = {
+                "scale": named.pop("scale"),
+                "translate_percent": {"x": named.pop("translate_x"), "y": named.pop("translate_y")},
+                "rotate": named.pop("rotate"),
+                "shear": {"x": named.pop("shear"), "y": 0},
+                **named,
+            }
+        # The first argument of imgaug's noise is not its scale.
+        if len(named) == 1 and "scale" not in named:
+            return Call(self.name, tuple(named.values()))
+        return Call(self.name, named=named)
 
 
 @dataclass(frozen=True)
@@ -103,8 +131,8 @@ class Sequential(Recipe):
     """All of `children`, one after another.
 
     Args:
-        children: recipes; none leaves the film as it is.
-        random_order: in an order drawn anew for each film.
+        children: recipes; none leaves the image unchanged.
+        random_order: draw a new order for each image.
     """
 
     children: Sequence[Recipe]
@@ -114,15 +142,19 @@ class Sequential(Recipe):
         _adopt(self, self.children)
         _boolean(self, "random_order")
 
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        return Call("Sequential", (_calls(self.children),), _order(self))
+
 
 @dataclass(frozen=True)
 class SomeOf(Recipe):
-    """Some of `children`, drawn anew for each film.
+    """Some of `children`, drawn for each image.
 
     Args:
-        n: how many: a number; (low, high), both ends in it; (low, None) for up to all; None for all.
+        n: how many: a number; (low, high), both included; (low, None) for up to all; None for all.
         children: at least one recipe.
-        random_order: in an order drawn anew for each film, else as listed.
+        random_order: draw a new order for each image; if False, the order of the list.
     """
 
     n: int | tuple[int, int | None] | None
@@ -146,10 +178,20 @@ class SomeOf(Recipe):
             )
         object.__setattr__(self, "n", n)
 
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the largest n, as numbers."""
+        low, high = self.n if isinstance(self.n, tuple) else (self.n, self.n)
+        low = len(self.children) if low is None else low
+        return low, max(low, len(self.children)) if high is None else high
+
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        return Call("SomeOf", (self.n, _calls(self.children)), _order(self))
+
 
 @dataclass(frozen=True)
 class OneOf(Recipe):
-    """One of `children`, drawn anew for each film.
+    """One of `children`, drawn for each image.
 
     Args:
         children: at least one recipe.
@@ -160,15 +202,19 @@ class OneOf(Recipe):
     def __post_init__(self) -> None:
         _adopt(self, self.children, at_least=1)
 
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        return Call("OneOf", (_calls(self.children),))
+
 
 @dataclass(frozen=True)
 class Sometimes(Recipe):
-    """One recipe for some of the films, another or nothing for the rest.
+    """One recipe with a probability, another recipe or nothing otherwise.
 
     Args:
-        p: how often `then` is done, in [0, 1].
+        p: probability of `then`, in [0, 1].
         then: a recipe.
-        otherwise: what is done to the other films; None: nothing.
+        otherwise: a recipe for the other images; None leaves them unchanged.
     """
 
     p: float
@@ -179,13 +225,25 @@ class Sometimes(Recipe):
     def __post_init__(self) -> None:
         p = _python_number(self.p)
         if not _is_number(p) or not 0 <= p <= 1:
-            raise ValueError(f"p of Sometimes must be a probability, 0 to 1; got {self.p!r}.")
-        object.__setattr__(self, "p", _snapped(p))
-        _adopt(self, (self.then,) if self.otherwise is None else (self.then, self.otherwise))
+            raise ValueError(f"p of Sometimes must be a number from 0 to 1; got {self.p!r}.")
+        object.__setattr__(self, "p", p)
+        _adopt(self, [self.then] if self.otherwise is None else [self.then, self.otherwise])
+
+    def call(self) -> Call:
+        """Return the call of imgaug that makes the same augmenter."""
+        return Call("Sometimes", (self.p, *([call] for call in _calls(self.children))))
+
+
+def _calls(recipes: Sequence[Recipe]) -> list[Call]:
+    return [recipe.call() for recipe in recipes]
+
+
+def _order(group: Sequential | SomeOf) -> dict[str, bool]:
+    return {"random_order": True} if group.random_order else {}
 
 
 def default(name: str) -> Op:
-    """Return an operation as a widget begins with it: every parameter at its default.
+    """Return an operation with every parameter at its default, as the lab adds it.
 
     Args:
         name: one of `OPERATIONS`.
@@ -196,29 +254,20 @@ def default(name: str) -> Op:
     return Op(name, **{parameter.name: parameter.default for parameter in parameters})
 
 
-def from_json(text: str) -> Recipe:
-    """Read what `Recipe.to_json` wrote.
+def from_json(source: str | Mapping[str, Any]) -> Recipe:
+    """Read a recipe.
 
     Args:
-        text: JSON.
+        source: the text of `Recipe.to_json`, or the mapping of `Recipe.to_dict`.
     Raises:
-        ValueError: no JSON, another version, or something in it that is no recipe.
+        ValueError: no JSON, another version, or a part that is no recipe.
     """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"a recipe is JSON as `Recipe.to_json` writes it; this is none: {error}.") from error
-    return from_dict(data)
-
-
-def from_dict(data: Any) -> Recipe:
-    """Make a recipe of what `Recipe.to_dict` gave.
-
-    Args:
-        data: {"version": 1, "recipe": {...}}.
-    Raises:
-        ValueError: another version, or something in it that is no recipe.
-    """
+    data: Any = source
+    if isinstance(source, str):
+        try:
+            data = json.loads(source)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"a recipe must be JSON as `Recipe.to_json` writes it: {error}.") from error
     if not isinstance(data, dict) or set(data) != {"version", "recipe"}:
         keys = ", ".join(map(str, data)) if isinstance(data, dict) else type(data).__name__
         raise ValueError(f'a recipe\'s JSON is {{"version": {VERSION}, "recipe": {{...}}}}; got {keys or "nothing"}.')
@@ -231,23 +280,19 @@ def from_dict(data: Any) -> Recipe:
 
 def _adopt(parent: Any, children: Any, at_least: int = 0) -> None:
     kind = type(parent).__name__
-    if isinstance(children, Recipe) or not isinstance(children, list | tuple):
+    if not isinstance(children, list | tuple):
         raise ValueError(f"children of {kind} must be a list of recipes; got {type(children).__name__}.")
     for child in children:
         if not isinstance(child, Recipe):
             raise ValueError(
                 f"children of {kind} must be recipes, such as Op('Add', value=(-20, 20)); got {child!r}. "
-                "An imgaug augmenter becomes one with augment.from_imgaug."
+                "Convert an imgaug augmenter with augment.from_imgaug."
             )
     if len(children) < at_least:
         raise ValueError(f"{kind} needs at least {at_least} recipe to draw from; got {len(children)}.")
-    if 1 + max(map(_depth, children), default=0) > MAX_DEPTH:
-        raise ValueError(f"a recipe may be {MAX_DEPTH} deep; this {kind} is deeper.")
     object.__setattr__(parent, "children", tuple(children))
-
-
-def _depth(recipe: Recipe) -> int:
-    return 1 + max(map(_depth, recipe.children), default=0)
+    if parent.depth > MAX_DEPTH:
+        raise ValueError(f"recipes may be nested {MAX_DEPTH} deep; this {kind} is deeper.")
 
 
 def _boolean(parent: Any, name: str) -> None:
@@ -256,13 +301,8 @@ def _boolean(parent: Any, name: str) -> None:
 
 
 def _python_number(value: Any) -> Any:
-    """Take NumPy's numbers as Python's, whose text is the same in JSON and in code."""
+    """Return a NumPy number as Python's, whose text is the same in JSON and in code."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _snapped(p: float) -> float:
-    """Take a probability within 1e-6 of 0 or 1 for that, as imgaug does."""
-    return p if 1e-6 <= p <= 1 - 1e-6 or not 0 <= p <= 1 else round(p)
 
 
 def _is_whole(value: Any) -> bool:
@@ -277,7 +317,7 @@ def _legal(parameter: Parameter) -> str:
     if parameter.options:
         return f"Legal are {', '.join(map(repr, parameter.options))}."
     number = "whole numbers" if parameter.whole else "numbers"
-    how = ", a range as a tuple (low, high), or a list to draw from" if parameter.drawn else ", one alone"
+    how = ", a range as a tuple (low, high), or a list to draw from" if parameter.drawn else ", no range and no list"
     return f"Legal are {number} from {parameter.low:g} to {parameter.high:g}{how}."
 
 
@@ -288,25 +328,21 @@ def _checked(name: str, parameter: Parameter, value: Any) -> Any:
             if type(option) is type(_python_number(value)) and option == value:
                 return option
         raise wrong
-    if isinstance(value, list | tuple | Choice):
-        numbers = tuple(map(_python_number, value.values if isinstance(value, Choice) else value))
-        if not parameter.drawn or not numbers or (isinstance(value, tuple) and len(numbers) != 2):
-            raise wrong
-        kept: Any = numbers if isinstance(value, tuple) else Choice(numbers)
-    else:
-        kept = _python_number(value)
-        kept = _snapped(kept) if parameter.name == "p" and _is_number(kept) else kept
-        numbers = (kept,)
-    for number in numbers:
-        if not (_is_whole(number) if parameter.whole else _is_number(number)):
-            raise wrong
-        if not parameter.low <= number <= parameter.high:
-            raise wrong
-    return kept
+    if isinstance(value, tuple) and value == parameter.left_out:
+        return value
+    several = isinstance(value, list | tuple | Choice)
+    given = value.values if isinstance(value, Choice) else value if several else (value,)
+    numbers = tuple(map(_python_number, given))
+    if several and (not parameter.drawn or not numbers or (isinstance(value, tuple) and len(numbers) != 2)):
+        raise wrong
+    legal = _is_whole if parameter.whole else _is_number
+    if not all(legal(number) and parameter.low <= number <= parameter.high for number in numbers):
+        raise wrong
+    return numbers if isinstance(value, tuple) else Choice(numbers) if several else numbers[0]
 
 
 def _lines(plain: Any, indent: int) -> str:
-    """Return JSON that breaks lines only where one would be long, since people read and edit it."""
+    """Return JSON for people to read and edit: it breaks lines only where one would be long."""
     flat = json.dumps(plain, allow_nan=False)
     if len(flat) + indent <= _LINE or not isinstance(plain, dict | list):
         return flat
@@ -320,7 +356,7 @@ def _lines(plain: Any, indent: int) -> str:
 
 def _to_plain(recipe: Recipe) -> dict[str, Any]:
     if isinstance(recipe, Op):
-        return {recipe.name: {key: _value_to_plain(value) for key, value in recipe.values}}
+        return {recipe.name: {key: _value_to_plain(value) for key, value in recipe.written()}}
     kind = type(recipe).__name__
     if isinstance(recipe, Sometimes):
         plain: dict[str, Any] = {"p": recipe.p, "then": _to_plain(recipe.then)}
@@ -362,7 +398,7 @@ _COMBINED: dict[str, tuple[type, set[str], set[str]]] = {
 
 def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
     if depth > MAX_DEPTH:
-        raise ValueError(f"{where}: a recipe may be {MAX_DEPTH} deep; this is deeper.")
+        raise ValueError(f"{where}: recipes may be nested {MAX_DEPTH} deep; this is deeper.")
     if not isinstance(plain, dict) or len(plain) != 1 or not isinstance(next(iter(plain.values())), dict):
         raise ValueError(f'{where}: a recipe is {{"name": {{...}}}} with one name; got {json.dumps(plain)[:80]}.')
     [(name, fields)] = plain.items()

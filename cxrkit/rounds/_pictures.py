@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from cxrkit import augment
@@ -73,22 +71,21 @@ class _Paths:
     """
 
     nodes: list[list[int]]
-    steps: list[dict[str, Any]]
+    steps: list[Recipe]
     users: list[int]
 
 
-def _paths(rounds: Sequence[augment.Draws], cumulative: bool) -> _Paths:
-    """Lay the steps of a film's rounds over one another; each of `rounds` has the draws of one film."""
+def _paths(rounds: Sequence[Recipe], cumulative: bool) -> _Paths:
+    """Lay the steps of a film's rounds over one another; each of `rounds` is the draw of one film."""
     nodes: list[list[int]] = []
-    steps: list[dict[str, Any]] = []
+    steps: list[Recipe] = []
     users: list[int] = []
-    known: dict[tuple[int, str], int] = {}
+    known: dict[tuple[int, Recipe], int] = {}
     before: list[int] = []
-    for [drawn] in rounds:
+    for drawn in rounds:
         path = list(before) if cumulative else []
-        for step in drawn:
-            # The draws are in the text, and where a generator stood: only what comes out the same, bit for bit, is one.
-            key = (path[-1] if path else -1, repr(step))
+        for step in drawn.children:
+            key = (path[-1] if path else -1, step)
             if key not in known:
                 known[key] = len(steps)
                 steps.append(step)
@@ -116,7 +113,7 @@ class Plan:
         self._recipes = list(recipes.values())
         self._cumulative = cumulative
         self._seeds = list(seeds)
-        self._fixed = [augment.draw(recipe, 1) if augment.is_fixed(recipe) else None for recipe in self._recipes]
+        self._fixed = [augment.draw(recipe) if augment.is_fixed(recipe) else None for recipe in self._recipes]
         whole = [draws for draws in self._fixed if draws is not None]
         # Where nothing is drawn the paths are the same for all films.
         self._same = _paths(whole, cumulative) if len(whole) == len(self._recipes) else None
@@ -131,7 +128,7 @@ class Plan:
         if self._same is not None:
             return Pictures(film, self._same)
         rounds = [
-            augment.draw(recipe, 1, [draw_seed(seed, film=k, round=place)]) if draws is None else draws
+            augment.draw(recipe, draw_seed(seed, film=k, round=place)) if draws is None else draws
             for recipe, draws, (seed, place) in zip(self._recipes, self._fixed, self._seeds, strict=True)
         ]
         return Pictures(film, _paths(rounds, self._cumulative))
@@ -158,7 +155,7 @@ class Pictures:
             start -= 1
         film = self._kept[path[start - 1]] if start else self._film
         for place in range(start, len(path)):
-            [film] = augment.replay([[self._paths.steps[path[place]]]], film[None])
+            [film] = augment.apply(self._paths.steps[path[place]], film[None])
             self._kept[path[place]] = film
             if place:
                 self._used(path[place - 1])

@@ -7,7 +7,7 @@ import functools
 import html
 import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,51 +56,50 @@ def describe(recipe: Recipe, language: str = "en") -> str:
     return say("lab.part.Sometimes", percent=f"{100 * recipe.p:.4g}")
 
 
-def drawn_words(steps: Sequence[Mapping[str, Any]], language: str = "en") -> str:
-    """Return what was drawn for one film, in words: "Fliplr; Add: value -7.3".
+def drawn_words(drawn: Recipe, language: str = "en") -> str:
+    """Return what was drawn for one image, in words: "Fliplr; Add: value -7.3".
 
     Args:
-        steps: of one film, as `augment.record` writes them.
+        drawn: as `augment.draw` gives it.
         language: one of `words.LANGUAGES`.
     """
     said = []
-    for step in steps:
-        name = step["operation"]
+    for op in drawn.children:
+        assert isinstance(op, Op)
+        values = {} if op.name == "Fliplr" else dict(op.values)
         shown = [
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in step.items()
-            if key in _shown_keys(name) and not _left_out(name, key, value) and np.ndim(value) == 0
+            f"{key} {_value(value, language, digits=3)}"
+            for key, value in values.items()
+            if key != "seed" and not _left_out(op.name, key, value)
         ]
-        said.append(_with_values(name, shown, language))
+        said.append(_with_values(op.name, shown, language))
     return words.say(language, "panel.and").join(said) or words.say(language, "lab.drawn.nothing")
 
 
-def title(steps: Sequence[Mapping[str, Any]], head: str = "") -> str:
-    """Return what was drawn for one film as lines for the title above it.
+def title(drawn: Recipe, head: str = "") -> str:
+    """Return what was drawn for one image as lines for the title above it.
 
     Args:
-        steps: of one film, as `augment.record` writes them.
+        drawn: as `augment.draw` gives it.
         head: the first line.
     """
-    lines = [line for step in drawn_words(steps).split("; ") for line in textwrap.wrap(step, _TITLE)]
+    lines = [line for step in drawn_words(drawn).split("; ") for line in textwrap.wrap(step, _TITLE)]
     return "\n".join([*([head] if head else []), *lines])
-
-
-def _shown_keys(name: str) -> set[str]:
-    """Return what is worth saying of a draw: parameters, and the ends that pixels are drawn between."""
-    return {"low", "high", *(parameter.name for parameter in OPERATIONS[name].parameters)}
 
 
 def _with_values(name: str, values: Sequence[str], language: str) -> str:
     return words.say(language, "panel.named", name=name, values=", ".join(values)) if values else name
 
 
-def _value(value: Any, language: str) -> str:
+def _value(value: Any, language: str, digits: int = 5) -> str:
+    def number(one: float) -> str:
+        return f"{one:.{digits}g}"
+
     if isinstance(value, tuple):
-        return words.say(language, "lab.part.range", low=f"{value[0]:.5g}", high=f"{value[1]:.5g}")
+        return words.say(language, "lab.part.range", low=number(value[0]), high=number(value[1]))
     if isinstance(value, Choice):
-        return words.say(language, "lab.part.choice", values=", ".join(f"{one:.5g}" for one in value.values))
-    return value if isinstance(value, str) else f"{value:.5g}"
+        return words.say(language, "lab.part.choice", values=", ".join(map(number, value.values)))
+    return value if isinstance(value, str) else number(value)
 
 
 def _left_out(name: str, key: str, value: Any) -> bool:

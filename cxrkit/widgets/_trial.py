@@ -45,7 +45,7 @@ class Trial:
 
     Attributes:
         films, altered: (draws,), uint8 (H, W) each, before and after; shapes may differ from draw to draw.
-        drawn: what was drawn, as `augment.record` writes it.
+        drawn: the draw of the recipe for each, as `augment.draw` gives it.
         before, after: what the network says of them.
         labels: of the network, in order.
         thresholds: by label, the probability from which it is called.
@@ -54,7 +54,7 @@ class Trial:
 
     films: tuple[np.ndarray, ...]
     altered: tuple[np.ndarray, ...]
-    drawn: augment.Draws
+    drawn: tuple[augment.Recipe, ...]
     before: Answers
     after: Answers
     labels: tuple[str, ...]
@@ -129,16 +129,16 @@ def attempt(
     Returns:
         The trial.
     Raises:
-        ValueError: no film, or as `augment.record`.
+        ValueError: no film, or as `augment.apply`.
     """
     if not films:
         raise ValueError("films must hold at least one film; got none.")
-    done = [augment.record(recipe, film[None], seed, first=k) for k, film in enumerate(films)]
-    altered = tuple(one[0] for one, _ in done)
+    drawn = tuple(augment.draw(recipe, seed, k) for k in range(len(films)))
+    altered = tuple(augment.apply(one, film[None])[0] for one, film in zip(drawn, films, strict=True))
     return Trial(
         films=tuple(films),
         altered=altered,
-        drawn=[steps for _, [steps] in done],
+        drawn=drawn,
         before=ask(predictor, films) if before is None else before,
         after=ask(predictor, altered),
         labels=predictor.labels,

@@ -101,10 +101,10 @@ film = films[f"patient 1, {COVID}"]
 names = [name for name in augment.NAMES if name.startswith("table05/")]
 most, titles = [film], ["as it is"]
 for name in names:
-    draws, steps = augment.record(augment.named(name), np.stack([film] * 20), seed=0)
-    far = np.abs(draws.astype(int) - film).mean(axis=(1, 2)).argmax()
+    draws = augment.apply(augment.named(name), np.stack([film] * 20), seed=0)
+    far = int(np.abs(draws.astype(int) - film).mean(axis=(1, 2)).argmax())
     most.append(draws[far])
-    titles.append(augment_report.title(steps[far]))
+    titles.append(augment_report.title(augment.draw(augment.named(name), seed=0, index=far)))
 report.gallery(most, titles, simulated=True)
 
 # %% [markdown]
@@ -140,8 +140,7 @@ ways = {
     "SomeOf (1, 2)": SomeOf((1, 2), parts),
     "OneOf": OneOf(parts),
 }
-tiny = np.zeros((600, 2, 2), np.uint8)
-counts = {name: [len(steps) for steps in augment.record(way, tiny, seed=1)[1]] for name, way in ways.items()}
+counts = {name: [len(augment.draw(way, 1, k).children) for k in range(600)] for name, way in ways.items()}
 shares = {name: np.bincount(done, minlength=4) / len(done) for name, done in counts.items()}
 report.table(pd.DataFrame(shares, index=pd.Index(range(4), name="steps done")).T.rename_axis("recipe").reset_index())
 
@@ -169,21 +168,24 @@ report.gallery(orders, ["as it is", "halved, then 60 added", "60 added, then hal
 # %%
 composite = augment.named("fig11")
 batch = np.stack(list(films.values()))
-altered, drawn = augment.record(composite, batch, seed=11)
+altered = augment.apply(composite, batch, seed=11)
 print("again the same:", np.array_equal(altered, augment.apply(composite, batch, seed=11)))
 print("the last alone:", np.array_equal(altered[3:], augment.apply(composite, batch[3:], seed=11, first=3)))
 print("another seed:  ", np.array_equal(altered, augment.apply(composite, batch, seed=12)))
 
 # %% [markdown]
-# What was drawn can be written down (`record`) and done again (`replay`), with the same film or another:
+# `draw` returns what was drawn for an image. It is a recipe too, in which nothing is random: it can be kept as JSON and
+# applied again, to the same image or to another.
 
 # %%
-for steps in drawn:
-    print(augment_report.drawn_words(steps))
-print("replayed:", np.array_equal(altered, augment.replay(drawn, batch)))
+drawn = [augment.draw(composite, seed=11, index=k) for k in range(len(batch))]
+for recipe in drawn:
+    print(augment_report.drawn_words(recipe))
+again = [augment.apply(recipe, film[None])[0] for recipe, film in zip(drawn, batch, strict=True)]
+print("the same again:", np.array_equal(altered, again))
 
 # %%
-titles = [augment_report.title(steps, name) for name, steps in zip(films, drawn, strict=True)]
+titles = [augment_report.title(recipe, name) for name, recipe in zip(films, drawn, strict=True)]
 report.gallery(list(altered), titles, simulated=True)
 
 # %% [markdown]

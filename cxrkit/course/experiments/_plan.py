@@ -206,7 +206,7 @@ def _trained(films: "FilmSet", val: "FilmSet", plan: Plan, seed: int) -> Learned
         _two_way(val),
         epochs=plan.epochs,
         batch_size=plan.batch_size,
-        augment=None if plan.recipe is None else augment.mapped(plan.recipe),
+        augment=None if plan.recipe is None else functools.partial(augment.apply, plan.recipe),
         by_auroc=plan.best_by == "auroc",
         seed=seed,
     )

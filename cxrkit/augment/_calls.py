@@ -1,0 +1,70 @@
+"""A nested call of imgaug's classes as data, which becomes Python source or an augmenter."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgaug.augmenters import Augmenter
+
+_LINE = 100
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a class in imgaug.augmenters.
+
+    Args:
+        name: of the class.
+        positional: values, calls, or lists of calls.
+        named: values by argument.
+    """
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, seeds: Iterator[int]) -> "Augmenter":
+        """Make the augmenter; imgaug is imported here.
+
+        Args:
+            seeds: one is taken for each augmenter. An augmenter without a seed would use imgaug's global generator.
+        """
+        from imgaug import augmenters
+
+        def built(part: Any) -> Any:
+            if isinstance(part, list):
+                return [built(each) for each in part]
+            return part.build(seeds) if isinstance(part, Call) else part
+
+        positional = [built(part) for part in self.positional]
+        if self.name == "Sometimes":
+            # imgaug would make a Sequential of each list, without a seed.
+            positional[1:] = [augmenters.Sequential(each, seed=next(seeds)) for each in positional[1:]]
+        return getattr(augmenters, self.name)(*positional, **{"seed": next(seeds), **self.named})
+
+    def source(self) -> str:
+        """Return Python source that makes the augmenter, as `augmenter`."""
+        return f"import imgaug.augmenters as iaa\n\naugmenter = {_source(self, 0)}\n"
+
+
+def _source(part: Any, indent: int) -> str:
+    if isinstance(part, Call):
+        named = [f"{key}={_source(value, indent + 1)}" for key, value in part.named.items()]
+        items, opened, closed = [*_sources(part.positional, indent), *named], f"iaa.{part.name}(", ")"
+    elif isinstance(part, list):
+        items, opened, closed = _sources(part, indent), "[", "]"
+    else:
+        return repr(part)
+    if isinstance(part, Call) and len(items) == 1 and "\n" in items[0]:
+        # One long list needs no lines of its own for the brackets of the call.
+        return opened + _source(part.positional[0], indent) + closed
+    flat = f"{opened}{', '.join(items)}{closed}"
+    if "\n" not in flat and len(flat) + 4 * indent <= _LINE:
+        return flat
+    inner = "".join(f"{' ' * 4 * (indent + 1)}{item},\n" for item in items)
+    return f"{opened}\n{inner}{' ' * 4 * indent}{closed}"
+
+
+def _sources(parts: Any, indent: int) -> list[str]:
+    return [_source(part, indent + 1) for part in parts]

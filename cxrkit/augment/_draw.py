@@ -1,0 +1,146 @@
+"""Draws of a recipe, and what imgaug makes of images with them."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
+from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
+
+#: One seed for all images, or one for each.
+Seed = int | Sequence[int] | np.ndarray
+
+
+def draw(recipe: Recipe, seed: int = 0, index: int = 0) -> Sequential:
+    """Resolve everything that is random in a recipe for one image.
+
+    Args:
+        recipe: what to do to the image.
+        seed: a whole number from 0.
+        index: place of the image, from 0. The draw depends on recipe, seed and index alone.
+    Returns:
+        The operations to perform, in order. It is itself a recipe, in which nothing is random: a draw of it gives the
+        same again, and `apply` gives the same image with every seed.
+    Raises:
+        ValueError: a seed or index that is no whole number from 0.
+    """
+    _check(recipe)
+    if not _from_0(seed) or not _from_0(index):
+        raise ValueError(f"seed and index must be whole numbers from 0; got {seed!r} and {index!r}.")
+    # A spawn key keeps the index apart from the words of a large seed.
+    rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(int(index),)))
+    return Sequential(tuple(_ops(recipe, rng)))
+
+
+def apply(recipe: Recipe, films: np.ndarray, seed: Seed = 0, *, first: int = 0) -> np.ndarray:
+    """Augment images: draw the recipe for each image, and let imgaug perform the operations.
+
+    Args:
+        recipe: what to do.
+        films: uint8 (n, H, W); not changed.
+        seed: image k of a batch uses `draw(recipe, seed, first + k)`; with (n,) seeds, one for each image, it uses
+            `draw(recipe, seed[k])`. No global random state is used, and threads may call at the same time.
+        first: index of the first image, so that a part of a batch is augmented as in the whole batch.
+    Returns:
+        uint8 (n, H, W).
+    Raises:
+        ValueError: images or a seed of the wrong type or number.
+    """
+    films = np.asarray(films)
+    if films.dtype != np.uint8 or films.ndim != 3:
+        raise ValueError(
+            f"films must be uint8 (n, H, W); got {films.dtype} {films.shape}. One film is film[None]; pixels in [0, 1] "
+            "are np.round(255 * film).astype(np.uint8)."
+        )
+    altered = np.empty_like(films, order="C")
+    for k, (one, index) in enumerate(_seeds(seed, len(films), first)):
+        altered[k] = _performed(draw(recipe, one, index), films[k])
+    return altered
+
+
+def is_fixed(recipe: Recipe) -> bool:
+    """Return whether nothing in a recipe is random.
+
+    Args:
+        recipe: a recipe. `SomeOf`, `OneOf`, `Sometimes` and a random order count as random.
+    """
+    _check(recipe)
+    if isinstance(recipe, Sequential):
+        return not recipe.random_order and all(map(is_fixed, recipe.children))
+    return isinstance(recipe, Op) and (recipe.name != "Fliplr" or recipe["p"] in (0, 1)) and not any(_random(recipe))
+
+
+def _check(recipe: Recipe) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.named, or from an "
+            "imgaug augmenter with augment.from_imgaug."
+        )
+    return recipe
+
+
+def _from_0(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and number >= 0
+
+
+def _seeds(seed: Seed, n: int, first: int) -> list[tuple[int, int]]:
+    """Return seed and index of each image."""
+    if np.ndim(seed) == 0:
+        return [(seed, first + k) for k in range(n)]  # type: ignore[misc]  # `draw` refuses what is no whole number
+    seeds = list(seed)  # type: ignore[arg-type]
+    if len(seeds) != n or first:
+        raise ValueError(
+            f"seed must be one number, or one for each of the {n} images and first 0; got {len(seeds)} seeds and "
+            f"first {first}."
+        )
+    return [(one, 0) for one in seeds]
+
+
+def _performed(drawn: Sequential, film: np.ndarray) -> np.ndarray:
+    if film.size:
+        for op in drawn.children:
+            # A new augmenter each time costs 0.01 to 0.07 ms and shares no state with other threads.
+            film = op.call().build(itertools.repeat(0))(image=film)
+    return film
+
+
+def _ops(recipe: Recipe, rng: np.random.Generator) -> Iterator[Op]:
+    if isinstance(recipe, Op):
+        if recipe.name == "Fliplr":
+            if rng.random() < recipe["p"]:
+                yield Op("Fliplr", p=1)
+        elif recipe.name != "Noop":
+            numbers = {each.name: _number(each, recipe[each.name], rng) for each in _random(recipe)}
+            yield Op(recipe.name, **dict(recipe.values) | numbers) if numbers else recipe
+        return
+    for child in _chosen(recipe, rng):
+        yield from _ops(child, rng)
+
+
+def _random(op: Op) -> Iterator[Parameter]:
+    """Yield the parameters of which a value is drawn for each image."""
+    for parameter in OPERATIONS[op.name].parameters:
+        if parameter.per_image and isinstance(op[parameter.name], tuple | Choice):
+            yield parameter
+
+
+def _number(parameter: Parameter, value: "tuple[float, float] | Choice", rng: np.random.Generator) -> float:
+    if isinstance(value, Choice):
+        return value.values[int(rng.integers(len(value.values)))]
+    low, high = sorted(value)
+    return int(rng.integers(int(low), int(high) + 1)) if parameter.whole else float(rng.uniform(low, high))
+
+
+def _chosen(group: Recipe, rng: np.random.Generator) -> list[Recipe]:
+    """Return the children that are performed, in order."""
+    if isinstance(group, Sometimes):
+        return [group.then] if rng.random() < group.p else list(group.children[1:])
+    count = len(group.children)
+    order = list(range(count))
+    if isinstance(group, SomeOf | OneOf):
+        low, high = (1, 1) if isinstance(group, OneOf) else group.ends()
+        order = sorted(rng.permutation(count)[: int(rng.integers(low, high + 1))].tolist())
+    if not isinstance(group, OneOf) and group.random_order:
+        order = rng.permutation(order).tolist()
+    return [group.children[k] for k in order]
