@@ -493,7 +493,7 @@ def test_an_augmenter_that_no_recipe_can_say_is_refused():
         (lambda: Op("Add", value=True), "value of Add cannot be True"),
         (lambda: Op("Add", value="7"), "value of Add cannot be '7'"),
         (lambda: Op("Add", value=float("nan")), "value of Add cannot be nan"),
-        (lambda: Op("Fliplr", p=(0, 1)), r"p of Fliplr cannot be \(0, 1\). Legal are numbers from 0 to 1, no range and no list"),
+        (lambda: Op("Fliplr", p=(0, 1)), r"p of Fliplr cannot be .* numbers from 0 to 1, no range"),
         (lambda: Op("Cutout", nb_iterations=1.5), "nb_iterations of Cutout cannot be 1.5. Legal are whole numbers"),
         (lambda: Op("Affine", mode="black"), "mode of Affine cannot be 'black'. Legal are 'constant', 'edge'"),
         (lambda: Op("Add", value=10**400), "value of Add cannot be 1000"),

@@ -70,7 +70,9 @@ def insert(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
         ValueError: there can be nothing at this place: it is the whole's, or the group takes no more.
     """
     if not place:
-        raise ValueError("nothing can be put beside a whole recipe; make it a group first, with `augment.edit.grouped`.")
+        raise ValueError(
+            "nothing can be put beside a whole recipe; make it a group first, with `augment.edit.grouped`."
+        )
     group = part(recipe, place[:-1])
     if isinstance(group, Op) or not 0 <= place[-1] <= len(group.children):
         raise ValueError(f"place must be in a group, or just after its last part; got {place}.")

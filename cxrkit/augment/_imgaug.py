@@ -48,7 +48,6 @@ def from_imgaug(augmenter: "Augmenter") -> Recipe:
     )
 
 
-
 def _value(parameter: Any, name: str) -> Any:
     """Return what an imgaug parameter was made of."""
     kind = type(parameter).__name__

@@ -48,9 +48,7 @@ class Parameter:
 
 
 #: Where pixels or squares are random, imgaug draws them from this seed, which is itself drawn for each image.
-SEED = Parameter(
-    "seed", 0, 2**31 - 1, (0, 2**31 - 1), 1, whole=True, drawn=False, left_out=(0, 2**31 - 1)
-)
+SEED = Parameter("seed", 0, 2**31 - 1, (0, 2**31 - 1), 1, whole=True, drawn=False, left_out=(0, 2**31 - 1))
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import traitlets
 
 from cxrkit import augment, words
 from cxrkit import networks as engine
-from cxrkit.augment import OPERATIONS, Op, Recipe, Sequential, SomeOf, Sometimes
+from cxrkit.augment import OPERATIONS, Op, Recipe, Sequential, SomeOf, Sometimes, edit
 from cxrkit.show import _augment as augment_report
 from cxrkit.widgets import _trial as augment_trial
 from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks
 from cxrkit.widgets._parameter import WIDE, ParameterEditor, TextOut, kept_within
 from cxrkit.widgets._parts import Message, StepTree
 
-Place = augment.edit.Place
+Place = edit.Place
 _MANY, _SINGLE = "many", "single"
 #: So many parameters have room to say what each is for.
 _FEW = 3
@@ -121,10 +121,10 @@ class AugmentLab(Panel):
         self.steps = StepTree(layout={"width": "100%"})
         self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
         self.add, self.up, self.down, self.remove = button(), button(), button(), button()
-        self.around = chosen(augment.edit.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
+        self.around = chosen(edit.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
         self.wrap, self.unwrap = button(), button()
 
-        self.kind = widgets.ToggleButtons(options=augment.edit.GROUPS, value=None, style={"button_width": "auto"})
+        self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
         tick = {"indent": False, "layout": {"width": "auto"}}
         self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
         wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
@@ -279,51 +279,51 @@ class AugmentLab(Panel):
         self._tell(None)
 
     def _added(self) -> tuple[Recipe, Place]:
-        new, chosen = augment.default(self.operation.value), augment.edit.part(self.recipe, self._place)
+        new, chosen = augment.default(self.operation.value), edit.part(self.recipe, self._place)
         if not isinstance(chosen, Op):
             place = (*self._place, len(chosen.children))
-            return augment.edit.insert(self.recipe, place, new), place
+            return edit.insert(self.recipe, place, new), place
         if not self._place:
-            return augment.edit.insert(augment.edit.grouped(self.recipe, "Sequential"), (1,), new), (1,)
+            return edit.insert(edit.grouped(self.recipe, "Sequential"), (1,), new), (1,)
         place = (*self._place[:-1], self._place[-1] + 1)
-        return augment.edit.insert(self.recipe, place, new), place
+        return edit.insert(self.recipe, place, new), place
 
     def _removed(self) -> tuple[Recipe, Place]:
-        return augment.edit.remove(self.recipe, self._place), self._place[:-1]
+        return edit.remove(self.recipe, self._place), self._place[:-1]
 
     def _moved(self, by: int) -> tuple[Recipe, Place]:
         if not self._place:
             return self.recipe, self._place
-        group = augment.edit.part(self.recipe, self._place[:-1])
+        group = edit.part(self.recipe, self._place[:-1])
         to = self._place[-1] + (by if by < 0 else 2)
         if not 0 <= to <= len(group.children):
             return self.recipe, self._place
-        return augment.edit.move(self.recipe, self._place, (*self._place[:-1], to))
+        return edit.move(self.recipe, self._place, (*self._place[:-1], to))
 
     def _dropped(self, place: Place, to: Place, mode: str) -> tuple[Recipe, Place]:
         if mode == "inside":
-            to = (*to, len(augment.edit.part(self.recipe, to).children))
+            to = (*to, len(edit.part(self.recipe, to).children))
         elif mode == "after":
             to = (*to[:-1], to[-1] + 1)
-        return augment.edit.move(self.recipe, place, to)
+        return edit.move(self.recipe, place, to)
 
     def _wrapped(self) -> tuple[Recipe, Place]:
-        empty = augment.edit.grouped(Op("Noop"), self.around.value)
-        group = augment.edit.with_children(empty, [augment.edit.part(self.recipe, self._place)])
-        return augment.edit.put(self.recipe, self._place, group), self._place
+        empty = edit.grouped(Op("Noop"), self.around.value)
+        group = edit.with_children(empty, [edit.part(self.recipe, self._place)])
+        return edit.put(self.recipe, self._place, group), self._place
 
     def _unwrapped(self) -> tuple[Recipe, Place]:
-        group = augment.edit.part(self.recipe, self._place)
+        group = edit.part(self.recipe, self._place)
         if isinstance(group, Op):
             raise RefusedError("lab.error.no_group", step=group.name)
         if len(group.children) == 1:
-            return augment.edit.put(self.recipe, self._place, group.children[0]), self._place
+            return edit.put(self.recipe, self._place, group.children[0]), self._place
         if not self._place:
             raise RefusedError("lab.error.whole")
-        around = augment.edit.part(self.recipe, self._place[:-1])
+        around = edit.part(self.recipe, self._place[:-1])
         k = self._place[-1]
         children = [*around.children[:k], *group.children, *around.children[k + 1 :]]
-        return augment.edit.put(self.recipe, self._place[:-1], augment.edit.with_children(around, children)), self._place[:-1]
+        return edit.put(self.recipe, self._place[:-1], edit.with_children(around, children)), self._place[:-1]
 
     def _asked(self, content: Mapping[str, Any]) -> None:
         """Do what the tree asks for."""
@@ -346,7 +346,7 @@ class AugmentLab(Panel):
 
     def _group_place(self) -> Place | None:
         """Return where the group is whose settings are shown: the chosen one, or that of the chosen operation."""
-        if not isinstance(augment.edit.part(self.recipe, self._place), Op):
+        if not isinstance(edit.part(self.recipe, self._place), Op):
             return self._place
         return self._place[:-1] if self._place else None
 
@@ -357,10 +357,8 @@ class AugmentLab(Panel):
 
         def regroup() -> tuple[Recipe, Place]:
             if place is None:
-                return augment.edit.grouped(self.recipe, change["new"]), (0,)
-            return augment.edit.put(
-                self.recipe, place, augment.edit.grouped(augment.edit.part(self.recipe, place), change["new"])
-            ), self._place
+                return edit.grouped(self.recipe, change["new"]), (0,)
+            return edit.put(self.recipe, place, edit.grouped(edit.part(self.recipe, place), change["new"])), self._place
 
         self._edit(regroup)
         self._follow(self._show_group)
@@ -369,7 +367,7 @@ class AugmentLab(Panel):
         place = None if self._following else self._group_place()
         if place is None:
             return
-        group = augment.edit.part(self.recipe, place)
+        group = edit.part(self.recipe, place)
         if isinstance(group, Sometimes):
             unmoved = abs(self.p.value - group.p) < kept_within(self.p.step)
             new: Recipe = Sometimes(group.p if unmoved else self.p.value, group.then, group.otherwise)
@@ -379,7 +377,7 @@ class AugmentLab(Panel):
         else:
             new = Sequential(group.children, random_order=self.random_order.value)
         if new != group:
-            self._edit(lambda: (augment.edit.put(self.recipe, place, new), self._place))
+            self._edit(lambda: (edit.put(self.recipe, place, new), self._place))
 
     def _how_many(self, moved: widgets.Widget) -> int | tuple[int, int | None]:
         """Return n of `SomeOf` as the sliders say; the slider that was not moved gives way."""
@@ -391,11 +389,14 @@ class AugmentLab(Panel):
         return least if least == most else (least, most)
 
     def _value_changed(self, parameter: str, value: Any) -> None:
-        op = augment.edit.part(self.recipe, self._place)
+        op = edit.part(self.recipe, self._place)
         assert isinstance(op, Op)
         self._edited_here = True
         self._edit(
-            lambda: (augment.edit.put(self.recipe, self._place, augment.edit.with_value(op, parameter, value)), self._place)
+            lambda: (
+                edit.put(self.recipe, self._place, edit.with_value(op, parameter, value)),
+                self._place,
+            )
         )
         self._edited_here = False
 
@@ -445,7 +446,7 @@ class AugmentLab(Panel):
             self._undone.append(change["old"])
         self.undo.disabled = not self._undone
         try:
-            augment.edit.part(self.recipe, self._place)
+            edit.part(self.recipe, self._place)
         except ValueError:
             # Set from outside, where the chosen step is no more.
             self._place = ()
@@ -473,18 +474,18 @@ class AugmentLab(Panel):
                     "text": self._row_words(place, augment_report.describe(part, self.language)),
                     "group": not isinstance(part, Op),
                 }
-                for place, part in augment.edit.places(self.recipe)
+                for place, part in edit.places(self.recipe)
             ]
             self.steps.chosen = _text(self._place)
 
     def _row_words(self, place: Place, part: str) -> str:
-        if not place or not isinstance(augment.edit.part(self.recipe, place[:-1]), Sometimes):
+        if not place or not isinstance(edit.part(self.recipe, place[:-1]), Sometimes):
             return part
         return self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=part)
 
     def _show_group(self) -> None:
         place = self._group_place()
-        group = None if place is None else augment.edit.part(self.recipe, place)
+        group = None if place is None else edit.part(self.recipe, place)
         name = None if group is None else type(group).__name__
         title = self._say("lab.group.alone" if group is None else "lab.group")
         if place:
@@ -513,7 +514,7 @@ class AugmentLab(Panel):
     def _show_step(self, change: object = None) -> None:
         for editor in self._step.children:
             editor.close()
-        chosen = augment.edit.part(self.recipe, self._place)
+        chosen = edit.part(self.recipe, self._place)
         self.values = {}
         if isinstance(chosen, Op):
             operation = OPERATIONS[chosen.name]
@@ -536,7 +537,7 @@ class AugmentLab(Panel):
         self.whole_range.layout.display = None if self.values else "none"
 
     def _show_step_title(self) -> None:
-        chosen = augment.edit.part(self.recipe, self._place)
+        chosen = edit.part(self.recipe, self._place)
         if isinstance(chosen, Op):
             self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
         else:
