@@ -246,8 +246,8 @@ class AugmentLab(Panel):
             self.use_json: lambda: (augment.from_json(self.json.value), ()),
             self.load: lambda: (augment.load(self._path()), ()),
         }
-        for button, edit in edits.items():
-            button.on_click(lambda _, edit=edit: self._edit(edit))
+        for button, wish in edits.items():
+            button.on_click(lambda _, wish=wish: self._edit(wish))
         self.undo.on_click(self._undo)
         self.save.on_click(self._save)
         self.upload.observe(self._uploaded, "value")
