@@ -1,0 +1,286 @@
+"""Downloads against a server on loopback that cuts the connection, ignores ranges, changes the file and refuses."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import filelock
+import pytest
+
+from cxrkit.data import ADAPTERS, SOURCES, fetch
+from cxrkit.data import _fetch as private
+from cxrkit.data._fetch import FetchError, RemoteFile, Source
+
+BODY = bytes(range(256)) * 4096  # 1,048,576 bytes
+SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
+
+
+class Server:
+    """A server whose answers a test sets: `plan` holds what to do with each request in turn, then "serve"."""
+
+    def __init__(self):
+        self.body, self.etag, self.plan, self.requests = BODY, '"v1"', [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                """Keep the tests' output quiet."""
+
+            def do_GET(self):
+                outer.requests.append(dict(self.headers))
+                outer.answer(self, outer.plan.pop(0) if outer.plan else "serve")
+
+            def do_CONNECT(self):
+                self.send_error(403)
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # A client that gives up resets the connection; that is what is tested.
+        self.httpd.handle_error = lambda *_: None
+        self.url = f"http://127.0.0.1:{self.httpd.server_port}"
+        threading.Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def answer(self, request, action):
+        if callable(action):
+            action = action() or "serve"
+        start, asked = 0, request.headers.get("Range")
+        if asked and request.headers.get("If-Range") in (None, self.etag) and action != "ignore range":
+            start = int(asked.removeprefix("bytes=").rstrip("-")) - (10 if action == "wrong range" else 0)
+        if isinstance(action, int) or start >= len(self.body) or action.startswith("http"):
+            request.send_response(action if isinstance(action, int) else 302 if action.startswith("http") else 416)
+            request.send_header("Location", str(action))
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(self.body) - 1}/{len(self.body)}")
+        if self.etag:
+            request.send_header("ETag", self.etag)
+        rest = self.body[start:]
+        request.send_header("Content-Length", str(len(rest)))
+        request.end_headers()
+        request.wfile.write(rest[: len(rest) // 2] if action == "cut" else rest)
+        request.close_connection = action == "cut"
+
+    @property
+    def ranges(self):
+        return [headers.get("Range") for headers in self.requests]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # pooch waits seconds between its tries.
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+    running = Server()
+    yield running
+    running.httpd.shutdown()
+    running.httpd.server_close()
+
+
+def source(url, name="film.bin", **known):
+    return Source("test", "A test set", "https://example.org/set", "CC0", (RemoteFile(url, name, **known),))
+
+
+def run(server, folder, *, name="film.bin", retries=3, **known):
+    (path,) = fetch(source(server.url, name, **known), folder, retries=retries)
+    return path.read_bytes()
+
+
+def test_a_checked_file_comes_once_and_leaves_no_parts(server, tmp_path):
+    assert run(server, tmp_path, size=len(BODY), checksum=SHA256) == BODY
+    assert run(server, tmp_path, size=len(BODY), checksum=SHA256) == BODY
+    assert len(server.requests) == 1
+    assert not list(tmp_path.glob(".film*"))
+    (tmp_path / "film.bin").write_bytes(b"changed")
+    assert run(server, tmp_path, checksum=SHA256) == BODY
+
+
+def test_a_cut_download_continues_where_it_was_cut(server, tmp_path):
+    server.plan = ["cut", "cut"]
+    assert run(server, tmp_path, checksum=SHA256) == BODY
+    assert server.ranges == [None, "bytes=524288-", "bytes=786432-"]
+    assert server.requests[1]["If-Range"] == '"v1"'
+
+
+def test_a_second_call_continues_where_the_first_gave_up(server, tmp_path):
+    server.plan = ["cut"]
+    with pytest.raises(FetchError, match=r"What came is kept: run the same command again to resume"):
+        run(server, tmp_path, retries=0)
+    assert not (tmp_path / "film.bin").exists()
+    assert run(server, tmp_path) == BODY
+    assert server.ranges[-1] == "bytes=524288-"
+
+
+def test_a_whole_part_is_not_downloaded_again(server, tmp_path):
+    (tmp_path / ".film.bin.part").write_bytes(BODY)
+    assert run(server, tmp_path, size=len(BODY), checksum=SHA256) == BODY
+    assert not server.requests
+
+
+def test_a_file_that_changed_in_between_begins_again(server, tmp_path):
+    def change():
+        server.body, server.etag = BODY[::-1], '"v2"'
+
+    server.plan = ["cut", change]
+    assert run(server, tmp_path) == BODY[::-1]
+
+
+@pytest.mark.parametrize("action", ["ignore range", "wrong range", 416, 429, 503])
+def test_a_server_that_cannot_continue_or_is_busy_is_tried_again(server, tmp_path, action):
+    server.plan = ["cut", action]
+    assert run(server, tmp_path, checksum=SHA256) == BODY
+
+
+def test_without_a_version_from_the_server_only_a_checksum_lets_it_continue(server, tmp_path):
+    server.etag, server.plan = "", ["cut"]
+    assert run(server, tmp_path) == BODY
+    assert server.ranges == [None, None]
+    server.plan = ["cut"]
+    assert run(server, tmp_path, name="known.bin", checksum=SHA256) == BODY
+    assert server.ranges[-1] == "bytes=524288-"
+
+
+def test_a_file_of_two_versions_is_found_out_and_fetched_whole(server, tmp_path):
+    server.etag, server.body = "", bytes(len(BODY))
+
+    def heal():
+        server.body = BODY
+
+    server.plan = ["cut", heal]
+    assert run(server, tmp_path, checksum=SHA256) == BODY
+    assert server.ranges == [None, "bytes=524288-", None]
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"checksum": f"md5:{'0' * 32}"}, "does not match the known hash.*compare with https://example.org/set"),
+        ({"size": 99}, "has 1,048,576 bytes at https://example.org/set, and 99 are expected"),
+    ],
+)
+def test_wrong_content_is_refused(server, tmp_path, known, message):
+    with pytest.raises(FetchError, match=message):
+        run(server, tmp_path, **known)
+    assert not (tmp_path / "film.bin").exists()
+
+
+@pytest.mark.parametrize(("code", "message"), [(403, "the server refused film.bin .403."), (404, "is no longer at")])
+def test_a_refusal_is_final_and_names_the_home_page(server, tmp_path, code, message):
+    server.plan = [code]
+    with pytest.raises(FetchError, match=f"{message}.*https://example.org/set"):
+        run(server, tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_only_https_or_this_machine(server, tmp_path):
+    for url in ("http://example.org/f", "ftp://example.org/f"):
+        with pytest.raises(FetchError, match=r"must come over https; got \w+://example.org"):
+            fetch(source(url), tmp_path)
+    server.plan = ["http://example.org/f"]
+    with pytest.raises(FetchError, match=r"must come over https; got http://example\.org"):
+        run(server, tmp_path)
+
+
+def test_a_full_disk_is_noticed_before(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(private.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(FetchError, match=r"needs 1,048,576 bytes, .* has 1,000 left; make room"):
+        run(server, tmp_path)
+
+
+def test_two_processes_do_not_download_into_one_folder(server, tmp_path):
+    with (
+        filelock.FileLock(tmp_path / ".fetch.lock"),
+        pytest.raises(FetchError, match="another process is downloading into"),
+    ):
+        run(server, tmp_path)
+
+
+def zip_of(**members):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def tar_of(name, content=b"film", **fields):
+    info, out = tarfile.TarInfo(name), io.BytesIO()
+    info.size = len(content)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [("set.zip", zip_of(**{"images/a.png": "film"})), ("images_001.tar.gz", tar_of("images/a.png"))]
+)
+def test_archives_are_unpacked_once(server, tmp_path, name, body):
+    server.body = body
+    run(server, tmp_path, name=name)
+    assert (tmp_path / "images/a.png").read_bytes() == b"film"
+    (tmp_path / "images/a.png").unlink()
+    run(server, tmp_path, name=name)
+    assert not (tmp_path / "images/a.png").exists()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/tmp/out.png", "a/../../out.png", "..\\out.png"])
+def test_a_zip_writes_nothing_outside_of_its_folder(server, tmp_path, name):
+    server.body = zip_of(**{"fine.png": "film", name: "film"})
+    run(server, tmp_path / "in", name="set.zip")
+    assert not [path for path in tmp_path.rglob("out.png") if not path.is_relative_to(tmp_path / "in")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        tar_of("../out.png"),
+        tar_of("link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        tar_of("link", b"", type=tarfile.LNKTYPE, linkname="../../out"),
+        tar_of("pipe", b"", type=tarfile.FIFOTYPE),
+        tar_of("a.png", bytes(10_000))[:60],
+    ],
+    ids=["path", "link", "hard link", "pipe", "damaged"],
+)
+def test_an_unsafe_or_damaged_archive_is_refused(server, tmp_path, body):
+    server.body = body
+    with pytest.raises(FetchError, match=r"set\.tar\.gz cannot be unpacked .*; delete it and fetch it again"):
+        run(server, tmp_path / "in", name="set.tar.gz")
+    assert not list(tmp_path.rglob("out*"))
+
+
+def test_a_kaggle_set_that_cannot_be_had_names_both_ways_and_no_key(server, tmp_path, monkeypatch):
+    # A proxy that refuses every connection stands for whatever goes wrong at Kaggle.
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, server.url)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "s3cret")
+    with pytest.raises(FetchError, match=r"token at https://www\.kaggle\.com/settings") as caught:
+        fetch("covid19-radiography", tmp_path / "new")
+    text = f"{caught.value} {caught.value.__cause__}"
+    assert "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database" in text
+    assert "s3cret" not in text
+
+
+def test_unknown_names_are_listed(tmp_path):
+    with pytest.raises(ValueError, match="name must be one of chestxray14, covid-chestxray"):
+        fetch("mnist", tmp_path)
+    with pytest.raises(ValueError, match=r"only must be of Data_Entry_2017_v2020.csv"):
+        fetch("chestxray14", tmp_path, only=["x"])
+
+
+def test_every_source_is_https_and_has_an_adapter():
+    assert all(file.url.startswith("https://") for found in SOURCES.values() for file in found.files)
+    assert all(found.homepage.startswith("https://") for found in SOURCES.values())
+    assert set(SOURCES) - {"squeezenet-imagenet"} <= set(ADAPTERS)
+    assert [file.checksum.split(":")[0] for file in SOURCES["chestxray14"].files] == ["sha256"] * 4 + ["md5"] * 12
