@@ -231,7 +231,7 @@ def read_manifest(
         rows = split_by_patient(rows, seed=0)
         notes.append("The table has no splits: its images are split 3:1:1 by patient (seed 0).")
     elif "split" in need and (without := int((rows["split"] == "").sum())):
-        notes.append(f"{without} images have no split and are not used.")
+        notes.append(f"no split for {without} of {len(rows)} images; they are not used.")
     rows = _chosen(rows, split, sources)
     present = np.array([(folder / image).is_file() for image in rows["image"]], bool)
     if not present.all():
@@ -242,10 +242,25 @@ def read_manifest(
                 f"none of the {len(rows)} images of {path.name} exists in {folder} ({shown}). Image paths are relative "
                 "to the manifest's folder; if the images are in another one, name it with --root (in Python, root=)."
             )
-        notes.append(f"{len(absent)} of {len(rows)} images do not exist in {folder} ({shown}); see --root.")
+        notes.append(f"not found in {folder}: {len(absent)} of {len(rows)} images ({shown}); see --root.")
     for note in notes:
         _log.warning("%s: %s", path.name, note)
     return DataSet(path.resolve().parent.name, folder, rows, present, tuple(notes))
+
+
+def read_text(path: Path) -> str:
+    """Read a text in UTF-8, gzipped if it ends in .gz.
+
+    Raises:
+        ManifestError: not such a file.
+    """
+    data = path.read_bytes()
+    try:
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path.name} is not UTF-8 (byte {error.start}); save it as CSV UTF-8.") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise ManifestError(f"{path.name} is not a whole gzip file ({error}); download it again.") from error
 
 
 def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
@@ -260,13 +275,7 @@ def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
     Raises:
         ManifestError: not such a file.
     """
-    data = path.read_bytes()
-    try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path.name} is not UTF-8 (byte {error.start}); save it as CSV UTF-8.") from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise ManifestError(f"{path.name} is not a whole gzip file ({error}); download it again.") from error
+    text = read_text(path)
     separator = max(",;\t", key=text.partition("\n")[0].count)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict))
@@ -329,7 +338,7 @@ def _known_columns(
         notes.append(NO_PATIENTS)
         rows["patient_id"] = ""
     elif nameless := int((rows["patient_id"].str.strip() == "").sum()):
-        notes.append(f"{nameless} images have no patient; each counts as a person of its own.")
+        notes.append(f"no patient for {nameless} of {len(rows)} images; each counts as a person of its own.")
     rows["source"] = rows.get("source", "table")
     empty = rows["patient_id"].str.strip() == ""
     rows.loc[empty, "patient_id"] = rows["source"] + ":" + rows["image"]
@@ -389,7 +398,9 @@ def notes_on(faults: pd.DataFrame) -> list[str]:
     for column, cells in faults.groupby("column", sort=False)["value"]:
         values = cells.unique()
         shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
-        notes.append(f"{column} cannot be used on {len(cells)} images ({shown}) and is left empty there.")
+        notes.append(
+            f"column {column}: {len(cells)} cell{'s' * (len(cells) > 1)} not understood ({shown}) and left empty."
+        )
     return notes
 
 

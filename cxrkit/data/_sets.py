@@ -85,9 +85,9 @@ def chestxray14(
     )
     if split == "official":
         lists = r"(official_)?{}_list\.txt(\.gz)?"
-        train_val = _names(root, files, lists.format("train_val"), "train_val_list.txt")
+        train_val = _names(root, files, lists.format("train_val"), "train_val_list.txt") or set()
         test = _names(root, files, lists.format("test"), "")
-        if not test:
+        if test is None:
             test = set(names) - train_val
             notes.append("There is no test_list.txt: all images that train_val_list.txt does not list are test.")
         rows["split"] = ["test" if name in test else "train" if name in train_val else "" for name in names]
@@ -460,14 +460,10 @@ def _table(root: Path, files: list[str], pattern: str, called: str) -> pd.DataFr
     return read_table(root / _one(root, files, pattern, called))
 
 
-def _names(root: Path, files: list[str], pattern: str, called: str) -> set[str]:
-    """Read a list of file names, one a line; empty if there is no such file and `called` is empty."""
+def _names(root: Path, files: list[str], pattern: str, called: str) -> set[str] | None:
+    """Read a list of file names, one a line; None if there is no such file and `called` is empty."""
     path = _one(root, files, pattern, called)
-    if not path:
-        return set()
-    # A list without a header is a table whose header is its first name.
-    table = read_table(root / path)
-    return {str(table.columns[0]), *table.iloc[:, 0]}
+    return {line.strip() for line in manifest.read_text(root / path).splitlines()} if path else None
 
 
 def _cohen_table(path: Path) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrkit import explain
-from cxrkit.data import _course_films as course
-from cxrkit.data import _manifest as manifest
+from cxrkit import data, explain
+from cxrkit.data import _check as check
+from cxrkit.data import _course as course
 from cxrkit.labels import COVID, FINDINGS
 
 ROOT = Path(__file__).parents[1]
@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def frame():
-    return manifest.read(course.MANIFEST_PATH)
+    return data.course_manifest()
 
 
 def test_the_copy_at_the_root_is_the_file_in_the_package():
-    assert (ROOT / "data_manifest.csv").read_bytes() == course.MANIFEST_PATH.read_bytes()
+    assert (ROOT / "data_manifest.csv").read_bytes() == data.COURSE_MANIFEST.read_bytes()
 
 
 def test_600_films_of_400_patients_are_split_3_1_1_by_patient(frame):
@@ -36,14 +36,14 @@ def test_600_films_of_400_patients_are_split_3_1_1_by_patient(frame):
 
 
 def test_every_split_can_teach_every_sign(frame):
-    counts = manifest.label_counts(frame).set_index(["split", "label"])["count"]
+    counts = check.label_counts(frame)
     for name in FINDINGS:
-        assert counts["test", name] >= 8
-        assert counts["val", name] >= 8
-        assert counts["train", name] >= 24
+        assert counts.loc[name, "test"] >= 8
+        assert counts.loc[name, "val"] >= 8
+        assert counts.loc[name, "train"] >= 24
     for split, films in (("train", 360), ("val", 120), ("test", 120)):
-        assert 0.15 <= counts[split, COVID] / films <= 0.3
-        assert 0.15 <= counts[split, "No Finding"] / films <= 0.3
+        assert 0.15 <= counts.loc[COVID, split] / films <= 0.3
+        assert 0.15 <= counts.loc["No Finding", split] / films <= 0.3
 
 
 def test_the_patients_are_adults_of_both_sexes_and_both_views(frame):
@@ -74,14 +74,10 @@ def test_series_keep_the_patient_and_number_the_films(frame):
     assert (series.size() > 1).sum() == 100
 
 
-def test_the_quick_reading_is_the_checked_one(frame):
-    pd.testing.assert_frame_equal(course.manifest(), frame)
-
-
 @pytest.mark.parametrize("place", [0, 100, 359, 360, 480, 540])
 def test_a_row_makes_the_film_of_its_checksum(frame, place):
     row = frame.iloc[place]
-    assert hashlib.sha256(course.simulate_row(row).png()).hexdigest() == row["sha256"]
+    assert hashlib.sha256(data.simulate_row(row).png()).hexdigest() == row["sha256"]
 
 
 def test_severity_that_does_not_read():
@@ -105,13 +101,13 @@ def tiny(tmp_path, monkeypatch):
         row |= {"view": "PA", "sex": "F", "age": 50.0, "covid": int("COVID" in severity), "split": split, "seed": 7}
         row |= {"findings": "Effusion" if "Eff" in severity else "", "width": 32, "height": 32, "license": "CC0-1.0"}
         row |= {"severity": severity, "sha256": ""}
-        row["sha256"] = hashlib.sha256(course.simulate_row(row).png()).hexdigest()
+        row["sha256"] = hashlib.sha256(data.simulate_row(row).png()).hexdigest()
         rows.append(row)
     path = tmp_path / "data_manifest.csv"
-    manifest.write(pd.DataFrame(rows), path)
-    monkeypatch.setattr(course, "MANIFEST_PATH", path)
+    data.write_manifest(pd.DataFrame(rows), path)
+    monkeypatch.setattr(course, "COURSE_MANIFEST", path)
     monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "cache"))
-    return course.manifest()
+    return data.course_manifest()
 
 
 def digests(folder):
@@ -125,41 +121,41 @@ def digests(folder):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ensure_makes_the_films_of_the_manifest(tiny, tmp_path, workers):
     calls = []
-    folder = course.ensure(progress=lambda *call: calls.append(call), workers=workers)
+    folder = data.course_images(progress=lambda *call: calls.append(call), workers=workers)
     assert folder.is_relative_to(tmp_path / "cache")
     assert digests(folder) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
     assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_ensure_of_one_split_gives_a_folder_of_that_split_alone(tiny):
-    folder = course.ensure("train")
+    folder = data.course_images("train")
     assert folder.name == "train"
     assert sorted(digests(folder)) == ["f0.png", "f1.png"]
     assert sorted(digests(folder.parent)) == ["train/f0.png", "train/f1.png"]
 
 
 def test_only_missing_and_damaged_films_are_made_again(tiny):
-    folder = course.ensure()
+    folder = data.course_images()
     before = (folder / "val/f0.png").stat().st_mtime_ns
     (folder / "train/f0.png").write_bytes(b"damaged")
     (folder / "test/f0.png").unlink()
     calls = []
-    course.ensure(progress=lambda *call: calls.append(call))
+    data.course_images(progress=lambda *call: calls.append(call))
     assert calls[0] == (2, 4)
     assert digests(folder) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
     assert (folder / "val/f0.png").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_film_that_comes_out_otherwise_is_named(tiny, tmp_path, workers):
+def test_an_image_with_another_checksum_is_named(tiny, tmp_path, workers):
     path = tmp_path / "data_manifest.csv"
     wrong = tiny["sha256"].where(tiny["image"] != "val/f0.png", "0" * 64)
-    manifest.write(tiny.assign(sha256=wrong), path)
+    data.write_manifest(tiny.assign(sha256=wrong), path)
     course._manifest_rows.cache_clear()
-    message = r"val/f0.png came out with sha256 [0-9a-f]{16}..., data_manifest.csv says 0{16}.*requirements.lock"
+    message = r"val/f0.png has sha256 [0-9a-f]{16}... here, and 0{16}... in data_manifest.csv.*requirements.lock"
     with pytest.raises(ValueError, match=message):
-        course.ensure(workers=workers)
-    folder = course.ensure(workers=workers, verify=False)
+        data.course_images(workers=workers)
+    folder = data.course_images(workers=workers, verify=False)
     assert len(digests(folder)) == 4
 
 
@@ -169,14 +165,14 @@ def test_what_a_kill_leaves_behind_is_no_file_among_the_films(tiny, monkeypatch)
 
     monkeypatch.setattr(course.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt) as stopped:
-        course.ensure(workers=1)
+        data.course_images(workers=1)
     parts, films = map(Path, str(stopped.value).split())
     assert films not in (parts, *parts.parents)
 
 
 def test_several_may_fill_one_cache_at_once(tiny):
     with ThreadPoolExecutor(4) as pool:
-        folders = set(pool.map(lambda _: course.ensure(), range(4)))
+        folders = set(pool.map(lambda _: data.course_images(), range(4)))
     assert len(folders) == 1
     assert digests(folders.pop()) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
 
@@ -184,7 +180,7 @@ def test_several_may_fill_one_cache_at_once(tiny):
 def test_a_cache_that_cannot_be_made_says_what_to_set(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"cannot be kept in .*Set CXRKIT_CACHE to one, or pass cache_dir="):
-        course.ensure(cache_dir=tmp_path / "file")
+        data.course_images(cache_dir=tmp_path / "file")
 
 
 def test_a_full_disk_leaves_no_half_film(tiny, tmp_path, monkeypatch):
@@ -193,46 +189,46 @@ def test_a_full_disk_leaves_no_half_film(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match=r"No space left on device.*need 50 MB"):
-        course.ensure(workers=1)
+        data.course_images(workers=1)
     assert digests(tmp_path / "cache") == {}
 
 
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="split must be train, val, test or None; got 'dev'"):
-        course.ensure("dev")
+        data.course_images("dev")
     with pytest.raises(ValueError, match="split must be train, val, test or None; got 'dev'"):
-        course.boxes("dev")
+        data.course_boxes("dev")
 
 
 def test_boxes_are_those_of_the_simulator_as_fractions_and_of_the_14_alone(tiny):
     expected = [
         (row["image"], finding, x / 32, y / 32, w / 32, h / 32)
         for row in tiny.to_dict("records")
-        for finding, boxes in course.simulate_row(row).boxes.items()
+        for finding, boxes in data.simulate_row(row).boxes.items()
         for x, y, w, h in boxes
         if finding in FINDINGS
     ]
-    boxes = course.boxes()
+    boxes = data.course_boxes()
     assert list(boxes.itertuples(index=False, name=None)) == expected
     assert set(boxes["image"]) == {"train/f0.png", "train/f1.png"}
-    assert course.boxes("test").empty
+    assert data.course_boxes("test").empty
 
 
 def test_boxes_of_the_course_read_as_boxes_of_real_films_do(tiny, tmp_path):
-    course.boxes("train").to_csv(tmp_path / "boxes.csv", index=False)
-    films = list(explain.films_with_boxes(explain.read_boxes(tmp_path / "boxes.csv"), course.ensure(), tiny))
+    data.course_boxes("train").to_csv(tmp_path / "boxes.csv", index=False)
+    films = list(explain.films_with_boxes(explain.read_boxes(tmp_path / "boxes.csv"), data.course_images(), tiny))
     assert [film.name for film in films] == ["train/f0.png", "train/f1.png"]
     assert {film.patient_id for film in films} == {"train"}
     assert films[0].boxes_px() == {
-        "Effusion": tuple(map(pytest.approx, course.simulate_row(tiny.iloc[0]).boxes["Effusion"]))
+        "Effusion": tuple(map(pytest.approx, data.simulate_row(tiny.iloc[0]).boxes["Effusion"]))
     }
 
 
 def test_making_films_needs_no_pandas(tiny, tmp_path):
     program = (
-        "import pathlib, sys; from cxrkit import course; "
-        f"course.MANIFEST_PATH = pathlib.Path({str(course.MANIFEST_PATH)!r}); "
-        "course.ensure('val'); sys.exit('pandas' in sys.modules)"
+        "import pathlib, sys; from cxrkit import data; from cxrkit.data import _course; "
+        f"_course.COURSE_MANIFEST = pathlib.Path({str(course.COURSE_MANIFEST)!r}); "
+        "data.course_images('val'); sys.exit('pandas' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CXRKIT_CACHE": str(tmp_path / "other")}
     done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)

@@ -1,12 +1,12 @@
 """Adapters, on tiny folders that look like the public sets when unpacked."""
 
 import gzip
-import zipfile
 
+import pandas as pd
 import pytest
 
-from cxrkit.data import _datasets as datasets
-from cxrkit.data import _manifest as manifest
+from cxrkit.data import ADAPTERS, radiologist_labels, read_manifest, write_manifest
+from cxrkit.data._sets import LayoutError
 
 NIH_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient {},View Position,"
@@ -52,7 +52,7 @@ def test_chestxray14_reads_its_table(tmp_path):
     text(tmp_path, "train_val_list.txt", "00000001_000.png", "00000001_001.png")
     text(tmp_path, "test_list.txt", "00000002_000.png")
     put(tmp_path, "images_001/images/00000001_000.png", "images_012/images/00000001_001.png", "00000002_000.png")
-    found = datasets.chestxray14(tmp_path)
+    found = ADAPTERS["chestxray14"](tmp_path)
     first = by_image(found).loc["images_001/images/00000001_000.png"]
     assert first[["source", "patient_id", "follow_up", "view", "sex", "age", "covid"]].tolist() == [
         "nih", "nih-1", 0, "PA", "M", 57.0, 0,
@@ -61,27 +61,27 @@ def test_chestxray14_reads_its_table(tmp_path):
     assert by_image(found).loc["images_012/images/00000001_001.png", "age"] == 58
     assert found.frame["findings"].tolist()[1] == ""
     assert found.frame["age"].isna().tolist() == [False, False, True]
-    assert any("age cannot be used on 1 films" in note and "'411'" in note for note in found.notes)
+    assert any("column age: 1 cell not understood" in note and "'411'" in note for note in found.notes)
 
 
 def test_the_official_split_keeps_its_test_list_and_carves_val_by_patient(tmp_path):
     nih(tmp_path, {patient: 1 + patient % 4 for patient in range(1, 81)})
-    found = datasets.chestxray14(tmp_path, seed=3)
+    found = ADAPTERS["chestxray14"](tmp_path, seed=3)
     splits = found.frame.groupby("patient_id")["split"]
     assert (splits.nunique() == 1).all()
     assert set(found.frame.loc[found.frame["split"] == "test", "patient_id"]) == {f"nih-{p}" for p in range(10, 81, 10)}
     counts = found.frame["split"].value_counts()
     assert abs(counts["val"] - (counts["val"] + counts["train"]) / 8) < 8
-    again = datasets.chestxray14(tmp_path, seed=3)
+    again = ADAPTERS["chestxray14"](tmp_path, seed=3)
     assert again.frame["split"].tolist() == found.frame["split"].tolist()
-    other = datasets.chestxray14(tmp_path, seed=4)
+    other = ADAPTERS["chestxray14"](tmp_path, seed=4)
     assert other.frame["split"].tolist() != found.frame["split"].tolist()
 
 
 def test_without_a_test_list_the_rest_is_test_and_a_note_says_so(tmp_path):
     nih(tmp_path, {9: 1, 10: 2, 11: 1}, gender="Gender")
     (tmp_path / "test_list.txt").unlink()
-    found = datasets.chestxray14(tmp_path)
+    found = ADAPTERS["chestxray14"](tmp_path)
     assert found.frame.set_index("patient_id").loc["nih-10", "split"].tolist() == ["test", "test"]
     assert any("no test_list.txt" in note for note in found.notes)
 
@@ -90,19 +90,19 @@ def test_the_chexnet_keras_split_comes_from_its_files(tmp_path):
     nih(tmp_path, {1: 1, 2: 1, 3: 1}, lists=False)
     text(tmp_path, "dev.csv", "Image Index,Patient ID", "00000002_000.png,2")
     text(tmp_path, "test.csv", "Image Index,Patient ID", "00000003_000.png,3")
-    found = datasets.chestxray14(tmp_path, split="chexnet-keras")
+    found = ADAPTERS["chestxray14"](tmp_path, split="chexnet-keras")
     assert found.frame["split"].tolist() == ["train", "val", "test"]
 
 
-def test_films_without_a_file_and_files_without_a_row_are_reported(tmp_path):
+def test_images_without_a_file_and_files_without_a_row_are_reported(tmp_path):
     nih(tmp_path, {1: 2})
     (tmp_path / "images/00000001_001.png").unlink()
     put(tmp_path, "images/extra.png")
-    found = datasets.chestxray14(tmp_path)
+    found = ADAPTERS["chestxray14"](tmp_path)
     assert found.frame["image"].tolist() == ["images/00000001_000.png"]
     assert found.missing["image"].tolist() == ["00000001_001.png"]
     assert found.left_out.values.tolist() == [["images/extra.png", "not in the set's table"]]
-    assert any("1 of 2 films" in note for note in found.notes)
+    assert any("1 of 2 images" in note for note in found.notes)
 
 
 def test_gzipped_tables_are_read(tmp_path):
@@ -110,7 +110,7 @@ def test_gzipped_tables_are_read(tmp_path):
     plain = tmp_path / "Data_Entry_2017_v2020.csv"
     put(tmp_path, "Data_Entry_2017_v2020.csv.gz", content=gzip.compress(plain.read_bytes()))
     plain.unlink()
-    assert len(datasets.chestxray14(tmp_path).frame) == 1
+    assert len(ADAPTERS["chestxray14"](tmp_path).frame) == 1
 
 
 @pytest.mark.parametrize(
@@ -119,20 +119,20 @@ def test_gzipped_tables_are_read(tmp_path):
 )
 def test_chestxray14_refuses_what_it_does_not_know(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        datasets.chestxray14(tmp_path, **options)
+        ADAPTERS["chestxray14"](tmp_path, **options)
 
 
-def test_a_folder_without_the_table_says_what_is_looked_for(tmp_path):
-    with pytest.raises(datasets.LayoutError, match=r"has no Data_Entry_2017\*.csv; pass the folder"):
-        datasets.chestxray14(tmp_path)
-    with pytest.raises(datasets.LayoutError, match="is no folder"):
-        datasets.hannover(tmp_path / "none")
+def test_a_folder_without_the_table_names_what_is_expected(tmp_path):
+    with pytest.raises(LayoutError, match=r"has no Data_Entry_2017\*.csv; pass the folder"):
+        ADAPTERS["chestxray14"](tmp_path)
+    with pytest.raises(LayoutError, match="is not a folder"):
+        ADAPTERS["hannover"](tmp_path / "none")
 
 
 COHEN = "patientid,offset,sex,age,finding,view,modality,folder,filename,license,"
 
 
-def test_covid_chestxray_keeps_frontal_films(tmp_path):
+def test_covid_chestxray_keeps_frontal_images(tmp_path):
     text(
         tmp_path,
         "covid-chestxray-dataset-abc/metadata.csv",
@@ -148,7 +148,7 @@ def test_covid_chestxray_keeps_frontal_films(tmp_path):
         "9,,,,Pneumonia,PA,X-ray,images,lost.jpg,,",
     )
     put(tmp_path, *(f"covid-chestxray-dataset-abc/images/{name}.jpg" for name in "abcdefg"))
-    found = datasets.covid_chestxray(tmp_path)
+    found = ADAPTERS["covid-chestxray"](tmp_path)
     frame = by_image(found).rename(index=lambda path: path.rsplit("/", 1)[1])
     assert frame["covid"].fillna(-1).to_dict() == {
         "a.jpg": 1, "b.jpg": 1, "c.jpg": 0, "d.jpg": 0, "e.jpg": -1, "f.jpg": 0,
@@ -171,7 +171,7 @@ def test_hannover_turns_the_admission_offset_into_a_day(tmp_path):
         "0a359802,61bc50d1,f,,,DX,pa",
     )
     put(tmp_path, "png/b343e657.png", "png/c9280a30.png", "png/61bc50d1.png")
-    frame = by_image(datasets.hannover(tmp_path))
+    frame = by_image(ADAPTERS["hannover"](tmp_path))
     later = frame.loc["png/c9280a30.png"]
     assert later[["patient_id", "day", "follow_up", "view", "sex", "covid", "license"]].tolist() == [
         "hannover-042f06a9", "2", 1, "AP", "M", 1, "CC BY 3.0",
@@ -179,19 +179,8 @@ def test_hannover_turns_the_admission_offset_into_a_day(tmp_path):
     assert frame["day"].tolist() == ["0", "2", ""]
 
 
-def workbook(root, path, *rows):
-    """A workbook as Excel writes it: shared strings for text, inline numbers."""
-    strings = sorted({cell for row in rows for cell in row})
-    cells = []
-    for number, row in enumerate(rows, start=1):
-        places = (f'<c r="{"ABCD"[k]}{number}" t="s"><v>{strings.index(cell)}</v></c>' for k, cell in enumerate(row))
-        cells.append(f"<row>{''.join(places)}</row>")
-    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    with zipfile.ZipFile(root / path, "w") as book:
-        book.writestr("xl/sharedStrings.xml", f"<sst {space}>{''.join(f'<si><t>{s}</t></si>' for s in strings)}</sst>")
-        book.writestr(
-            "xl/worksheets/sheet1.xml", f"<worksheet {space}><sheetData>{''.join(cells)}</sheetData></worksheet>"
-        )
+def workbook(root, path, header, *rows):
+    pd.DataFrame(rows, columns=header).to_excel(root / path, index=False)
 
 
 def test_the_radiography_database_with_masks_and_origins(tmp_path):
@@ -213,7 +202,7 @@ def test_the_radiography_database_with_masks_and_origins(tmp_path):
         ("COVID-2", "PNG", "256*256", "https://sirm.org"),
     )
     (tmp_path / base / "Normal.metadata.xlsx").write_bytes(b"no workbook")
-    found = datasets.covid19_radiography(tmp_path)
+    found = ADAPTERS["covid19-radiography"](tmp_path)
     frame = by_image(found).rename(index=lambda path: path.rsplit("/", 1)[1])
     assert frame["covid"].tolist() == [1, 0, 0, 0]
     assert frame.loc["COVID-1.png", "origin"] == "https://sirm.org"
@@ -223,18 +212,18 @@ def test_the_radiography_database_with_masks_and_origins(tmp_path):
     assert found.missing["image"].tolist() == ["COVID-2.png"]
     assert found.left_out["reason"].tolist() == ["a lung mask", *found.left_out["reason"].tolist()[1:]]
     assert "its folder is none of covid" in found.left_out["reason"].tolist()[1]
-    assert any("each film counts as a person of its own" in note for note in found.notes)
+    assert any("each image counts as a person of its own" in note for note in found.notes)
     assert any("Normal.metadata.xlsx cannot be read" in note for note in found.notes)
 
 
 def test_the_radiography_database_as_first_released(tmp_path):
     base = "COVID-19 Radiography Database"
     put(tmp_path, f"{base}/COVID-19/COVID-19 (1).png", f"{base}/NORMAL/NORMAL (1).png")
-    found = datasets.covid19_radiography(tmp_path)
+    found = ADAPTERS["covid19-radiography"](tmp_path)
     assert found.frame["covid"].tolist() == [1, 0]
 
 
-def test_train_test_sets_do_not_claim_what_the_folder_does_not_tell(tmp_path):
+def test_train_test_sets_claim_only_what_the_folders_tell(tmp_path):
     base = "xray_dataset_covid19"
     put(
         tmp_path,
@@ -243,7 +232,7 @@ def test_train_test_sets_do_not_claim_what_the_folder_does_not_tell(tmp_path):
         f"{base}/test/PNEUMONIA/SARS-1.jpeg",
         f"{base}/test/PNEUMONIA/new.jpeg",
     )
-    found = datasets.covid19_train_test(tmp_path)
+    found = ADAPTERS["covid19-train-test"](tmp_path)
     frame = by_image(found).rename(index=lambda path: path.rsplit("/", 1)[1])
     assert frame["covid"].isna().to_dict() == {
         "IM-0001-0001.jpeg": False,
@@ -252,7 +241,7 @@ def test_train_test_sets_do_not_claim_what_the_folder_does_not_tell(tmp_path):
         "new.jpeg": True,
     }
     assert frame["split"].to_dict()["SARS-1.jpeg"] == "test"
-    assert any("Whether the 3 PNEUMONIA films show COVID-19" in note for note in found.notes)
+    assert any("whether the 3 PNEUMONIA images show COVID-19" in note for note in found.notes)
 
     text(
         tmp_path,
@@ -261,7 +250,7 @@ def test_train_test_sets_do_not_claim_what_the_folder_does_not_tell(tmp_path):
         "2,,M,65,Pneumonia/Viral/COVID-19,PA,X-ray,images,a.jpeg,,",
         "3,,,,SARS,PA,,,SARS-1.jpeg,,",
     )
-    known = by_image(datasets.covid19_train_test(tmp_path, cohen_metadata=tmp_path / "m.csv"))
+    known = by_image(ADAPTERS["covid19-train-test"](tmp_path, cohen_metadata=tmp_path / "m.csv"))
     known = known.rename(index=lambda path: path.rsplit("/", 1)[1])
     assert known.loc["a.jpeg", ["covid", "findings", "patient_id", "sex", "age"]].tolist() == [
         1,
@@ -275,86 +264,41 @@ def test_train_test_sets_do_not_claim_what_the_folder_does_not_tell(tmp_path):
 
 def test_the_two_small_kaggle_sets(tmp_path):
     put(tmp_path, "a/dataset/covid/1.jpg", "a/dataset/normal/2.jpeg")
-    assert datasets.covid19_10000(tmp_path / "a").frame["covid"].tolist() == [1, 0]
+    assert ADAPTERS["covid19-10000"](tmp_path / "a").frame["covid"].tolist() == [1, 0]
     put(
         tmp_path,
         "b/Covid19-dataset/train/Covid/01.jpeg",
         "b/Covid19-dataset/test/Viral Pneumonia/01.jpeg",
         "b/Covid19-dataset/test/Normal/0101.jpeg",
     )
-    frame = datasets.covid19_image_dataset(tmp_path / "b").frame
+    frame = ADAPTERS["covid19-image-dataset"](tmp_path / "b").frame
     assert frame["split"].tolist() == ["test", "test", "train"]
     assert frame["findings"].tolist() == ["", "Pneumonia", ""]
     assert frame["covid"].tolist() == [0, 0, 1]
 
 
-def test_a_folder_without_the_classes_says_what_is_looked_for(tmp_path):
+def test_a_folder_without_the_classes_names_what_is_expected(tmp_path):
     put(tmp_path, "x/1.png")
-    with pytest.raises(datasets.LayoutError, match=r"no film lies in a folder train\|test/covid or normal"):
-        datasets.covid19_image_dataset(tmp_path)
-
-
-def test_any_table_becomes_a_manifest(tmp_path):
-    text(
-        tmp_path,
-        "t.csv",
-        "Image Index;Finding Labels;Patient ID;Patient Gender;View Position;split;day",
-        'a.png;"Effusion, Infiltrate, SARS";7;female;ap;validation;3',
-        "b.png;COVID-19, ARDS;;m;oblique;;",
-        "gone.png;No Finding;8;;;;",
-    )
-    put(tmp_path, "a.png", "b.png")
-    found = datasets.from_table(tmp_path / "t.csv", source="ward")
-    frame = by_image(found)
-    shown = ["source", "patient_id", "sex", "view", "split", "findings", "other", "day"]
-    assert frame.loc["a.png", shown].tolist() == [
-        "ward", "7", "F", "AP", "val", "Effusion|Infiltration", "SARS", "3",
-    ]  # fmt: skip
-    assert frame.loc["b.png", ["covid", "other", "view", "patient_id"]].tolist() == [1, "ARDS", "", "ward:b.png"]
-    assert found.missing["image"].tolist() == ["gone.png"]
-    assert any("'oblique'" in note for note in found.notes)
-    assert any("1 films have no patient" in note for note in found.notes)
-    manifest.write(found.frame, tmp_path / "manifest.csv")
-    assert manifest.read(tmp_path / "manifest.csv")["day"].tolist() == ["3", ""]
-
-
-def test_a_table_with_other_names_is_told_them(tmp_path):
-    text(tmp_path, "t.csv", "Bild,Befund", "a.png,Mass")
-    put(tmp_path, "a.png")
-    with pytest.raises(datasets.LayoutError, match=r"no column of image paths \(Bild, Befund\)"):
-        datasets.from_table(tmp_path / "t.csv")
-    with pytest.raises(datasets.LayoutError, match="got image -> Foto"):
-        datasets.from_table(tmp_path / "t.csv", columns={"image": "Foto"})
-    found = datasets.from_table(tmp_path / "t.csv", columns={"image": "Bild", "findings": "Befund"})
-    assert found.frame["findings"].tolist() == ["Mass"]
-    assert any("names no patients" in note for note in found.notes)
+    with pytest.raises(LayoutError, match=r"no image lies in a folder train\|test/covid or normal"):
+        ADAPTERS["covid19-image-dataset"](tmp_path)
 
 
 def test_an_image_listed_twice_is_kept_once_and_noted(tmp_path):
-    text(tmp_path, "t.csv", "image,patient_id", "a.png,1", "a.png,2")
-    put(tmp_path, "a.png")
-    found = datasets.from_table(tmp_path / "t.csv")
-    assert found.frame["patient_id"].tolist() == ["1"]
+    nih(tmp_path, {1: 1})
+    path = tmp_path / "Data_Entry_2017_v2020.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+    found = ADAPTERS["chestxray14"](tmp_path)
+    assert found.frame["image"].tolist() == ["images/00000001_000.png"]
     assert any("1 rows name an image that an earlier row names" in note for note in found.notes)
 
 
-def test_label_counts_include_films_not_in_the_folder(tmp_path):
-    text(tmp_path, "t.csv", "image,patient_id,findings,split", "a.png,1,Mass|Nodule,train", "b.png,2,Mass,test")
-    put(tmp_path, "a.png")
-    counts = datasets.label_counts_by_split(datasets.from_table(tmp_path / "t.csv"))
-    assert counts.loc["Mass"].tolist() == [1, 0, 1]
-    assert counts.loc["Nodule"].tolist() == [1, 0, 0]
-
-
-def test_a_manifest_may_lie_elsewhere(tmp_path):
+def test_a_manifest_may_be_in_another_folder(tmp_path):
     nih(tmp_path / "set", {1: 1})
     (tmp_path / "lists").mkdir()
-    datasets.chestxray14(tmp_path / "set").write(tmp_path / "lists/m.csv")
-    frame = manifest.read(tmp_path / "lists/m.csv")
-    assert frame["image"].tolist() == ["../set/images/00000001_000.png"]
-    assert (tmp_path / "lists" / frame.loc[0, "image"]).is_file()
-    datasets.chestxray14(tmp_path / "set").write(tmp_path / "set/m.csv")
-    assert manifest.read(tmp_path / "set/m.csv")["image"].tolist() == ["images/00000001_000.png"]
+    found = ADAPTERS["chestxray14"](tmp_path / "set")
+    for folder, image in (("lists", "../set/images/00000001_000.png"), ("set", "images/00000001_000.png")):
+        write_manifest(found.frame, tmp_path / folder / "m.csv", root=found.root)
+        assert read_manifest(tmp_path / folder / "m.csv").frame["image"].tolist() == [image]
 
 
 GOOGLE = "Image Index,Patient ID,Set Id,Fracture,Pneumothorax,Airspace opacity,Nodule or mass\n"
@@ -366,7 +310,7 @@ def test_radiologists_labels_are_read_plain_or_gzipped(tmp_path, zipped):
     name = "google2019_nih-chest-xray-labels.csv"
     path = tmp_path / (name + ".gz" if zipped else name)
     path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
-    found = datasets.radiologist_labels(tmp_path)
+    found = radiologist_labels(tmp_path)
     assert found.to_dict("list") == {
         "image": ["00000013_008.png", "00000061_003.png"],
         "patient_id": ["nih-13", "nih-61"],
@@ -383,11 +327,11 @@ def test_radiologists_labels_are_read_plain_or_gzipped(tmp_path, zipped):
     [
         (None, "has no google2019_nih-chest-xray-labels.csv"),
         ("Image Index,Patient ID,Set Id\n", "lacks the column Fracture, Pneumothorax"),
-        (GOOGLE + "a.png,1,test,NO,MAYBE,NO,NO\n", "must say YES or NO for each label; got 'MAYBE'"),
+        (GOOGLE + "a.png,1,test,NO,MAYBE,NO,NO\n", "must have YES or NO for each label; got 'MAYBE'"),
     ],
 )
 def test_radiologists_labels_of_another_form_are_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / "google2019_nih-chest-xray-labels.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(datasets.LayoutError, match=message):
-        datasets.radiologist_labels(tmp_path)
+    with pytest.raises(LayoutError, match=message):
+        radiologist_labels(tmp_path)

@@ -1,0 +1,408 @@
+"""The reader of manifests: what it takes, guesses and refuses; writing; splits by patient."""
+
+import gzip
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrkit.data import (
+    DataSet,
+    ManifestError,
+    check_splits,
+    course_manifest,
+    read_manifest,
+    split_by_patient,
+    write_manifest,
+)
+from cxrkit.data._manifest import COLUMNS, VIEWS, validate
+from cxrkit.labels import FINDINGS, SPLITS
+
+HEADER = ",".join(COLUMNS)
+
+
+def film(image="a.png", **cells):
+    """One row of a manifest as a dict, all legal unless told otherwise."""
+    row = {"image": image, "source": "s", "patient_id": "p1", "follow_up": 0, "view": "PA", "sex": "F", "age": 61.0}
+    row |= {"covid": 0, "findings": "", "split": "", "seed": pd.NA, "sha256": "", "width": 8, "height": 8}
+    return row | {"license": "CC0-1.0"} | cells
+
+
+def table(*rows):
+    return pd.DataFrame(rows)
+
+
+def put(folder, *lines, name="m.csv", encoding="utf-8"):
+    """Write a table, and an empty file for every cell of it that ends in .png, but not for gone.png."""
+    for image in re.findall(r"[\w/]+\.png", "\n".join(lines)):
+        if image != "gone.png":
+            (folder / image).parent.mkdir(parents=True, exist_ok=True)
+            (folder / image).touch()
+    (folder / name).write_bytes("\n".join([*lines, ""]).encode(encoding))
+    return folder / name
+
+
+def cxrkit(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "cxrkit", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_manifest_has_the_promised_columns_and_types(tmp_path):
+    path = put(tmp_path, HEADER + ",day", "a.png,nih,p1,2.0,PA,F,61,1.0,Mass|Effusion,train,,,1024,1024,x,kept")
+    found = read_manifest(path)
+    assert found.notes == ()
+    frame = found.frame
+    assert list(frame) == [*COLUMNS, "day"]
+    assert frame.loc[0, ["findings", "follow_up", "covid", "day"]].tolist() == ["Effusion|Mass", 2, 1, "kept"]
+    assert pd.isna(frame.loc[0, "seed"])
+    assert {str(frame[c].dtype) for c in ("follow_up", "covid", "seed", "width", "height")} == {"Int64"}
+    assert frame["age"].dtype == float
+
+
+def test_any_table_of_images_is_a_manifest_and_what_was_guessed_is_told(tmp_path, caplog):
+    path = put(
+        tmp_path,
+        "Image Index;Finding Labels;Patient ID;Patient Gender;View Position;split;day",
+        'a.png;"Effusion, Infiltrate, SARS";7;female;ap;validation;3',
+        "b.png;COVID-19, ARDS;;m;oblique;;",
+        "gone.png;no finding;8;;;;",
+    )
+    found = read_manifest(path)
+    frame = found.frame.set_index("image")
+    shown = ["source", "patient_id", "sex", "view", "split", "findings", "other", "day"]
+    assert frame.loc["a.png", shown].tolist() == [
+        "table", "7", "F", "AP", "val", "Effusion|Infiltration", "SARS", "3",
+    ]  # fmt: skip
+    assert frame.loc["b.png", ["covid", "other", "view", "patient_id"]].tolist() == [1, "ARDS", "", "table:b.png"]
+    assert found.missing["image"].tolist() == ["gone.png"]
+    assert found.rows["image"].tolist() == ["a.png", "b.png", "gone.png"]
+    for words in (
+        "read 'Image Index' as image, 'Patient ID' as patient_id",
+        "'SARS' 1",
+        "no patient for 1 of 3 images",
+        "column view: 1 cell not understood ('oblique')",
+        f"not found in {tmp_path}: 1 of 3 images (gone.png)",
+    ):
+        assert any(words in note for note in found.notes)
+        assert words in caplog.text
+
+
+@pytest.mark.parametrize("column", ["image", "Image Index", "filename", "image_id", "ImageID", "Path", "file name"])
+def test_a_column_of_images_is_known_by_its_usual_names(tmp_path, column):
+    assert read_manifest(put(tmp_path, f"{column},patientId", "a.png,7")).frame["patient_id"].tolist() == ["7"]
+
+
+def test_our_own_names_are_taken_before_others(tmp_path):
+    frame = read_manifest(put(tmp_path, "filename,image,label,findings", "x,a.png,y,Mass")).frame
+    assert frame.loc[0, ["image", "filename", "label", "findings"]].tolist() == ["a.png", "x", "y", "Mass"]
+
+
+def test_other_names_can_be_given(tmp_path):
+    path = put(tmp_path, "Bild,Befund", "a.png,Mass")
+    with pytest.raises(ManifestError, match=r"no column of images; it has the columns Bild, Befund. Rename"):
+        read_manifest(path)
+    with pytest.raises(ManifestError, match=r"got .'image=Foto'.; it has the columns Bild"):
+        read_manifest(path, columns={"image": "Foto"})
+    frame = read_manifest(path, columns={"image": "Bild", "findings": "Befund"}).frame
+    assert frame.loc[0, ["image", "findings"]].tolist() == ["a.png", "Mass"]
+
+
+def test_a_needed_column_that_is_missing_is_named_with_what_is_legal(tmp_path):
+    path = put(tmp_path, "filename,sex", "a.png,F")
+    with pytest.raises(
+        ManifestError, match=r"lacks the column covid, which is needed here \(covid: 0, 1, or empty\); it"
+    ):
+        read_manifest(path, need=("covid",))
+
+
+def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
+    path = put(tmp_path, "image,patient_id", *(f"{k}.png,p{k // 2}" for k in range(20)))
+    assert set(read_manifest(path).frame["split"]) == {""}
+    found = read_manifest(path, need=("split",))
+    check_splits(found.frame)
+    assert any("split 3:1:1 by patient" in note for note in found.notes)
+
+
+def test_rows_of_a_split_and_of_sources_can_be_chosen(tmp_path):
+    path = put(tmp_path, "image,source,split", "a.png,x,test", "b.png,y,test", "c.png,x,train")
+    assert read_manifest(path, split="test", sources=["x"]).frame["image"].tolist() == ["a.png"]
+    for options, message in (
+        ({"sources": ["z"]}, "no images of z; its sources are x, y"),
+        ({"split": "val"}, "no image of the chosen split and sources; its splits are test 2, train 1"),
+        ({"split": "dev"}, "split must be one of train, val, test; got 'dev'"),
+    ):
+        with pytest.raises(ManifestError, match=message):
+            read_manifest(path, **options)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path, encoding):
+    (tmp_path / "é.png").touch()
+    assert read_manifest(put(tmp_path, "image", "é.png", encoding=encoding)).frame.loc[0, "image"] == "é.png"
+
+
+def test_a_gzipped_table_is_read(tmp_path):
+    path = put(tmp_path, "image", "a.png")
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert len(read_manifest(tmp_path / "m.csv.gz").frame) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "legal"),
+    [
+        ("image", " ", "a path of one line"),
+        ("image", "a.png", "each image once"),
+        ("covid", "maybe", "0, 1, or empty"),
+        ("findings", "Effusoin|Mass", "Atelectasis, Cardiomegaly"),
+        ("split", "trian", "train, val, test, or empty"),
+        ("sha256", "abc", "64 hexadecimal digits"),
+    ],
+)
+def test_a_cell_that_decides_a_result_is_refused_by_row_and_column(tmp_path, column, value, legal):
+    rows = table(film("a.png"), film("b.png") | {column: value})
+    rows.to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(ManifestError, match=f"row 3, {column}: got {value!r}; legal: .*{re.escape(legal)}"):
+        read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("follow_up", "-1"), ("view", "oblique"), ("sex", "X"), ("age", "411"), ("seed", "1e5"), ("width", "0")],
+)
+def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_frame(tmp_path, column, value):
+    rows = table(film() | {column: value})
+    put(tmp_path, *rows.to_csv(index=False).splitlines())
+    found = read_manifest(tmp_path / "m.csv")
+    assert found.notes == (f"column {column}: 1 cell not understood ({value!r}) and left empty.",)
+    assert pd.isna(found.frame.loc[0, column]) or found.frame.loc[0, column] == ""
+    with pytest.raises(ManifestError, match=f"row 0, {column}: got {value!r}"):
+        validate(rows)
+
+
+def test_all_faults_are_kept_and_the_first_twenty_shown(tmp_path):
+    with pytest.raises(ManifestError, match="30 faults") as caught:
+        read_manifest(put(tmp_path, "image,covid", *(f"{number}.png,x" for number in range(30))))
+    assert caught.value.faults["row"].tolist() == list(range(2, 32))
+    assert str(caught.value).count("\n") == 21
+    assert "and 10 more" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; it must have a header"),
+        (b"image\n", "lists no images"),
+        (b"image\nM\xfcller.png", "is not UTF-8 .byte"),
+        (b"image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
+        (b"image,age,age\n", "has the column 'age' twice"),
+        (b'image\n"a.png', "not a CSV file"),
+        (b"image,covid\n\na.png,x\n", "row 3, covid"),
+    ],
+)
+def test_a_file_that_is_no_manifest_tells_the_way_out(tmp_path, content, message):
+    (tmp_path / "m.csv").write_bytes(content)
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(tmp_path / "m.csv")
+
+
+# --- where the images are ---------------------------------------------------------------------------------------------
+
+
+def test_images_that_are_all_elsewhere_stop_every_command_before_the_first_image(tmp_path):
+    path = put(tmp_path, "Image Index,covid,split", *(f"x/{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)))
+    path = path.rename((tmp_path / "elsewhere").mkdir() or tmp_path / "elsewhere/m.csv")
+    for command in (
+        ("model", "predict", "covid-small", path, "--out", tmp_path / "out.csv"),
+        ("data", "check", path),
+        ("rounds", path, "--out", tmp_path / "out"),
+        ("experiment", "data", path, "--out", tmp_path / "out"),
+    ):
+        code, said, complaint = cxrkit(*command)
+        assert (code, said) == (2, "")
+        assert "none of the 12 images of m.csv exists in" in complaint
+        assert "--root" in complaint
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_plain_table_and_a_root_are_taken_by_every_command(tmp_path):
+    (tmp_path / "tables").mkdir()
+    rows = [film(f"{k}.png", patient_id=f"p{k}", covid=k % 2, split=SPLITS[k // 2 % 3]) for k in range(12)]
+    for k in range(11):
+        pixels = np.random.default_rng(k).integers(0, 255, (64, 64)).astype(np.uint8)
+        (tmp_path / f"{k}.png").write_bytes(_png(pixels))
+    plain = table(*rows)[["image", "covid", "split"]].rename(columns={"image": "filename"})
+    plain.to_csv(tmp_path / "tables/m.csv", index=False)
+    for command in (
+        ("model", "predict", "covid-small", tmp_path / "tables/m.csv", "--out", tmp_path / "out.csv"),
+        ("data", "check", tmp_path / "tables/m.csv"),
+        ("experiment", "data", tmp_path / "tables/m.csv", "--out", tmp_path / "out"),
+    ):
+        code, _, complaint = cxrkit(*command, "--root", tmp_path)
+        assert (code, "Traceback" in complaint) == (0 if command[0] == "experiment" else 1, False)
+        assert "m.csv: read 'filename' as image." in complaint
+        assert f"not found in {tmp_path}: 1 of 12 images (11.png)" in complaint
+
+
+def _png(pixels):
+    import cv2
+
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(tmp_path):
+    (tmp_path / "set/images").mkdir(parents=True)
+    (tmp_path / "set/images/RA-1.jpg").write_bytes(_png(np.eye(64, dtype=np.uint8) * 255))
+    (tmp_path / "set/metadata.csv").write_text(
+        "patientid,offset,sex,age,finding,view,modality,folder,filename\n1,0,M,65,COVID-19,PA,X-ray,images,RA-1.jpg\n"
+    )
+    (tmp_path / "here").mkdir()
+    code, _, complaint = cxrkit("data", "build", "covid-chestxray", tmp_path / "set", "--out", tmp_path / "here/m.csv")
+    assert (code, complaint) == (0, "")
+    assert "../set/images/RA-1.jpg" in (tmp_path / "here/m.csv").read_text()
+    code, said, _ = cxrkit("data", "check", tmp_path / "here/m.csv")
+    assert (code, "0 images missing" in said) == (0, True)
+
+
+def test_the_course_is_the_manifest_of_no_file(tmp_path):
+    found = read_manifest(root=tmp_path, split="test")
+    assert isinstance(found, DataSet)
+    assert (found.name, found.root, len(found.frame)) == ("the course", Path(tmp_path), 120)
+    assert set(found.frame["split"]) == {"test"}
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), max_size=12)
+films = st.fixed_dictionaries(
+    {
+        "source": texts,
+        "patient_id": texts.filter(str.strip),
+        "follow_up": st.none() | st.integers(0, 10**6),
+        "view": st.sampled_from(["", *VIEWS]),
+        "sex": st.sampled_from(["", "F", "M"]),
+        "age": st.none() | st.floats(0, 120, allow_subnormal=False).map(lambda age: round(age, 2)),
+        "covid": st.sampled_from([0, 1, None]),
+        "findings": st.lists(st.sampled_from(FINDINGS), unique=True).map("|".join),
+        "split": st.sampled_from(["", *SPLITS]),
+        "seed": st.none() | st.integers(0, 2**53),
+        "sha256": st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
+        "width": st.none() | st.integers(1, 99999),
+        "license": texts,
+        "note": texts,
+    }
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=st.lists(films, min_size=1, max_size=6))
+def test_writing_then_reading_gives_the_same(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("m")
+    frame = pd.DataFrame([{"image": f"{k}.png", **row} for k, row in enumerate(rows)])
+    for image in frame["image"]:
+        (folder / image).touch()
+    write_manifest(frame, folder / "m.csv")
+    first = (folder / "m.csv").read_bytes()
+    back = read_manifest(folder / "m.csv").frame
+    pd.testing.assert_frame_equal(back, validate(frame))
+    write_manifest(back, folder / "m.csv")
+    assert (folder / "m.csv").read_bytes() == first
+
+
+def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    write_manifest(table(film()), tmp_path / "m.csv")
+    before = (tmp_path / "m.csv").read_bytes()
+    with pytest.raises(ManifestError, match="row 0, sex"):
+        write_manifest(table(film(sex="X")), tmp_path / "m.csv")
+    assert (tmp_path / "m.csv").read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
+
+
+@pytest.mark.parametrize("image", ["a\nb.png", ""])
+def test_a_frame_needs_names_of_one_line(image):
+    with pytest.raises(ManifestError, match=r"row 0, image: .*a path of one line"):
+        validate(table(film(image)))
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+patients = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from([0, 1, None]), st.sampled_from(["", "Mass", "Hernia|Mass"])),
+    min_size=1,
+    max_size=40,
+)
+
+
+def cohort(people):
+    return pd.DataFrame(
+        [
+            film(f"{person}-{number}.png", patient_id=f"p{person}", covid=covid, findings=findings)
+            for person, (count, covid, findings) in enumerate(people)
+            for number in range(count)
+        ]
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    people=patients,
+    ratios=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)),
+    seed=st.integers(0, 2**32),
+    stratify=st.sampled_from([None, "covid", "findings", ("covid", "findings")]),
+)
+def test_a_split_keeps_patients_whole_and_the_ratios_whatever_the_order(people, ratios, seed, stratify):
+    frame = cohort(people)
+    done = split_by_patient(frame, ratios, seed=seed, stratify=stratify)
+    assert (done.groupby("patient_id")["split"].nunique() == 1).all()
+    largest = max(count for count, *_ in people)
+    for name, ratio in zip(SPLITS, ratios, strict=True):
+        films_in = (done["split"] == name).sum()
+        assert abs(films_in - len(frame) * ratio / sum(ratios)) < 2 * largest
+        assert ratio or not films_in
+    turned = split_by_patient(frame.iloc[::-1], ratios, seed=seed, stratify=stratify)
+    pd.testing.assert_series_equal(turned["split"].sort_index(), done["split"])
+
+
+def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding():
+    people = [(1, 1, "")] * 10 + [(1, 0, "Hernia|Mass")] * 5 + [(1, 0, "Mass")] * 35
+    done = split_by_patient(cohort(people), seed=3, stratify=("covid", "findings"))
+    assert done[done["covid"] == 1]["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert done[done["findings"] == "Hernia|Mass"]["split"].value_counts().to_dict() == {
+        "train": 3,
+        "val": 1,
+        "test": 1,
+    }
+
+
+def test_another_seed_gives_another_split():
+    frame = cohort([(1, 0, "")] * 30)
+    found = {tuple(split_by_patient(frame, seed=seed)["split"]) for seed in range(5)}
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("ratios", [(3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)])
+def test_ratios_that_cannot_be_used(ratios):
+    with pytest.raises(ValueError, match="three numbers >= 0"):
+        split_by_patient(table(film()), ratios, seed=0)
+
+
+def test_images_without_a_patient_are_not_split():
+    with pytest.raises(ValueError, match="1 images have no patient_id"):
+        split_by_patient(table(film(), film("b.png", patient_id="")), seed=0)
+
+
+def test_splits_that_cannot_be_trained_on_are_refused():
+    rows = [film(f"{k}.png", patient_id=f"p{k}", split=split) for k, split in enumerate(SPLITS)]
+    check_splits(table(*rows))
+    check_splits(course_manifest())
+    with pytest.raises(ManifestError, match=r"the column split has none in val\. Use the data set's official split"):
+        check_splits(table(rows[0], rows[2]))
+    with pytest.raises(ManifestError, match=r"1 patient is in more than one split \(p0 in train and test\)"):
+        check_splits(table(*rows, film("x.png", patient_id="p0", split="test")))
