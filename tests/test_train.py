@@ -1,9 +1,7 @@
 """Training: what is drawn, what the loss leaves out, what is kept, and going on after a break."""
 
 import json
-import os
 
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -369,47 +367,6 @@ def test_an_unknown_loss_is_refused():
 
 
 # --- films -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def files(tmp_path):
-    paths = [tmp_path / f"{level}.png" for level in (10, 20, 30)]
-    for path in paths:
-        cv2.imwrite(str(path), np.linspace(0, int(path.stem), 48 * 48).reshape(48, 48).astype(np.uint8))
-    return paths
-
-
-def test_films_are_decoded_once_and_again_when_a_file_changes(files, tmp_path):
-    told = []
-    first = train.kept_pixels(files, 16, tmp_path / "kept", progress=lambda *seen: told.append(seen))
-    assert np.array_equal(first, train.read_pixels(files, 16))
-    assert told == [(3, 3)]
-    when = files[1].stat()
-    files[1].write_bytes(b"x" * when.st_size)
-    os.utime(files[1], ns=(when.st_atime_ns, when.st_mtime_ns))
-    # What looks unchanged is not read again: it is no film any more.
-    assert np.array_equal(train.kept_pixels(files, 16, tmp_path / "kept"), first)
-    files[1].write_bytes(files[0].read_bytes())
-    os.utime(files[1], ns=(when.st_atime_ns, when.st_mtime_ns + 1))
-    again = train.kept_pixels(files, 16, tmp_path / "kept")
-    assert np.array_equal(again[1], again[0])
-
-
-def test_decoding_goes_on_where_it_was_broken_off(files, tmp_path):
-    broken = [*files[:2] * 200, tmp_path / "late.png"]
-    broken[-1].write_bytes(b"no film")
-    with pytest.raises(ValueError, match=r"late\.png: .* `cxrkit data check` lists"):
-        train.kept_pixels(broken, 8, tmp_path / "kept")
-    (done,) = (tmp_path / "kept").glob("*.done.npy")
-    assert np.load(done).tolist() == [1, 0]
-
-
-def test_kept_films_are_mapped_and_not_copied(files, tmp_path):
-    kept = train.kept_pixels(files, 16, tmp_path / "kept")
-    assert isinstance(kept, np.memmap)
-    with pytest.raises(ValueError, match="read-only"):
-        kept[0] = 0
-    assert train.kept_pixels([], 16, tmp_path / "kept").shape == (0, 16, 16)
 
 
 def test_a_label_is_shown_to_work_when_one_real_source_puts_its_interval_above_a_half():
