@@ -126,7 +126,7 @@ def test_rounds_are_those_of_triage(session, tmp_path):
         (row,) = csv.DictReader(file)
     film = session.open_sample("infiltration")
     look = session.look(film.key)
-    assert look.answer[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
+    assert look.combined[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
     said = _view.rounds_values(film, look, 0.33)
     assert [one["name"] for one in said["each"]] == ["none", *"ABCDEFGHIJ"]
     assert sum(one["positive"] for one in said["each"]) == int(row["rounds_calling"])

@@ -8,7 +8,6 @@ import pytest
 from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.rounds import _trial as rounds_trial
 from cxrkit.show import _rounds_strip as rounds_strip
 from cxrkit.widgets._explorer import RoundsExplorer
 
@@ -43,7 +42,7 @@ def an_explorer(order=ORDER, **options):
 
 def grey(look):
     """Grey level of each round's picture."""
-    return [int(picture[0, 0]) for picture in look.pictures.values()]
+    return [int(picture[0, 0]) for picture in look.views.values()]
 
 
 def drop(explorer, place, to, mode):
@@ -67,8 +66,8 @@ def test_it_begins_with_the_rounds_of_the_report():
 
 def test_each_round_shows_its_picture_its_answer_and_the_votes():
     explorer = an_explorer()
-    assert grey(explorer.look) == [100, 150, 50]
-    assert explorer.look.probs == pytest.approx([100 / 255, 150 / 255, 50 / 255])
+    assert grey(explorer.seen) == [100, 150, 50]
+    assert explorer.seen.probs == pytest.approx([100 / 255, 150 / 255, 50 / 255])
     assert alts(explorer.strip.value) == [
         "round 1, none, of film one.png: nothing is done. COVID-19: 0.39, not called. votes 0 of 1.",
         "round 2, brighter, of film one.png: Add(value=50). COVID-19: 0.59, called. votes 1 of 2.",
@@ -82,13 +81,13 @@ def test_each_round_shows_its_picture_its_answer_and_the_votes():
 def test_it_is_what_run_answers():
     explorer = an_explorer(order=rounds.REPORT, combine="median", mode="cumulative")
     found = rounds.run(bright()[0], [FILMS["one.png"]], combine="median", mode="cumulative", labels=[COVID])
-    assert explorer.look.probs.tolist() == found.probs[0, :, 0].tolist()
-    assert explorer.look.answer == (found.combined[0, 0], found.called[0, 0])
+    assert explorer.seen.probs.tolist() == found.probs[0, :, 0].tolist()
+    assert explorer.seen.combined == (found.combined[0, 0], found.positive[0, 0])
 
 
 def test_where_it_could_stop_is_marked_and_what_comes_after_is_pale():
     explorer = an_explorer(combine="any", order=("brighter", "none", "half"))
-    assert explorer.look.stops == 1
+    assert explorer.seen.stops == 1
     first, second, third = re.findall(r"<figure.*?</figure>", explorer.strip.value)
     assert "<b>could stop here</b>" in first
     assert "could stop here" in alts(first)[0]
@@ -99,7 +98,7 @@ def test_where_it_could_stop_is_marked_and_what_comes_after_is_pale():
 
 def test_where_the_last_round_decides_nothing_is_marked():
     explorer = an_explorer(combine="any", order=("none", "half", "brighter"))
-    assert explorer.look.stops == 3
+    assert explorer.seen.stops == 3
     assert "could stop" not in explorer.strip.value
     assert "only the last decides" in explorer.strip.value
 
@@ -108,15 +107,15 @@ def test_what_can_still_come_is_said_after_each_round():
     """The mean of 3 rounds, after 100 / 255: at least a third of that, at most two thirds more."""
     explorer = an_explorer()
     low = 100 / 255 / 3
-    assert explorer.look.least[0] == pytest.approx(low)
-    assert explorer.look.most[0] == pytest.approx(low + 2 / 3)
+    assert explorer.seen.lowest[0] == pytest.approx(low)
+    assert explorer.seen.highest[0] == pytest.approx(low + 2 / 3)
     assert f"round 1 {low:.2f} to {low + 2 / 3:.2f}" in explorer.strip.value
-    assert explorer.look.least[-1] == explorer.look.most[-1] == explorer.look.answer[0]
+    assert explorer.seen.lowest[-1] == explorer.seen.highest[-1] == explorer.seen.combined[0]
 
 
 def test_the_majority_counts_rounds():
     explorer = an_explorer(combine="majority")
-    assert explorer.look.answer == (pytest.approx(1 / 3), False)
+    assert explorer.seen.combined == (pytest.approx(1 / 3), False)
     assert "share of rounds 0.33, not called" in explorer.strip.value
 
 
@@ -130,7 +129,7 @@ def test_a_dragged_round_goes_where_it_was_dropped():
     assert explorer.steps.chosen == "0"
     drop(explorer, "0", "1", "after")
     assert explorer.order == ("none", "half", "brighter")
-    assert grey(explorer.look) == [100, 50, 150]
+    assert grey(explorer.seen) == [100, 50, 150]
     drop(explorer, "0", "0", "after")
     assert explorer.order == ("none", "half", "brighter")
 
@@ -174,15 +173,15 @@ def test_an_order_that_is_none_is_refused(order):
 def test_the_rounds_of_one_draw_are_those_of_run():
     drawing = {"noise": augment.named("table05/AdditiveGaussianNoise"), **RECIPES}
     explorer = an_explorer(order=("none", "noise"), recipes=drawing, seed=3)
-    before = grey(explorer.look)
+    before = grey(explorer.seen)
     [noise] = rounds.run(bright()[0], [FILMS["one.png"]], {"none": "none", "noise": drawing["noise"]}, seed=3).probs[
         0, 1:, 0
     ]
-    assert explorer.look.probs[1] == noise
+    assert explorer.seen.probs[1] == noise
     explorer.seed.value = 4
-    assert explorer.look.probs[1] != noise
+    assert explorer.seen.probs[1] != noise
     explorer.seed.value = 3
-    assert grey(explorer.look) == before
+    assert grey(explorer.seen) == before
 
 
 # -------------------------------------------------------------------------------------------- two rounds swapped
@@ -191,7 +190,7 @@ def test_the_rounds_of_one_draw_are_those_of_run():
 def test_independent_rounds_show_the_same_pictures_in_any_order():
     explorer = an_explorer()
     assert (explorer.one.value, explorer.two.value) == ("brighter", "half")
-    assert grey(explorer.other) == [100, 50, 150]
+    assert grey(explorer.seen_swapped) == [100, 50, 150]
     assert "all pictures are the same: each recipe is done to the original" in explorer.difference.value
     assert "The answer stays, 0.39, not called." in explorer.difference.value
     assert "another picture" not in explorer.swapped.value
@@ -199,14 +198,14 @@ def test_independent_rounds_show_the_same_pictures_in_any_order():
 
 def test_swapping_may_change_when_it_could_stop():
     explorer = an_explorer(combine="any")
-    assert (explorer.look.stops, explorer.other.stops) == (2, 3)
+    assert (explorer.seen.stops, explorer.seen_swapped.stops) == (2, 3)
     assert "Before, it could stop after round 2; now only the last round decides." in explorer.difference.value
 
 
 def test_stacked_rounds_show_other_pictures_when_two_are_swapped():
     """100 + 50, then half: 75; half of 100, then + 50: 100."""
     explorer = an_explorer(mode="cumulative")
-    assert (grey(explorer.look), grey(explorer.other)) == ([100, 150, 75], [100, 50, 100])
+    assert (grey(explorer.seen), grey(explorer.seen_swapped)) == ([100, 150, 75], [100, 50, 100])
     assert "2 of 3 pictures are others" in explorer.difference.value
     assert "done to the picture of the round before: half, brighter" in explorer.difference.value
     assert [alt.endswith("another picture than above.") for alt in alts(explorer.swapped.value)] == [False, True, True]
@@ -221,7 +220,7 @@ def test_a_call_that_swapping_changes_is_said():
 def test_the_swapped_rounds_can_be_chosen_and_stay_chosen():
     explorer = an_explorer()
     explorer.one.value, explorer.two.value = "none", "half"
-    assert grey(explorer.other) == [50, 150, 100]
+    assert grey(explorer.seen_swapped) == [50, 150, 100]
     drop(explorer, "1", "0", "before")
     assert (explorer.one.value, explorer.two.value) == ("none", "half")
     explorer.two.value = "none"
@@ -235,20 +234,20 @@ def test_a_threshold_is_the_networks_own_until_it_is_moved():
     explorer = an_explorer(predictors=[bright(0.3924)[0]])
     # 100 / 255 is 0.39216: below its own threshold, above where a browser puts the slider.
     explorer.threshold.value = 0.39
-    assert not explorer.look.calls[0]
+    assert not explorer.seen.round_positive[0]
     explorer.threshold.value = 0.3
-    assert explorer.look.calls[0]
+    assert explorer.seen.round_positive[0]
     explorer.label.value = NOT_COVID
     assert explorer.threshold.value == 0.6
-    assert explorer.look.probs[0] == pytest.approx(1 - 100 / 255)
+    assert explorer.seen.probs[0] == pytest.approx(1 - 100 / 255)
 
 
 def test_another_film_or_network_is_asked():
     explorer = an_explorer(predictors=[bright()[0], bright(0.1, "other")[0]])
     explorer.film.value = "<b>two</b>"
-    assert grey(explorer.look) == [200, 250, 100]
+    assert grey(explorer.seen) == [200, 250, 100]
     explorer.network.value = "other"
-    assert explorer.look.calls.all()
+    assert explorer.seen.round_positive.all()
     assert "<b>other</b>" in explorer.strip.value
 
 
@@ -291,17 +290,11 @@ def test_what_is_not_there_is_said(options, message):
 # ------------------------------------------------------------------------------------------- without widgets
 
 
-def test_a_look_refuses_a_label_that_the_network_does_not_have():
+def test_an_unknown_label_is_refused():
     with pytest.raises(ValueError, match="label must be one of COVID-19, Not COVID-19; got 'Mass'"):
-        rounds_trial.Looker(bright()[0]).look(FILMS["one.png"], label="Mass")
-
-
-def test_only_rounds_that_are_there_can_be_swapped():
-    assert rounds_trial.swapped("ABC", "C", "A") == ("C", "B", "A")
-    with pytest.raises(ValueError, match="rounds to swap must be of A, B; got 'C'"):
-        rounds_trial.swapped("AB", "A", "C")
+        rounds.Viewer(bright()[0]).run(FILMS["one.png"], label="Mass")
 
 
 def test_one_round_alone_says_no_more_than_it_knows():
-    look = rounds_trial.Looker(bright()[0]).look(FILMS["one.png"], ["none"], label=COVID)
-    assert rounds_strip.verdict(look) == "1 round says COVID-19: 0.39, not called, from 0.50 on; 0 of 1 rounds call it."
+    one = rounds.Viewer(bright()[0]).run(FILMS["one.png"], ["none"], label=COVID)
+    assert rounds_strip.verdict(one) == "1 round says COVID-19: 0.39, not called, from 0.50 on; 0 of 1 rounds call it."

@@ -410,7 +410,7 @@ def test_what_is_called_in_rounds_is_what_they_come_to(networks, tmp_path):
         assert row["rounds_calling"] == "4"
         assert (row["prob_Mass"] == "") == labels[rule]
     expected = rounds.run(networks["covid_model"], [tiny_models.film(0.47)])
-    assert labels == {rule: bool(expected.with_combine(rule).called[0, 0]) for rule in rounds.COMBINES}
+    assert labels == {rule: bool(expected.with_combine(rule).positive[0, 0]) for rule in rounds.COMBINES}
     assert (labels["any"], labels["all"], labels["majority"]) == (True, False, False)
 
 

@@ -1,10 +1,9 @@
-"""`cxrkit rounds` and `cxrkit sweep`: wire `cxrkit.rounds` to a terminal; `cxrkit.cli._main` adds them.
+"""`cxrkit rounds` and `cxrkit sweep`; `cxrkit.cli._main` adds them.
 
-Modules are imported inside the commands, so that `cxrkit --help` answers at once; TensorFlow is not imported at all.
+Modules are imported inside the commands, so that `cxrkit --help` is fast; TensorFlow is never imported.
 """
 
 import contextlib
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,65 +11,63 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxrkit.cli import _terminal
+from cxrkit.labels import COVID
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cxrkit.rounds import Cases, Sweep
+    from cxrkit.rounds import Cases
 
 Manifest = Annotated[
-    Path | None, typer.Argument(metavar="[MANIFEST]", help="Any CSV of films; by default the course's simulated ones.")
+    Path | None, typer.Argument(metavar="[MANIFEST]", help="Any CSV of images; by default the course's simulated ones.")
 ]
-Root = Annotated[Path | None, typer.Option(help="What image paths are relative to; by default the manifest's folder.")]
-Model = Annotated[str, typer.Option(help="A bundled model or a model folder that answers COVID-19.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the image paths; by default the manifest's folder.")]
+Model = Annotated[str, typer.Option(help="A bundled model or a model folder that predicts COVID-19.")]
 Threshold = Annotated[
-    float | None, typer.Option(help="Probability from which a film is called; by default the model's.")
+    float | None, typer.Option(help="Probability from which an image is positive; by default the model's.")
 ]
-Batch = Annotated[int, typer.Option(help="Pictures a batch.")]
-Workers = Annotated[int | None, typer.Option(help="Let so many processes on this machine answer (Dask).")]
+Batch = Annotated[int, typer.Option(help="Views per batch.")]
+Workers = Annotated[int | None, typer.Option(help="Number of Dask processes on this machine.")]
 Scheduler = Annotated[
-    str | None, typer.Option(help="Let a Dask cluster answer, as tcp://10.0.0.7:8786; films and model lie there too.")
+    str | None,
+    typer.Option(help="Address of a Dask cluster, such as tcp://10.0.0.7:8786, with the same images and model."),
 ]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write results.md here too.")]
 
 
 def rounds(
     manifest: Manifest = None,
-    out: Annotated[
-        Path, typer.Option(help="The folder to write: results.md, table.csv, further tables, figure.png.")
-    ] = Path("rounds"),
+    out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and figure.png.")] = Path("rounds"),
     root: Root = None,
     model: Model = "covid-small",
     recipe: Annotated[
         list[str] | None,
-        typer.Option(help="A round: none, A to J, a name of cxrkit.augment or a recipe's JSON file; may be repeated."),
+        typer.Option(help="A round: none, A to J, the name of a recipe, or its JSON file; may be repeated."),
     ] = None,
     mode: Annotated[
         str, typer.Option(help="independent (each recipe on the original) or cumulative (on the round before).")
     ] = "independent",
-    measure: Annotated[str, typer.Option(help="What rounds are chosen by: accuracy, F1 or Youden.")] = "accuracy",
-    most: Annotated[int | None, typer.Option(help="Rounds in a chosen set at most; by default all.")] = None,
+    measure: Annotated[str, typer.Option(help="Measure to choose rounds by: accuracy, F1 or Youden.")] = "accuracy",
+    most: Annotated[int | None, typer.Option(help="Largest number of rounds in a chosen set; by default all.")] = None,
     threshold: Threshold = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random augmentation.")] = 0,
     batch_size: Batch = 16,
     workers: Workers = None,
     scheduler: Scheduler = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Look at each film in several rounds and combine the answers: tables 17 to 29.
+    """Predict each image in several rounds and combine them: tables 17 to 29.
 
-    Rounds, their order and combination are chosen on val, and scored once on test.
+    Rounds, their order and their combination are chosen on the split val, and scored once on test.
     """
     from cxrkit import rounds as rounds_
-    from cxrkit.show import _report as report
-    from cxrkit.show import _rounds as rounds_report
+    from cxrkit.show import _rounds as show
 
-    _check(workers, scheduler)
-    frame, folder, name = _films(manifest, root)
-    val, test = _cases(frame, folder, "val"), _cases(frame, folder, "test")
-    with _cluster(workers, scheduler) as client, _terminal.progress("films") as progress:
+    cluster = _cluster(workers, scheduler)
+    about, rows, [val, test] = _read(model, manifest, root, ("val", "test"))
+    with cluster as client, _terminal.progress("images") as progress:
         found = rounds_.search(
-            _model(model),
+            model,
             val,
             test,
             recipe or rounds_.REPORT,
@@ -79,41 +76,30 @@ def rounds(
             most=most,
             threshold=threshold,
             seed=seed,
-            label=_label(),
+            label=COVID,
             batch_size=batch_size,
             client=client,
             progress=progress,
         )
     y, patients = found.test_targets, test.patients
-    measures, flips, agreement = (
-        found.test.measures(y, patients),
-        found.test.flips(y, patients),
-        found.test.agreement(patients),
-    )
-    about = _about(frame, name, model)
-    text = rounds_report.rounds_markdown(found, measures, flips, agreement, **about)
-    out.mkdir(parents=True, exist_ok=True)
-    answers = _answers(frame, "test", found.test.rounds, found.test.probs[:, :, 0])
-    for file, table in {
-        "table": measures,
+    tables = {
+        "table": found.test.measures(y, patients),
         "rules": found.rules,
-        "flips": flips,
+        "flips": found.test.flips(y, patients),
         "rule-flips": found.flips,
-        "agreement": agreement,
+        "agreement": found.test.agreement(patients),
         "passes": found.passes,
-        "probs": answers,
-    }.items():
-        table.to_csv(out / f"{file}.csv", index=False)
-    figure = rounds_report.rounds_figure(measures, found, simulated=about["simulated"])
-    (out / "figure.png").write_bytes(report.png(figure))
+        "probs": _probs(rows, found.test.rounds, found.test.probs[:, :, 0]),
+    }
+    text = show.rounds_markdown(found, tables["table"], tables["flips"], tables["agreement"], **about)
+    figure = show.rounds_figure(tables["table"], found, simulated=about["simulated"])
+    _write(out, tables, {"figure": figure})
     _terminal.write_results(out, markdown, text)
 
 
 def sweep(
     manifest: Manifest = None,
-    out: Annotated[
-        Path, typer.Option(help="The folder to write: results.md, table.csv, flips.csv, nulls.csv, a figure a grid.")
-    ] = Path("sweep"),
+    out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and a figure per grid.")] = Path("sweep"),
     root: Root = None,
     model: Model = "covid-small",
     grid: Annotated[
@@ -122,136 +108,121 @@ def sweep(
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(help="Instead of a grid: a name of cxrkit.augment or a recipe's JSON file; may be repeated."),
+        typer.Option(help="Instead of a grid: the name of a recipe, or its JSON file; may be repeated."),
     ] = None,
     threshold: Threshold = None,
-    seeds: Annotated[int, typer.Option(help="How often what is drawn is drawn, seeds from 0.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Number of random repeats (seeds from 0).")] = 3,
     batch_size: Batch = 16,
     workers: Workers = None,
     scheduler: Scheduler = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Alter the test films in one way at a time and call them again: tables 10 to 16, 23 and 27, every row."""
-    from cxrkit import rounds as rounds_
-    from cxrkit.show import _report as report
-    from cxrkit.show import _rounds as rounds_report
+    """Augment the test images in one way at a time: tables 10 to 16, 23 and 27, every row."""
+    import pandas as pd
 
-    _check(workers, scheduler)
+    from cxrkit import rounds as rounds_
+    from cxrkit.course import published
+    from cxrkit.show import _rounds as show
+
     if grid and recipe:
-        raise ValueError("a sweep is of --grid or of --recipe; got both.")
-    ways: list[Any] = [recipe] if recipe else list(dict.fromkeys(grid or rounds_.GRIDS))
-    for one in ways:
-        if isinstance(one, str):
-            rounds_.grid(one)
-    frame, folder, name = _films(manifest, root)
-    test = _cases(frame, folder, "test")
-    found: list[Sweep] = []
-    with _cluster(workers, scheduler) as client:
-        for one in ways:
-            with _terminal.progress("films" if recipe else f"films of {one}") as progress:
-                found.append(
-                    rounds_.sweep(
-                        _model(model),
-                        test.films,
-                        test.targets,
-                        one,
-                        patients=test.patients,
-                        threshold=threshold,
-                        seeds=range(seeds),
-                        label=_label(),
-                        batch_size=batch_size,
-                        client=client,
-                        progress=progress,
-                    )
+        raise ValueError("a sweep needs --grid or --recipe; got both.")
+    if unknown := [name for name in grid or () if name not in rounds_.GRIDS]:
+        raise ValueError(f"--grid must be one of {', '.join(rounds_.GRIDS)}; got {', '.join(unknown)}.")
+    ways: list[Any] = [rounds_.named(recipe)] if recipe else list(dict.fromkeys(grid or rounds_.GRIDS))
+    cluster = _cluster(workers, scheduler)
+    about, _, [test] = _read(model, manifest, root, ("test",))
+    found = []
+    with cluster as client:
+        for way in ways:
+            with _terminal.progress("images" if recipe else f"images of {way}") as progress:
+                made = rounds_.sweep(
+                    model,
+                    test.films,
+                    test.targets,
+                    way,
+                    patients=test.patients,
+                    threshold=threshold,
+                    seeds=range(seeds),
+                    label=COVID,
+                    batch_size=batch_size,
+                    client=client,
+                    progress=progress,
                 )
-    about = _about(frame, name, model)
-    text = rounds_report.sweeps_markdown(found, **about)
-    out.mkdir(parents=True, exist_ok=True)
-    for file, part in (("table", "table"), ("flips", "flips")):
-        _joined(found, [getattr(each, part) for each in found]).to_csv(out / f"{file}.csv", index=False)
-    _joined(found, [each.nulls() for each in found]).to_csv(out / "nulls.csv", index=False)
-    for each in found:
-        figure = rounds_report.sweep_figure(each, simulated=about["simulated"], title=each.name)
-        (out / f"{each.name}.png").write_bytes(report.png(figure))
+            found.append(published.beside(made))
+    nulls = [published.nulls(each) for each in found]
+    parts = {"table": [each.table for each in found], "flips": [each.flips for each in found], "nulls": nulls}
+    tables = {
+        name: pd.concat([part.assign(grid=each.name) for each, part in zip(found, some, strict=True)])
+        for name, some in parts.items()
+    }
+    figures = {
+        each.name: show.sweep_figure(each, simulated=about["simulated"], title=each.name.replace("table", "Table "))
+        for each in found
+    }
+    text = show.sweeps_markdown(found, nulls, **about)
+    _write(out, tables, figures)
     _terminal.write_results(out, markdown, text)
 
 
-def _label() -> str:
-    from cxrkit.labels import COVID
-
-    return COVID
-
-
-def _model(model: str) -> str:
-    """Refuse what is no such model before films are read."""
-    from cxrkit import networks
-
-    labels = networks.load(model).labels
-    if _label() not in labels:
-        raise ValueError(f"--model must answer {_label()}; {model} answers {', '.join(labels)}.")
-    return model
-
-
-def _check(workers: int | None, scheduler: str | None) -> None:
-    if workers is not None and scheduler is not None:
-        raise ValueError("--workers starts processes here, --scheduler joins a cluster; give one of them.")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers must be at least 1; got {workers}.")
-
-
-@contextlib.contextmanager
-def _cluster(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+def _cluster(workers: int | None, scheduler: str | None) -> contextlib.AbstractContextManager[Any]:
     from cxrkit import rounds as rounds_
 
+    if workers is not None and scheduler is not None:
+        raise ValueError("--workers starts processes here, --scheduler connects to a cluster; give one of them.")
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers must be at least 1; got {workers}.")
     if workers is None and scheduler is None:
-        yield None
-        return
-    with rounds_.cluster(workers=workers, scheduler=scheduler) as client:
-        yield client
+        return contextlib.nullcontext()
+    return rounds_.cluster(workers=workers, scheduler=scheduler)
 
 
-def _films(manifest: Path | None, root: Path | None) -> "tuple[pd.DataFrame, Path, str]":
-    from cxrkit.course import experiments
+def _read(
+    model: str, manifest: Path | None, root: Path | None, splits: tuple[str, ...]
+) -> "tuple[dict[str, Any], pd.DataFrame, list[Cases]]":
+    """Read a manifest, after a check of the model.
 
-    return experiments.rows_of(manifest, root=root)
-
-
-def _cases(frame: "pd.DataFrame", folder: Path, split: str) -> "Cases":
+    Returns:
+        What results.md states about data and model; the rows of the last split; and the images of each split.
+    """
+    from cxrkit import data, networks
     from cxrkit.rounds import Cases
 
-    rows = frame[frame["split"] == split]
-    return Cases(
-        [folder / image for image in rows["image"]],
-        rows["covid"].to_numpy(int),
-        rows["patient_id"].to_numpy(str),
-    )
-
-
-def _about(frame: "pd.DataFrame", name: str, model: str) -> dict[str, Any]:
-    from cxrkit import networks
-
     loaded = networks.load(model)
-    return {
-        "data": name,
+    if COVID not in loaded.labels:
+        raise ValueError(f"--model must predict {COVID}; {model} predicts {', '.join(loaded.labels)}.")
+    found = data.read_manifest(manifest, root=root, need=("covid", "split"))
+    known = found.frame[found.frame["covid"].notna()]
+    cases = []
+    for split in splits:
+        rows = known[known["split"] == split]
+        if rows.empty:
+            raise ValueError(f"{found.name} has no image in the split {split} with 0 or 1 in the column covid.")
+        images = [found.root / image for image in rows["image"]]
+        cases.append(Cases(images, rows["covid"].to_numpy(int), rows["patient_id"].to_numpy(str)))
+    about = {
+        "data": found.name,
         "model": f"{loaded.name} {loaded.version}",
-        "simulated": bool(frame["seed"].notna().all()),
-        "not_shown": _label() in loaded.not_shown,
+        "simulated": bool(known["seed"].notna().all()),
+        "not_shown": COVID in loaded.not_shown,
         "date": date.today().isoformat(),
         "command": _terminal.command(),
     }
+    return about, rows, cases
 
 
-def _answers(frame: "pd.DataFrame", split: str, names: tuple[str, ...], probs: Any) -> "pd.DataFrame":
+def _probs(rows: "pd.DataFrame", names: tuple[str, ...], probs: Any) -> "pd.DataFrame":
+    """Return the probability of each image in each round."""
     import pandas as pd
 
-    rows = frame[frame["split"] == split]
-    known = rows[["image", "patient_id", "covid"]].reset_index(drop=True)
-    return pd.concat([known, pd.DataFrame(probs, columns=[f"prob in round {name}" for name in names])], axis=1)
+    columns = pd.DataFrame(probs, columns=[f"prob in round {name}" for name in names], index=rows.index)
+    return pd.concat([rows[["image", "patient_id", "covid"]], columns], axis=1)
 
 
-def _joined(found: "list[Sweep]", tables: "list[pd.DataFrame]") -> "pd.DataFrame":
-    import pandas as pd
+def _write(out: Path, tables: "dict[str, pd.DataFrame]", figures: dict[str, Any]) -> None:
+    from cxrkit.show import _report as show
 
-    return pd.concat(
-        [table.assign(grid=each.name) for each, table in zip(found, tables, strict=True)], ignore_index=True
-    )
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    for name, figure in figures.items():
+        (out / f"{name}.png").write_bytes(show.png(figure))

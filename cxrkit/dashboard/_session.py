@@ -12,7 +12,7 @@ from cxrkit.dashboard import _pictures
 from cxrkit.dashboard import _samples as samples
 from cxrkit.film import MAX_BYTES
 from cxrkit.labels import COVID
-from cxrkit.rounds import _trial as rounds_trial
+from cxrkit.rounds import OneImage, Viewer
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Film:
         sample: the sample; None for a viewer's image.
         reading: the result of reading it, without its pixels.
         shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, shown by page and panels; None if the file is no image.
-        asked: uint8 (S, S), what the COVID-19 network takes; None of no film.
+        asked: float32 (S, S) in [0, 1], the input of the COVID-19 network; None if the file is no image.
     """
 
     key: str
@@ -75,7 +75,7 @@ class Session:
         self.reader = triage.Reader(*triage.load_networks()) if reader is None else reader
         self.limits = limits
         self.films: dict[str, Film] = {}
-        self._looker = rounds_trial.Looker(self.reader.covid)
+        self._viewer = Viewer(self.reader.covid)
 
     def open_sample(self, name: str) -> Film:
         """Read a sample, or return it if it is here already.
@@ -125,8 +125,8 @@ class Session:
         self._see_room()
         return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), triage.Reading.failed(why))
 
-    def look(self, key: str) -> rounds_trial.Look:
-        """Look at a film in the report's rounds, combined by their mean.
+    def look(self, key: str) -> OneImage:
+        """Predict an image in the report's rounds, combined by their mean.
 
         Args:
             key: of a film.
@@ -136,7 +136,7 @@ class Session:
         film = self.film(key)
         if film.asked is None:
             raise ValueError("a file that could not be read has no rounds.")
-        return self._looker.look(film.asked, label=COVID, threshold=self.reader.threshold)
+        return self._viewer.run(film.asked, label=COVID, threshold=self.reader.threshold)
 
     def film(self, key: str) -> Film:
         """Return an image of this session.
@@ -164,7 +164,7 @@ class Session:
         def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray]:
             assert found.radiograph is not None
             asked = self.reader.covid.prepare(found.radiograph.pixels)
-            return _pictures.shown(found.radiograph.pixels), np.rint(asked * 255).astype(np.uint8)
+            return _pictures.shown(found.radiograph.pixels), asked
 
         found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
         shown, asked = found.made or (None, None)

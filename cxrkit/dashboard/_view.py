@@ -7,7 +7,6 @@ from cxrkit.dashboard import _pictures
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._session import Film, Session
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.rounds import _trial as rounds_trial
 
 #: Sources of a sidecar's figures, in the order in which the page shows those that there are.
 _SOURCES = ("held-out seeds", "course", "nih", "cohen", "hannover", "all")
@@ -76,25 +75,25 @@ def _against(label: str, probs: dict[str, float], threshold: float, predictor: n
     }
 
 
-def rounds_values(film: Film, look: rounds_trial.Look, threshold: float) -> dict[str, Any]:
+def rounds_values(film: Film, one: rounds.OneImage, threshold: float) -> dict[str, Any]:
     """Return the rounds of an image.
 
     Returns:
         "key"; "each": "name", "recipe", "prob", "positive", "picture" (JPEG) of each round; "prob", "positive" of all
         together, and "threshold".
     """
-    prob, is_positive = look.answer
+    prob, is_positive = one.combined
     return {
         "key": film.key,
         "each": [
             {
                 "name": name,
-                "recipe": rounds.describe(look.recipes[name]),
-                "prob": float(look.probs[k]),
-                "positive": bool(look.calls[k]),
+                "recipe": rounds.describe(one.recipes[name]),
+                "prob": float(one.probs[k]),
+                "positive": bool(one.round_positive[k]),
                 "picture": _pictures.jpeg(picture),
             }
-            for k, (name, picture) in enumerate(look.pictures.items())
+            for k, (name, picture) in enumerate(one.views.items())
         ],
         "prob": prob,
         "positive": is_positive,

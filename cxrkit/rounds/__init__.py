@@ -1,49 +1,36 @@
-"""The multi-round algorithm: look at each film several times, altered otherwise each time, and combine the answers.
+"""The multi-round algorithm: predict each image several times, augmented differently each time, and combine.
 
-`run` asks any callable, or a model, about films in rounds; films may leave as soon as no round to come can change what
-is called of them. The report's section C describes the algorithm; docs/rounds.md says what is decided here where it is
-silent. Imports neither TensorFlow nor imgaug, nor pandas before a table is asked for.
+`run` takes any callable or model; with early stop an image leaves as soon as no further round can change its label.
+`search` chooses rounds on validation images; `sweep` runs the report's grids. See docs/rounds.md.
 """
 
-from cxrkit.rounds._combine import COMBINES, Combine, Stacked, Weighted, combine_from_dict, fit_stack, fit_weights
-from cxrkit.rounds._pictures import draw_seed
-from cxrkit.rounds._recipes import MODES, REPORT, Source, describe, named
-from cxrkit.rounds._result import COMBINED, MEASURES, Result
+from cxrkit.rounds._combine import COMBINES, fit_rule
+from cxrkit.rounds._dask import cluster
+from cxrkit.rounds._one import OneImage, Viewer
+from cxrkit.rounds._recipes import GRIDS, MODES, REPORT, describe, named, stacks
+from cxrkit.rounds._result import COMBINED, Result
 from cxrkit.rounds._run import run
-from cxrkit.rounds._search import CHOSEN_BY, Cases, Choice, Search, search
-from cxrkit.rounds._spread import cluster
-from cxrkit.rounds._stop import Order, fit_order
-from cxrkit.rounds._sweep import GRIDS, STACKED, Sweep, grid, orders, stacks, sweep
+from cxrkit.rounds._search import Cases, Search, search
+from cxrkit.rounds._stop import fit_order
+from cxrkit.rounds._sweep import Sweep, sweep
 
 __all__ = [
-    "CHOSEN_BY",
     "COMBINED",
     "COMBINES",
     "GRIDS",
-    "MEASURES",
     "MODES",
     "REPORT",
-    "STACKED",
     "Cases",
-    "Choice",
-    "Combine",
-    "Order",
+    "OneImage",
     "Result",
     "Search",
-    "Source",
-    "Stacked",
     "Sweep",
-    "Weighted",
+    "Viewer",
     "cluster",
-    "combine_from_dict",
     "describe",
-    "draw_seed",
     "fit_order",
-    "fit_stack",
-    "fit_weights",
-    "grid",
+    "fit_rule",
     "named",
-    "orders",
     "run",
     "search",
     "stacks",

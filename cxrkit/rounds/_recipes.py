@@ -1,29 +1,36 @@
-"""Rounds: what each does to a film, and what it is called."""
+"""The rounds as data: the report's ten, its grids of single augmentations, and stacks in every order."""
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 from cxrkit import augment
 from cxrkit.augment import Op, Recipe, Sequential
 
-#: The report's rounds (tables 17 to 29): the untouched film, then A to J.
+#: The report's rounds (tables 17 to 29): the untouched image, then A to J.
 REPORT = ("none", *"ABCDEFGHIJ")
 MODES = ("independent", "cumulative")
+UNTOUCHED = "none"
 
-#: What stands for a round: a name of `REPORT` or of `augment.NAMES`, a recipe's JSON file, or a recipe.
+#: A round: a name of `REPORT` or of `augment.NAMES`, the JSON file of a recipe, or a recipe.
 Source = str | Path | Recipe
+
+#: What the report stacks in tables 23 and 27. It does not print the settings; these are our choice, the settings of
+#: rounds A, C and E, as in rounds G to J.
+STACKED: dict[str, Source] = {"blur": "A", "gamma": "C", "sharpen": "E"}
 
 
 def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]:
-    """Return recipes by the names of their rounds.
+    """Return the recipes of the rounds by name.
 
     Args:
-        recipes: in order; by name, or each named after itself. Recipes may be equal, names must not: what comes again
-            has its number behind it.
+        recipes: in order; by name, or a list in which each is named after itself. If a name comes again, a number
+            is added to it.
     Returns:
         Recipes by name, in order.
     Raises:
-        ValueError: no recipe, or something that is none.
+        ValueError: no recipe, or something that is not a recipe.
     """
     if isinstance(recipes, str | Path | Recipe) or not isinstance(recipes, Sequence | Mapping) or not len(recipes):
         raise ValueError(
@@ -35,24 +42,23 @@ def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]
     found: dict[str, Recipe] = {}
     for source in recipes:
         recipe = _recipe(source)
-        name = source if isinstance(source, str) else describe(recipe)
+        first = name = source if isinstance(source, str) else describe(recipe)
         number = 2
         while name in found:
-            name, number = f"{name.removesuffix(f' ({number - 1})')} ({number})", number + 1
+            name, number = f"{first} ({number})", number + 1
         found[name] = recipe
     return found
 
 
 def _recipe(source: Source) -> Recipe:
-    known = source if not isinstance(source, str) or source not in REPORT[1:] else f"round/{source}"
     try:
-        return augment.load(known)
+        return augment.load(f"round/{source}" if source in REPORT[1:] else source)
     except ValueError as error:
         raise ValueError(f"a round must be a name of {', '.join(REPORT)}, or a recipe: {error}") from error
 
 
 def describe(recipe: Recipe) -> str:
-    """Return a recipe in short, as code: "GaussianBlur(sigma=1.0) > OneOf(Noop(), Add(value=5))"."""
+    """Return a recipe as short code: "GaussianBlur(sigma=1.0) > OneOf(Noop(), Add(value=5))"."""
     if isinstance(recipe, Op):
         return recipe.name + "(" + ", ".join(f"{name}={value!r}" for name, value in recipe.values) + ")"
     if isinstance(recipe, Sequential) and recipe.children and not recipe.random_order:
@@ -60,10 +66,46 @@ def describe(recipe: Recipe) -> str:
     return f"{type(recipe).__name__}({', '.join(map(describe, recipe.children))})"
 
 
-def check_mode(mode: str) -> None:
-    """Refuse a mode of another name."""
-    if mode not in MODES:
-        raise ValueError(
-            f"mode must be independent (each recipe on the original) or cumulative (each on the picture of the round "
-            f"before); got {mode!r}."
-        )
+def stacks(recipes: Mapping[str, Source] = STACKED, *, lengths: Sequence[int] = (2, 3)) -> dict[str, Recipe]:
+    """Return recipes stacked in every order.
+
+    Args:
+        recipes: by name.
+        lengths: of the stacks: 2 for all ordered pairs, 3 for all ordered triples.
+    Returns:
+        By name: "blur>gamma" is blur, then gamma.
+    Raises:
+        ValueError: a length below 1 or above the number of recipes.
+    """
+    parts = named(recipes)
+    if not lengths or not all(1 <= length <= len(parts) for length in lengths):
+        raise ValueError(f"lengths must be from 1 to {len(parts)}, the number of recipes; got {list(lengths)}.")
+    return {
+        ">".join(names): Sequential([parts[name] for name in names])
+        for length in lengths
+        for names in permutations(parts, length)
+    }
+
+
+def _ranges(operation: str, name: str, values: Sequence[Any]) -> dict[str, Recipe]:
+    """Return one operation with each value, named as the report's first column: "GammaContrast((0.5,1.0))"."""
+    return {f"{operation}({value})".replace(" ", ""): Op(operation, **{name: value}) for value in values}
+
+
+#: The report's grids by table, and each row's recipe by the name in the first column: tables 10 to 16 change one
+#: augmentation, tables 23 and 27 stack two and three in every order. To imgaug a pair such as (0.5, 1.0) is a range:
+#: a value is drawn for each image.
+GRIDS: dict[str, dict[str, Recipe]] = {
+    "table10": _ranges("Add", "value", (-10, 0.01, 0.1, 10, 100)),
+    "table11": _ranges("Multiply", "mul", (0.99, 1.01, 1.1, 1.5)),
+    "table12": {
+        f"Sharpen(alpha=0.03,lightness={value})": Op("Sharpen", alpha=0.03, lightness=value)
+        for value in (0.05, 0.5, 1.1, 1.5)
+    },
+    "table13": _ranges("GammaContrast", "gamma", [(0.5, high) for high in (0.5, 1.0, 1.5, 2.0, 2.5)]),
+    "table14": _ranges("GammaContrast", "gamma", [(low, 2.5) for low in (1.0, 1.5, 2.0, 2.5)]),
+    "table15": _ranges("GaussianBlur", "sigma", [(0.0, high) for high in (1.0, 3.0, 5.0, 7.0, 9.0)]),
+    "table16": _ranges("GaussianBlur", "sigma", [(low, 1.0) for low in (1.0, 2.0, 3.0, 4.0, 5.0)]),
+    "table23": stacks(lengths=[2]),
+    "table27": stacks(lengths=[3]),
+}

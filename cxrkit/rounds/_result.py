@@ -1,7 +1,7 @@
-"""What a run found: every round's probabilities, what they come to, and what the rounds gained and lost."""
+"""The result of a run: the probabilities of every round, what they combine to, and what the rounds gain and lose."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -9,45 +9,45 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit import metrics
-from cxrkit.rounds._combine import Combine
+from cxrkit.rounds._combine import Rule, rule_of
 from cxrkit.rounds._stop import bounds, passes_made
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The row of tables that is all rounds together.
+#: The row of tables for all rounds together.
 COMBINED = "combined"
-#: What tables hold unless asked otherwise.
+#: The measures of tables.
 MEASURES = ("AUROC", "accuracy", "precision", "recall", "specificity", "F1")
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the rounds answered.
+    """What the network predicted in all rounds.
 
     Attributes:
         rounds: their names.
-        labels: names of what was asked.
-        probs: (films, rounds, labels), float64, in [0, 1]; NaN where a film had left.
-        combined: (films, labels), what the rounds come to; NaN where a film had left, since all that is known of it is
-            what is called. With "majority" the share of rounds that call it.
-        called: (films, labels), bool.
-        passes: (films,), how many rounds were made of each.
+        labels: their names.
+        probs: (films, rounds, labels), float64, in [0, 1]; NaN for rounds after an image left.
+        combined: (films, labels), the combined probability, with "majority" the share of positive rounds; NaN for
+            images that left, of which only the label is known.
+        positive: (films, labels), bool.
+        passes: (films,), how many rounds were made of each image.
         combine: the rule.
         thresholds: by label.
         mode: "independent" or "cumulative".
-        seed: of what was drawn.
-        early_stop: whether films left.
-        order: the rounds as they were made.
+        seed: of the random draws.
+        early_stop: whether images could leave.
+        order: the rounds in the order in which they were made.
     """
 
     rounds: tuple[str, ...]
     labels: tuple[str, ...]
     probs: np.ndarray
     combined: np.ndarray
-    called: np.ndarray
+    positive: np.ndarray
     passes: np.ndarray
-    combine: Combine
+    combine: Rule
     thresholds: dict[str, float]
     mode: str
     seed: int
@@ -56,98 +56,72 @@ class Result:
 
     @property
     def saved(self) -> float:
-        """The share of passes that were not made; 0 without films."""
+        """The share of passes that were not made; 0 without images."""
         every = len(self.passes) * len(self.rounds)
         return 1 - int(self.passes.sum()) / every if every else 0.0
 
     @property
-    def round_calls(self) -> np.ndarray:
-        """What each round calls: (films, rounds, labels), bool; False where a film had left."""
-        return self.probs >= self._thresholds()
+    def round_positive(self) -> np.ndarray:
+        """Whether each round is positive: (films, rounds, labels), bool; False for rounds that were not made."""
+        return self.probs >= self._cuts
 
-    def with_combine(self, combine: str | Combine) -> "Result":
-        """Return the same answers combined otherwise.
+    def with_combine(self, combine: str | Rule) -> "Result":
+        """Return the same probabilities, combined by another rule.
 
         Args:
             combine: as for `run`.
         Raises:
-            ValueError: another rule, or films that left early.
+            ValueError: an unknown rule, or images that left early.
         """
-        from cxrkit.rounds._combine import combine_of
-        from cxrkit.rounds._run import result_of
-
-        self._every_pass("combining them otherwise")
-        thresholds = self._thresholds()
-        rule = combine_of(combine, self.rounds)
-        about = {"mode": self.mode, "seed": self.seed, "early_stop": False, "order": self.order}
-        return result_of(self.probs, self.rounds, self.labels, rule, thresholds, **about)
+        self._check_every_pass("another rule")
+        rule = rule_of(combine, self.rounds)
+        combined, positive = combine_probs(self.probs, rule, self._cuts)
+        return replace(self, combine=rule, combined=combined, positive=positive)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what all rounds together can still come to after each of them.
+        """Return the range of final values that is still possible after each round.
 
         Returns:
-            The least and the most, (films, rounds, labels) each, in [0, 1], rounds as listed. Where both lie on one
-            side of where the rule calls, no round to come can change what is called.
+            The lowest and the highest, (films, rounds, labels) each, in [0, 1], rounds as listed. If both lie on one
+            side of the threshold, no further round can change the label.
         Raises:
-            ValueError: films that left early, or a rule that lets none leave.
+            ValueError: images that left early, or a rule that does not let images leave.
         """
-        self._every_pass("what can still come")
-        return bounds(self.combine, self.probs, self._thresholds(), range(len(self.rounds)))
+        self._check_every_pass("bounds")
+        return bounds(self.combine, self.probs, self._cuts)
 
     def stops(self) -> np.ndarray:
-        """Return after how many rounds, as listed, each film could leave without another label: (films,), from 1.
+        """Return after how many rounds, as listed, each image could leave without another label: (films,), from 1.
 
         Raises:
-            ValueError: films that left early, or a rule that lets none leave.
+            ValueError: images that left early, or a rule that does not let images leave.
         """
-        self._every_pass("when films could leave")
-        return passes_made(self.combine, self.probs, self._thresholds(), range(len(self.rounds)))
+        self._check_every_pass("stops")
+        return passes_made(self.combine, self.probs, self._cuts, range(len(self.rounds)))
 
     def measures(
-        self,
-        targets: npt.ArrayLike,
-        patients: Sequence | np.ndarray | None = None,
-        *,
-        label: str | None = None,
-        measures: Sequence[str] = MEASURES,
-        resamples: int = 2000,
-        seed: int = 0,
+        self, targets: npt.ArrayLike, patients: Sequence | np.ndarray | None = None, *, label: str | None = None
     ) -> "pd.DataFrame":
         """Score each round, and all together.
 
         Args:
             targets: (films,), 0 or 1.
-            patients: (films,), whose film it is; None: films are independent.
-            label: which; may be left out where there is one.
-            measures: of `metrics.METRICS`.
-            resamples, seed: of intervals that are resampled.
+            patients: (films,), the patient of each image; None: images are independent.
+            label: may be left out if there is one.
         Returns:
-            Tidy: `round` ("combined" last), then the columns of `metrics.score_table`. Where films left early there is
-            what is called alone: the row "combined", its AUROC and the like undefined.
+            Tidy: `round` ("combined" last), `measure`, `value`, `low`, `high`, `n`, `reason`. If images could leave
+            early, only the row "combined" without AUROC, because only their labels are known.
         Raises:
-            ValueError: another label, or as `metrics.score_table`.
+            ValueError: an unknown label, or targets that do not match.
         """
         k = self._label(label)
-        y = _column(targets, len(self.probs))
-        [cut] = self.combine.cuts(np.array([self.thresholds[self.labels[k]]]))
+        threshold = self.thresholds[self.labels[k]]
         if self.early_stop:
-            probs, names = self.called[:, k : k + 1].astype(float), [COMBINED]
-            cuts = [0.5]
-        else:
-            probs = np.column_stack([self.probs[:, :, k], self.combined[:, k]])
-            names = [*self.rounds, COMBINED]
-            cuts = [self.thresholds[self.labels[k]]] * len(self.rounds) + [float(cut)]
-        table = metrics.score_table(
-            np.repeat(y[:, None], len(names), axis=1),
-            probs,
-            patients,
-            labels=names,
-            metrics=[name for name in measures if not self.early_stop or name not in _OF_PROBS],
-            thresholds=cuts,
-            resamples=resamples,
-            seed=seed,
-        )
-        return table.rename(columns={"label": "round", "metric": "measure"})
+            columns = {COMBINED: (self.positive[:, k].astype(float), 0.5)}
+            return score(_matching(targets, self), columns, patients, MEASURES[1:])
+        columns = {name: (self.probs[:, place, k], threshold) for place, name in enumerate(self.rounds)}
+        [cut] = self.combine.cuts(np.array([threshold]))
+        return score(_matching(targets, self), columns | {COMBINED: (self.combined[:, k], float(cut))}, patients)
 
     def flips(
         self,
@@ -157,55 +131,56 @@ class Result:
         label: str | None = None,
         reference: str | None = None,
     ) -> "pd.DataFrame":
-        """Count films that a round, or all together, call otherwise than the reference does.
+        """Count images whose label in a round, or combined, differs from that in the reference round.
 
         Args:
             targets: (films,), 0 or 1.
-            patients: (films,), whose film it is; None: films are independent.
-            label: which; may be left out where there is one.
-            reference: the round that others are held against; None: the first, which in `REPORT` is the untouched film.
+            patients: (films,), the patient of each image; None: images are independent.
+            label: may be left out if there is one.
+            reference: the round to compare with; None: the first, in `REPORT` the untouched image.
         Returns:
-            A row for each other round and "combined": `round`, `reference`; `wrong to right` and `right to wrong` in
-            films, `mended` and `spoilt` as shares of all films with their ends (`mended low`...); `difference` in
-            accuracy with its ends, and `p` of McNemar's mid-p test, for which films count as independent.
+            As `flips_table`, a row for each other round and "combined".
         Raises:
-            ValueError: another label or round, targets other than 0 and 1, or films that left early.
+            ValueError: an unknown label or round, targets that do not match, or images that left early.
         """
-        self._every_pass("flips")
-        k, y = self._label(label), _column(targets, len(self.probs))
-        held = self.rounds[0] if reference is None else reference
-        if held not in self.rounds:
-            raise ValueError(f"reference must be one of {', '.join(self.rounds)}; got {held!r}.")
-        calls = self.round_calls[:, :, k]
-        before = calls[:, self.rounds.index(held)]
-        each = {name: calls[:, place] for place, name in enumerate(self.rounds) if name != held}
-        return flips_table(y, before, {**each, COMBINED: self.called[:, k]}, patients, reference=held)
+        self._check_every_pass("flips")
+        k, y = self._label(label), _matching(targets, self)
+        reference = self.rounds[0] if reference is None else reference
+        if reference not in self.rounds:
+            raise ValueError(f"reference must be one of {', '.join(self.rounds)}; got {reference!r}.")
+        each = dict(zip(self.rounds, self.round_positive[:, :, k].T, strict=True))
+        before = each.pop(reference)
+        return flips_table(y, before, each | {COMBINED: self.positive[:, k]}, patients, reference=reference)
 
     def agreement(self, patients: Sequence | np.ndarray | None = None, *, label: str | None = None) -> "pd.DataFrame":
-        """Say how often two rounds call the same.
+        """Compute how often two rounds give the same label.
 
         Args:
-            patients: (films,), whose film it is; None: films are independent.
-            label: which; may be left out where there is one.
+            patients: (films,), the patient of each image; None: images are independent.
+            label: may be left out if there is one.
         Returns:
             A row for each pair of rounds, the last for all of them (`round` "all", `with` ""): `agreement`, the share
-            of films with its ends `low` and `high`; `kappa`, what of it is beyond chance, with its ends, for which
-            films count as independent; `n`.
+            of images, with `low` and `high`; `kappa`, agreement beyond chance, with its interval, which treats images
+            as independent; `n`, `reason`.
         Raises:
-            ValueError: another label, or films that left early.
+            ValueError: an unknown label, or images that left early.
         """
         import pandas as pd
 
-        self._every_pass("agreement")
-        calls = self.round_calls[:, :, self._label(label)]
-        rows = []
-        for one, other in combinations(range(len(self.rounds)), 2):
-            same = metrics.proportion(calls[:, one] == calls[:, other], patients)
-            kappa = metrics.confusion(calls[:, one].astype(int), calls[:, other].astype(float), 0.5).kappa()
-            rows.append((self.rounds[one], self.rounds[other], same, kappa))
-        alike = calls.all(axis=1) | ~calls.any(axis=1)
-        nothing = metrics.undefined(len(calls), "kappa is of two rounds")
-        rows.append(("all", "", metrics.proportion(alike, patients), nothing))
+        self._check_every_pass("agreement")
+        positive = self.round_positive[:, :, self._label(label)]
+        alike = positive.all(axis=1) | ~positive.any(axis=1)
+        rows = [
+            (
+                self.rounds[one],
+                self.rounds[other],
+                metrics.proportion(positive[:, one] == positive[:, other], patients),
+                metrics.confusion(positive[:, one].astype(int), positive[:, other].astype(float), 0.5).kappa(),
+            )
+            for one, other in combinations(range(len(self.rounds)), 2)
+        ]
+        no_kappa = metrics.undefined(len(positive), "kappa compares two rounds")
+        rows.append(("all", "", metrics.proportion(alike, patients), no_kappa))
         return pd.DataFrame(
             {
                 "round": one,
@@ -229,70 +204,109 @@ class Result:
             raise ValueError(f"label must be one of {', '.join(self.labels)}; got {label!r}.")
         return self.labels.index(label)
 
-    def _thresholds(self) -> np.ndarray:
+    @property
+    def _cuts(self) -> np.ndarray:
         return np.array([self.thresholds[label] for label in self.labels])
 
-    def _every_pass(self, what: str) -> None:
+    def _check_every_pass(self, what: str) -> None:
         if self.early_stop:
             raise ValueError(
-                f"{what} needs every round of every film; this run let films leave early. Run without early_stop."
+                f"{what} needs every round of every image, but in this run images could leave early. Run without "
+                "early_stop."
             )
 
 
-#: Measures of probabilities, which films that left do not have.
-_OF_PROBS = ("AUROC", "average precision", "Brier", "ECE")
+def combine_probs(probs: np.ndarray, rule: Rule, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Combine the rounds.
+
+    Args:
+        probs: (films, rounds, labels); NaN for rounds after an image left.
+        rule: how.
+        cuts: (labels,), thresholds.
+    Returns:
+        Combined probabilities (films, labels), NaN for images that left; and whether they are positive.
+    """
+    lowest = rule.combined(np.nan_to_num(probs, nan=0.0), cuts)
+    # An image that left is decided: its lowest possible value has the label of all others.
+    return np.where(np.isnan(probs).any(axis=1), np.nan, lowest), lowest >= rule.cuts(cuts)
 
 
-def _column(targets: npt.ArrayLike, films: int) -> np.ndarray:
+def _matching(targets: npt.ArrayLike, result: Result) -> np.ndarray:
     y = np.asarray(targets)
-    if y.shape != (films,):
-        raise ValueError(f"targets must be (films,), one for each of {films} films; got shape {y.shape}.")
+    if y.shape != (len(result.probs),):
+        raise ValueError(f"targets must be (films,), one for each of {len(result.probs)} images; got shape {y.shape}.")
     return y
+
+
+def score(
+    targets: np.ndarray,
+    columns: Mapping[str, tuple[np.ndarray, float]],
+    patients: Sequence | np.ndarray | None,
+    measures: Sequence[str] = MEASURES,
+    *,
+    by: str = "round",
+) -> "pd.DataFrame":
+    """Score several predictions of the same images.
+
+    Args:
+        targets: (films,), 0 or 1.
+        columns: by name, probabilities (films,) and their threshold.
+        patients: (films,), or None.
+        measures: names.
+        by: name of the column that holds the names.
+    Returns:
+        Tidy: the column `by`, `measure`, `value`, `low`, `high`, `n`, `reason`.
+    """
+    table = metrics.score_table(
+        np.repeat(targets[:, None], len(columns), axis=1),
+        np.column_stack([probs for probs, _ in columns.values()]),
+        patients,
+        labels=list(columns),
+        metrics=measures,
+        thresholds=[cut for _, cut in columns.values()],
+        seed=0,
+    )
+    return table.rename(columns={"label": by, "metric": "measure"})
 
 
 def flips_table(
     targets: np.ndarray,
     before: np.ndarray,
-    after: dict[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
     patients: Sequence | np.ndarray | None,
     *,
     reference: str,
+    by: str = "round",
 ) -> "pd.DataFrame":
-    """Count films that are called otherwise, as `Result.flips`.
+    """Count images whose label differs from the reference.
 
     Args:
         targets: (films,), 0 or 1.
-        before: (films,), bool, what the reference calls.
+        before: (films,), bool, positive in the reference.
         after: by name (films,), bool.
         patients: (films,), or None.
-        reference: its name.
+        reference: name of the reference.
+        by: name of the column that holds the names.
+    Returns:
+        A row for each name: the column `by`, `reference`; `wrong to right` and `right to wrong` in images, `corrected`
+        and `spoiled` as shares of all images with intervals (`corrected low`...); `difference` in accuracy with its
+        interval, and `p` of McNemar's mid-p test, which treats images as independent; `n`, `reason`.
     """
     import pandas as pd
 
     rows = []
     right = before == (targets == 1)
-    for name, calls in after.items():
-        now = calls == (targets == 1)
-        test = metrics.mcnemar(targets, calls, before)
-        mended, spoilt = (metrics.proportion(each, patients) for each in (~right & now, right & ~now))
-        rows.append(
-            {
-                "round": name,
-                "reference": reference,
-                "wrong to right": int((~right & now).sum()),
-                "right to wrong": int((right & ~now).sum()),
-                "mended": mended.value,
-                "mended low": mended.low,
-                "mended high": mended.high,
-                "spoilt": spoilt.value,
-                "spoilt low": spoilt.low,
-                "spoilt high": spoilt.high,
-                "difference": test.difference.value,
-                "difference low": test.difference.low,
-                "difference high": test.difference.high,
-                "p": test.p,
-                "n": len(targets),
-                "reason": test.difference.reason,
-            }
-        )
+    for name, positive in after.items():
+        now = positive == (targets == 1)
+        test = metrics.mcnemar(targets, positive, before)
+        row = {by: name, "reference": reference}
+        row |= {"wrong to right": int((~right & now).sum()), "right to wrong": int((right & ~now).sum())}
+        shares = {
+            "corrected": metrics.proportion(~right & now, patients),
+            "spoiled": metrics.proportion(right & ~now, patients),
+            "difference": test.difference,
+        }
+        for share, one in shares.items():
+            row |= {share: one.value, f"{share} low": one.low, f"{share} high": one.high}
+        rows.append(row | {"p": test.p, "n": len(targets), "reason": test.difference.reason})
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""The multi-round algorithm: look at each film several times, altered otherwise each time, and combine the answers."""
+"""The multi-round algorithm: predict each image several times, augmented differently each time, and combine."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import networks
-from cxrkit.rounds._ask import FILMS_AT_ONCE, Network, Predict, Progress, Task, collect, network
-from cxrkit.rounds._combine import Combine, combine_of
-from cxrkit.rounds._pictures import Film
-from cxrkit.rounds._recipes import REPORT, Source, check_mode, named
-from cxrkit.rounds._result import Result
-from cxrkit.rounds._stop import Order, earliest, in_order
+from cxrkit.rounds._combine import Rule, rule_of
+from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Network, Progress, Task, collect, network
+from cxrkit.rounds._recipes import MODES, REPORT, Source, named
+from cxrkit.rounds._result import Result, combine_probs
+from cxrkit.rounds._stop import Order, earliest, places_of
+from cxrkit.rounds._views import Film, round_seed
 
 if TYPE_CHECKING:
     import distributed
-
-#: What is asked: a callable, a `Predictor`, or a bundled model's name or a model folder.
-Model = Predict | networks.Predictor | str | Path
 
 
 def run(
@@ -27,7 +23,7 @@ def run(
     recipes: Sequence[Source] | Mapping[str, Source] = REPORT,
     *,
     mode: str = "independent",
-    combine: str | Combine = "mean",
+    combine: str | Rule = "mean",
     threshold: float | Mapping[str, float] | None = None,
     seed: int = 0,
     early_stop: bool = False,
@@ -39,75 +35,82 @@ def run(
     client: "distributed.Client | None" = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Ask a network about each film in several rounds, and combine what it answers.
+    """Predict each image in several rounds, and combine the probabilities.
 
-    Film k's draw in round r hangs on `seed`, k and r alone (`draw_seed`): neither on its batch nor on which round comes
-    first. A network may answer a film otherwise in another batch, by the last bits of a float32; what films are in a
-    batch hangs on `batch_size`, `films_at_once` and, where films leave, on which left.
+    The random draws for image k in round r depend only on `seed`, k and r, not on batches or on the order of rounds.
+    The round "none" is the prediction of `Predictor.predict`. A network may give the same image slightly different
+    float32 values in another batch; batches depend on `batch_size`, `films_at_once` and on which images left.
 
     Args:
-        predict: a callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); an
-            `networks.Predictor`; or a bundled model's name or a model folder.
-        films: taken one by one, each once: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. A film is
-            squashed to the network's input and rounded to 8 bits, as for training, before it is altered.
+        predict: a callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); a
+            `networks.Predictor`; or the name of a bundled model or a model folder.
+        films: images, each taken once: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. An image is
+            first resized to the network's input; before a recipe changes it, it is rounded to 8 bits.
         recipes: of the rounds, in order: names ("none", "A" to "J", those of `augment.NAMES`), JSON files or recipes;
             or these by name.
-        mode: "independent", each recipe on the original; or "cumulative", each on the picture of the round before.
+        mode: "independent", each recipe on the original; or "cumulative", each on the view of the round before.
         combine: one of `COMBINES`: "mean"; "median", of an even number of rounds the mean of the middle two;
-            "majority", called when more than half of the rounds call it, so that a tie is not called; "any", the
-            largest; "all", the least. Or what `fit_weights` or `fit_stack` made.
-        threshold: from which a label is called, in [0, 1]: one, or by label; None: a model's own, 0.5 of a callable.
-            For "majority" it is that of each round.
-        seed: of what is drawn, from 0.
-        early_stop: a film leaves as soon as no round to come can change what is called of it; what is called is the
-            same as with all rounds, for the same probabilities.
-        order: with `early_stop` and "independent": which round comes first; of `fit_order`, or names. Round r is
-            still drawn as round r of `recipes`.
-        labels: of a model: which of its labels, by default all but "Not COVID-19". Of a callable: their names.
-        size_px: side of the square that films are squashed to, for a callable; None: films are alike in size.
-        batch_size: pictures a batch, of as many films and rounds as fill it.
-        films_at_once: films in memory at a time; with a client, of each of its workers.
-        client: of a Dask cluster, as `cluster` gives it, whose workers answer; a model is then named, or a callable
-            is one that can be pickled. None: this process answers.
-        progress: called after each block of films.
+            "majority", positive if more than half of the rounds are; "any", the highest; "all", the lowest. Or a
+            result of `fit_rule`.
+        threshold: from which a label is positive, in [0, 1]: one, or by label; None: the model's, 0.5 for a callable.
+            With "majority" it applies to each round.
+        seed: of the random draws, from 0.
+        early_stop: an image leaves as soon as no further round can change its labels. For the same probabilities the
+            labels are those of all rounds.
+        order: with `early_stop` and "independent": which round comes first; a result of `fit_order`, or names. The
+            random draws stay those of the listed place.
+        labels: of a model: which of its labels, by default all except "Not COVID-19". Of a callable: their names.
+        size_px: side of the square that images are resized to, for a callable; None: images have one size.
+        batch_size: views per batch.
+        films_at_once: images in memory at a time; with a client, in each of its workers.
+        client: of a Dask cluster, from `cluster`: its workers predict. Then give a model by name or folder, or a
+            callable that can be pickled. None: this process predicts.
+        progress: called after each block of images.
     Returns:
-        The result; without films, one of no rows.
+        The result; without images it has no rows.
     Raises:
-        ValueError: an argument that is not legal, a film that cannot be read, or a network that answers another shape
-            or what is no probability (NaN too): a film without an answer would look like one without findings.
+        ValueError: an illegal argument, an image that cannot be read, or a network output of another shape, with NaN
+            or outside [0, 1]: an image without a prediction would look like a normal one.
     """
     rounds = named(recipes)
-    check_mode(mode)
+    if mode not in MODES:
+        raise ValueError(
+            f"mode must be independent (each recipe on the original) or cumulative (each on the view of the round "
+            f"before); got {mode!r}."
+        )
     check_run(films, [seed], batch_size, films_at_once)
-    rule = combine_of(combine, tuple(rounds))
-    places = in_order(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
-    asked = network(predict, labels, size_px)
-    # Where nobody named the labels, all are called from the same on: one cut stands for however many there are.
-    cuts = thresholds_of(threshold, asked, asked.labels)
-    stages = [places]
-    if early_stop:
-        together = earliest(rule, places, cuts)
-        stages = [places[:together], *([place] for place in places[together:])]
+    rule = rule_of(combine, tuple(rounds))
+    places = places_of(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
+    model = network(predict, labels, size_px)
+    # Without names all labels have the same threshold, so that one stands for all.
+    cuts = thresholds_of(threshold, model, model.labels)
+    together = earliest(rule, places, cuts) if early_stop else len(places)
     task = Task(
         predict,
-        asked.labels,
+        model.labels,
         size_px,
         rounds,
-        mode == "cumulative",
-        [(seed, place) for place in range(len(rounds))],
-        stages,
-        rule if early_stop else None,
-        cuts,
-        batch_size,
+        [round_seed(seed, place) for place in range(len(rounds))],
+        cumulative=mode == "cumulative",
+        stages=[places[:together], *([place] for place in places[together:])],
+        rule=rule if early_stop else None,
+        cuts=cuts,
+        batch_size=batch_size,
     )
-    probs = collect(task, asked, films, films_at_once=films_at_once, client=client, progress=progress)
-    named_labels = asked.labels or label_names(probs.shape[2])
-    return result_of(
-        probs,
-        tuple(rounds),
-        named_labels,
-        rule,
-        thresholds_of(threshold, asked, named_labels),
+    probs = collect(task, model, films, films_at_once=films_at_once, client=client, progress=progress)
+    count = probs.shape[2]
+    names = model.labels or (("label",) if count == 1 else tuple(f"label {k}" for k in range(count)))
+    cuts = thresholds_of(threshold, model, names)
+    combined, positive = combine_probs(probs, rule, cuts)
+    return Result(
+        rounds=tuple(rounds),
+        labels=names,
+        probs=probs,
+        combined=combined,
+        positive=positive,
+        passes=(~np.isnan(probs).any(axis=2)).sum(axis=1),
+        combine=rule,
+        thresholds=dict(zip(names, cuts.tolist(), strict=True)),
         mode=mode,
         seed=seed,
         early_stop=early_stop,
@@ -116,7 +119,7 @@ def run(
 
 
 def check_run(films: Iterable[Film], seeds: Sequence[int], batch_size: int, films_at_once: int) -> None:
-    """Refuse what can be seen to be wrong before a film is read."""
+    """Refuse illegal arguments before an image is read."""
     for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
         if number < 1:
             raise ValueError(f"{what} must be at least 1; got {number}.")
@@ -124,64 +127,23 @@ def check_run(films: Iterable[Film], seeds: Sequence[int], batch_size: int, film
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
     if isinstance(films, str | Path):
-        raise ValueError(f"films must be several, one after another; got {str(films)!r}. One film alone is [film].")
+        raise ValueError(f"films must be a sequence of images; got {str(films)!r}. For one image pass [image].")
 
 
-def thresholds_of(threshold: Any, asked: Network, labels: Sequence[str] | None) -> np.ndarray:
-    """Return the threshold of each label: (labels,), or (1,) where the labels are not known yet."""
+def thresholds_of(threshold: Any, model: Network, labels: Sequence[str] | None) -> np.ndarray:
+    """Return the threshold of each label: (labels,), or (1,) if the labels are not known yet."""
     if isinstance(threshold, Mapping):
         if labels is None:
-            raise ValueError("thresholds by label need labels: pass the names of what predict answers as labels.")
+            raise ValueError("thresholds by label need labels: pass the names of predict's outputs as labels.")
         missing = [label for label in labels if label not in threshold]
         if missing:
             raise ValueError(f"threshold must name {', '.join(labels)}; it lacks {', '.join(missing)}.")
         cuts = [threshold[label] for label in labels]
-    elif threshold is None and labels is not None and asked.thresholds:
-        cuts = [asked.thresholds[label] for label in labels]
+    elif threshold is None and labels is not None and model.thresholds:
+        cuts = [model.thresholds[label] for label in labels]
     else:
         cuts = [0.5 if threshold is None else threshold] * (1 if labels is None else len(labels))
     values = np.array(cuts, np.float64)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"threshold must be a probability, in [0, 1]; got {threshold!r}.")
     return values
-
-
-def label_names(count: int) -> tuple[str, ...]:
-    """Name what a callable answers and nobody named."""
-    return ("label",) if count == 1 else tuple(f"label {k}" for k in range(count))
-
-
-def result_of(
-    probs: np.ndarray,
-    rounds: tuple[str, ...],
-    labels: tuple[str, ...],
-    rule: Combine,
-    thresholds: np.ndarray,
-    **about: Any,
-) -> Result:
-    """Combine what was answered.
-
-    Args:
-        probs: (films, rounds, labels); NaN where a film had left.
-        rounds, labels: their names.
-        rule: how.
-        thresholds: (labels,).
-        about: further fields of the result.
-    """
-    whole = ~np.isnan(probs).any(axis=(1, 2))
-    combined = np.full((len(probs), probs.shape[2]), np.nan)
-    combined[whole] = rule.combined(probs[whole], thresholds)
-    # What a film that left can still come to is called or not called alike.
-    least = rule.combined(np.nan_to_num(probs, nan=0.0), thresholds)
-    called = least >= rule.cuts(thresholds)
-    return Result(
-        rounds=rounds,
-        labels=labels,
-        probs=probs,
-        combined=combined,
-        called=called,
-        passes=(~np.isnan(probs).any(axis=2)).sum(axis=1),
-        combine=rule,
-        thresholds=dict(zip(labels, thresholds.tolist(), strict=True)),
-        **about,
-    )

@@ -1,40 +1,28 @@
-"""What rounds found in, figures and tables out; nothing is computed here. What the report printed stands beside.
-
-Colours and marks are those of `cxrkit.show._report`, whose figures these are too.
-"""
+"""Figures and Markdown of rounds and sweeps, beside what the report printed; nothing is computed here."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from cxrkit.metrics import Estimate
-from cxrkit.rounds import COMBINED, Choice, Result, Search, Sweep
-from cxrkit.show._rendered import Markdown
+from cxrkit.rounds import COMBINED, Search, Sweep
+from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
 from cxrkit.show._report import disclaimer, markdown, metrics_table
-from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, escape_markdown, new_figure, plain, tidy
+from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, forest, key, new_figure
 
-#: From this p on nothing is shown.
+#: Differences with a smaller p count as significant.
 SHOWN = 0.05
-COVERS = (
-    "In brackets: 95% intervals, other films of patients like these; p: McNemar's mid-p test against the untouched "
-    "film, which takes films as independent."
+_INTERVALS = (
+    "In brackets: 95% intervals over images of similar patients; p: McNemar's mid-p test against the untouched image, "
+    "which treats images as independent."
 )
-_MEASURED, _REPORT = "measured here", "report (2020)"
-
-
-def estimate_of(row: Mapping[Any, Any], prefix: str = "") -> Estimate:
-    """Return the estimate that a row of a table holds: the measure, or with a prefix ("report", "difference") that."""
-    if prefix:
-        return Estimate(row[prefix], row[f"{prefix} low"], row[f"{prefix} high"], int(row["n"]))
-    return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
+_HERE, _REPORT = "measured here", "report (2020)"
 
 
 def estimates(table: pd.DataFrame, by: str) -> dict[str, dict[str, Estimate]]:
-    """Return a tidy table's estimates, by row and measure.
+    """Return the estimates of a tidy table by row and measure.
 
     Args:
         table: with the column `by`, `measure`, and those of an estimate.
@@ -42,370 +30,245 @@ def estimates(table: pd.DataFrame, by: str) -> dict[str, dict[str, Estimate]]:
     """
     found: dict[str, dict[str, Estimate]] = {}
     for row in table.to_dict("records"):
-        found.setdefault(str(row[by]), {})[str(row["measure"])] = estimate_of(row)
+        found.setdefault(str(row[by]), {})[str(row["measure"])] = Estimate.from_row(row)
     return found
 
 
 def flips(table: pd.DataFrame, by: str) -> Markdown:
-    """Return what was called otherwise than the untouched film, as a Markdown table.
+    """Return the labels that differ from the untouched image as a Markdown table.
 
     Args:
-        table: of `Result.flips`, `Sweep.flips` or `Search.flips`.
+        table: from `Result.flips`, `Sweep.flips` or `Search.flips`.
         by: "row", "round" or "rule".
     """
     rows = []
     for row in table.to_dict("records"):
         shown = {
             by: row[by],
-            "wrong to right": f"{row['wrong to right']}: {plain(estimate_of(row, 'mended'))}",
-            "right to wrong": f"{row['right to wrong']}: {plain(estimate_of(row, 'spoilt'))}",
-            "accuracy gained": _signed(estimate_of(row, "difference")),
-            "p": p_of(row["p"]),
+            "wrong to right": f"{row['wrong to right']}: {plain(Estimate.from_row(row, 'corrected'))}",
+            "right to wrong": f"{row['right to wrong']}: {plain(Estimate.from_row(row, 'spoiled'))}",
+            "accuracy gained": plain(Estimate.from_row(row, "difference"), signed=True),
+            "p": p_value(row["p"]),
         }
         if "p lowest" in row:
             same = row["p lowest"] == row["p highest"]
-            shown["p over draws"] = "" if same else f"{p_of(row['p lowest'])} to {p_of(row['p highest'])}"
+            shown["p over draws"] = "" if same else f"{p_value(row['p lowest'])} to {p_value(row['p highest'])}"
         rows.append(shown)
     return markdown(pd.DataFrame(rows))
 
 
-def p_of(p: float) -> str:
-    """Return a p as tables show it."""
-    return f"{p:.3f}" if p >= 0.001 else "<0.001"
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
-
-
-# ------------------------------------------------------------------------------------------------- sweeps
-
-
 def swept(sweep: Sweep) -> Markdown:
-    """Return a sweep's measures as a Markdown table, the spread over draws and the report's rows beside."""
+    """Return the measures of a sweep as a Markdown table, with the range over draws and the report's rows if given."""
     rows = []
-    measures = list(dict.fromkeys(sweep.table["measure"]))
+    compared = "report" in sweep.table and sweep.table["report"].notna().any()
     for name, records in sweep.table.groupby("row", sort=False):
-        by_measure = {record["measure"]: record for record in records.to_dict("records")}
-        accuracy = by_measure[measures[0]]
-        spread = (
-            f"{accuracy['lowest']:.3f} to {accuracy['highest']:.3f}, sd {accuracy['sd']:.3f}"
-            if accuracy["draws"] > 1
-            else ""
-        )
+        by_measure = {str(record["measure"]): record for record in records.to_dict("records")}
+        accuracy = by_measure["accuracy"]
+        spread = f"{accuracy['lowest']:.3f} to {accuracy['highest']:.3f}, sd {accuracy['sd']:.3f}"
         row: dict[str, Any] = {"row": name}
-        for measure, record in by_measure.items():
-            row[str(measure)] = _value(record)
-        row |= {"draws": accuracy["draws"], f"{measures[0]} over draws": spread}
-        if sweep.table["report"].notna().any():
-            for measure in (measures[0], "specificity", "F1"):
-                record = by_measure[measure]
-                row[f"report's {measure}"] = "null" if record["report reason"] else _value(record, "report", none="")
+        row |= {measure: plain(Estimate.from_row(record)) for measure, record in by_measure.items()}
+        row |= {"draws": accuracy["draws"], "accuracy over draws": spread if accuracy["draws"] > 1 else ""}
+        for measure in ("accuracy", "specificity", "F1") if compared else ():
+            theirs, why = Estimate.from_row(by_measure[measure], "report"), by_measure[measure]["report reason"]
+            row[f"report's {measure}"] = "null" if why else plain(theirs) if math.isfinite(theirs.value) else ""
         rows.append(row)
     return markdown(pd.DataFrame(rows))
 
 
-def _value(row: Mapping[Any, Any], prefix: str = "", *, none: str = "undefined") -> str:
-    one = estimate_of(row, prefix)
-    return none if math.isnan(one.value) else plain(one)
-
-
 def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, title: str = "") -> Drawing:
-    """Draw a measure of each row with its interval, the spread over draws, and what the report printed.
+    """Draw a measure of each row with its interval, the range over draws, and the report's value if given.
 
     Args:
-        sweep: of `rounds.sweep` or `rounds.orders`.
+        sweep: from `rounds.sweep`.
         measure: of its table.
-        simulated: the films are simulated.
+        simulated: the images are simulated.
         title: above the axis.
     Returns:
-        The figure; the broken line is the untouched films.
+        The figure; the broken line is the untouched image.
     Raises:
         ValueError: a measure that the sweep does not have.
     """
     table = sweep.table[sweep.table["measure"] == measure]
     if table.empty:
         raise ValueError(f"measure must be one of {', '.join(sweep.table['measure'].unique())}; got {measure!r}.")
+    parts = [table.assign(source=_HERE)]
+    if "report" in table and table["report"].notna().any():
+        theirs = table.drop(columns=["value", "low", "high"]).rename(
+            columns={"report": "value", "report low": "low", "report high": "high"}
+        )
+        parts.append(theirs[theirs["value"].notna()].assign(source=_REPORT))
+    frame = pd.concat(parts, ignore_index=True)
     figure = new_figure(WIDTH, 0.42 * len(table) + 1.5, simulated=simulated)
     axis = figure.subplots()
-    for place, row in enumerate(table.to_dict("records")):
-        _bar(axis, place + 0.12, estimate_of(row), SERIES[0], "o")
-        if row["draws"] > 1:
-            draws = (row["lowest"], row["highest"])
-            axis.plot(draws, [place + 0.12] * 2, "|", color=INK, markersize=11, markeredgewidth=1.5, zorder=4)
-        if math.isfinite(row["report"]):
-            theirs = Estimate(row["report"], row["report low"], row["report high"], 0)
-            _bar(axis, place - 0.22, theirs, SERIES[1], "D")
-    untouched = table.iloc[0]["value"]
-    axis.axvline(untouched, color=INK, linewidth=1, linestyle="--", zorder=1)
-    axis.set_yticks(range(len(table)), table["row"].tolist())
-    axis.set_ylim(len(table) - 0.4, -0.7)
-    axis.set(xlabel=f"{measure} on the test films")
-    axis.set_title(title, loc="left", fontsize=11)
-    tidy(axis)
-    handles = [
-        Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label=_MEASURED),
-        Line2D([], [], color=INK, marker="|", linestyle="none", label="lowest and highest draw"),
-        Line2D([], [], color=SERIES[1], marker="D", markeredgecolor=INK, label=_REPORT),
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
+    handles = forest(
+        axis, frame, y="row", hue="source", palette={_HERE: SERIES[0], _REPORT: SERIES[1]},
+        reference=table.iloc[0]["value"], reference_name="untouched", digits=None,
+    )  # fmt: skip
+    drawn = table.reset_index(drop=True).query("draws > 1")
+    if len(drawn):
+        marks = {"color": INK, "marker": "|", "linestyle": "none", "label": "lowest and highest draw"}
+        at = drawn.index.to_numpy() - (0.2 if len(parts) > 1 else 0)
+        handles += axis.plot(drawn[["lowest", "highest"]], [[y, y] for y in at], **marks, markersize=11, zorder=4)[:1]
+    axis.set(xlabel=f"{measure} on the test images")
+    axis.set_title(title, loc="left")
+    key(figure, handles)
     return figure
 
 
-def sweeps_markdown(
-    sweeps: Sequence[Sweep], *, data: str, model: str, simulated: bool, not_shown: bool, date: str, command: str
-) -> str:
+def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **about: Any) -> str:
     """Return sweeps as a Markdown document, ready for docs/results.
 
     Args:
         sweeps: any.
-        data: name of the films.
-        model: name of the network.
-        simulated: the films are simulated.
-        not_shown: the label was not shown to work on real films.
-        date: of the day.
-        command: that was called.
-    Returns:
-        The document.
+        nulls: for each sweep, `row`, `measure`, `where` and `why` of every measure without a value.
+        about: as for `_head`.
     """
     first = sweeps[0]
-    lines = _head(
-        "Altered films, called again (tables 10 to 16, 23 and 27)",
-        first.label,
-        data,
-        model,
-        first.threshold,
-        int(first.targets.sum()),
-        len(first.targets),
-        simulated=simulated,
-        not_shown=not_shown,
-        date=date,
-        command=command,
-    )
-    lines += [
-        "",
-        f"{COVERS} Where a value is drawn, the first of {len(first.seeds)} draws (seeds "
-        f"{', '.join(map(str, first.seeds))}) is shown, and beside it how far they lie apart. The report's figures are "
-        "of its own network and its 97 and 300 films; `course.published` rebuilt them, and the F1 that tables 23 and "
-        "27 do not print, since they head the specificity so.",
+    head = _head("Single augmentations and stacks", first.label, first.threshold, first.targets, **about)
+    lines = [
+        *head,
+        f"{_INTERVALS} If values are drawn at random, the table shows the first of {len(first.seeds)} draws (seeds "
+        f"{', '.join(map(str, first.seeds))}) and the range over all draws. The report used another network and 97 "
+        "positive and 300 negative images. Its values are rebuilt from what it printed; the last column of its tables "
+        "23 and 27 is headed F1 but holds the specificity.",
     ]
-    for sweep in sweeps:
-        lines += ["", f"## {sweep.name}", "", swept(sweep), "", flips(sweep.flips, "row")]
-        nulls = sweep.nulls()
-        if len(nulls):
-            lines += ["", "What has no value, and why:", "", markdown(_brief(nulls))]
-    return "\n".join(lines) + "\n"
-
-
-def _brief(nulls: pd.DataFrame) -> pd.DataFrame:
-    """Put what is said of several measures of a row alike into one line."""
-    return (
-        nulls.groupby(["row", "where", "why"], sort=False)["measure"]
-        .agg(", ".join)
-        .reset_index()[["row", "measure", "where", "why"]]
-    )
-
-
-# ------------------------------------------------------------------------------------------------- rounds
+    for sweep, missing in zip(sweeps, nulls, strict=True):
+        lines += [f"## {sweep.name}", swept(sweep), flips(sweep.flips, "row")]
+        if len(missing):
+            grouped = missing.groupby(["row", "where", "why"], sort=False)["measure"].agg(", ".join).reset_index()
+            lines += ["Measures without a value:", markdown(grouped[["row", "measure", "where", "why"]])]
+    return "\n\n".join(lines) + "\n"
 
 
 def rounds_figure(measures: pd.DataFrame, search: Search, *, measure: str = "accuracy", simulated: bool) -> Drawing:
     """Draw a measure of each round and of each rule over all rounds.
 
     Args:
-        measures: of `Result.measures` on the test films.
-        search: on the same.
+        measures: from `Result.measures` on the test images.
+        search: on the same images.
         measure: of both.
-        simulated: the films are simulated.
+        simulated: the images are simulated.
     Returns:
-        The figure; the broken line is the untouched film.
+        The figure; the broken line is the untouched image.
     """
-    each = {name: row[measure] for name, row in estimates(measures, "round").items() if name != COMBINED}
-    rules = {name: row[measure] for name, row in estimates(search.rules, "rule").items() if name not in each}
-    figure = new_figure(WIDTH, 0.3 * (len(each) + len(rules)) + 1.7, simulated=simulated)
+    single = measures[measures["round"] != COMBINED].rename(columns={"round": "name"}).assign(kind="one round")
+    rules = search.rules.rename(columns={"rule": "name"}).assign(kind="all rounds combined")
+    frame = pd.concat([single, rules[~rules["name"].isin(single["name"])]]).query("measure == @measure")
+    figure = new_figure(WIDTH, 0.3 * len(frame) + 1.7, simulated=simulated)
     axis = figure.subplots()
-    for place, (colour, one) in enumerate(
-        [*((SERIES[0], one) for one in each.values()), *((SERIES[1], one) for one in rules.values())]
-    ):
-        _bar(axis, place, one, colour, "o" if colour == SERIES[0] else "s")
-    axis.axvline(next(iter(each.values())).value, color=INK, linewidth=1, linestyle="--", zorder=0)
-    axis.set_yticks(range(len(each) + len(rules)), [*each, *rules])
-    axis.set_ylim(len(each) + len(rules) - 0.4, -0.7)
-    axis.set(xlabel=f"{measure} on the test films")
-    tidy(axis)
-    handles = [
-        Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label="one round"),
-        Line2D([], [], color=SERIES[1], marker="s", markeredgecolor=INK, label="all rounds combined"),
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
+    colours = dict(zip(frame["name"], frame["kind"].map({"one round": SERIES[0]}).fillna(SERIES[1]), strict=True))
+    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], digits=None)
+    axis.set(xlabel=f"{measure} on the test images")
+    axis.set_title("Each round, and all rounds combined", loc="left")
     return figure
 
 
 def verdict(search: Search) -> str:
-    """Say in plain sentences whether rounds help: all of them, and those that were chosen.
-
-    Args:
-        search: what was found.
-    Returns:
-        Two sentences; what is not shown at `SHOWN` is not said.
-    """
+    """Return two sentences: whether all rounds help, and whether the chosen ones do. p below `SHOWN` counts."""
     mean = search.flips[search.flips["rule"] == "mean"].iloc[0].to_dict()
-    held_against = "the untouched film" if mean["reference"] == "none" else mean["reference"]
-    every = f"The mean of all {len(search.test.rounds)} rounds against {held_against} alone"
-    words = f"{every}: accuracy {_signed(estimate_of(mean, 'difference'))}, p {p_of(mean['p'])}; {_so(mean)}."
-    chosen, held = search.chosen, search.chosen.against_untouched
+    against = "the untouched image" if mean["reference"] == "none" else mean["reference"]
+    every = _gain(Estimate.from_row(mean, "difference"), mean["p"])
+    chosen, compared = search.chosen, search.chosen.against_untouched
     names = f"{', '.join(chosen.rounds)} ({chosen.combine.name})"
-    if held is None or chosen.rounds == ("none",):
-        return f"{words} Chosen on the validation films: {names}."
-    difference = {"difference": held.difference.value, "p": held.p}
-    return (
-        f"{words} Chosen on the validation films, {names}: {_signed(held.difference)}, p {p_of(held.p)}; "
-        f"{_so(difference)}."
-    )
+    text = f"The mean of all {len(search.test.rounds)} rounds compared with {against} alone: {every} Chosen on the "
+    if compared is None or chosen.rounds == ("none",):
+        return f"{text}validation images: {names}."
+    return f"{text}validation images, {names}: {_gain(compared.difference, compared.p)}"
 
 
-def _so(row: Mapping[Any, Any]) -> str:
-    if row["p"] >= SHOWN:
-        return "it is not shown that rounds change anything"
-    return f"here rounds {'help' if row['difference'] > 0 else 'do harm'}"
+def _gain(difference: Estimate, p: float) -> str:
+    effect = "improve" if difference.value > 0 else "reduce"
+    meaning = f"here rounds {effect} accuracy" if p < SHOWN else "no significant difference"
+    return f"accuracy {plain(difference, signed=True)}, p {p_value(p)}; {meaning}."
 
 
 def rounds_markdown(
-    search: Search,
-    measures: pd.DataFrame,
-    flipped: pd.DataFrame,
-    agreement: pd.DataFrame,
-    *,
-    data: str,
-    model: str,
-    simulated: bool,
-    not_shown: bool,
-    date: str,
-    command: str,
+    search: Search, measures: pd.DataFrame, flipped: pd.DataFrame, agreement: pd.DataFrame, **about: Any
 ) -> str:
-    """Return what rounds found as a Markdown document, ready for docs/results.
+    """Return the results of rounds as a Markdown document, ready for docs/results.
 
     Args:
-        search: of `rounds.search`.
+        search: from `rounds.search`.
         measures, flipped, agreement: of its `test`.
-        data: name of the films.
-        model: name of the network.
-        simulated: the films are simulated.
-        not_shown: the label was not shown to work on real films.
-        date: of the day.
-        command: that was called.
-    Returns:
-        The document.
+        about: as for `_head`.
     """
-    test: Result = search.test
+    test = search.test
     [(label, threshold)] = test.thresholds.items()
-    y = search.test_targets
-    lines = _head(
-        "Rounds (tables 17 to 29)",
-        label,
-        data,
-        model,
-        threshold,
-        int(y.sum()),
-        len(y),
-        simulated=simulated,
-        not_shown=not_shown,
-        date=date,
-        command=command,
-    )
-    both = agreement[agreement["round"] == "all"].iloc[0]
-    lines += ["", f"**{escape_markdown(verdict(search))}**", "", COVERS, "", "## Each round"]
-    lines += ["", f"Rounds are {test.mode}.", "", metrics_table(_without_combined(measures), first="round")]
-    lines += ["", flips(flipped[flipped["round"] != COMBINED], "round")]
-    lines += [
-        "",
-        f"All rounds call the same of {plain(estimate_of({**both, 'value': both['agreement']}))} of the films.",
-    ]
-    lines += ["", "## All rounds, combined", "", metrics_table(estimates(search.rules, "rule"), first="rule")]
-    lines += ["", flips(search.flips, "rule"), "", "## Chosen", ""]
-    lines += [
-        f"Of {search.tried:,} sets of rounds and rules the best {search.measure}, chosen on {len(search.val_targets)} "
-        "validation films and then looked at once on the test films; and what choosing on the test films, as the "
-        "report did, would have claimed. The interval and the p of that claim know nothing of the choice.",
-        "",
+    each = {name: row for name, row in estimates(measures, "round").items() if name != COMBINED}
+    together = agreement[agreement["round"] == "all"].iloc[0].to_dict()
+    same = plain(Estimate.from_row(together | {"value": together["agreement"]}))
+    lines = [
+        *_head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, **about),
+        f"**{escape_markdown(verdict(search))}**",
+        _INTERVALS,
+        "## Each round",
+        f"Rounds are {test.mode}.",
+        metrics_table(each, first="round"),
+        flips(flipped[flipped["round"] != COMBINED], "round"),
+        f"All rounds give the same label for {same} of the images.",
+        "## All rounds combined",
+        metrics_table(estimates(search.rules, "rule"), first="rule"),
+        flips(search.flips, "rule"),
+        "## The choice",
+        f"{search.tried:,} sets of rounds with a rule were compared by {search.measure} on {len(search.val_targets)} "
+        "validation images, and the best was scored once on the test images. The second row shows what a choice on the "
+        "test images, as in the report, would have claimed. Its interval and p ignore the choice.",
         choices(search),
-        "",
         "## Passes",
-        "",
-        "Passes a film with early stop, which changes no label; the order was fitted on the validation films.",
-        "",
+        "Mean passes per image with early stop, which changes no label. The order was fitted on the validation images.",
         markdown(search.passes.round(2)),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _without_combined(measures: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
-    return {name: row for name, row in estimates(measures, "round").items() if name != COMBINED}
+    return "\n\n".join(lines) + "\n"
 
 
 def choices(search: Search) -> Markdown:
-    """Return what was chosen on the validation films, and what choosing on the test films would have claimed.
-
-    Args:
-        search: what was found.
-    Returns:
-        A Markdown table.
-    """
-    rows = [_choice("the validation films", search.chosen), _choice("the test films", search.claimed)]
+    """Return a Markdown table of the choice on validation images and the claim of a choice on test images."""
+    rows = []
+    for chosen_on, choice in (("validation images", search.chosen), ("test images", search.claimed)):
+        against = choice.against_untouched
+        rows.append(
+            {
+                "chosen on": chosen_on,
+                "rounds": ", ".join(choice.rounds),
+                "combined by": choice.combine.name,
+                "validation": plain(choice.val),
+                "test": plain(choice.test),
+                "accuracy gained": "" if against is None else plain(against.difference, signed=True),
+                "p": "" if against is None else p_value(against.p),
+            }
+        )
     return markdown(pd.DataFrame(rows))
-
-
-def _choice(chosen_on: str, choice: Choice) -> dict[str, str]:
-    held = choice.against_untouched
-    return {
-        "chosen on": chosen_on,
-        "rounds": ", ".join(choice.rounds),
-        "combined by": choice.combine.name,
-        "validation": plain(choice.val),
-        "test": plain(choice.test),
-        "accuracy gained on the untouched film": "" if held is None else _signed(held.difference),
-        "p": "" if held is None else p_of(held.p),
-    }
 
 
 def _head(
     title: str,
     label: str,
+    threshold: float,
+    targets: Any,
+    *,
     data: str,
     model: str,
-    threshold: float,
-    positives: int,
-    films: int,
-    *,
     simulated: bool,
     not_shown: bool,
     date: str,
     command: str,
 ) -> list[str]:
-    shown = " (SIMULATED)" if simulated else ""
+    """Return the first paragraphs of a document.
+
+    Args:
+        title, label, threshold, targets: what was measured, on which test images.
+        data: name of the data set.
+        model: name of the network.
+        simulated: the images are simulated.
+        not_shown: the label is not shown to work on real images.
+        date: of the day.
+        command: as typed.
+    """
     return [
         f"# {title}",
-        "",
         f"{date}; `{command}`.",
-        "",
         disclaimer(simulated=simulated, not_shown=[label] if not_shown else ()),
-        "",
-        f"Films: {escape_markdown(data)}{shown}, {films:,} test films, {positives:,} of them {escape_markdown(label)}. "
-        f"Network: {escape_markdown(model)}; called from {threshold:.3f} on.",
+        f"Data: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}, {len(targets):,} test images, "
+        f"{int(sum(targets)):,} with {escape_markdown(label)}. Network: {escape_markdown(model)}; positive from "
+        f"{threshold:.3f}.",
     ]
-
-
-def _bar(axis: Axes, height: float, estimate: Estimate, colour: str, mark: str) -> None:
-    if not math.isfinite(estimate.value):
-        axis.text(
-            0.01,
-            height,
-            f"undefined: {estimate.reason}",
-            va="center",
-            fontsize=8.5,
-            transform=axis.get_yaxis_transform(),
-        )
-        return
-    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-        axis.plot([estimate.low, estimate.high], [height] * 2, color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=INK, markersize=7, clip_on=False, zorder=3)

@@ -183,8 +183,8 @@ class Reader:
         except ValueError as error:
             raise NoAnswerError("no_answer.no_probability", model=self.covid.name, error=str(error)) from error
         each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
-        positive = int(found.round_calls[0, :, 0].sum())
-        return {"rounds": each, "rounds_calling": positive}, float(found.combined[0, 0]), bool(found.called[0, 0])
+        positive = int(found.round_positive[0, :, 0].sum())
+        return {"rounds": each, "rounds_calling": positive}, float(found.combined[0, 0]), bool(found.positive[0, 0])
 
 
 def _predict(

@@ -99,7 +99,7 @@ shown = {
 print(f"{sum(one.a.value > one.b.value for one in theirs.values())} of {len(theirs)} rows have more films right;")
 print(f"{len(shown)} can be another than the untouched films at all, in the pairing that suits them best:")
 for (name, row), (way, p) in shown.items():
-    print(f"    {name} {row}: {way}, p {rounds_report.p_of(p[0])} to {rounds_report.p_of(p[1])}")
+    print(f"    {name} {row}: {way}, p {p[0]:.3f} to {p[1]:.3f}")
 
 # %% [markdown]
 # No row of the report is shown to be a gain, and the only differences that may be real are losses. What the report took
@@ -124,7 +124,7 @@ print("right, untouched:", f"{np.mean((learned.predict(sets.test) >= THRESHOLD) 
 # %%
 extremes = ["Add(100)", "Multiply(1.5)", "GammaContrast((0.5,0.5))", "GammaContrast((2.5,2.5))"]
 extremes += ["Sharpen(alpha=0.03,lightness=1.5)", "GaussianBlur((1.0,1.0))", "GaussianBlur((5.0,1.0))"]
-grids = {name: rounds.grid(name) for name in tables}
+grids = {name: rounds.GRIDS[name] for name in tables}
 recipes = {row: recipe for grid in grids.values() for row, recipe in grid.items()}
 film = films[0]
 altered = [augment.apply(recipes[row], film[None], seed=0)[0] for row in extremes]
@@ -138,7 +138,7 @@ report.gallery(
 
 # %%
 options = {"patients": patients, "threshold": THRESHOLD, "seeds": SEEDS}
-sweeps = {name: rounds.sweep(learned.ask, films, targets, name, **options) for name in tables}
+sweeps = {name: published.beside(rounds.sweep(learned.ask, films, targets, name, **options)) for name in tables}
 rounds_report.sweep_figure(sweeps["table10"], simulated=sets.simulated, title="Table 10: Add")
 
 # %%

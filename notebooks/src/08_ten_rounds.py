@@ -34,12 +34,12 @@ networks.start_tensorflow()
 
 # %%
 from cxrkit import networks, rounds
-from cxrkit.course import check_answer, experiments
+from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import Plan
 from cxrkit.data import course_images, course_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID
-from cxrkit.rounds import _trial as rounds_trial
+from cxrkit.metrics import Estimate
 from cxrkit.show import _report as report
 from cxrkit.show import _rounds as rounds_report
 from cxrkit.show import _rounds_strip as rounds_strip
@@ -89,21 +89,21 @@ report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds_strip.done(
 # %%
 rows = course_manifest().query("split == 'test'")
 root = course_images("test").parent
-looker = rounds_trial.Looker(networks.load("covid-small"))
-answers = looker.predictor.predict([read(root / name).pixels for name in rows["image"][:40]])[:, 0]
-near = np.argsort(np.abs(answers - looker.predictor.thresholds[COVID]))[:6]
+viewer = rounds.Viewer(networks.load("covid-small"))
+answers = viewer.predictor.predict([read(root / name).pixels for name in rows["image"][:40]])[:, 0]
+near = np.argsort(np.abs(answers - viewer.predictor.thresholds[COVID]))[:6]
 close = {rows["image"].iloc[k]: read(root / rows["image"].iloc[k]).pixels for k in near}
 name, film = next(iter(close.items()))
-look = looker.look(film, label=COVID)
-report.gallery(list(look.pictures.values()), list(look.pictures), simulated=True)
+look = viewer.run(film, label=COVID)
+report.gallery(list(look.views.values()), list(look.views), simulated=True)
 
 # %% [markdown]
 # The report describes it in another way as well: each recipe done *to the picture of the round before*. By round J the
 # film has been blurred five times:
 
 # %%
-stacked = looker.look(film, label=COVID, mode="cumulative")
-report.gallery(list(stacked.pictures.values()), list(stacked.pictures), simulated=True)
+stacked = viewer.run(film, label=COVID, mode="cumulative")
+report.gallery(list(stacked.views.values()), list(stacked.views), simulated=True)
 
 # %% [markdown]
 # ## 2. What each round calls, and what they come to
@@ -171,7 +171,7 @@ print(f"the majority of these eleven rounds: {majority.value:.3f} ({majority.low
 # wrong too?
 
 # %%
-wrong = search.test.round_calls[:, :, 0] != (targets == 1)[:, None]
+wrong = search.test.round_positive[:, :, 0] != (targets == 1)[:, None]
 among = wrong[wrong[:, 0], 1:].mean()
 print(f"of all films a round A to J errs in {wrong[:, 1:].mean():.0%};")
 print(
@@ -234,7 +234,7 @@ early = rounds.run(
 whole = search.test.with_combine("majority")
 print("made in the order", ", ".join(order.rounds))
 print(f"{early.saved:.0%} of the passes were not made;", end=" ")
-print(f"films called otherwise: {int((early.called != whole.called).sum())}")
+print(f"films called otherwise: {int((early.positive != whole.positive).sum())}")
 
 # %% [markdown]
 # What it cannot save is the first six. If ten rounds do not help, the one pass that needs no rounds is cheaper still.
@@ -244,7 +244,8 @@ print(f"films called otherwise: {int((early.called != whole.called).sum())}")
 # Blur, gamma and sharpen, stacked in all twelve orders of two and of three. The report chose G, H, I and J among them.
 
 # %%
-orders = rounds.orders(learned.ask, test.films, targets, patients=patients, threshold=THRESHOLD)
+orders = rounds.sweep(learned.ask, test.films, targets, rounds.stacks(), patients=patients, threshold=THRESHOLD)
+orders = published.beside(orders)
 rounds_report.sweep_figure(orders, simulated=sets.simulated, title="Tables 23 and 27: pairs and triples in order")
 
 # %%
@@ -255,7 +256,7 @@ rounds_report.swept(orders)
 # stands the F1 of the matrix that each row fits. And four of twelve orders are printed as **null**, without a reason:
 
 # %%
-report.table(orders.nulls().query("measure in ['accuracy', 'F1']"))
+report.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
 
 # %% [markdown]
 # An accuracy has a value for every network that answers at all, so that no order of recipes can make it undefined. A
@@ -301,7 +302,7 @@ rounds_strip.strip(
     look,
     film=name,
     network="covid-small",
-    not_shown=COVID in looker.predictor.not_shown,
+    not_shown=COVID in viewer.predictor.not_shown,
     simulated=True,
 )
 
@@ -311,7 +312,7 @@ rounds_strip.strip(
 # with `majority`, let the film leave as soon as possible. Then take `cumulative`: which swap changes what is called?
 
 # %%
-rounds_app.RoundsExplorer(close, [looker.predictor], label=COVID, simulated=True)
+rounds_app.RoundsExplorer(close, [viewer.predictor], label=COVID, simulated=True)
 
 # %% [markdown]
 # ## What we saw
@@ -319,11 +320,11 @@ rounds_app.RoundsExplorer(close, [looker.predictor], label=COVID, simulated=True
 # The cell below puts the numbers of this run into words.
 
 # %%
-gain, p = rounds_report.estimate_of(gains.iloc[0], "difference"), rounds_report.p_of(gains.iloc[0]["p"])
+gain, p = Estimate.from_row(gains.iloc[0], "difference"), gains.iloc[0]["p"]
 helps = "help" if gain.low > 0 else "do harm" if gain.high < 0 else "are not shown to help"
 sure = {"gained": gains["difference low"] > 0, "lost": gains["difference high"] < 0}
 print(f"Ten further rounds {helps} here: the mean of all eleven has an accuracy {gain.value:+.3f}", end=" ")
-print(f"({gain.low:+.3f} to {gain.high:+.3f}) against one look, p {p}, for eleven passes;")
+print(f"({gain.low:+.3f} to {gain.high:+.3f}) against one look, p {p:.3f}, for eleven passes;")
 print(
     f"of {len(gains)} networks {sure['gained'].sum()} gained and {sure['lost'].sum()} lost with an interval without 0."
 )

@@ -9,15 +9,18 @@ from cxrkit.course.published._compare import RowComparison, compare
 from cxrkit.course.published._figures import estimate, figures
 from cxrkit.course.published._read import integration, predictions, table
 from cxrkit.course.published._rebuild import matrices, matrix, rebuild, validation_films
+from cxrkit.course.published._sweeps import beside, nulls
 
 __all__ = [
     "RowComparison",
+    "beside",
     "compare",
     "estimate",
     "figures",
     "integration",
     "matrices",
     "matrix",
+    "nulls",
     "predictions",
     "rebuild",
     "table",

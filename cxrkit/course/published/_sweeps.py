@@ -1,0 +1,66 @@
+"""The report's rows beside those of a sweep, and a reason for every measure without a value."""
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+
+from cxrkit.course.published._rebuild import matrix
+from cxrkit.metrics import Estimate, undefined
+from cxrkit.rounds import GRIDS, Sweep
+
+
+def beside(sweep: Sweep) -> Sweep:
+    """Add what the report printed to a sweep's table.
+
+    Args:
+        sweep: from `rounds.sweep`; a row is compared if a row of the report has the same name and recipe.
+    Returns:
+        The sweep, with the columns `report`, `report low`, `report high` and `report reason` (why the report has no
+        value) in its table.
+    """
+    places = {
+        row: (table, row)
+        for table, grid in GRIDS.items()
+        for row, recipe in grid.items()
+        if sweep.recipes.get(row) == recipe
+    }
+    theirs = {row: _estimates(*place) for row, place in places.items()}
+    rows = []
+    for row, measure in zip(sweep.table["row"], sweep.table["measure"], strict=True):
+        found = theirs.get(row, {})
+        one = found if isinstance(found, Estimate) else found.get(measure, undefined(0, ""))
+        rows.append((one.value, one.low, one.high, one.reason))
+    names = ["report", "report low", "report high", "report reason"]
+    columns = pd.DataFrame(rows, columns=names, index=sweep.table.index)
+    return replace(sweep, table=pd.concat([sweep.table, columns], axis=1))
+
+
+def nulls(sweep: Sweep) -> pd.DataFrame:
+    """Give the reason for every measure without a value, here or in the report.
+
+    Args:
+        sweep: from `beside`.
+    Returns:
+        `row`, `measure`, `where` ("here" or "report") and `why`. For a null of the report this includes whether the
+        measure has a value here: if it has, the augmentation alone does not make it undefined.
+    """
+    rows = []
+    for record in sweep.table.to_dict("records"):
+        row, measure = record["row"], record["measure"]
+        if math.isnan(record["value"]):
+            rows.append((row, measure, "here", record["reason"]))
+        if record["report reason"]:
+            here = "it has a value here, so the order alone does not make it undefined"
+            if math.isnan(record["value"]):
+                here = f"here it is undefined: {record['reason']}"
+            rows.append((row, measure, "report", f"{record['report reason']}; {here}"))
+    return pd.DataFrame(rows, columns=["row", "measure", "where", "why"])
+
+
+def _estimates(table: str, row: str) -> dict[str, Estimate] | Estimate:
+    """Return what a row of the report holds, by measure; or nothing, with the reason."""
+    try:
+        return matrix(table, row).estimates()
+    except ValueError as error:
+        return undefined(0, str(error).split(": ", 1)[-1].rstrip("."))
