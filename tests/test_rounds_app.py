@@ -274,7 +274,7 @@ def test_names_are_escaped_and_simulated_films_are_called_so():
         assert "<i>" not in shown
         assert "<b>two</b>" not in shown
     assert "of simulated film &lt;b&gt;two&lt;/b&gt;" in explorer.strip.value
-    assert "Simulated images." in explorer.strip.value
+    assert "Simulated films." in explorer.strip.value
     assert "not a medical device" in explorer.strip.value.lower()
 
 

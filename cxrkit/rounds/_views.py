@@ -13,7 +13,7 @@ Film = str | Path | film.Radiograph | np.ndarray
 
 
 def round_seed(seed: int, round: int) -> int:
-    """Return the seed of a round's random draws; image k of round r uses `augment.draw(recipe, round_seed(seed, r), k)`.
+    """Return the seed of the random draws in a round: image k has `augment.draw(recipe, round_seed(seed, r), k)`.
 
     Args:
         seed: of the run, from 0.
