@@ -16,8 +16,8 @@ class Estimate:
 
     Attributes:
         value: the measure; NaN when undefined.
-        low, high: its interval, 95% unless asked otherwise; NaN when undefined.
-        n: films it rests on.
+        low, high: its interval, of 95% unless a `level` is given; NaN when undefined.
+        n: number of images it is measured on.
         reason: why something is NaN, or what was left out; empty otherwise.
     """
 
@@ -26,6 +26,11 @@ class Estimate:
     high: float
     n: int
     reason: str = ""
+
+    @classmethod
+    def undefined(cls, n: int, reason: str) -> "Estimate":
+        """Return an estimate without a value, with the reason."""
+        return cls(math.nan, math.nan, math.nan, n, reason)
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any], prefix: str = "") -> "Estimate":
@@ -41,77 +46,67 @@ class Estimate:
         return cls(row["value"], row["low"], row["high"], int(row["n"]), row["reason"])
 
 
-def undefined(n: int, reason: str) -> Estimate:
-    """Return an `Estimate` of nothing, with the reason."""
-    return Estimate(math.nan, math.nan, math.nan, n, reason)
-
-
 def wilson(k: int, n: int, *, level: float = 0.95) -> Estimate:
-    """Return the proportion k / n with its Wilson score interval, for films that are independent.
+    """Return the proportion k / n with its Wilson score interval, for independent images.
 
     Args:
-        k: films for which it holds, 0 to n.
-        n: films.
+        k: images for which it holds, 0 to n.
+        n: images.
         level: of the interval, in (0, 1).
     Returns:
         The estimate; undefined for n = 0.
     Raises:
         ValueError: k outside 0 to n.
     Source:
-        Wilson 1927, J. Am. Stat. Assoc. 22, 209.
+        Wilson 1927, J. Am. Stat. Assoc. 22, 209; statsmodels.
     """
-    z = normal_quantile(level)
+    normal_quantile(level)
     if not 0 <= k <= n:
         raise ValueError(f"k must be from 0 to n; got k = {k} of n = {n}.")
-    if n == 0:
-        return undefined(0, "no films")
-    return Estimate(k / n, *_score_interval(k / n, n, z), n)
+    return _wilson(k / n, n, n, level) if n else Estimate.undefined(0, "no images")
 
 
-def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = None, *, level: float = 0.95) -> Estimate:
-    """Return the share of films for which something holds, with Wilson's interval for films that come by patient.
+def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = None) -> Estimate:
+    """Return the share of images for which something holds, with Wilson's interval for images that come by patient.
 
-    The interval is that of as many independent films as the films are worth: their number over the design effect,
-    which is at least 1. Where it holds for all or for none, films show no spread to judge alikeness by, and those of
-    one patient count as wholly alike.
+    The interval is that of the effective number of independent images: their number divided by the design effect,
+    which is at least 1. Where it holds for all images or for none, their likeness within patients cannot be measured,
+    and the images of one patient count as fully alike.
 
     Args:
-        holds: (films,), bool or 0 and 1.
-        patients: (films,), whose film it is; None: films are independent, as for `wilson`.
-        level: of the interval, in (0, 1).
+        holds: (images,), bool or 0 and 1.
+        patients: (images,), the patient of each image; None treats images as independent, like `wilson`.
     Returns:
-        The estimate; undefined without films; without an interval where all films are of one patient and differ.
+        The estimate; undefined without images; without an interval where all images are of one patient and differ.
     Raises:
         ValueError: lengths that differ, or something other than 0 and 1.
     Source:
         Rao and Scott 1992, Biometrics 48, 577 (design effect); with Wilson's interval: Saha, Miller and Wang 2016,
         Int. J. Biostat. 12(2).
     """
-    true = np.asarray(holds)
-    if true.ndim != 1 or not np.isin(true, (0, 1)).all():
-        raise ValueError(f"holds must be (films,), 0 or 1; got shape {true.shape}, {np.unique(true)[:5].tolist()}.")
+    true = zeros_and_ones("holds", holds)
     k, n = int(true.sum()), len(true)
     if patients is None or n == 0:
-        return wilson(k, n, level=level)
-    z, owner, count = normal_quantile(level), *owners(patients, n)
+        return wilson(k, n)
+    owner, count = owners(patients, n)
     share, sizes = k / n, np.bincount(owner, minlength=count)
     if k in (0, n):
         effect = float((sizes**2).sum()) / n
     elif count < 2:
-        return Estimate(share, math.nan, math.nan, n, "an interval needs films of two patients")
+        return Estimate(share, math.nan, math.nan, n, "an interval needs images of two patients")
     else:
         excess = np.bincount(owner, weights=true - share, minlength=count)
-        # Both variances with their n - 1, so that one film per patient gives Wilson's interval itself.
+        # Both variances with their n - 1, so that one image per patient gives Wilson's interval itself.
         effect = count / (count - 1) * (n - 1) / n * float((excess**2).sum()) / (n * share * (1 - share))
-    return Estimate(share, *_score_interval(share, n / max(1.0, effect), z), n)
+    return _wilson(share, n / max(1.0, effect), n)
 
 
-def _score_interval(share: float, n: float, z: float) -> tuple[float, float]:
-    z2 = z * z
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    # Exact at the ends: rounding would else leave the proportion outside of its own interval.
-    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+def _wilson(share: float, effective: float, n: int, level: float = 0.95) -> Estimate:
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(share * effective, effective, alpha=1 - level, method="wilson")
+    # Rounding would else leave a share of 0 or 1 outside of its own interval.
+    return Estimate(share, min(float(low), share), max(float(high), share), n)
 
 
 def normal_quantile(level: float) -> float:
@@ -121,43 +116,68 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def owners(patients: Sequence | np.ndarray, films: int) -> tuple[np.ndarray, int]:
+def owners(patients: Sequence | np.ndarray | None, images: int) -> tuple[np.ndarray, int]:
     """Number the patients.
 
     Args:
-        patients: (films,), any values that can be told apart.
-        films: how many there must be.
+        patients: (images,), any values that can be compared; None: each image is its own patient.
+        images: how many there must be.
     Returns:
-        (films,), the number of each film's patient from 0 on; how many patients there are.
+        (images,), the number of each image's patient from 0 on; how many patients there are.
     Raises:
-        ValueError: not one patient per film.
+        ValueError: not one patient per image.
     """
+    if patients is None:
+        return np.arange(images), images
     names = np.asarray(patients)
-    if names.shape != (films,):
-        raise ValueError(f"patients must be (films,), one for each of {films} films; got shape {names.shape}.")
+    if names.shape != (images,):
+        raise ValueError(f"patients must be (images,), one for each of {images} images; got shape {names.shape}.")
     # As text, where a column of a frame holds strings beside missing values.
     unique, owner = np.unique(names.astype(str) if names.dtype == object else names, return_inverse=True)
     return owner, len(unique)
 
 
-def checked(targets: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets (films,) as bool and probs (films,) as float64, or say what is wrong with them."""
-    y, p = np.asarray(targets), np.asarray(probs, np.float64)
-    if y.ndim != 1 or y.shape != p.shape:
-        raise ValueError(f"targets and probs must be (films,) and alike; got shapes {y.shape} and {p.shape}.")
-    if not np.isin(y, (0, 1)).all():
+def zeros_and_ones(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """Return values (images,) of 0 and 1 as bool, or raise an error that names them."""
+    bits = np.asarray(values)
+    if bits.ndim != 1 or not np.isin(bits, (0, 1)).all():
         raise ValueError(
-            f"targets must be 0 or 1; got {np.unique(y)[:5].tolist()}. Leave out films whose truth is not known."
+            f"{name} must be (images,), 0 or 1; got shape {bits.shape}, {np.unique(bits)[:5].tolist()}. "
+            "Leave out images whose truth is not known."
         )
+    return bits.astype(bool)
+
+
+def checked(targets: npt.ArrayLike, probs: npt.ArrayLike, *, unit: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets (images,) as bool and probs (images,) as float64; with `unit` probs must lie in [0, 1].
+
+    Raises:
+        ValueError: shapes that differ, targets other than 0 and 1, probabilities that are NaN or out of range.
+    """
+    y, p = zeros_and_ones("targets", targets), np.asarray(probs, np.float64)
+    if y.shape != p.shape:
+        raise ValueError(f"targets and probs must be (images,) and alike; got shapes {y.shape} and {p.shape}.")
     if np.isnan(p).any():
-        raise ValueError(f"probs must be numbers; {int(np.isnan(p).sum())} of {len(p)} are NaN. Leave those films out.")
-    return y.astype(bool), p
+        raise ValueError(
+            f"probs must be numbers; {int(np.isnan(p).sum())} of {len(p)} are NaN. Leave those images out."
+        )
+    if unit and not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(
+            f"probs must lie in [0, 1]; got {p.min():g} to {p.max():g}. Put scores through a sigmoid first."
+        )
+    return y, p
 
 
 def one_class(targets: np.ndarray) -> str:
-    """Return why a measure of two classes is undefined on these targets (films,); empty when it is not."""
+    """Return why a measure of two classes is undefined on these targets (images,); empty when it is defined."""
     if not len(targets):
-        return "no films"
+        return "no images"
     if targets.all() or not targets.any():
-        return f"all {len(targets)} films are {'positive' if targets.all() else 'negative'}"
+        return f"all {len(targets)} images are {'positive' if targets.all() else 'negative'}"
     return ""
+
+
+def ratio(above: npt.ArrayLike, below: npt.ArrayLike, *, undefined: float = math.nan) -> np.ndarray:
+    """Divide, and put `undefined` where there is nothing to divide by."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    return np.divide(above, below, out=np.full(above.shape, undefined), where=below > 0)

@@ -1,60 +1,72 @@
-"""How well probabilities put the positive films before the negative ones, and where to draw the line."""
+"""How well probabilities rank positive images above negative ones, and how to choose a threshold."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._bootstrap import Scorer, adder, estimates
-from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, proportion, undefined
+from cxrkit.metrics._bootstrap import Scorer, adder
+from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, ratio
 
 
-def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Return the area under the ROC curve with DeLong's interval, for films that are independent.
+def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike) -> Estimate:
+    """Return the area under the ROC curve with DeLong's interval, for independent images.
 
     Args:
-        targets: (films,), 0 or 1.
-        probs: (films,), larger for 1; any scale, ties count half.
-        level: of the interval, in (0, 1).
+        targets: (images,), 0 or 1.
+        probs: (images,), larger for 1; any scale, ties count half.
     Returns:
-        The estimate; undefined when all films are of one class. Where positives and negatives do not overlap,
-        DeLong's variance is 0 and the interval is undefined, which the reason says.
+        The estimate; undefined when all images are of one class. Where positives and negatives do not overlap,
+        DeLong's variance is 0 and the interval is undefined, and the reason says so.
     Raises:
         ValueError: lengths that differ, targets other than 0 and 1, or probabilities that are NaN.
     Source:
         DeLong et al. 1988, Biometrics 44, 837; midranks after Sun and Xu 2014, IEEE Signal Proc. Lett. 21, 1389.
     """
-    z = normal_quantile(level)
     y, p = checked(targets, probs)
     if reason := one_class(y):
-        return undefined(len(p), reason)
-    m, n = int(y.sum()), int((~y).sum())
+        return Estimate.undefined(len(p), reason)
     area, wins, losses = placements(y, p)
-    if m < 2 or n < 2:
-        return Estimate(area, math.nan, math.nan, len(p), "an interval needs two films of each class")
-    variance = wins.var(ddof=1) / m + losses.var(ddof=1) / n
+    if min(len(wins), len(losses)) < 2:
+        return Estimate(area, math.nan, math.nan, len(p), "an interval needs two images of each class")
+    variance = wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)
     if variance == 0:
         return Estimate(area, math.nan, math.nan, len(p), "no spread: DeLong's variance is 0")
-    half = z * math.sqrt(variance)
+    half = normal_quantile(0.95) * math.sqrt(variance)
     return Estimate(area, max(0.0, area - half), min(1.0, area + half), len(p))
 
 
-def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float = 0.95) -> Estimate:
-    """Return the interval of an AUROC that someone printed without it, from how many films of each class it rests on.
+def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the AUROC, how often each positive beats the negatives, and how often each negative loses.
 
-    DeLong's interval (`auroc`) needs each film's probability. This one takes the spread from the area alone, as if the
-    scores of both classes were exponentially distributed, and films as independent.
+    Args:
+        y: (images,), bool, both classes.
+        p: (images,).
+    Returns:
+        The AUROC; (positives,) and (negatives,), shares in [0, 1], ties half, whose mean is the AUROC.
+    """
+    from scipy.stats import rankdata
+
+    m, n = int(y.sum()), int((~y).sum())
+    ranks = rankdata(p)
+    area = float(ranks[y].sum() - m * (m + 1) / 2) / (m * n)
+    return area, (ranks[y] - rankdata(p[y])) / n, 1 - (ranks[~y] - rankdata(p[~y])) / m
+
+
+def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float = 0.95) -> Estimate:
+    """Return the interval of an AUROC that was printed without one, from the number of images of each class.
+
+    DeLong's interval (`auroc`) needs the probability of each image. This one computes the spread from the area alone,
+    as if the scores of both classes were exponentially distributed, and images independent.
 
     Args:
         area: the AUROC, in [0, 1].
-        positives, negatives: films of each class, >= 1.
+        positives, negatives: images of each class, >= 1.
         level: of the interval, in (0, 1).
     Returns:
         The estimate; without an interval at 0 and 1, where the formula leaves no spread.
     Raises:
-        ValueError: an area outside of [0, 1], or no film of a class.
+        ValueError: an area outside of [0, 1], or no image of a class.
     Source:
         Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
     """
@@ -74,269 +86,62 @@ def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float =
     return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
 
 
-def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the AUROC, how often each positive beats the negatives, and each negative loses to the positives.
+def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike, *, sensitivity: float | None = None) -> float:
+    """Return the threshold with the largest sensitivity + specificity - 1, or the highest with a wanted sensitivity.
+
+    Choose it on validation images; measure it on test images with `Confusion.count` or `score_table`.
 
     Args:
-        y: (films,), bool, both classes.
-        p: (films,).
+        targets: (images,), 0 or 1.
+        probs: (images,); an image is predicted positive from the threshold on.
+        sensitivity: wanted at least, in (0, 1]; None: the first kind, the highest of several.
     Returns:
-        The AUROC; (positives,) and (negatives,), shares in [0, 1], ties half, of which it is the mean.
-    """
-    # SciPy's ranks are the same, and its statistics 44 MB that nothing else asks for.
-    import pandas as pd
-
-    m, n = int(y.sum()), int((~y).sum())
-    ranks, positive_ranks, negative_ranks = (pd.Series(part).rank().to_numpy() for part in (p, p[y], p[~y]))
-    area = float(ranks[y].sum() - m * (m + 1) / 2) / (m * n)
-    return area, (ranks[y] - positive_ranks) / n, 1 - (ranks[~y] - negative_ranks) / m
-
-
-def auroc_by_patient(
-    targets: npt.ArrayLike,
-    probs: npt.ArrayLike,
-    patients: Sequence | np.ndarray,
-    *,
-    resamples: int = 2000,
-    seed: int,
-    level: float = 0.95,
-) -> list[Estimate]:
-    """Return each label's AUROC with a percentile interval from resampling patients.
-
-    Args:
-        targets: (films, labels), 0 or 1.
-        probs: (films, labels), larger for 1; ties count half.
-        patients: (films,), whose film it is; a patient's films are drawn together.
-        resamples: draws of as many patients as there are.
-        seed: of the draws; all labels share them.
-        level: of the interval.
-    Returns:
-        One estimate per label. A draw with one class only is left out; the reason says how many, if any.
+        The threshold, one of `probs`; NaN when all images are of one class.
     Raises:
-        ValueError: shapes that do not fit, targets other than 0 and 1, or probabilities that are NaN.
-    Source:
-        Efron and Tibshirani 1993, chapter 13; resampling of clusters after Field and Welsh 2007, JRSS B 69, 369.
-    """
-    y, p = np.atleast_2d(np.asarray(targets).T).T, np.atleast_2d(np.asarray(probs, np.float64).T).T
-    if y.shape != p.shape or len(patients) != len(p):
-        raise ValueError(
-            f"targets and probs must be (films, labels) and patients (films,); got {y.shape}, {p.shape} and "
-            f"{len(patients)}."
-        )
-    scorers = [auroc_scorer(*checked(y[:, k], p[:, k])) for k in range(y.shape[1])]
-    return estimates(scorers, patients, len(p), resamples=resamples, seed=seed, level=level)
-
-
-def average_precision(
-    targets: npt.ArrayLike,
-    probs: npt.ArrayLike,
-    patients: Sequence | np.ndarray | None = None,
-    *,
-    resamples: int = 2000,
-    seed: int,
-    level: float = 0.95,
-) -> Estimate:
-    """Return the average precision: the precision at each positive's threshold, averaged over the positives.
-
-    That of a network without skill is the share of positives, so two sets of films with other shares are not alike.
-
-    Args:
-        targets: (films,), 0 or 1.
-        probs: (films,), larger for 1; any scale, ties are called together.
-        patients: (films,), whose film it is; None: each film is its own patient.
-        resamples: draws of as many patients as there are.
-        seed: of the draws.
-        level: of the interval, in (0, 1).
-    Returns:
-        The estimate with the percentile interval of resampled patients; undefined when all films are of one class.
-    Raises:
-        ValueError: as for `auroc`.
-    Source:
-        sklearn.metrics.average_precision_score, of which this is the weighted form for many weights at once.
-    """
-    y, p = checked(targets, probs)
-    (estimate,) = estimates(
-        [average_precision_scorer(y, p)], patients, len(p), resamples=resamples, seed=seed, level=level
-    )
-    return estimate
-
-
-def youden_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike) -> float:
-    """Return the threshold with the largest sensitivity + specificity - 1; the highest of several.
-
-    Args:
-        targets: (films,), 0 or 1.
-        probs: (films,); a film is called from the threshold on.
-    Returns:
-        The threshold, one of `probs`; NaN when all films are of one class.
-    Raises:
-        ValueError: as for `auroc`.
+        ValueError: as for `auroc`, or a sensitivity outside of (0, 1].
     Source:
         Youden 1950, Cancer 3, 32.
     """
+    from sklearn.metrics import roc_curve
+
     y, p = checked(targets, probs)
+    if sensitivity is not None and not 0 < sensitivity <= 1:
+        raise ValueError(f"sensitivity must be above 0 and at most 1, as 0.95; got {sensitivity!r}.")
     if one_class(y):
         return math.nan
-    order = np.argsort(-p, kind="stable")
-    last = np.append(np.diff(p[order]) != 0, True)
-    gain = np.cumsum(y[order])[last] / y.sum() - np.cumsum(~y[order])[last] / (~y).sum()
-    return float(p[order][last][np.argmax(gain)])
+    # The first point of the curve is no threshold: nothing is predicted positive there.
+    false, true, thresholds = (part[1:] for part in roc_curve(y, p, drop_intermediate=False))
+    return float(thresholds[np.argmax(true - false if sensitivity is None else true >= sensitivity - 1e-12)])
 
 
-def threshold_at_sensitivity(targets: npt.ArrayLike, probs: npt.ArrayLike, sensitivity: float) -> float:
-    """Return the highest threshold whose sensitivity is at least the wanted one.
-
-    Args:
-        targets: (films,), 0 or 1.
-        probs: (films,); a film is called from the threshold on.
-        sensitivity: wanted, in (0, 1].
-    Returns:
-        The threshold, one of `probs`; NaN when no film is positive.
-    Raises:
-        ValueError: as for `auroc`, or a sensitivity outside of (0, 1].
-    """
-    y, p = checked(targets, probs)
-    _check_sensitivity(sensitivity)
-    falling = np.sort(p[y])[::-1]
-    return float(falling[math.ceil(round(sensitivity * len(falling), 9)) - 1]) if len(falling) else math.nan
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A threshold chosen for its sensitivity, and what it gives on the films it was chosen on.
-
-    Attributes:
-        threshold: a film is called from it on; NaN when no film is positive.
-        sensitivity: at the threshold, at least the wanted one.
-        specificity: at the threshold; its interval also counts that other films would have given another threshold.
-    """
-
-    threshold: float
-    sensitivity: Estimate
-    specificity: Estimate
-
-
-def operating_point(
-    targets: npt.ArrayLike,
-    probs: npt.ArrayLike,
-    patients: Sequence | np.ndarray | None = None,
-    *,
-    sensitivity: float,
-    resamples: int = 2000,
-    seed: int,
-    level: float = 0.95,
-) -> OperatingPoint:
-    """Choose the highest threshold with at least the wanted sensitivity and say what specificity is left.
-
-    What a threshold does on new films is for `Confusion` on those films: here it was chosen on the same ones.
+def ranking_scorer(name: str, y: np.ndarray, p: np.ndarray, images: np.ndarray | None = None) -> Scorer:
+    """Return a measure of ranking for many weights at once, which scikit-learn computes for one set of them.
 
     Args:
-        targets: (films,), 0 or 1.
-        probs: (films,); a film is called from the threshold on.
-        patients: (films,), whose film it is; None: each film is its own patient.
-        sensitivity: wanted, in (0, 1].
-        resamples: draws of as many patients as there are; the threshold is chosen anew in each.
-        seed: of the draws.
-        level: of the intervals, in (0, 1).
-    Returns:
-        The operating point; both shares undefined when all films are of one class.
-    Raises:
-        ValueError: as for `auroc`, or a sensitivity outside of (0, 1].
+        name: "AUROC" or "average precision".
+        y: (images,), bool.
+        p: (images,).
+        images: which of the weights are those of the images; None: all.
+    Source:
+        sklearn.metrics.roc_auc_score, average_precision_score.
     """
-    y, p = checked(targets, probs)
-    threshold = threshold_at_sensitivity(y, p, sensitivity)
-    scorer = specificity_at_sensitivity_scorer(y, p, sensitivity)
-    (specificity,) = estimates([scorer], patients, len(p), resamples=resamples, seed=seed, level=level)
-    if scorer.reason:
-        return OperatingPoint(threshold, undefined(len(p), scorer.reason), specificity)
-    whose = None if patients is None else np.asarray(patients)[y]
-    return OperatingPoint(threshold, proportion(p[y] >= threshold, whose, level=level), specificity)
-
-
-def _check_sensitivity(sensitivity: float) -> None:
-    if not 0 < sensitivity <= 1:
-        raise ValueError(f"sensitivity must be above 0 and at most 1, as 0.95; got {sensitivity!r}.")
-
-
-class _Sorted:
-    """Films in order of probability, ready to be weighed again and again."""
-
-    def __init__(self, y: np.ndarray, p: np.ndarray, films: np.ndarray | None) -> None:
-        order = np.argsort(p, kind="stable")
-        where = order if films is None else films[order]
-        self._positive, negative = where[y[order]], where[~y[order]]
-        rising, negatives = p[order][y[order]], p[order][~y[order]]
-        # For each positive: how many negatives lie below it, how many below or level; how many positives below.
-        below, level = (np.searchsorted(negatives, rising, side) for side in ("left", "right"))
-        self._positives_below = np.searchsorted(rising, rising, "left")
-        # Negatives are added up between these places only: few where positives are few.
-        places = np.unique(np.concatenate([[0, len(negatives)], below, level]))
-        segments = np.searchsorted(places, np.arange(len(negatives)), "right") - 1
-        self._between = adder(segments, len(places) - 1, films=negative)
-        self._below, self._level = np.searchsorted(places, below), np.searchsorted(places, level)
-
-    def _weighed(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weight of each positive (positives, rows), and of the negatives before each place."""
-        return weights.T[self._positive], _before(self._between(weights))
-
-    def areas(self, weights: np.ndarray) -> np.ndarray:
-        positive, beaten = self._weighed(weights)
-        wins = 0.5 * np.einsum("fr,fr->r", positive, beaten[self._below] + beaten[self._level])
-        return ratio(wins, positive.sum(axis=0) * beaten[-1])
-
-    def average_precisions(self, weights: np.ndarray) -> np.ndarray:
-        positive, beaten = self._weighed(weights)
-        before = _before(positive)
-        found = before[-1] - before[self._positives_below]
-        false = beaten[-1] - beaten[self._below]
-        # A positive of weight 0 may stand above all others: it counts for nothing.
-        precision = ratio(found, found + false, undefined=0.0)
-        area = ratio(np.einsum("fr,fr->r", positive, precision), before[-1])
-        return np.where(beaten[-1] > 0, area, np.nan)
-
-    def specificities(self, weights: np.ndarray, sensitivity: float) -> np.ndarray:
-        positive, beaten = self._weighed(weights)
-        before = _before(positive)
-        total = before[-1]
-        reached = total - before[self._positives_below] >= sensitivity * total * (1 - 1e-12)
-        highest = len(reached) - 1 - np.argmax(reached[::-1], axis=0)
-        kept = np.take_along_axis(beaten, self._below[highest][None], axis=0)[0]
-        return np.where(total > 0, ratio(kept, beaten[-1]), np.nan)
-
-
-def _before(weights: np.ndarray) -> np.ndarray:
-    """Return (films + 1, rows): the weight of all films before each place, and of all in the last row."""
-    sums = np.zeros((len(weights) + 1, weights.shape[1]))
-    np.cumsum(weights, axis=0, out=sums[1:])
-    return sums
-
-
-def ratio(above: np.ndarray, below: np.ndarray, *, undefined: float = math.nan) -> np.ndarray:
-    """Divide, and put `undefined` where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(np.shape(above), undefined), where=below > 0)
-
-
-def _scorer(y: np.ndarray, p: np.ndarray, films: np.ndarray | None, measure: str, **options: float) -> Scorer:
-    if one_class(y):
-        reason = "all films are of one class" if len(y) else "no films"
+    if reason := one_class(y):
         return Scorer(lambda weights: np.full(len(weights), np.nan), len(y), reason)
-    ready = getattr(_Sorted(y, p, films), measure)
-    return Scorer(lambda weights: ready(weights, **options), len(y), loss="held one class only")
+    # Images fall into places in order of probability: odd ones at the value of a positive, even ones between two.
+    values = np.unique(p[y])
+    place = np.searchsorted(values, p, "left") + np.searchsorted(values, p, "right")
+    where = np.arange(len(y)) if images is None else images
+    sums = [adder(place[of], 2 * len(values) + 1, images=where[of]) for of in (y, ~y)]
 
+    def measure(weights: np.ndarray) -> np.ndarray:
+        positive, negative = (add(weights) for add in sums)
+        above = [part[::-1].cumsum(axis=0)[::-1] for part in (positive, negative)]
+        positives, negatives = above[0][0], above[1][0]
+        if name == "AUROC":
+            wins = (positive * (negatives - above[1] + 0.5 * negative)).sum(axis=0)
+            return ratio(wins, positives * negatives)
+        # A positive of weight 0 may rank above all others: it counts for nothing.
+        precision = ratio(above[0], above[0] + above[1], undefined=0.0)
+        return np.where(negatives > 0, ratio((positive * precision).sum(axis=0), positives), np.nan)
 
-def auroc_scorer(y: np.ndarray, p: np.ndarray, films: np.ndarray | None = None) -> Scorer:
-    """Return the AUROC of films (indices into the weights; None: all) with classes y (bool) and probabilities p."""
-    return _scorer(y, p, films, "areas")
-
-
-def average_precision_scorer(y: np.ndarray, p: np.ndarray, films: np.ndarray | None = None) -> Scorer:
-    """Return the average precision; arguments as for `auroc_scorer`."""
-    return _scorer(y, p, films, "average_precisions")
-
-
-def specificity_at_sensitivity_scorer(
-    y: np.ndarray, p: np.ndarray, sensitivity: float, films: np.ndarray | None = None
-) -> Scorer:
-    """Return the specificity at the highest threshold of the wanted sensitivity; else as for `auroc_scorer`."""
-    _check_sensitivity(sensitivity)
-    return _scorer(y, p, films, "specificities", sensitivity=sensitivity)
+    return Scorer(measure, len(y), loss="held one class only")

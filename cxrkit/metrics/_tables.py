@@ -1,5 +1,6 @@
-"""All labels, all measures, all groups of films, one tidy frame; what is undefined in it says why."""
+"""All labels, all measures, all groups of images in one tidy frame; what is undefined in it has a reason."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -8,19 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import estimates
-from cxrkit.metrics._confusion import SHARES, check_threshold, confusion, share_by_patient
+from cxrkit.metrics._compare import CALIBRATION, check_metric, make_scorer
+from cxrkit.metrics._confusion import COMBINED, SHARES, Confusion, share_by_patient
 from cxrkit.metrics._estimate import Estimate, owners
-from cxrkit.metrics._named import CALIBRATION, check_metric, make_scorer
 from cxrkit.metrics._ranking import auroc
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What a table holds unless asked otherwise.
+#: What a table holds unless other measures are wanted.
 USUAL = ("AUROC", "average precision", "accuracy", "precision", "recall", "specificity", "F1", "Youden")
 #: Lower ends of the age bands, years; the last band is open.
 AGE_BANDS = (0, 18, 40, 60, 80)
-SUBGROUPS = ("sex", "age", "view", "source")
 NOT_KNOWN = "not known"
 
 
@@ -32,38 +32,32 @@ def score_table(
     labels: Sequence[str],
     metrics: Sequence[str] = USUAL,
     thresholds: float | Sequence[float] | Mapping[str, float] = 0.5,
-    prevalence: float | Mapping[str, float] | None = None,
     resamples: int = 2000,
     seed: int,
-    level: float = 0.95,
 ) -> "pd.DataFrame":
     """Score several labels with several measures.
 
     Args:
-        targets: (films, labels), 0 or 1; NaN where the truth is not known.
-        probs: (films, labels), larger for 1; NaN where the network was not asked; in [0, 1] for Brier and ECE.
-        patients: (films,), whose film it is; None: films are independent.
+        targets: (images, labels), 0 or 1; NaN where the truth is not known.
+        probs: (images, labels), larger for 1; NaN where the network made no prediction; in [0, 1] for Brier and ECE.
+        patients: (images,), the patient of each image; None: images are independent.
         labels: names of the columns.
-        metrics: of `METRICS`.
-        thresholds: a film is called from it on; one for all labels, one each in their order, or by name.
-        prevalence: in (0, 1), for the predictive values at a prevalence; for all labels or by name.
+        metrics: names that `bootstrap` takes.
+        thresholds: an image is predicted positive from it on; one for all labels, one each in their order, or by name.
         resamples: draws of as many patients as there are, the same for all labels and measures.
         seed: of the draws.
-        level: of the intervals, in (0, 1).
     Returns:
-        Tidy, one row per label and measure: `label`, `metric`, `value`, `low`, `high`, `n` (films it rests on),
-        `positives` and `patients` (among the films with truth and probability), `reason`. Intervals: shares after
-        Wilson, with `patients` as in `proportion`; without `patients` AUROC after DeLong and F1, Youden and the
-        predictive values as in `Confusion`; all else from resamples. What is undefined is NaN with a reason.
+        Tidy, one row per label and measure: `label`, `metric`, `value`, `low`, `high`, `n` (images it is measured on),
+        `positives` and `patients` (among the images with truth and probability), `reason`. Intervals: shares as in
+        `proportion`; without `patients` AUROC after DeLong, F1, Youden and kappa as in `Confusion`; all else from
+        resamples. What is undefined is NaN with a reason.
     Raises:
         ValueError: shapes that do not fit, targets other than 0, 1 and NaN, unknown names, probabilities outside of
             [0, 1] for Brier or ECE: before anything is scored.
     """
-    films = _Films.check(
-        targets, probs, patients, labels=labels, metrics=metrics, thresholds=thresholds, prevalence=prevalence
-    )
-    everyone: dict[tuple[str, ...], np.ndarray] = {(): np.ones(len(films.probs), bool)}
-    return _frame(films, (), everyone, metrics, resamples=resamples, seed=seed, level=level)
+    images = _Images.check(targets, probs, patients, labels, metrics, thresholds)
+    everyone: dict[tuple[str, ...], np.ndarray] = {(): np.ones(len(images.probs), bool)}
+    return _frame(images, (), everyone, metrics, resamples=resamples, seed=seed)
 
 
 def subgroup_table(
@@ -72,77 +66,55 @@ def subgroup_table(
     probs: npt.ArrayLike,
     *,
     labels: Sequence[str],
-    by: Sequence[str] = SUBGROUPS,
-    age_bands: Sequence[float] = AGE_BANDS,
-    metrics: Sequence[str] = ("AUROC", "recall", "specificity"),
+    by: Sequence[str] = ("sex", "age", "view", "source"),
+    metrics: Sequence[str] = USUAL,
     thresholds: float | Sequence[float] | Mapping[str, float] = 0.5,
-    prevalence: float | Mapping[str, float] | None = None,
     resamples: int = 2000,
     seed: int,
-    level: float = 0.95,
 ) -> "pd.DataFrame":
-    """Score several labels in all films and in each subgroup.
+    """Score several labels in all images and in each subgroup.
 
     Args:
-        frame: one row per film, as a manifest: `patient_id` and the columns of `by`; empty or missing is not known.
-        targets: (films, labels), as for `score_table`.
-        probs: (films, labels), as for `score_table`.
+        frame: one row per image, as a manifest: `patient_id` and the columns of `by`; empty or missing is not known.
+        targets, probs: (images, labels), as for `score_table`.
         labels: names of the columns of `targets` and `probs`.
-        by: columns of `frame`; `age` is cut into bands.
-        age_bands: rising lower ends, years; the last band is open. An age below the first is not known.
-        metrics, thresholds, prevalence, resamples, seed, level: as for `score_table`.
+        by: columns of `frame`; `age` is cut into bands that begin at 0, 18, 40, 60 and 80 years.
+        metrics, thresholds, resamples, seed: as for `score_table`.
     Returns:
         Tidy: `by` ("all" first), `group` and the columns of `score_table`. Intervals are by patient; all groups share
-        the resamples. A group without films of both classes has its rows, NaN with a reason.
+        the resamples. A group without images of both classes has its rows, NaN with a reason.
     Raises:
-        ValueError: as for `score_table`, columns that `frame` lacks, or bands that do not rise.
+        ValueError: as for `score_table`, or columns that `frame` lacks.
     """
     missing = [column for column in ("patient_id", *by) if column not in frame]
     if missing:
         raise ValueError(f"the frame lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}.")
-    patients = frame["patient_id"].astype(str).to_numpy()
-    films = _Films.check(
-        targets, probs, patients, labels=labels, metrics=metrics, thresholds=thresholds, prevalence=prevalence
-    )
+    images = _Images.check(targets, probs, frame["patient_id"].astype(str).to_numpy(), labels, metrics, thresholds)
     masks: dict[tuple[str, ...], np.ndarray] = {("all", "all"): np.ones(len(frame), bool)}
     for column in by:
-        names, order = _groups(frame[column], age_bands if column == "age" else None)
+        names = _age_bands(frame[column]) if column == "age" else frame[column].astype("string")
+        names = names.fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
+        order = sorted(set(names), key=lambda name: (name == NOT_KNOWN, name))
         masks |= {(column, name): names == name for name in order}
-    return _frame(films, ("by", "group"), masks, metrics, resamples=resamples, seed=seed, level=level)
+    return _frame(images, ("by", "group"), masks, metrics, resamples=resamples, seed=seed)
 
 
-def _groups(column: "pd.Series", bands: Sequence[float] | None) -> tuple[np.ndarray, list[str]]:
-    """Name each film's group, and the groups in order, those not known last."""
+def _age_bands(ages: "pd.Series") -> "pd.Series":
     import pandas as pd
 
-    if bands is None:
-        known = column.notna() & (column.astype(str) != "")
-        names = column.astype(str).where(known, NOT_KNOWN).to_numpy(dtype=object)
-        order = sorted(set(names) - {NOT_KNOWN})
-    else:
-        edges = np.asarray(bands, float)
-        if edges.ndim != 1 or not len(edges) or (np.diff(edges) <= 0).any():
-            raise ValueError(f"age_bands must rise, as {AGE_BANDS}; got {bands!r}.")
-        ends = [f"-{next_one - 1:g}" for next_one in edges[1:]]
-        order = [f"{start:g}{end}" for start, end in zip(edges, [*ends, "+"], strict=True)]
-        ages = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        which = np.searchsorted(edges, ages, "right") - 1
-        known_age = ~np.isnan(ages) & (which >= 0)
-        names = np.array([order[k] if known else NOT_KNOWN for k, known in zip(which, known_age, strict=True)], object)
-        order = [name for name in order if (names == name).any()]
-    return names, [*order, *([NOT_KNOWN] if (names == NOT_KNOWN).any() else [])]
+    names = [*(f"{low}-{high - 1}" for low, high in itertools.pairwise(AGE_BANDS)), f"{AGE_BANDS[-1]}+"]
+    years = pd.to_numeric(ages, errors="coerce").astype(float)
+    return pd.cut(years, [*AGE_BANDS, np.inf], right=False, labels=names).astype("string")
 
 
 @dataclass(frozen=True, eq=False)
-class _Films:
-    """Films whose shapes, values and names were checked."""
+class _Images:
+    """Images whose shapes, values and names were checked."""
 
     targets: np.ndarray
     probs: np.ndarray
     patients: np.ndarray | None
-    labels: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    prevalences: tuple[float | None, ...]
+    thresholds: dict[str, float]
 
     @classmethod
     def check(
@@ -150,16 +122,14 @@ class _Films:
         targets: npt.ArrayLike,
         probs: npt.ArrayLike,
         patients: Sequence | np.ndarray | None,
-        *,
         labels: Sequence[str],
         metrics: Sequence[str],
         thresholds: float | Sequence[float] | Mapping[str, float],
-        prevalence: float | Mapping[str, float] | None,
-    ) -> "_Films":
+    ) -> "_Images":
         y, p, names = np.asarray(targets, np.float64), np.asarray(probs, np.float64), tuple(labels)
         if y.ndim != 2 or y.shape != p.shape or y.shape[1] != len(names) or len(set(names)) != len(names):
             raise ValueError(
-                f"targets and probs must be (films, labels) with a name for each label; got {y.shape}, {p.shape} and "
+                f"targets and probs must be (images, labels) with a name for each label; got {y.shape}, {p.shape} and "
                 f"{len(set(names))} names. For one label pass targets[:, None] and probs[:, None]."
             )
         values = y[~np.isnan(y)]
@@ -169,84 +139,64 @@ class _Films:
             raise ValueError(
                 f"probs must lie in [0, 1] for {' and '.join(CALIBRATION)}; got {np.nanmin(p):g} to {np.nanmax(p):g}."
             )
-        cuts = tuple(_each("thresholds", thresholds, names))
-        shares = (None,) * len(names) if prevalence is None else tuple(_each("prevalence", prevalence, names))
-        for cut, share in zip(cuts, shares, strict=True):
-            check_threshold(cut)
-            for metric in metrics:
-                if callable(metric):
-                    raise ValueError("metrics must be names; for a function of your own call bootstrap.")
-                check_metric(metric, share)
-        # Numbers are told apart many times faster than names.
+        for metric in metrics:
+            if callable(metric):
+                raise ValueError("metrics must be names; for a function of your own use bootstrap.")
+            check_metric(metric)
+        # Comparing numbers is many times faster than comparing names.
         owner = None if patients is None else owners(patients, len(y))[0]
-        return cls(y, p, owner, names, cuts, shares)
+        return cls(y, p, owner, _by_label(thresholds, names))
 
 
-def _each(name: str, given: float | Sequence[float] | Mapping[str, float], labels: tuple[str, ...]) -> list[float]:
+def _by_label(given: float | Sequence[float] | Mapping[str, float], labels: tuple[str, ...]) -> dict[str, float]:
     if isinstance(given, Mapping):
         if missing := [label for label in labels if label not in given]:
-            raise ValueError(f"{name} must have every label; {', '.join(missing)} is missing.")
-        return [float(given[label]) for label in labels]
-    if isinstance(given, int | float | np.number):
-        return [float(given)] * len(labels)
-    if len(given) != len(labels):
-        raise ValueError(f"{name} must be one number, or one for each of {len(labels)} labels; got {len(given)}.")
-    return [float(value) for value in given]
+            raise ValueError(f"thresholds must have every label; {', '.join(missing)} is missing.")
+        values = [given[label] for label in labels]
+    else:
+        values = [given] * len(labels) if isinstance(given, int | float | np.number) else list(given)
+    if len(values) != len(labels) or np.isnan(values).any():
+        raise ValueError(f"thresholds must be one number, or one for each of {len(labels)} labels; got {given!r}.")
+    return dict(zip(labels, map(float, values), strict=True))
 
 
 def _frame(
-    films: _Films,
+    images: _Images,
     keys: tuple[str, ...],
     masks: Mapping[tuple[str, ...], np.ndarray],
     metrics: Sequence[str],
     *,
     resamples: int,
     seed: int,
-    level: float,
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    rows, done, waiting = [], [], []
+    rows, found, waiting = [], [], []
     for names, mask in masks.items():
-        for k, label in enumerate(films.labels):
-            y, p = films.targets[:, k], films.probs[:, k]
-            chosen = np.flatnonzero(mask & ~np.isnan(y) & ~np.isnan(p))
-            yes, score = y[chosen].astype(bool), p[chosen]
-            whose = chosen if films.patients is None else films.patients[chosen]
-            about = {
-                **dict(zip(keys, names, strict=True)),
-                "label": label,
-                "positives": int(yes.sum()),
-                "patients": len(np.unique(whose)),
-            }
+        for k, (label, threshold) in enumerate(images.thresholds.items()):
+            chosen = np.flatnonzero(mask & ~np.isnan(images.targets[:, k]) & ~np.isnan(images.probs[:, k]))
+            y, p = images.targets[chosen, k].astype(bool), images.probs[chosen, k]
+            whose = None if images.patients is None else images.patients[chosen]
+            count = len(chosen) if whose is None else len(np.unique(whose))
             for metric in metrics:
-                rows.append({**about, "metric": metric})
-                closed = _closed(films, k, metric, chosen, yes, score, level)
-                done.append(closed)
-                if closed is None:
-                    threshold, prevalence = films.thresholds[k], films.prevalences[k]
-                    waiting.append(
-                        make_scorer(metric, yes, score, threshold=threshold, prevalence=prevalence, films=chosen)
-                    )
-    drawn = estimates(waiting, films.patients, len(films.probs), resamples=resamples, seed=seed, level=level)
-    resampled = iter(drawn)
-    found = [next(resampled) if estimate is None else estimate for estimate in done]
+                about = {"label": label, "metric": metric, "positives": int(y.sum()), "patients": count}
+                rows.append({**dict(zip(keys, names, strict=True)), **about})
+                found.append(_closed(metric, y, p, threshold, whose))
+                if found[-1] is None:
+                    waiting.append(make_scorer(metric, y, p, threshold=threshold, images=chosen))
+    resampled = iter(estimates(waiting, images.patients, len(images.probs), resamples=resamples, seed=seed))
     columns = [*keys, "label", "metric", "value", "low", "high", "n", "positives", "patients", "reason"]
     return pd.DataFrame(
-        [{**row, **asdict(estimate)} for row, estimate in zip(rows, found, strict=True)], columns=columns
+        [{**row, **asdict(one or next(resampled))} for row, one in zip(rows, found, strict=True)], columns=columns
     )
 
 
-def _closed(
-    films: _Films, k: int, metric: str, chosen: np.ndarray, y: np.ndarray, p: np.ndarray, level: float
-) -> Estimate | None:
+def _closed(metric: str, y: np.ndarray, p: np.ndarray, threshold: float, whose: np.ndarray | None) -> Estimate | None:
     """Return a measure whose interval needs no resamples; None where it does."""
-    threshold, prevalence = films.thresholds[k], films.prevalences[k]
     if metric in SHARES:
-        whose = None if films.patients is None else films.patients[chosen]
-        return share_by_patient(metric, y, p, threshold, whose, level=level)
-    if films.patients is not None:
+        return share_by_patient(metric, y, p, threshold, whose)
+    if whose is not None:
         return None
     if metric == "AUROC":
-        return auroc(y, p, level=level)
-    return confusion(y, p, threshold).estimates(prevalence=prevalence, level=level).get(metric)
+        return auroc(y, p)
+    return Confusion.count(y, p, threshold).measure(metric) if metric in COMBINED else None
