@@ -34,7 +34,7 @@ def main() -> int:
     def row(predictor: networks.Predictor, films: FilmSet, columns: slice) -> str:
         probs = predictor.predict(films.scaled(predictor.input_size)[..., 0], prepared=True)
         targets = films.targets[:, columns]
-        mean = metrics.mean_auroc(targets, probs[:, : targets.shape[1]], films.patients, seed=0)
+        mean = metrics.bootstrap("AUROC", targets, probs[:, : targets.shape[1]], films.patients, seed=0)
         return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}) | {mean.n:,}"
 
     nih, cohen = train_bundled.of_findings(real), train_bundled.of_cohen(real)

@@ -79,11 +79,11 @@ def print_scores(networks: list[str], probs: dict[str, np.ndarray], test: FilmSe
     for k, label in enumerate(FINDINGS):
         cells = " | ".join(figure(areas[name][k]) for name in networks)
         print(f"| {label} ({int(test.targets[:, k].sum())}) | {cells} |")
-    means = [metrics.mean_auroc(test.targets, probs[name], test.patients, seed=0) for name in networks]
+    means = [metrics.bootstrap("AUROC", test.targets, probs[name], test.patients, seed=0) for name in networks]
     print(f"| mean | {' | '.join(figure(mean, 3) for mean in means)} |")
     first, *others = networks
     against = [
-        metrics.mean_auroc_difference(test.targets, probs[name], probs[first], test.patients, seed=0).difference
+        metrics.compare("AUROC", test.targets, probs[name], probs[first], test.patients, seed=0).difference
         for name in others
     ]
     spread = " | ".join(f"{probs[name].std(axis=0).mean():.1e}" for name in networks)

@@ -170,7 +170,7 @@ def test_mined_labels_are_held_against_the_radiologists(folder):
     assert found.read["Airspace opacity"].value == pytest.approx(5 / 14)
     rows = survey.agreement_rows(found)
     values = {name: estimate.value for name, estimate in rows["Pneumothorax"].items()}
-    kappa = metrics.Confusion(1, 1, 1, 11).kappa().value
+    kappa = metrics.Confusion(1, 1, 1, 11).measure("kappa").value
     assert values == pytest.approx({"sensitivity": 0.5, "specificity": 11 / 12, "PPV": 0.5, "kappa": kappa})
 
 
@@ -211,7 +211,7 @@ def test_what_was_recorded_fits_together():
     for name, row in survey.agreement_rows(nih).items():
         tp, fp, fn, tn = nih.confusion.loc[name]
         assert row["sensitivity"].value == pytest.approx(tp / (tp + fn), abs=1e-6)
-        assert row["kappa"].value == pytest.approx(metrics.Confusion(tp, fp, fn, tn).kappa().value, abs=1e-6)
+        assert row["kappa"].value == pytest.approx(metrics.Confusion(tp, fp, fn, tn).measure("kappa").value, abs=1e-6)
         assert all(each.low <= each.value <= each.high for each in row.values())
     assert "2026" in nih.made_by
 

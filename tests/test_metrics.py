@@ -35,31 +35,12 @@ def test_wilson_holds_the_proportion_and_stays_in_0_to_1(k, n):
 def test_wilson_of_nothing_is_undefined_with_a_reason():
     estimate = metrics.wilson(0, 0)
     assert math.isnan(estimate.value)
-    assert estimate.reason == "no films"
+    assert estimate.reason == "no images"
 
 
 def test_wilson_refuses_more_than_all():
     with pytest.raises(ValueError, match="k must be from 0 to n; got k = 3 of n = 2"):
         metrics.wilson(3, 2)
-
-
-def test_auroc_counts_pairs_and_half_of_the_ties():
-    # Pairs: 0.4 beats 0.1, ties 0.4; 0.9 beats both: 3.5 of 4.
-    assert metrics.auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.9]).value == pytest.approx(0.875)
-
-
-@slow_machine
-@given(scored)
-def test_auroc_is_that_of_scikit_learn_and_its_interval_that_of_all_pairs(rows):
-    y, p = (np.array(column) for column in zip(*rows, strict=True))
-    estimate = metrics.auroc(y, p)
-    assert estimate.value == pytest.approx(roc_auc_score(y, p))
-    beats = (p[y][:, None] > p[~y]) + 0.5 * (p[y][:, None] == p[~y])
-    variance = beats.mean(1).var(ddof=1) / y.sum() + beats.mean(0).var(ddof=1) / (~y).sum()
-    if variance > 1e-12:
-        half = 1.959964 * math.sqrt(variance)
-        expected = (max(0, estimate.value - half), min(1, estimate.value + half))
-        assert (estimate.low, estimate.high) == pytest.approx(expected, abs=1e-6)
 
 
 @slow_machine
@@ -73,7 +54,7 @@ def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
 def test_auroc_of_one_class_is_undefined_with_a_reason():
     estimate = metrics.auroc([1, 1], [0.2, 0.3])
     assert math.isnan(estimate.value)
-    assert estimate.reason == "all 2 films are positive"
+    assert estimate.reason == "all 2 images are positive"
 
 
 def test_auroc_without_overlap_has_no_delong_interval_and_says_so():
@@ -87,7 +68,7 @@ def test_auroc_without_overlap_has_no_delong_interval_and_says_so():
     ("targets", "probs", "message"),
     [
         ([0, 1], [0.5], r"alike; got shapes \(2,\) and \(1,\)"),
-        ([0, 2], [0.1, 0.2], r"targets must be 0 or 1; got \[0, 2\]"),
+        ([0, 2], [0.1, 0.2], r"targets must be \(images,\), 0 or 1; got shape \(2,\), \[0, 2\]"),
         ([0, 1], [0.1, math.nan], "1 of 2 are NaN"),
     ],
 )
@@ -96,13 +77,18 @@ def test_what_cannot_be_scored_is_named(targets, probs, message):
         metrics.auroc(targets, probs)
 
 
-def test_youden_threshold_parts_the_classes_best():
+def test_the_threshold_separates_the_classes_best_or_reaches_a_sensitivity():
     # From 0.6 on: both positives, one of three negatives: J = 2/3; from 0.8 on: J = 1/2.
-    assert metrics.youden_threshold([0, 0, 0, 1, 1], [0.1, 0.2, 0.7, 0.6, 0.8]) == 0.6
-
-
-def test_youden_threshold_of_one_class_is_nan():
-    assert math.isnan(metrics.youden_threshold([0, 0], [0.1, 0.2]))
+    assert metrics.choose_threshold([0, 0, 0, 1, 1], [0.1, 0.2, 0.7, 0.6, 0.8]) == 0.6
+    y, p = [0, 1, 1, 0, 1, 1], [0.95, 0.9, 0.6, 0.5, 0.4, 0.2]
+    reached = [metrics.choose_threshold(y, p, sensitivity=wanted) for wanted in (0.25, 0.26, 0.75, 1)]
+    assert reached == [0.9, 0.6, 0.4, 0.2]
+    # 0.07 * 100 is 7.000000000000001.
+    y, p = np.arange(200) < 100, np.append(np.arange(100), np.arange(100) + 0.5)
+    assert metrics.choose_threshold(y, p, sensitivity=0.07) == 93
+    assert math.isnan(metrics.choose_threshold([0, 0], [0.1, 0.2]))
+    with pytest.raises(ValueError, match=r"sensitivity must be above 0 and at most 1, as 0.95; got 95"):
+        metrics.choose_threshold([0, 1], [0.1, 0.2], sensitivity=95)
 
 
 def test_resampling_by_patient_agrees_with_scikit_learn_on_the_same_draws():
@@ -137,4 +123,43 @@ def test_labels_are_scored_side_by_side_and_an_undefined_one_spoils_none():
     assert first.value == 0.5
     assert "one class only" in first.reason
     assert math.isnan(second.value)
-    assert second.reason == "all films are of one class"
+    assert second.reason == "all 4 images are negative"
+
+
+# --- an AUROC that was printed without its images -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "error"), [(20, 200, 0.06498283), (110, 110, 0.03282048), (20, 20, 0.07789072)]
+)
+def test_hanley_and_mcneil_give_the_standard_errors_of_another_implementation(positives, negatives, error):
+    """Those that the documentation of R's auctestr prints for se_auc(0.75, ...)."""
+    found = metrics.hanley_mcneil(0.75, positives, negatives)
+    assert (found.high - found.low) / 2 / 1.959963984540054 == pytest.approx(error, abs=5e-9)
+    assert (found.value, found.n, found.reason) == (0.75, positives + negatives, "")
+
+
+def test_hanley_and_mcneil_are_near_delong_where_their_model_holds():
+    rng = np.random.default_rng(5)
+    targets = np.repeat([1, 0], [400, 600])
+    # Exponential scores with means 3 and 1: the area is 3 / 4.
+    probs = rng.exponential(np.where(targets, 3.0, 1.0))
+    delong = metrics.auroc(targets, probs)
+    theirs = metrics.hanley_mcneil(delong.value, 400, 600)
+    assert theirs.high - theirs.low == pytest.approx(delong.high - delong.low, rel=0.05)
+
+
+def test_hanley_and_mcneil_give_no_interval_without_spread_and_none_outside_of_0_and_1():
+    perfect = metrics.hanley_mcneil(1.0, 10, 10)
+    assert math.isnan(perfect.low)
+    assert perfect.reason == "no spread: Hanley and McNeil's variance is 0 at 1"
+    assert metrics.hanley_mcneil(0.99, 5, 5).high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((1.2, 5, 5), r"area must lie in \[0, 1\]; got 1.2"), ((0.7, 0, 5), "must be >= 1; got 0 and 5")],
+)
+def test_hanley_and_mcneil_refuse_what_is_no_auroc(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.hanley_mcneil(*arguments)

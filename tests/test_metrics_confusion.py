@@ -1,4 +1,4 @@
-"""Counts of calls and what follows from them."""
+"""Counts of predictions, what follows from them, and what a prediction is worth at another prevalence."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
 
 from cxrkit import metrics
 
@@ -43,32 +42,9 @@ def test_measures_by_hand():
 
 
 @slow_machine
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=1, max_size=40))
-def test_measures_are_those_of_scikit_learn_where_it_defines_them(rows):
-    y, p = (np.array(column) for column in zip(*rows, strict=True))
-    called = p >= 2
-    found = metrics.confusion(y, p, 2)
-    theirs = {
-        "accuracy": sklearn_metrics.accuracy_score(y, called),
-        "precision": sklearn_metrics.precision_score(y, called, zero_division=math.nan),
-        "recall": sklearn_metrics.recall_score(y, called, zero_division=math.nan),
-        "specificity": sklearn_metrics.recall_score(~y, ~called, zero_division=math.nan),
-        "F1": sklearn_metrics.f1_score(y, called, zero_division=math.nan),
-    }
-    ours = found.estimates()
-    for name, value in theirs.items():
-        assert ours[name].value == pytest.approx(value, nan_ok=True)
-    if 0 < y.sum() < len(y):
-        balanced = sklearn_metrics.balanced_accuracy_score(y, called)
-        assert ours["Youden"].value == pytest.approx(2 * balanced - 1)
-        if 0 < called.sum() < len(y):
-            assert ours["kappa"].value == pytest.approx(sklearn_metrics.cohen_kappa_score(y, called))
-
-
-@slow_machine
-@given(counts, st.floats(0.001, 0.999))
-def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(four, prevalence):
-    for name, estimate in metrics.Confusion(*four).estimates(prevalence=prevalence).items():
+@given(counts)
+def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(four):
+    for name, estimate in metrics.Confusion(*four).estimates().items():
         if math.isnan(estimate.value):
             assert estimate.reason
             assert math.isnan(estimate.low)
@@ -80,12 +56,12 @@ def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(fo
 
 
 @slow_machine
-@given(counts.filter(any), st.floats(0.01, 0.99))
-def test_resampling_gives_the_values_that_counting_gives(four, prevalence):
+@given(counts.filter(any))
+def test_resampling_gives_the_values_that_counting_gives(four):
     tp, fp, fn, tn = four
     y, p = np.repeat([1, 0, 1, 0], [tp, fp, fn, tn]), np.repeat([1, 1, 0, 0], [tp, fp, fn, tn])
-    for name, closed in metrics.Confusion(*four).estimates(prevalence=prevalence).items():
-        drawn = metrics.bootstrap(name, y, p, prevalence=prevalence, resamples=2, seed=0)
+    for name, closed in metrics.Confusion(*four).estimates().items():
+        drawn = metrics.bootstrap(name, y, p, resamples=2, seed=0)
         assert drawn.value == pytest.approx(closed.value, nan_ok=True)
         assert drawn.n == closed.n
         if closed.reason:
@@ -95,129 +71,56 @@ def test_resampling_gives_the_values_that_counting_gives(four, prevalence):
 @pytest.mark.parametrize(
     ("four", "name", "reason"),
     [
-        ((0, 0, 3, 4), "precision", "no film is called"),
-        ((0, 2, 0, 4), "recall", "no film is positive"),
-        ((2, 0, 3, 0), "specificity", "no film is negative"),
-        ((2, 2, 0, 0), "NPV", "no film is left uncalled"),
-        ((0, 0, 0, 4), "F1", "no film is positive or called"),
-        ((0, 2, 0, 4), "Youden", "all 6 films are negative"),
-        ((3, 0, 2, 0), "Youden", "all 5 films are positive"),
-        ((0, 2, 0, 4), "kappa", "all 6 films are negative"),
-        ((0, 0, 3, 4), "kappa", "no film is called"),
-        ((3, 4, 0, 0), "kappa", "no film is left uncalled"),
-        ((0, 0, 3, 4), "PPV at prevalence", "no film is called"),
-        ((3, 4, 0, 0), "NPV at prevalence", "no film is left uncalled"),
-        ((0, 0, 0, 0), "Youden", "no films"),
+        ((0, 0, 3, 4), "precision", "no image is predicted positive"),
+        ((0, 2, 0, 4), "recall", "no image is positive"),
+        ((2, 0, 3, 0), "specificity", "no image is negative"),
+        ((2, 2, 0, 0), "NPV", "no image is predicted negative"),
+        ((0, 0, 0, 4), "F1", "no image is positive or predicted positive"),
+        ((0, 2, 0, 4), "Youden", "all 6 images are negative"),
+        ((3, 0, 2, 0), "Youden", "all 5 images are positive"),
+        ((0, 2, 0, 4), "kappa", "all 6 images are negative"),
+        ((0, 0, 3, 4), "kappa", "no image is predicted positive"),
+        ((3, 4, 0, 0), "kappa", "no image is predicted negative"),
+        ((0, 0, 0, 0), "Youden", "no images"),
     ],
 )
 def test_what_is_undefined_is_nan_with_its_reason_and_never_0(four, name, reason):
-    estimate = metrics.Confusion(*four).estimates(prevalence=0.1)[name]
+    estimate = metrics.Confusion(*four).measure(name)
     assert math.isnan(estimate.value)
     assert estimate.reason == reason
 
 
 def test_the_interval_of_f1_is_that_of_the_share_it_is_made_of():
     share = metrics.wilson(8, 14)
-    f1 = metrics.Confusion(8, 4, 2, 16).f1()
+    f1 = metrics.Confusion(8, 4, 2, 16).measure("F1")
     assert (f1.low, f1.high) == pytest.approx((2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high)))
 
 
 def test_the_interval_of_youden_is_newcombes_example():
     # Newcombe 1998, table II, 56/70 - 48/80, method 10: 0.0524 to 0.3339; recall 56/70, specificity 1 - 48/80.
-    youden = metrics.Confusion(tp=56, fn=14, fp=48, tn=32).youden()
+    youden = metrics.Confusion(tp=56, fn=14, fp=48, tn=32).measure("Youden")
     assert (youden.value, youden.low, youden.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
-def test_the_interval_of_kappa_is_that_of_its_standard_error():
-    # Shares 0.4, 0.1, 0.2, 0.3; half are positive, 0.6 called: agreed 0.7, by chance 0.5, kappa 0.4. Fleiss, Cohen and
-    # Everitt's formula term by term:
-    kappa = metrics.Confusion(tp=20, fn=5, fp=10, tn=15).kappa()
-    on = 0.4 * (1 - 1.1 * 0.6) ** 2 + 0.3 * (1 - 0.9 * 0.6) ** 2
-    off = 0.36 * (0.1 * (0.6 + 0.5) ** 2 + 0.2 * (0.4 + 0.5) ** 2)
-    half = 1.959964 * math.sqrt((on + off - 0.01) / 50) / 0.5
-    assert (kappa.value, kappa.low, kappa.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
-
-
-@slow_machine
-@given(counts)
-def test_kappa_is_the_same_with_truth_and_calls_exchanged(four):
-    tp, fp, fn, tn = four
-    one, other = metrics.Confusion(tp, fp, fn, tn).kappa(), metrics.Confusion(tp, fn, fp, tn).kappa()
-    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), nan_ok=True)
-
-
 def test_readers_who_agree_on_few_films_are_not_sure_of_a_kappa_of_1():
-    kappa = metrics.Confusion(tp=5, fp=0, fn=0, tn=5).kappa()
+    kappa = metrics.Confusion(tp=5, fp=0, fn=0, tn=5).measure("kappa")
     assert kappa.value == kappa.high == 1
     assert kappa.low == pytest.approx((metrics.wilson(10, 10).low - 0.5) / 0.5)
 
 
-def test_predictive_values_follow_from_any_two_shares():
-    sensitivity, specificity = metrics.Estimate(0.9, 0.8, 0.95, 50), metrics.Estimate(0.8, 0.7, 0.85, 40)
-    positive, negative = metrics.predictive_values(sensitivity, specificity, 0.1)
-    # 0.9 * 0.1 of 0.9 * 0.1 + 0.2 * 0.9; 0.8 * 0.9 of 0.8 * 0.9 + 0.1 * 0.1.
-    assert (positive.value, negative.value) == pytest.approx((0.09 / 0.27, 0.72 / 0.73))
-    assert positive.low < positive.value < positive.high
-    assert positive.n == 90
-
-
-def test_predictive_values_of_an_undefined_or_unbounded_share_say_why():
-    share, alone = metrics.wilson(8, 10), metrics.proportion([1, 0], ["a", "a"])
-    positive, _ = metrics.predictive_values(metrics.undefined(0, "no film is positive"), share, 0.1)
-    assert (math.isnan(positive.value), positive.reason) == (True, "no film is positive")
-    positive, _ = metrics.predictive_values(alone, share, 0.5)
-    assert positive.value == pytest.approx(0.5 / 0.7)
-    assert (math.isnan(positive.low), positive.reason) == (True, "an interval needs films of two patients")
-
-
-def test_predictive_values_at_the_prevalence_of_the_films_are_those_of_the_films():
-    found = metrics.Confusion(tp=8, fp=4, fn=2, tn=16)
-    positive, negative = found.predictive_values(10 / 30)
-    assert (positive.value, negative.value) == pytest.approx((found.precision().value, found.npv().value))
-
-
-def test_a_call_means_less_where_few_are_ill():
-    # Bayes: 0.9 * 0.01 / (0.9 * 0.01 + 0.1 * 0.99) = 1/12; 0.9 * 0.99 / (0.9 * 0.99 + 0.1 * 0.01).
-    positive, negative = metrics.Confusion(tp=90, fp=10, fn=10, tn=90).predictive_values(0.01)
-    assert (positive.value, negative.value) == pytest.approx((1 / 12, 0.891 / 0.892))
-    assert positive.low < 1 / 12 < positive.high
-
-
-def test_without_a_false_call_the_predictive_value_is_1_with_room_below():
-    positive, _ = metrics.Confusion(tp=20, fp=0, fn=5, tn=40).predictive_values(0.02)
-    assert positive.value == positive.high == 1
-    assert 0 < positive.low < 1
-
-
-@slow_machine
-@given(counts, st.floats(0.01, 0.99))
-def test_turning_truth_and_calls_over_swaps_the_predictive_values(four, prevalence):
-    tp, fp, fn, tn = four
-    positive, negative = metrics.Confusion(*four).predictive_values(prevalence)
-    turned_positive, turned_negative = metrics.Confusion(tn, fn, fp, tp).predictive_values(1 - prevalence)
-    for one, other in ((positive, turned_negative), (negative, turned_positive)):
-        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), nan_ok=True)
-
-
-@pytest.mark.parametrize("prevalence", [0, 1, 20, math.nan])
-def test_a_prevalence_is_a_share(prevalence):
-    with pytest.raises(ValueError, match="prevalence must lie between 0 and 1"):
-        metrics.Confusion(1, 1, 1, 1).predictive_values(prevalence)
-
-
 @pytest.mark.parametrize("four", [(-1, 0, 0, 0), (0.5, 0, 0, 0)])
 def test_counts_are_whole_numbers(four):
-    with pytest.raises(ValueError, match=r"tp, fp, fn and tn must be whole numbers of films, each >= 0; got \("):
+    with pytest.raises(ValueError, match=r"tp, fp, fn and tn must be whole numbers of images, each >= 0; got \("):
         metrics.Confusion(*four)
 
 
 def test_a_threshold_that_is_nan_is_refused():
     with pytest.raises(ValueError, match="threshold must be a number; got NaN"):
-        metrics.confusion([0, 1], [0.1, 0.2], math.nan)
+        metrics.Confusion.count([0, 1], [0.1, 0.2], math.nan)
 
 
 def test_a_film_on_the_threshold_is_called():
-    assert metrics.confusion([0, 1, 1, 0], [0.5, 0.5, 0.4, 0.1], 0.5) == metrics.Confusion(tp=1, fp=1, fn=1, tn=1)
+    assert metrics.Confusion.count([0, 1, 1, 0], [0.5, 0.5, 0.4, 0.1], 0.5) == metrics.Confusion(tp=1, fp=1, fn=1, tn=1)
 
 
 # --- shares by patient -----------------------------------------------------------------------------------------
@@ -262,7 +165,7 @@ def test_films_that_differ_within_one_patient_give_no_interval():
     estimate = metrics.proportion([1, 0], ["a", "a"])
     assert estimate.value == 0.5
     assert math.isnan(estimate.low)
-    assert estimate.reason == "an interval needs films of two patients"
+    assert estimate.reason == "an interval needs images of two patients"
 
 
 def test_a_wider_level_is_wider():
@@ -270,3 +173,57 @@ def test_a_wider_level_is_wider():
     assert wide.low < narrow.low < narrow.high < wide.high
     with pytest.raises(ValueError, match="level must lie between 0 and 1"):
         metrics.wilson(3, 10, level=95)
+
+
+# --- what a prediction is worth -------------------------------------------------------------------------------
+
+# From 0.5 on: 2 of 4 positives, 1 of 5 negatives are called.
+TARGETS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0])
+PROBS = np.array([0.9, 0.5, 0.4, 0.1, 0.7, 0.3, 0.2, 0.2, 0.1])
+
+
+def test_a_reading_holds_the_measures_at_the_threshold_and_the_prevalence():
+    found = metrics.Worth.measure(TARGETS, PROBS, threshold=0.5, prevalence=0.1)
+    assert found.confusion == metrics.Confusion(tp=2, fp=1, fn=2, tn=4)
+    values = {name: estimate.value for name, estimate in found.estimates.items()}
+    # 0.05 of 0.05 + 0.18; 0.72 of 0.72 + 0.05.
+    expected = {"sensitivity": 0.5, "specificity": 0.8, "PPV": 0.05 / 0.23, "NPV": 0.72 / 0.77}
+    assert values == pytest.approx(expected)
+    assert found.of_images(1000) == pytest.approx((50, 180, 50, 720))
+    assert [sorted(part) for part in found.scores] == [sorted(PROBS[:4]), sorted(PROBS[4:])]
+
+
+def test_the_curve_rises_with_the_prevalence_for_a_call_and_falls_for_none():
+    found = metrics.Worth.measure(TARGETS, PROBS, threshold=0.5, prevalence=0.1)
+    ppv, npv = ([estimate.value for estimate in side] for side in (found.ppv, found.npv))
+    assert len(ppv) == len(npv) == len(found.prevalences)
+    assert ppv == sorted(ppv)
+    assert npv == sorted(npv, reverse=True)
+    # At one half: 0.5 of 0.5 + 0.2; 0.8 of 0.8 + 0.5.
+    assert (ppv[-1], npv[-1]) == pytest.approx((0.5 / 0.7, 0.8 / 1.3))
+    assert all(one.low < one.value < one.high for one in (*found.ppv, *found.npv))
+
+
+def test_intervals_are_by_patient_where_patients_are_given():
+    patients = np.array(list("aabbccdde"))
+    found = metrics.Worth.measure(TARGETS, PROBS, patients, threshold=0.5, prevalence=0.1)
+    sensitivity = metrics.proportion([1, 1, 0, 0], list("aabb"))
+    assert found.estimates["sensitivity"] == sensitivity
+    alone = metrics.Worth.measure(TARGETS, PROBS, threshold=0.5, prevalence=0.1)
+    assert found.estimates["PPV"].low < alone.estimates["PPV"].low
+
+
+def test_where_nothing_is_called_a_call_has_no_worth_and_says_why():
+    found = metrics.Worth.measure(TARGETS, PROBS, threshold=0.95, prevalence=0.1)
+    assert math.isnan(found.estimates["PPV"].value)
+    assert found.estimates["PPV"].reason == "no image is predicted positive"
+    assert found.estimates["NPV"].value == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "prevalence", "message"),
+    [(math.nan, 0.1, "threshold must be a number"), (0.5, 1, "prevalence must lie between 0 and 1")],
+)
+def test_a_reading_at_no_threshold_or_prevalence_is_refused(threshold, prevalence, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.Worth.measure(TARGETS, PROBS, threshold=threshold, prevalence=prevalence)

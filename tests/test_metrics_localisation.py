@@ -24,65 +24,58 @@ box_lists = st.lists(
 )
 
 
-def all_of(heat, boxes, threshold=0.5):
-    return (
-        metrics.pointing_hit(heat, boxes),
-        metrics.energy_inside(heat, boxes),
-        metrics.iou_of_mask(heat, boxes, threshold),
-        metrics.iou_of_box(heat, boxes, threshold),
-    )
+def measures(heat, boxes, threshold=0.5):
+    """Pointing game, energy inside, mask IoU and box IoU of one map."""
+    found = metrics.score_maps([heat], [boxes], thresholds=(threshold,)).set_index("measure")["value"]
+    return [found[name] for name in ("pointing game", "energy inside", "mask IoU", "box IoU")]
 
 
 def test_by_hand():
     # Heat 10 of 11 in the quarter; from 2 on the mask is the quarter; its box too.
-    assert all_of(QUARTER, [UPPER_LEFT]) == pytest.approx((1, 10 / 11, 1, 1))
-    assert all_of(QUARTER, [LEFT_HALF]) == pytest.approx((1, 10 / 11, 0.5, 0.5))
-    assert all_of(QUARTER, [LOWER_RIGHT]) == pytest.approx((0, 1 / 11, 0, 0))
-    # From 4 on one pixel of 16: 1/16 of the picture in a box of 4/16.
-    assert metrics.iou_of_mask(QUARTER, [UPPER_LEFT], 1) == pytest.approx(0.25)
+    assert measures(QUARTER, [UPPER_LEFT]) == pytest.approx((1, 10 / 11, 1, 1))
+    assert measures(QUARTER, [LEFT_HALF]) == pytest.approx((1, 10 / 11, 0.5, 0.5))
+    assert measures(QUARTER, [LOWER_RIGHT]) == pytest.approx((0, 1 / 11, 0, 0))
+    # The best of several truth boxes counts for the box, all of them for the mask.
+    assert measures(QUARTER, [LOWER_RIGHT, UPPER_LEFT])[2:] == [0.5, 1]
+    # From 4 on one pixel of 16: 1/16 of the image in a box of 4/16.
+    assert measures(QUARTER, [UPPER_LEFT], 1)[2] == pytest.approx(0.25)
 
 
-def test_a_box_that_cuts_a_pixel_takes_its_part():
-    # One pixel of heat; the box holds its left half, and as much beside the picture's other pixel.
-    heat = np.array([[1.0, 0.0]])
-    box = [(0.25, 0, 0.5, 1)]
-    assert metrics.energy_inside(heat, box) == pytest.approx(0.5)
-    assert metrics.iou_of_mask(heat, box, 0.5) == pytest.approx(0.25 / 0.75)
-
-
-def test_boxes_that_overlap_count_once():
+def test_areas_are_exact_and_boxes_that_overlap_count_once():
+    # One pixel of heat; the box holds its left half, and as much beside the image's other pixel.
+    assert measures([[1.0, 0.0]], [(0.25, 0, 0.5, 1)])[1:3] == pytest.approx([0.5, 0.25 / 0.75])
     boxes = [UPPER_LEFT, (0.25, 0.25, 0.25, 0.25), LOWER_RIGHT]
-    assert metrics.energy_inside(np.ones((3, 5)), boxes) == pytest.approx(0.5)
-    assert metrics.iou_of_mask(np.ones((3, 5)), boxes, 0.5) == pytest.approx(0.5)
+    assert measures(np.ones((3, 5)), boxes)[1:3] == pytest.approx([0.5, 0.5])
+    # A box drawn a little past the edge is cut.
+    assert measures(np.ones((4, 4)), [(0.5, 0.5, 0.52, 0.51)])[1] == pytest.approx(0.25)
 
 
 def test_all_of_several_hottest_places_must_lie_inside():
     heat = np.array([[1.0, 0.0, 1.0]])
-    assert metrics.pointing_hit(heat, [(0, 0, 0.5, 1)]) == 0
-    assert metrics.pointing_hit(heat, [(0, 0, 0.3, 1), (0.7, 0, 0.3, 1)]) == 1
+    assert measures(heat, [(0, 0, 0.5, 1)])[0] == 0
+    assert measures(heat, [(0, 0, 0.3, 1), (0.7, 0, 0.3, 1)])[0] == 1
 
 
-def test_the_box_is_that_of_the_largest_part():
-    heat = np.array([[9, 0, 0, 0], [0, 0, 5, 5], [0, 0, 0, 5]], float)
-    assert metrics.heat_box(heat, 0.5) == pytest.approx((0.5, 1 / 3, 0.5, 2 / 3))
-    assert metrics.heat_box([[9, 0, 3, 3]], 0.3) == (0.5, 0, 0.5, 1)
-    # Of two parts of one size, the one with more heat.
-    assert metrics.heat_box([[5, 0, 9]], 0.5) == pytest.approx((2 / 3, 0, 1 / 3, 1))
-    # Pixels that meet at a corner are one part.
-    assert metrics.heat_box([[5, 0], [0, 5]], 0.5) == (0, 0, 1, 1)
-
-
-def test_the_best_of_several_truth_boxes_counts_for_the_box():
-    assert metrics.iou_of_box(QUARTER, [LOWER_RIGHT, LEFT_HALF, UPPER_LEFT], 0.5) == 1
+@pytest.mark.parametrize(
+    ("heat", "threshold", "box"),
+    [
+        ([[9, 0, 0, 0], [0, 0, 5, 5], [0, 0, 0, 5]], 0.5, (0.5, 1 / 3, 0.5, 2 / 3)),
+        # Of two parts of one size, the one with more heat; pixels that meet at a corner are one part.
+        ([[5, 0, 9]], 0.5, (2 / 3, 0, 1 / 3, 1)),
+        ([[5, 0], [0, 5]], 0.5, (0, 0, 1, 1)),
+    ],
+)
+def test_the_box_is_that_of_the_largest_part(heat, threshold, box):
+    assert measures(heat, [box], threshold)[3] == pytest.approx(1)
 
 
 @slow_machine
 @given(heats, box_lists, st.floats(0.01, 1))
 def test_all_lie_in_0_to_1_or_are_undefined_together(heat, boxes, threshold):
-    found = all_of(heat, boxes, threshold)
+    found = measures(heat, boxes, threshold)
     if heat.max() > 0:
         assert all(0 <= value <= 1 for value in found)
-        assert found[0] in (0, 1)
+        assert measures(heat, [*boxes, (0.2, 0.2, 0.5, 0.5)])[1] >= found[1] - 1e-12
     else:
         assert all(math.isnan(value) for value in found)
 
@@ -91,61 +84,31 @@ def test_all_lie_in_0_to_1_or_are_undefined_together(heat, boxes, threshold):
 @given(heats, box_lists, st.floats(0.01, 1))
 def test_mirroring_and_scaling_change_nothing(heat, boxes, threshold):
     mirrored = [(1 - x - w, y, w, h) for x, y, w, h in boxes]
-    plain = all_of(heat, boxes, threshold)
-    # Parts of one size and heat are told apart by their place: the box alone may change.
-    assert all_of(heat[:, ::-1], mirrored, threshold)[1:3] == pytest.approx(plain[1:3], nan_ok=True, abs=1e-9)
-    assert all_of(heat * 4, boxes, threshold) == pytest.approx(plain, nan_ok=True, abs=1e-9)
-    larger = all_of(np.kron(heat, np.ones((2, 3))), boxes, threshold)
+    plain = measures(heat, boxes, threshold)
+    # Parts of one size and heat differ by their place: the box alone may change.
+    assert measures(heat[:, ::-1], mirrored, threshold)[1:3] == pytest.approx(plain[1:3], nan_ok=True, abs=1e-9)
+    assert measures(heat * 4, boxes, threshold) == pytest.approx(plain, nan_ok=True, abs=1e-9)
+    larger = measures(np.kron(heat, np.ones((2, 3))), boxes, threshold)
     assert larger[1:] == pytest.approx(plain[1:], nan_ok=True, abs=1e-9)
-
-
-@slow_machine
-@given(heats, box_lists)
-def test_a_larger_box_never_holds_less(heat, boxes):
-    larger = [*boxes, (0.2, 0.2, 0.5, 0.5)]
-    if heat.max() > 0:
-        assert metrics.energy_inside(heat, larger) >= metrics.energy_inside(heat, boxes) - 1e-12
-        assert metrics.pointing_hit(heat, larger) >= metrics.pointing_hit(heat, boxes)
-        assert metrics.energy_inside(heat, [(0, 0, 1, 1)]) == pytest.approx(1)
-
-
-def test_a_map_is_also_pixels_at_film_size():
-    rng = np.random.default_rng(0)
-    heat = rng.random((32, 32))
-    x, y, w, h = 8 / 32, 4 / 32, 10 / 32, 12 / 32
-    inside = np.zeros((32, 32), bool)
-    inside[4:16, 8:18] = True
-    mask = heat >= 0.6 * heat.max()
-    assert metrics.energy_inside(heat, [(x, y, w, h)]) == pytest.approx(heat[inside].sum() / heat.sum())
-    assert metrics.iou_of_mask(heat, [(x, y, w, h)], 0.6) == pytest.approx(
-        (mask & inside).sum() / (mask | inside).sum()
-    )
 
 
 @pytest.mark.parametrize(
     ("heat", "boxes", "message"),
     [
-        (np.zeros(3), [UPPER_LEFT], r"heat must be \(h, w\) of finite numbers; got shape \(3,\)"),
-        ([[math.nan]], [UPPER_LEFT], r"got shape \(1, 1\), with NaN or infinity"),
-        ([[1.0]], [(10, 20, 100, 80)], "as fractions of the picture.* Divide pixels by the picture's width and height"),
+        (np.zeros(3), [UPPER_LEFT], r"a map must be \(h, w\); got shape \(3,\)"),
+        ([[1.0]], [(10, 20, 100, 80)], "as fractions of the image.* Divide pixels by the image's width and height"),
         ([[1.0]], [(0.5, 0.5, 0, 0.1)], "with w and h above 0"),
         ([[1.0]], [0.1, 0.1, 0.5, 0.5], r"boxes must be \(boxes, 4\), each x, y, w, h; got shape \(4,\)"),
     ],
 )
-def test_maps_and_boxes_that_cannot_be_are_refused(heat, boxes, message):
+def test_impossible_maps_and_boxes_are_refused(heat, boxes, message):
     with pytest.raises(ValueError, match=message):
-        metrics.energy_inside(heat, boxes)
+        metrics.score_maps([heat], [boxes])
 
 
 def test_a_threshold_is_a_share_of_the_maximum():
-    with pytest.raises(
-        ValueError, match="threshold must be a share of the map's maximum, above 0 and at most 1; got 128"
-    ):
-        metrics.iou_of_mask(QUARTER, [UPPER_LEFT], 128)
-
-
-def test_a_box_drawn_a_little_past_the_edge_is_cut():
-    assert metrics.energy_inside(np.ones((4, 4)), [(0.5, 0.5, 0.52, 0.51)]) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match=r"thresholds must be shares of the map's maximum, in \(0, 1\]; got \(128,\)"):
+        metrics.score_maps([QUARTER], [[UPPER_LEFT]], thresholds=(128,))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------

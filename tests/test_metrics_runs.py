@@ -30,7 +30,7 @@ def test_runs_of_the_same_answers_leave_the_interval_of_one_run():
     three = metrics.runs_table("AUROC", y, {"a": [p, p, p]}, **options).iloc[0]
     one = metrics.bootstrap("AUROC", y, p, np.arange(80), seed=3)
     assert (three["value"], three["low"], three["high"]) == pytest.approx((one.value, one.low, one.high))
-    assert three["reason"] == "all runs gave the same answers: no seed changes anything"
+    assert three["reason"] == "all runs gave the same probabilities: no seed changes anything"
     assert metrics.runs_table("AUROC", y, {"a": [p, p + 1]}, **options)["reason"].tolist() == [""]
     single = metrics.runs_table("AUROC", y, {"a": [p]}, **options).iloc[0]
     assert single["reason"] == "one run: its interval leaves out the seed"
@@ -71,13 +71,7 @@ def test_a_share_of_all_films_still_has_an_interval():
 def test_films_of_one_class_say_so():
     found = metrics.runs_table("AUROC", np.ones(4), {"a": [GOOD]}, seed=0).iloc[0]
     assert np.isnan(found["value"])
-    assert "all films are of one class" in found["reason"]
-
-
-def test_holm_multiplies_the_smallest_most_and_keeps_the_order():
-    # 3 * 0.01; 2 * 0.02; then max(0.04, 1 * 0.03).
-    np.testing.assert_allclose(metrics.holm([0.01, np.nan, 0.03, 0.02]), [0.03, np.nan, 0.04, 0.04])
-    np.testing.assert_allclose(metrics.holm([0.6, 0.7]), [1, 1])
+    assert "all 4 images are positive" in found["reason"]
 
 
 def test_what_does_not_fit_is_refused():

@@ -278,7 +278,7 @@ def test_intervals_hold_what_was_printed():
 
 def test_a_rebuilt_figure_has_the_interval_of_its_counts():
     assert published.estimate(*BEST, "accuracy") == metrics.wilson(330, 397)
-    assert published.estimate(*BASE, "f1") == Confusion(44, 16, 53, 284).f1()
+    assert published.estimate(*BASE, "f1") == Confusion(44, 16, 53, 284).measure("F1")
     assert published.estimate(*BEST, "specificity_printed_as_f1", level=0.9) == metrics.wilson(282, 300, level=0.9)
     assert published.estimate("fig18", "jetson accuracy", "value") == metrics.wilson(83, 100)
 

@@ -359,7 +359,7 @@ def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
 
 def test_the_worth_of_a_call_is_counted_in_films_and_drawn_with_its_intervals():
     # Sensitivity 3/4, specificity 4/5: of 10,000 films at 10%, 750 of 1,000 and 1,800 of 9,000 are called.
-    found = metrics.worth(
+    found = metrics.Worth.measure(
         [1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.2, 0.1, 0.3], threshold=0.5, prevalence=0.1
     )
     figure = report.worth(found, finding="Pleural_Thickening", simulated=True)
@@ -373,14 +373,14 @@ def test_the_worth_of_a_call_is_counted_in_films_and_drawn_with_its_intervals():
 
 
 def test_a_predictive_value_that_is_undefined_says_why():
-    found = metrics.worth([1, 1, 0, 0], [0.2, 0.3, 0.1, 0.2], threshold=0.9, prevalence=0.1)
-    assert "no film is called" in words(report.worth(found, finding="Mass"))
+    found = metrics.Worth.measure([1, 1, 0, 0], [0.2, 0.3, 0.1, 0.2], threshold=0.9, prevalence=0.1)
+    assert "no image is predicted positive" in words(report.worth(found, finding="Mass"))
 
 
 @pytest.mark.filterwarnings("error")
 def test_films_of_one_class_are_drawn_and_what_is_unknown_is_not_counted():
-    figure = report.worth(metrics.worth([0, 0], [0.2, 0.7], threshold=0.5, prevalence=0.1), finding="Mass")
-    assert "no film is positive" in words(figure)
+    figure = report.worth(metrics.Worth.measure([0, 0], [0.2, 0.7], threshold=0.5, prevalence=0.1), finding="Mass")
+    assert "no image is positive" in words(figure)
     assert "Of 10,000 films" not in words(figure)
     assert figure._repr_png_().startswith(b"\x89PNG")
 

@@ -78,7 +78,7 @@ def test_every_row_of_a_table_stands_beside_the_reports(name):
     theirs = found.table.set_index(["row", "measure"])
     for row in rounds.GRIDS[name]:
         if not theirs.loc[(row, "F1"), "report reason"]:
-            assert theirs.loc[(row, "F1"), "report"] == published.matrix(name, row).f1().value
+            assert theirs.loc[(row, "F1"), "report"] == published.matrix(name, row).measure("F1").value
     assert found.flips["row"].tolist() == list(rounds.GRIDS[name])
 
 
@@ -93,7 +93,7 @@ def test_a_row_scores_the_augmented_images():
     np.testing.assert_array_equal(found.untouched, bright(pixels.astype(np.float32) / np.float32(255)))
     darker = np.clip(pixels.astype(int) - 10, 0, 255).astype(np.float32) / np.float32(255)
     np.testing.assert_array_equal(found.probs["darker"], bright(darker)[None])
-    by_hand = metrics.confusion(Y, found.probs["darker"][0], 0.5).estimates()
+    by_hand = metrics.Confusion.count(Y, found.probs["darker"][0], 0.5).estimates()
     table = found.table.set_index(["row", "measure"])
     for measure in ("accuracy", "F1"):
         assert tuple(table.loc[("darker", measure), ["value", "low"]]) == (by_hand[measure].value, by_hand[measure].low)
@@ -150,7 +150,7 @@ def test_a_model_keeps_its_threshold(tmp_path):
         ({"seeds": []}, "seeds must be whole numbers from 0, at least one, each once"),
         ({"seeds": [1, 1]}, r"each once; got \[1, 1\]"),
         ({"seeds": [-1]}, "seed must be a whole number from 0; got -1"),
-        ({"patients": ["p"]}, r"patients must be \(films,\)"),
+        ({"patients": ["p"]}, r"patients must be \(images,\)"),
     ],
 )
 def test_an_illegal_sweep_is_refused(arguments, message):

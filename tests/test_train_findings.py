@@ -132,7 +132,7 @@ def test_thresholds_are_youdens_on_val_and_figures_are_of_test_alone(trained, fi
     probs = {name: predictor.predict(part.scaled(32)[..., 0], prepared=True) for name, part in sets.items()}
     undefined = predictor.info["training"].get("threshold_0.5_for_want_of_positives_or_negatives", [])
     for k, label in enumerate(FINDINGS):
-        chosen = metrics.youden_threshold(sets["val"].targets[:, k], probs["val"][:, k])
+        chosen = metrics.choose_threshold(sets["val"].targets[:, k], probs["val"][:, k])
         assert np.isnan(chosen) == (label in undefined)
         assert predictor.thresholds[label] == pytest.approx(0.5 if label in undefined else chosen)
     figures = [row for row in predictor.info["figures"] if row["measure"] == "AUROC"]

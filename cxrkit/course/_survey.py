@@ -265,7 +265,7 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000, seed: int = 0) -> 
     keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras")
     read = radiologist_labels(folder)
     targets, labelled, _ = _both(official, read)
-    counts = [metrics.confusion(targets[:, k], labelled[:, k], 0.5).counts for k in range(len(READ_AS))]
+    counts = [metrics.Confusion.count(targets[:, k], labelled[:, k], 0.5).counts for k in range(len(READ_AS))]
     looked_for = dict.fromkeys(column for column, _ in READ_AS.values())
     per_split = _rows(keras).groupby("split")["patient_id"].agg(films="size", patients="nunique")
     return NihSurvey(

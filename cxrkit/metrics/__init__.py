@@ -6,7 +6,7 @@ Every measure is an `Estimate`: a value, an interval, how many images it is meas
 
 from cxrkit.metrics._bootstrap import mean_by_patient
 from cxrkit.metrics._calibration import reliability
-from cxrkit.metrics._compare import Comparison, bootstrap, compare, mcnemar
+from cxrkit.metrics._compare import Comparison, auroc_by_patient, bootstrap, compare, mcnemar
 from cxrkit.metrics._confusion import Confusion
 from cxrkit.metrics._estimate import Estimate, proportion, wilson
 from cxrkit.metrics._localisation import localisation_table, score_maps
@@ -21,6 +21,7 @@ __all__ = [
     "Estimate",
     "Worth",
     "auroc",
+    "auroc_by_patient",
     "bootstrap",
     "choose_threshold",
     "compare",

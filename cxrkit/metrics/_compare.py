@@ -74,6 +74,28 @@ def bootstrap(
     return estimates([scorer], patients, len(np.asarray(probs)), resamples=resamples, seed=seed)[0]
 
 
+def auroc_by_patient(
+    targets: npt.ArrayLike, probs: npt.ArrayLike, patients: Sequence | np.ndarray, *, resamples: int = 2000, seed: int
+) -> list[Estimate]:
+    """Return the AUROC of each label with the percentile interval of resampled patients; labels share the resamples.
+
+    Args:
+        targets: (images, labels), 0 or 1; or (images,) for a single label.
+        probs: as targets, larger for 1; ties count half.
+        patients, resamples, seed: as for `bootstrap`.
+    Returns:
+        One estimate per label, as of `bootstrap`.
+    Raises:
+        ValueError: shapes that do not fit, or as for `bootstrap`.
+    """
+    y, p = np.asarray(targets), np.asarray(probs)
+    if y.shape != p.shape or y.ndim not in (1, 2):
+        raise ValueError(f"targets and probs must be (images, labels) and alike; got {y.shape} and {p.shape}.")
+    columns = zip(y.reshape(len(y), -1).T, p.reshape(len(p), -1).T, strict=True)
+    scorers = [make_scorer("AUROC", *column, threshold=0.5) for column in columns]
+    return estimates(scorers, patients, len(p), resamples=resamples, seed=seed)
+
+
 def compare(
     metric: Metric,
     targets: npt.ArrayLike,

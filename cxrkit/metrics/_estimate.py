@@ -162,9 +162,7 @@ def checked(targets: npt.ArrayLike, probs: npt.ArrayLike, *, unit: bool = False)
             f"probs must be numbers; {int(np.isnan(p).sum())} of {len(p)} are NaN. Leave those images out."
         )
     if unit and not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(
-            f"probs must lie in [0, 1]; got {p.min():g} to {p.max():g}. Put scores through a sigmoid first."
-        )
+        raise ValueError(f"probs must lie in [0, 1]; got {p.min():g} to {p.max():g}. Apply a sigmoid to scores first.")
     return y, p
 
 

@@ -175,11 +175,11 @@ class Result:
                 self.rounds[one],
                 self.rounds[other],
                 metrics.proportion(positive[:, one] == positive[:, other], patients),
-                metrics.confusion(positive[:, one].astype(int), positive[:, other].astype(float), 0.5).kappa(),
+                metrics.Confusion.count(positive[:, one], positive[:, other], 0.5).measure("kappa"),
             )
             for one, other in combinations(range(len(self.rounds)), 2)
         ]
-        no_kappa = metrics.undefined(len(positive), "kappa compares two rounds")
+        no_kappa = metrics.Estimate.undefined(len(positive), "kappa compares two rounds")
         rows.append(("all", "", metrics.proportion(alike, patients), no_kappa))
         return pd.DataFrame(
             {

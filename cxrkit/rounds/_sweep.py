@@ -143,7 +143,7 @@ def _table(
     y: np.ndarray, probs: Mapping[str, np.ndarray], cut: float, patients: Sequence | np.ndarray | None
 ) -> "pd.DataFrame":
     table = score(y, {row: (draws[0], cut) for row, draws in probs.items()}, patients, MEASURES[1:], by="row")
-    each = {row: [metrics.confusion(y, one, cut).estimates() for one in draws] for row, draws in probs.items()}
+    each = {row: [metrics.Confusion.count(y, one, cut).estimates() for one in draws] for row, draws in probs.items()}
     for place, (row, measure) in enumerate(zip(table["row"], table["measure"], strict=True)):
         known = [one[measure].value for one in each[row] if math.isfinite(one[measure].value)]
         table.loc[place, "draws"] = len(each[row])

@@ -598,8 +598,8 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     tidy(right)
     right.spines["left"].set_visible(False)
     films, words = 10_000, ""
-    if all(map(math.isfinite, found.of_films(films))):
-        ill, called, alarms = (round(count) for count in (films * found.prevalence, *found.of_films(films)[:2]))
+    if all(map(math.isfinite, found.of_images(films))):
+        ill, called, alarms = (round(count) for count in (films * found.prevalence, *found.of_images(films)[:2]))
         words = (
             f"Of {films:,} films {ill:,} have {name}: {called:,} called, {ill - called:,} missed. "
             f"Of the other {films - ill:,}, {alarms:,} are called."

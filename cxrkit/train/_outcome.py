@@ -78,7 +78,7 @@ def youden_thresholds(
     chosen = {}
     for k, label in enumerate(labels):
         known = ~np.isnan(targets[:, k])
-        chosen[label] = metrics.youden_threshold(targets[known, k], probs[known, k])
+        chosen[label] = metrics.choose_threshold(targets[known, k], probs[known, k])
     undefined = [label for label, value in chosen.items() if math.isnan(value)]
     return chosen | dict.fromkeys(undefined, 0.5), undefined
 

@@ -220,7 +220,7 @@ def score_predictions(
         predictor: the network, with its thresholds. Of a network for COVID-19 or not, COVID-19 is scored.
         resamples, seed: of the patients, for the intervals.
     Returns:
-        As `metrics.subgroup_table` gives it, for `metrics.USUAL`. What is undefined is NaN with a reason.
+        As `metrics.subgroup_table` gives it. What is undefined is NaN with a reason.
     Raises:
         ValueError: predictions of other images.
     """
@@ -236,7 +236,6 @@ def score_predictions(
         truth(manifest, labels),
         predictions[[f"prob_{label}" for label in labels]].to_numpy(float),
         labels=labels,
-        metrics=metrics.USUAL,
         thresholds=predictor.thresholds,
         resamples=resamples,
         seed=seed,

@@ -166,5 +166,5 @@ class PrevalencePanel(widgets.VBox):
         self._draw()
 
     def _draw(self, change: object = None) -> None:
-        found = metrics.worth(*self._films, threshold=self.threshold.value, prevalence=self.prevalence.value)
+        found = metrics.Worth.measure(*self._films, threshold=self.threshold.value, prevalence=self.prevalence.value)
         self.picture.value = report.png(report.worth(found, finding=self._finding, simulated=self._simulated))

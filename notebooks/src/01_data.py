@@ -223,7 +223,7 @@ patients = films["patient_id"].to_numpy(str)
 
 # %%
 threshold = network.thresholds[FINDING]
-worth = metrics.worth(truth, probs, patients, threshold=threshold, prevalence=PREVALENCE)
+worth = metrics.Worth.measure(truth, probs, patients, threshold=threshold, prevalence=PREVALENCE)
 report.worth(worth, finding=FINDING, simulated=True)
 
 # %% [markdown]

@@ -106,8 +106,8 @@ for name, count in films.items():
     print(f"{name}: {area.value:.2f} ({area.low:.2f} to {area.high:.2f}) holds {inside} of the 8 numbers above 0.5")
 
 # %% [markdown]
-# Networks that are asked about the same films are told apart a little better than two such intervals suggest
-# (`metrics.auroc_difference`), but for that one needs their answers. The two batch sizes do not even agree on an order:
+# A comparison of two networks on the same images is a little more precise than two such intervals suggest
+# (`metrics.compare`), but it needs their probabilities. The two batch sizes do not even agree on an order:
 # DenseNet121, which the report chose, is the last of the four in one column and the first in the other.
 #
 # ## The seven networks
@@ -276,7 +276,7 @@ report.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
 # %%
 column = FINDINGS.index(FINDING)
 truth, answers, threshold = test.targets[:, column], probs[:, column], predictor.thresholds[FINDING]
-worth = metrics.worth(truth, answers, test.patients, threshold=threshold, prevalence=PREVALENCE)
+worth = metrics.Worth.measure(truth, answers, test.patients, threshold=threshold, prevalence=PREVALENCE)
 report.worth(worth, finding=FINDING, simulated=simulated)
 
 # %% [markdown]

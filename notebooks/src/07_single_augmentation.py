@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from cxrkit import networks
 
@@ -244,7 +245,7 @@ for each in sweeps.values():
             ends = {"difference": test.difference.value, "low": test.difference.low, "high": test.difference.high}
             tests.append({"row": row, "measure": measure, **ends, "p": test.p})
 tests = pd.DataFrame(tests)
-tests["p (Holm)"] = metrics.holm(tests["p"].to_numpy(float))
+tests["p (Holm)"] = multipletests(tests["p"], method="holm")[1]
 report.table(tests.sort_values("p").head(12))
 
 # %% [markdown]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from cxrkit.course.published._rebuild import matrix
-from cxrkit.metrics import Estimate, undefined
+from cxrkit.metrics import Estimate
 from cxrkit.rounds import GRIDS, Sweep
 
 
@@ -29,7 +29,7 @@ def beside(sweep: Sweep) -> Sweep:
     rows = []
     for row, measure in zip(sweep.table["row"], sweep.table["measure"], strict=True):
         found = theirs.get(row, {})
-        one = found if isinstance(found, Estimate) else found.get(measure, undefined(0, ""))
+        one = found if isinstance(found, Estimate) else found.get(measure, Estimate.undefined(0, ""))
         rows.append((one.value, one.low, one.high, one.reason))
     names = ["report", "report low", "report high", "report reason"]
     columns = pd.DataFrame(rows, columns=names, index=sweep.table.index)
@@ -63,4 +63,4 @@ def _estimates(table: str, row: str) -> dict[str, Estimate] | Estimate:
     try:
         return matrix(table, row).estimates()
     except ValueError as error:
-        return undefined(0, str(error).split(": ", 1)[-1].rstrip("."))
+        return Estimate.undefined(0, str(error).split(": ", 1)[-1].rstrip("."))
