@@ -92,8 +92,8 @@ def subgroup_table(
     images = _Images.check(targets, probs, frame["patient_id"].astype(str).to_numpy(), labels, metrics, thresholds)
     masks: dict[tuple[str, ...], np.ndarray] = {("all", "all"): np.ones(len(frame), bool)}
     for column in by:
-        names = _age_bands(frame[column]) if column == "age" else frame[column].astype("string")
-        names = names.fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
+        groups = _age_bands(frame[column]) if column == "age" else frame[column].astype("string")
+        names = groups.fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
         order = sorted(set(names), key=lambda name: (name == NOT_KNOWN, name))
         masks |= {(column, name): names == name for name in order}
     return _frame(images, ("by", "group"), masks, metrics, resamples=resamples, seed=seed)

@@ -11,7 +11,7 @@ import math
 import textwrap
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -208,7 +208,7 @@ def forest(
                     marker=MARKS[number], edgecolor=GREY if empty else INK, linewidth=1, clip_on=False, zorder=3,
                     legend=False,
                 )  # fmt: skip
-    beside = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
+    beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     for row, at in zip(frame.to_dict("records"), place, strict=True):
         if not math.isfinite(row["value"]):
             reason = row.get("reason") or "no value"
@@ -375,7 +375,7 @@ def cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | Non
 # ------------------------------------------------------------------------------------------------------------ parts
 
 
-def tidy(axis: Axes, *, grid: str = "x") -> None:
+def tidy(axis: Axes, *, grid: Literal["x", "y", "both"] = "x") -> None:
     """Leave an axis its left and lower line and a pale grid along one axis ("x" or "y") or "both"."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(False)
