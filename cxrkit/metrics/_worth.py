@@ -65,11 +65,10 @@ class Worth:
         confusion = Confusion.count(y, p, threshold)
         if not 0 < prevalence < 1:
             raise ValueError(f"prevalence must lie between 0 and 1, as 0.02 for 2 of 100 images; got {prevalence!r}.")
-        both = [share_by_patient(name, y, p, threshold, patients) for name in ("recall", "specificity")]
-        found = dict(
-            zip(("sensitivity", "specificity", "PPV", "NPV"), (*both, *_values(*both, prevalence)), strict=True)
-        )
-        ppv, npv = zip(*(_values(*both, share) for share in CURVE), strict=True)
+        hits, rest = (share_by_patient(name, y, p, threshold, patients) for name in ("recall", "specificity"))
+        names = ("sensitivity", "specificity", "PPV", "NPV")
+        found = dict(zip(names, (hits, rest, *_values(hits, rest, prevalence)), strict=True))
+        ppv, npv = zip(*(_values(hits, rest, share) for share in CURVE), strict=True)
         return cls(threshold, prevalence, (p[y], p[~y]), confusion, found, CURVE, ppv, npv)
 
     def of_images(self, images: int = 1000) -> tuple[float, float, float, float]:
