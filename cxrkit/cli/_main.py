@@ -1,6 +1,6 @@
 """The `cxrkit` command: wires the package's functions to a terminal and computes nothing itself.
 
-Modules are imported inside the commands, so that `cxrkit --help` answers at once.
+Modules are imported inside the commands, so that `cxrkit --help` starts fast.
 """
 
 import os
@@ -29,20 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(_data_cli.app, name="data")
-app.add_typer(_model_cli.app, name="model")
-app.add_typer(_train_cli.app, name="train")
-app.add_typer(_experiment_cli.app, name="experiment")
-app.command("rounds")(_rounds_cli.rounds)
-app.command("sweep")(_rounds_cli.sweep)
-app.command("dashboard")(_dashboard_cli.dashboard)
-app.add_typer(_jetson_cli.app, name="jetson")
 
 
 def main() -> None:
     """Run the command; every refusal is one line on stderr."""
     if hasattr(sys.stdout, "reconfigure"):
-        # A folder's name may hold bytes that are no text; printing it must not fail when all else is done.
+        # A folder's name may hold bytes that are not text; printing it must not fail when all work is done.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False, prog_name="cxrkit")
@@ -53,88 +45,92 @@ def main() -> None:
         code = MISUSE
         _explain(error)
     except (ValueError, OSError) as error:
-        # Built-in and well-worded throughout the package; what is neither is a fault of ours and shows its traceback.
+        # These are the package's own refusals. Any other exception is a bug, and shows its traceback.
         code = MISUSE
         _say(" ".join(str(error).split()))
     if code == INTERRUPTED:
-        _say("stopped; the same command goes on where it was")
+        _say("stopped; run the same command again to resume")
     sys.exit(code)
 
 
 def _flush() -> None:
-    """Write out what was printed, while something can still be said about it."""
+    """Write out what was printed, while an error can still be reported."""
     if sys.stdout is None:
         return
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Python would try again at its end, and complain again.
+        # Python would try again at its end, and report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise OSError(f"what was found could not be printed ({error.strerror}); the files are there.") from error
+            raise OSError(f"the results could not be printed ({error.strerror}); the files are written.") from error
 
 
 def _explain(error: typer.TyperException) -> None:
     message = error.format_message()
     if "\n" in message:
-        # The help text, which is what a command without arguments is answered with.
+        # The help text: a command came without arguments.
         print(message, file=sys.stderr)
         return
     context = getattr(error, "ctx", None)
-    _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` says how to use it.")
+    _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` shows its use.")
 
 
 def _say(text: str) -> None:
     print(f"cxrkit: {text}", file=sys.stderr)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         print(f"cxrkit {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Options of cxrkit itself."""
+    """Options of cxrkit as a whole."""
 
 
 @app.command()
 def triage(
-    folder: Annotated[Path, typer.Argument(help="A folder of films, or one film.")],
-    out: Annotated[Path, typer.Option(help="Where the three tables and run.json go.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or one image.")],
+    out: Annotated[Path, typer.Option(help="Folder for the three tables and run.json.")],
     covid_model: Annotated[str, typer.Option(help="A bundled model or a model folder.")] = "covid-small",
     findings_model: Annotated[str, typer.Option(help="A bundled model or a model folder.")] = "findings14-small",
     threshold: Annotated[
         float | None,
-        typer.Option(help="Probability from which a film is called COVID-19; findings keep their model's thresholds."),
+        typer.Option(
+            help="Probability from which an image is positive for COVID-19; findings keep their model's thresholds."
+        ),
     ] = None,
-    recursive: Annotated[bool, typer.Option("--recursive", help="Go into sub-folders.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Include sub-folders.")] = False,
     heatmaps: Annotated[
-        bool, typer.Option("--heatmaps", help="Draw where the network looks, a picture a film.")
+        bool, typer.Option("--heatmaps", help="Draw the class activation maps of positive labels, a PNG per image.")
     ] = False,
     rounds: Annotated[
-        bool, typer.Option("--rounds", help="Ask about COVID-19 in eleven rounds, the film untouched and altered.")
+        bool, typer.Option("--rounds", help="Predict COVID-19 in eleven rounds, the image unchanged and augmented.")
     ] = False,
     combine: Annotated[
         str | None, typer.Option(help="How rounds are combined: mean (the default), median, majority, any or all.")
     ] = None,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
-    restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier run in the output folder.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the results of an earlier run in --out.")] = False,
 ) -> None:
-    """Sort a folder of films: COVID-19 or not, and the findings of the rest.
+    """Sort a folder of images: COVID-19 or not, and the findings of those that are not.
 
-    Writes covid, not_covid and combined (csv or parquet) and run.json. Broken off, the same command goes on where it
-    was. Exit code: 0 all well, 1 some files could not be read (rows with a reason), 2 could not be carried out.
+    Writes covid, not_covid and combined (csv or parquet) and run.json. If interrupted, run the same command again to
+    resume. Exit code: 0 success, 1 some files could not be read (rows with a reason), 2 the command could not run.
     """
-    from cxrkit.triage import _run as triage_
+    from cxrkit import triage
 
     if combine is not None and not rounds:
-        raise ValueError(f"--combine is for --rounds; got --combine {combine} alone.")
-    with _terminal.progress("films") as progress:
-        result = triage_.run(
+        raise ValueError(f"--combine needs --rounds; got --combine {combine} alone.")
+    with _terminal.progress("images") as progress:
+        result = triage.run(
             folder,
             out,
             covid_model=covid_model,
@@ -147,18 +143,41 @@ def triage(
             restart=restart,
             progress=progress,
         )
-    print(triage_.summary(result))
+    print(triage.summary(result))
     raise typer.Exit(ERROR_ROWS if result.counts["error"] else OK)
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("demo-out"),
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("demo-out"),
 ) -> None:
-    """Triage the simulated test films of the course and compare with what is true."""
-    from cxrkit.triage import _demo as demo_
+    """Triage the course's simulated test images and compare with the truth."""
+    from cxrkit import triage
 
-    with _terminal.progress("simulating films") as progress:
-        films = demo_.films(progress)
-    with _terminal.progress("films") as progress:
-        print(demo_.run(films, out, progress))
+    with _terminal.progress("simulating images") as progress:
+        folder = triage.demo_images(progress)
+    with _terminal.progress("images") as progress:
+        print(triage.run_demo(folder, out, progress))
+
+
+app.add_typer(_data_cli.app, name="data")
+app.add_typer(_model_cli.app, name="model")
+app.add_typer(_train_cli.app, name="train")
+app.add_typer(_experiment_cli.app, name="experiment")
+app.command("rounds")(_rounds_cli.rounds)
+app.command("sweep")(_rounds_cli.sweep)
+app.add_typer(_jetson_cli.app, name="jetson")
+
+
+def _add_verbose(group: typer.Typer) -> None:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        command.callback = _terminal.add_verbose(command.callback)
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        _add_verbose(inner.typer_instance)
+
+
+_add_verbose(app)
+# Not quiet: what its servers write is their log.
+app.command("dashboard")(_dashboard_cli.dashboard)

@@ -1,4 +1,4 @@
-"""The demo: it ends by itself, sets what was called beside what is true, and says what to open next."""
+"""The demo: predictions beside the truth, where the tables are, and what to open next."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from cxrkit.labels import COVID, FINDINGS
 
 @pytest.fixture
 def small_course(tmp_path, monkeypatch):
-    """A course of eight test films of 64 pixels, two of them with COVID-19."""
+    """A course of eight test images of 64 pixels, two of them with COVID-19."""
     rows = []
     for k in range(8):
         findings = "Effusion" if k in (2, 3) else ""
@@ -35,56 +35,46 @@ def small_course(tmp_path, monkeypatch):
 
 
 def confusion(text):
-    """The four counts of films with and without COVID-19, called and not."""
-    numbers = re.findall(r"^ *\d+ (?:films with it|without it) +(\d+) +(\d+) ", text, re.MULTILINE)
+    """The four counts of images with and without COVID-19, predicted positive and negative."""
+    numbers = re.findall(r"^ *\d+ (?:images with it|without it) +(\d+) +(\d+) ", text, re.MULTILINE)
     return [[int(number) for number in pair] for pair in numbers]
 
 
-def test_what_was_called_stands_beside_what_is_true(small_course, tmp_path):
-    text = triage.run_demo(triage.demo_images(), tmp_path / "out")
+def test_predictions_stand_beside_the_truth_and_each_run_starts_anew(small_course, tmp_path):
+    calls = []
+    folder = triage.demo_images(lambda *call: calls.append(call))
+    assert calls[-1] == (8, 8)
+    first = triage.run_demo(folder, tmp_path / "out", lambda *call: calls.append(call))
+    assert calls[-8:] == [(done, 8) for done in range(1, 9)]
+    text = triage.run_demo(folder, tmp_path / "out")
+    assert "8 read in" in text
     with open(tmp_path / "out" / "combined.csv", encoding="utf-8", newline="") as file:
-        called = {row["Image Index"]: row["Predict label"] == COVID for row in csv.DictReader(file)}
+        positive = {row["Image Index"]: row["Predict label"] == COVID for row in csv.DictReader(file)}
     truth = {row["image"].removeprefix("test/"): bool(row["covid"]) for row in small_course}
     expected = [
-        [sum(truth[f] == is_so and called[f] == said for f in truth) for said in (True, False)]
+        [sum(truth[f] == is_so and positive[f] == sign for f in truth) for sign in (True, False)]
         for is_so in (True, False)
     ]
-    assert confusion(text) == expected
-    assert text.startswith("8 SIMULATED chest films whose truth is known")
+    assert confusion(text) == confusion(first) == expected
+    assert text.startswith("8 SIMULATED chest X-rays with known truth")
     assert {name for name in FINDINGS if re.search(rf"^  {name} +\d", text, re.MULTILINE)} == set(FINDINGS)
-    # Nobody here has a hernia, so that there is nothing to measure.
+    # Nobody here has a hernia, so there is nothing to measure.
     assert re.search(r"^  Hernia +0 +\d+ +0 +undefined: ", text, re.MULTILINE)
     assert "not a medical device" in text
 
 
-def test_it_says_where_the_tables_are_and_what_there_is_to_open(small_course, tmp_path):
+def test_it_names_the_tables_and_what_to_open(small_course, tmp_path):
     text = triage.run_demo(triage.demo_images(), tmp_path / "out")
     for name in ("covid.csv", "not_covid.csv", "combined.csv"):
         assert str(tmp_path / "out" / name) in text
-    assert "make lab, then 00_start_here and 09_triage" in text
-    for notebook in ("00_start_here", "09_triage"):
+    for notebook in re.findall(r"\d\d_\w+", text):
         assert (Path(__file__).parents[1] / "notebooks" / f"{notebook}.ipynb").is_file()
-    assert "dashboard" not in text
+    assert "make lab, then 00_start_here and 09_triage" in text
     assert ".venv/bin/cxrkit triage FOLDER --out DIR" in text
 
 
-def test_it_begins_anew_each_time(small_course, tmp_path):
-    first = triage.run_demo(triage.demo_images(), tmp_path / "out")
-    second = triage.run_demo(triage.demo_images(), tmp_path / "out")
-    assert "8 read in" in second
-    assert confusion(first) == confusion(second)
-
-
-def test_progress_is_told_for_both_parts(small_course, tmp_path):
-    calls = []
-    folder = triage.demo_images(lambda *call: calls.append(call))
-    assert calls[-1] == (8, 8)
-    triage.run_demo(folder, tmp_path / "out", lambda *call: calls.append(call))
-    assert calls[-8:] == [(done, 8) for done in range(1, 9)]
-
-
 @pytest.mark.slow
-def test_the_command_ends_by_itself_and_answers_for_every_test_film(tmp_path):
+def test_the_command_ends_by_itself_with_every_test_image(tmp_path):
     environment = {**os.environ, "CXRKIT_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "cxrkit", "demo"]
     done = subprocess.run(
@@ -93,9 +83,8 @@ def test_the_command_ends_by_itself_and_answers_for_every_test_film(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     frame = course_manifest()
     frame = frame[frame["split"] == "test"]
-    assert f"{len(frame)} SIMULATED chest films" in done.stdout
+    assert f"{len(frame)} SIMULATED chest X-rays" in done.stdout
     (hit, missed), (false, right) = confusion(done.stdout)
     assert (hit + missed, false + right) == ((frame["covid"] == 1).sum(), (frame["covid"] == 0).sum())
-    assert sorted(path.name for path in (tmp_path / "demo-out").iterdir() if path.is_file()) == [
-        "combined.csv", "covid.csv", "not_covid.csv", "run.json"
-    ]  # fmt: skip
+    names = sorted(path.name for path in (tmp_path / "demo-out").iterdir() if path.is_file())
+    assert names == ["combined.csv", "covid.csv", "not_covid.csv", "run.json"]
