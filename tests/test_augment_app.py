@@ -467,8 +467,8 @@ def test_a_changed_call_is_said_and_counted():
     lab.recipe = Op("Add", value=150)
     assert "call changed in 2 of 2" in lab.strip.value
     assert all("call changed" in figure for figure in figures(lab)[1:])
-    assert "0.25, not called" in figures(lab)[0]
-    assert "0.84, called" in figures(lab)[1]
+    assert "0.25, negative" in figures(lab)[0]
+    assert "0.84, positive" in figures(lab)[1]
 
 
 def test_label_and_opacity_cost_no_forward_pass_and_films_are_asked_once():

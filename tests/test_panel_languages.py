@@ -250,9 +250,9 @@ def test_the_explorers_state_stays_and_no_network_is_asked():
     seen = []
     explorer = an_explorer(seen=seen, combine="any", mode="cumulative")
     explorer.steps.chosen, explorer.threshold.value, explorer.one.value = "2", 0.3, "none"
-    before = (explorer.order, explorer.look, explorer.other, explorer.steps.chosen, values(explorer), len(seen))
+    before = (explorer.order, explorer.seen, explorer.seen_swapped, explorer.steps.chosen, values(explorer), len(seen))
     explorer.language = "zh-Hant"
-    after = (explorer.order, explorer.look, explorer.other, explorer.steps.chosen, values(explorer), len(seen))
+    after = (explorer.order, explorer.seen, explorer.seen_swapped, explorer.steps.chosen, values(explorer), len(seen))
     assert after == before
 
 

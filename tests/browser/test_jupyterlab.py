@@ -59,10 +59,10 @@ def shown_panel(page: Page) -> Locator:
 
 
 def seen(panel: Locator) -> tuple[list[str], list[str]]:
-    """Pictures, and what the network says of each: "0.39, called"."""
+    """Pictures, and the probability and label of each: "0.39, positive"."""
     pictures = panel.locator("figure img").evaluate_all("all => all.map((image) => image.src)")
     words = panel.locator("figcaption").all_inner_texts()
-    return pictures, [re.search(r"\d\.\d\d, (not )?called", text)[0] for text in words]
+    return pictures, [re.search(r"\d\.\d\d, (positive|negative)", text)[0] for text in words]
 
 
 def changes(panel: Locator, before: tuple[list[str], list[str]]) -> None:
