@@ -73,7 +73,7 @@ def test_sweep_writes_every_row_of_its_tables_and_reports_missing_images(folder,
     command = ["sweep", "images.csv", "--root", folder / "images", "--model", folder / "covid"]
     code, said, error = cxrkit(*command, "--grid", "table15", "--grid", "table27", "--seeds", 2, cwd=tmp_path)
     assert code == 0, error
-    assert "1 of 48 images do not exist" in error
+    assert "1 of 48 images (absent.png)" in error
     assert "15 test images" in said
     table = pd.read_csv(tmp_path / "sweep" / "table.csv")
     for name in ("table15", "table27"):

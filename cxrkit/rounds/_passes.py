@@ -1,6 +1,5 @@
 """Network passes in batches, block by block of images: the memory in use does not grow with the number of images."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -129,63 +128,89 @@ def network(predict: Model, labels: Sequence[str] | None, size_px: int | None) -
     )
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is done with every image; it can be sent to another machine if its network can.
+def predict_rounds(
+    predict: Model,
+    films: Iterable[Film],
+    recipes: Mapping[str, Recipe],
+    seeds: Sequence[int],
+    *,
+    labels: Sequence[str] | None = None,
+    size_px: int | None = None,
+    cumulative: bool = False,
+    stages: Sequence[Sequence[int]] = (),
+    rule: Rule | None = None,
+    cuts: np.ndarray | None = None,
+    batch_size: int = 16,
+    films_at_once: int = FILMS_AT_ONCE,
+    client: "distributed.Client | None" = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Predict all views of all images, here or on a cluster.
 
-    Attributes:
-        predict, labels, size_px: as for `network`.
+    Args:
+        predict, films, labels, size_px, batch_size, films_at_once, client, progress: as for `run`.
         recipes: by round.
         seeds: of the random draws, by round.
         cumulative: each round changes the view of the round before.
-        stages: places of rounds that share batches; after each stage images may leave.
+        stages: places of rounds that share batches; after each stage images may leave. Empty: one stage.
         rule, cuts: decide which images leave; None: none.
-        batch_size: views per batch.
-    """
-
-    predict: Model
-    labels: tuple[str, ...] | None
-    size_px: int | None
-    recipes: Mapping[str, Recipe]
-    seeds: Sequence[int]
-    cumulative: bool = False
-    stages: Sequence[Sequence[int]] = ()
-    rule: Rule | None = None
-    cuts: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
-    batch_size: int = 16
-
-
-def _block(task: Task, model: Network, films: Sequence[Film], first: int) -> np.ndarray:
-    """Predict all views of a block of images.
-
-    Args:
-        task: what is done.
-        model: its network.
-        films: at least one.
-        first: place of the first among all images.
     Returns:
         (films, rounds, labels), float64; NaN for rounds that were not made.
     """
-    names, recipes = list(task.recipes), list(task.recipes.values())
-    views = []
-    for k, image in enumerate(films, first):
-        prepared = model.prepare(pixels_of(image, k))
-        views.append(Views(prepared, k, recipes, task.seeds, cumulative=task.cumulative))
+    total = len(films) if isinstance(films, Sized) else 0
+    work = functools.partial(
+        _predict_block, recipes=recipes, seeds=seeds, labels=labels, size_px=size_px, cumulative=cumulative,
+        stages=stages or [range(len(recipes))], rule=rule, cuts=cuts, batch_size=batch_size,
+    )  # fmt: skip
+    calls = ((block, k * films_at_once) for k, block in enumerate(_blocks(films, films_at_once)))
+    found: dict[int, np.ndarray] = {}
+    done = 0
+    for k, part in _here(predict, work, calls) if client is None else _there(predict, work, calls, client):
+        found[k] = part
+        _check_width(next(iter(found.values())), part)
+        done += len(part)
+        if progress is not None:
+            progress(done, total)
+    if not found:
+        return np.empty((0, len(recipes), len(labels or ("",))))
+    return np.concatenate([found[k] for k in sorted(found)])
+
+
+def _predict_block(
+    films: Sequence[Film],
+    first: int,
+    predict: Model,
+    *,
+    recipes: Mapping[str, Recipe],
+    seeds: Sequence[int],
+    labels: Sequence[str] | None,
+    size_px: int | None,
+    cumulative: bool,
+    stages: Sequence[Sequence[int]],
+    rule: Rule | None,
+    cuts: np.ndarray | None,
+    batch_size: int,
+) -> np.ndarray:
+    """Predict all views of a block of images, as `predict_rounds`; `first` is the place of its first image."""
+    names, model = list(recipes), network(predict, labels, size_px)
+    views = [
+        Views(model.prepare(pixels_of(image, k)), k, list(recipes.values()), seeds, cumulative=cumulative)
+        for k, image in enumerate(films, first)
+    ]
     found = np.empty((len(films), len(names), 0))
     active = list(range(len(films)))
-    for stage in task.stages or [range(len(names))]:
+    for stage in stages:
         pairs = [(k, r) for k in active for r in stage]
-        for start in range(0, len(pairs), task.batch_size):
-            batch = pairs[start : start + task.batch_size]
-            probs = model.probs(
-                [views[k].of(r) for k, r in batch], [f"image {first + k} in {names[r]}" for k, r in batch]
-            )
+        for start in range(0, len(pairs), batch_size):
+            batch = pairs[start : start + batch_size]
+            which = [f"image {first + k} in {names[r]}" for k, r in batch]
+            probs = model.probs([views[k].of(r) for k, r in batch], which)
             if not found.shape[2]:
                 found = np.full((len(films), len(names), probs.shape[1]), np.nan)
             _check_width(found, probs)
             found[tuple(np.transpose(batch))] = probs
-        if task.rule is not None and active:
-            leave = decided(task.rule, found[active], task.cuts)
+        if rule is not None and cuts is not None and active:
+            leave = decided(rule, found[active], cuts)
             active = [k for k, leaves in zip(active, leave, strict=True) if not leaves]
     return found
 
@@ -197,74 +222,44 @@ def _check_width(before: np.ndarray, now: np.ndarray) -> None:
         )
 
 
-def collect(
-    task: Task,
-    model: Network,
-    films: Iterable[Film],
-    *,
-    films_at_once: int,
-    client: "distributed.Client | None",
-    progress: Progress | None,
-) -> np.ndarray:
-    """Predict all views of all images, here or on a cluster.
-
-    Args:
-        task: what is done.
-        model: its network.
-        films: taken one by one.
-        films_at_once: images per block.
-        client: of a Dask cluster; None: this process.
-        progress: called after each block.
-    Returns:
-        (films, rounds, labels), float64; NaN for rounds that were not made.
-    """
-    total = len(films) if isinstance(films, Sized) else 0
-    found: dict[int, np.ndarray] = {}
-    done = 0
-    for k, part in _parts(task, model, _blocks(films, films_at_once), films_at_once, client):
-        found[k] = part
-        _check_width(next(iter(found.values())), part)
-        done += len(part)
-        if progress is not None:
-            progress(done, total)
-    if not found:
-        return np.empty((0, len(task.recipes), len(model.labels or ("",))))
-    return np.concatenate([found[k] for k in sorted(found)])
-
-
 def _blocks(films: Iterable[Film], at_once: int) -> Iterator[list[Film]]:
     rest = iter(films)
     while block := list(islice(rest, at_once)):
         yield block
 
 
-def _parts(
-    task: Task, model: Network, blocks: Iterator[list[Film]], at_once: int, client: "distributed.Client | None"
+def _here(
+    predict: Model, work: Callable[..., np.ndarray], calls: Iterable[tuple[list[Film], int]]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of each block and its probabilities."""
-    if client is None:
-        for k, block in enumerate(blocks):
-            yield k, _block(task, model, block, k * at_once)
-        return
+    model = networks.load(predict) if isinstance(predict, str | Path) else predict
+    for k, (block, first) in enumerate(calls):
+        yield k, work(block, first, model)
+
+
+def _there(
+    predict: Model,
+    work: Callable[..., np.ndarray],
+    calls: Iterable[tuple[list[Film], int]],
+    client: "distributed.Client",
+) -> Iterator[tuple[int, np.ndarray]]:
     from cxrkit.rounds import _dask
 
-    if isinstance(task.predict, networks.Predictor):
+    if isinstance(predict, networks.Predictor):
         raise ValueError(
-            f"a Predictor cannot be sent to a worker; pass the name or the folder of {task.predict.name} instead."
+            f"a Predictor cannot be sent to a worker; pass the name or the folder of {predict.name} instead."
         )
-    if isinstance(task.predict, str | Path) and str(task.predict) not in networks.bundled():
-        # A worker runs in its own folder.
-        task = dataclasses.replace(task, predict=str(Path(task.predict).absolute()))
-    calls = (
-        (task, [str(Path(one).absolute()) if isinstance(one, str | Path) else one for one in block], k * at_once)
-        for k, block in enumerate(blocks)
+    # A worker has another working directory.
+    if isinstance(predict, str | Path) and str(predict) not in networks.bundled():
+        predict = Path(predict).absolute()
+    absolute = (
+        ([Path(one).absolute() if isinstance(one, str | Path) else one for one in block], first, predict)
+        for block, first in calls
     )
-    yield from _dask.over(client, _remote_block, calls)
+    yield from _dask.over(client, functools.partial(_remote, work), absolute)
 
 
-def _remote_block(task: Task, films: Sequence[Film], first: int) -> np.ndarray:
-    predict = _loaded(str(task.predict)) if isinstance(task.predict, str | Path) else task.predict
-    return _block(task, network(predict, task.labels, task.size_px), films, first)
+def _remote(work: Callable[..., np.ndarray], films: Sequence[Film], first: int, predict: Model) -> np.ndarray:
+    return work(films, first, _loaded(str(predict)) if isinstance(predict, str | Path) else predict)
 
 
 @functools.lru_cache(maxsize=4)

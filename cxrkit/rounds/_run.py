@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cxrkit import networks
 from cxrkit.rounds._combine import Rule, rule_of
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Network, Progress, Task, collect, network
+from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Network, Progress, network, predict_rounds
 from cxrkit.rounds._recipes import MODES, REPORT, Source, named
 from cxrkit.rounds._result import Result, combine_probs
 from cxrkit.rounds._stop import Order, earliest, places_of
@@ -81,23 +82,19 @@ def run(
     check_run(films, [seed], batch_size, films_at_once)
     rule = rule_of(combine, tuple(rounds))
     places = places_of(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
+    if isinstance(predict, str | Path) and client is None:
+        predict = networks.load(predict)
     model = network(predict, labels, size_px)
     # Without names all labels have the same threshold, so that one stands for all.
     cuts = thresholds_of(threshold, model, model.labels)
     together = earliest(rule, places, cuts) if early_stop else len(places)
-    task = Task(
-        predict,
-        model.labels,
-        size_px,
-        rounds,
-        [round_seed(seed, place) for place in range(len(rounds))],
-        cumulative=mode == "cumulative",
+    probs = predict_rounds(
+        predict, films, rounds, [round_seed(seed, place) for place in range(len(rounds))],
+        labels=model.labels, size_px=size_px, cumulative=mode == "cumulative",
         stages=[places[:together], *([place] for place in places[together:])],
-        rule=rule if early_stop else None,
-        cuts=cuts,
-        batch_size=batch_size,
-    )
-    probs = collect(task, model, films, films_at_once=films_at_once, client=client, progress=progress)
+        rule=rule if early_stop else None, cuts=cuts,
+        batch_size=batch_size, films_at_once=films_at_once, client=client, progress=progress,
+    )  # fmt: skip
     count = probs.shape[2]
     names = model.labels or (("label",) if count == 1 else tuple(f"label {k}" for k in range(count)))
     cuts = thresholds_of(threshold, model, names)

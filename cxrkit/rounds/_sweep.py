@@ -1,6 +1,5 @@
 """One augmentation at a time over a grid, compared with the untouched images: the report's tables 10 to 16, 23, 27."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from cxrkit import augment, metrics
 from cxrkit.augment import Recipe
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Progress, Task, collect, network
+from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Progress, network, predict_rounds
 from cxrkit.rounds._recipes import GRIDS, UNTOUCHED, Source, named
 from cxrkit.rounds._result import MEASURES, flips_table, score
 from cxrkit.rounds._run import check_run, thresholds_of
@@ -99,20 +98,19 @@ def sweep(
     passes = [(UNTOUCHED, seeds[0], 0)]
     for place, (row, recipe) in enumerate(ways.items(), 1):
         passes += [(row, seed, place) for seed in (seeds[:1] if augment.is_fixed(recipe) else seeds)]
-    task = Task(
-        predict,
-        model.labels,
-        size_px,
-        {f"{row}, seed {seed}": ways.get(row, augment.named(UNTOUCHED)) for row, seed, _ in passes},
-        [round_seed(seed, place) for _, seed, place in passes],
-        batch_size=batch_size,
-    )
-    found = collect(task, model, films, films_at_once=films_at_once, client=client, progress=progress)
+    each = {f"{row}, seed {seed}": ways.get(row, augment.named(UNTOUCHED)) for row, seed, _ in passes}
+    found = predict_rounds(
+        predict, films, each, [round_seed(seed, place) for _, seed, place in passes],
+        labels=model.labels, size_px=size_px,
+        batch_size=batch_size, films_at_once=films_at_once, client=client, progress=progress,
+    )  # fmt: skip
     if found.shape[2] != 1:
         raise ValueError(f"a sweep scores one label; predict returns {found.shape[2]}. Name one with label.")
     if len(found) != len(y):
         raise ValueError(f"targets must be (films,), one for each of {len(found)} images; got {len(y)}.")
-    probs = {row: found[:, [k for k, each in enumerate(passes) if each[0] == row], 0].T for row in (UNTOUCHED, *ways)}
+    probs = {
+        row: found[:, [k for k, (name, *_) in enumerate(passes) if name == row], 0].T for row in (UNTOUCHED, *ways)
+    }
     [name] = model.labels or ("label",)
     [cut] = thresholds_of(threshold, model, [name]).tolist()
     table = _table(y, probs, cut, patients)
@@ -142,15 +140,15 @@ def checked_targets(targets: npt.ArrayLike) -> np.ndarray:
 def _table(
     y: np.ndarray, probs: Mapping[str, np.ndarray], cut: float, patients: Sequence | np.ndarray | None
 ) -> "pd.DataFrame":
+    import pandas as pd
+
     table = score(y, {row: (draws[0], cut) for row, draws in probs.items()}, patients, MEASURES[1:], by="row")
     each = {row: [metrics.Confusion.count(y, one, cut).estimates() for one in draws] for row, draws in probs.items()}
-    for place, (row, measure) in enumerate(zip(table["row"], table["measure"], strict=True)):
-        known = [one[measure].value for one in each[row] if math.isfinite(one[measure].value)]
-        table.loc[place, "draws"] = len(each[row])
-        table.loc[place, "lowest"] = min(known, default=math.nan)
-        table.loc[place, "highest"] = max(known, default=math.nan)
-        table.loc[place, "sd"] = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
-    return table.astype({"draws": int})
+    spread = []
+    for row, measure in zip(table["row"], table["measure"], strict=True):
+        values = pd.Series([estimates[measure].value for estimates in each[row]])
+        spread.append((len(values), values.min(), values.max(), values.std()))
+    return table.join(pd.DataFrame(spread, columns=["draws", "lowest", "highest", "sd"]))
 
 
 def _flips(
