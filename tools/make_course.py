@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import phantom
-from cxrkit.data import COURSE_MANIFEST, simulate_row, write_text
+from cxrkit.data import COURSE_MANIFEST, simulate_row
 from cxrkit.data._check import label_counts
 from cxrkit.data._course import PATIENT_SEEDS
-from cxrkit.data._manifest import to_csv
+from cxrkit.data._manifest import to_csv, write_text
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _patients as rates
 

@@ -7,48 +7,32 @@ gives the images of a manifest as arrays. pandas is imported with the first name
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from cxrkit.data._check import check_manifest
-    from cxrkit.data._course import COURSE_MANIFEST, course_boxes, course_images, course_manifest, simulate_row
-    from cxrkit.data._fetch import SOURCES, fetch
-    from cxrkit.data._films import FilmSet, load_films
-    from cxrkit.data._journal import Journal, locked
-    from cxrkit.data._manifest import (
-        DataSet,
-        ManifestError,
-        check_splits,
-        read_manifest,
-        split_by_patient,
-        write_manifest,
-        write_text,
-    )
-    from cxrkit.data._sets import ADAPTERS, radiologist_labels
-    from cxrkit.data._truth import truth
+from cxrkit.data._course import COURSE_MANIFEST, course_boxes, course_images, course_manifest, simulate_row
+from cxrkit.data._fetch import SOURCES, fetch
+from cxrkit.data._journal import Journal, locked
 
-_HOMES = {
+if TYPE_CHECKING:
+    from cxrkit.data._cells import ManifestError
+    from cxrkit.data._check import check_manifest
+    from cxrkit.data._films import FilmSet, load_films, truth
+    from cxrkit.data._manifest import read_manifest, write_manifest
+    from cxrkit.data._sets import ADAPTERS, radiologist_labels
+    from cxrkit.data._splits import check_splits, split_by_patient
+
+_LAZY = {
+    "_cells": ("ManifestError",),
     "_check": ("check_manifest",),
-    "_course": ("COURSE_MANIFEST", "course_boxes", "course_images", "course_manifest", "simulate_row"),
-    "_fetch": ("SOURCES", "fetch"),
-    "_films": ("FilmSet", "load_films"),
-    "_journal": ("Journal", "locked"),
-    "_manifest": (
-        "DataSet",
-        "ManifestError",
-        "check_splits",
-        "read_manifest",
-        "split_by_patient",
-        "write_manifest",
-        "write_text",
-    ),
+    "_films": ("FilmSet", "load_films", "truth"),
+    "_manifest": ("read_manifest", "write_manifest"),
     "_sets": ("ADAPTERS", "radiologist_labels"),
-    "_truth": ("truth",),
+    "_splits": ("check_splits", "split_by_patient"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for home, names in _LAZY.items():
         if name in names:
-            return getattr(importlib.import_module(f"cxrkit.data.{home}"), name)
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -56,7 +40,6 @@ __all__ = [
     "ADAPTERS",
     "COURSE_MANIFEST",
     "SOURCES",
-    "DataSet",
     "FilmSet",
     "Journal",
     "ManifestError",
@@ -74,5 +57,4 @@ __all__ = [
     "split_by_patient",
     "truth",
     "write_manifest",
-    "write_text",
 ]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.fft
 
-from cxrkit.data._manifest import validate
+from cxrkit.data._cells import validate
 from cxrkit.film import UnreadableImage, read, resize
 from cxrkit.labels import COVID, FINDINGS, NO_FINDING, SPLITS, split_findings
 
@@ -188,12 +189,6 @@ def _fingerprint(path: Path, decode: bool) -> _Fingerprint:
         return _Fingerprint(digest, error=str(error))
 
 
-@functools.cache
-def _cosines() -> np.ndarray:
-    """The 16 lowest terms of the cosine transform of 64 samples: (16, 64)."""
-    return np.cos(np.pi * np.outer(np.arange(16), np.arange(64) + 0.5) / 64)
-
-
 def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     """Hash an image so that copies that were re-encoded, resized or brightened have nearly the same hash.
 
@@ -204,7 +199,7 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     Source: the DCT hash of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, with
         16 x 16 terms instead of 8 x 8: at 64 bits, images of different people are as alike as copies.
     """
-    terms = _cosines() @ resize(pixels, 64).astype(np.float64) @ _cosines().T
+    terms = scipy.fft.dctn(resize(pixels, 64).astype(np.float64))[:16, :16]
     return (terms > np.median(terms)).ravel()
 
 

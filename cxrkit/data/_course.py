@@ -37,29 +37,21 @@ def course_manifest() -> "pd.DataFrame":
 
     `image` is relative to the folder that `course_images()` returns.
     """
-    from cxrkit.data import _manifest
+    from cxrkit.data._cells import validate
+    from cxrkit.data._manifest import read_table
 
-    return _manifest.validate(_manifest.read_table(COURSE_MANIFEST, strict=True))
+    return validate(read_table(COURSE_MANIFEST, strict=True))
 
 
-def course_images(
-    split: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    *,
-    workers: int | None = None,
-    verify: bool = True,
-) -> Path:
+def course_images(split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Path:
     """Make the course images in the cache where they are missing, and return their folder.
 
-    Images that are there and unchanged stay; the others are simulated again. Several processes may do this at once.
+    The cache is the folder CXRKIT_CACHE if set, else the user's cache folder for cxrkit. Images that are there and
+    unchanged stay; the others are simulated again. Several processes may do this at once.
 
     Args:
         split: "train", "val" or "test" for these images alone; None for all.
-        cache_dir: where to keep them; None: CXRKIT_CACHE if set, else the user's cache folder for cxrkit.
         progress: called with how many images are there, and of how many.
-        workers: processes that simulate; None: one for each core, one for a few images.
-        verify: compare each image with its sha256. False takes images as this machine makes them.
     Returns:
         The folder of the images: for all splits one with the folders train, val and test; for one split that one.
     Raises:
@@ -72,15 +64,15 @@ def course_images(
     rows = [row for row in rows if split in (None, row["split"])]
     # A folder for each edition of the manifest, so that images of two editions never mix.
     edition = hashlib.sha256(text).hexdigest()[:12]
-    folder = (default_cache_dir() if cache_dir is None else Path(cache_dir)) / "course" / edition
+    folder = default_cache_dir() / "course" / edition
     try:
         for part in SPLITS if split is None else (split,):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"] if verify else "")]
+        missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"])]
         done = len(rows) - len(missing)
         if progress is not None:
             progress(done, len(rows))
-        for _ in _make(missing, folder, workers, verify):
+        for _ in _make(missing, folder):
             done += 1
             if progress is not None:
                 progress(done, len(rows))
@@ -88,7 +80,7 @@ def course_images(
         raise OSError(
             error.errno,
             f"the course images cannot be kept in {folder} ({error.strerror or error}): they need 50 MB in a folder "
-            "that can be written to. Set CXRKIT_CACHE to one, or pass cache_dir=",
+            "that can be written to. Set CXRKIT_CACHE to one",
         ) from error
     return folder if split is None else folder / split
 
@@ -181,34 +173,33 @@ def _is_there(path: Path, sha256: str) -> bool:
         data = path.read_bytes()
     except FileNotFoundError:
         return False
-    return not sha256 or hashlib.sha256(data).hexdigest() == sha256
+    return hashlib.sha256(data).hexdigest() == sha256
 
 
-def _make(rows: list[dict[str, str]], folder: Path, workers: int | None, verify: bool) -> Iterator[None]:
+def _make(rows: list[dict[str, str]], folder: Path) -> Iterator[None]:
     """Simulate images into the folder, in this process or in several; yield after each."""
-    if workers == 1 or (workers is None and len(rows) < _WORTH_WORKERS):
+    if len(rows) < _WORTH_WORKERS:
         for row in rows:
-            _make_one(row, folder, verify)
+            _make_one(row, folder)
             yield
         return
     import joblib
 
     # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the images
     # are the parallel part; and they end soon, for a notebook has little memory.
-    with joblib.parallel_config("loky", n_jobs=workers or -1, inner_max_num_threads=1, idle_worker_timeout=5):
+    with joblib.parallel_config("loky", n_jobs=-1, inner_max_num_threads=1, idle_worker_timeout=5):
         parallel = joblib.Parallel(return_as="generator_unordered")
-        yield from parallel(joblib.delayed(_make_one)(row, folder, verify) for row in rows)
+        yield from parallel(joblib.delayed(_make_one)(row, folder) for row in rows)
 
 
-def _make_one(row: Mapping[str, str], folder: Path, verify: bool) -> None:
+def _make_one(row: Mapping[str, str], folder: Path) -> None:
     data = simulate_row(row).png()
     found = hashlib.sha256(data).hexdigest()
-    if verify and found != row["sha256"]:
+    if found != row["sha256"]:
         raise ValueError(
             f"{row['image']} has sha256 {found[:16]}... here, and {row['sha256'][:16]}... in data_manifest.csv: "
             f"this machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) differs from the one that "
-            "made the manifest. Install the versions of requirements.lock; if the error stays, report this line. "
-            "course_images(verify=False) uses the images that this machine makes."
+            "made the manifest. Install the versions of requirements.lock; if the error stays, report this line."
         )
     path = folder / row["image"]
     # First under another name: other processes may make or read the same image. And in another folder: what a kill

@@ -4,6 +4,7 @@ Where a publisher names a checksum it is enforced; where none is published, the 
 archive's own checks are. Licences and terms are in the table of sources.
 """
 
+import json
 import os
 import shutil
 import urllib.parse
@@ -57,137 +58,18 @@ class Source:
     note: str = ""
 
 
-def _nih(number: int, key: str, size: int, md5: str) -> RemoteFile:
-    return RemoteFile(f"https://nihcc.box.com/shared/static/{key}.gz", f"images_{number:03d}.tar.gz", size, md5)
+def _sources() -> dict[str, Source]:
+    # The checksums of ChestX-ray14's archives are from its FAQ_CHESTXRAY.pdf, question 7; those of its tables are as Box
+    # publishes them. GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
+    table = json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8"))
+    return {
+        name: Source(name, **{**source, "files": tuple(RemoteFile(**file) for file in source.get("files", ()))})
+        for name, source in table.items()
+    }
 
 
-def _nih_table(name: str, file_id: str, size: int, sha256: str) -> RemoteFile:
-    query = f"rm=box_download_shared_file&vanity_name=ChestXray-NIHCC&file_id=f_{file_id}"
-    return RemoteFile(f"https://nihcc.app.box.com/index.php?{query}", name, size, sha256)
-
-
-def _github(repository: str, commit: str, name: str) -> tuple[RemoteFile, ...]:
-    # GitHub packs these archives on demand and promises no lasting checksum; the commit is what is pinned.
-    return (RemoteFile(f"https://github.com/{repository}/archive/{commit}.zip", name),)
-
-
-def _kaggle(name: str, title: str, slug: str, note: str = "") -> Source:
-    return Source(name, title, f"https://www.kaggle.com/datasets/{slug}", "", kaggle=slug, note=note)
-
-
-# MD5 of the archives: FAQ_CHESTXRAY.pdf, question 7, in the set's folder. Sizes and SHA-256 of the tables: as Box
-# publishes them.
-_CHESTXRAY14 = (
-    _nih_table(
-        "Data_Entry_2017_v2020.csv",
-        "219760887468",
-        9_003_496,
-        "sha256:c69a6daca3549af707ca9cacbdf9f9a7b6a9188e8c61157df653520bb72d8eb1",
-    ),
-    _nih_table(
-        "BBox_List_2017.csv",
-        "219760940956",
-        92_416,
-        "sha256:0bbfea9d4c4e9771481b3023b1bc9f0df9dea924453b12986beb29b0c4d0c95b",
-    ),
-    _nih_table(
-        "train_val_list.txt",
-        "256056636701",
-        1_470_907,
-        "sha256:61fbe896321c1c1c8b75f3e4f3a08e4fef6486d95ef8a667c31d4d60dca6cb81",
-    ),
-    _nih_table(
-        "test_list.txt",
-        "256055473534",
-        435_131,
-        "sha256:38ca5ef7f756092946f57c1a59faca882ed589a1ab1f72590b45dc06c6d5e1cc",
-    ),
-    _nih(1, "vfk49d74nhbxq3nqjg0900w5nvkorp5c", 2_008_470_987, "md5:fe8ed0a6961412fddcbb3603c11b3698"),
-    _nih(2, "i28rlmbvmfjbl8p2n3ril0pptcmcu9d1", 3_952_623_504, "md5:ab07a2d7cbe6f65ddd97b4ed7bde10bf"),
-    _nih(3, "f1t00wrtdk94satdfb9olcolqx20z2jp", 3_929_234_850, "md5:2301d03bde4c246388bad3876965d574"),
-    _nih(4, "0aowwzs5lhjrceb3qp67ahp0rd1l1etg", 3_838_903_983, "md5:9f1b7f5aae01b13f4bc8e2c44a4b8ef6"),
-    _nih(5, "v5e3goj22zr6h8tzualxfsqlqaygfbsn", 3_935_496_531, "md5:1861f3cd0ef7734df8104f2b0309023b"),
-    _nih(6, "asi7ikud9jwnkrnkj99jnpfkjdes7l6l", 3_986_301_172, "md5:456b53a8b351afd92a35bc41444c58c8"),
-    _nih(7, "jn1b4mw4n6lnh74ovmcjb8y48h8xj07n", 4_016_328_426, "md5:1075121ea20a137b87f290d6a4a5965e"),
-    _nih(8, "tvpxmn7qyrgl0w8wfh9kqfjskv6nmm1j", 4_018_347_353, "md5:b61f34cec3aa69f295fbb593cbd9d443"),
-    _nih(9, "upyy3ml7qdumlgk2rfcvlb9k6gvqq2pj", 4_111_327_929, "md5:442a3caa61ae9b64e61c561294d1e183"),
-    _nih(10, "l6nilvfa9cg3s28tqv1qc1olm3gnz54p", 4_181_556_296, "md5:09ec81c4c31e32858ad8cf965c494b74"),
-    _nih(11, "hhq8fkdgvcari67vfhs7ppg2w6ni4jze", 4_187_084_020, "md5:499aefc67207a5a97692424cf5dbeed5"),
-    _nih(12, "ioqwiy20ihqwyr8pf4c24eazhh281pbu", 2_914_187_733, "md5:dc9fda1757c2de0032b63347a7d2895c"),
-)
-
-_SOURCES = (
-    Source(
-        "chestxray14",
-        "ChestX-ray14, NIH Clinical Center",
-        "https://nihcc.app.box.com/v/ChestXray-NIHCC",
-        "free to use; link to the site, acknowledge the NIH Clinical Center, cite Wang et al., CVPR 2017",
-        _CHESTXRAY14,
-        note="42 GiB of archives, and as much again unpacked; in Python, only=[...] fetches some of the files.",
-    ),
-    Source(
-        "covid-chestxray",
-        "COVID-19 image data collection, Cohen et al.",
-        "https://github.com/ieee8023/covid-chestxray-dataset",
-        "each image has its own, in the column license",
-        _github(
-            "ieee8023/covid-chestxray-dataset",
-            "6a4242344473ccb5ed0d2148d8c7bfb1691e4ed8",
-            "covid-chestxray-dataset.zip",
-        ),
-    ),
-    Source(
-        "hannover",
-        "COVID-19 image repository, Hannover Medical School",
-        "https://github.com/ml-workgroup/covid-19-image-repository",
-        "CC BY 3.0",
-        _github(
-            "ml-workgroup/covid-19-image-repository",
-            "4025ea15f2987f03cf368a893f37121b7a43bd87",
-            "covid-19-image-repository.zip",
-        ),
-    ),
-    _kaggle(
-        "covid19-radiography",
-        "COVID-19 Radiography Database, Rahman et al.",
-        "tawsifurrahman/covid19-radiography-database",
-    ),
-    _kaggle(
-        "covid19-train-test",
-        "COVID-19 Xray Dataset (Train & Test Sets), Khoong",
-        "khoongweihao/covid19-xray-dataset-train-test-sets",
-    ),
-    _kaggle(
-        "covid19-10000",
-        "COVID-19 Patients Lungs X Ray Images 10000, Sajid",
-        "nabeelsajid917/covid-19-x-ray-10000-images",
-    ),
-    _kaggle(
-        "covid19-image-dataset",
-        "COVID-19 Image Dataset, Raikote",
-        "pranavraikokte/covid19-image-dataset",
-        note="The report spells its owner pranavraikote; Kaggle has pranavraikokte.",
-    ),
-    Source(
-        "squeezenet-imagenet",
-        "SqueezeNet 1.1 trained on ImageNet, without its top, Malli",
-        "https://github.com/rcmalli/keras-squeezenet",
-        "MIT",
-        (
-            RemoteFile(
-                "https://github.com/rcmalli/keras-squeezenet/releases/download/v1.0/"
-                "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "squeezenet_imagenet_notop.h5",
-                3_032_184,
-                "sha256:2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f",
-            ),
-        ),
-    ),
-)
-
-
-#: What can be fetched, by name.
-SOURCES = {source.name: source for source in _SOURCES}
+#: What can be fetched, by name; the table is sources.json.
+SOURCES = _sources()
 
 
 def fetch(

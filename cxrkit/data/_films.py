@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrkit.data._manifest import write_text
 from cxrkit.film import read, resize
-from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
 
 #: Images decoded between two notes of what is done.
 _BLOCK = 256
@@ -52,6 +53,24 @@ class FilmSet:
         return FilmSet(*(np.concatenate(column) for column in columns))
 
 
+def truth(frame: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Return which images of a manifest have which labels.
+
+    Args:
+        frame: with `covid` and `findings`; an empty `findings` means none of the 14.
+        labels: findings, COVID-19 and its opposite, or others.
+    Returns:
+        (images, labels), float64: 1 where the image has the label, 0 where not, NaN where the manifest does not know,
+        as for a label that is none of these.
+    """
+    covid = frame["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
+    found = [set(split_findings(cell)) for cell in frame["findings"]]
+    columns = {name: np.array([name in names for names in found], float) for name in FINDINGS}
+    columns |= {COVID: covid, NOT_COVID: 1 - covid}
+    unknown = np.full(len(frame), np.nan)
+    return np.stack([columns.get(label, unknown) for label in labels], axis=1)
+
+
 def load_films(
     frame: pd.DataFrame,
     root: str | os.PathLike[str],
@@ -67,10 +86,10 @@ def load_films(
     is used of it, once for all processes of a machine.
 
     Args:
-        frame: rows as `read_manifest` gives them; an empty `findings` means none of the 14.
+        frame: rows as `read_manifest` gives them.
         root: the folder that image paths are relative to.
         size_px: side of the square.
-        labels: of the targets: findings, and COVID-19, which is NaN where it is not known.
+        labels: of the targets, as for `truth`.
         cache: a folder for decoded images, size_px * size_px bytes each; None: in memory.
         progress: called with how many images are decoded, and of how many.
     Returns:
@@ -78,10 +97,6 @@ def load_films(
     Raises:
         ValueError: files that do not exist or cannot be read: how many, and the first with its reason.
     """
-    found = {cell: set(split_findings(cell)) for cell in frame["findings"].unique()}
-    covid = frame["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
-    columns = [[name in found[cell] for cell in frame["findings"]] if name in FINDINGS else covid for name in labels]
-    targets = np.array(columns, np.float32).T.reshape(len(frame), len(labels))
     paths = [Path(root) / image for image in frame["image"]]
     if cache is None or not paths:
         pixels = _read(paths, size_px)
@@ -89,7 +104,8 @@ def load_films(
             progress(len(paths), len(paths))
     else:
         pixels = _kept(paths, size_px, Path(cache), progress)
-    return FilmSet(pixels, targets, frame["source"].to_numpy(str), frame["patient_id"].to_numpy(str))
+    known = truth(frame, labels).astype(np.float32)
+    return FilmSet(pixels, known, frame["source"].to_numpy(str), frame["patient_id"].to_numpy(str))
 
 
 def _read(paths: Sequence[Path], size_px: int) -> np.ndarray:
@@ -115,36 +131,25 @@ def _read(paths: Sequence[Path], size_px: int) -> np.ndarray:
 
 def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None] | None) -> np.ndarray:
     """Decode images once into a file and map it read-only; when one of the files changes, all are decoded again."""
+    import filelock
+
     if absent := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(absent)} of {len(paths)} images do not exist; the first is {absent[0]}. See --root.")
     folder.mkdir(parents=True, exist_ok=True)
     stats = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
     key = hashlib.sha256(json.dumps([size_px, stats]).encode()).hexdigest()[:16]
-    films = _mapped(folder / f"{key}.npy", (len(paths), size_px, size_px))
-    done = _mapped(folder / f"{key}.done.npy", (-(-len(paths) // _BLOCK),))
-    for block in range(len(done)):
-        rows = slice(block * _BLOCK, min((block + 1) * _BLOCK, len(paths)))
-        if not done[block]:
+    file, done = folder / f"{key}.npy", folder / f"{key}.done"
+    # Of several processes of a machine one decodes, and the others wait for it.
+    with filelock.FileLock(folder / f"{key}.lock"):
+        first = int(done.read_text()) if done.is_file() else 0
+        shape = (len(paths), size_px, size_px)
+        films = np.lib.format.open_memmap(file, "r+" if first else "w+", np.uint8, None if first else shape)
+        for start in range(first, len(paths), _BLOCK):
+            rows = slice(start, min(start + _BLOCK, len(paths)))
             films[rows] = _read(paths[rows], size_px)
-            # In this order: a block noted as done without its images would never be found out.
+            # In this order: images noted as done that are not there would never be found out.
             films.flush()
-            done[block] = 1
-            done.flush()
-        if progress is not None:
-            progress(rows.stop, len(paths))
-    return np.load(folder / f"{key}.npy", mmap_mode="r")
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """Map a file of zeros, made when missing; of several processes that make it at once, one does."""
-    if not path.exists():
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        np.lib.format.open_memmap(part, "w+", np.uint8, shape).flush()
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            # Another process was first: a file that it writes to must not be replaced.
-            pass
-        finally:
-            part.unlink()
-    return np.load(path, mmap_mode="r+")
+            write_text(done, str(rows.stop))
+            if progress is not None:
+                progress(rows.stop, len(paths))
+    return np.load(file, mmap_mode="r")

@@ -1,7 +1,8 @@
 """Public data sets, as their folders are when unpacked, turned into manifests.
 
-Every adapter returns a `DataSet`: the images that its table lists, which of them exist, the files that it leaves out
-and why, and notes on what was changed or is not known. Nothing is dropped without a note. `findings` are labelled by
+Every adapter takes the folder that the set was unpacked into and returns a `DataSet`: the images that its table lists,
+which of them exist, the files that it leaves out and why, and notes on what was changed or is not known. Nothing is
+dropped without a note. A folder that does not look like the set raises LayoutError. `findings` are labelled by
 ChestX-ray14 alone; a COVID-19 image of the other sets has an empty cell because nobody labelled it, not because nothing
 is there: train a network for the 14 findings on `source == "nih"`.
 """
@@ -10,14 +11,15 @@ import functools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
 import pandas as pd
 
-from cxrkit.data import _manifest as manifest
-from cxrkit.data._manifest import NO_PATIENTS, DataSet, ManifestError, read_manifest, read_table
+from cxrkit.data._cells import FRONTAL, ManifestError, clean, notes_on, validate
+from cxrkit.data._manifest import NO_PATIENTS, DataSet, read_manifest, read_table, read_text
+from cxrkit.data._splits import split_by_patient
 from cxrkit.labels import SPLITS
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm"}
@@ -32,39 +34,36 @@ _CLASSES = {
     "lung opacity": ("0", "", "Lung Opacity"),
     "viral pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
     "viral_pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
+    "pneumonia": ("", "Pneumonia", ""),
 }
+_FLAGS = {True: "1", False: "0"}
+Folder = str | os.PathLike[str]
 
 
 class LayoutError(ManifestError):
     """A folder that does not look like the data set it should be; the message names what is expected."""
 
 
-def chestxray14(
-    folder: str | os.PathLike[str], *, split: str = "official", val_share: float = 1 / 8, seed: int = 0
-) -> DataSet:
+def chestxray14(folder: Folder, *, split: str = "official", val_share: float = 1 / 8, seed: int = 0) -> DataSet:
     """Adapt ChestX-ray14: Data_Entry_2017*.csv, images/ or images_001/images/ to images_012/images/.
+
+    `width` and `height` stay empty: the table has the size of the original radiograph.
 
     Args:
         folder: what the set was unpacked into.
         split: "official" (train_val_list.txt and test_list.txt of the set; `val_share` of the patients of the former
             become val, drawn with `seed`) or "chexnet-keras" (dev.csv is val, test.csv is test, all others are train).
-        val_share: of train_val, in (0, 1); the default makes the set's 80:20 about 70:10:20, as in the CheXNet paper.
+        val_share: in (0, 1); the default makes the set's 80:20 about 70:10:20, as in the CheXNet paper.
         seed: draws the val patients.
-    Returns:
-        The data set. `width` and `height` are empty: the table has the size of the original radiograph.
-    Raises:
-        LayoutError: tables missing.
-        ValueError: an unknown split.
     Source: Wang et al., ChestX-ray8, CVPR 2017; its Box folder's tables.
     """
     if split not in ("official", "chexnet-keras"):
         raise ValueError(f"split must be 'official' or 'chexnet-keras'; got {split!r}.")
     if not 0 < val_share < 1:
         raise ValueError(f"val_share must lie between 0 and 1; got {val_share!r}.")
-    root = Path(folder)
+    root, notes = Path(folder), list[str]()
     files = _files(root)
-    notes: list[str] = []
-    entries = _table(root, files, r"data_entry_2017.*\.csv(\.gz)?", "Data_Entry_2017*.csv")
+    entries = read_table(root / _one(root, files, r"data_entry_2017.*\.csv(\.gz)?", "Data_Entry_2017*.csv"))
     _need(entries, ("Image Index", "Finding Labels", "Patient ID"), "Data_Entry_2017")
     where = {PurePosixPath(path).name: path for path in files if _is_image(path)}
     names = entries["Image Index"]
@@ -84,21 +83,21 @@ def chestxray14(
         }
     )
     if split == "official":
-        lists = r"(official_)?{}_list\.txt(\.gz)?"
-        train_val = _names(root, files, lists.format("train_val"), "train_val_list.txt") or set()
-        test = _names(root, files, lists.format("test"), "")
-        if test is None:
+        path = _one(root, files, r"(official_)?train_val_list\.txt(\.gz)?", "train_val_list.txt")
+        train_val = set(read_text(root / path).split())
+        if path := _one(root, files, r"(official_)?test_list\.txt(\.gz)?", ""):
+            test = set(read_text(root / path).split())
+        else:
             test = set(names) - train_val
             notes.append("There is no test_list.txt: all images that train_val_list.txt does not list are test.")
         rows["split"] = ["test" if name in test else "train" if name in train_val else "" for name in names]
-        parted = manifest.split_by_patient(
-            rows[rows["split"] == "train"], (1 - val_share, val_share, 0), seed=seed, stratify="findings"
-        )
+        learn = rows[rows["split"] == "train"]
+        parted = split_by_patient(learn, (1 - val_share, val_share, 0), seed=seed, stratify="findings")
         rows.loc[parted.index, "split"] = parted["split"]
     else:
         dev, test = (
-            set(_table(root, files, rf"(chexnet_keras_)?{part}\.csv(\.gz)?", f"{part}.csv")["Image Index"])
-            for part in ("dev", "test")
+            set(read_table(root / _one(root, files, rf"(chexnet_keras_)?{name}\.csv(\.gz)?", f"{name}.csv")).iloc[:, 0])
+            for name in ("dev", "test")
         )
         rows["split"] = ["test" if name in test else "val" if name in dev else "train" for name in names]
     if unplaced := int((rows["split"] == "").sum()):
@@ -106,7 +105,7 @@ def chestxray14(
     return _data_set("nih", rows, files, notes, root=root)
 
 
-def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
+def radiologist_labels(folder: Folder) -> pd.DataFrame:
     """Read what radiologists saw on images of ChestX-ray14: google2019_nih-chest-xray-labels.csv, plain or gzipped.
 
     It is the file that TorchXRayVision ships, with both lists that Google published; `Set Id` is val or test.
@@ -114,14 +113,14 @@ def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
     Args:
         folder: holds the file, or has it below.
     Returns:
-        One row per image: `image` (file name), `patient_id` as in `chestxray14`, `set` (val or test), and a column of
-        0 and 1 for each of `RADIOLOGIST_LABELS`.
+        One row per image: `image` (file name), `patient_id` as in ChestX-ray14's manifest, `set` (val or test), and a
+        column of 0 and 1 for each of `RADIOLOGIST_LABELS`.
     Raises:
         LayoutError: the file is missing, lacks a column, or holds something other than YES and NO.
     Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences.
     """
     called, root = "google2019_nih-chest-xray-labels.csv", Path(folder)
-    table = _table(root, _files(root), r"google2019_nih-chest-xray-labels\.csv(\.gz)?", called)
+    table = read_table(root / _one(root, _files(root), r"google2019_nih-chest-xray-labels\.csv(\.gz)?", called))
     _need(table, ("Image Index", "Patient ID", "Set Id", *RADIOLOGIST_LABELS), called)
     answers = table[list(RADIOLOGIST_LABELS)]
     if other := sorted(set(answers.to_numpy().ravel()) - {"YES", "NO"}):
@@ -130,27 +129,20 @@ def radiologist_labels(folder: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame(first).join((answers == "YES").astype(int)).reset_index(drop=True)
 
 
-def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
+def covid_chestxray(folder: Folder) -> DataSet:
     """Adapt ieee8023/covid-chestxray-dataset: metadata.csv and images/; frontal X-ray images alone.
 
     `covid` is 1 where the finding names COVID-19, and empty where it is not known. A finding that names pneumonia, but
     not COVID-19, counts as Pneumonia. `other` keeps the set's own words, `day` its offset (days since symptoms or
-    admission); `follow_up` numbers a patient's images by it.
+    admission); `follow_up` numbers a patient's images by it. Lateral images, CT slices and volumes are left out.
 
-    Args:
-        folder: the repository's folder, or the one it was unpacked into.
-    Returns:
-        The data set; lateral images, CT slices and volumes are in `left_out`.
-    Raises:
-        LayoutError: no metadata.csv.
     Source: Cohen et al., COVID-19 Image Data Collection, arXiv:2006.11988, 2020.
     """
     root = Path(folder)
     files = _files(root)
-    table_path = _one(root, files, r"metadata\.csv", "metadata.csv of the covid-chestxray-dataset")
-    table = _cohen_table(root / table_path)
-    _need(table, ("patientid", "finding", "view", "filename"), "metadata.csv")
-    base = PurePosixPath(table_path).parent
+    path = _one(root, files, r"metadata\.csv", "metadata.csv of the covid-chestxray-dataset")
+    table = _cohen_table(root / path)
+    base = PurePosixPath(path).parent
     place = _column(table, "folder").replace("", "images")
     words = table["finding"].str.strip()
     is_covid = words.str.contains("COVID-19", regex=False)
@@ -160,55 +152,44 @@ def covid_chestxray(folder: str | os.PathLike[str]) -> DataSet:
         {
             "image": [str(base / sub / name) for sub, name in zip(place, table["filename"], strict=True)],
             "patient_id": "cohen-" + table["patientid"].str.strip(),
-            "view": table["view"],
-            "sex": _column(table, "sex"),
-            "age": _column(table, "age"),
-            "covid": is_covid.map({True: "1", False: "0"}).mask(unknown, ""),
+            **{column: _column(table, column) for column in ("view", "sex", "age", "license")},
+            "covid": is_covid.map(_FLAGS).mask(unknown, ""),
             "findings": pneumonia.map({True: "Pneumonia", False: ""}),
-            "license": _column(table, "license"),
             "other": words,
             "day": _column(table, "offset").str.strip(),
         }
     )
     rows["follow_up"] = _follow_up(rows["patient_id"], rows["day"])
     modality = _column(table, "modality").str.strip().str.lower()
-    frontal = manifest.clean(rows[["view"]])[0]["view"].isin(["", *manifest.FRONTAL])
+    frontal = clean(rows[["view"]])[0]["view"].isin(["", *FRONTAL])
     reasons = [
         f"modality {kind}" if kind not in ("x-ray", "") else "" if fits else f"view {view.strip()!r}"
-        for kind, view, fits in zip(modality, table["view"], frontal, strict=True)
+        for kind, view, fits in zip(modality, rows["view"], frontal, strict=True)
     ]
     notes = [f"{count} rows have no finding yet; their covid is empty."] if (count := int(unknown.sum())) else []
     return _data_set("cohen", rows, files, notes, reasons, root=root)
 
 
-def hannover(folder: str | os.PathLike[str]) -> DataSet:
+def hannover(folder: Folder) -> DataSet:
     """Adapt ml-workgroup/covid-19-image-repository of Hannover Medical School: data.csv and png/.
 
     Every image is of a COVID-19 patient. `day` is the day of the image since admission: the set's admission_offset
     is relative to the image (-4: admitted four days before it), so its sign is changed. The set has no ages.
 
-    Args:
-        folder: the repository's folder, or the one it was unpacked into.
-    Returns:
-        The data set.
-    Raises:
-        LayoutError: no data.csv.
     Source: Winther et al., COVID-19 Image Repository, doi:10.6084/m9.figshare.12275009.
     """
     root = Path(folder)
     files = _files(root)
-    table_path = _one(root, files, r"data\.csv", "data.csv of the covid-19-image-repository")
-    table = read_table(root / table_path)
+    path = _one(root, files, r"data\.csv", "data.csv of the covid-19-image-repository")
+    table = read_table(root / path)
     _need(table, ("patient_id", "image_id"), "data.csv")
-    base = PurePosixPath(table_path).parent
     offsets = pd.to_numeric(_column(table, "admission_offset"), errors="coerce")
     rows = pd.DataFrame(
         {
-            "image": [str(base / "png" / f"{name}.png") for name in table["image_id"]],
+            "image": [str(PurePosixPath(path).parent / "png" / f"{name}.png") for name in table["image_id"]],
             "patient_id": "hannover-" + table["patient_id"],
             "view": _column(table, "projection"),
             "sex": _column(table, "sex"),
-            "age": _column(table, "age"),
             "covid": "1",
             "license": "CC BY 3.0",
             "day": ["" if pd.isna(offset) else str(-int(offset)) for offset in offsets],
@@ -218,61 +199,42 @@ def hannover(folder: str | os.PathLike[str]) -> DataSet:
     return _data_set("hannover", rows, files, [], root=root)
 
 
-def covid19_radiography(folder: str | os.PathLike[str]) -> DataSet:
+def covid19_radiography(folder: Folder) -> DataSet:
     """Adapt Kaggle tawsifurrahman/covid19-radiography-database (COVID-19 Radiography Database, Rahman et al.).
 
     Folders COVID (or COVID-19), Normal, Lung_Opacity, Viral Pneumonia, each with images/ (masks/ is left out), or in
     older releases the images themselves. `other` holds Lung Opacity and Viral Pneumonia; `origin` is where an image
     came from, by the set's metadata.xlsx. The Normal and Viral Pneumonia images from
     paultimothymooney/chest-xray-pneumonia are of children of one to five years.
-
-    Args:
-        folder: what the set was unpacked into.
-    Returns:
-        The data set.
-    Raises:
-        LayoutError: none of these folders.
     """
     root = Path(folder)
     files = _files(root)
-    rows, out = _by_class("radiography", files, list(_CLASSES))
+    rows, out = _by_class("radiography", files, [name for name in _CLASSES if name != "pneumonia"])
     notes = [NO_PATIENTS, "Its COVID-19 images were taken from other public sets; see `cxrkit data check`."]
-    origins: dict[str, str] = {}
-    listed: dict[str, str] = {}
+    sheets = [pd.DataFrame(columns=["FILE NAME", "FORMAT", "URL"])]
     for path in files:
-        if not path.lower().endswith(".metadata.xlsx"):
-            continue
-        try:
-            sheet = pd.read_excel(root / path, dtype=str, keep_default_na=False)
-            for stem, kind, url in zip(sheet["FILE NAME"], sheet["FORMAT"], sheet["URL"], strict=True):
-                origins[stem.strip().lower()] = url
-                listed[stem.strip().lower()] = f"{stem.strip()}.{kind.strip().lower()}"
-        except (BadZipFile, KeyError, ValueError, OSError) as error:
-            notes.append(f"{path} cannot be read ({error}); origin stays empty for its images.")
+        if path.lower().endswith(".metadata.xlsx"):
+            try:
+                sheet = pd.read_excel(root / path, dtype=str, keep_default_na=False)
+                sheets.append(sheet[["FILE NAME", "FORMAT", "URL"]])
+            except (BadZipFile, KeyError, ValueError, OSError) as error:
+                notes.append(f"{path} cannot be read ({error}); origin stays empty for its images.")
+    listed = pd.concat(sheets)
+    listed.index = listed["FILE NAME"].str.strip().str.lower()
     stems = [PurePosixPath(path).stem.lower() for path in rows["image"]]
-    rows["origin"] = [origins.get(stem, "") for stem in stems]
-    absent = [name for stem, name in listed.items() if stem not in set(stems)]
-    lacking = pd.DataFrame({"image": absent, "patient_id": [f"radiography:{name}" for name in absent]})
-    rows = pd.concat([rows, lacking], ignore_index=True).fillna("")
+    rows["origin"] = [dict(listed["URL"]).get(stem, "") for stem in stems]
+    absent = listed[~listed.index.isin(stems)]
+    lacking = pd.DataFrame({"image": absent["FILE NAME"].str.strip() + "." + absent["FORMAT"].str.strip().str.lower()})
+    rows = pd.concat([rows, lacking.assign(patient_id="radiography:" + lacking["image"])], ignore_index=True).fillna("")
     return _data_set("radiography", rows, files, notes, root=root, left_out=out)
 
 
-def covid19_train_test(
-    folder: str | os.PathLike[str], *, cohen_metadata: str | os.PathLike[str] | None = None
-) -> DataSet:
+def covid19_train_test(folder: Folder, *, cohen_metadata: Folder | None = None) -> DataSet:
     """Adapt Kaggle khoongweihao/covid19-xray-dataset-train-test-sets: xray_dataset_covid19/train|test/NORMAL|PNEUMONIA.
 
     The PNEUMONIA images come from the covid-chestxray-dataset and have their names there: most are COVID-19, some are
-    SARS and others. The folder does not tell which, so `covid` is empty unless that set's metadata.csv is given.
-
-    Args:
-        folder: what the set was unpacked into.
-        cohen_metadata: metadata.csv of ieee8023/covid-chestxray-dataset; fills covid, patient_id, view, sex and age
-            of the images that it names.
-    Returns:
-        The data set; its val is empty, since the set has none.
-    Raises:
-        LayoutError: none of these folders.
+    SARS and others. The folder does not tell which, so `covid` is empty, unless that set's metadata.csv is given as
+    `cohen_metadata`; it fills covid, patient_id, view, sex and age of the images that it names.
     """
     files = _files(Path(folder))
     rows, out = _by_class("train-test-sets", files, ["normal", "pneumonia"], splits=True)
@@ -284,30 +246,23 @@ def covid19_train_test(
             "covid is empty; cohen_metadata= (metadata.csv of ieee8023/covid-chestxray-dataset) fills it."
         )
     else:
-        table = _cohen_table(Path(cohen_metadata))
-        _need(table, ("patientid", "finding", "filename"), "cohen_metadata")
-        known = {record["filename"]: record for record in table.to_dict("records")}
-        rows[["view", "sex", "age"]] = ""
-        unmatched = 0
-        for index in rows.index[sick]:
-            record = known.get(PurePosixPath(str(rows.at[index, "image"])).name)
-            if record is None:
-                unmatched += 1
-                continue
-            covid = "COVID-19" in record["finding"]
-            rows.at[index, "covid"] = str(int(covid))
-            rows.at[index, "findings"] = "" if covid else "Pneumonia"
-            rows.at[index, "patient_id"] = f"cohen-{record['patientid'].strip()}"
-            rows.at[index, "other"] = record["finding"]
-            for column in ("view", "sex", "age"):
-                rows.at[index, column] = record.get(column, "")
-        if unmatched:
+        table = _cohen_table(Path(cohen_metadata)).drop_duplicates("filename").set_index("filename")
+        names = rows["image"].map(lambda path: PurePosixPath(path).name)
+        known = sick & names.isin(table.index)
+        found = table.loc[names[known]].set_axis(rows.index[known])
+        is_covid = found["finding"].str.contains("COVID-19", regex=False)
+        filled = {"covid": is_covid.map(_FLAGS), "findings": is_covid.map({True: "", False: "Pneumonia"})}
+        filled |= {"patient_id": "cohen-" + found["patientid"].str.strip(), "other": found["finding"]}
+        filled |= {column: _column(found, column) for column in ("view", "sex", "age")}
+        rows = rows.reindex(columns=rows.columns.union(list(filled), sort=False), fill_value="")
+        rows.loc[known, list(filled)] = pd.DataFrame(filled)
+        if unmatched := int((sick & ~known).sum()):
             notes.append(f"{unmatched} PNEUMONIA images are not in cohen_metadata; their covid is empty.")
     return _data_set("train-test-sets", rows, files, notes, root=Path(folder), left_out=out)
 
 
 def class_folders(
-    folder: str | os.PathLike[str], *, name: str, classes: Sequence[str], splits: bool = False, note: str = ""
+    folder: Folder, *, name: str, classes: Sequence[str], splits: bool = False, note: str = ""
 ) -> DataSet:
     """Adapt a set whose images lie in one folder per class.
 
@@ -317,10 +272,6 @@ def class_folders(
         classes: names of the folders, in lower case.
         splits: whether the folders of the classes lie in train/ and test/; val is then empty.
         note: what a user has to know.
-    Returns:
-        The data set.
-    Raises:
-        LayoutError: none of these folders.
     """
     files = _files(Path(folder))
     rows, out = _by_class(name, files, classes, splits=splits)
@@ -358,36 +309,31 @@ def _data_set(
     reasons: list[str] | None = None,
     *,
     root: Path,
-    left_out: list[tuple[str, str]] | None = None,
+    left_out: Sequence[tuple[str, str]] = (),
 ) -> DataSet:
     """Clean rows of text, note which have a file, and list the files without a row.
 
     `reasons` tells for each row why it is not wanted; "" is wanted.
     """
-    out = list(left_out or [])
+    out = list(left_out)
     if reasons is not None:
         out += [(image, reason) for image, reason in zip(rows["image"], reasons, strict=True) if reason]
         rows = rows[[not reason for reason in reasons]]
     twice = rows["image"].duplicated()
     if twice.any():
-        notes = [*notes, f"{int(twice.sum())} rows name an image that an earlier row names; the first is kept."]
-    rows, faults = manifest.clean(rows[~twice].reset_index(drop=True).assign(source=name))
-    on_disk, known = set(files), {*rows["image"], *(image for image, _ in out)}
-    present = rows["image"].isin(on_disk).to_numpy(bool)
+        notes.append(f"{int(twice.sum())} rows name an image that an earlier row names; the first is kept.")
+    rows, faults = clean(rows[~twice].reset_index(drop=True).assign(source=name))
+    known = {*rows["image"], *(image for image, _ in out)}
+    present = rows["image"].isin(files).to_numpy(bool)
     out += [(path, "not in the set's table") for path in files if _is_image(path) and path not in known]
     if not present.all():
-        notes = [*notes, f"{int((~present).sum())} of {len(rows)} images in the set's table are not in the folder."]
+        notes.append(f"{int((~present).sum())} of {len(rows)} images in the set's table are not in the folder.")
     if out:
         counts = ", ".join(f"{count} {reason}" for reason, count in Counter(reason for _, reason in out).most_common(5))
-        notes = [*notes, f"{len(out)} files are left out: {counts}."]
-    return DataSet(
-        name,
-        root,
-        manifest.validate(rows),
-        present,
-        (*notes, *manifest.notes_on(faults)),
-        pd.DataFrame(out, columns=["image", "reason"]),
-    )
+        notes.append(f"{len(out)} files are left out: {counts}.")
+    notes += notes_on(faults)
+    left = pd.DataFrame(out, columns=["image", "reason"])
+    return DataSet(name, root, validate(rows), present, tuple(notes), left)
 
 
 def _follow_up(patients: pd.Series, days: pd.Series) -> list[str]:
@@ -400,7 +346,6 @@ def _by_class(
     name: str, files: list[str], classes: Sequence[str], *, splits: bool = False
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Label images by the folder they lie in; return the rows, and (file, reason) of images that are left out."""
-    known: Mapping[str, tuple[str, str, str]] = {"pneumonia": ("", "Pneumonia", ""), **_CLASSES}
     rows, out = [], []
     for path in filter(_is_image, files):
         folders = [part.lower() for part in PurePosixPath(path).parts[:-1]]
@@ -412,15 +357,11 @@ def _by_class(
         if not folders or folders[-1] not in classes:
             out.append((path, f"its folder is none of {', '.join(classes)}"))
             continue
-        covid, findings, other = known[folders[-1]]
         part = folders[-2] if splits and len(folders) > 1 and folders[-2] in SPLITS else ""
-        rows.append((path, f"{name}:{path}", covid, findings, other, part))
+        rows.append((path, f"{name}:{path}", *_CLASSES[folders[-1]], part))
     if not rows:
-        layout = "train|test/" if splits else ""
-        raise LayoutError(
-            f"no image lies in a folder {layout}{' or '.join(classes)}; pass the folder that the archive was unpacked "
-            "into."
-        )
+        layout = f"{'train|test/' if splits else ''}{' or '.join(classes)}"
+        raise LayoutError(f"no image lies in a folder {layout}; pass the folder that the archive was unpacked into.")
     return pd.DataFrame(rows, columns=["image", "patient_id", "covid", "findings", "other", "split"]), out
 
 
@@ -456,19 +397,11 @@ def _one(root: Path, files: list[str], pattern: str, called: str) -> str:
     return min(found, key=lambda path: (path.count("/"), path), default="")
 
 
-def _table(root: Path, files: list[str], pattern: str, called: str) -> pd.DataFrame:
-    return read_table(root / _one(root, files, pattern, called))
-
-
-def _names(root: Path, files: list[str], pattern: str, called: str) -> set[str] | None:
-    """Read a list of file names, one a line; None if there is no such file and `called` is empty."""
-    path = _one(root, files, pattern, called)
-    return {line.strip() for line in manifest.read_text(root / path).splitlines()} if path else None
-
-
 def _cohen_table(path: Path) -> pd.DataFrame:
     table = read_table(path)
-    return table.set_axis(table.columns.str.strip().str.lower(), axis=1)
+    table.columns = table.columns.str.strip().str.lower()
+    _need(table, ("patientid", "finding", "view", "filename"), path.name)
+    return table
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
