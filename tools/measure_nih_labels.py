@@ -2,7 +2,7 @@
 
     python tools/measure_nih_labels.py FOLDER
 
-FOLDER is what cxrkit.course._survey.measure_nih wants; no film is needed. Writes cxrkit/course/nih_labels.json, which
+FOLDER is what cxrkit.course.survey.measure_nih wants; no film is needed. Writes cxrkit/course/nih_labels.json, which
 notebook 01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of
 either stands for a film or a patient.
 """
@@ -41,7 +41,7 @@ def results(found: survey.NihSurvey) -> str:
             report.metrics_table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
             "## The mined labels held against radiologists'",
             "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
-            "looked for is `cxrkit.course._survey.READ_AS`; PPV is that among these films.",
+            "looked for is `cxrkit.course.survey.READ_AS`; PPV is that among these films.",
             report.metrics_table(rows, first="finding"),
             report.markdown(found.confusion.rename_axis("films").reset_index()),
             "## Prevalence by split of the official split",

@@ -1,13 +1,13 @@
-"""Who is in a data set, what they are said to have, and how far that can be believed: counts, no film opened.
+"""Who is in a data set, which labels they have, and how far these can be trusted: counts, no image is opened.
 
-`describe` surveys any manifest. `measure_nih` surveys ChestX-ray14's label files, and holds its labels, which a program
-read out of reports, against those of radiologists who looked at the films; `recorded_nih` is what it found once. All
-results are aggregates: no row stands for a film or a patient.
+`describe` surveys any manifest. `measure_nih` surveys ChestX-ray14's label files, and compares its labels, which a
+program mined from reports, with those of radiologists who read the images; `recorded_nih` is what it found once. All
+results are aggregates: no row stands for an image or a patient.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,8 +17,8 @@ import pandas as pd
 
 from cxrkit import metrics
 from cxrkit.course import published
-from cxrkit.data import ADAPTERS, DataSet, radiologist_labels
-from cxrkit.labels import FINDINGS, SPLITS, split_findings
+from cxrkit.data import ADAPTERS, radiologist_labels
+from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.metrics import Estimate
 
 #: Lower ends of the groups of patients by how many films they have; the last group is open.
@@ -37,7 +37,8 @@ READ_AS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Infiltration", "Pneumonia", "Consolidation", "Edema"),
     ),
 }
-AGREEMENT = ("recall", "specificity", "precision", "kappa")
+#: Measures of the agreement, under the names that a reader of studies knows.
+AGREEMENT = {"recall": "sensitivity", "specificity": "specificity", "precision": "PPV", "kappa": "kappa"}
 _RECORDED = resources.files("cxrkit") / "course" / "nih_labels.json"
 
 
@@ -48,16 +49,15 @@ class Survey:
     Attributes:
         name: of the data set.
         films, patients: how many.
-        prevalence: by group of films ("all", then each split) and finding, the share of films that have it, its
+        prevalence: by group of images ("all", then each split) and finding, the share of images that have it, its
             interval by patient.
-        films_per_patient: patients and films by how many films a patient has, as `films_per_patient` counts.
-        pairs: (14, 14), films that have both findings; on the diagonal, films that have the one.
-        leakage: one row per way to deal films to splits ("by patient", as the manifest has it; "by film", the same
-            sizes dealt without looking at patients): test films, test patients, films shared, patients shared. Shared
-            is who also has films in another split.
-        memorised: AUROC by finding, on the test films of the deal by film, of answers that look at no film: the share
-            of the patient's other films that are labelled with the finding, else that of all. Interval by patient.
-            After a deal by patient it is 0.5 for every finding, since no patient has other films to go by.
+        films_per_patient: patients and images by how many images a patient has, as `films_per_patient` counts.
+        pairs: (14, 14), images that have both findings; on the diagonal, images that have the one.
+        leakage: one row per way to split ("by patient", as the manifest is; "by film", the same sizes whoever the
+            patients are), as `leakage` counts.
+        memorised: AUROC by finding, on the test images of the split by film, of predictions that use no image: the
+            share of the patient's other images that are labelled with the finding, else that of all. Interval by
+            patient. After a split by patient it is 0.5 for every finding: no patient has other images to go by.
     """
 
     name: str
@@ -77,11 +77,11 @@ class NihSurvey:
     Attributes:
         survey: of the official split.
         table01: positives of each finding in train, val and test of the split that CheXNet-Keras publishes.
-        splits: films and patients per split of that split: split, films, patients.
-        read: films and patients that radiologists read, and the share of films (by patient) with each of their labels.
+        splits: images and patients per split of that split: split, films, patients.
+        read: for what radiologists looked for, the share of images that have it, its interval by patient.
         agreement: one row per comparison of `READ_AS` and measure of `AGREEMENT`, as `metrics.score_table`: the mined
-            label held against the radiologists'.
-        confusion: films per comparison: tp, fp, fn, tn; a true positive has both labels.
+            label compared with the radiologists'.
+        confusion: images per comparison: tp, fp, fn, tn; a true positive has both labels.
         made_by: the command and the day; empty for a survey made just now.
     """
 
@@ -98,59 +98,69 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000, seed: int
     """Survey a manifest.
 
     Args:
-        frame: as `read_manifest` gives, with a `test` split and another one.
+        frame: as `data.read_manifest` gives, with a `test` split and another one.
         name: of the data set.
         resamples: of patients, for the intervals of `Survey.memorised`.
-        seed: of the deal by film and of the resamples.
+        seed: of the split by film and of the resamples.
     Returns:
         The survey.
     Raises:
-        ValueError: no film in `test`, or none outside of it.
+        ValueError: no image in `test`, or none outside of it.
     """
     splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
         raise ValueError(
-            f"a survey needs films in test and in another split; this manifest has {', '.join(splits) or 'no splits'}. "
-            "Deal them with split_by_patient."
+            "a survey needs images in test and in another split; this manifest has "
+            f"{', '.join(splits) or 'no splits'}. Split it with data.split_by_patient."
         )
-    has, patients = findings_matrix(frame), frame["patient_id"].to_numpy(str)
-    by_film = deal_by_film(frame, seed=seed)
+    by_film, has = split_by_film(frame, seed=seed), _findings(frame)
     groups = {"all": np.ones(len(frame), bool)} | {split: (frame["split"] == split).to_numpy() for split in splits}
+    test = by_film[by_film["split"] == "test"]
+    areas = metrics.auroc_by_patient(
+        _findings(test).to_numpy(), memorised(by_film), _patients(test), resamples=resamples, seed=seed
+    )
     return Survey(
         name=name,
         films=len(frame),
         patients=frame["patient_id"].nunique(),
-        prevalence={group: _shares(has[chosen], patients[chosen]) for group, chosen in groups.items()},
+        prevalence={group: _shares(has[chosen], _patients(frame)[chosen]) for group, chosen in groups.items()},
         films_per_patient=films_per_patient(frame),
-        pairs=cooccurrence(frame),
+        pairs=has.T @ has,
         leakage=pd.DataFrame({"by film": leakage(by_film), "by patient": leakage(frame)}).T,
-        memorised=_auroc_of_memory(by_film, resamples=resamples, seed=seed),
+        memorised=dict(zip(FINDINGS, areas, strict=True)),
     )
 
 
-def findings_matrix(frame: pd.DataFrame) -> np.ndarray:
-    """Return which film has which finding: (films, 14), bool, in the order of `labels.FINDINGS`."""
-    lists = {text: set(split_findings(text)) for text in frame["findings"].unique()}
-    return np.array([[name in lists[text] for name in FINDINGS] for text in frame["findings"]], bool).reshape(-1, 14)
+def _findings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return which image has which finding: (images, 14) of 0 and 1, in the order of `labels.FINDINGS`."""
+    return frame["findings"].str.get_dummies("|").reindex(columns=list(FINDINGS), fill_value=0)
 
 
-def deal_by_film(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Deal films to splits of the same sizes without a look at whose they are: how not to do it.
+def _patients(frame: pd.DataFrame) -> np.ndarray:
+    return frame["patient_id"].to_numpy(str)
+
+
+def _shares(has: pd.DataFrame, patients: np.ndarray) -> dict[str, Estimate]:
+    return {str(name): metrics.proportion(column, patients) for name, column in has.items()}
+
+
+def split_by_film(frame: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Shuffle the splits whoever the patients are, for a demonstration of what must not be done.
 
     Args:
         frame: with `split`.
-        seed: of the deal.
+        seed: of the shuffle.
     Returns:
-        A copy with `split` shuffled. Use `split_by_patient` for anything but a demonstration.
+        A copy with `split` shuffled; its sizes stay.
     """
     return frame.assign(split=np.random.default_rng(seed).permutation(frame["split"].to_numpy(object)))
 
 
 def leakage(frame: pd.DataFrame) -> pd.Series:
-    """Count the test films whose patient also has films in another split.
+    """Count the test images whose patient also has images in another split.
 
     Args:
-        frame: with `patient_id` and `split`; films without a split count for nothing.
+        frame: with `patient_id` and `split`; images without a split do not count.
     Returns:
         int: test films, test patients, films shared, patients shared.
     """
@@ -163,23 +173,22 @@ def leakage(frame: pd.DataFrame) -> pd.Series:
 
 
 def memorised(frame: pd.DataFrame) -> np.ndarray:
-    """Answer for each test film from what its patient's films in the other splits are labelled with.
+    """Predict each test image from the labels of its patient's images in the other splits.
 
     Args:
         frame: with `patient_id`, `split` and `findings`.
     Returns:
-        (test films, 14), in [0, 1]: the share of those films that have the finding; for a patient without any, the
-        share of all films outside of test.
+        (test images, 14), in [0, 1]: the share of those images that have the finding; for a patient without any, the
+        share of all images outside of test.
     """
-    test = (frame["split"] == "test").to_numpy()
-    known = ~test & (frame["split"] != "").to_numpy()
-    has = pd.DataFrame(findings_matrix(frame)[known], columns=list(FINDINGS)).astype(float)
-    by_patient = has.groupby(frame["patient_id"].to_numpy()[known]).mean()
-    return by_patient.reindex(frame["patient_id"].to_numpy()[test]).fillna(has.mean()).to_numpy()
+    known = frame[~frame["split"].isin(["test", ""])]
+    has = _findings(known)
+    by_patient = has.groupby(known["patient_id"]).mean()
+    return by_patient.reindex(frame.loc[frame["split"] == "test", "patient_id"]).fillna(has.mean()).to_numpy()
 
 
 def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count patients by how many films they have, and the films that they have together.
+    """Count patients by how many images they have, and the images that they have together.
 
     Args:
         frame: with `patient_id`.
@@ -191,22 +200,10 @@ def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
         f"{low}+" if end is None else str(low) if end == low + 1 else f"{low}-{end - 1}"
         for low, end in zip(FILM_GROUPS, ends, strict=True)
     ]
-    sizes = frame["patient_id"].value_counts().to_numpy()
-    group = np.searchsorted(FILM_GROUPS, sizes, "right") - 1
-    patients, films = np.bincount(group, minlength=len(names)), np.bincount(group, sizes, len(names)).astype(int)
-    return pd.DataFrame({"patients": patients, "films": films}, index=names)
-
-
-def cooccurrence(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count the films that have both of two findings.
-
-    Args:
-        frame: with `findings`.
-    Returns:
-        (14, 14), int, symmetric; on the diagonal, films that have the finding.
-    """
-    has = findings_matrix(frame).astype(np.int64)
-    return pd.DataFrame(has.T @ has, index=list(FINDINGS), columns=list(FINDINGS))
+    sizes = frame["patient_id"].value_counts()
+    groups = pd.cut(sizes.to_numpy(), [*FILM_GROUPS, np.inf], right=False, labels=names)
+    counts = pd.DataFrame({"size": sizes.to_numpy()}).groupby(groups, observed=False)["size"].agg(["size", "sum"])
+    return counts.set_axis(["patients", "films"], axis=1).set_axis(names)
 
 
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
@@ -222,63 +219,74 @@ def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
     counted = pd.concat([counts, counts.sum().to_frame("Total").T]).reindex(printed.index)
     columns: dict[str, Sequence[Any]] = {"finding": list(printed.index)}
     for split in SPLITS:
-        apart = printed[split] - counted[split]
         columns[f"{split}: report"] = [f"{count:,}" for count in printed[split]]
         columns[f"{split}: counted"] = [f"{count:,}" for count in counted[split]]
-        columns[f"{split}: differs"] = [f"{difference:+d}" if difference else "" for difference in apart]
+        differences = printed[split] - counted[split]
+        columns[f"{split}: differs"] = [f"{difference:+d}" if difference else "" for difference in differences]
     return pd.DataFrame(columns)
 
 
-def compare_labels(mined: pd.DataFrame, read: pd.DataFrame, *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Hold mined labels against those of radiologists.
-
-    Args:
-        mined: one row per film: `image`, `findings`, as a manifest.
-        read: one row per film: `image`, `patient_id` and what radiologists looked for (0 or 1), as
-            `radiologist_labels` gives.
-        resamples: of patients, for the interval of kappa.
-        seed: of the resamples.
-    Returns:
-        As `metrics.score_table`: `AGREEMENT` for each comparison of `READ_AS`, the radiologists being the truth;
-        intervals by patient. Films that were not read, or have no mined label, are left out.
-    """
-    targets, labelled, patients = _both(mined, read)
-    return metrics.score_table(
-        targets, labelled, patients, labels=list(READ_AS), metrics=AGREEMENT, resamples=resamples, seed=seed
-    )
-
-
 def measure_nih(folder: str | Path, *, resamples: int = 2000, seed: int = 0) -> NihSurvey:
-    """Survey ChestX-ray14's label files; no film is needed.
+    """Survey ChestX-ray14's label files; no image is needed.
 
     Args:
         folder: holds Data_Entry_2017*.csv, train_val_list.txt, CheXNet-Keras' dev.csv and test.csv (or
             chexnet_keras_*.csv), google2019_nih-chest-xray-labels.csv; each plain or .gz.
         resamples: of patients.
-        seed: of the deal by film and of the resamples.
+        seed: of the split by film and of the resamples.
     Returns:
         The survey.
     Raises:
-        datasets.LayoutError: a file is missing, or lacks a column.
+        ManifestError: a file is missing, or lacks a column.
     """
-    official = _rows(ADAPTERS["chestxray14"](folder, split="official"))
-    keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras")
+    official = ADAPTERS["chestxray14"](folder, split="official").rows
+    keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras").rows
     read = radiologist_labels(folder)
-    targets, labelled, _ = _both(official, read)
-    counts = [metrics.Confusion.count(targets[:, k], labelled[:, k], 0.5).counts for k in range(len(READ_AS))]
-    looked_for = dict.fromkeys(column for column, _ in READ_AS.values())
-    per_split = _rows(keras).groupby("split")["patient_id"].agg(films="size", patients="nunique")
+    seen, mined, patients = compare_labels(official, read)
+    counts = {name: _counts(seen[:, k] == 1, mined[:, k] == 1) for k, name in enumerate(READ_AS)}
+    per_split = keras.groupby("split")["patient_id"].agg(films="size", patients="nunique")
+    looked_for = list(dict.fromkeys(column for column, _ in READ_AS.values()))
     return NihSurvey(
         survey=describe(official, name="ChestX-ray14", resamples=resamples, seed=seed),
-        table01=pd.DataFrame(
-            {split: findings_matrix(rows).sum(axis=0) for split, rows in _rows(keras).groupby("split")},
-            index=list(FINDINGS),
-        )[list(SPLITS)],
+        table01=_findings(keras).groupby(keras["split"]).sum().T[list(SPLITS)].rename_axis(columns=None),
         splits=per_split.loc[list(SPLITS)].reset_index(),
-        read={column: metrics.proportion(read[column], read["patient_id"].to_numpy(str)) for column in looked_for},
-        agreement=compare_labels(official, read, resamples=resamples, seed=seed),
-        confusion=pd.DataFrame(counts, index=list(READ_AS), columns=["tp", "fp", "fn", "tn"]),
+        read=_shares(read[looked_for], _patients(read)),
+        agreement=metrics.score_table(
+            seen, mined, patients, labels=list(READ_AS), metrics=tuple(AGREEMENT), resamples=resamples, seed=seed
+        ),
+        confusion=pd.DataFrame(counts, index=["tp", "fp", "fn", "tn"]).T,
     )
+
+
+def compare_labels(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pair mined labels with those of radiologists.
+
+    Args:
+        mined: one row per image: `image`, `findings`, as a manifest.
+        read: as `data.radiologist_labels` gives. Images that were not read, or have no mined label, are left out.
+    Returns:
+        What radiologists saw and what was mined, each (images, comparisons) of 0 and 1; (images,) patients.
+    """
+    has = _findings(mined).set_axis([PurePosixPath(image).name for image in mined["image"]])
+    films = read[read["image"].isin(has.index)]
+    labelled = has.loc[films["image"]]
+    seen = np.column_stack([films[column].to_numpy(int) for column, _ in READ_AS.values()])
+    said = np.column_stack([labelled[list(names)].max(axis=1).to_numpy(int) for _, names in READ_AS.values()])
+    return seen, said, _patients(films)
+
+
+def _counts(truth: np.ndarray, positive: np.ndarray) -> list[int]:
+    both = ((truth, positive), (~truth, positive), (truth, ~positive), (~truth, ~positive))
+    return [int((first & second).sum()) for first, second in both]
+
+
+def agreement_rows(found: NihSurvey) -> dict[str, dict[str, Estimate]]:
+    """Return the agreement as estimates: by comparison "sensitivity", "specificity", "PPV" and "kappa"."""
+    rows: dict[str, dict[str, Estimate]] = {}
+    for row in found.agreement.to_dict("records"):
+        estimate = Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
+        rows.setdefault(row["label"], {})[AGREEMENT[row["metric"]]] = estimate
+    return rows
 
 
 def recorded_nih() -> NihSurvey:
@@ -291,91 +299,33 @@ def to_json(found: NihSurvey) -> str:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Estimate):
-            return [round(end, 6) for end in (value.value, value.low, value.high)] + [value.n, value.reason]
+            return [*(plain(end) for end in (value.value, value.low, value.high)), value.n, value.reason]
         if isinstance(value, pd.DataFrame):
             rows = value.reset_index().to_dict("split")
             return {"columns": rows["columns"], "rows": [[plain(cell) for cell in row] for row in rows["data"]]}
+        if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         if isinstance(value, Mapping):
             return {key: plain(part) for key, part in value.items()}
         if isinstance(value, float | np.floating):
             return round(float(value), 6)
         return int(value) if isinstance(value, np.integer) else value
 
-    parts = {name: getattr(found, name) for name in found.__dataclass_fields__}
-    parts["survey"] = {name: getattr(found.survey, name) for name in found.survey.__dataclass_fields__}
-    lines = (f"{json.dumps(key)}: {json.dumps(plain(part))}" for key, part in parts.items())
+    lines = (f"{json.dumps(name)}: {json.dumps(part)}" for name, part in plain(found).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def from_json(text: str) -> NihSurvey:
     """Return the survey that `to_json` turned into text."""
 
-    def frame(part: Mapping[str, Any]) -> pd.DataFrame:
-        # The first column is the index that was.
-        made = pd.DataFrame(part["rows"], columns=part["columns"]).set_index(part["columns"][0])
-        return made.rename_axis(index=None)
+    def built(value: Any) -> Any:
+        if isinstance(value, list):
+            return Estimate(*value)
+        if isinstance(value, dict) and set(value) == {"columns", "rows"}:
+            # The first column is the index that was.
+            made = pd.DataFrame(value["rows"], columns=value["columns"]).set_index(value["columns"][0])
+            return made.rename_axis(index=None)
+        return {name: built(part) for name, part in value.items()} if isinstance(value, dict) else value
 
-    def estimates(part: Mapping[str, Any]) -> dict[str, Estimate]:
-        return {name: Estimate(*numbers) for name, numbers in part.items()}
-
-    parts = json.loads(text)
-    survey = parts["survey"]
-    return NihSurvey(
-        survey=Survey(
-            name=survey["name"],
-            films=survey["films"],
-            patients=survey["patients"],
-            prevalence={group: estimates(part) for group, part in survey["prevalence"].items()},
-            films_per_patient=frame(survey["films_per_patient"]),
-            pairs=frame(survey["pairs"]),
-            leakage=frame(survey["leakage"]),
-            memorised=estimates(survey["memorised"]),
-        ),
-        read=estimates(parts["read"]),
-        made_by=parts["made_by"],
-        **{name: frame(parts[name]) for name in ("table01", "splits", "agreement", "confusion")},
-    )
-
-
-def agreement_rows(found: NihSurvey) -> dict[str, dict[str, Estimate]]:
-    """Return the agreement as rows of estimates, under the names that a reader of studies knows.
-
-    Args:
-        found: a survey.
-    Returns:
-        By comparison: "sensitivity", "specificity", "PPV" (among the films read) and "kappa" of the mined labels.
-    """
-    names = {"recall": "sensitivity", "specificity": "specificity", "precision": "PPV", "kappa": "kappa"}
-    rows: dict[str, dict[str, Estimate]] = {}
-    for row in found.agreement.to_dict("records"):
-        estimate = Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
-        rows.setdefault(row["label"], {})[names[row["metric"]]] = estimate
-    return rows
-
-
-def _shares(has: np.ndarray, patients: np.ndarray) -> dict[str, Estimate]:
-    return {name: metrics.proportion(has[:, k], patients) for k, name in enumerate(FINDINGS)}
-
-
-def _auroc_of_memory(frame: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Estimate]:
-    test = (frame["split"] == "test").to_numpy()
-    targets = findings_matrix(frame)[test].astype(int)
-    patients = frame["patient_id"].to_numpy(str)[test]
-    areas = metrics.auroc_by_patient(targets, memorised(frame), patients, resamples=resamples, seed=seed)
-    return dict(zip(FINDINGS, areas, strict=True))
-
-
-def _rows(data_set: DataSet) -> pd.DataFrame:
-    """Return all films of a set's table, in the folder or not."""
-    return data_set.rows
-
-
-def _both(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what radiologists saw and what was mined, each (films, comparisons) of 0 and 1, and (films,) patients."""
-    names = [PurePosixPath(image).name for image in mined["image"]]
-    has = pd.DataFrame(findings_matrix(mined), index=names, columns=list(FINDINGS))
-    films = read[read["image"].isin(has.index)]
-    labelled = has.loc[films["image"]]
-    seen = np.column_stack([films[column].to_numpy(int) for column, _ in READ_AS.values()])
-    said = np.column_stack([labelled[list(names)].any(axis=1).to_numpy(int) for _, names in READ_AS.values()])
-    return seen, said, films["patient_id"].to_numpy(str)
+    parts = built(json.loads(text))
+    return NihSurvey(**{**parts, "survey": Survey(**parts["survey"])})

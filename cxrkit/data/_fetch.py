@@ -59,8 +59,8 @@ class Source:
 
 
 def _sources() -> dict[str, Source]:
-    # The checksums of ChestX-ray14's archives are from its FAQ_CHESTXRAY.pdf, question 7; those of its tables are as Box
-    # publishes them. GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
+    # Checksums of ChestX-ray14: of archives from its FAQ_CHESTXRAY.pdf, question 7; of tables as Box publishes them.
+    # GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
     table = json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8"))
     return {
         name: Source(name, **{**source, "files": tuple(RemoteFile(**file) for file in source.get("files", ()))})

@@ -21,7 +21,7 @@ import pandas as pd
 import cxrkit
 from cxrkit import augment, networks
 from cxrkit.augment import Recipe
-from cxrkit.data import FilmSet, check_splits, load_films, locked, read_manifest, write_text
+from cxrkit.data import FilmSet, check_splits, load_films, locked, read_manifest
 from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.train import _outcome
 from cxrkit.train._devices import Devices
@@ -334,7 +334,7 @@ def _same_run(path: Path, asked: dict[str, Any]) -> None:
     """Refuse to go on in a folder that holds a run with other settings: its curve would be of neither."""
     # As long as nothing is trained there is nothing to mix: the run before may only have found that it lacked weights.
     if not path.is_file() or not any((path.parent / "state").glob("*")):
-        write_text(path, json.dumps(asked, indent=2) + "\n")
+        path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
         return
     before = json.loads(path.read_text(encoding="utf-8"))
     changed = [

@@ -133,7 +133,7 @@ report.films_per_patient({found.name: found.films_per_patient for found in (nih.
 
 # %%
 root = course_images("test").parent
-dealt = survey.deal_by_film(course_set, seed=0)
+dealt = survey.split_by_film(course_set, seed=0)
 print(check_manifest(dealt[course_set["split"] == "test"], root).summary(shown=3))
 
 # %% [markdown]
