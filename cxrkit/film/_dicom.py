@@ -1,6 +1,6 @@
-"""DICOM to a radiograph: modality LUT, VOI LUT or window, polarity, aspect; no patient data comes out.
+"""DICOM to a radiograph: modality LUT, VOI LUT or window, polarity, square pixels; no patient data comes out.
 
-Imported only when a DICOM file comes, since pydicom takes a while to load.
+Imported only for a DICOM file, because pydicom takes a while to load.
 """
 
 import io
@@ -24,22 +24,18 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 from cxrkit import words
 from cxrkit.film._pixels import Radiograph, UnreadableImage, check_size, grey, resize
 
-#: Header values are passed on only when they are one of these: free text in their place could name a patient.
-_VIEWS = {"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
+#: A header value is passed on only if it is one of these: free text in its place could name a patient.
+_VIEWS = frozenset("PA AP LL RL LLD RLD LLO RLO LAO RAO LPO RPO".split())
 _LATERAL = {"LATERAL": "LL", "LAT": "LL"}
 _MODALITIES = frozenset(
-    {"BI", "CR", "CT", "DX", "ES", "IO", "KO", "LS", "MG", "MR", "NM", "OP", "OT", "PT", "PX", "RF", "RG", "SC", "SM"}
-    | {"SR", "TG", "US", "XA", "XC", "IVOCT", "OCT", "OPT"}
+    "BI CR CT DX ES IO IVOCT KO LS MG MR NM OCT OP OPT OT PT PX RF RG SC SM SR TG US XA XC".split()
 )
-# fmt: off
-_BODY_PARTS = frozenset({
-    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF", "CAROTID", "CERVIX", "CHEST",
-    "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
-    "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MEDIASTINUM",
-    "NECK", "ORBIT", "PELVIS", "RIB", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THORAX",
-    "THUMB", "TLSPINE", "TOE", "TSPINE", "WRIST", "WHOLEBODY",
-})
-# fmt: on
+_BODY_PARTS = frozenset(
+    """ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CALCANEUS CALF CAROTID CERVIX CHEST CLAVICLE COCCYX CSPINE ELBOW EXTREMITY
+    EYE FEMUR FINGER FOOT FOREARM HAND HEAD HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LUNG MANDIBLE MEDIASTINUM
+    NECK ORBIT PELVIS RIB SCAPULA SHOULDER SKULL SPINE SSPINE STERNUM THIGH THORAX THUMB TLSPINE TOE TSPINE WRIST
+    WHOLEBODY""".split()
+)
 
 # warnings.catch_warnings and a logger's level belong to the whole process: one DICOM at a time.
 _LOCK = threading.Lock()
@@ -47,49 +43,53 @@ _LOCK = threading.Lock()
 
 @contextmanager
 def _quietly() -> Iterator[list]:
-    """Keep what pydicom has to say about a file to ourselves: it quotes header values."""
+    """Keep pydicom's messages about a file: they quote header values."""
     logger = logging.getLogger("pydicom")
-    with _LOCK, warnings.catch_warnings(record=True) as said, np.errstate(all="ignore"):
+    with _LOCK, warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
         try:
-            yield said
+            yield caught
         finally:
             logger.setLevel(level)
 
 
 def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
-    """Read one single-frame DICOM film, with or without the 128 bytes before it.
+    """Read one single-frame DICOM image, with or without the 128 bytes in front.
 
     Args:
         data: the file.
         max_pixels: refuse more, by rows * columns * frames in the header, before decoding.
         max_bytes: refuse a deflated file that grows beyond this.
     Returns:
-        A Radiograph with view, sex, age, modality and body part where the header has them.
+        A Radiograph with view, sex, age, modality and body part if the header has them.
     Raises:
-        UnreadableImage: damaged, beyond a limit, without a picture, of several frames or of floats.
+        UnreadableImage: damaged, beyond a limit, without an image, of several frames or of floats.
     Source: DICOM PS3.3, sections C.7.6.3, C.11.1, C.11.2, C.8.11.3.
     """
     notes: list[str] = []
     try:
-        with _quietly() as said:
+        with _quietly() as caught:
             _check_deflated(data, max_bytes)
             dataset = pydicom.dcmread(io.BytesIO(data), force=True)
             _check_picture(dataset, max_pixels)
             stored = pixel_array(dataset)
-            size = stored.shape[:2]
+            height, width = stored.shape[:2]
             pixels, colour = _grey(stored, dataset, notes)
             pixels = _square(pixels, dataset, max_pixels, notes)
-            if said:
+            if caught:
                 notes.append("its header strays from the standard")
-            modality, body_part = _term(dataset, "Modality", _MODALITIES), _body_part(dataset)
-            view, sex, age = _view(dataset), _term(dataset, "PatientSex", frozenset({"F", "M"})), _age(dataset)
+            modality = _term(dataset, "Modality", _MODALITIES)
+            # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
+            parts = re.split(r"[\s_,/-]+", _text(dataset, "BodyPartExamined"))
+            body_part = next((part for part in parts if part in _BODY_PARTS), None)
+            view = _LATERAL.get(_text(dataset, "ViewPosition"), _term(dataset, "ViewPosition", _VIEWS))
+            sex, age = _term(dataset, "PatientSex", frozenset("FM")), _age(dataset)
             depth = int(dataset.BitsStored)
     except UnreadableImage:
         raise
-    # pydicom and the decoders raise anything on a damaged file, and their messages quote the header.
+    # pydicom and the decoders raise any exception on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage("unreadable.dicom.damaged") from None
     notes.append(f"modality {modality or 'unknown'}")
@@ -98,7 +98,7 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
     return Radiograph(
         pixels=pixels,
         format="DICOM",
-        original_size=(int(size[0]), int(size[1])),
+        original_size=(int(height), int(width)),
         bit_depth=depth,
         view=view,
         sex=sex,
@@ -111,7 +111,7 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
-    """Refuse a deflated data set that would grow beyond the limit: pydicom inflates it at once and whole."""
+    """Refuse a deflated data set that would grow beyond the limit: pydicom inflates it in one piece."""
     if DeflatedExplicitVRLittleEndian.encode() not in data:
         return
     file = io.BytesIO(data)
@@ -119,8 +119,7 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        size = 0
-        chunk = file.read()
+        size, chunk = 0, file.read()
         while chunk and not inflater.eof:
             size += len(inflater.decompress(chunk, 2**24))
             chunk = inflater.unconsumed_tail
@@ -129,7 +128,7 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
 
 
 def _check_picture(dataset: Any, max_pixels: int) -> None:
-    """Refuse what has no single picture of integers, or too large a one, before it is decoded."""
+    """Refuse a file without a single image of integers, or with too large a one, before it is decoded."""
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise UnreadableImage("unreadable.dicom.parametric_map")
     if "PixelData" not in dataset:
@@ -155,14 +154,14 @@ def _check_picture(dataset: Any, max_pixels: int) -> None:
 
 
 def _coded_size(frame: bytes) -> tuple[int, int, int] | None:
-    """Read (rows, columns, samples) from a JPEG, JPEG-LS or JPEG 2000 stream; None when it is none of these."""
+    """Read (rows, columns, samples) from a JPEG, JPEG-LS or JPEG 2000 stream; None if it is none of these."""
     if (start := frame.find(b"\xff\x4f\xff\x51", 0, 4096)) >= 0:
         siz = [int.from_bytes(frame[start + at : start + at + 4], "big") for at in (8, 12, 16, 20)]
         return siz[1] - siz[3], siz[0] - siz[2], int.from_bytes(frame[start + 40 : start + 42], "big")
     at = 2
     while frame[:2] == b"\xff\xd8" and frame[at : at + 1] == b"\xff" and at + 10 <= len(frame):
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        # Start of frame: C0 to CF but for DHT, JPG and DAC; F7 in JPEG-LS.
+        # Start of frame: C0 to CF except DHT, JPG and DAC; F7 in JPEG-LS.
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             sof = frame[at + 5 : at + 10]
             return int.from_bytes(sof[:2], "big"), int.from_bytes(sof[2:4], "big"), sof[4]
@@ -171,7 +170,7 @@ def _coded_size(frame: bytes) -> tuple[int, int, int] | None:
 
 
 def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
-    """Whether every RLE segment unpacks to the header's pixels: a few bytes could otherwise fill the memory."""
+    """Return whether every RLE segment unpacks to the header's pixels: a few bytes could otherwise fill the memory."""
     header = np.frombuffer(frame[:64], "<u4")
     if header.size < 16 or header[0] != segments:
         return False
@@ -186,18 +185,18 @@ def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
                 size, at = size + code + 1, at + code + 2
             else:
                 at += 1
-        # One byte pads a segment to even length; a few more are met in the wild.
+        # One byte pads a segment to even length; real files have a few more.
         if size < pixels or end - at > 64:
             return False
     return True
 
 
 def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarray, float]:
-    """Turn stored values to (H, W) float32 in [0, 1], bones bright; also the share of coloured pixels."""
+    """Turn stored values into (H, W) float32 in [0, 1], bones bright; also the share of coloured pixels."""
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        coloured = apply_color_lut(stored, dataset)
         notes.append("palette")
+        coloured = apply_color_lut(stored, dataset)
         return grey(coloured, int(np.iinfo(coloured.dtype).max))
     if stored.ndim == 3:
         notes.append("colour turned to grey")
@@ -210,18 +209,18 @@ def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarra
     if not kept.size:
         raise UnreadableImage("unreadable.dicom.padding")
     low, high = int(kept.min()), int(kept.max())
-    # The LUTs are worked out once for each value that occurs, then looked up: CR films have millions of pixels.
+    # The LUTs are computed once per value that occurs, then looked up: CR images have millions of pixels.
     if high - low < 2**17:
         table = _shown(np.arange(low, high + 1), dataset, notes).astype(np.float32)
-        if padding is None:
-            pixels = table[stored.astype(np.int64) - low]
-        else:
-            pixels = table[np.clip(stored.astype(np.int64), low, high) - low]
+        wide = stored.astype(np.int64)
+        pixels = table[(wide if padding is None else np.clip(wide, low, high)) - low]
     else:
         pixels = _shown(np.clip(stored, low, high), dataset, notes).astype(np.float32)
-    inverse = str(dataset.get("PresentationLUTShape") or "").upper() == "INVERSE"
-    if photometric == "MONOCHROME1" or inverse:
-        notes.append("MONOCHROME1 turned over" if photometric == "MONOCHROME1" else "INVERSE shape turned over")
+    if photometric == "MONOCHROME1":
+        notes.append("MONOCHROME1 turned over")
+        pixels = 1 - pixels
+    elif _text(dataset, "PresentationLUTShape") == "INVERSE":
+        notes.append("INVERSE shape turned over")
         pixels = 1 - pixels
     if padding is not None and padding.any():
         notes.append("padding set to black")
@@ -230,7 +229,7 @@ def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarra
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
-    """Mask the padding outside the film (PS3.3 C.7.5.1.1.2), in stored values."""
+    """Mask the padding outside the image (PS3.3 C.7.5.1.1.2), in stored values."""
     first = dataset.get("PixelPaddingValue")
     if not isinstance(first, int):
         return None
@@ -248,7 +247,7 @@ def _shown(values: np.ndarray, dataset: Any, notes: list[str]) -> np.ndarray:
         return np.clip(apply_voi(values, dataset, 0) / (2.0 ** int(voi[0].LUTDescriptor[2]) - 1), 0, 1)
     if _number(dataset, "WindowCenter") is not None and (_number(dataset, "WindowWidth") or 0) >= 1:
         notes.append("window applied")
-        # The two ends of the range that pydicom maps to, whichever the function, sign and rescale.
+        # Both ends of the range that pydicom maps to, for any function, sign and rescale.
         far = np.concatenate([np.ravel(values), [-1e30, 1e30]])
         shown = apply_windowing(far, dataset, 0)
         dark, bright = shown[-2], shown[-1]
@@ -290,25 +289,17 @@ def _number(dataset: Any, name: str, index: int = 0) -> float | None:
     return number if np.isfinite(number) else None
 
 
+def _text(dataset: Any, name: str) -> str:
+    return str(dataset.get(name) or "").strip().upper()
+
+
 def _term(dataset: Any, name: str, legal: frozenset[str]) -> str | None:
-    value = str(dataset.get(name) or "").strip().upper()
-    return value if value in legal else None
-
-
-def _view(dataset: Any) -> str | None:
-    value = str(dataset.get("ViewPosition") or "").strip().upper()
-    return _LATERAL.get(value, value if value in _VIEWS else None)
-
-
-def _body_part(dataset: Any) -> str | None:
-    # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
-    words = re.split(r"[\s_,/-]+", str(dataset.get("BodyPartExamined") or "").strip().upper())
-    return next((word for word in words if word in _BODY_PARTS), None)
+    return text if (text := _text(dataset, name)) in legal else None
 
 
 def _age(dataset: Any) -> float | None:
     """Years from an age string such as 037Y, 006M, 003W or 010D."""
-    match = re.fullmatch(r"(\d{1,3})([DWMY])", str(dataset.get("PatientAge") or "").strip().upper())
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", _text(dataset, "PatientAge"))
     if match is None:
         return None
     years = int(match[1]) / {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}[match[2]]

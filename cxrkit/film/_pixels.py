@@ -1,4 +1,4 @@
-"""What reading a film gives, the limits of reading, and the one way to resize."""
+"""A radiograph and its pixels: limits, the one check of their range, grey from colour, the one way to resize."""
 
 from dataclasses import dataclass
 
@@ -7,35 +7,35 @@ import numpy as np
 
 from cxrkit import words
 
-#: A file may hold this many pixels (frames counted) and bytes; more is refused before anything is decoded.
+#: A file may have this many pixels (frames counted) and bytes; a larger one is refused before it is decoded.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
 
 class UnreadableImage(words.WordedError):
-    """A file that is no film cxrkit can read: one line with what came, what is legal and the way out.
+    """A file that cxrkit cannot read as an image: one line with the fault, what is legal and the way out.
 
-    Its words are those of `cxrkit.words` under "unreadable.". The line never quotes the file: no text out of it, no
-    DICOM value that could name a patient, no path; nor do its fields.
+    The texts are those of `cxrkit.words` under "unreadable.". Neither text nor fields quote the file: no text from
+    inside, no DICOM value that could name a patient, no path.
     """
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One film and what was learned while reading it.
+    """One image, and what its file holds besides.
 
-    Args:
+    Attributes:
         pixels: (H, W), float32, in [0, 1], bones bright, pixels square.
         format: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "DICOM", by the file's content.
         original_size: (height, width) in the file, before any turning or resampling.
         bit_depth: bits of one sample in the file.
-        view: "PA", "AP", "LL", ... as the header says; None when it does not.
-        sex: "F" or "M", None when unknown.
-        age: years, None when unknown.
-        notes: what was done or left out on the way, short phrases without patient data.
-        colour: share of the picture that is coloured, in [0, 1]; 0 for grey files.
-        modality: DICOM modality ("DX", "CT", ...), None outside DICOM.
-        body_part: DICOM body part ("CHEST", "LEG", ...) if it is one of the standard's terms, else None.
+        view: "PA", "AP", "LL", ... from the header; None if unknown.
+        sex: "F" or "M"; None if unknown.
+        age: years; None if unknown.
+        notes: what was done or ignored while reading, short phrases without patient data.
+        colour: share of the image that is coloured, in [0, 1]; 0 for grey files.
+        modality: DICOM modality ("DX", "CT", ...); None outside DICOM.
+        body_part: DICOM body part ("CHEST", "LEG", ...) if it is a term of the standard, else None.
     """
 
     pixels: np.ndarray
@@ -96,18 +96,14 @@ def to_uint8(pixels: "np.ndarray | Radiograph", longest_px: int | None = None) -
 
 
 def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> None:
-    """Refuse a picture without pixels or with more than `max_pixels`, going by its header.
-
-    Raises:
-        UnreadableImage: no pixels, or too many.
-    """
+    """Refuse an image without pixels or with more than `max_pixels`, by its header."""
     if min(height, width, frames) < 1:
         raise UnreadableImage("unreadable.no_pixels")
     if height * width * frames > max_pixels:
         fields = {
             "width": f"{width}",
             "height": f"{height}",
-            "megapixels": f"{height * width * frames / 1e6:.0f}",
+            "megapixels": f"{height * width * frames / 1e6:.3g}",
             "most": f"{max_pixels / 1e6:g}",
         }
         if frames > 1:
@@ -143,10 +139,10 @@ def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:
 
 
 def _coloured(thumb: np.ndarray) -> float:
-    """Share of pixels whose channels are a fifth of the range apart, but for a tint that all of the film has.
+    """Return the share of pixels whose channels differ by a fifth of the range, without a tint of the whole image.
 
-    A scanned or photographed film is often bluish or brown throughout. The tint is the median colour of each of 16
-    grey levels, at most 0.3 of the range on either side of grey: a false-colour map goes beyond.
+    A scanned or photographed radiograph is often bluish or brown throughout. The tint is the median colour of each of
+    16 grey levels, at most 0.3 of the range on either side of grey: a false-colour map goes beyond.
     """
     if np.mean(np.ptp(thumb, axis=2) >= 0.2) == 0:
         return 0.0
@@ -160,11 +156,11 @@ def _coloured(thumb: np.ndarray) -> float:
 
 
 def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
-    """Resize a film: the one way all of cxrkit does it.
+    """Resize an image, the same way everywhere in cxrkit.
 
     An axis that shrinks is averaged over areas, an axis that grows is interpolated linearly. With one number the
-    whole film is squashed to a square: nothing is cut off and nothing is padded, so that a network sees all of the
-    film and boxes keep their fractions of it. Values never leave the range of the input.
+    whole image is squashed to a square, without cropping or padding: a network sees all of it, and boxes keep their
+    fractions. Values never leave the range of the input.
 
     Args:
         pixels: (H, W), any real dtype; values are not rescaled.
@@ -177,7 +173,7 @@ def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
     film: np.ndarray = np.ascontiguousarray(pixels, dtype=np.float32)
     if film.ndim != 2 or not film.size:
         raise ValueError(
-            f"pixels must be (H, W) with at least one pixel; got shape {film.shape}. Resize one film at a time."
+            f"pixels must be (H, W) with at least one pixel; got shape {film.shape}. Resize one image at a time."
         )
     height, width = (size_px, size_px) if isinstance(size_px, int | np.integer) else size_px
     if height < 1 or width < 1:

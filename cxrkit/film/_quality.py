@@ -1,7 +1,7 @@
-"""Whether a film can be used: six flags, each with the measure behind it.
+"""Whether an image can be used: six flags, each with the measure behind it.
 
-The lines and weights come from `tools/fit_quality.py`, which writes `cxrkit/data/quality.npz`; docs/results has what
-they do on films kept back. A flag says "look at this film", not "this film is bad". Not a medical device.
+The limits and weights come from `tools/fit_quality.py`, which writes quality.npz; docs/results has how they do on
+images kept back. A flag means "check this image", not "this image is bad". Not a medical device.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit.film._pixels import Radiograph, resize
+from cxrkit.film._pixels import Radiograph, as_pixels, resize
 
 QUALITY_FLAGS = ("blurred", "inverted", "cropped", "blank", "colour", "not_frontal_chest")
 
-#: Films are judged at this size: detail that a reader needs is still there, and a judgement takes milliseconds.
+#: Images are judged at this size: it keeps the detail that a reader needs, and an assessment takes milliseconds.
 SIDE = 256
-#: Gradients and greys are taken from a thumbnail, so that texture, noise and letters weigh nothing.
+#: Gradients and greys come from a thumbnail, so that texture, noise and letters do not count.
 _THUMB = 64
 _GREYS = 16
 _HOG = cv2.HOGDescriptor((_THUMB, _THUMB), (16, 16), (8, 8), (8, 8), 9)
 
-#: A row or column whose 5 % and 95 % grey differ by less is blank. The border of the 1,164 train films has noise of
-#: one or two of 255 grey steps (seen 2026-11-23).
+#: A row or column whose 5% and 95% grey differ by less is blank. The border of the 1,164 training images has noise of
+#: one or two of 255 grey steps (2026-11-23).
 _BLANK_STEP = 0.03
-#: Longer side over shorter. The 1,164 train films reach 1.27 (2026-11-23); a strip of two to one is no chest film.
+#: Longer side over shorter. The 1,164 training images reach 1.27 (2026-11-23); a strip of two to one is no chest image.
 _LONGEST = 1.8
-#: Share of coloured pixels. Grey JPEGs saved as colour reach 0; an ultrasound with a little Doppler has 5 %.
+#: Share of coloured pixels. Grey JPEGs saved as colour reach 0; an ultrasound with a little Doppler has 5%.
 _COLOUR = 0.01
-#: What a header may say without contradicting a frontal chest film. OT and SC are used for scanned films.
+#: Header values that agree with a frontal chest radiograph. OT and SC are used for scanned ones.
 _MODALITIES = (None, "CR", "DX", "RG", "RF", "OT", "SC")
 _BODY_PARTS = (None, "CHEST", "THORAX", "LUNG", "RIB", "HEART", "MEDIASTINUM", "STERNUM", "CLAVICLE")
 _VIEWS = (None, "PA", "AP")
@@ -37,10 +37,10 @@ _VIEWS = (None, "PA", "AP")
 
 @dataclass(frozen=True)
 class Quality:
-    """What is wrong with a film.
+    """What is wrong with an image.
 
-    Args:
-        flags: those of QUALITY_FLAGS that hold, in their order; () for a film with nothing to remark.
+    Attributes:
+        flags: those of QUALITY_FLAGS that hold, in their order; () for an image without any.
         measures: the number behind each flag, see `assess`.
     """
 
@@ -48,80 +48,76 @@ class Quality:
     measures: dict[str, float]
 
 
-@dataclass(frozen=True)
-class _Model:
-    """The numbers in cxrkit/data/quality.npz."""
-
-    mean: np.ndarray
-    axes: np.ndarray
-    whole: np.ndarray
-    part: np.ndarray
-    polarity: np.ndarray
-    lines: dict[str, float]
+@cache
+def _model() -> dict[str, np.ndarray]:
+    """Return the arrays of quality.npz: mean, axes, whole, part, polarity, and line_MEASURE for each limit."""
+    with np.load(Path(__file__).parent / "quality.npz") as stored:
+        return {name: stored[name].astype(np.float32) for name in stored.files if not name.startswith("line_")}
 
 
 @cache
-def _model() -> _Model:
+def _limits() -> dict[str, float]:
     with np.load(Path(__file__).parent / "quality.npz") as stored:
-        arrays = {name: stored[name].astype(np.float32) for name in stored.files if not name.startswith("line_")}
-        lines = {name.removeprefix("line_"): float(stored[name]) for name in stored.files if name.startswith("line_")}
-    return _Model(**arrays, lines=lines)
+        return {name.removeprefix("line_"): float(stored[name]) for name in stored.files if name.startswith("line_")}
+
+
+def quality_limits() -> dict[str, float]:
+    """Return the value of each measure at which its flag changes, by measure: below "detail" an image is blurred."""
+    return dict(_limits())
 
 
 def assess(radiograph: Radiograph) -> Quality:
-    """Flag a film that should be looked at before its numbers are believed.
+    """Flag an image that should be checked before its numbers are believed.
 
-    - `blurred`: measure `detail`, the log ratio of the energy in fine detail (sigma 1 to 2 pixels of 256) to that in
-      coarser detail (2 to 4), the median over the film's tiles, so that sharp letters on a blurred film and blank
-      corners do not count. Contrast cancels, which it does not in the variance of the Laplacian (Pech-Pacheco et al.
-      2000), and noise of two grey steps moves it less than that or the re-blur measure (Crete et al. 2007). Of train
-      films 0.3 % lie below the line as they are, and 99 % after a blur of sigma 1/128 of the longer side (4 pixels of
-      512, 3 mm on a film of 38 cm: small nodules, septal lines and fissures are gone) and that noise.
-    - `blank`: measure `spread`, the difference of the 95 % and 5 % grey of a thumbnail.
-    - `cropped`: measure `kept`, the share of the picture that is not blank border, or measure `part`, the score of a
-      linear model that tells halves and pieces of chest films from whole ones.
-    - `inverted`: measure `polarity`, a linear score of the greys that changes its sign with the negative, and the
-      negative passes for a frontal chest film.
-    - `not_frontal_chest`: measure `frontal`, a linear score of histograms of oriented gradients (Dalal and Triggs
-      2005), greys and their distance to the principal components of frontal films; or measure `aspect`, longer over
-      shorter side; or a DICOM header that names another modality, body part or view.
-    - `colour`: measure `colour`, the share of coloured pixels; a film in one tint throughout is not coloured.
+    - `blurred`: `detail`, the log ratio of the energy in fine detail (sigma 1 to 2 pixels of 256) to that in coarser
+      detail (2 to 4), the median over tiles, so that sharp letters and blank corners do not count. Contrast cancels,
+      unlike in the variance of the Laplacian (Pech-Pacheco et al. 2000), and noise of two grey steps changes it less
+      than that or the re-blur measure (Crete et al. 2007). Of the training images 0.3% are below the limit, and 99%
+      after a blur of sigma 1/128 of the longer side (4 pixels of 512, 3 mm on 38 cm: small nodules, septal lines and
+      fissures are gone) and that noise.
+    - `blank`: `spread`, the 95% less the 5% grey of a thumbnail.
+    - `cropped`: `kept`, the share of the image inside its blank border; or `part`, the score of a linear model for
+      halves and pieces of chest images.
+    - `inverted`: `polarity`, a linear score of the greys that changes its sign with the negative, if the negative
+      passes for a frontal chest image.
+    - `not_frontal_chest`: `frontal`, a linear score of histograms of oriented gradients (Dalal and Triggs 2005), greys
+      and their distance to the principal components of frontal images; or `aspect`, longer over shorter side; or a
+      DICOM header that names another modality, body part or view.
+    - `colour`: `colour`, the share of coloured pixels; one tint throughout does not count.
 
     Args:
         radiograph: from `read`.
     Returns:
-        A Quality; its measures are finite for any film.
+        A Quality; its measures are finite for any image.
     """
-    model = _model()
-    pixels = radiograph.pixels
-    small = resize(pixels, SIDE)
+    limits = _limits()
+    small = resize(radiograph.pixels, SIDE)
     measures = {
         "detail": detail(small),
         "spread": spread(small),
         "kept": kept(small),
-        "aspect": max(pixels.shape) / min(pixels.shape),
+        "aspect": max(radiograph.pixels.shape) / min(radiograph.pixels.shape),
         "colour": radiograph.colour,
     }
     vector = features(small)
-    measures["polarity"] = float(greys(vector) @ model.polarity)
-    negative = measures["polarity"] < model.lines["polarity"]
-    measures["frontal"], measures["part"] = _scores(vector, model)
+    measures["polarity"] = float(greys(vector) @ _model()["polarity"])
+    measures["frontal"], measures["part"] = _scores(vector)
     flags = set()
-    if negative:
-        turned, part = _scores(features(1 - small), model)
-        if turned >= model.lines["frontal"] and turned > measures["frontal"]:
+    if measures["polarity"] < limits["polarity"]:
+        frontal, part = _scores(features(1 - small))
+        if frontal >= limits["frontal"] and frontal > measures["frontal"]:
             flags.add("inverted")
-            measures["frontal"], measures["part"] = turned, part
-    if measures["spread"] < model.lines["spread"]:
+            measures["frontal"], measures["part"] = frontal, part
+    if measures["spread"] < limits["spread"]:
         flags.add("blank")
-    elif measures["detail"] < model.lines["detail"]:
+    elif measures["detail"] < limits["detail"]:
         flags.add("blurred")
-    if measures["kept"] < model.lines["kept"] or measures["part"] > model.lines["part"]:
+    if measures["kept"] < limits["kept"] or measures["part"] > limits["part"]:
         flags.add("cropped")
     if radiograph.colour > _COLOUR:
         flags.add("colour")
     if (
-        measures["frontal"] < model.lines["frontal"]
+        measures["frontal"] < limits["frontal"]
         or measures["aspect"] > _LONGEST
         or radiograph.modality not in _MODALITIES
         or radiograph.body_part not in _BODY_PARTS
@@ -131,21 +127,16 @@ def assess(radiograph: Radiograph) -> Quality:
     return Quality(tuple(flag for flag in QUALITY_FLAGS if flag in flags), measures)
 
 
-def quality_limits() -> dict[str, float]:
-    """Return the value of each measure at which its flag changes, by measure: below "detail" a film is blurred."""
-    return dict(_model().lines)
-
-
-def detail(small: np.ndarray) -> float:
+def detail(pixels: np.ndarray) -> float:
     """Measure fine against coarser detail.
 
     Args:
-        small: (256, 256) float32 in [0, 1].
+        pixels: (H, W), float in [0, 1] or uint8; measured at 256 by 256 pixels.
     Returns:
         Natural log of the ratio of energies; lower is more blurred.
     """
-    # Kernels reach three sigmas. Nothing of the coarser band is lost at half the size, which takes a fifth of the time.
-    once = cv2.GaussianBlur(small, (7, 7), 1)
+    # Kernels reach three sigmas. The coarser band is whole at half the size, which takes a fifth of the time.
+    once = cv2.GaussianBlur(resize(as_pixels(pixels), SIDE), (7, 7), 1)
     twice = cv2.GaussianBlur(once, (11, 11), 3**0.5)
     half = resize(twice, SIDE // 2)
     fourfold = cv2.GaussianBlur(half, (11, 11), 3**0.5)
@@ -153,7 +144,7 @@ def detail(small: np.ndarray) -> float:
         float(np.median(cv2.resize(np.square(band), (16, 16), interpolation=cv2.INTER_AREA)))
         for band in (once - twice, half - fourfold)
     )
-    # A quarter of a grey step squared: below it there is nothing but rounding.
+    # A quarter of a grey step squared: anything below is rounding.
     floor = (0.25 / 255) ** 2 / 64
     return float(np.log((fine + floor) / (coarse + floor)))
 
@@ -164,7 +155,7 @@ def spread(small: np.ndarray) -> float:
 
 
 def kept(small: np.ndarray) -> float:
-    """Measure the share of the picture inside its blank border, in [0, 1]."""
+    """Measure the share of the image inside its blank border, in [0, 1]."""
     top, bottom, left, right = inside(small)
     return (bottom - top) * (right - left) / small.size
 
@@ -177,7 +168,7 @@ def _range(values: np.ndarray, share: float) -> np.ndarray:
 
 
 def inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Find the part that is not blank border.
+    """Find the part inside the blank border.
 
     Args:
         small: (256, 256) float32 in [0, 1].
@@ -196,7 +187,7 @@ def inside(small: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def features(small: np.ndarray) -> np.ndarray:
-    """Describe a film's layout: oriented gradients and greys of its thumbnail, without blank border and contrast.
+    """Describe an image's layout: oriented gradients and greys of its thumbnail, without blank border and contrast.
 
     Args:
         small: (256, 256) float32 in [0, 1].
@@ -216,19 +207,19 @@ def features(small: np.ndarray) -> np.ndarray:
 
 
 def greys(vectors: np.ndarray) -> np.ndarray:
-    """Cut the greys out of one or many vectors of `features`: (..., 2020) to (..., 256)."""
+    """Return the greys of one or many vectors of `features`: (..., 2020) to (..., 256)."""
     return vectors[..., -(_GREYS**2) :]
 
 
 def coordinates(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Place films among the principal components of frontal films.
+    """Place images among the principal components of frontal ones.
 
     Args:
-        vectors: (films, 2020), of `features`.
+        vectors: (images, 2020), of `features`.
         mean: (2020,).
         axes: (components, 2020), orthonormal.
     Returns:
-        (films, components + 2): coordinates, three times the log of the squared distance to their span, and one.
+        (images, components + 2): coordinates, three times the log of the squared distance to their span, and one.
     """
     centred = vectors - mean
     along = centred @ axes.T
@@ -236,6 +227,7 @@ def coordinates(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.n
     return np.column_stack([along, 3 * np.log(rest), np.ones(len(vectors))])
 
 
-def _scores(vector: np.ndarray, model: _Model) -> tuple[float, float]:
-    place = coordinates(vector[None], model.mean, model.axes)[0]
-    return float(place @ model.whole), float(place @ model.part)
+def _scores(vector: np.ndarray) -> tuple[float, float]:
+    model = _model()
+    place = coordinates(vector[None], model["mean"], model["axes"])[0]
+    return float(place @ model["whole"]), float(place @ model["part"])

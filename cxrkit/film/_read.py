@@ -1,7 +1,6 @@
-"""Any file to one radiograph: float32 (H, W) in [0, 1], bones bright, with what was learned on the way.
+"""Any file to one radiograph: float32 (H, W) in [0, 1], bones bright, with notes on what was done.
 
-The content decides what a file is, never its extension. Pillow reads the ordinary formats, pydicom the DICOM ones
-(imported only when one comes). Not a medical device.
+The content decides what a file is, never its name. Pillow reads the ordinary formats, pydicom reads DICOM.
 """
 
 import importlib
@@ -16,8 +15,8 @@ from cxrkit import words
 from cxrkit.film._files import check_bytes, read_bytes
 from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
-#: Pillow's reader of each ordinary format. The classes are called directly: Image.open would compare the size with
-#: Image.MAX_IMAGE_PIXELS, a global that other code may rely on and that we therefore cannot set.
+#: Pillow's reader of each ordinary format. The classes are used directly: Image.open compares the size with
+#: Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
 _READERS = {
     "PNG": ("PngImagePlugin", "PngImageFile"),
     "JPEG": ("JpegImagePlugin", "JpegImageFile"),
@@ -26,25 +25,25 @@ _READERS = {
     "BMP": ("BmpImagePlugin", "BmpImageFile"),
 }
 
-#: Openings of files that come instead of a film, and what the reason in the error calls each.
-_STRANGERS = (
-    (b"%PDF", "unreadable.stranger.pdf"),
-    (b"GIF8", "unreadable.stranger.gif"),
-    (b"PK\x03\x04", "unreadable.stranger.zip"),
-    (b"\x1f\x8b", "unreadable.stranger.gzip"),
-    (b"BZh", "unreadable.stranger.bzip2"),
-    (b"7z\xbc\xaf", "unreadable.stranger.7zip"),
-    (b"Rar!", "unreadable.stranger.rar"),
-    (b"\x00\x00\x00\x0cjP  ", "unreadable.stranger.jpeg2000"),
-    (b"\xff\x4f\xff\x51", "unreadable.stranger.jpeg2000"),
-    (b"\x00\x00\x00\x0cJXL ", "unreadable.stranger.jpegxl"),
-    (b"\xff\x0a", "unreadable.stranger.jpegxl"),
-    (b"\x93NUMPY", "unreadable.stranger.numpy"),
-    (b"\x89HDF", "unreadable.stranger.hdf5"),
-    (b"NRRD", "unreadable.stranger.nrrd"),
-    (b"\x7fELF", "unreadable.stranger.program"),
-    (b"MZ", "unreadable.stranger.program"),
-)
+#: The first bytes of other files, and the text "unreadable.stranger.NAME" that names each.
+_STRANGERS = {
+    b"%PDF": "pdf",
+    b"GIF8": "gif",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"7z\xbc\xaf": "7zip",
+    b"Rar!": "rar",
+    b"\x00\x00\x00\x0cjP  ": "jpeg2000",
+    b"\xff\x4f\xff\x51": "jpeg2000",
+    b"\x00\x00\x00\x0cJXL ": "jpegxl",
+    b"\xff\x0a": "jpegxl",
+    b"\x93NUMPY": "numpy",
+    b"\x89HDF": "hdf5",
+    b"NRRD": "nrrd",
+    b"\x7fELF": "program",
+    b"MZ": "program",
+}
 
 _ORIENTATION = 0x0112
 
@@ -55,22 +54,22 @@ def read(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Radiograph:
-    """Read one film from a file or from its bytes.
+    """Read one image from a file or from its bytes: PNG, JPEG, WebP, TIFF, BMP or DICOM.
 
-    PNG, JPEG, WebP, TIFF, BMP and DICOM. 8 and 16 bit are divided by their full depth (255, 65535); fewer bits
-    likewise. Floats are taken as they are when they lie in [0, 1], otherwise stretched from lowest to highest. Colour
-    becomes luma, alpha is composited over black (the colour of no exposure), EXIF turns are carried out, colour
-    profiles and gamma are not applied; of several pages or pictures the first is read. DICOM: modality LUT, then the
-    first VOI LUT or window (none: lowest to highest value), MONOCHROME1 turned over, pixels made square.
+    8 and 16 bit are divided by their full depth (255, 65535), fewer bits likewise. Floats in [0, 1] are kept, others
+    stretched from lowest to highest. Colour becomes luma, alpha is composited over black (the colour of no exposure),
+    EXIF orientations are applied, colour profiles and gamma are not. Of several pages or pictures the first is read.
+    DICOM: modality LUT, then the first VOI LUT or window (none: lowest to highest value), MONOCHROME1 turned over,
+    pixels made square.
 
     Args:
-        path_or_bytes: a path, or what stands in the file.
+        path_or_bytes: a path, or the content of the file.
         max_pixels: refuse more pixels than this, by the header, before decoding.
         max_bytes: refuse a larger file before reading it.
     Returns:
-        A Radiograph; its notes say what was done.
+        A Radiograph; its notes list what was done.
     Raises:
-        UnreadableImage: no film, damaged or cut short, beyond a limit, or a path that cannot be read.
+        UnreadableImage: no image, damaged or incomplete, beyond a limit, or a path that cannot be read.
         TypeError: neither a path nor bytes.
     """
     if isinstance(path_or_bytes, bytes | bytearray | memoryview):
@@ -92,13 +91,13 @@ def read(
 
         return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
     if kind is None:
-        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(f"unreadable.stranger.{_stranger(data)}", {}))
     return _picture(data, kind, max_pixels)
 
 
 def _kind(data: bytes) -> str | None:
-    """Name the format by the first bytes; None when it is none of ours."""
-    # First, since the 128 bytes before it may hold anything, also the start of a TIFF.
+    """Return the format by the first bytes; None for any other."""
+    # First, because the 128 bytes in front may hold anything, also the start of a TIFF.
     if data[128:132] == b"DICM":
         return "DICOM"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -120,25 +119,23 @@ def _kind(data: bytes) -> str | None:
 
 
 def _stranger(data: bytes) -> str:
-    """Return the key of what a file is that is none of ours."""
+    """Return the name of another kind of file, as in `_STRANGERS`."""
     if not data:
-        return "unreadable.stranger.empty"
-    for start, name in _STRANGERS:
+        return "empty"
+    for start, name in _STRANGERS.items():
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "unreadable.stranger.heic"
+        return "heic"
     head = data[:4096]
     if not head.strip(b"\0"):
-        return "unreadable.stranger.zeros"
+        return "zeros"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "unreadable.stranger.html"
+        return "html"
     if text.startswith((b"<svg", b"<?xml")):
-        return "unreadable.stranger.xml"
-    if not any(byte < 9 or 13 < byte < 32 for byte in head):
-        return "unreadable.stranger.text"
-    return "unreadable.stranger.unknown"
+        return "xml"
+    return "unknown" if any(byte < 9 or 13 < byte < 32 for byte in head) else "text"
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
@@ -146,7 +143,7 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     module, name = _READERS[kind]
     try:
         image = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
-        # Pillow and OpenCV turn a TIFF while they decode it, and Pillow then swaps the size and drops the tag.
+        # Pillow and OpenCV turn a TIFF while decoding; Pillow then swaps the size and drops the tag.
         width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
         turned = image.tag_v2.get(_ORIENTATION, 1) if kind == "TIFF" else 1
         check_size(height, width, max_pixels)
@@ -159,8 +156,8 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
         _note_rest(image, kind, notes)
     except UnreadableImage:
         raise
-    # Decoders raise whatever they like on a damaged file (SyntaxError, struct.error, KeyError, ...), and their
-    # messages may hold memory addresses or text out of the file.
+    # Decoders raise any exception on a damaged file (SyntaxError, struct.error, KeyError, ...), and their messages
+    # may hold memory addresses or text from the file.
     except Exception as error:
         how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
         raise UnreadableImage(how, kind=kind) from None
@@ -188,16 +185,16 @@ def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.n
             notes.append("white is zero: turned over")
             array = full - array
     elif depth == 16:
-        # Pillow keeps the upper byte of 16-bit colour only. It has been decoded all the same: cv2 would return
-        # half a picture from a file cut short.
+        # Pillow keeps only the upper byte of 16-bit colour. It decodes first all the same, because cv2 would return
+        # half a picture of an incomplete file.
         notes.append("16-bit colour")
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
         if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
-            raise ValueError("OpenCV decodes it otherwise than Pillow")
+            raise ValueError("OpenCV and Pillow disagree")
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
-        # Both take the planes of a planar 16-bit TIFF for something else, and not for the same.
+        # Both misread a planar 16-bit TIFF, in different ways.
         if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
-            raise ValueError("OpenCV decodes it otherwise than Pillow")
+            raise ValueError("OpenCV and Pillow disagree")
         full = 65535
     else:
         full = 255
@@ -229,12 +226,12 @@ def _bit_depth(image: Any, data: bytes, kind: str) -> int:
 
 
 def _see_through(array: np.ndarray, full: int, notes: list[str]) -> np.ndarray:
-    """Settle the alpha channel: opaque or wholly transparent ones are dropped, others kept for compositing."""
+    """Drop an alpha channel that is opaque or empty; keep any other for compositing."""
     alpha = array[..., -1]
     if alpha.min() == full:
         notes.append("opaque alpha channel dropped")
     elif alpha.max() == 0:
-        # A film of which nothing would be seen: the channel was written by mistake.
+        # Nothing of the image would be seen: the channel was written by mistake.
         notes.append("empty alpha channel dropped")
     else:
         notes.append("alpha channel composited over black")
@@ -243,25 +240,25 @@ def _see_through(array: np.ndarray, full: int, notes: list[str]) -> np.ndarray:
 
 
 def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
-    """Bring floats and wide or signed integers to [0, 1]: as they are if they lie there, else lowest to highest."""
+    """Bring floats and wide or signed integers to [0, 1]: floats in [0, 1] unchanged, others lowest to highest."""
     if array.dtype.kind == "i" and depth == 32 and array.min() < 0:
-        # Pillow has no unsigned 32-bit mode. Signed ones end here as well: 32-bit films are not negative.
+        # Pillow has no unsigned 32-bit mode. Signed ones come here too: 32-bit images are not negative.
         array = array.view(np.uint32)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("unreadable.not_finite")
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
-        notes.append("floats in [0, 1] taken as they are")
+        notes.append("floats in [0, 1] unchanged")
         return array.astype(np.float32)
     notes.append("stretched from lowest to highest value")
     return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
 
 
 def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
-    """Carry out the EXIF orientation (TIFF 6.0, tag 274)."""
+    """Apply the EXIF orientation (TIFF 6.0, tag 274)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF is an ornament here: a damaged one leaves the film as it lies.
+    except Exception:  # A damaged EXIF leaves the image unturned.
         notes.append("damaged EXIF ignored")
         return pixels
     if orientation not in range(2, 9):
@@ -277,7 +274,7 @@ def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
 
 
 def _note_rest(image: Any, kind: str, notes: list[str]) -> None:
-    """Note what was left out: further pages or pictures, colour profiles, gamma."""
+    """Note what was ignored: further pages or pictures, colour profiles, gamma."""
     if kind == "TIFF":
         try:
             image.seek(1)
