@@ -253,7 +253,7 @@ def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
     assert dashboard.page.shown["why"] == {"key": "unreadable.stranger", "fields": {"what": what}}
     assert [row["name"] for row in dashboard.page.films] == ["covid.jpg", "mine.jpg", "a.pdf"]
     rows = {row["Image Index"]: row["reason"] for row in table_of(dashboard, "combined")}
-    assert rows["a.pdf"].startswith("the file is a PDF document; legal are PNG")
+    assert rows["a.pdf"].startswith("the file is a PDF document; supported are PNG")
     ask(dashboard, "refused", name="huge.png", size=90 * 2**20)
     why = {"key": "unreadable.upload.too_many_bytes", "fields": {"size": "90", "most": 40}}
     assert dashboard.page.shown == {"key": "film-3", "name": "huge.png", "status": "error", "why": why}
@@ -263,7 +263,7 @@ def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
         row["reason"] for row in table_of(dashboard, "combined") if row["Image Index"] in ("huge.png", "folder")
     ] == [
         "the browser could not read the file; choose it again, a folder's films one by one.",
-        "the file has 90 MB; at most 40 MB are legal here. Export it smaller.",
+        "the file has 90 MB; the limit here is 40 MB. Export a smaller file.",
     ]
 
 

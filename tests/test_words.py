@@ -83,7 +83,7 @@ PDF = words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stra
 
 
 def test_words_within_words_are_said_in_the_same_language():
-    assert PDF.say("en").startswith("the file is a PDF document; legal are PNG")
+    assert PDF.say("en").startswith("the file is a PDF document; supported are PNG")
     assert PDF.say("zh-Hant").startswith("此檔案是 PDF 文件。")
     assert words.say("zh-Hant", PDF.key, **PDF.values) == PDF.say("zh-Hant")
 

@@ -25,17 +25,21 @@ from cxrkit import words
 from cxrkit.film._pixels import Radiograph, UnreadableImage, check_size, grey, resize
 
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
-_VIEWS = frozenset("PA AP LL RL LLD RLD LLO RLO LAO RAO LPO RPO".split())
+_VIEWS = frozenset({"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"})
 _LATERAL = {"LATERAL": "LL", "LAT": "LL"}
-_MODALITIES = frozenset(
-    "BI CR CT DX ES IO IVOCT KO LS MG MR NM OCT OP OPT OT PT PX RF RG SC SM SR TG US XA XC".split()
-)
-_BODY_PARTS = frozenset(
-    """ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CALCANEUS CALF CAROTID CERVIX CHEST CLAVICLE COCCYX CSPINE ELBOW EXTREMITY
-    EYE FEMUR FINGER FOOT FOREARM HAND HEAD HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LUNG MANDIBLE MEDIASTINUM
-    NECK ORBIT PELVIS RIB SCAPULA SHOULDER SKULL SPINE SSPINE STERNUM THIGH THORAX THUMB TLSPINE TOE TSPINE WRIST
-    WHOLEBODY""".split()
-)
+# fmt: off
+_MODALITIES = frozenset({
+    "BI", "CR", "CT", "DX", "ES", "IO", "IVOCT", "KO", "LS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PT", "PX",
+    "RF", "RG", "SC", "SM", "SR", "TG", "US", "XA", "XC",
+})
+_BODY_PARTS = frozenset({
+    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF", "CAROTID", "CERVIX", "CHEST",
+    "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
+    "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MEDIASTINUM",
+    "NECK", "ORBIT", "PELVIS", "RIB", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THORAX",
+    "THUMB", "TLSPINE", "TOE", "TSPINE", "WRIST", "WHOLEBODY",
+})
+# fmt: on
 
 # warnings.catch_warnings and a logger's level belong to the whole process: one DICOM at a time.
 _LOCK = threading.Lock()

@@ -271,7 +271,7 @@ def test_too_large_and_too_many_files_are_refused_before_they_are_sent(page, ser
         file.truncate((LIMITS.file_mb + 1) * 2**20)
     drop(page, huge)
     shown(page, "huge.png")
-    expect(page.locator(".film .bad")).to_contain_text(f"at most {LIMITS.file_mb} MB are legal here")
+    expect(page.locator(".film .bad")).to_contain_text(f"the limit here is {LIMITS.file_mb} MB")
     many = []
     for k in range(LIMITS.at_once + 2):
         many.append(tmp_path / f"{k}.png")

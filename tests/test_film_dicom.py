@@ -1,0 +1,314 @@
+"""DICOM files: what a viewer would show, which fields come out, no patient data, and limits."""
+
+import struct
+
+import numpy as np
+import pytest
+from film_files import SQUARE, TWELVE, assert_image, dataset, dicom, reason, saved, written
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+from cxrkit import words
+from cxrkit.film import UnreadableImage, read
+
+
+def test_dicom_without_a_window_is_stretched():
+    found = read(dicom(TWELVE, bits=12))
+    assert_image(found)
+    np.testing.assert_allclose(found.pixels, TWELVE / 3900, atol=1e-6)
+    assert (found.format, found.bit_depth, found.modality, found.original_size) == ("DICOM", 12, "DX", (5, 8))
+
+
+def test_monochrome1_is_turned_over():
+    plain = read(dicom(TWELVE, bits=12))
+    found = read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_allclose(found.pixels, 1 - plain.pixels, atol=1e-6)
+    assert "MONOCHROME1 turned over" in found.notes
+
+
+def test_an_inverse_presentation_shape_is_turned_over_once():
+    plain = read(dicom(TWELVE, bits=12))
+    both = read(dicom(TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"))
+    np.testing.assert_allclose(both.pixels, 1 - plain.pixels, atol=1e-6)
+
+
+def test_window_is_applied_after_the_rescale():
+    # Rescaled: 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
+    stored = np.array([[50, 100, 150, 200]], np.uint16)
+    found = read(dicom(stored, bits=12, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=150.5, WindowWidth=201))
+    np.testing.assert_allclose(found.pixels, [[0, 0.25, 0.75, 1]], atol=1e-6)
+
+
+def test_the_first_of_several_windows_is_taken():
+    one = read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000))
+    two = read(dicom(TWELVE, bits=12, WindowCenter=[2000, 500], WindowWidth=[1000, 100]))
+    np.testing.assert_array_equal(one.pixels, two.pixels)
+
+
+def test_a_sigmoid_window_is_a_half_at_its_centre():
+    found = read(dicom(TWELVE, bits=12, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="SIGMOID"))
+    assert found.pixels[2, 4] == pytest.approx(0.5, abs=1e-3)
+    # One half width up: 1 / (1 + exp(-2)).
+    assert found.pixels[3, 1] == pytest.approx(0.8808, abs=1e-3)
+
+
+def test_a_signed_film_is_read():
+    stored = np.array([[-1000, 0, 1000]], np.int16)
+    np.testing.assert_allclose(read(dicom(stored)).pixels, [[0, 0.5, 1]], atol=1e-6)
+
+
+def lut(values, first, bits):
+    item = Dataset()
+    item.LUTDescriptor = [len(values), first, bits]
+    item.add_new("LUTData", "OW", np.array(values, "<u2").tobytes())
+    return item
+
+
+def test_modality_lut_is_applied():
+    item = lut([0, 10, 30, 60], 0, 8)
+    item.ModalityLUTType = "US"
+    stored = np.array([[0, 1, 2, 3]], np.uint8)
+    found = read(dicom(stored, ModalityLUTSequence=Sequence([item])))
+    np.testing.assert_allclose(found.pixels, [[0, 1 / 6, 0.5, 1]], atol=1e-6)
+
+
+def test_voi_lut_comes_before_the_window():
+    stored = np.array([[0, 1, 2, 3]], np.uint8)
+    found = read(dicom(stored, VOILUTSequence=Sequence([lut([0, 51, 102, 255], 0, 8)]), WindowCenter=1, WindowWidth=1))
+    np.testing.assert_allclose(found.pixels, [[0, 0.2, 0.4, 1]], atol=1e-6)
+    assert "VOI LUT applied" in found.notes
+
+
+@pytest.mark.parametrize("name", ["PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"])
+def test_pixels_are_made_square(name):
+    value = [2, 1] if name == "PixelAspectRatio" else [0.4, 0.2]
+    found = read(dicom(TWELVE, bits=12, **{name: value}))
+    assert found.pixels.shape == (10, 8)
+    assert found.original_size == (5, 8)
+    assert_image(found)
+
+
+def test_padding_is_black_in_both_polarities():
+    stored = np.array([[0, 100, 200, 0]], np.uint16)
+    for photometric, expected in (("MONOCHROME2", [[0, 0, 1, 0]]), ("MONOCHROME1", [[0, 1, 0, 0]])):
+        found = read(dicom(stored, PixelPaddingValue=0, PhotometricInterpretation=photometric))
+        np.testing.assert_allclose(found.pixels, expected, atol=1e-6)
+
+
+def test_colour_dicom_is_turned_to_grey():
+    array = np.zeros((8, 8, 3), np.uint8)
+    array[..., 1] = 200
+    found = read(dicom(array))
+    # 0.587 * 200 = 117.4
+    np.testing.assert_allclose(found.pixels, 117 / 255, atol=1e-6)
+    assert "colour turned to grey" in found.notes
+
+
+def test_dicom_palette_is_looked_up():
+    ds = dataset(np.array([[0, 1, 2, 3]], np.uint8), PhotometricInterpretation="PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [4, 0, 16])
+        setattr(ds, f"{colour}PaletteColorLookupTableData", np.array([0, 13107, 26214, 65535], "<u2").tobytes())
+    np.testing.assert_allclose(read(written(ds)).pixels, [[0, 0.2, 0.4, 1]], atol=1e-4)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=lambda uid: uid.keyword)
+def test_losslessly_compressed_dicom_equals_the_plain_one(syntax):
+    ds = dataset(SQUARE, bits=12, WindowCenter=1800, WindowWidth=3000)
+    plain = read(written(ds))
+    ds.compress(syntax)
+    np.testing.assert_array_equal(read(written(ds)).pixels, plain.pixels)
+
+
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless", "MR_small_jp2klossless", "MR_small_RLE"])
+def test_others_compressed_files_equal_their_plain_one(name):
+    # Written by other programs, and part of the installed pydicom: nothing is downloaded.
+    plain = read(get_testdata_file("MR_small.dcm", download=False))
+    packed = read(get_testdata_file(f"{name}.dcm", download=False))
+    np.testing.assert_array_equal(packed.pixels, plain.pixels)
+
+
+def test_jpeg_in_dicom_is_read_to_within_its_losses():
+    grey = (SQUARE // 16).astype(np.uint8)
+    ds = dataset(grey, WindowCenter=128, WindowWidth=256)
+    plain = read(written(ds))
+    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    ds.PixelData = encapsulate([saved(grey, "JPEG", quality=95)])
+    ds["PixelData"].is_undefined_length = True
+    np.testing.assert_allclose(read(written(ds)).pixels, plain.pixels, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda uid: uid.keyword
+)
+def test_other_ways_to_write_a_dicom_give_the_same(syntax):
+    plain = read(dicom(TWELVE, bits=12))
+    np.testing.assert_array_equal(read(dicom(TWELVE, bits=12, syntax=syntax)).pixels, plain.pixels)
+
+
+def test_dicom_without_its_preamble_is_known():
+    whole = dicom(TWELVE, bits=12)
+    np.testing.assert_array_equal(read(whole[132:]).pixels, read(whole).pixels)
+
+
+@pytest.mark.parametrize(
+    ("elements", "view", "sex", "age"),
+    [
+        ({"ViewPosition": "PA", "PatientSex": "F", "PatientAge": "063Y"}, "PA", "F", 63),
+        ({"ViewPosition": "AP", "PatientSex": "M", "PatientAge": "006M"}, "AP", "M", 0.5),
+        ({"ViewPosition": "LATERAL", "PatientSex": "O", "PatientAge": ""}, "LL", None, None),
+        ({"ViewPosition": "DOE JANE", "PatientAge": "999Y"}, None, None, None),
+        ({}, None, None, None),
+    ],
+)
+def test_view_sex_and_age_come_from_the_header(elements, view, sex, age):
+    found = read(dicom(TWELVE, bits=12, **elements))
+    assert (found.view, found.sex) == (view, sex)
+    assert found.age == (None if age is None else pytest.approx(age))
+
+
+@pytest.mark.parametrize(
+    ("value", "term"), [("CHEST", "CHEST"), ("CHEST_PORT", "CHEST"), ("leg", "LEG"), ("MRS DOE", None), ("", None)]
+)
+def test_body_part_is_a_term_of_the_standard_or_nothing(value, term):
+    assert read(dicom(TWELVE, bits=12, BodyPartExamined=value)).body_part == term
+
+
+def test_several_frames_are_refused_and_one_is_not():
+    frames = np.concatenate([TWELVE, TWELVE])
+    ds = dataset(frames, bits=12, NumberOfFrames=2)
+    ds.Rows = len(TWELVE)
+    assert "2 frames" in reason(written(ds))
+    assert read(dicom(TWELVE, bits=12, NumberOfFrames=1)).pixels.shape == TWELVE.shape
+
+
+def test_a_parametric_map_is_refused():
+    ds = dataset(TWELVE)
+    del ds.PixelData
+    ds.FloatPixelData = TWELVE.astype("<f4").tobytes()
+    assert "parametric map" in reason(written(ds))
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "what"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.88.11", "Basic Text SR Storage"),
+        ("1.2.3.4", words.Saying("unreadable.dicom.no_picture.unknown", {})),
+    ],
+)
+def test_a_dicom_without_an_image_is_named(sop_class, what):
+    ds = dataset(TWELVE)
+    del ds.PixelData
+    ds.SOPClassUID = UID(sop_class)
+    with pytest.raises(UnreadableImage) as caught:
+        read(written(ds))
+    assert caught.value.saying == words.Saying("unreadable.dicom.no_picture", {"what": what})
+
+
+def test_a_header_that_disagrees_with_its_compressed_picture_is_refused():
+    for syntax in (RLELossless, JPEG2000Lossless):
+        ds = dataset(SQUARE, bits=12)
+        ds.compress(syntax)
+        ds.Rows = 640
+        assert "different sizes" in reason(written(ds))
+
+
+# --- no patient data ------------------------------------------------------------------------------------------------
+
+SECRET = {
+    "PatientName": "Roentgen^Anna",
+    "PatientID": "HOSP-4711",
+    "PatientBirthDate": "19011122",
+    "StudyDate": "20200317",
+    "AccessionNumber": "ACC99881",
+    "InstitutionName": "Charite Mitte",
+    "ReferringPhysicianName": "Virchow^Rudolf",
+    "StudyDescription": "Roentgen Anna chest",
+    "PatientComments": "Anna lives nearby",
+    "DeviceSerialNumber": "SN-31337",
+    # Free text where a term is due.
+    "ViewPosition": "ANNA STANDING",
+    "BodyPartExamined": "ANNA",
+    "Modality": "ANNAS",
+    "PatientSex": "ANNA",
+    "PatientAge": "A63Y",
+}
+WORDS = ("roentgen", "anna", "4711", "1901", "20200317", "acc99881", "charite", "virchow", "31337", "1.2.3.4", "a63y")
+
+
+def assert_silent(*texts):
+    said = " ".join(texts).lower()
+    assert [word for word in WORDS if word in said] == []
+
+
+def everything(found):
+    return repr({name: value for name, value in vars(found).items() if name != "pixels"}) + repr(found)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.filterwarnings("ignore:The value length")
+def test_no_patient_data_comes_out_of_an_image_or_an_error(capfd, caplog, recwarn, tmp_path):
+    ds = dataset(SQUARE, bits=12, **SECRET)
+    data = written(ds)
+    assert b"Roentgen^Anna" in data
+    assert_silent(everything(read(data)))
+    ds.compress(RLELossless)
+    # Headers cut within every element, and pictures cut short.
+    starts = [data[:cut] for cut in range(132, len(data) - 200, 97)] + [written(ds)[:cut] for cut in (900, 1500, 2500)]
+    recwarn.clear()
+    capfd.readouterr()
+    caplog.clear()
+    refused, silent = 0, True
+    for start in starts:
+        path = tmp_path / "Roentgen_Anna_4711.dcm"
+        path.write_bytes(start)
+        try:
+            assert_silent(everything(read(path)))
+        except UnreadableImage as error:
+            refused += 1
+            assert_silent(str(error), repr(error))
+            # What a traceback would print: no cause, and the context is left out.
+            silent &= error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
+    assert refused > 50
+    assert silent
+    printed = capfd.readouterr()
+    assert_silent(printed.out, printed.err, caplog.text, *(str(one.message) for one in recwarn))
+
+
+def test_errors_of_the_file_system_do_not_name_the_path(tmp_path):
+    for path in (tmp_path / "Roentgen_Anna_4711.png", str(tmp_path / "Roentgen_Anna\0.png"), "/x/" + "anna" * 200):
+        assert_silent(reason(path))
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_frames_and_square_pixels_count_towards_the_limit():
+    assert "1000 frames" in reason(dicom(TWELVE, NumberOfFrames=1000), max_pixels=TWELVE.size * 999)
+    assert "megapixels" in reason(dicom(TWELVE, PixelAspectRatio=[5, 1]), max_pixels=TWELVE.size * 4)
+
+
+def test_a_deflated_dicom_may_not_grow_beyond_the_limit():
+    data = dicom(np.zeros((2000, 2000), np.uint16), syntax=DeflatedExplicitVRLittleEndian)
+    assert len(data) < 50_000
+    assert "grows beyond" in reason(data, max_bytes=2**20)
+
+
+def test_an_rle_that_unpacks_to_less_than_its_header_is_refused():
+    ds = dataset(SQUARE, bits=12)
+    ds.compress(RLELossless)
+    # Two segments with two bytes each, for 64 x 64 pixels of two bytes.
+    frame = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\0\x81\0"
+    ds.PixelData = encapsulate([frame])
+    assert "different sizes" in reason(written(ds))
