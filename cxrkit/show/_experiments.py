@@ -1,265 +1,204 @@
-"""Results of experiments in, figures and tables out; nothing is computed here. What the report printed stands beside.
-
-Colours and marks are those of `cxrkit.show._report`, whose figures these are too.
-"""
+"""Figures, tables and documents of experiments, with what the report printed beside them. Nothing is computed here."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from cxrkit.course import published
-from cxrkit.course.experiments import AUGMENTERS, Deal, Result, beside_table04
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate
-from cxrkit.show._rendered import Markdown
-from cxrkit.show._report import markdown
-from cxrkit.show._style import (
-    BLUES,
-    GREY,
-    INK,
-    MARKS,
-    SERIES,
-    WIDTH,
-    Drawing,
-    escape_markdown,
-    new_figure,
-    plain,
-    show,
-    tidy,
-)
+from cxrkit.show import _style as style
+from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
+from cxrkit.show._report import markdown, metrics_table
+from cxrkit.show._style import Drawing
 
 if TYPE_CHECKING:
+    from cxrkit.course.experiments import Result
+    from cxrkit.course.experiments._data import CleanedData
     from cxrkit.data import FilmSet
 
 _RIGHT, _WRONG = "#2c7a2c", "#c0392b"
-_NOTE = {
-    "augmenters": "Report: table 7, headed accuracy; of how many films is not printed.",
-    "composite": "Report: figure 10, mean AUROC.",
-    "transfer": "Report: mean AUROC with transfer (figure 10) and without (figure 12), from 1,224 training films.",
-    "unseen": "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; of which films is not printed.",
-    "mixing": "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
-}
-TITLES = {
+#: Below one half a network ranks worse than chance: another colour.
+_BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
+_CHANCE = 0.5
+#: Of each experiment: the title; the measures of its table; a note on what the report printed.
+_TITLES = {
     "augmenters": "One augmenter at a time (table 7, figure 9)",
     "composite": "The composite (figures 10 and 11)",
-    "transfer": "Transfer against retraining (figure 12)",
+    "transfer": "Transfer learning and training from scratch (figure 12)",
     "unseen": "A source that the network never saw (figure 13)",
-    "mixing": "Mixing the other source in (table 9)",
+    "mixing": "Images of the other source mixed in (table 9)",
+    "shortcuts": "Shortcuts: what a COVID-19 network uses",
 }
+_MEASURES = {
+    "augmenters": ("AUROC", "accuracy", "recall", "specificity"),
+    "composite": ("AUROC", "accuracy", "recall", "specificity"),
+    "transfer": ("AUROC", "accuracy"),
+    "mixing": ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
+}
+_NOTES = {
+    "augmenters": "Report: table 7, accuracy; the number of images is not printed.",
+    "composite": "Report: figure 10, mean AUROC.",
+    "transfer": "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
+    "unseen": "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
+    "mixing": "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
+    "shortcuts": "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
+    "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never saw "
+    "the disease; *the source* shows how well it recognises it.",
+}
+_COVERS = (
+    "Values are means over seeds, with 95% intervals from resamples of test patients and seeds; differences are paired "
+    "by image and seed. Intervals cover other patients of the same sources and other seeds, not other hospitals or "
+    "sources. An image is predicted positive from 0.5 on; p (Holm) allows for the number of comparisons."
+)
 
 
 def estimate_of(row: Any, prefix: str = "") -> Estimate:
-    """Return the estimate that a row of `Result.table` holds: the measure, or with a prefix ("difference") that."""
+    """Return the estimate in a row of `Result.table`: the measure, or with the prefix "difference" the difference."""
     if prefix:
         return Estimate(row[prefix], row[f"{prefix} low"], row[f"{prefix} high"], row["n"])
     return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
 
 
-def gain(row: Any) -> str:
-    """Return what a row of `Result.table` differs from the reference by, with sign and interval."""
-    return _signed(estimate_of(row, "difference"))
-
-
-def printed(result: Result) -> dict[str, Estimate]:
+def printed(result: "Result") -> dict[str, Estimate]:
     """Return what the report printed of an experiment, by setting; without an interval where none can be given.
 
-    Of "transfer", by mode. Of "unseen", the one figure is under "".
+    For "transfer", by mode. For "unseen", the one number is under "". For "shortcuts" there is nothing.
     """
+    if result.name == "shortcuts":
+        return {}
     if result.name == "augmenters":
-        table = published.table("table07")
-        names = [name for name in AUGMENTERS if name in table.index]
-        return {name: published.estimate("table07", name, "mean_accuracy") for name in names}
+        rows = published.table("table07").index
+        return {str(name): published.estimate("table07", str(name), "mean_accuracy") for name in rows}
     if result.name == "mixing":
-        return {
-            str(row): published.estimate("table09", str(row), "accuracy") for row in published.table("table09").index
-        }
+        rows = published.table("table09").index
+        return {str(row): published.estimate("table09", str(row), "accuracy") for row in rows}
+    if result.name == "unseen":
+        return {"": published.estimate("fig13", "covid model on ChestX-ray14", "mean_auroc")}
     fig10, fig12 = (published.estimate(name, "mean", "auroc") for name in ("fig10", "fig12"))
-    if result.name == "composite":
-        return {"figure 11": fig10}
-    if result.name == "transfer":
-        return {"fine-tuned": fig10, "retrained": fig12}
-    return {"": published.estimate("fig13", "covid model on ChestX-ray14", "mean_auroc")}
+    return {"figure 11": fig10} if result.name == "composite" else {"fine-tuned": fig10, "scratch": fig12}
 
 
-# ------------------------------------------------------------------------------------------------- table 4
+# -------------------------------------------------------------------------------------------------- data, table 4
 
 
-def dealt(deal: Deal) -> Markdown:
-    """Return the films of each class and split beside the report's table 4, as a Markdown table."""
-    removed = f"{len(deal.removed)} film{'' if len(deal.removed) == 1 else 's'} left out"
-    words = f"\n\n{removed}; {deal.shared} patients in more than one split."
-    return Markdown(markdown(beside_table04(deal.counts)) + words)
+def counts(found: "CleanedData") -> Markdown:
+    """Return the images of each class and split beside the report's table 4, as a Markdown table."""
+    removed = f"{len(found.removed)} image{'' if len(found.removed) == 1 else 's'} left out"
+    return Markdown(f"{markdown(found.beside_report())}\n\n{removed}; {found.shared} patients in more than one split.")
 
 
-def detail(deal: Deal, *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
-    """Draw how much fine detail each film has, and the line below which it counts as blurred.
+def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
+    """Draw how much fine detail each image has, and the line below which it counts as blurred.
 
     Args:
-        deal: the films.
-        further: `detail` of films that are no part of the deal, by what they are called.
+        found: the images.
+        further: `detail` of further images, by name.
         title: above the axis.
     Returns:
         The figure.
     """
-    figure = new_figure(WIDTH, 2.6, simulated=deal.simulated, model=False)
+    import seaborn
+
+    figure = style.new_figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
     axis = figure.subplots()
-    values = deal.detail["detail"].to_numpy(float)
-    axis.hist(values, bins=40, color=SERIES[0], edgecolor="white", linewidth=0.4)
-    axis.axvline(deal.line, color=INK, linewidth=2)
-    axis.text(
-        deal.line,
-        1.02,
-        "blurred below this",
-        ha="center",
-        va="bottom",
-        fontsize=9,
-        transform=axis.get_xaxis_transform(),
-    )
+    seaborn.histplot(x=found.detail["detail"], bins=40, color=style.SERIES[0], edgecolor="white", ax=axis)
+    axis.axvline(found.line, color=style.INK, linewidth=2)
+    across = axis.get_xaxis_transform()
+    axis.text(found.line, 1.02, "blurred below this", ha="center", va="bottom", fontsize=9, transform=across)
     for place, (name, value) in enumerate((further or {}).items()):
-        height = 0.2 + 0.25 * (place % 3)
-        across = axis.get_xaxis_transform()
-        axis.plot(value, height, MARKS[place % 4], color=COLOURS[COVID], markeredgecolor=INK, transform=across)
-        style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-        axis.text(value, height + 0.08, name, ha="center", va="bottom", fontsize=8.5, bbox=style, transform=across)
+        height, mark = 0.2 + 0.25 * (place % 3), style.MARKS[place % len(style.MARKS)]
+        axis.plot(value, height, mark, color=COLOURS[COVID], markeredgecolor=style.INK, transform=across)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+        axis.text(value, height + 0.08, name, ha="center", va="bottom", fontsize=8.5, bbox=box, transform=across)
     axis.margins(x=0.1)
-    axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="films")
-    axis.set_title(title, loc="left", fontsize=11, pad=18)
-    tidy(axis)
+    axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
+    style.tidy(axis)
     return figure
 
 
-def deal_markdown(deal: Deal, *, date: str, command: str) -> str:
-    """Return the films of a deal as a Markdown document.
-
-    Args:
-        deal: the films.
-        date: of the day.
-        command: that was called.
-    Returns:
-        The document.
-    """
-    simulated = " (SIMULATED)" if deal.simulated else ""
-    lines = [
-        "# Films, cleaned and dealt by patient (table 4)",
-        "",
-        f"{date}; `{command}`. {DISCLAIMER}",
-        "",
-        f"Films: {escape_markdown(deal.name)}{simulated}. The report too left blurred films out and dealt 3:1:1; "
-        "whether by patient, it does not say.",
-        "",
-        dealt(deal),
-    ]
-    return "\n".join(lines) + "\n"
+# ------------------------------------------------------------------------------------------ figures of one experiment
 
 
-# ------------------------------------------------------------------------- settings held against a reference
-
-
-def settings(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure of each setting with its interval, and its difference to the reference.
+def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
+    """Draw a measure of each setting with its interval, and its difference from the reference.
 
     Args:
         result: of "augmenters", "composite" or "mixing".
         measure: of its table.
         title: above all.
     Returns:
-        The figure, two panels: what was measured beside what the report printed, and the differences. An interval that
-        holds 0 is compatible with no difference.
+        The figure, two panels: what was measured beside what the report printed, and the differences with their p.
     Raises:
         ValueError: a measure that the result does not have.
     """
-    table = _of_measure(result, measure)
-    theirs = printed(result)
-    figure = new_figure(WIDTH, 0.42 * len(table) + 1.7, simulated=result.simulated)
+    table = _of_measure(result, measure).assign(group="measured here")
+    theirs = [
+        {"setting": name, "group": "report (2020)", **vars(one)}
+        for name, one in printed(result).items()
+        if name in set(table["setting"])
+    ]
+    both = pd.concat([table, pd.DataFrame(theirs)], ignore_index=True)
+    both["setting"] = both["setting"].map(lambda name: _named(result, name))
+    figure = style.new_figure(style.WIDTH, 0.42 * len(table) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
-    names = table["setting"].tolist()
-    for row, record in enumerate(table.to_dict("records")):
-        _bar(left, row + 0.12, estimate_of(record), SERIES[0], "o")
-        if record["setting"] in theirs:
-            _bar(left, row - 0.22, theirs[record["setting"]], SERIES[1], "D")
-        if math.isfinite(record["difference"]):
-            _bar(right, row, estimate_of(record, "difference"), INK, "s")
-            right.text(
-                1.02, row, f"p {_p(record['p'])}", va="center", fontsize=8.5, transform=right.get_yaxis_transform()
-            )
-        else:
-            right.text(
-                1.02, row, "reference", va="center", fontsize=8.5, color=GREY, transform=right.get_yaxis_transform()
-            )
-    right.axvline(0, color=INK, linewidth=1, linestyle="--", zorder=0)
-    if result.name == "mixing":
-        never = result.extra["always no"].value
-        left.axvline(never, color=INK, linewidth=1, linestyle=":")
-        left.text(never, -0.75, "calling none", ha="center", va="bottom", fontsize=8.5)
-    lows = [value for value in (*table["low"], *(each.value for each in theirs.values())) if math.isfinite(value)]
-    left.set(xlim=(min(0.5, math.floor(10 * min(lows)) / 10), 1.0), xlabel=measure)
-    left.set_yticks(range(len(names)), [_named(result, name) for name in names])
-    left.set_ylim(len(names) - 0.4, -0.7)
-    right.set(xlabel=f"{measure}: difference to {names[0] if result.name != 'mixing' else 'row 0'}")
-    for axis in (left, right):
-        tidy(axis)
+    never = result.extra["always no"].value if result.name == "mixing" else None
+    handles = style.forest(
+        left, both, y="setting", hue="group", digits=None, reference=never, reference_name="always negative"
+    )
+    low = np.nanmin(both[["low", "value"]].to_numpy(float))
+    left.set(xlim=(min(0.5, math.floor(10 * low) / 10), 1.0), xlabel=measure)
+    differences = pd.DataFrame(
+        {
+            "name": table["setting"].map(lambda name: _named(result, name)),
+            "value": table["difference"],
+            "low": table["difference low"],
+            "high": table["difference high"],
+            "words": [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in table["p"]],
+        }
+    )
+    style.forest(right, differences, reference=0.0, palette=[style.INK])
     right.tick_params(left=False)
-    handles = [Line2D([], [], color=SERIES[0], marker="o", markeredgecolor=INK, label="measured here")]
-    if theirs:
-        handles.append(Line2D([], [], color=SERIES[1], marker="D", markeredgecolor=INK, label="report (2020)"))
-    figure.legend(handles=handles, loc="outside upper right", ncols=2, fontsize=8.5, frameon=False)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    first = table["setting"].iloc[0]
+    right.set(xlabel=f"{measure}: difference from {'row 0' if result.name == 'mixing' else first}")
+    style.key(figure, handles)
     return figure
 
 
-def examples(result: Result, films: "FilmSet", *, title: str = "") -> Drawing:
-    """Draw right and wrong films with the two classes ranked by certainty, as the report's table 8.
+def examples(result: "Result", films: "FilmSet", *, title: str = "") -> Drawing:
+    """Draw right and wrong predictions with the two classes ranked by certainty, as the report's table 8.
 
     Args:
         result: of "composite".
-        films: the test films.
+        films: the test images.
         title: above all.
     Returns:
-        The figure; frames are green and unbroken for right, red and broken for wrong, and a word says which.
+        The figure; frames are green and solid for right, red and dashed for wrong, and a word says which.
     """
     chosen = result.extra["examples"].to_dict("records")
     columns = max(4, len(chosen))
-    figure = new_figure(WIDTH, WIDTH / columns + 1.35, simulated=result.simulated)
+    figure = style.new_figure(style.WIDTH, style.WIDTH / columns + 1.35, simulated=result.simulated, title=title)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     for axis, row in zip(axes, chosen, strict=False):
-        show(axis, films.pixels[row["row"]], "")
-        colour, style = (_RIGHT, "-") if row["right"] else (_WRONG, "--")
-        frame = Rectangle(
-            (0.01, 0.01),
-            0.98,
-            0.98,
-            fill=False,
-            edgecolor=colour,
-            linewidth=4,
-            linestyle=style,
-            transform=axis.transAxes,
-        )
-        axis.add_patch(frame)
-        word = "right" if row["right"] else "wrong"
-        axis.set_title(
-            f"{word}: it is {row['truth'].replace('Not', 'not')}\n({row['chosen as']})",
-            fontsize=9,
-            loc="left",
-            color=colour,
-        )
+        style.show(axis, films.pixels[row["row"]], "")
+        colour, line, word = (_RIGHT, "-", "right") if row["right"] else (_WRONG, "--", "wrong")
+        frame: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": 4, "linestyle": line}
+        axis.add_patch(Rectangle((0.01, 0.01), 0.98, 0.98, transform=axis.transAxes, **frame))
+        words = f"{word}: truth {row['truth']}\n({row['chosen as']})"
+        axis.set_title(words, fontsize=9, loc="left", color=colour)
         ranks = "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
         axis.text(0, -0.04, ranks, transform=axis.transAxes, va="top", fontsize=9)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 
-# ----------------------------------------------------------------------------------------- transfer, figure 12
-
-
-def curves(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawing:
+def curves(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
     """Draw a measure over the number of training patients, a line per mode with its interval.
 
     Args:
@@ -267,294 +206,473 @@ def curves(result: Result, *, measure: str = "AUROC", title: str = "") -> Drawin
         measure: of its table.
         title: above the axis.
     Returns:
-        The figure; the report's two figures are marks at its right edge.
+        The figure; the report's two numbers stand at its right edge.
     Raises:
         ValueError: a measure that the result does not have.
     """
     table = _of_measure(result, measure)
-    figure = new_figure(WIDTH, 4.6, simulated=result.simulated)
-    axis = figure.subplots()
     modes = list(dict.fromkeys(table["mode"]))
-    for place, mode in enumerate(modes):
-        rows = table[table["mode"] == mode].sort_values("patients")
-        colour, style = SERIES[place], ("-", "--", "-.")[place % 3]
-        # A little apart, so that bars at one size do not hide one another.
-        x = rows["patients"].to_numpy(float) * 1.03 ** (place - (len(modes) - 1) / 2)
-        axis.plot(
-            x, rows["value"], style, color=colour, marker=MARKS[place], markeredgecolor=INK, label=mode, linewidth=2
-        )
-        axis.vlines(x, rows["low"], rows["high"], color=colour, linewidth=2.5, alpha=0.55)
+    figure = style.new_figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
+    axis = figure.subplots()
+    handles = style.curves(axis, table, "patients", "value", hue="mode", interval=("low", "high"))
     if measure == "AUROC":
-        for mode, value in printed(result).items():
+        for mode, one in printed(result).items():
             if mode in modes:
-                colour = SERIES[modes.index(mode)]
                 axis.annotate(
-                    f"report: {'transfer' if mode == 'fine-tuned' else mode} {value.value:.3f}",
-                    (1, value.value), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                    va="center", fontsize=8.5, color=colour,
+                    f"report, {mode}: {one.value:.3f}", (1, one.value), (6, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="center", fontsize=8.5, color=style.SERIES[modes.index(mode)],
                 )  # fmt: skip
-        axis.axhline(0.5, color=INK, linewidth=1, linestyle=":")
-        axis.text(0.005, 0.5, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
-    sizes = sorted(table["patients"].unique())
+        axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
+        axis.text(0.005, _CHANCE, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
     films = table.groupby("patients")["films"].mean()
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([f"{size}\n({films[size]:.0f} films)" for size in sizes], fontsize=8.5)
-    axis.set(xlabel="patients learned from", ylabel=f"{measure} on test films", ylim=(None, 1.01))
-    axis.set_title(title, loc="left", fontsize=11)
-    axis.legend(loc="upper left", fontsize=9, frameon=False)
-    tidy(axis)
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axis.set_xticks(films.index, [f"{size}\n({number:.0f} images)" for size, number in films.items()], fontsize=8.5)
+    axis.set_xticks([], minor=True)
+    axis.set(xlabel="training patients", ylabel=f"{measure} on test images", ylim=(None, 1.01))
+    style.key(figure, handles)
     return figure
 
 
-# ----------------------------------------------------------------------------------------- sources, figure 13
-
-
-def sources(result: Result, *, title: str = "") -> Drawing:
-    """Draw what networks are worth on each source: a row for what was learned from, a column for what was tested on.
+def sources(result: "Result", *, variant: str = "unchanged", title: str = "") -> Drawing:
+    """Draw the AUROC of each network on each test set: a row per training set, a column per test set.
 
     Args:
-        result: of "unseen".
+        result: of "unseen" or "shortcuts".
+        variant: of the images, for "shortcuts".
         title: above all.
     Returns:
-        The figure. A cell of a source with both classes shows the AUROC within it; of one class, the AUROC against the
-        other class of the sources learned from, in italics; below it recall and specificity at 0.5. Sources that were
-        not learned from have a heavy frame.
+        The figure, as `matrix`. For "unseen", a source of one class shows the AUROC across sources: against the other
+        class of the training sources.
     """
     table = result.table
-    trained = list(dict.fromkeys(table["trained on"]))
-    tested = list(dict.fromkeys(table["tested on"]))
-    figure = new_figure(WIDTH, 0.78 * len(trained) + 1.7, simulated=result.simulated)
-    axis = figure.subplots()
-    for row, name in enumerate(trained):
-        for column, source in enumerate(tested):
-            cell = table[(table["trained on"] == name) & (table["tested on"] == source)].set_index("measure")
-            main = next((cell.loc[measure] for measure in ("AUROC", "AUROC across") if measure in cell.index), None)
-            # From chance on: what lies below is as pale as chance.
-            shade = 0.0 if main is None else max(0.0, 2 * float(main["value"]) - 1)
-            axis.add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUES(shade), edgecolor="white", linewidth=1)
-            )
-            if not cell["seen"].iloc[0]:
-                axis.add_patch(
-                    Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=INK, linewidth=2.2)
-                )
-            if main is not None:
-                inside = main.name == "AUROC"
-                words = f"{'' if inside else 'across '}{plain(estimate_of(main), digits=2)}"
-                axis.text(
-                    column,
-                    row - 0.08,
-                    words,
-                    ha="center",
-                    va="bottom",
-                    fontsize=10,
-                    style="normal" if inside else "italic",
-                )
-            shares = [
-                f"{measure} {cell.loc[measure, 'value']:.2f}"
-                for measure in ("recall", "specificity")
-                if measure in cell.index
-            ]
-            axis.text(column, row + 0.06, ", ".join(shares), ha="center", va="top", fontsize=8.5)
-    axis.set_xticks(range(len(tested)), [_source(table, source) for source in tested])
-    axis.set_yticks(range(len(trained)), trained)
-    axis.xaxis.tick_top()
-    axis.xaxis.set_label_position("top")
-    axis.set(xlim=(-0.5, len(tested) - 0.5), ylim=(len(trained) - 0.5, -0.5), ylabel="learned from", xlabel="tested on")
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    handles = [Rectangle((0, 0), 1, 1, fill=False, edgecolor=INK, linewidth=2.2, label="never seen")]
-    figure.legend(handles=handles, loc="outside lower right", fontsize=9, frameon=False)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    return figure
+    if result.name == "shortcuts":
+        # "the source" is a test set of one network only.
+        table = table[(table["variant"] == variant) & (table["tested on"] != "the source")]
+    rows: dict[str, dict[str, Estimate]] = {}
+    notes: dict[str, dict[str, str]] = {}
+    for _, cell in table.groupby(["trained on", "tested on"], sort=False):
+        first = cell.iloc[0]
+        tested, note = first["tested on"], first["seen"]
+        if result.name == "unseen":
+            tested = f"{tested}\n{first['COVID-19']} COVID-19, {first['other']} other"
+            by_measure = cell.set_index("measure")["value"]
+            shares = [f"{name} {by_measure[name]:.2f}" for name in ("recall", "specificity") if name in by_measure]
+            across = ["across sources"] if "AUROC across" in by_measure else []
+            note = "\n".join([*across, ", ".join(shares), *([] if first["seen"] else ["never seen"])])
+            cell = cell[cell["measure"].str.startswith("AUROC")]
+        notes.setdefault(first["trained on"], {})[tested] = note
+        for row in cell.to_dict("records"):
+            rows.setdefault(first["trained on"], {})[tested] = estimate_of(row)
+    return matrix(rows, notes=notes, title=title, simulated=result.simulated)
 
 
-def _source(table: pd.DataFrame, source: str) -> str:
-    first = table[table["tested on"] == source].iloc[0]
-    return f"{source}\n{first['COVID-19']} COVID-19, {first['other']} other"
+def variants(result: "Result", trained_on: str, *, title: str = "") -> Drawing:
+    """Draw the AUROC of one kind of network with each variant of the images, test set beside test set.
+
+    Args:
+        result: of "shortcuts".
+        trained_on: the training set.
+        title: above the axis.
+    Returns:
+        The figure, as `dots`.
+    """
+    table = result.table[result.table["trained on"] == trained_on]
+    groups: dict[str, dict[str, Estimate]] = {}
+    for row in table.to_dict("records"):
+        groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = estimate_of(row)
+    return dots(groups, title=title or f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
-def figures(result: Result, test: "FilmSet") -> dict[str, Drawing]:
-    """Return all figures of a result by a name for a file; `test` are its test films."""
-    title = f"{TITLES[result.name]}: {result.data}"
+def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None, *, title: str = "") -> Drawing:
+    """Draw the share of each source's images that networks predict positive, unchanged images.
+
+    Args:
+        result: of "shortcuts".
+        trained_on: the training sets; None for all.
+        title: above the axis.
+    Returns:
+        The figure: a row per source and class, a mark per network.
+    """
+    found = _shares(result)
+    groups = {f"trained on {name}": found[name] for name in trained_on or found}
+    words = "share of images predicted positive"
+    return dots(groups, xlabel=words, chance=False, title=title, simulated=result.simulated)
+
+
+def figures(result: "Result", test: "FilmSet | None" = None) -> dict[str, Drawing]:
+    """Return all figures of a result by a name for a file; "composite" needs its test images."""
+    title = f"{_TITLES[result.name]}: {result.data}"
     if result.name == "transfer":
         return {"figure": curves(result, title=title)}
     if result.name == "unseen":
         return {"figure": sources(result, title=title)}
-    measure = "accuracy" if result.name == "mixing" else "AUROC"
-    found = {"figure": settings(result, measure=measure, title=title)}
-    return found | ({"examples": examples(result, test)} if result.name == "composite" else {})
+    if result.name == "shortcuts":
+        found = {"figure": sources(result, title=title), "predicted-positive": predicted_positive(result)}
+        if result.table["variant"].nunique() > 1:
+            names = dict.fromkeys(result.table.loc[result.table["target"] == "COVID-19", "trained on"])
+            found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
+        return found
+    found = {"figure": settings(result, measure=_MEASURES[result.name][0], title=title)}
+    if result.name == "composite" and test is not None:
+        found["examples"] = examples(result, test)
+    return found
 
 
-# --------------------------------------------------------------------------------------------------- tables
+# -------------------------------------------------------------------------------------------------- further figures
 
 
-def table(result: Result, measures: Sequence[str] | None = None) -> Markdown:
+def matrix(
+    rows: Mapping[str, Mapping[str, Estimate]],
+    *,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    trained: str = "trained on",
+    tested: str = "tested on",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw AUROCs as a matrix.
+
+    Args:
+        rows: by training set, the AUROC by test set.
+        notes: words below the interval, laid out as `rows`.
+        trained, tested: names of the axes.
+        title: above the matrix.
+        simulated: the note at the foot names the images as simulated.
+    Returns:
+        The figure; each cell holds value, interval, number of images and note; it is blue above 0.5 and orange below.
+    """
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+
+    def words(name: str, column: str) -> str:
+        one = rows[name].get(column)
+        if one is None or not math.isfinite(one.value):
+            return "undefined"
+        ends = f"{one.low:.2f} to {one.high:.2f}" if math.isfinite(one.low) else "no interval"
+        note = (notes or {}).get(name, {}).get(column, "")
+        return "\n".join(filter(None, [f"{one.value:.2f}", f"{ends}, n = {one.n:,}", note]))
+
+    values = pd.DataFrame({name: {column: one.value for column, one in row.items()} for name, row in rows.items()}).T
+    texts = [[words(name, column) for column in columns] for name in rows]
+    height = max(text.count("\n") + 1 for row in texts for text in row)
+    figure = style.new_figure(style.WIDTH, (0.18 * height + 0.15) * len(rows) + 1.6, simulated=simulated, title=title)
+    axis = figure.subplots()
+    style.matrix(
+        axis, values.reindex(columns=columns), words=pd.DataFrame(texts, list(rows), columns), colours=_BOTH_WAYS
+    )
+    axis.xaxis.tick_top()
+    axis.xaxis.set_label_position("top")
+    axis.set_xlabel(tested, loc="left", fontstyle="italic")
+    axis.set_ylabel(trained, loc="top", fontstyle="italic")
+    return figure
+
+
+def dots(
+    groups: Mapping[str, Mapping[str, Estimate]],
+    *,
+    xlabel: str = "AUROC",
+    chance: bool = True,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw a measure with its interval for several groups, name by name.
+
+    Args:
+        groups: by group, the measure by name, from top to bottom; at most six groups.
+        xlabel: what is measured.
+        chance: draw the line at 0.5.
+        title: above the axis.
+        simulated: the note at the foot names the images as simulated.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: more than six groups.
+    """
+    frame = style.tidy_estimates(groups)
+    frame["words"] = [f"{plain(estimate_of(row), digits=2)}, n = {row['n']:,}" for row in frame.to_dict("records")]
+    height = (0.22 * len(groups) + 0.18) * frame["name"].nunique() + 1.6
+    figure = style.new_figure(style.WIDTH, height, simulated=simulated, title=title)
+    axis = figure.subplots()
+    handles = style.forest(axis, frame, hue="group", reference=_CHANCE if chance else None, reference_name="chance")
+    axis.set(xlim=(0, 1), xlabel=xlabel)
+    style.key(figure, handles, columns=min(len(handles), 2))
+    return figure
+
+
+def swaps(
+    with_covid: tuple[np.ndarray, np.ndarray],
+    without: tuple[np.ndarray, np.ndarray],
+    *,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw how the probability of each image changes when it gets the other hospital's mark.
+
+    Args:
+        with_covid: probabilities (films,) of images with COVID-19 with the marks as in training, and swapped.
+        without: the same of images without.
+        title: above all.
+        simulated: the note at the foot names the images as simulated.
+    Returns:
+        The figure: a line per image, solid where the prediction changes at 0.5, else dotted.
+    """
+    figure = style.new_figure(style.WIDTH, 3.4, simulated=simulated, title=title)
+    for axis, pair, name in zip(
+        figure.subplots(1, 2, sharey=True), (with_covid, without), (COVID, NOT_COVID), strict=True
+    ):
+        both = np.stack(pair)
+        crossed = (both[0] >= _CHANCE) != (both[1] >= _CHANCE)
+        colour = COLOURS[COVID] if name == COVID else style.BLUE
+        for chosen, line in ((~crossed, ":"), (crossed, "-")):
+            axis.plot([0, 1], both[:, chosen], line, marker="o", markersize=3, color=(colour, 0.4), linewidth=1)
+        axis.axhline(_CHANCE, color=style.INK, linewidth=1.2)
+        axis.set_xticks([0, 1], ["mark as in training", "mark swapped"])
+        axis.set(xlim=(-0.08, 1.08), ylim=(0, 1))
+        axis.set_title(f"{name}: {crossed.sum()} of {len(crossed)} predictions change", fontsize=10)
+        style.tidy(axis, grid="y")
+    figure.axes[0].set_ylabel(f"probability of {COVID}")
+    return figure
+
+
+def maps(
+    films: Sequence[np.ndarray],
+    heats: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    opacity: float = 0.6,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw images above the same images with their class activation maps, all maps on one scale.
+
+    Args:
+        films: (H, W) each, float in [0, 1] or uint8.
+        heats: (h, w) each; what is below 0 is not drawn.
+        titles: one per image.
+        opacity: of the strongest place, in [0, 1].
+        title: above all.
+        simulated: the note at the foot names the images as simulated.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: no image, or not as many maps and titles as images.
+    """
+    if not films or len({len(films), len(heats), len(titles)}) > 1:
+        raise ValueError(
+            f"maps needs a map and a title for each image; got {len(films)} images, {len(heats)} maps, {len(titles)} "
+            "titles."
+        )
+    most = max(float(np.max(heat)) for heat in heats)
+    columns = max(4, len(films))
+    figure = style.new_figure(style.WIDTH, 2 * style.WIDTH / columns + 0.9, simulated=simulated, title=title)
+    axes = figure.subplots(2, columns)
+    for axis in axes[:, len(films) :].ravel():
+        axis.set_axis_off()
+    for column, (film, heat, words) in enumerate(zip(films, heats, titles, strict=True)):
+        style.show(axes[0, column], film, words)
+        style.show(axes[1, column], film, "")
+        style.cover(axes[1, column], film, np.clip(heat, 0, None) / max(most, 1e-12), opacity)
+    return figure
+
+
+def shares(
+    lines: Mapping[str, Mapping[float, Estimate]],
+    *,
+    xlabel: str = "training images with the other hospital's mark",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw AUROCs over a share, with their intervals.
+
+    Args:
+        lines: by test set, the AUROC by share in [0, 1]; at most six.
+        xlabel: what the share is of.
+        title: above the axis.
+        simulated: the note at the foot names the images as simulated.
+    Returns:
+        The figure.
+    """
+    frame = style.tidy_estimates(lines)
+    figure = style.new_figure(style.WIDTH, 3.8, simulated=simulated, title=title)
+    axis = figure.subplots()
+    handles = style.curves(axis, frame, "name", "value", hue="group", interval=("low", "high"))
+    axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle="--")
+    axis.set_xticks(sorted(set(frame["name"])))
+    axis.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if round(share, 2) == share else f"{share:.1%}")
+    axis.set(ylim=(0, 1.01), ylabel="AUROC", xlabel=xlabel)
+    style.key(figure, handles)
+    return figure
+
+
+# ----------------------------------------------------------------------------------------------- tables and documents
+
+
+def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     """Return measures as a Markdown table, what the report printed beside what was measured.
 
     Args:
-        result: of any experiment.
-        measures: columns; None: those that the experiment is about.
+        result: of any experiment but "shortcuts".
+        measures: columns; None for those that the experiment is about.
     Returns:
-        Markdown: a row per setting. With a reference the difference of the first measure to it, its p and the p that
-        allows for as many comparisons (Holm).
+        A row per setting. With a reference, the difference of the first measure from it, its p and p after Holm.
     Raises:
         ValueError: a measure that the result does not have.
     """
     if result.name == "unseen":
         return _unseen_table(result)
-    chosen = list(measures or _SHOWN[result.name])
+    there = set(result.table["measure"])
+    chosen = list(measures or [measure for measure in _MEASURES[result.name] if measure in there])
     parts = {measure: _of_measure(result, measure).set_index("setting") for measure in chosen}
     first, theirs = parts[chosen[0]], printed(result)
+    # The report's numbers of "transfer" belong to the largest training set.
+    largest = result.table["patients"].max() if result.name == "transfer" else None
     rows = []
     for setting, record in zip(map(str, first.index), first.to_dict("records"), strict=True):
-        row: dict[str, Any] = {"setting": _named(result, setting)}
         key = record["mode"] if result.name == "transfer" else setting
-        row["report (2020)"] = _brief(theirs[key]) if key in theirs and _belongs(result, record) else ""
-        row |= {measure: _brief(estimate_of(parts[measure].loc[setting])) for measure in chosen}
-        if "difference" in record and math.isfinite(record["difference"]):
-            row["difference"] = _signed(estimate_of(record, "difference"))
-            row["p"], row["p (Holm)"] = _p(record["p"]), _p(record["p (Holm)"])
+        has = key in theirs and (largest is None or record["patients"] == largest)
+        row: dict[str, Any] = {
+            "setting": _named(result, setting),
+            "report (2020)": _brief(theirs[key]) if has else "",
+            **{measure: _brief(estimate_of(part.loc[setting])) for measure, part in parts.items()},
+        }
+        if math.isfinite(record.get("difference", math.nan)):
+            row[f"{chosen[0]}: difference"] = plain(estimate_of(record, "difference"), signed=True)
+            row["p"], row["p (Holm)"] = p_value(record["p"]), p_value(record["p (Holm)"])
         rows.append(row)
-    frame = pd.DataFrame(rows).fillna("")
-    return markdown(frame.rename(columns={"difference": f"{chosen[0]}: difference"}))
+    return markdown(pd.DataFrame(rows).fillna(""))
 
 
-#: What `table` shows unless it is told.
-_SHOWN = {
-    "augmenters": ("AUROC", "accuracy", "recall", "specificity"),
-    "composite": ("AUROC", "accuracy", "recall", "specificity"),
-    "transfer": ("AUROC", "accuracy"),
-    "mixing": ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
-}
+def data_document(found: "CleanedData", *, date: str, command: str) -> Markdown:
+    """Return the images of experiment 1 as a Markdown document; arguments as for `document`."""
+    heading = "# Images, cleaned and split by patient (table 4)"
+    words = "The report too left out blurred images and split 3:1:1; it does not say whether by patient."
+    return Markdown(f"{_opening(heading, found.name, found.simulated, date, command)} {words}\n\n{counts(found)}\n")
 
 
-def _unseen_table(result: Result) -> Markdown:
-    rows = []
-    for (trained, tested), cell in result.table.groupby(["trained on", "tested on"], sort=False):
-        first = cell.iloc[0]
-        by_measure = {record["measure"]: _brief(estimate_of(record)) for record in cell.to_dict("records")}
-        rows.append(
-            {
-                "learned from": trained,
-                "tested on": tested,
-                "seen": "yes" if first["seen"] else "no",
-                "COVID-19": first["COVID-19"],
-                "other": first["other"],
-                **{name: by_measure.get(name, "") for name in ("AUROC", "AUROC across", "recall", "specificity")},
-            }
-        )
-    return markdown(pd.DataFrame(rows))
+def _opening(heading: str, data: str, simulated: bool, date: str, command: str) -> str:
+    images = f"Images: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}."
+    return f"{heading}\n\n{date}; `{command}`. {DISCLAIMER}\n\n{images}"
 
 
-def to_markdown(result: Result, *, date: str, command: str) -> str:
+def document(result: "Result", *, date: str, command: str) -> Markdown:
     """Return a result as a Markdown document, ready for docs/results.
 
     Args:
         result: of any experiment but "data".
         date: of the day.
-        command: that was called.
+        command: that was run.
     Returns:
         The document.
     """
-    simulated = " (SIMULATED)" if result.simulated else ""
     minutes = result.cells["seconds"].sum() / 60
-    lines = [
-        f"# {TITLES[result.name]}",
-        "",
-        f"{date}; `{command}`. {DISCLAIMER}",
-        "",
-        f"Films: {escape_markdown(result.data)}{simulated}. {_trained(result)} {len(result.cells)} networks, seeds "
-        f"{', '.join(map(str, result.seeds))}, {minutes:.0f} minutes of training in all.",
-        "",
+    opening = _opening(f"# {_TITLES[result.name]}", result.data, result.simulated, date, command)
+    parts = [
+        f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
         markdown(result.films),
-        "",
-        table(result),
-        "",
-        f"{COVERS} {_NOTE[result.name]}",
+        *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
+        f"{_COVERS} {_NOTES[result.name]}",
     ]
     if result.name == "unseen":
-        value = printed(result)[""].value
-        lines += ["", f"The report printed {value:.3f}."]
+        parts.append(f"The report printed {printed(result)[''].value:.3f}.")
     if result.name == "mixing":
-        lines += [
-            "",
-            f"Calling no film COVID-19 would be right in {plain(result.extra['always no'])} of these test films.",
-        ]
+        parts.append(f"Predicting no COVID-19 at all has an accuracy of {plain(result.extra['always no'])} here.")
     if "examples" in result.extra:
-        shown = result.extra["examples"].drop(columns=["row", "image"])
-        shown["right"] = shown["right"].map({True: "yes", False: "no"})
+        shown = result.extra["examples"].drop(columns="row").replace({True: "yes", False: "no"})
         for column in ("certainty 1", "certainty 2"):
             shown[column] = shown[column].map("{:.3f}".format)
-        lines += ["", "## Right and wrong examples (table 8)", "", markdown(shown)]
-    return "\n".join(lines) + "\n"
+        parts += ["## Right and wrong examples (table 8)", markdown(shown)]
+    return Markdown("\n\n".join(parts) + "\n")
 
 
-def _trained(result: Result) -> str:
-    """Say in words how all networks were trained."""
+def trained(result: "Result") -> str:
+    """Return in words how all networks of a result were trained."""
     plan = result.plan
-    size = "" if result.name == "mixing" else f" of {plan.batch_size} films"
+    size = "" if result.name == "mixing" else f" of {plan.batch_size} images"
     whole = f"{plan.epochs * plan.steps} steps{size}, AdamW at {plan.learning_rate:g}, best of {plan.epochs} epochs"
-    head = f"a new head on frozen features, {plan.draws} altered copies of each film where it is altered, best penalty"
+    copies = f" of {plan.draws} augmented copies of each image" if plan.recipe is not None else ""
+    head = f"a new head on frozen features{copies}, best penalty"
     if result.name == "transfer":
-        how = f"Frozen: {head}. Fine-tuned and retrained: {whole}"
+        how = f"Frozen: {head}. Fine-tuned and from scratch: {whole}"
     else:
         how = f"{plan.mode.capitalize()}: {head if plan.mode == 'frozen' else whole}"
-    share = "as they come" if plan.positive_share is None else f"so that {plan.positive_share:.0%} have COVID-19"
+    share = "as they are" if plan.positive_share is None else f"so that {plan.positive_share:.0%} have COVID-19"
     by = "AUROC" if plan.best_by == "auroc" else "loss"
     start = f"Start: {escape_markdown(plan.start)} at {plan.size_px} px."
-    return f"{start} {how} on val by {by}; films drawn or weighed {share}."
+    seeds = ", ".join(map(str, result.seeds))
+    return f"{start} {how} on val by {by}; images sampled or weighted {share}; seeds {seeds}."
 
 
-#: What the intervals of all experiments cover.
-COVERS = (
-    "Means over seeds with 95% intervals from 2,000 resamples of test patients and seeds; differences are paired by "
-    "film and seed. They cover other patients of the same sources and other seeds, not other hospitals. Films are "
-    "called from 0.5 on; p (Holm) allows for as many comparisons as there are."
-)
+def _shortcut_parts(result: "Result") -> list[str]:
+    lost = result.extra["left out"].itertuples(index=False)
+    names = list(dict.fromkeys(result.table["variant"]))
+    parts = [
+        "Images on which no lungs were found are left out of all variants: "
+        + ", ".join(f"{number} of {escape_markdown(source)}" for source, number in lost)
+        + ".",
+        "## Trained on, tested on",
+    ]
+    for variant in names:
+        areas = metrics_table(result.estimates("trained on", "tested on", variant=variant), first="trained on")
+        parts.append(f"### {escape_markdown(variant.capitalize())}\n\n{areas}")
+    changed = result.table[(result.table["target"] == "COVID-19") & result.table["difference"].notna()]
+    if not changed.empty:
+        words = [
+            f"{plain(estimate_of(row, 'difference'), signed=True)}, p {p_value(row['p (Holm)'])}"
+            for row in changed.to_dict("records")
+        ]
+        wide = changed.assign(words=words).pivot_table(
+            index=["trained on", "tested on"], columns="variant", values="words", aggfunc="first", sort=False
+        )
+        parts += [
+            "## What each variant changes",
+            "AUROC minus that of the unchanged test images, paired; p after Holm, over the variants of a row.",
+            markdown(wide.reindex(columns=names[1:]).fillna("").reset_index()),
+        ]
+    return [*parts, "## Share predicted positive, unchanged images", metrics_table(_shares(result), first="trained on")]
 
 
-def _belongs(result: Result, record: Any) -> bool:
-    """Say whether the report's figure belongs to a row: of "transfer", to the largest set alone."""
-    return result.name != "transfer" or record["patients"] == result.table["patients"].max()
+def _shares(result: "Result") -> dict[str, dict[str, Estimate]]:
+    frame = result.extra["predicted positive"]
+    rows: dict[str, dict[str, Estimate]] = {}
+    for row in frame[frame["variant"] == "unchanged"].to_dict("records"):
+        name = f"{row['source']}, {COVID if row['COVID-19'] else NOT_COVID}"
+        rows.setdefault(row["trained on"], {})[name] = Estimate(row["value"], row["low"], row["high"], int(row["n"]))
+    return rows
 
 
-def _of_measure(result: Result, measure: str) -> pd.DataFrame:
+def _unseen_table(result: "Result") -> Markdown:
+    rows = []
+    for (trained_on, tested), cell in result.table.groupby(["trained on", "tested on"], sort=False):
+        first = cell.iloc[0]
+        found = {record["measure"]: _brief(estimate_of(record)) for record in cell.to_dict("records")}
+        rows.append(
+            {
+                "trained on": trained_on,
+                "tested on": tested,
+                "seen": "yes" if first["seen"] else "no",
+                "COVID-19": first["COVID-19"],
+                "other": first["other"],
+                **{name: found.get(name, "") for name in ("AUROC", "AUROC across", "recall", "specificity")},
+            }
+        )
+    return markdown(pd.DataFrame(rows))
+
+
+def _of_measure(result: "Result", measure: str) -> pd.DataFrame:
     found = result.table[result.table["measure"] == measure]
     if found.empty:
-        raise ValueError(
-            f"measure must be one of {', '.join(dict.fromkeys(result.table['measure']))}; got {measure!r}."
-        )
+        legal = ", ".join(dict.fromkeys(result.table["measure"]))
+        raise ValueError(f"measure must be one of {legal}; got {measure!r}.")
     return found
 
 
-def _named(result: Result, setting: str) -> str:
+def _named(result: "Result", setting: str) -> str:
     if result.name != "mixing":
         return setting
     row = result.table[result.table["setting"] == setting].iloc[0]
     return f"row {setting}: {row['own']} + {row['other']}, batch {row['batch size']}"
 
 
-def _bar(axis: Axes, height: float, estimate: Estimate, colour: str, mark: str) -> None:
-    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-        axis.plot([estimate.low, estimate.high], [height] * 2, color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(estimate.value, height, mark, color=colour, markeredgecolor=INK, markersize=7, clip_on=False, zorder=3)
-
-
 def _brief(estimate: Estimate) -> str:
     if not math.isfinite(estimate.value):
         return f"undefined ({estimate.reason})"
-    if not math.isfinite(estimate.low):
-        return f"{estimate.value:.3f}"
-    return plain(estimate)
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+    return plain(estimate) if math.isfinite(estimate.low) else f"{estimate.value:.3f}"

@@ -140,7 +140,7 @@ def key(figure: Figure, handles: Sequence[Any], *, columns: int | None = None) -
 # -------------------------------------------------------------------------------------------- three kinds of plot
 
 
-def tidy_estimates(groups: Mapping[str, Mapping[str, Estimate]]) -> pd.DataFrame:
+def tidy_estimates(groups: Mapping[str, Mapping[Any, Estimate]]) -> pd.DataFrame:
     """Return estimates as the tidy frame that `forest` draws.
 
     Args:
@@ -171,7 +171,8 @@ def forest(
     Args:
         axis: to draw on.
         frame: tidy, with `value`, `low`, `high`, the columns `y` and `hue`; `reason` and `hollow` where there is one.
-            A row without a value shows its reason. A hollow dot is grey and has no fill.
+            A row without a value shows its reason. A hollow dot is grey and has no fill. `words`, where there is
+            one, stands at the right instead of the numbers.
         y: column of names, drawn from top to bottom in the order in which they first appear.
         hue: column of groups, at most six; each has its colour and its marker. None colours rows by `palette[name]`
             if that is a mapping.
@@ -210,7 +211,9 @@ def forest(
                 )  # fmt: skip
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     for row, at in zip(frame.to_dict("records"), place, strict=True):
-        if not math.isfinite(row["value"]):
+        if "words" in row:
+            axis.text(1.015, at, row["words"], **beside)
+        elif not math.isfinite(row["value"]):
             reason = row.get("reason") or "no value"
             axis.text(0.01, at, f"undefined: {reason}", color=GREY, **beside)
         elif digits is not None:

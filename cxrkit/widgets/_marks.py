@@ -1,55 +1,47 @@
-"""The panel of the notebook on shortcuts: it wires widgets to a `MarkLab`; what it shows is drawn below this layer."""
+"""The panel of the notebook on shortcuts, over a `MarkLab`."""
 
 import ipywidgets as widgets
 
-from cxrkit.course.experiments import LOOKS, MARKS, MarkLab
-from cxrkit.show import _report as report
-from cxrkit.show import _shortcuts as shortcuts_report
+from cxrkit.course.experiments import VARIANTS, MarkLab
+from cxrkit.show import _experiments, _style
 
-#: Shares of training films with the other hospital's mark: few matter most.
+#: Shares of training images with the other hospital's mark; small ones matter most.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 
 
 class MarkPanel(widgets.VBox):
-    """Choose a mark, how many training films have the other one, and a look; see what the network is worth.
+    """Choose a mark, the share of training images with the other mark, and a variant; see the AUROC on three tests.
 
+    Args:
+        lab: trains what a new choice needs, which takes a few seconds.
+        mark: the first choice.
+        resamples: of test patients, for the intervals.
     Attributes:
-        mark, look: drop-down lists.
+        mark, variant: drop-down lists.
         share: slider over `SHARES`.
         picture: the figure, PNG.
     """
 
     def __init__(self, lab: MarkLab, *, mark: str = "frame", resamples: int = 500) -> None:
-        """Build the panel.
-
-        Args:
-            lab: trains what was not trained yet; a choice that is new takes a few seconds.
-            mark: to begin with.
-            resamples: of test patients, for the intervals.
-        """
         wide = {"description_width": "7em"}
-        self.mark = widgets.Dropdown(options=MARKS, value=mark, description="mark", style=wide)
-        self.look = widgets.Dropdown(options=list(LOOKS), description="look", style=wide)
+        self.mark = widgets.Dropdown(options=lab.marks, value=mark, description="mark", style=wide)
+        self.variant = widgets.Dropdown(options=VARIANTS, description="variant", style=wide)
+        shares = [(f"{share:.0%}", share) for share in SHARES]
         self.share = widgets.SelectionSlider(
-            options=[(f"{share:.0%}", share) for share in SHARES],
-            value=0.0,
-            description="mixed in",
-            continuous_update=False,
-            style=wide,
+            options=shares, value=0.0, description="other mark", continuous_update=False, style=wide
         )
-        self.picture = widgets.Image(
-            format="png", layout={"width": f"{report.WIDTH * report.DPI:.0f}px", "max_width": "100%"}
-        )
+        width = f"{_style.WIDTH * _style.DPI:.0f}px"
+        self.picture = widgets.Image(format="png", layout={"width": width, "max_width": "100%"})
         self._lab, self._resamples = lab, resamples
-        controls = (self.mark, self.share, self.look)
+        controls = (self.mark, self.share, self.variant)
         super().__init__([widgets.HBox(controls), self.picture])
         for control in controls:
             control.observe(self._draw, "value")
         self._draw()
 
     def _draw(self, change: object = None) -> None:
-        areas = self._lab.areas(
-            self.mark.value, swapped=self.share.value, look=self.look.value, resamples=self._resamples
-        )
-        title = f"mark: {self.mark.value}; mixed in: {self.share.value:.0%} of each class; look: {self.look.value}"
-        self.picture.value = report.png(shortcuts_report.dots({"test patients": areas}, title=title, simulated=True))
+        mark, share, variant = self.mark.value, self.share.value, self.variant.value
+        areas = self._lab.areas(mark, swapped=share, variant=variant, resamples=self._resamples)
+        title = f"mark: {mark}; other mark: {share:.0%} of each class; variant: {variant}"
+        figure = _experiments.dots({"test patients": areas}, title=title, simulated=True)
+        self.picture.value = _style.png(figure)

@@ -1,51 +1,43 @@
-"""Two simulated hospitals: faint COVID-19, and a mark that goes with it in training and need not when tested.
+"""Two simulated hospitals: faint COVID-19, and a mark that goes with it in training but not always in the test.
 
-The same patients can be given the mark, the other hospital's, or none: what no real film allows, and what shows which
-of the two a network goes by.
+The same patients can carry the mark, the other hospital's mark, or none. No real image allows that, and it shows which
+of the two a network uses.
 """
 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from cxrkit import metrics, phantom
-from cxrkit.course.experiments._films import Sets, positive
-from cxrkit.course.experiments._looks import looked
-from cxrkit.course.experiments._plan import Features, Learned, Plan, features_of, learn
+from cxrkit.course.experiments._learn import Learned, Plan, learn
+from cxrkit.course.experiments._sets import WITH, WITHOUT, Sets, positive
+from cxrkit.course.experiments._variants import UNCHANGED, variant_of
 from cxrkit.data import FilmSet
 from cxrkit.labels import COVID, SPLITS
+from cxrkit.metrics import Estimate
 
-if TYPE_CHECKING:
-    from cxrkit.metrics import Estimate
-
-#: What `marked` plants: the frame and grey curve of a source, or a letter burned into a corner as in a printed figure.
+#: What `marked` adds: the frame and grey levels of a source, or a letter in a corner, as in a figure of an article.
 MARKS = ("frame", "letter")
-#: How marks lie on test films.
-TESTS = ("as in training", "swapped", "no marks")
-#: Looks of the hospital whose patients have COVID-19, and of the one whose patients have not.
-WITH, WITHOUT = "C", "B"
-#: Films of each split.
+#: Images in each split.
 COUNTS = {"train": 240, "val": 80, "test": 200}
-#: Seeds of patients: other tools and the course use others.
+#: First seeds of the patients, which no other part of cxrkit uses.
 _FIRST_SEED = {"train": 50_000_000, "val": 51_000_000, "test": 52_000_000}
-#: Severities of COVID-19: so faint that a network has to look. What the others have is twice as plain.
+#: Severities of COVID-19; the findings of the other patients are twice as severe.
 _FAINT = (0.03, 0.15)
-#: What the others have, one each: findings that look like it.
+#: Findings of the other patients, one each, which resemble COVID-19.
 _ALIKE = ("Infiltration", "Pneumonia", "Consolidation", "Edema", "Atelectasis", "Effusion")
 
 
 @dataclass(frozen=True, eq=False)
 class FaintFilms:
-    """Simulated films with faint COVID-19 and films with findings that look like it.
+    """Simulated images with faint COVID-19, and as many with findings that resemble it.
 
     Attributes:
-        sets: the films, every second with COVID-19, unmarked.
-        lungs: by split (films, S, S), bool: where the lungs are, as the simulator knows.
+        sets: the images without marks; every second one has COVID-19.
+        lungs: by split (films, S, S), bool: the simulator's lungs.
     """
 
     sets: Sets
@@ -53,34 +45,37 @@ class FaintFilms:
 
 
 def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96, seed: int = 0) -> FaintFilms:
-    """Simulate films on which COVID-19 is hard to see.
+    """Simulate images on which COVID-19 is hard to see.
 
     Args:
-        counts: films by split; None: `COUNTS`, about a quarter of a minute.
-        size_px: side of the films, pixels.
-        seed: of severities and findings; the patients are the same for each.
+        counts: images by split; None: `COUNTS`, which takes about 15 seconds.
+        size_px: side of the images, pixels.
+        seed: of severities and findings; the patients stay the same.
     Returns:
-        The films.
+        The images.
     Raises:
-        ValueError: splits other than train, val and test, each with at least two films.
+        ValueError: splits other than train, val and test, each with at least two images.
     """
     counts = dict(COUNTS if counts is None else counts)
     if set(counts) != set(SPLITS) or min(counts.values()) < 2:
-        raise ValueError(f"counts must give {', '.join(SPLITS)} two films or more each; got {counts}.")
-    films, frames, lungs = {}, {}, {}
+        raise ValueError(f"counts must give {', '.join(SPLITS)} two images or more each; got {counts}.")
+    films, lungs = {}, {}
     for split in SPLITS:
         made = list(phantom.simulate_many(_specs(split, counts[split], seed), size_px=size_px))
-        films[split] = _film_set(made)
+        films[split] = FilmSet(
+            np.stack([film.pixels for film in made]),
+            np.array([[film.covid] for film in made], np.float32),
+            np.full(len(made), "unmarked"),
+            np.array([f"sim-{film.seed}" for film in made]),
+        )
         lungs[split] = np.stack([film.lung_mask for film in made])
-        rows = [(f"sim-{film.seed}", film.seed, int(film.covid), split, "|".join(film.findings)) for film in made]
-        frames[split] = pd.DataFrame(rows, columns=["patient_id", "seed", "covid", "split", "findings"])
-    return FaintFilms(Sets("faint COVID-19, simulated", films, frames, simulated=True), lungs)
+    return FaintFilms(Sets("faint COVID-19, simulated", films, simulated=True), lungs)
 
 
 def _specs(split: str, count: int, seed: int) -> list[dict]:
-    draw, specs = np.random.default_rng([seed, _FIRST_SEED[split]]), []
+    random, specs = np.random.default_rng([seed, _FIRST_SEED[split]]), []
     for k in range(count):
-        severity, finding = float(draw.uniform(*_FAINT)), str(draw.choice(_ALIKE))
+        severity, finding = float(random.uniform(*_FAINT)), str(random.choice(_ALIKE))
         covid = bool(k % 2)
         specs.append(
             {
@@ -93,28 +88,19 @@ def _specs(split: str, count: int, seed: int) -> list[dict]:
     return specs
 
 
-def _film_set(made: list[phantom.SimulatedFilm]) -> "FilmSet":
-
-    return FilmSet(
-        np.stack([film.pixels for film in made]),
-        np.array([[film.covid] for film in made], np.float32),
-        np.full(len(made), "unmarked"),
-        np.array([f"sim-{film.seed}" for film in made]),
-    )
-
-
-def marked(films: "FilmSet", mark: str, *, swapped: float = 0.0, seed: int = 0) -> "FilmSet":
-    """Plant a mark: one hospital's films all have COVID-19, the other's none, but for a share.
+def marked(films: FilmSet, mark: str, *, swapped: float = 0.0, seed: int = 0) -> FilmSet:
+    """Add a mark: images with COVID-19 get that of one hospital, the others that of the other, except for a share.
 
     Args:
-        films: simulated, unmarked, with `targets` that are known.
-        mark: one of `MARKS`. "frame": films with COVID-19 get the look of source C (black strips above and below), the
-            others that of B (a black border at the sides, hard). "letter": films with COVID-19 get a letter in the
-            upper left corner, the others nothing.
-        swapped: share of the films of each class that get the other's mark, in [0, 1]; 0.5 makes the mark say nothing.
-        seed: of who they are; more of them are always these and further ones.
+        films: simulated, without marks.
+        mark: one of `MARKS`. "frame": images with COVID-19 get the appearance of source C (black strips above and
+            below), the others that of B (a black border at the sides, more contrast). "letter": images with COVID-19
+            get a letter in the upper left corner, the others nothing.
+        swapped: share of the images of each class that get the other mark, in [0, 1]; at 0.5 the mark carries no
+            information.
+        seed: of the choice; a larger share includes the images of a smaller one.
     Returns:
-        The films, `sources` saying whose mark each has: "C" or "B".
+        The images; `sources` is "C" or "B", whose mark each has.
     Raises:
         ValueError: an unknown mark, or a share outside [0, 1].
     """
@@ -126,17 +112,22 @@ def marked(films: "FilmSet", mark: str, *, swapped: float = 0.0, seed: int = 0) 
         rows = np.random.default_rng([seed, number]).permutation(np.flatnonzero(of_class))
         chosen = rows[: round(swapped * len(rows))]
         of_with[chosen] = ~of_with[chosen]
-    pixels = [_plant(film, mark, bool(of), k) for k, (film, of) in enumerate(zip(films.pixels, of_with, strict=True))]
+    add = _framed if mark == "frame" else _lettered
+    pixels = [
+        add(film, bool(one), number) for number, (film, one) in enumerate(zip(films.pixels, of_with, strict=True))
+    ]
     return replace(films, pixels=np.stack(pixels), sources=np.where(of_with, WITH, WITHOUT))
 
 
-def _plant(film: np.ndarray, mark: str, of_with: bool, number: int) -> np.ndarray:
-    if mark == "frame":
-        return phantom.restyled(film, WITH if of_with else WITHOUT)
+def _framed(film: np.ndarray, of_with: bool, number: int) -> np.ndarray:
+    return phantom.restyled(film, WITH if of_with else WITHOUT)
+
+
+def _lettered(film: np.ndarray, of_with: bool, number: int) -> np.ndarray:
     if not of_with:
         return film
     side = film.shape[0]
-    # Not always on the same pixel, as no letter is.
+    # Not always at the same pixel, as in reality.
     right, down = np.random.default_rng(number).uniform(0.03, 0.08, 2)
     lettered = np.ascontiguousarray(film.copy())
     place = (round(right * side), round((down + 0.11) * side))
@@ -146,101 +137,98 @@ def _plant(film: np.ndarray, mark: str, of_with: bool, number: int) -> np.ndarra
 
 
 class MarkLab:
-    """Networks trained on marked films, and what they do where the marks lie otherwise; each made once and kept."""
+    """Networks trained on marked images, and their test with other marks; images and networks are kept once made.
+
+    Args:
+        faint: the images.
+        plan: how networks are trained; with "frozen" a training takes about a second.
+    Attributes:
+        marks: the marks it knows.
+    """
+
+    marks = MARKS
 
     def __init__(self, faint: FaintFilms, plan: Plan) -> None:
-        """Make an empty lab.
-
-        Args:
-            faint: the films.
-            plan: how networks are trained; with "frozen" a training takes a second or so.
-        """
         self._faint, self._plan = faint, plan
-        self._features: Features | None = features_of(plan) if plan.mode == "frozen" else None
         self._films = functools.lru_cache(maxsize=64)(self._make_films)
         self._learned = functools.lru_cache(maxsize=64)(self._learn)
 
-    def films(self, split: str, mark: str | None, *, swapped: float = 0.0, look: str = "as it is") -> "FilmSet":
-        """Return the films of a split, marked and then given a look.
+    def films(self, split: str, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> FilmSet:
+        """Return the images of a split with marks, and then a variant of them.
 
         Args:
             split: "train", "val" or "test".
-            mark, swapped: as for `marked`; None leaves films unmarked.
-            look: one of `LOOKS`. Histograms are matched to the training films of the hospital without COVID-19.
+            mark, swapped: as for `marked`; None adds no mark.
+            variant: one of `VARIANTS`. Histograms are matched to the training images without COVID-19.
         Returns:
-            The films.
+            The images.
         """
-        return self._films(split, mark, swapped, look)
+        return self._films(split, mark, swapped, variant)
 
-    def learned(self, mark: str | None, *, swapped: float = 0.0, look: str = "as it is") -> Learned:
-        """Return the network that learned from films so marked and looked at; arguments as for `films`."""
-        return self._learned(mark, swapped, look)
+    def learned(self, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> Learned:
+        """Return the network trained on such images; arguments as for `films`."""
+        return self._learned(mark, swapped, variant)
 
-    def tests(self, mark: str, *, look: str = "as it is") -> "dict[str, FilmSet]":
-        """Return the test films with the marks as in training, swapped, and without, by the names in `TESTS`."""
-        ways = ((mark, 0.0), (mark, 1.0), (None, 0.0))
+    def tests(self, mark: str, *, variant: str = UNCHANGED) -> dict[str, FilmSet]:
+        """Return the test images with the marks "as in training", "swapped", and with "no marks"."""
         return {
-            name: self.films("test", one, swapped=part, look=look)
-            for name, (one, part) in zip(TESTS, ways, strict=True)
+            "as in training": self.films("test", mark, variant=variant),
+            "swapped": self.films("test", mark, swapped=1.0, variant=variant),
+            "no marks": self.films("test", None, variant=variant),
         }
 
     def areas(
-        self, mark: str, *, swapped: float | None = 0.0, look: str = "as it is", resamples: int = 2000
-    ) -> "dict[str, Estimate]":
-        """Test a network on the same test patients with the marks three ways.
+        self, mark: str, *, swapped: float | None = 0.0, variant: str = UNCHANGED, resamples: int = 2000
+    ) -> dict[str, Estimate]:
+        """Test a network on the same test patients with three kinds of marks.
 
         Args:
-            mark, look: as for `films`.
-            swapped: of the films that the network learned from; None: it learned from films without marks.
+            mark, variant: as for `films`.
+            swapped: of the training images; None: the network was trained without marks.
             resamples: of test patients.
         Returns:
-            By the names in `TESTS`, the AUROC with its interval over test patients.
+            The AUROC with its interval over test patients, by the names of `tests`.
         """
         trained_on = (None, 0.0) if swapped is None else (mark, swapped)
-        network = self.learned(trained_on[0], swapped=trained_on[1], look=look)
-        found = {}
-        for name, films in self.tests(mark, look=look).items():
-            y, probs = positive(films).astype(int), network.predict(films)
-            found[name] = metrics.bootstrap("AUROC", y, probs, films.patients, resamples=resamples, seed=0)
-        return found
+        network = self.learned(trained_on[0], swapped=trained_on[1], variant=variant)
+        return _areas(network, self.tests(mark, variant=variant), resamples)
 
-    def source_areas(self, mark: str, *, look: str = "as it is", resamples: int = 2000) -> "dict[str, Estimate]":
-        """Test a network that never saw COVID-19: it learned to tell the hospitals' marks on films of other patients.
+    def source_areas(self, mark: str, *, variant: str = UNCHANGED, resamples: int = 2000) -> dict[str, Estimate]:
+        """Test a network on COVID-19 that never saw it: it was trained to recognise the hospital by its mark.
 
         Args:
-            mark, look: as for `films`.
+            mark, variant: as for `films`.
             resamples: of test patients.
         Returns:
-            By the names in `TESTS`, the AUROC of its answers taken for answers about COVID-19; and under "hospital"
-            that of what it learned, on test films without COVID-19 of which half have each mark.
+            The AUROC of its probabilities for COVID-19, by the names of `tests`; and under "hospital" that for the
+            hospital, on test images without COVID-19, half of them with each mark.
         """
-        films, val = (self._without(split, mark, look) for split in ("train", "val"))
-        network = learn(films, val, self._plan, seed=0, features=self._features)
-        tests = {"hospital": self._without("test", mark, look), **self.tests(mark, look=look)}
-        return {
-            name: metrics.bootstrap(
-                "AUROC", positive(some).astype(int), network.predict(some), some.patients, resamples=resamples, seed=0
-            )
-            for name, some in tests.items()
-        }
+        train, val, test = (self._without(split, mark, variant) for split in SPLITS)
+        network = learn(train, val, self._plan, seed=0)
+        return _areas(network, {"hospital": test, **self.tests(mark, variant=variant)}, resamples)
 
-    def _without(self, split: str, mark: str, look: str) -> "FilmSet":
-        """Return films without COVID-19, half with each hospital's mark, whose target is the hospital."""
-        films = self.films(split, mark, swapped=0.5, look=look)
+    def _without(self, split: str, mark: str, variant: str) -> FilmSet:
+        """Return images without COVID-19, half with each hospital's mark; the target is the hospital."""
+        films = self.films(split, mark, swapped=0.5, variant=variant)
         films = films.where(~positive(films))
         return replace(films, targets=(films.sources == WITH).astype(np.float32)[:, None])
 
-    def _make_films(self, split: str, mark: str | None, swapped: float, look: str) -> "FilmSet":
-        bare, lungs = self._faint.sets.films[split], self._faint.lungs[split]
+    def _make_films(self, split: str, mark: str | None, swapped: float, variant: str) -> FilmSet:
+        bare, base = self._faint.sets.films[split], self._faint.sets.train
         films = bare if mark is None else marked(bare, mark, swapped=swapped)
-        if look == "as it is":
-            return films
-        base = self._faint.sets.train
-        like = (base if mark is None else marked(base, mark)).pixels
-        well = ~positive(base)
-        pixels = looked(look, films.pixels, lungs, like=(like[well], self._faint.lungs["train"][well]))
-        return replace(films, pixels=pixels)
+        model, well = base if mark is None else marked(base, mark), ~positive(base)
+        like = model.pixels[well], self._faint.lungs["train"][well]
+        return replace(films, pixels=variant_of(variant, films.pixels, self._faint.lungs[split], like=like))
 
-    def _learn(self, mark: str | None, swapped: float, look: str) -> Learned:
-        films, val = (self.films(split, mark, swapped=swapped, look=look) for split in ("train", "val"))
-        return learn(films, val, self._plan, seed=0, features=self._features)
+    def _learn(self, mark: str | None, swapped: float, variant: str) -> Learned:
+        films, val = (self.films(split, mark, swapped=swapped, variant=variant) for split in ("train", "val"))
+        return learn(films, val, self._plan, seed=0)
+
+
+def _areas(network: Learned, tests: Mapping[str, FilmSet], resamples: int) -> dict[str, Estimate]:
+    return {
+        name: metrics.bootstrap(
+            "AUROC", positive(films).astype(int), network.predict(films), films.patients, resamples=resamples, seed=0
+        )
+        for name, films in tests.items()
+    }

@@ -1,29 +1,30 @@
-"""Settings by seeds: every network of an experiment trained, asked about the test films, and the answers kept."""
+"""Settings by seeds: each network of an experiment is trained and tested, and its probabilities are kept on disk."""
 
+import json
+import math
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
-from cxrkit.course.experiments._cells import Cells, opened, sha256_of_start
-from cxrkit.course.experiments._features import Features
-from cxrkit.course.experiments._films import Sets, digest, nested, positive
-from cxrkit.course.experiments._networks import RANDOM
-from cxrkit.course.experiments._plan import Plan, features_of, learn
+from cxrkit import augment, metrics
+from cxrkit.course.experiments._learn import Plan, learn, sha256_of_start
+from cxrkit.course.experiments._sets import Sets, positive
+from cxrkit.data import FilmSet, Journal, locked
+from cxrkit.metrics import Estimate
 
-if TYPE_CHECKING:
-    from cxrkit.data import FilmSet
-
-#: Films are called COVID-19 from here on: of two classes the likelier, as the report calls them.
+#: Predicted positive from here on: of two classes the more probable one, as in the report.
 THRESHOLD = 0.5
 #: Digits of a probability that are kept.
 _DIGITS = 9
-#: (cells done, cells in all)
+#: (networks done, networks in all)
 Progress = Callable[[int, int], None]
 
 
@@ -33,197 +34,264 @@ class Setting:
 
     Attributes:
         plan: how its networks are trained.
-        films: seed -> films to learn from.
-        val: seed -> films to choose on.
-        about: what a table says of it beside its name, by column.
+        films: to train on: images, or a function from the seed to images.
+        val: to choose on, likewise.
+        about: further columns of the table of networks.
     """
 
     plan: Plan
-    films: "Callable[[int], FilmSet]"
-    val: "Callable[[int], FilmSet]"
+    films: FilmSet | Callable[[int], FilmSet]
+    val: FilmSet | Callable[[int], FilmSet]
     about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What the networks of an experiment answered.
+class Result:
+    """What an experiment found.
 
     Attributes:
-        probs: by setting and test set the probabilities of COVID-19, (seeds, films).
-        tests: the test sets.
-        seeds: of the networks, in the order of `probs`.
-        cells: one row for each network: `setting`, what is said about it, `seed`, `films`, `patients` and `positives`
-            that it learned from, `val_loss` and `val AUROC` of what val chose, and `seconds` it took to train.
-        computed: how many networks were trained now; the others were kept.
+        name: of the experiment.
+        data: name of the data set.
+        simulated: whether the images are simulated.
+        films: their counts, as `Sets.counts`.
+        plan: what all its networks have in common.
+        seeds: of the networks.
+        table: tidy, a row per measure and setting: `value`, `low`, `high`, `n`, `runs`, `reason`, and where there is a
+            reference `difference`, its ends, `p` and `p (Holm)`; further columns depend on the experiment.
+        cells: a row per network, as `Measured.cells`.
+        computed: number of networks that were trained now; the others were kept from an earlier run.
+        extra: further tables by name, which depend on the experiment.
     """
 
-    probs: dict[str, dict[str, np.ndarray]]
-    tests: "dict[str, FilmSet]"
+    name: str
+    data: str
+    simulated: bool
+    films: pd.DataFrame
+    plan: Plan
     seeds: tuple[int, ...]
+    table: pd.DataFrame
+    cells: pd.DataFrame
+    computed: int
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
+        """Return estimates of the table by the values of two of its columns.
+
+        Args:
+            rows, columns: names of columns, such as "trained on" and "tested on".
+            where: values of further columns, with _ for a space in their names: `variant="unchanged"`.
+        Returns:
+            By row, the estimates by column.
+        """
+        found: dict[str, dict[str, Estimate]] = {}
+        for record in self.table.to_dict("records"):
+            if all(record[name.replace("_", " ")] == value for name, value in where.items()):
+                numbers = (record[name] for name in ("value", "low", "high", "n", "reason"))
+                found.setdefault(record[rows], {})[record[columns]] = Estimate(*numbers)
+        return found
+
+    def write(self, path: Path, *, made_by: str) -> None:
+        """Write the result into a JSON file, numbers to five decimals; it holds no image and no patient.
+
+        Args:
+            path: of the file.
+            made_by: the command and the day.
+        """
+        extra = {name: part for name, part in self.extra.items() if isinstance(part, pd.DataFrame)}
+        frames = {"films": self.films, "table": self.table, "cells": self.cells, **extra}
+        parts: dict[str, Any] = {
+            "made_by": made_by,
+            "name": self.name,
+            "data": self.data,
+            "simulated": self.simulated,
+            "seeds": list(self.seeds),
+            # Without its folder, whose name may tell whose machine it was.
+            "plan": self.plan.as_dict() | {"start": Path(self.plan.start).name},
+        }
+        for name, frame in frames.items():
+            rows = frame.round(5).astype(object).where(frame.notna(), None).to_numpy().tolist()
+            parts[name] = {"columns": list(frame.columns), "rows": rows}
+        lines = [f"{json.dumps(key)}: {json.dumps(part)}" for key, part in parts.items()]
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Result":
+        """Return the result that `write` wrote; its `extra` also holds "made by"."""
+        parts = json.loads(path.read_text(encoding="utf-8"))
+        frames = {
+            name: pd.DataFrame(part["rows"], columns=part["columns"]).map(lambda one: math.nan if one is None else one)
+            for name, part in parts.items()
+            if isinstance(part, dict) and "rows" in part
+        }
+        recipe = parts["plan"]["recipe"]
+        plan = Plan(**parts["plan"] | {"recipe": None if recipe is None else augment.from_json(recipe)})
+        films, table, cells = (frames.pop(name) for name in ("films", "table", "cells"))
+        about = (parts["name"], parts["data"], parts["simulated"], films, plan, tuple(parts["seeds"]))
+        return cls(*about, table, cells, 0, {**frames, "made by": parts["made_by"]})
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the networks of an experiment predicted.
+
+    Attributes:
+        name, plan, seeds: of the experiment.
+        probs: by setting and test set the probabilities of COVID-19, (seeds, films).
+        tests: the test sets.
+        cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
+            `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
+        computed: number of networks that were trained now.
+    """
+
+    name: str
+    plan: Plan
+    seeds: tuple[int, ...]
+    probs: dict[str, dict[str, np.ndarray]]
+    tests: dict[str, FilmSet]
     cells: pd.DataFrame
     computed: int
 
     def table(
         self,
-        test: str,
+        test: str = "test",
         measures: Sequence[str] = ("AUROC",),
         *,
         settings: Sequence[str] | None = None,
         reference: str | None = None,
         where: np.ndarray | None = None,
-        resamples: int = 2000,
     ) -> pd.DataFrame:
-        """Return measures of settings on a test set, as `metrics.runs_table` gives them.
+        """Return measures of settings on a test set.
 
         Args:
             test: name of the test set.
-            measures: names that `metrics.bootstrap` takes; films are called from 0.5 on.
-            settings: which; None: all.
-            reference: the setting that the others are held against.
-            where: (films,), bool: only these films; None: all.
-            resamples: of patients and seeds, seed 0.
+            measures: as `metrics.runs_table` takes them; the threshold is 0.5.
+            settings: names; None for all.
+            reference: the setting that the others are compared with, paired by image and seed.
+            where: (films,), bool: these images only; None for all.
         Returns:
-            One row per measure and setting: `measure`, then the columns of `runs_table`.
+            A row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
         """
-        films = self.tests[test] if where is None else self.tests[test].where(where)
-        names = list(self.probs) if settings is None else list(settings)
-        probs = {name: self.probs[name][test] for name in names}
-        if where is not None:
-            probs = {name: answers[:, where] for name, answers in probs.items()}
-        parts = []
-        for measure in measures:
-            part = metrics.runs_table(
-                measure,
-                positive(films).astype(int),
-                probs,
-                films.patients,
-                reference=reference,
-                threshold=THRESHOLD,
-                resamples=resamples,
-                seed=0,
+        films = self.tests[test]
+        where = np.ones(len(films), bool) if where is None else where
+        y, patients = positive(films)[where].astype(int), films.patients[where]
+        probs = {name: self.probs[name][test][:, where] for name in settings or self.probs}
+        parts = [
+            metrics.runs_table(name, y, probs, patients, reference=reference, threshold=THRESHOLD, seed=0).assign(
+                measure=name
             )
-            part.insert(0, "measure", measure)
-            parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+            for name in measures
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        return table[["measure", *table.columns.drop("measure")]]
+
+    def result(self, sets: Sets, table: pd.DataFrame, **extra: Any) -> Result:
+        """Return the result of the experiment."""
+        data = (sets.name, sets.simulated, sets.counts)
+        return Result(self.name, *data, self.plan, self.seeds, table, self.cells, self.computed, extra)
 
 
 def measure(
     name: str,
     settings: Mapping[str, Setting],
-    tests: "Mapping[str, FilmSet]",
+    tests: Mapping[str, FilmSet],
     *,
     plan: Plan,
-    seeds: Sequence[int],
+    seeds: Sequence[int] = (0, 1, 2),
     out: Path | str | None = None,
     restart: bool = False,
     progress: Progress | None = None,
 ) -> Measured:
-    """Train every setting with every seed, and ask each network about the test films.
+    """Train each setting with each seed, and predict the test images with each network.
 
     Args:
         name: of the experiment.
         settings: by name.
-        tests: test films by name.
-        plan: what all settings have in common; an `out` that was made with another plan, or for other test films, is
-            refused.
-        seeds: each setting is trained once with each.
-        out: where cells are kept; see `opened`.
-        restart: forget what `out` holds.
-        progress: called with how many networks are there, and of how many.
+        tests: test images by name.
+        plan: what all settings have in common.
+        seeds: of the networks, each from 0 on and once.
+        out: folder that keeps each network's predictions. A run that was interrupted resumes there. A folder that was
+            made with another plan or other test images is refused. None keeps nothing.
+        restart: delete what `out` holds.
+        progress: called with (networks done, networks in all).
     Returns:
-        The answers.
+        The predictions.
     Raises:
-        ValueError: no setting or no seed, a seed below 0 or twice; `out` holds something else; or films that cannot be
-            learned from.
+        ValueError: no setting or no seed, a seed below 0 or twice; `out` holds another experiment or is in use; or as
+            for `learn`.
     """
     if not settings or not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ValueError(
             f"there must be a setting, and seeds from 0, each once; got {len(settings)} settings and seeds "
             f"{list(seeds)}."
         )
-    asked = {
+    fingerprint = {
         "experiment": name,
         "plan": plan.as_dict(),
         "start": sha256_of_start(plan.start),
-        "tests": {test: digest(films) for test, films in tests.items()},
+        "tests": {test: _digest(films) for test, films in tests.items()},
     }
-    features: dict[tuple[str, int, int], Features] = {}
-    answers: dict[str, dict[str, list]] = {setting: {test: [] for test in tests} for setting in settings}
-    rows, done = [], 0
-    with opened(out, asked, restart=restart) as cells:
-        for seed in seeds:
-            for setting, chosen in settings.items():
-                record = _cell(cells, setting, chosen, tests, seed, features)
-                for test in tests:
-                    answers[setting][test].append(record["probs"][test])
-                rows.append({"setting": setting, **chosen.about, "seed": seed, **record["about"]})
-                done += 1
-                if progress is not None:
-                    progress(done, len(seeds) * len(settings))
-        computed = cells.computed
+    records: dict[str, list[dict[str, Any]]] = {setting: [] for setting in settings}
+    computed = 0
+    with _opened(out, fingerprint, restart) as journal:
+        for done, (seed, setting) in enumerate(((s, name) for s in seeds for name in settings), start=1):
+            chosen = settings[setting]
+            films, val = (some(seed) if callable(some) else some for some in (chosen.films, chosen.val))
+            cell = {
+                "setting": setting,
+                "plan": chosen.plan.as_dict(),
+                "seed": seed,
+                "films": _digest(films),
+                "val": _digest(val),
+            }
+            key = json.dumps(cell, sort_keys=True)
+            if key not in journal:
+                journal.add(key, {"record": _network(films, val, chosen.plan, seed, tests)})
+                journal.sync()
+                computed += 1
+            records[setting].append(journal.get(key)["record"])
+            if progress is not None:
+                progress(done, len(seeds) * len(settings))
     probs = {
-        setting: {test: np.array(values, np.float64).reshape(len(seeds), -1) for test, values in by_test.items()}
-        for setting, by_test in answers.items()
+        setting: {test: np.array([record["probs"][test] for record in kept]) for test in tests}
+        for setting, kept in records.items()
     }
-    order = {setting: k for k, setting in enumerate(settings)}
-    frame = pd.DataFrame(rows).sort_values("setting", key=lambda names: names.map(order), kind="stable")
-    return Measured(probs, dict(tests), tuple(seeds), frame.reset_index(drop=True), computed)
+    cells = [
+        {"setting": setting, **settings[setting].about, "seed": seed, **record["about"]}
+        for setting, kept in records.items()
+        for seed, record in zip(seeds, kept, strict=True)
+    ]
+    return Measured(name, plan, tuple(seeds), probs, dict(tests), pd.DataFrame(cells), computed)
 
 
-def _cell(
-    cells: Cells,
-    setting: str,
-    chosen: Setting,
-    tests: "Mapping[str, FilmSet]",
-    seed: int,
-    features: dict[tuple[str, int, int], Features],
-) -> dict[str, Any]:
-    films, val, plan = chosen.films(seed), chosen.val(seed), chosen.plan
-    key = {
-        "setting": setting,
-        "plan": plan.as_dict(),
-        "seed": seed,
-        "films": digest(films),
-        "val": digest(val),
+def _network(films: FilmSet, val: FilmSet, plan: Plan, seed: int, tests: Mapping[str, FilmSet]) -> dict[str, Any]:
+    started = time.monotonic()
+    learned = learn(films, val, plan, seed=seed)
+    seconds = time.monotonic() - started
+    best = learned.tried[learned.tried["best"]].iloc[0]
+    return {
+        "probs": {test: np.round(learned.predict(some), _DIGITS).tolist() for test, some in tests.items()},
+        "about": {
+            "films": len(films),
+            "patients": len(np.unique(films.patients)),
+            "positives": int(positive(films).sum()),
+            "val_loss": float(best["val_loss"]),
+            "val AUROC": float(best["auroc"]),
+            "seconds": round(seconds, 2),
+        },
     }
 
-    def compute() -> dict[str, Any]:
-        started = time.monotonic()
-        kept = None
-        if plan.mode == "frozen":
-            # Random weights are a seed's own; others serve all seeds.
-            place = (plan.start, plan.size_px, seed if plan.start == RANDOM else 0)
-            kept = features.setdefault(place, features_of(plan, seed=place[2]))
-        learned = learn(films, val, plan, seed=seed, features=kept)
-        seconds = time.monotonic() - started
-        best = learned.tried[learned.tried["best"]].iloc[0]
-        return {
-            "probs": {test: np.round(learned.predict(some), _DIGITS).tolist() for test, some in tests.items()},
-            "about": {
-                "films": len(films),
-                "patients": len(np.unique(films.patients)),
-                "positives": int(positive(films).sum()),
-                "val_loss": float(best["val_loss"]),
-                "val AUROC": float(best["auroc"]),
-                "seconds": round(seconds, 2),
-            },
-        }
 
-    return cells.get(key, compute)
+@contextmanager
+def _opened(out: Path | str | None, fingerprint: dict[str, Any], restart: bool) -> Iterator[Journal]:
+    with tempfile.TemporaryDirectory(prefix="cxrkit-") as scratch:
+        folder = Path(out or scratch) / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "lock"):
+            if restart:
+                (folder / "cells.jsonl").unlink(missing_ok=True)
+            with closing(Journal(folder / "cells.jsonl", fingerprint)) as journal:
+                yield journal
 
 
-def fixed(films: "FilmSet") -> "Callable[[int], FilmSet]":
-    """Return seed -> the same films for every seed."""
-    return lambda seed: films
-
-
-def subset(sets: Sets, patients: int | None) -> "Callable[[int], FilmSet]":
-    """Return seed -> the training films of patients that the seed chooses.
-
-    Args:
-        sets: the films.
-        patients: how many, as `nested` chooses them; None: all films, whatever the seed.
-    """
-    if patients is None:
-        return fixed(sets.train)
-    return lambda seed: sets.train.where(nested(sets.train, [patients], seed=seed)[patients])
+def _digest(films: FilmSet) -> str:
+    return str(joblib.hash((films.pixels, films.targets, films.sources, films.patients), coerce_mmap=True))

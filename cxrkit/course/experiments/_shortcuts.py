@@ -1,372 +1,279 @@
-"""Experiment 7: what a COVID-19 network goes by. Trained on some sources, tested on others, with parts taken away."""
+"""Experiment 7: what a COVID-19 network uses. Trained on some sources, tested on others, on variants of the images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cxrkit import metrics
-from cxrkit.course.experiments._films import Sets, positive
-from cxrkit.course.experiments._looks import LOOKS, looked, lungs_of
-from cxrkit.course.experiments._measure import THRESHOLD, Measured, Progress, Setting, fixed, measure
-from cxrkit.course.experiments._plan import Plan
-from cxrkit.course.experiments._result import Result, result
+from cxrkit.course.experiments._learn import Plan
+from cxrkit.course.experiments._measure import THRESHOLD, Progress, Result, Setting, measure
+from cxrkit.course.experiments._sets import Sets, both_classes, positive
+from cxrkit.course.experiments._variants import UNCHANGED, VARIANTS, lungs_of, variant_of
+from cxrkit.data import FilmSet
 
-if TYPE_CHECKING:
-    from cxrkit.data import FilmSet
-
-#: All sources together.
-ALL = "all sources"
-#: All sources, each drawn as often as the others among the films of a class.
-EVENLY = "all sources, evenly"
-#: A network that learned the source from films without COVID-19.
-SOURCE = "the source, no COVID-19"
-AS_IT_IS = next(iter(LOOKS))
-#: How much of what a network is tested on is of sources that it learned from.
-SEEN = ("same sources", "in part", "never seen")
+#: All sources together; the same, with as many images of each source within a class.
+ALL, BALANCED = "all sources", "all sources, balanced"
+#: A network trained to recognise the source, on images without COVID-19.
+SOURCE = "images without COVID-19"
+#: How much of a test set comes from sources that the network was trained on.
+SEEN, PARTLY, NEVER = "same sources", "partly seen", "never seen"
+_RECORDED = resources.files("cxrkit") / "course" / "shortcuts.json"
 
 
-@dataclass(frozen=True)
-class Group:
-    """Sources that hold both classes together.
+def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
+    """Return the groups of sources that a network can be trained and tested on, by name.
 
-    Attributes:
-        name: as tables show it.
-        sources: of one name, a source with both classes; of several, those of one class each.
-    """
-
-    name: str
-    sources: tuple[str, ...]
-
-
-def groups(sets: Sets) -> tuple[Group, ...]:
-    """Return the groups of sources that a network can learn from and be tested on.
-
-    Each source that holds both classes is one; those that hold one class make a group together, since an AUROC needs
-    both; and last come all of them.
+    Each source with both classes is a group; those with one class are a group together, because an AUROC needs both;
+    the last group is all sources.
 
     Args:
-        sets: films of several sources.
+        sets: images of several sources.
     Returns:
-        The groups, at least two and `ALL`.
+        Two groups or more, and `ALL`.
     Raises:
-        ValueError: less than two groups, with both classes in train, val and test each.
+        ValueError: less than two groups with both classes in train, val and test.
     """
     counts = sets.counts.groupby("source")[["COVID-19", "other"]].sum()
     both = [str(name) for name, row in counts.iterrows() if row["COVID-19"] and row["other"]]
     single = [str(name) for name in counts.index if name not in both]
-    found = [Group(name, (name,)) for name in both]
-    if single:
-        found.append(Group(" and ".join(single), tuple(single)))
-    found = [group for group in found if _has_both(sets.of(group.sources))]
+    found = {name: (name,) for name in both} | ({" and ".join(single): tuple(single)} if single else {})
+    found = {name: group for name, group in found.items() if all(map(both_classes, sets.of(group).films.values()))}
     if len(found) < 2:
         raise ValueError(
-            "a network must be able to learn from some sources and be tested on others: films must be of a source with "
-            f"both classes and of others that hold both together; got {', '.join(sets.sources)}, of which "
-            f"{', '.join(group.name for group in found) or 'none'} can be learned from. Simulated films get sources "
-            "with `simulated_sources`."
+            "a network must be trained on some sources and tested on others: there must be a source with both classes "
+            f"and others that hold both together; got {', '.join(sets.sources)}, of which "
+            f"{', '.join(found) or 'none'} can be used. Simulated images get sources with `simulated_sources`."
         )
-    return (*found, Group(ALL, sets.sources))
-
-
-def _has_both(sets: Sets) -> bool:
-    return all(0 < positive(films).sum() < len(films) for films in sets.films.values())
+    return {**found, ALL: sets.sources}
 
 
 def shortcuts(
     sets: Sets,
     plan: Plan,
     *,
-    looks: Sequence[str] = tuple(LOOKS),
-    seeds: Sequence[int] = (0, 1),
-    out: Path | str | None = None,
-    restart: bool = False,
-    progress: Progress | None = None,
+    variants: Sequence[str] = VARIANTS,
     resamples: int = 2000,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Result:
-    """Train on each group of sources, under each look, and test on all: what of a high AUROC is the source?
+    """Train on each group of sources with each variant of the images, and test on all: what part of a high AUROC is due
+    to the source?
 
-    For each look (`LOOKS`: lungs masked out, lungs alone, cropped, matched...) one network learns COVID-19 from each
-    of `groups`, one from all sources evenly, and one learns the *source* from films without COVID-19 (whether a film
-    is of a source that has such films at all) and is then asked about COVID-19, of which it never heard. Train and
-    test films have the same look. Films without lungs (`lung_outline`) are left out of all looks. Histograms are
-    matched to the training films of the source that has most.
+    For each variant one network is trained for COVID-19 on each of `groups`, one on all sources in balance, and one
+    for the *source*, on images without COVID-19 (whether the source has COVID-19 at all); that one is then tested on
+    COVID-19. Training and test images have the same variant. Images without lungs are left out of all variants.
+    Histograms are matched to the training images of the largest source.
 
     Args:
-        sets: films of several sources.
+        sets: images of several sources.
         plan: of all networks.
-        looks: which; the first must be "as it is", with which the others are compared.
-        seeds, restart, progress: as for `measure`.
-        out: a folder for each look's cells; None keeps them in memory alone.
+        variants: of `VARIANTS`; "unchanged", with which they are compared, is added.
         resamples: of patients and seeds.
+        out, progress: as for `measure`.
+        options: `seeds` and `restart` of `measure`.
     Returns:
-        The result. Its table has one row per network (`learned`: what; `trained on`), `look` and `tested on`: the AUROC
-        for COVID-19 with its interval and its difference from the same films as they are; `seen` is one of `SEEN`. A
-        group of which no source was learned from is tested on all of its films, others on those in test. Rows whose
-        `tested on` is "the source" give the AUROC of the source, on test films without COVID-19. In `extra`: "called",
-        the share of films called COVID-19 from 0.5 on by `trained on`, `look`, `source` and `COVID-19` (whether they
-        show it); and "left out", films without lungs by source. Intervals cover other patients of the same sources and
-        other seeds, not other sources.
+        The result. Its table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC with
+        its interval and its difference from the unchanged images; `seen` is "same sources", "partly seen" or "never
+        seen". A group that the network never saw is tested on all its images, the others on those in test. Rows whose
+        `tested on` is "the source" give the AUROC for the source, on test images without COVID-19. In `extra`:
+        "predicted positive", the share of images predicted positive at 0.5 by `trained on`, `variant`, `source` and
+        `COVID-19` (whether they show it); and "left out", images without lungs by source. Intervals cover other
+        patients of the same sources and other seeds, not other sources.
     Raises:
-        ValueError: sources that do not allow it, an unknown look, or as for `measure`.
+        ValueError: sources that do not allow it, an unknown variant, or as for `measure`.
     """
-    if not looks or looks[0] != AS_IT_IS or set(looks) - set(LOOKS):
-        raise ValueError(f"looks must begin with {AS_IT_IS!r} and be of {', '.join(LOOKS)}; got {', '.join(looks)}.")
+    variants = tuple(dict.fromkeys((UNCHANGED, *variants)))
+    if unknown := set(variants) - set(VARIANTS):
+        raise ValueError(f"variants must be of {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}.")
     shown, lungs, left_out = _with_lungs(sets)
     tested = groups(shown)
-    answers: dict[str, dict[str, np.ndarray]] = {}
-    measured: list[Measured] = []
-    for number, look in enumerate(looks):
-        now = _with_look(shown, lungs, look)
-        settings = _settings(now, tested, plan)
-        one = measure(
-            f"shortcuts, {look}",
-            settings,
-            {"all": _joined(now)},
-            plan=plan,
-            seeds=seeds,
-            out=None if out is None else Path(out) / "run" / look.replace(" ", "-").replace("'", ""),
-            restart=restart,
-            progress=_part(progress, number, len(looks)),
+    measured = []
+    for number, variant in enumerate(variants):
+        now = _with_variant(shown, lungs, variant)
+        measured.append(
+            measure(
+                f"shortcuts, {variant}",
+                _settings(now, tested, plan),
+                {"all": now.train.join(now.val, now.test)},
+                plan=plan,
+                out=None if out is None else Path(out) / "run" / variant.replace(" ", "-").replace("'", ""),
+                progress=_part(progress, number, len(variants)),
+                **options,
+            )
         )
-        answers[look] = {setting: tests["all"] for setting, tests in one.probs.items()}
-        measured.append(one)
-    whole, in_test = (
-        _joined(shown),
-        np.repeat(["train", "val", "test"], [len(f) for f in shown.films.values()]) == "test",
-    )
-    table = _areas(whole, in_test, tested, answers, resamples)
-    cells = pd.concat([one.cells.assign(look=look) for look, one in zip(looks, measured, strict=True)])
-    together = replace(measured[0], cells=cells, computed=sum(one.computed for one in measured))
-    called = _called(whole, in_test, tested, answers, resamples)
-    return result("shortcuts", shown, plan, together, table, called=called, **{"left out": left_out})
+    probs = {
+        name: {variant: one.probs[name]["all"] for variant, one in zip(variants, measured, strict=True)}
+        for name in measured[0].probs
+    }
+    in_test = np.repeat([False, False, True], [len(shown.train), len(shown.val), len(shown.test)])
+    test = _Test(shown.train.join(shown.val, shown.test), in_test)
+    # A source that has no image without COVID-19 is not part of the training for the source.
+    trained_on = {**tested, BALANCED: shown.sources, SOURCE: _sources(test.films, ~positive(test.films))}
+    table = _areas(test, tested, trained_on, probs, resamples)
+    shares = _predicted_positive(test, trained_on, probs, resamples)
+    cells = pd.concat([one.cells.assign(variant=variant) for variant, one in zip(variants, measured, strict=True)])
+    whole = replace(measured[0], name="shortcuts", cells=cells, computed=sum(one.computed for one in measured))
+    return whole.result(shown, table, **{"predicted positive": shares, "left out": left_out})
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """All images, and which of them are in test."""
+
+    films: FilmSet
+    in_test: np.ndarray
 
 
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
-    """Leave out films without lungs; return also the lungs of the others, and how many were left out."""
-    found = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
-    there = {split: np.asarray(masks.any(axis=(1, 2))) for split, masks in found.items()}
-    kept = replace(
-        sets,
-        films={split: films.where(there[split]) for split, films in sets.films.items()},
-        frames={split: frame.loc[there[split]] for split, frame in sets.frames.items()},
-    )
+    """Leave out images without lungs; return also the lungs of the others, and the number left out by source."""
+    masks = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
+    there = {split: np.asarray(found.any(axis=(1, 2))) for split, found in masks.items()}
+    kept = replace(sets, films={split: films.where(there[split]) for split, films in sets.films.items()})
     lost = np.concatenate([films.sources[~there[split]] for split, films in sets.films.items()])
     counts = [(source, int((lost == source).sum())) for source in sets.sources]
-    return (
-        kept,
-        {split: masks[there[split]] for split, masks in found.items()},
-        pd.DataFrame(counts, columns=["source", "films without lungs"]),
-    )
+    left_out = pd.DataFrame(counts, columns=["source", "images without lungs"])
+    return kept, {split: found[there[split]] for split, found in masks.items()}, left_out
 
 
-def _with_look(sets: Sets, lungs: Mapping[str, np.ndarray], look: str) -> Sets:
-    train = sets.train
-    names, sizes = np.unique(train.sources, return_counts=True)
-    largest = train.sources == names[sizes.argmax()]
-    like = train.pixels[largest], lungs["train"][largest]
-    return replace(
-        sets,
-        films={
-            split: replace(films, pixels=looked(look, np.asarray(films.pixels), lungs[split], like=like))
-            for split, films in sets.films.items()
-        },
-    )
+def _with_variant(sets: Sets, lungs: Mapping[str, np.ndarray], variant: str) -> Sets:
+    names, sizes = np.unique(sets.train.sources, return_counts=True)
+    largest = sets.train.sources == names[sizes.argmax()]
+    like = sets.train.pixels[largest], lungs["train"][largest]
+    films = {
+        split: replace(some, pixels=variant_of(variant, np.asarray(some.pixels), lungs[split], like=like))
+        for split, some in sets.films.items()
+    }
+    return replace(sets, films=films)
 
 
-def _joined(sets: Sets) -> "FilmSet":
+def _joined(sets: Sets) -> FilmSet:
     first, *others = sets.films.values()
     return first.join(*others)
 
 
-def _settings(sets: Sets, tested: Sequence[Group], plan: Plan) -> dict[str, Setting]:
+def _sources(films: FilmSet, where: np.ndarray) -> tuple[str, ...]:
+    return tuple(np.unique(films.sources[where]).tolist())
+
+
+def _settings(sets: Sets, tested: Mapping[str, tuple[str, ...]], plan: Plan) -> dict[str, Setting]:
     settings = {}
-    for group in tested:
-        part = sets.of(group.sources)
-        settings[group.name] = Setting(plan, fixed(part.train), fixed(part.val))
-    settings[EVENLY] = Setting(plan, fixed(_evenly(sets.train)), fixed(sets.val))
-    if (source := _sources_without_covid(sets, tested)) is not None:
-        settings[SOURCE] = Setting(plan, fixed(source["train"]), fixed(source["val"]))
+    for name, sources in tested.items():
+        part = sets.of(sources)
+        settings[name] = Setting(plan, part.train, part.val)
+    settings[BALANCED] = Setting(plan, _balanced(sets.train), sets.val)
+    source = _source_task(sets)
+    if all(both_classes(films) for films in source.films.values()):
+        settings[SOURCE] = Setting(plan, source.train, source.val)
     return settings
 
 
-def _evenly(films: "FilmSet") -> "FilmSet":
-    """Repeat films so that, of each class, every source that has it has as many."""
+def _balanced(films: FilmSet) -> FilmSet:
+    """Repeat images so that, within a class, every source that has it has as many."""
     rows = []
     for of_class in (positive(films), ~positive(films)):
         each = [np.flatnonzero(of_class & (films.sources == source)) for source in np.unique(films.sources)]
-        most = max(map(len, each))
-        rows += [np.resize(one, most) for one in each if len(one)]
+        rows += [np.resize(one, max(map(len, each))) for one in each if len(one)]
     return films.where(np.concatenate(rows))
 
 
-def _sources_without_covid(sets: Sets, tested: Sequence[Group]) -> "dict[str, FilmSet] | None":
-    """Return the films without COVID-19 by split, the target being whether the source also has films with it.
+def _source_task(sets: Sets) -> Sets:
+    """Return the images without COVID-19; the target is whether their source also has images with it."""
+    having = {name for films in sets.films.values() for name in _sources(films, positive(films))}
 
-    None where all sources have such films, or no other source has films without.
-    """
-    having = {str(name) for film in sets.films.values() for name in film.sources[positive(film)]}
-    parts = {}
-    for split, films in sets.films.items():
+    def relabelled(films: FilmSet) -> FilmSet:
         well = films.where(~positive(films))
-        of_having = np.isin(well.sources, sorted(having))
-        if not 0 < of_having.sum() < len(well):
-            return None
-        parts[split] = replace(well, targets=of_having.astype(np.float32)[:, None])
-    return parts
+        return replace(well, targets=np.isin(well.sources, sorted(having)).astype(np.float32)[:, None])
+
+    return sets.map(relabelled)
 
 
 def _areas(
-    films: "FilmSet",
-    in_test: np.ndarray,
-    tested: Sequence[Group],
-    answers: Mapping[str, Mapping[str, np.ndarray]],
+    test: _Test,
+    tested: Mapping[str, tuple[str, ...]],
+    trained_on: Mapping[str, tuple[str, ...]],
+    probs: Mapping[str, Mapping[str, np.ndarray]],
     resamples: int,
 ) -> pd.DataFrame:
-    learned_from = _learned_from(films, tested)
-    has = positive(films)
+    films, has = test.films, positive(test.films)
     parts = []
-    for name in answers[AS_IT_IS]:
-        for group in tested:
-            seen = _seen(group.sources, learned_from[name])
-            where = np.isin(films.sources, group.sources) & (in_test if seen != SEEN[2] else True)
-            about = {"tested on": group.name, "seen": seen}
-            parts.append(_table(films, has, where, name, answers, about, resamples))
+    for name, by_variant in probs.items():
+        tests = []
+        for group, sources in tested.items():
+            shared = set(sources) & set(trained_on[name])
+            seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
+            tests.append((group, seen, has, np.isin(films.sources, sources) & (test.in_test | (seen == NEVER))))
         if name == SOURCE:
-            where = in_test & ~has
-            having = np.isin(films.sources, np.unique(films.sources[has]))
-            about = {"tested on": "the source", "seen": SEEN[0]}
-            parts.append(_table(films, having, where, name, answers, about, resamples))
+            tests.append(("the source", SEEN, np.isin(films.sources, _sources(films, has)), test.in_test & ~has))
+        for group, seen, truth, where in tests:
+            table = metrics.runs_table(
+                "AUROC",
+                truth[where].astype(int),
+                {variant: one[:, where] for variant, one in by_variant.items()},
+                films.patients[where],
+                reference=UNCHANGED,
+                resamples=resamples,
+                seed=0,
+            )
+            about = {
+                "target": "source" if name == SOURCE else "COVID-19",
+                "trained on": name,
+                "tested on": group,
+                "seen": seen,
+                "positives": int(truth[where].sum()),
+                "patients": len(np.unique(films.patients[where])),
+            }
+            parts.append(table.rename(columns={"setting": "variant"}).assign(**about))
     return pd.concat(parts, ignore_index=True)
 
 
-def _table(
-    films: "FilmSet",
-    truth: np.ndarray,
-    where: np.ndarray,
-    name: str,
-    answers: Mapping[str, Mapping[str, np.ndarray]],
-    about: dict[str, str],
+def _predicted_positive(
+    test: _Test,
+    trained_on: Mapping[str, tuple[str, ...]],
+    probs: Mapping[str, Mapping[str, np.ndarray]],
     resamples: int,
 ) -> pd.DataFrame:
-    table = metrics.runs_table(
-        "AUROC",
-        truth[where].astype(int),
-        {look: by_name[name][:, where] for look, by_name in answers.items()},
-        films.patients[where],
-        reference=AS_IT_IS,
-        resamples=resamples,
-        seed=0,
-    ).rename(columns={"setting": "look"})
-    first: dict[str, Any] = {
-        "learned": "source" if name == SOURCE else "COVID-19",
-        "trained on": "films without COVID-19" if name == SOURCE else name,
-        **about,
-        "positives": int(truth[where].sum()),
-        "patients": len(np.unique(films.patients[where])),
-    }
-    for place, (column, value) in enumerate(first.items()):
-        table.insert(place, column, value)
-    return table
-
-
-def _learned_from(films: "FilmSet", tested: Sequence[Group]) -> dict[str, set[str]]:
-    found = {group.name: set(group.sources) for group in tested}
-    # The source is learned from films without COVID-19: a source that has none of them is not learned from.
-    return found | {EVENLY: found[ALL], SOURCE: set(films.sources[~positive(films)].tolist())}
-
-
-def _seen(asked: Sequence[str], learned_from: set[str]) -> str:
-    shared = set(asked) & learned_from
-    return SEEN[0] if shared == set(asked) else SEEN[1] if shared else SEEN[2]
-
-
-def _called(
-    films: "FilmSet",
-    in_test: np.ndarray,
-    tested: Sequence[Group],
-    answers: Mapping[str, Mapping[str, np.ndarray]],
-    resamples: int,
-) -> pd.DataFrame:
-    """Return the share of films called COVID-19, by network, look, source and class."""
-    learned_from, has = _learned_from(films, tested), positive(films)
-    rows = []
-    for look, by_name in answers.items():
-        for name, probs in by_name.items():
-            if name == SOURCE:
-                continue
-            for source in np.unique(films.sources).tolist():
-                unseen = source not in learned_from[name]
-                for of_class in (True, False):
-                    where = (films.sources == source) & (has == of_class) & (in_test | unseen)
-                    if not where.any():
-                        continue
-                    # Of films taken as positive, the share called is the recall, whatever their class.
-                    share = metrics.runs_table(
-                        "recall",
-                        np.ones(int(where.sum()), int),
-                        {name: probs[:, where]},
-                        films.patients[where],
-                        threshold=THRESHOLD,
-                        resamples=resamples,
-                        seed=0,
-                    ).iloc[0]
-                    ends = (share[end] for end in ("value", "low", "high", "n"))
-                    rows.append((name, look, source, of_class, SEEN[2] if unseen else SEEN[0], *ends))
-    columns = ["trained on", "look", "source", "COVID-19", "seen", "value", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    """Return the share of images predicted positive, by network, variant, source and class."""
+    films, has = test.films, positive(test.films)
+    parts = []
+    for name in probs:
+        for source in np.unique(films.sources).tolist() if name != SOURCE else []:
+            seen = SEEN if source in trained_on[name] else NEVER
+            for ill in (True, False):
+                where = (films.sources == source) & (has == ill) & (test.in_test | (seen == NEVER))
+                if not where.any():
+                    continue
+                # With all images counted as positive, the recall is the share predicted positive.
+                table = metrics.runs_table(
+                    "recall",
+                    np.ones(int(where.sum()), int),
+                    {variant: one[:, where] for variant, one in probs[name].items()},
+                    films.patients[where],
+                    threshold=THRESHOLD,
+                    resamples=resamples,
+                    seed=0,
+                ).rename(columns={"setting": "variant"})
+                about = {"trained on": name, "source": source, "COVID-19": ill, "seen": seen}
+                parts.append(table.assign(**about))
+    columns = ["trained on", "variant", "source", "COVID-19", "seen", "value", "low", "high", "n"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def _part(progress: Progress | None, number: int, of: int) -> "Callable[[int, int], None] | None":
-    if progress is None:
-        return None
-    return lambda done, total: progress(number * total + done, of * total)
+    return progress and (lambda done, total: progress(number * total + done, of * total))
 
 
-def networks_of(found: Result) -> tuple[str, ...]:
-    """Return what the networks for COVID-19 of `shortcuts` learned from, in order."""
-    table = found.table
-    return tuple(dict.fromkeys(table.loc[table["learned"] == "COVID-19", "trained on"]))
-
-
-def areas_by(found: Result, *, look: str = AS_IT_IS) -> dict[str, dict[str, metrics.Estimate]]:
-    """Return the AUROCs of `shortcuts` under one look, by what was learned from and what was tested on.
+def recorded_shortcuts(path: Path | str | None = None) -> Result:
+    """Return an earlier result of `shortcuts`, as `cxrkit experiment shortcuts --record` wrote it.
 
     Args:
-        found: of `shortcuts`.
-        look: which.
+        path: such a file; None: the result on real images that comes with cxrkit, aggregates only.
     Returns:
-        The estimates; of the network that learned the source, under "films without COVID-19".
+        The result; its `extra` also holds "made by", the command and the day.
     """
-    rows: dict[str, dict[str, metrics.Estimate]] = {}
-    for row in found.table[found.table["look"] == look].to_dict("records"):
-        rows.setdefault(row["trained on"], {})[row["tested on"]] = _estimate(row)
-    return rows
-
-
-def seen_by(found: Result) -> dict[str, dict[str, str]]:
-    """Return how much of what was tested on the network had seen, laid out as `areas_by`."""
-    rows: dict[str, dict[str, str]] = {}
-    for row in found.table[found.table["look"] == AS_IT_IS].to_dict("records"):
-        rows.setdefault(row["trained on"], {})[row["tested on"]] = row["seen"]
-    return rows
-
-
-def looks_by(found: Result, trained_on: str) -> dict[str, dict[str, metrics.Estimate]]:
-    """Return the AUROCs of one kind of network, by what was tested on and look.
-
-    Args:
-        found: of `shortcuts`.
-        trained_on: what the networks learned from.
-    """
-    rows: dict[str, dict[str, metrics.Estimate]] = {}
-    for row in found.table[found.table["trained on"] == trained_on].to_dict("records"):
-        rows.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["look"]] = _estimate(row)
-    return rows
-
-
-def _estimate(row: Mapping[Any, Any]) -> metrics.Estimate:
-    return metrics.Estimate(row["value"], row["low"], row["high"], int(row["n"]), row["reason"])
+    return Result.read(Path(str(_RECORDED)) if path is None else Path(path))

@@ -1,15 +1,15 @@
-"""Experiment 4, figure 12: transfer against retraining, over training-set sizes and not at one point."""
+"""Experiment 4, figure 12: transfer learning compared with training from scratch, over training-set sizes."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from cxrkit.course.experiments._films import Sets
-from cxrkit.course.experiments._measure import Progress, Setting, fixed, measure, subset
-from cxrkit.course.experiments._plan import MODES, Plan
-from cxrkit.course.experiments._result import Result, result
+from cxrkit.course.experiments._learn import MODES, Plan
+from cxrkit.course.experiments._measure import Result, Setting, measure
+from cxrkit.course.experiments._sets import Sets
 
 
 def transfer(
@@ -18,55 +18,45 @@ def transfer(
     *,
     sizes: Sequence[int] = (10, 20, 40, 80, 160, 240),
     modes: Sequence[str] = MODES,
-    seeds: Sequence[int] = (0, 1, 2),
-    out: Path | str | None = None,
-    restart: bool = False,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> Result:
-    """Train a new head alone, all layers from the start's weights, and all layers from random ones, on ever more films.
+    """Train a new head, all layers from pretrained weights, and all layers from scratch, on more and more patients.
 
-    The sets of training patients are nested within a seed, and another seed chooses others; val and test stay. All
-    modes with a seed learn from the same films. Features of "frozen" are computed once for each film and draw and serve
-    all sizes.
+    The training sets of one seed are nested, and all modes share them; another seed chooses other patients. Val and
+    test stay the same.
 
     Args:
-        sets: the films.
-        plan: of all networks; its mode is not looked at.
-        sizes: how many patients to learn from; more than there are means all, and is left out when it comes twice.
+        sets: the images.
+        plan: of all networks; its own mode is not used.
+        sizes: numbers of training patients; more than there are means all.
         modes: of `MODES`.
-        seeds: of the networks and of the choice of patients.
-        out, restart, progress: as for `measure`.
+        options: `seeds`, `out`, `restart` and `progress` of `measure`.
     Returns:
-        The result; its table has `mode`, `patients` and `films` (mean over seeds), and at each size the difference to
-        "retrained" if that is among the modes. Intervals cover other test patients and other seeds, so also other
-        training patients of the same pool; at the largest size, where there is no choice, other seeds alone.
+        The result; its table has `mode`, `patients` and `films` (mean over seeds). At each size the modes are compared
+        with "scratch", if that is among them. Intervals cover other test patients, other seeds and other training
+        patients; at the largest size, where there is no choice of patients, only the first two.
     Raises:
-        ValueError: an unknown mode, or as for `nested` and `measure`.
+        ValueError: an unknown mode, a size below 2, or as for `measure`.
     """
     if unknown := [mode for mode in modes if mode not in MODES]:
         raise ValueError(f"modes must be of {', '.join(MODES)}; got {', '.join(unknown)}.")
     every = len(set(sets.train.patients.tolist()))
-    counts = sorted({min(size, every) for size in sizes})
-    settings = {}
-    for size in counts:
-        for mode in modes:
-            settings[f"{mode}, {size} patients"] = Setting(
-                replace(plan, mode=mode),
-                subset(sets, size),
-                fixed(sets.val),
-                {"mode": mode, "size": size},
-            )
-    measured = measure(
-        "transfer", settings, {"test": sets.test}, plan=plan, seeds=seeds, out=out, restart=restart, progress=progress
-    )
+    places = [(size, mode) for size in sorted({min(size, every) for size in sizes}) for mode in modes]
+    settings = {
+        f"{mode}, {size} patients": Setting(
+            replace(plan, mode=mode),
+            functools.partial(sets.choose, size),
+            sets.val,
+            {"mode": mode, "size": size},
+        )
+        for size, mode in places
+    }
+    measured = measure("transfer", settings, {"test": sets.test}, plan=plan, **options)
+    films = measured.cells.groupby("setting")["films"].mean()
     parts = []
-    for size in counts:
+    for size in dict.fromkeys(size for size, _ in places):
         names = {f"{mode}, {size} patients": mode for mode in modes}
-        reference = f"retrained, {size} patients" if "retrained" in modes else None
-        part = measured.table("test", ("AUROC", "accuracy"), settings=list(names), reference=reference)
-        films = measured.cells.groupby("setting")["films"].mean()
-        part.insert(1, "mode", part["setting"].map(names))
-        part.insert(2, "patients", size)
-        part.insert(3, "films", part["setting"].map(films))
-        parts.append(part)
-    return result("transfer", sets, plan, measured, pd.concat(parts, ignore_index=True))
+        reference = f"scratch, {size} patients" if "scratch" in modes else None
+        part = measured.table(measures=("AUROC", "accuracy"), settings=list(names), reference=reference)
+        parts.append(part.assign(mode=part["setting"].map(names), patients=size, films=part["setting"].map(films)))
+    return measured.result(sets, pd.concat(parts, ignore_index=True))

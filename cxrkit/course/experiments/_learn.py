@@ -1,0 +1,404 @@
+"""How all networks of an experiment are trained, and the training of one. Keras is imported when a network is built."""
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cxrkit import augment, metrics
+from cxrkit.course.experiments._sets import both_classes, positive
+from cxrkit.data import FilmSet
+from cxrkit.film import sha256_of
+from cxrkit.labels import COVID_CLASSES
+
+if TYPE_CHECKING:
+    import keras
+
+#: What is trained: a new head on fixed features; all layers from pretrained weights; all layers from random weights.
+MODES = ("frozen", "fine-tuned", "scratch")
+BEST_BY = ("val_loss", "auroc")
+#: A start without pretrained weights.
+RANDOM = "random"
+#: Regularisation strengths that "frozen" tries on val, as scikit-learn's C; the strongest first.
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+#: Images per prediction, always as many: TensorFlow compiles a network again for another number.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How all networks of an experiment are trained.
+
+    Attributes:
+        start: the layers before the new head: a bundled model or a model folder ("findings14-small": the report too
+            starts from its 14-finding network), a file of SqueezeNet's ImageNet weights (.h5), or "random" for a
+            SqueezeNet with random weights.
+        mode: "frozen": a logistic regression on features, computed once per image and draw; "fine-tuned": all layers,
+            from the start's weights; "scratch": all layers of the same network, from random weights.
+        size_px: side of the network's input, pixels.
+        recipe: augmentation of the training images; None for none.
+        draws: for "frozen" with a recipe: augmented copies of each training image.
+        epochs, steps: evaluations on val, and batches between them; not for "frozen".
+        batch_size: images per batch; not for "frozen".
+        learning_rate: of AdamW at the beginning, with cosine decay to 0; not for "frozen".
+        positive_share: share of COVID-19 among the training images, in (0, 1), by sampling, or by weights for
+            "frozen". None keeps the share that the images have.
+        best_by: what chooses the epoch or the penalty on val: "val_loss" or "auroc".
+    """
+
+    start: str = "findings14-small"
+    mode: str = "fine-tuned"
+    size_px: int = 96
+    recipe: "augment.Recipe | None" = None
+    draws: int = 4
+    epochs: int = 4
+    steps: int = 20
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    positive_share: float | None = 0.5
+    best_by: str = "val_loss"
+
+    def __post_init__(self) -> None:
+        for name, legal in (("mode", MODES), ("best_by", BEST_BY)):
+            if getattr(self, name) not in legal:
+                raise ValueError(f"{name} must be one of {', '.join(legal)}; got {getattr(self, name)!r}.")
+        for name in ("draws", "epochs", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}. Begin with 3e-4.")
+        if self.positive_share is not None and not 0 < self.positive_share < 1:
+            raise ValueError(f"positive_share must lie between 0 and 1, or be None; got {self.positive_share}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-able values; the recipe as its text."""
+        return {**asdict(self), "recipe": None if self.recipe is None else self.recipe.to_json()}
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A trained COVID-19 network.
+
+    Attributes:
+        plan: how it was trained.
+        seed: of its training.
+        tried: what val chose from, a row each: `epoch` (from 1) and `loss` (mean over its batches), or for "frozen"
+            `C` (inverse strength of the penalty); `val_loss`, `auroc`, and `best` for the one taken.
+    """
+
+    plan: Plan
+    seed: int
+    tried: pd.DataFrame
+    _predict: Callable[[FilmSet], np.ndarray]
+    _build: "Callable[[], keras.Model]"
+
+    def predict(self, films: FilmSet) -> np.ndarray:
+        """Return the probability of COVID-19 for each image, (films,), float64."""
+        return self._predict(films)
+
+    def predict_batch(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the probabilities (n,) of pixels (n, size_px, size_px) in [0, 1], as `rounds.run` needs them."""
+        return self.model.predict_on_batch(pixels[..., None])[:, 0]
+
+    @functools.cached_property
+    def model(self) -> "keras.Model":
+        """The network, (N, size_px, size_px, 1) in [0, 1] -> (N, 2), probabilities of `labels.COVID_CLASSES`."""
+        return self._build()
+
+
+def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
+    """Train one network to distinguish COVID-19 from everything else.
+
+    Args:
+        films: to train on; the first target is 1 for COVID-19 and else 0.
+        val: images of other patients, on which the epoch or the penalty is chosen.
+        plan: how.
+        seed: of new weights, sampling and augmentation.
+    Returns:
+        The network.
+    Raises:
+        ValueError: films or val without both classes, or with unknown targets; or the training diverged.
+    """
+    for name, some in (("films", films), ("val", val)):
+        unknown = int((~np.isin(some.targets[:, 0], (0, 1))).sum())
+        if unknown:
+            raise ValueError(f"{name} must have targets 0 or 1; {unknown} of {len(some)} have not. Leave them out.")
+        if not both_classes(some):
+            raise ValueError(
+                f"{name} must hold images with and without COVID-19; {int(positive(some).sum())} of {len(some)} have "
+                "it. Take more sources, or more patients."
+            )
+    return (_frozen if plan.mode == "frozen" else _trained)(films, val, plan, seed)
+
+
+# ---------------------------------------------------------------------------------------------------------- frozen
+
+
+class Features:
+    """The pooled features of a network, each computed once per image, whatever set the image comes in.
+
+    Attributes:
+        computed: number of features computed so far, of images and of augmented copies.
+    """
+
+    def __init__(self, start: str, size_px: int, seed: int) -> None:
+        self._start, self._size, self._seed = start, size_px, seed
+        self._kept: dict[tuple[bytes, str, int], np.ndarray] = {}
+        self.computed = 0
+
+    @functools.cached_property
+    def _body(self) -> "keras.Model":
+        import keras
+
+        model = network(self._start, self._size, seed=self._seed)
+        return keras.Model(model.input, model.layers[-1].input)
+
+    def of(self, films: FilmSet, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
+        """Return the features of images.
+
+        Args:
+            films: any.
+            recipe: the augmentation; None for none.
+            draw: number of the draw; it depends on the image, the recipe and this number alone.
+        Returns:
+            (films, features), float32.
+        """
+        name = "" if recipe is None else recipe.to_json()
+        keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
+        missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
+        if missing:
+            some = films.where(np.array(missing))
+            if recipe is not None:
+                some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(keys[row]) for row in missing]))
+            self._kept |= {keys[row]: vector for row, vector in zip(missing, in_batches(self._body, some), strict=True)}
+            self.computed += len(missing)
+        return np.stack([self._kept[key] for key in keys])
+
+
+def _seed(key: tuple[bytes, str, int]) -> int:
+    digest, recipe, draw = key
+    return int.from_bytes(hashlib.blake2b(digest + f"{draw} {recipe}".encode(), digest_size=4).digest())
+
+
+@functools.lru_cache(maxsize=4)
+def features_of(start: str, size_px: int, seed: int) -> Features:
+    """Return the features of a start, the same object each time: networks of one experiment share them."""
+    return Features(start, size_px, seed)
+
+
+def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    # Random weights differ by seed; pretrained ones serve all seeds.
+    first = seed if plan.start == RANDOM else 0
+    features = features_of(plan.start, plan.size_px, first)
+    draws = [0] if plan.recipe is None else range(seed * plan.draws + 1, (seed + 1) * plan.draws + 1)
+    x = np.concatenate([features.of(films, recipe=plan.recipe, draw=draw) for draw in draws]).astype(np.float64)
+    # Each image counts once, however many copies: otherwise more draws would mean a weaker penalty.
+    weights = np.tile(_weights(films, plan.positive_share) * len(films) / len(draws), len(draws))
+    centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    val_x, truth = (features.of(val) - centre) / spread, positive(val)
+    heads, rows = [], []
+    head = LogisticRegression(max_iter=1000, warm_start=True)
+    # Problems as small as these take ten times longer on several threads, which wait for one another.
+    with threadpool_limits(1):
+        for penalty in PENALTIES:
+            head.set_params(C=penalty).fit((x - centre) / spread, np.tile(positive(films), len(draws)), weights)
+            heads.append((head.coef_[0].copy(), float(head.intercept_[0])))
+            rows.append({"C": penalty, **_scores(truth, head.decision_function(val_x))})
+    best = _best(rows, plan.best_by)
+    slopes = heads[best][0] / spread
+    offset = heads[best][1] - float(slopes @ centre)
+
+    def build() -> "keras.Model":
+        model = network(plan.start, plan.size_px, seed=first)
+        # Softmax of two logits depends on their difference: the first class takes all of it.
+        kernel = np.stack([slopes, np.zeros_like(slopes)], axis=1)
+        model.layers[-1].set_weights([kernel, np.array([offset, 0.0])])
+        return model
+
+    return Learned(
+        plan, seed, _tried(rows, best), lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), build
+    )
+
+
+# ------------------------------------------------------------------------------------------- fine-tuned and scratch
+
+
+def _trained(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
+    model = _compiled(plan.start, plan.size_px, plan.learning_rate, plan.epochs * plan.steps)
+    model.set_weights(network(plan.start, plan.size_px, seed=seed, scratch=plan.mode == "scratch").get_weights())
+    rows = fit(model, films, val, _weights(films, plan.positive_share), plan, seed=seed)
+    weights = model.get_weights()
+
+    def predict(some: FilmSet) -> np.ndarray:
+        # Other networks of the experiment were trained in the same model since.
+        model.set_weights(weights)
+        return in_batches(model, some)[:, 0].astype(np.float64)
+
+    def build() -> "keras.Model":
+        own = network(plan.start, plan.size_px, seed=seed)
+        own.set_weights(weights)
+        return own
+
+    return Learned(plan, seed, _tried(rows, _best(rows, plan.best_by)), predict, build)
+
+
+def fit(
+    model: "keras.Model", films: FilmSet, val: FilmSet, weights: np.ndarray, plan: Plan, *, seed: int
+) -> list[dict[str, Any]]:
+    """Train a compiled network from its weights, and leave it with those of its best epoch.
+
+    Args:
+        model: as `_compiled` returns it.
+        films, val: the first target is 1 for COVID-19 and else 0.
+        weights: (films,), how often each image is drawn.
+        plan: its epochs, steps, batch size, recipe and `best_by` count.
+        seed: of sampling and augmentation.
+    Returns:
+        A row per epoch: `epoch`, `loss`, `val_loss`, `auroc`.
+    """
+    import keras
+
+    from cxrkit import train
+
+    for variable, value in zip(model.optimizer.variables, model.fresh_state, strict=True):
+        variable.assign(value)
+    two_way = replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32))
+    batches = train.Batches(
+        two_way,
+        weights,
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        size_px=model.input_shape[1],
+        augment=plan.recipe,
+        seed=seed,
+    )
+    rows: list[dict[str, Any]] = []
+
+    def evaluate(epoch: int, logs: dict[str, float]) -> None:
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(f"the loss is {logs['loss']} after epoch {epoch + 1}: it diverged. Lower learning_rate.")
+        probs = np.clip(in_batches(model, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+        logs |= _scores(positive(val), np.log(probs) - np.log1p(-probs))
+        rows.append({"epoch": epoch + 1, **logs})
+
+    model.fit(
+        train.stream(batches, 0),
+        epochs=plan.epochs,
+        steps_per_epoch=plan.steps,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=evaluate),
+            keras.callbacks.EarlyStopping(
+                plan.best_by,
+                patience=plan.epochs,
+                mode="max" if plan.best_by == "auroc" else "min",
+                restore_best_weights=True,
+            ),
+        ],
+        shuffle=False,
+        verbose=0,
+    )
+    return rows
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled(start: str, size_px: int, learning_rate: float, steps: int) -> "keras.Model":
+    """Return a compiled network, the same one each time: compiling takes as long as some hundred steps."""
+    import keras
+
+    model = network(start, size_px, seed=0)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), "categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    model.fresh_state = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
+    return model
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def network(start: str, size_px: int, *, seed: int, scratch: bool = False) -> "keras.Model":
+    """Build a network with a new two-class head.
+
+    Args:
+        start: as `Plan.start`.
+        size_px: side of its input, pixels.
+        seed: of the head's weights, and of all others that are random.
+        scratch: keep the network but not its weights.
+    Returns:
+        (N, size_px, size_px, 1) in [0, 1] -> (N, 2), probabilities of `labels.COVID_CLASSES`.
+    Raises:
+        ModelError, ValueError, FileNotFoundError: no such start, or one that cannot take images of that size.
+    """
+    import keras
+
+    from cxrkit import networks, train
+
+    if start == RANDOM:
+        with train.seeded(seed):
+            return networks.build("SqueezeNet", "covid", input_size=size_px)
+    # Before the seed is set: loading draws random weights too.
+    model = _loaded(start, size_px)
+    with train.seeded(seed):
+        # A clone has new random weights.
+        return networks.transfer(keras.models.clone_model(model) if scratch else model, "covid")
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(start: str, size_px: int) -> "keras.Model":
+    """Load a start once for all networks of an experiment; it is only copied."""
+    from cxrkit import networks
+
+    if start.endswith(".h5"):
+        return networks.build("SqueezeNet", COVID_CLASSES, input_size=size_px, weights=start)
+    return networks.load_keras(start, input_size=size_px)
+
+
+def sha256_of_start(start: str) -> str:
+    """Return the checksum of a start's weights; "" for random ones."""
+    from cxrkit import networks
+
+    if start == RANDOM:
+        return ""
+    path = Path(start) if start.endswith(".h5") else networks.folder_of(start) / "model.keras"
+    return sha256_of(path)
+
+
+def in_batches(model: "keras.Model", films: FilmSet) -> np.ndarray:
+    """Return a network's output for images, computed in batches of one size."""
+    size, outputs = model.input_shape[1], []
+    for first in range(0, len(films), _BATCH):
+        scaled = films.where(slice(first, first + _BATCH)).scaled(size)
+        filled = np.concatenate([scaled, np.zeros((_BATCH - len(scaled), *scaled.shape[1:]), np.float32)])
+        outputs.append(np.asarray(model.predict_on_batch(filled))[: len(scaled)])
+    return np.concatenate(outputs) if outputs else np.empty((0, model.output_shape[-1]), np.float32)
+
+
+def _weights(films: FilmSet, share: float | None) -> np.ndarray:
+    """Return (films,), sum 1: the weight of each image, so that those with COVID-19 weigh `share` together."""
+    y = positive(films)
+    if share is None:
+        return np.full(len(films), 1 / len(films))
+    return np.where(y, share / y.sum(), (1 - share) / (~y).sum())
+
+
+def _scores(y: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    loss = float(np.logaddexp(0, np.where(y, -logits, logits)).mean())
+    return {"val_loss": loss, "auroc": metrics.auroc(y, logits).value}
+
+
+def _best(rows: list[dict[str, Any]], best_by: str) -> int:
+    scores = [row["auroc"] if best_by == "auroc" else -row["val_loss"] for row in rows]
+    return int(np.argmax(scores))
+
+
+def _tried(rows: list[dict[str, Any]], best: int) -> pd.DataFrame:
+    return pd.DataFrame([{**row, "best": k == best} for k, row in enumerate(rows)])

@@ -1,0 +1,206 @@
+"""The images of an experiment: a manifest's, split by patient, with whether each shows COVID-19."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrkit import phantom
+from cxrkit.data import FilmSet, check_splits, load_films, read_manifest
+from cxrkit.labels import COVID, SPLITS
+
+#: The simulated sources: one with both classes, one without COVID-19, one with COVID-19 only.
+BOTH, WITHOUT, WITH = phantom.SOURCES
+#: Share of the patients with COVID-19, and of those without, whose images come from the source with both classes.
+_SHARE_OF_BOTH = {True: 0.4, False: 0.15}
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Images in train, val and test.
+
+    Attributes:
+        name: of the data set.
+        films: by split; targets are (films, 1), 1 where the image shows COVID-19, else 0.
+        simulated: whether all images are simulated.
+    """
+
+    name: str
+    films: dict[str, FilmSet]
+    simulated: bool
+
+    @property
+    def train(self) -> FilmSet:
+        """Images to train on."""
+        return self.films["train"]
+
+    @property
+    def val(self) -> FilmSet:
+        """Images to choose the epoch or the penalty on."""
+        return self.films["val"]
+
+    @property
+    def test(self) -> FilmSet:
+        """Images to measure on."""
+        return self.films["test"]
+
+    def map(self, change: Callable[[FilmSet], FilmSet]) -> "Sets":
+        """Return the sets with `change(films)` in the place of each split."""
+        return replace(self, films={split: change(films) for split, films in self.films.items()})
+
+    def of(self, sources: Sequence[str]) -> "Sets":
+        """Return the images of some sources.
+
+        Raises:
+            ValueError: a source without images.
+        """
+        if unknown := sorted(set(sources) - set(self.sources)):
+            raise ValueError(
+                f"{self.name} has no images of {', '.join(unknown)}; its sources are {', '.join(self.sources)}."
+            )
+        return self.map(lambda films: films.where(np.isin(films.sources, sources)))
+
+    def choose(self, patients: int | None, seed: int = 0) -> FilmSet:
+        """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
+
+        Args:
+            patients: number of patients, at least 2; None, or more than there are, chooses all.
+            seed: of the choice.
+        Returns:
+            All training images of these patients. The share of patients with COVID-19 is that of all training
+            patients, with at least one patient of each kind.
+        Raises:
+            ValueError: less than 2 patients, or no patient with (or without) COVID-19.
+        """
+        if patients is None:
+            return self.train
+        if patients < 2:
+            raise ValueError(f"the number of patients must be at least 2; got {patients}.")
+        ill = np.unique(self.train.patients[positive(self.train)])
+        well = np.setdiff1d(self.train.patients, ill)
+        if not len(ill) or not len(well):
+            raise ValueError(
+                f"there must be training patients with and without COVID-19; got {len(ill)} and {len(well)}."
+            )
+        random = np.random.default_rng(seed)
+        first, second = random.permutation(ill).tolist(), random.permutation(well).tolist()
+        count = min(max(round(patients * len(ill) / (len(ill) + len(well))), 1), patients - 1)
+        return self.train.where(np.isin(self.train.patients, first[:count] + second[: patients - count]))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, sorted."""
+        return tuple(sorted({name for films in self.films.values() for name in films.sources.tolist()}))
+
+    @functools.cached_property
+    def counts(self) -> pd.DataFrame:
+        """Images and patients by source and split: `source`, `split`, `COVID-19`, `other`, `patients`."""
+        rows = []
+        for source in self.sources:
+            for split, films in self.films.items():
+                some = films.where(films.sources == source)
+                ill = int(positive(some).sum())
+                rows.append((source, split, ill, len(some) - ill, len(np.unique(some.patients))))
+        return pd.DataFrame(rows, columns=["source", "split", "COVID-19", "other", "patients"])
+
+
+def positive(films: FilmSet) -> np.ndarray:
+    """Return which images show COVID-19: (films,), bool."""
+    return films.targets[:, 0] == 1
+
+
+def both_classes(films: FilmSet) -> bool:
+    """Return whether some images show COVID-19 and some do not."""
+    return 0 < positive(films).sum() < len(films)
+
+
+def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -> tuple[pd.DataFrame, Path, str]:
+    """Return the rows of a manifest whose class is known, the folder of the images, and a name.
+
+    Args:
+        path: any CSV that `data.read_manifest` reads; None: the course's manifest.
+        root: the folder that image paths are relative to; None: the manifest's folder, or the course's.
+    Returns:
+        The rows whose image exists, with the manifest's `split`, or split 3:1:1 by patient (seed 0) where it has none.
+    Raises:
+        ValueError: no image is known to show COVID-19, or none is known not to.
+    """
+    found = read_manifest(path, root=root, need=("covid", "split"))
+    known = found.frame[found.frame["covid"].notna()].reset_index(drop=True)
+    if known["covid"].nunique() < 2:
+        raise ValueError(
+            f"{found.name}: the column covid must be 1 for some images and 0 for others; of {len(found.frame)} images "
+            f"it is 1 for {int((known['covid'] == 1).sum())} and 0 for {int((known['covid'] == 0).sum())}."
+        )
+    return known, found.root, found.name
+
+
+def load(
+    path: Path | str | None = None,
+    *,
+    root: Path | str | None = None,
+    size_px: int = 96,
+    cache: Path | str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sets:
+    """Read the images of a manifest.
+
+    Args:
+        path, root: as for `data.read_manifest`.
+        size_px: side of the square to which each image is resized.
+        cache: folder for the decoded images.
+        progress: called with (images decoded, images in all).
+    Returns:
+        The images whose class is known and whose file exists.
+    Raises:
+        ValueError: only one class; an image that cannot be read; or a patient in two splits.
+    """
+    frame, folder, name = rows_of(path, root=root)
+    check_splits(frame)
+    films = {
+        split: load_films(
+            frame[frame["split"] == split], folder, size_px, labels=(COVID,), cache=cache, progress=progress
+        )
+        for split in SPLITS
+    }
+    return Sets(name, films, bool(frame["seed"].notna().all()))
+
+
+def simulated_sources(sets: Sets, *, seed: int = 0) -> Sets:
+    """Give simulated images the appearance of three sources, which differ as public COVID-19 data sets do.
+
+    Source A has both classes and few patients, B has no COVID-19, and C has COVID-19 only. B stands for ChestX-ray14,
+    which is older than the disease; C for a collection of COVID-19 cases.
+
+    Args:
+        sets: simulated images of one source.
+        seed: of the assignment of patients to sources.
+    Returns:
+        The images with their appearance (`phantom.restyled`) and the sources "A", "B" and "C". Images without
+        COVID-19 of a patient of source C are left out.
+    Raises:
+        ValueError: real images: they have sources of their own.
+    """
+    if not sets.simulated:
+        raise ValueError(f"{sets.name} has real images, which have sources of their own; pass simulated ones.")
+    films = {}
+    for number, (split, some) in enumerate(sets.films.items()):
+        source_of = _assigned(some, np.random.default_rng([seed, number]))
+        sources = np.array([source_of[patient] for patient in some.patients.tolist()])
+        pixels = [phantom.restyled(film, source) for film, source in zip(some.pixels, sources, strict=True)]
+        restyled = replace(some, pixels=np.stack(pixels), sources=sources)
+        films[split] = restyled.where((sources != WITH) | positive(some))
+    return Sets(f"{sets.name}, three simulated sources", films, simulated=True)
+
+
+def _assigned(films: FilmSet, random: np.random.Generator) -> dict[str, str]:
+    ill = np.unique(films.patients[positive(films)])
+    source_of: dict[str, str] = {}
+    for has, patients, rest in ((True, ill, WITH), (False, np.setdiff1d(films.patients, ill), WITHOUT)):
+        both = round(_SHARE_OF_BOTH[has] * len(patients))
+        shuffled = random.permutation(patients)
+        source_of |= {str(patient): BOTH if k < both else rest for k, patient in enumerate(shuffled)}
+    return source_of

@@ -1,0 +1,130 @@
+"""Variants of an image with something taken away: a test of what a network uses.
+
+A network that still predicts well when the lungs are masked out does not need them; one that fails when the edge is
+blanked did need the edge. The mask is one grey, the same on every image: a mean of the image would carry over what was
+masked.
+"""
+
+import cv2
+import numpy as np
+
+from cxrkit.film import lung_masks, lung_outline, resize
+
+#: The grey of what is masked.
+GREY = 128
+#: Shares of the image's side: how far the mask goes beyond the lungs, and how wide the edge is.
+GROW, EDGE = 0.03, 0.1
+#: What a crop keeps around the box of the lungs, as a share of the box.
+MARGIN = 0.05
+UNCHANGED, MATCHED, CROPPED_MATCHED = "unchanged", "histogram matched", "cropped and matched"
+#: The variants; the first takes nothing away.
+VARIANTS = (
+    UNCHANGED,
+    "lungs masked out",
+    "lungs' box masked out",
+    "lungs only",
+    "cropped to the lungs",
+    "edge blanked",
+    MATCHED,
+    CROPPED_MATCHED,
+)
+
+
+def lungs_of(pixels: np.ndarray) -> np.ndarray:
+    """Find the lungs of images (n, H, W), uint8: (n, H, W), bool, all False where none were found."""
+    found = [lung_outline(mask) for mask in lung_masks(pixels)]
+    return np.stack(found) if found else np.zeros(pixels.shape, bool)
+
+
+def variant_of(
+    variant: str, pixels: np.ndarray, found: np.ndarray, *, like: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """Return a variant of images.
+
+    Args:
+        variant: one of `VARIANTS`.
+        pixels: (n, H, W), uint8.
+        found: (n, H, W), bool: the lungs, some on each image.
+        like: images and their lungs, whose grey levels "histogram matched" and "cropped and matched" take over; None
+            takes these images.
+    Returns:
+        (n, H, W), uint8.
+    Raises:
+        ValueError: an unknown variant; an image without lungs, which a mask of the lungs would leave whole.
+    Source:
+        Maguolo and Nanni 2021, Information Fusion 76, 1 (arXiv:2004.12823), who mask the middle of the image instead.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}.")
+    if pixels.ndim != 3 or pixels.dtype != np.uint8 or found.shape != pixels.shape:
+        raise ValueError(
+            "pixels must be uint8 (n, H, W) and the lungs bool of the same shape; got "
+            f"{pixels.dtype} {pixels.shape} and {found.shape}."
+        )
+    empty = np.flatnonzero(~found.any(axis=(1, 2)))
+    if len(empty):
+        raise ValueError(
+            f"{len(empty)} of {len(pixels)} images have no lungs, the first is number {empty[0]}; leave such images "
+            "out first: films.where(found.any(axis=(1, 2)))."
+        )
+    model, model_lungs = (pixels, found) if like is None else like
+    if variant in ("cropped to the lungs", CROPPED_MATCHED):
+        pixels, model = _cropped(pixels, found), _cropped(model, model_lungs)
+    if variant in (MATCHED, CROPPED_MATCHED):
+        return match_histograms(pixels, model)
+    if variant in (UNCHANGED, "cropped to the lungs"):
+        return pixels
+    return np.where(_masked(variant, found), np.uint8(GREY), pixels)
+
+
+def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
+    """Give each image the grey-level histogram of a model, by a grey curve that keeps the order of greys.
+
+    Args:
+        pixels: (n, H, W), uint8.
+        model: uint8, of any shape.
+    Returns:
+        (n, H, W), uint8.
+    Source:
+        Gonzalez and Woods, Digital Image Processing, section 3.3; scikit-image's `match_histograms`, which would sort
+        all pixels of the model again for each image.
+    """
+    counts = np.bincount(model.ravel(), minlength=256)
+    greys = np.flatnonzero(counts)
+    reached = np.cumsum(counts)[greys] / counts.sum()
+    matched = np.empty_like(pixels)
+    for film, out in zip(pixels, matched, strict=True):
+        share = np.cumsum(np.bincount(film.ravel(), minlength=256)) / film.size
+        out[:] = np.rint(np.interp(share, reached, greys)).astype(np.uint8)[film]
+    return matched
+
+
+def _masked(variant: str, found: np.ndarray) -> np.ndarray:
+    """Return (n, H, W), bool: what a variant masks."""
+    if variant == "lungs only":
+        return ~found
+    masked = np.zeros_like(found)
+    if variant == "edge blanked":
+        masked[:] = True
+        down, across = (round(EDGE * side) for side in found.shape[1:])
+        masked[:, down : found.shape[1] - down, across : found.shape[2] - across] = False
+        return masked
+    reach = round(GROW * max(found.shape[1:]))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    for one, out in zip(found, masked, strict=True):
+        out[:] = cv2.dilate(one.astype(np.uint8), disc)
+        if variant == "lungs' box masked out":
+            x, y, width, height = cv2.boundingRect(out.astype(np.uint8))
+            out[y : y + height, x : x + width] = True
+    return masked
+
+
+def _cropped(pixels: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return each image cropped to its lungs and resized, without regard to its proportions, to its size before."""
+    cropped = np.empty_like(pixels)
+    for film, one, out in zip(pixels, found, cropped, strict=True):
+        x, y, width, height = cv2.boundingRect(one.astype(np.uint8))
+        across, down = round(MARGIN * width), round(MARGIN * height)
+        part = film[max(0, y - down) : y + height + down, max(0, x - across) : x + width + across]
+        out[:] = np.rint(resize(part.astype(np.float32) / 255, film.shape) * 255)
+    return cropped

@@ -1,0 +1,82 @@
+"""`cxrkit experiment`: files written, runs that resume, recipes from files, and refusals in one line."""
+
+import pytest
+from course_images import start, write_manifest
+
+from cxrkit import augment
+
+
+def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, monkeypatch, run_here):
+    monkeypatch.chdir(tmp_path)
+    tiny = start(tmp_path / "start")
+    (tmp_path / "images").mkdir()
+    path = write_manifest(tmp_path / "images", patients=16, sources=("x", "y", "y")).rename(tmp_path / "m.csv")
+    (tmp_path / "mine.json").write_text(augment.named("flip").to_json())
+    command = ["augmenters", path, "--root", "images", "--out", "out", "--start", tiny, "--mode", "frozen"]
+    command += ["--size", "16", "--draws", "1", "--seeds", "1", "--recipe", "mine.json", "--markdown", "told.md"]
+    code, said, _ = run_here("experiment", *command)
+    assert code == 0
+    text = (tmp_path / "out" / "results.md").read_text()
+    assert text in said
+    assert (tmp_path / "told.md").read_text() == text
+    assert f"`cxrkit experiment augmenters {path} --root images --out out" in text
+    assert "| mine.json |" in text
+    assert "(SIMULATED)" not in text
+    files = {"results.md", "table.csv", "cells.csv", "figure.png", "run"}
+    assert {found.name for found in (tmp_path / "out").iterdir()} == files
+    kept = (tmp_path / "out" / "run" / "cells.jsonl").read_bytes()
+    assert run_here("experiment", *command)[0] == 0
+    assert (tmp_path / "out" / "run" / "cells.jsonl").read_bytes() == kept
+    code, _, said = run_here("experiment", *command, "--draws", "2")
+    assert code == 2
+    assert "another plan" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("composite", ["--patients", "8"]),
+        ("transfer", ["--sizes", "4,8", "--modes", "frozen", "--recipe", "mine.json"]),
+        ("unseen", ["--recipe", "mine.json"]),
+        ("mixing", ["--other", "y"]),
+    ],
+)
+def test_every_experiment_runs_on_a_manifest_of_several_sources(tmp_path, monkeypatch, run_here, command, options):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text(augment.named("flip").to_json())
+    path = write_manifest(tmp_path, patients=32, sources=("x", "x", "y", "x"))
+    quick = ["--start", start(tmp_path / "start"), "--size", "16", "--draws", "1", "--seeds", "1"]
+    quick += [] if command == "transfer" else ["--mode", "frozen"]
+    code, _, complaint = run_here("experiment", command, path, *quick, *options)
+    assert code == 0, complaint
+    assert (tmp_path / f"experiment-{command}" / "table.csv").is_file()
+
+
+def test_the_images_are_split_and_counted(tmp_path, monkeypatch, run_here):
+    monkeypatch.chdir(tmp_path)
+    path = write_manifest(tmp_path, size=256)
+    code, said, _ = run_here("experiment", "data", path, "--out", "clean", "--split")
+    assert code == 0
+    assert "| COVID-19 | 291 (23.8%) |" in said
+    assert (tmp_path / "clean" / "manifest.csv").read_text().count("\n") == 25
+    # The new manifest is found by the next command, without --root.
+    code, said, _ = run_here("experiment", "data", "clean/manifest.csv", "--out", "again")
+    assert code == 0
+    assert "0 images left out" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["augmenters", "--mode", "warm"], "mode must be one of frozen, fine-tuned, scratch; got 'warm'"),
+        (["unseen", "--recipe", "luck"], "or a recipe's JSON file; got 'luck'"),
+        (["transfer", "--sizes", "4,few"], "give whole numbers with commas, such as 10,20,40; got '4,few'"),
+        (["transfer", "--learning-rate", "0"], "learning_rate must be above 0"),
+        (["mixing", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_a_refusal_is_one_line(tmp_path, monkeypatch, run_here, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, said = run_here("experiment", *arguments)
+    assert code == 2
+    assert message in said.splitlines()[-1]

@@ -1,0 +1,362 @@
+"""Experiments: images and sources, choices of patients, the training of one network, runs that resume, results."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from course_images import SIZE, film_set, plan, sets, start, write_manifest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrkit import augment, phantom
+from cxrkit.course import experiments, published
+from cxrkit.course.experiments import Plan, Sets, positive
+from cxrkit.course.experiments._augment import AUGMENTERS, examples
+from cxrkit.course.experiments._learn import MODES, Features
+from cxrkit.course.experiments._sources import Mix, report_mixes
+from cxrkit.data import FilmSet
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A model folder with a small network."""
+    return start(tmp_path_factory.mktemp("start"))
+
+
+def value(result, measure, **where):
+    rows = result.table[result.table["measure"] == measure]
+    for column, wanted in where.items():
+        rows = rows[rows[column.replace("_", " ")] == wanted]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+# --- images --------------------------------------------------------------------------------------------------
+
+
+def test_images_of_a_manifest_come_in_its_splits_with_their_class(tmp_path):
+    found = experiments.load(write_manifest(tmp_path), size_px=32, cache=tmp_path / "films")
+    assert {split: len(films) for split, films in found.films.items()} == {"train": 16, "val": 4, "test": 4}
+    assert found.train.pixels.shape == (16, 32, 32)
+    assert positive(found.test).sum() == 2
+    assert not found.simulated
+    assert found.counts.loc[0].tolist() == ["x", "train", 8, 8, 8]
+
+
+def test_a_manifest_elsewhere_needs_the_root_of_its_images_and_absent_images_are_reported(tmp_path, caplog):
+    (tmp_path / "images").mkdir()
+    path = write_manifest(tmp_path / "images")
+    moved = path.rename(tmp_path / "manifest.csv")
+    with pytest.raises(ValueError, match="--root"):
+        experiments.load(moved, size_px=16, cache=tmp_path / "films")
+    (tmp_path / "images" / "p0-0.png").unlink()
+    found = experiments.load(moved, root=tmp_path / "images", size_px=16, cache=tmp_path / "films")
+    assert len(found.train) == 15
+    assert "1 of 24" in caplog.text
+
+
+def test_a_plain_csv_without_splits_is_split_by_patient(tmp_path):
+    path = write_manifest(tmp_path, patients=30)
+    plain = pd.read_csv(path)[["image", "patient_id", "covid"]].rename(columns={"image": "filename"})
+    plain.to_csv(path, index=False)
+    found = experiments.load(path, size_px=16, cache=tmp_path / "films")
+    patients = [set(films.patients) for films in found.films.values()]
+    assert [len(some) for some in patients] == [18, 6, 6]
+    assert not set.intersection(*patients)
+
+
+def test_a_manifest_of_one_class_is_refused(tmp_path):
+    path = write_manifest(tmp_path)
+    pd.read_csv(path, dtype=str, keep_default_na=False).assign(covid="1").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="of 24 images it is 1 for 24 and 0 for 0"):
+        experiments.load(path, cache=tmp_path / "films")
+
+
+def test_simulated_sources_are_assigned_by_patient_one_with_both_classes_and_two_with_one():
+    before = sets(100)
+    found = experiments.simulated_sources(before)
+    table = found.counts.groupby("source")[["COVID-19", "other"]].sum()
+    # Of 50, 6 and 10 patients of each class in train, val and test: 0.4 and 0.15 of each.
+    assert table.loc["A"].tolist() == [20 + 2 + 4, 8 + 1 + 2]
+    assert (table.loc["B", "COVID-19"], table.loc["C", "other"]) == (0, 0)
+    assert table.to_numpy().sum() == 132
+    film = int(np.flatnonzero(found.train.sources == "B")[0])
+    np.testing.assert_array_equal(found.train.pixels[film], phantom.restyled(before.train.pixels[film], "B"))
+    assert experiments.simulated_sources(before).train.sources.tolist() == found.train.sources.tolist()
+    with pytest.raises(ValueError, match="tiny has real images, which have sources of their own"):
+        experiments.simulated_sources(sets(simulated=False))
+    with pytest.raises(ValueError, match="has no images of z; its sources are A, B, C"):
+        found.of(["z"])
+
+
+def test_images_without_covid_of_a_patient_of_the_covid_source_are_left_out():
+    films = film_set(40)
+    # Two images a patient: the second of each without COVID-19.
+    twice = replace(films, patients=np.repeat(films.patients[:20], 2))
+    found = experiments.simulated_sources(Sets("tiny", dict.fromkeys(("train", "val", "test"), twice), True)).train
+    assert set(found.sources[~positive(found)]) == {"A"}
+    assert set(found.sources[positive(found)]) == {"A", "C"}
+
+
+@given(
+    ill=st.integers(1, 12),
+    well=st.integers(1, 12),
+    sizes=st.lists(st.integers(2, 30), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_choices_are_nested_by_patient_and_hold_both_classes(ill, well, sizes, seed):
+    patients = np.repeat(np.arange(ill + well), 2).astype(str)
+    targets = (np.arange(ill + well) < ill).repeat(2)[:, None].astype(np.float32)
+    films = FilmSet(np.zeros((len(patients), 2, 2), np.uint8), targets, patients, patients)
+    whole, before = Sets("tiny", {"train": films}, True), set()
+    for size in sorted(sizes):
+        chosen = whole.choose(size, seed)
+        # A patient comes with all images or with none.
+        assert len(set(chosen.patients)) * 2 == len(chosen) <= 2 * size
+        assert set(chosen.targets[:, 0]) == {0.0, 1.0}
+        assert before <= set(chosen.patients)
+        before = set(chosen.patients)
+
+
+def test_more_patients_than_there_are_means_all():
+    assert len(sets(8).choose(100)) == len(sets(8).choose(None)) == 8
+    with pytest.raises(ValueError, match="the number of patients must be at least 2; got 1"):
+        sets(8).choose(1)
+
+
+# --- one network ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_seed_gives_the_same_network_and_another_seed_another(tiny, mode):
+    films, val, test = film_set(), film_set(8, first=100), film_set(6, first=200)
+    chosen = plan(tiny, mode=mode, recipe=augment.named("flip"))
+    first, again, other = (experiments.learn(films, val, chosen, seed=seed) for seed in (3, 3, 4))
+    probs = first.predict(test)
+    assert probs.shape == (6,)
+    assert ((probs >= 0) & (probs <= 1)).all()
+    np.testing.assert_allclose(probs, again.predict(test), rtol=0, atol=1e-6)
+    assert np.abs(probs - other.predict(test)).max() > 1e-5
+    best = first.tried[first.tried["best"]]
+    assert best["val_loss"].tolist() == [first.tried["val_loss"].min()]
+    # The Keras model, made from the same numbers.
+    model = first.model.predict(test.scaled(SIZE), verbose=0)
+    assert model.shape == (6, 2)
+    np.testing.assert_allclose(model[:, 0], probs, atol=1e-5)
+    np.testing.assert_allclose(first.predict_batch(test.scaled(SIZE)[..., 0]), probs, atol=1e-5)
+
+
+def test_a_new_head_on_frozen_features_separates_bright_images_from_dark_ones(tiny):
+    learned = experiments.learn(film_set(40), film_set(20, first=100), plan(tiny), seed=0)
+    test = film_set(20, first=200)
+    probs = learned.predict(test)
+    assert probs[positive(test)].min() > probs[~positive(test)].max()
+
+
+def test_fine_tuning_begins_with_pretrained_weights_and_scratch_does_not(tiny):
+    slow = {"epochs": 1, "steps": 1, "learning_rate": 1e-12}
+    given = keras.models.load_model(f"{tiny}/model.keras").layers[1].get_weights()[0]
+    kernels = {
+        mode: experiments.learn(film_set(), film_set(8, first=100), plan(tiny, mode=mode, **slow), seed=5)
+        .model.layers[1]
+        .get_weights()[0]
+        for mode in ("fine-tuned", "scratch")
+    }
+    np.testing.assert_allclose(kernels["fine-tuned"], given, atol=1e-6)
+    assert np.abs(kernels["scratch"] - given).max() > 0.01
+
+
+def test_features_are_computed_once_per_image_and_draw_whatever_set_they_come_in(tiny):
+    films, recipe, features = film_set(), augment.named("fig11"), Features(tiny, SIZE, 0)
+    whole = features.of(films, recipe=recipe, draw=3)
+    np.testing.assert_array_equal(features.of(films.where(np.array([7, 2])), recipe=recipe, draw=3), whole[[7, 2]])
+    assert features.computed == 12
+    alone = Features(tiny, SIZE, 0).of(films.where(np.array([7, 2])), recipe=recipe, draw=3)
+    np.testing.assert_allclose(alone, whole[[7, 2]], atol=1e-6)
+    features.of(films)
+    features.of(films, recipe=recipe, draw=4)
+    assert features.computed == 36
+
+
+def test_a_plan_can_be_written_as_json(tiny):
+    said = plan(tiny, recipe=augment.named("fig11")).as_dict()
+    assert json.loads(json.dumps(said))["mode"] == "frozen"
+    assert augment.from_json(said["recipe"]) == augment.named("fig11")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "warm"}, "mode must be one of frozen, fine-tuned, scratch; got 'warm'"),
+        ({"draws": 0}, "draws must be at least 1; got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"positive_share": 1.0}, "positive_share must lie between 0 and 1"),
+    ],
+)
+def test_an_impossible_plan_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**options)
+
+
+def test_images_of_one_class_or_of_unknown_class_are_refused(tiny):
+    films, val = film_set(), film_set(8, first=100)
+    with pytest.raises(ValueError, match="val must hold images with and without COVID-19; 4 of 4 have it"):
+        experiments.learn(films, val.where(positive(val)), plan(tiny), seed=0)
+    with pytest.raises(ValueError, match="films must have targets 0 or 1; 12 of 12 have not"):
+        experiments.learn(replace(films, targets=films.targets * np.nan), val, plan(tiny), seed=0)
+
+
+# --- runs that resume ----------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_resumes_and_finds_the_same(tmp_path, tiny):
+    steps = []
+
+    def stop_at_third(done, total):
+        steps.append((done, total))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    options = {"recipes": {"flip": "flip"}, "seeds": (0, 1)}
+    with pytest.raises(KeyboardInterrupt):
+        experiments.augmenters(sets(), plan(tiny), out=tmp_path, progress=stop_at_third, **options)
+    assert steps[-1] == (3, 4)
+    resumed = experiments.augmenters(sets(), plan(tiny), out=tmp_path, **options)
+    assert resumed.computed == 1
+    pd.testing.assert_frame_equal(resumed.table, experiments.augmenters(sets(), plan(tiny), **options).table)
+
+
+def test_a_finished_folder_takes_further_seeds_and_refuses_another_plan_or_other_images(tmp_path, tiny):
+    options = {"recipes": {"flip": "flip"}, "out": tmp_path}
+    experiments.augmenters(sets(), plan(tiny), seeds=(0,), **options)
+    more = experiments.augmenters(sets(), plan(tiny), seeds=(0, 1), **options)
+    assert (more.computed, len(more.cells)) == (2, 4)
+    with pytest.raises(ValueError, match=r"another plan; .* --restart"):
+        experiments.augmenters(sets(), plan(tiny, draws=2), seeds=(0,), **options)
+    with pytest.raises(ValueError, match="another tests"):
+        experiments.augmenters(sets(bright=80), plan(tiny), seeds=(0,), **options)
+    assert experiments.augmenters(sets(), plan(tiny, draws=2), seeds=(0,), restart=True, **options).computed == 2
+
+
+@pytest.mark.parametrize("seeds", [(), (-1,), (1, 1)])
+def test_impossible_seeds_are_refused(tiny, seeds):
+    with pytest.raises(ValueError, match="there must be a setting, and seeds from 0, each once"):
+        experiments.augmenters(sets(), plan(tiny), seeds=seeds)
+
+
+# --- experiments ---------------------------------------------------------------------------------------------
+
+
+def test_images_are_counted_by_class_and_split_without_blurred_ones(tmp_path):
+    path = write_manifest(tmp_path, size=256)
+    cv2.imwrite(str(tmp_path / "p0-0.png"), cv2.GaussianBlur(phantom.simulate(1, size_px=256).pixels, (0, 0), 5))
+    (tmp_path / "p1-0.png").write_bytes(b"no picture")
+    found = experiments.data(path)
+    assert found.removed["image"].tolist() == ["p0-0.png", "p1-0.png"]
+    assert found.removed["reason"].str[:7].tolist() == ["blurred", "cannot "]
+    assert found.removed["detail"].iloc[0] < found.line < found.detail["detail"].iloc[1]
+    assert found.counts.loc["COVID-19"].tolist() == [7, 2, 2]
+    assert found.counts.loc["Total"].tolist() == [14, 4, 4]
+    assert (found.shared, len(found.frame), len(found.detail)) == (0, 22, 23)
+    again = experiments.data(path, ratios=(1, 1, 2), seed=1)
+    assert again.counts.loc["Total", "test"] > again.counts.loc["Total", "train"]
+    assert again.shared == 0
+    counts = pd.DataFrame([[1, 1, 1], [2, 1, 1], [1, 0, 0], [4, 2, 2]], index=found.counts.index)
+    beside = replace(found, counts=counts.set_axis(found.counts.columns, axis=1)).beside_report().set_index("class")
+    assert beside.loc["COVID-19", ["train: report", "train: counted"]].tolist() == ["291 (23.8%)", "1 (25.0%)"]
+    # Of the total, the share of all images: 1,224 of 2,038, and 4 of 8.
+    assert beside.loc["Total", ["train: report", "train: counted"]].tolist() == ["1,224 (60.1%)", "4 (50.0%)"]
+    assert beside.loc["other findings", "train: report"] == ""
+
+
+def test_augmenters_are_compared_with_none_on_the_same_images(tiny):
+    result = experiments.augmenters(sets(), plan(tiny, draws=1), seeds=(0, 1), patients=8)
+    assert list(dict.fromkeys(result.table["setting"])) == ["none", *AUGMENTERS]
+    assert set(AUGMENTERS) == set(published.table("table05").index)
+    assert result.cells["patients"].eq(8).all()
+    none, add = (value(result, "AUROC", setting=name) for name in ("none", "Add"))
+    assert np.isnan(none["difference"])
+    assert add["difference"] == pytest.approx(add["value"] - none["value"])
+    assert result.cells.groupby("seed")["positives"].nunique().eq(1).all()
+
+
+def test_examples_are_chosen_by_a_rule():
+    some = sets()
+    # The test images: COVID-19 at even rows. Right ones 0.6, 0.7, 0.9; wrong ones 0.2, 0.4; without it one wrong.
+    probs = np.full(20, 0.1)
+    probs[[0, 2, 4, 6, 8]] = [0.6, 0.7, 0.9, 0.2, 0.4]
+    probs[[10, 12, 14, 16, 18]] = 0.95
+    probs[[1, 3]] = [0.55, 0.8]
+    found = examples(some, probs).set_index(["truth", "right"])
+    assert found.loc[("COVID-19", True), "certainty 1"] == 0.95
+    wrong = found.loc[("COVID-19", False)]
+    assert wrong[["row", "rank 1", "chosen as"]].tolist() == [6, "Not COVID-19", "most certain of 2"]
+    assert (wrong["certainty 1"], wrong["certainty 2"]) == pytest.approx((0.8, 0.2))
+    assert found.loc[("Not COVID-19", False), "row"] == 3
+    assert len(examples(some, np.where(positive(some.test), 0.9, 0.1))) == 2
+
+
+def test_the_composite_comes_with_its_examples(tiny):
+    result = experiments.composite(sets(), plan(tiny, draws=1), seeds=(0,))
+    assert list(dict.fromkeys(result.table["setting"])) == ["none", "flip", "figure 11"]
+    assert len(result.extra["probs"]) == 20
+    assert len(result.extra["examples"]) >= 2
+
+
+def test_transfer_is_measured_over_sizes_and_compared_with_training_from_scratch(tiny):
+    result = experiments.transfer(sets(), plan(tiny), sizes=(4, 8, 99), seeds=(0, 1))
+    table = result.table[result.table["measure"] == "AUROC"]
+    # 99 patients are more than the 24 that there are.
+    assert table["patients"].tolist() == [4] * 3 + [8] * 3 + [24] * 3
+    assert table["mode"].tolist() == list(MODES) * 3
+    assert table["difference"].isna().tolist() == [False, False, True] * 3
+    assert result.cells.groupby(["size", "seed"])["positives"].nunique().eq(1).all()
+    with pytest.raises(ValueError, match="modes must be of frozen, fine-tuned, scratch; got warm"):
+        experiments.transfer(sets(), plan(tiny), modes=("warm",))
+
+
+def test_a_source_that_was_left_out_is_never_trained_on(tiny):
+    some = experiments.simulated_sources(sets(100, bright=60))
+    result = experiments.unseen(some, plan(tiny), seeds=(0,))
+    trained_on = ["all sources", "all but A", "all but B", "all but C", "A alone"]
+    assert list(dict.fromkeys(result.table["trained on"])) == trained_on
+    of_train = some.counts[some.counts["split"] == "train"].set_index("source")[["COVID-19", "other"]].sum(axis=1)
+    assert result.cells.set_index("setting").loc["all but B", "films"] == of_train.sum() - of_train["B"]
+    left_out = value(result, "AUROC", trained_on="all but A", tested_on="A")
+    assert (left_out["seen"], left_out["COVID-19"], left_out["other"], left_out["n"]) == (False, 4, 2, 6)
+    # B has no COVID-19: its images are ranked against those with it of the training sources.
+    assert value(result, "AUROC across", trained_on="all but B", tested_on="B")["n"] == 8 + 10
+    assert value(result, "specificity", trained_on="all but B", tested_on="B")["n"] == 8
+    measures = set(result.table[result.table["tested on"] == "C"]["measure"])
+    assert measures == {"recall", "AUROC across"}
+    with pytest.raises(ValueError, match="images must be of two sources or more"):
+        experiments.unseen(sets(), plan(tiny))
+
+
+def test_mixes_are_those_of_table_9_to_scale():
+    mixes = report_mixes()
+    assert list(mixes) == ["0", "1", "2", "3", "4", "5", "6"]
+    assert (mixes["0"], mixes["4"]) == (Mix(250, 0, 16), Mix(750, 750, 8))
+
+
+def test_mixing_adds_images_of_the_other_source_only(tiny):
+    some = experiments.simulated_sources(sets(100, bright=60))
+    mixes = {"without": Mix(485, 0, 4), "some": Mix(485, 97, 4), "all": Mix(485, 9999, 2)}
+    result = experiments.mixing(some, plan(tiny), mixes=mixes, seeds=(0, 1))
+    rows = result.table[result.table["measure"] == "accuracy"].set_index("setting")
+    # 50 training images with COVID-19; of A 8 without, of B 42. A fifth of 50 is 10.
+    assert rows[["own", "other", "batch size"]].to_numpy().tolist() == [[8, 0, 4], [8, 10, 4], [8, 42, 2]]
+    assert result.cells.groupby("setting")["positives"].unique().map(list).tolist() == [[50]] * 3
+    assert np.isnan(rows.loc["without", "difference"])
+    assert result.extra["other"] == "B"
+    assert result.extra["always no"].value == 0.5
+    assert value(result, "specificity, other", setting="all")["n"] == 8
+    assert result.plan.positive_share is None
+    with pytest.raises(ValueError, match="other must be a source without COVID-19, and the rest must hold both"):
+        experiments.mixing(some, plan(tiny), other="C")
+    with pytest.raises(ValueError, match="there must be a source without COVID-19 to mix in; got x"):
+        experiments.mixing(sets(), plan(tiny))

@@ -1,0 +1,349 @@
+"""Shortcuts: variants of images, marks on simulated images, and the experiment that trains and tests across sources."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from course_images import SIZE, film_set, lungs_everywhere, plan, sets, start
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import exposure
+
+from cxrkit import metrics, phantom
+from cxrkit.course import experiments
+from cxrkit.course.experiments import VARIANTS, MarkLab, _shortcuts, faint_films, positive
+from cxrkit.course.experiments import _variants as variants
+from cxrkit.course.experiments._marks import FaintFilms, marked
+from cxrkit.course.experiments._variants import match_histograms, variant_of
+from cxrkit.film import lung_masks, lung_outline
+
+# --- variants ------------------------------------------------------------------------------------------------
+
+
+def film(size=10):
+    """One image whose every pixel has a grey of its own, and lungs at 3..6 across and 4..7 down."""
+    found = np.zeros((1, size, size), bool)
+    found[0, 4:8, 3:7] = True
+    return np.arange(size * size, dtype=np.uint8).reshape(1, size, size), found
+
+
+def test_lungs_are_masked_out_with_a_rim(monkeypatch):
+    pixels, found = film()
+    # A tenth of ten pixels is one: a cross of one pixel is added.
+    monkeypatch.setattr(variants, "GROW", 0.1)
+    masked = variant_of("lungs masked out", pixels, found)[0]
+    assert (masked[4:8, 3:7] == 128).all()
+    assert (masked[3, 3:7] == 128).all()
+    assert masked[3, 2] == pixels[0, 3, 2]
+    found[0, 4, 3] = found[0, 7, 6] = False
+    monkeypatch.setattr(variants, "GROW", 0)
+    box = variant_of("lungs' box masked out", pixels, found)[0]
+    assert (box[4:8, 3:7] == 128).all()
+    assert (box != 128).sum() == 100 - 16
+
+
+def test_only_the_lungs_or_all_but_the_edge_are_left():
+    pixels, found = film()
+    left = variant_of("lungs only", pixels, found)[0]
+    assert (left[found[0]] == pixels[0][found[0]]).all()
+    assert (left[~found[0]] == 128).all()
+    blanked = variant_of("edge blanked", pixels, found)[0]
+    assert (blanked[1:9, 1:9] == pixels[0, 1:9, 1:9]).all()
+    assert (blanked == 128).sum() == 100 - 64
+
+
+def test_a_crop_is_the_box_of_the_lungs_resized():
+    pixels, found = film()
+    cropped = variant_of("cropped to the lungs", pixels[:, :8, :8], found[:, :8, :8])
+    np.testing.assert_array_equal(cropped[0, 0, [0, -1]], [43, 46])
+
+
+def test_a_matched_image_has_the_models_greys_in_its_own_order():
+    # Half of the model is 10, half is 200: the darker half of the image becomes 10.
+    pixels = np.array([[[3, 90], [91, 4]]], np.uint8)
+    matched = match_histograms(pixels, np.array([10, 200], np.uint8))
+    assert (matched[0, 0, 0], matched[0, 1, 0]) == (10, 200)
+    first, second = (phantom.simulate(seed, size_px=48).pixels for seed in (1, 2))
+    theirs = np.rint(exposure.match_histograms(first, second)).astype(np.uint8)
+    np.testing.assert_array_equal(match_histograms(first[None], second)[0], theirs)
+
+
+def test_histograms_are_matched_after_the_crop():
+    films = np.stack([phantom.restyled(phantom.simulate(5, size_px=48).pixels, source) for source in "AB"])
+    found = np.stack([phantom.simulate(5, size_px=48).lung_mask] * 2)
+    like = films[:1], found[:1]
+    ready = variant_of("cropped and matched", films, found, like=like)
+    cropped, model = (variant_of("cropped to the lungs", *some) for some in ((films, found), like))
+    np.testing.assert_array_equal(ready, match_histograms(cropped, model))
+    # One patient's image in two appearances becomes nearly one picture.
+    before = np.abs(films[0].astype(int) - films[1]).mean()
+    assert np.abs(ready[0].astype(int) - ready[1]).mean() < before / 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["lungs masked out", "lungs' box masked out"]))
+def test_what_is_masked_out_does_not_show_in_what_is_left(seed, variant):
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (1, 24, 24), np.uint8)
+    found = np.zeros((1, 24, 24), bool)
+    y, x = random.integers(0, 14, 2)
+    found[0, y : y + random.integers(2, 10), x : x + random.integers(2, 10)] = True
+    other = np.where(found, random.integers(0, 256, pixels.shape, np.uint8), pixels)
+    np.testing.assert_array_equal(variant_of(variant, pixels, found), variant_of(variant, other, found))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_keeps_size_and_type_and_does_not_change_its_input(variant):
+    pixels, found = film(24)
+    before = pixels.copy()
+    # Matched to itself an image would stay the same.
+    shown = variant_of(variant, pixels, found, like=(pixels // 2, found))
+    assert (shown.shape, shown.dtype) == (pixels.shape, np.uint8)
+    np.testing.assert_array_equal(pixels, before)
+    assert (variant == "unchanged") == bool((shown == pixels).all())
+
+
+def test_lungs_are_those_of_the_lung_network():
+    pixels = np.stack([phantom.simulate(7, size_px=96).pixels, np.full((96, 96), 90, np.uint8)])
+    found = variants.lungs_of(pixels)
+    np.testing.assert_array_equal(found[0], lung_outline(lung_masks(pixels[:1])[0]))
+    assert not found[1].any()
+
+
+def test_images_without_lungs_and_unknown_variants_are_refused():
+    pixels, found = film()
+    two, lungs_of_two = np.repeat(pixels, 2, axis=0), np.concatenate([found, np.zeros_like(found)])
+    with pytest.raises(ValueError, match="1 of 2 images have no lungs, the first is number 1; leave such images out"):
+        variant_of("lungs masked out", two, lungs_of_two)
+    with pytest.raises(ValueError, match=r"variant must be one of unchanged, lungs masked out.*; got 'nice'"):
+        variant_of("nice", pixels, found)
+    with pytest.raises(ValueError, match=r"must be uint8 \(n, H, W\).*got float64 \(1, 10, 10\)"):
+        variant_of("lungs only", pixels / 255, found)
+
+
+# --- marks ---------------------------------------------------------------------------------------------------
+
+
+def test_every_second_image_has_faint_covid_and_the_seed_decides():
+    faint = faint_films({"train": 8, "val": 4, "test": 4}, size_px=64)
+    assert positive(faint.sets.train).tolist() == [False, True] * 4
+    assert faint.sets.simulated
+    assert len({name for films in faint.sets.films.values() for name in films.patients}) == 16
+    assert faint.lungs["val"].shape == (4, 64, 64)
+    again = faint_films({"train": 2, "val": 2, "test": 2}, size_px=64)
+    np.testing.assert_array_equal(again.sets.train.pixels, faint.sets.train.pixels[:2])
+    with pytest.raises(ValueError, match="counts must give train, val, test two images or more each"):
+        faint_films({"train": 4, "val": 1, "test": 4})
+
+
+def test_frames_go_with_the_class_except_for_a_share_of_each():
+    films = film_set(8)
+    kept, half, all_swapped = (marked(films, "frame", swapped=share) for share in (0.0, 0.5, 1.0))
+    assert kept.sources.tolist() == ["C", "B"] * 4
+    assert all_swapped.sources.tolist() == ["B", "C"] * 4
+    assert (half.sources[::2] == "C").sum() == (half.sources[1::2] == "C").sum() == 2
+    np.testing.assert_array_equal(kept.pixels[0], phantom.restyled(films.pixels[0], "C"))
+    np.testing.assert_array_equal(all_swapped.pixels[0], phantom.restyled(films.pixels[0], "B"))
+    quarter = marked(films, "frame", swapped=0.25)
+    assert ((quarter.sources != kept.sources) <= (half.sources != kept.sources)).all()
+    with pytest.raises(ValueError, match=r"mark must be one of frame, letter and swapped in \[0, 1\]; got 'dot'"):
+        marked(films, "dot")
+
+
+def test_a_letter_is_bright_in_the_corner_and_nowhere_else():
+    films = film_set(4)
+    lettered = marked(films, "letter")
+    np.testing.assert_array_equal(lettered.pixels[1], films.pixels[1])
+    changed = np.argwhere(lettered.pixels[0] != films.pixels[0])
+    assert len(changed)
+    assert changed.max() < SIZE * 0.3
+    assert lettered.pixels[0].max() > films.pixels[0].max()
+    np.testing.assert_array_equal(film_set(4).pixels, films.pixels)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Networks on noise of which half is a little brighter: the frames are by far the easier sign."""
+    noise = sets(40, bright=4)
+    lungs = {split: lungs_everywhere(films.pixels) for split, films in noise.films.items()}
+    return MarkLab(FaintFilms(noise, lungs), plan(start(tmp_path_factory.mktemp("start"))))
+
+
+def test_a_network_that_uses_the_frame_fails_when_frames_are_swapped(lab):
+    areas = lab.areas("frame", resamples=50)
+    assert areas["as in training"].value > 0.9
+    assert areas["swapped"].value < 0.1
+    assert areas["no marks"].n == 20
+    for share in (0.5, None):
+        assert lab.areas("frame", swapped=share, resamples=50)["swapped"].value > 0.2
+
+
+def test_a_network_that_never_saw_covid_seems_to_know_it(lab):
+    areas = lab.source_areas("frame", resamples=50)
+    assert min(areas["hospital"].value, areas["as in training"].value) > 0.8
+    assert areas["hospital"].n == 10
+    assert areas["swapped"].value < 0.2
+
+
+def test_variants_are_made_of_marked_images_once(lab):
+    assert lab.learned("frame") is lab.learned("frame", swapped=0.0, variant="unchanged")
+    films = lab.films("test", "frame", variant="lungs masked out")
+    assert (films.pixels[:, 4:12, 3:13] == 128).all()
+    np.testing.assert_array_equal(films.pixels[:, 0], lab.films("test", "frame").pixels[:, 0])
+    gaps = []
+    for variant in ("unchanged", "histogram matched"):
+        pixels = lab.films("test", "frame", variant=variant).pixels
+        gaps.append(abs(pixels[::2].mean() - pixels[1::2].mean()))
+    assert gaps[1] < gaps[0] / 3
+
+
+# --- the experiment ------------------------------------------------------------------------------------------
+
+CHOSEN = ("unchanged", "lungs masked out")
+
+
+def of_sources(films):
+    """Sources as real ones come: one with both classes, one without COVID-19, one with COVID-19 only."""
+    place = np.arange(len(films)) % 4
+    return replace(films, sources=np.where(place < 2, "both", np.where(positive(films), "with", "without")))
+
+
+def three_sources():
+    return sets().map(of_sources)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return plan(start(tmp_path_factory.mktemp("start")))
+
+
+@pytest.fixture(scope="module")
+def found(tiny):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_shortcuts, "lungs_of", lungs_everywhere)
+        return experiments.shortcuts(three_sources(), tiny, variants=CHOSEN, seeds=(0, 1), resamples=60)
+
+
+def test_sources_of_one_class_are_a_group_together():
+    assert _shortcuts.groups(three_sources()) == {
+        "both": ("both",),
+        "with and without": ("with", "without"),
+        "all sources": ("both", "with", "without"),
+    }
+
+
+@pytest.mark.parametrize("sources", [("x",), ("x", "y")])
+def test_one_group_alone_is_refused(sources):
+    # Of x and y alternately, one has all images with COVID-19: together they are one group.
+    with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
+        _shortcuts.groups(sets(sources=sources))
+
+
+def test_every_network_is_tested_on_every_group_with_every_variant(found):
+    networks = ("both", "with and without", "all sources", "all sources, balanced")
+    tests = ("both", "with and without", "all sources")
+    rows = {(name, variant, test) for name in networks for variant in CHOSEN for test in tests}
+    rows |= {("images without COVID-19", variant, test) for variant in CHOSEN for test in (*tests, "the source")}
+    assert set(found.table.set_index(["trained on", "variant", "tested on"]).index) == rows
+    assert (found.table["runs"] == 2).all()
+    estimates = found.estimates("trained on", "tested on", variant="unchanged")
+    assert isinstance(estimates["both"]["with and without"], metrics.Estimate)
+
+
+def test_images_of_sources_never_seen_are_all_tested_and_others_in_test_only(found):
+    table = found.table[found.table["variant"] == "unchanged"].set_index(["trained on", "tested on"])
+    # 24 + 12 + 20 images, half of them of the source with both classes.
+    unseen, same, part = (
+        table.loc[key] for key in (("with and without", "both"), ("both", "both"), ("both", "all sources"))
+    )
+    assert (unseen["seen"], unseen["n"]) == ("never seen", 28)
+    assert (same["seen"], same["n"]) == ("same sources", 10)
+    assert (part["seen"], part["n"]) == ("partly seen", 20)
+    assert (part["positives"], part["patients"]) == (10, 20)
+    # Without its images with COVID-19 a source of one class is not trained on.
+    assert table.loc[("images without COVID-19", "with and without"), "seen"] == "partly seen"
+    assert table.loc[("images without COVID-19", "the source"), "n"] == 10
+
+
+def test_a_variant_is_compared_with_the_unchanged_images(found):
+    table = found.table.set_index(["trained on", "tested on", "variant"]).sort_index()
+    plain, masked = (table.loc[("both", "both", variant)] for variant in CHOSEN)
+    assert np.isnan(plain["difference"])
+    assert masked["difference"] == pytest.approx(masked["value"] - plain["value"])
+
+
+def test_the_share_predicted_positive_is_counted_by_source_and_class(found):
+    shares = found.extra["predicted positive"].set_index(["trained on", "variant", "source", "COVID-19"]).sort_index()
+    row = shares.loc[("both", "unchanged", "without", False)]
+    assert (row["seen"], row["n"]) == ("never seen", 14)
+    assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+    assert ("both", "unchanged", "without", True) not in shares.index
+    assert shares.loc[("both", "unchanged", "both", True), "n"] == 5
+
+
+def test_the_source_network_is_trained_on_images_without_covid_only():
+    films = _shortcuts._source_task(three_sources()).train
+    assert len(films) == 12
+    assert set(films.sources) == {"both", "without"}
+    np.testing.assert_array_equal(positive(films), films.sources == "both")
+
+
+def test_balanced_sources_have_as_many_images_of_a_class():
+    films = three_sources().train
+    # 6 of each kind; take two of the source with both classes away.
+    fewer = films.where(
+        ~np.isin(np.arange(len(films)), np.flatnonzero((films.sources == "both") & positive(films))[:2])
+    )
+    balanced = _shortcuts._balanced(fewer)
+    names, counts = np.unique(
+        [f"{a} {b}" for a, b in zip(balanced.sources, positive(balanced), strict=True)], return_counts=True
+    )
+    assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {
+        "both False": 6, "both True": 6, "with True": 6, "without False": 6,
+    }  # fmt: skip
+
+
+def test_images_without_lungs_are_left_out_of_all_variants_and_counted(monkeypatch, tiny):
+    monkeypatch.setattr(
+        _shortcuts, "lungs_of", lambda pixels: lungs_everywhere(pixels) & (np.arange(len(pixels)) > 0)[:, None, None]
+    )
+    result = experiments.shortcuts(three_sources(), tiny, variants=(), seeds=(0,), resamples=20)
+    # The first image of each split is of the source with both classes.
+    lost = result.extra["left out"].set_index("source")["images without lungs"]
+    assert lost.to_dict() == {"both": 3, "with": 0, "without": 0}
+    assert result.films.set_index(["source", "split"]).loc[("both", "test"), "COVID-19"] == 4
+    with pytest.raises(ValueError, match=r"variants must be of unchanged, .*; got nice"):
+        experiments.shortcuts(three_sources(), tiny, variants=("nice",))
+
+
+def test_shortcuts_resume_and_report_their_progress(monkeypatch, tmp_path, tiny):
+    monkeypatch.setattr(_shortcuts, "lungs_of", lungs_everywhere)
+    options, steps = {"variants": CHOSEN, "seeds": (0,), "out": tmp_path, "resamples": 20}, []
+    first = experiments.shortcuts(three_sources(), tiny, progress=lambda *step: steps.append(step), **options)
+    assert steps == [(k, 10) for k in range(1, 11)]
+    again = experiments.shortcuts(three_sources(), tiny, **options)
+    assert (first.computed, again.computed) == (10, 0)
+    assert again.table.equals(first.table)
+
+
+def test_a_result_can_be_written_and_read(found, tmp_path):
+    path = tmp_path / "found.json"
+    found.write(path, made_by="`cxrkit experiment shortcuts`, 2026-11-24")
+    again = experiments.recorded_shortcuts(path)
+    assert again.extra["made by"] == "`cxrkit experiment shortcuts`, 2026-11-24"
+    assert (again.plan, again.seeds) == (replace(found.plan, start=Path(found.plan.start).name), (0, 1))
+    for before, after in ((found.films, again.films), (found.table, again.table), (found.cells, again.cells)):
+        assert list(after.columns) == list(before.columns)
+        assert len(after) == len(before)
+    np.testing.assert_allclose(again.table["value"].astype(float), found.table["value"], atol=1e-5)
+    assert not [patient for patient in three_sources().test.patients if patient in path.read_text()]
+
+
+def test_the_recorded_result_on_real_images_is_the_one_of_november_2026():
+    real = experiments.recorded_shortcuts()
+    areas = real.estimates("trained on", "tested on", variant="unchanged")
+    # As docs/results/2026-11-24-covid-shortcuts.md has it.
+    assert areas["images without COVID-19"]["all sources"].value == 0.84994
+    assert set(real.table["variant"]) == set(VARIANTS)
+    assert not real.simulated
