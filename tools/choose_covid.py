@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import train_bundled
+from cxrkit.course.experiments._networks import network, trainer_of
 from sklearn.model_selection import StratifiedGroupKFold
 
 from cxrkit import augment, metrics, train
 from cxrkit.course import experiments
-from cxrkit.course.experiments._networks import network, trainer_of
 
 SIZE_PX, EPOCHS, STEPS, BATCH, RATE, FOLDS = 96, 1, 160, 16, 3e-4, 4
 SIM_FILMS = 1_000

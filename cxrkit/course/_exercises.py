@@ -163,9 +163,9 @@ def _more_than_calling_none(answer: int) -> bool:
     return int(answer) == 44 + 284 - 300
 
 
-def _reaches(answer: int | str, *, fine_tuned: Mapping[int, float], retrained: Mapping[int, float]) -> bool:
+def _reaches(answer: int | str, *, fine_tuned: Mapping[int, float], scratch: Mapping[int, float]) -> bool:
     wanted = fine_tuned[min(fine_tuned)]
-    return str(answer) == str(min((size for size, area in retrained.items() if area >= wanted), default="none"))
+    return str(answer) == str(min((size for size, area in scratch.items() if area >= wanted), default="none"))
 
 
 def _turned_round(answer: float) -> bool:

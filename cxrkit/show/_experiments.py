@@ -65,6 +65,11 @@ def estimate_of(row: Any, prefix: str = "") -> Estimate:
     return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
 
 
+def gain(row: Any) -> str:
+    """Return the difference from the reference in a row of `Result.table`, with its interval."""
+    return plain(estimate_of(row, "difference"), signed=True)
+
+
 def printed(result: "Result") -> dict[str, Estimate]:
     """Return what the report printed of an experiment, by setting; without an interval where none can be given.
 
@@ -535,7 +540,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
             **{measure: _brief(estimate_of(part.loc[setting])) for measure, part in parts.items()},
         }
         if math.isfinite(record.get("difference", math.nan)):
-            row[f"{chosen[0]}: difference"] = plain(estimate_of(record, "difference"), signed=True)
+            row[f"{chosen[0]}: difference"] = gain(record)
             row["p"], row["p (Holm)"] = p_value(record["p"]), p_value(record["p (Holm)"])
         rows.append(row)
     return markdown(pd.DataFrame(rows).fillna(""))
@@ -615,10 +620,7 @@ def _shortcut_parts(result: "Result") -> list[str]:
         parts.append(f"### {escape_markdown(variant.capitalize())}\n\n{areas}")
     changed = result.table[(result.table["target"] == "COVID-19") & result.table["difference"].notna()]
     if not changed.empty:
-        words = [
-            f"{plain(estimate_of(row, 'difference'), signed=True)}, p {p_value(row['p (Holm)'])}"
-            for row in changed.to_dict("records")
-        ]
+        words = [f"{gain(row)}, p {p_value(row['p (Holm)'])}" for row in changed.to_dict("records")]
         wide = changed.assign(words=words).pivot_table(
             index=["trained on", "tested on"], columns="variant", values="words", aggfunc="first", sort=False
         )

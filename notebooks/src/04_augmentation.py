@@ -24,6 +24,7 @@
 
 # %%
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,6 @@ from cxrkit.labels import COVID
 from cxrkit.show import _augment as augment_report
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
-from cxrkit.show import _shortcuts as shortcuts_report
 from cxrkit.widgets import _lab as augment_app
 from cxrkit.widgets import _trial as augment_trial
 
@@ -323,8 +323,8 @@ recipes = {
 settings = {
     name: experiments.Setting(
         replace(plan, recipe=how and augment.named(how)),
-        experiments.subset(sets, PATIENTS),
-        lambda seed: sets.val,
+        partial(sets.choose, PATIENTS),
+        sets.val,
     )
     for name, how in recipes.items()
 }
@@ -335,7 +335,7 @@ tables = {test: measured.table(test, reference="none").set_index("setting") for 
 areas = {
     name: {test: experiments_report.estimate_of(table.loc[name]) for test, table in tables.items()} for name in recipes
 }
-shortcuts_report.matrix(
+experiments_report.matrix(
     areas, trained="augmented with", tested="the same test patients, films ...", simulated=sets.simulated
 )
 

@@ -64,19 +64,18 @@ OUT = "runs/05_covid_transfer"
 # against its coarser detail, and a line drawn that was fitted on real films. A split by patient is the manifest's.
 
 # %%
-deal = experiments.data(MANIFEST, root=ROOT)
-experiments_report.dealt(deal)
+clean = experiments.data(MANIFEST, root=ROOT)
+experiments_report.counts(clean)
 
 # %% [markdown]
 # What was left out, and where a film would lie that is blurred on purpose, at 256 px (it is no part of the films):
 
 # %%
-_, folder, name = experiments.rows_of(MANIFEST, root=ROOT)
-sharp = resize(read(folder / deal.frame["image"].iloc[0]).pixels, 256)
+sharp = resize(read(clean.root / clean.frame["image"].iloc[0]).pixels, 256)
 further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
     further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
-experiments_report.detail(deal, further=further, title=f"{len(deal.detail)} films of {name}")
+experiments_report.detail(clean, further=further, title=f"{len(clean.detail)} films of {clean.name}")
 
 # %% [markdown]
 # The films below the line are what a machine calls blurred; look at them before you believe it. The report's *Normal*
@@ -271,7 +270,7 @@ area = composite.table.query("measure == 'AUROC' and setting == 'figure 11'").il
 ends = curve.table.query("measure == 'AUROC'").pivot(index="mode", columns="patients", values="value")
 few, many = ends.columns[0], ends.columns[-1]
 lowest, mended = across.loc[across["value"].idxmin()], mixing.table.query("measure == 'accuracy'").iloc[1]
-print(f"{len(deal.removed)} of {len(deal.detail)} films were left out; {deal.shared} patients are in two splits.")
+print(f"{len(clean.removed)} of {len(clean.detail)} films were left out; {clean.shared} patients are in two splits.")
 print("The composite against none, AUROC:", experiments_report.gain(area))
 for mode in ends.index:
     print(f"{mode}: AUROC {ends.loc[mode, few]:.2f} from {few} patients, {ends.loc[mode, many]:.2f} from {many}.")
@@ -296,7 +295,7 @@ check_answer("05.1", answer)
 
 # %%
 answer = None
-check_answer("05.2", answer, fine_tuned=ends.loc["fine-tuned"].to_dict(), retrained=ends.loc["retrained"].to_dict())
+check_answer("05.2", answer, fine_tuned=ends.loc["fine-tuned"].to_dict(), scratch=ends.loc["scratch"].to_dict())
 
 # %% [markdown]
 # **3.** On ChestX-ray14 the report's network has an AUROC of 0.421. What is the AUROC of a network that gives every

@@ -30,11 +30,11 @@ networks.start_tensorflow()
 import numpy as np
 
 from cxrkit.course import check_answer, experiments, published
-from cxrkit.course.experiments import LOOKS, MarkLab, Plan, faint_films, positive
+from cxrkit.course.experiments import VARIANTS, MarkLab, Plan, faint_films, positive
 from cxrkit.film import lung_masks, lung_outline
 from cxrkit.labels import COVID, NOT_COVID
+from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
-from cxrkit.show import _shortcuts as shortcuts_report
 from cxrkit.widgets import _marks as shortcuts_app
 
 # %% [markdown]
@@ -112,7 +112,7 @@ print(f"as in training {areas['as in training'].value:.2f}; marks swapped {areas
 network, tests = lab.learned(MARK), lab.tests(MARK)
 probs = {name: network.predict(some) for name, some in tests.items()}
 before, after = probs["as in training"], probs["swapped"]
-shortcuts_report.swaps(
+experiments_report.swaps(
     (before[has], after[has]), (before[~has], after[~has]), title="One line per patient", simulated=True
 )
 
@@ -138,7 +138,7 @@ report.gallery(pair, titles, columns=3, simulated=True)
 # %%
 kinds = {"marks go with the disease": 0.0, "marks say nothing": 0.5, "no marks": None}
 crossed = {name: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for name, share in kinds.items()}
-shortcuts_report.matrix(
+experiments_report.matrix(
     crossed, tested="the same test patients, marks ...", title="AUROC for COVID-19, simulated films", simulated=True
 )
 
@@ -158,7 +158,7 @@ shown = [tests[name].pixels[row] for name in ("as in training", "swapped") for r
 answers = networks.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
 heats = [np.asarray(heat)[..., 0] for heat in answers["maps"]]
 titles = [f"{name}\np = {probs[name][row]:.2f}" for name in ("as in training", "swapped") for row in chosen]
-shortcuts_report.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
+experiments_report.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
 
 # %% [markdown]
 # The letter is a mark with a place. Where does the strongest cell of the map lie on films that have it?
@@ -169,7 +169,7 @@ maps = np.asarray(networks.with_maps(lab.learned("letter").model)(lettered.scale
 strongest = maps.reshape(len(maps), -1).argmax(axis=1)
 cells = maps[0].size
 print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")
-shortcuts_report.maps(
+experiments_report.maps(
     list(lettered.pixels[:4]), list(maps[:4]), ["with the letter"] * 4, title="Another mark: a letter", simulated=True
 )
 
@@ -183,9 +183,9 @@ shortcuts_report.maps(
 # away**. What can still be told was not in them.
 
 # %%
-looked = {look: lab.films("test", MARK, look=look) for look in LOOKS}
+shown = {variant: lab.films("test", MARK, variant=variant) for variant in VARIANTS}
 row = int(np.flatnonzero(has)[0])
-report.gallery([some.pixels[row] for some in looked.values()], list(looked), simulated=True)
+report.gallery([some.pixels[row] for some in shown.values()], list(shown), simulated=True)
 
 # %% [markdown]
 # Masks come from the simulator here. On films without one, `cxrkit.film` finds the lungs with a U-Net
@@ -198,10 +198,10 @@ dice = 2 * (found & truth).sum(axis=(1, 2)) / (found.sum(axis=(1, 2)) + truth.su
 print(f"Dice {dice.mean():.3f} in the mean of {len(dice)} simulated films, {dice.min():.3f} on the worst")
 
 # %%
-by_look = {look: lab.areas(MARK, look=look, resamples=RESAMPLES) for look in LOOKS}
-shortcuts_report.dots(
-    {f"marks {name}": {look: areas[name] for look, areas in by_look.items()} for name in experiments.TESTS},
-    title="Each look trained and tested for itself",
+by_variant = {variant: lab.areas(MARK, variant=variant, resamples=RESAMPLES) for variant in VARIANTS}
+experiments_report.dots(
+    {f"marks {name}": {variant: areas[name] for variant, areas in by_variant.items()} for name in tests},
+    title="Each variant trained and tested for itself",
     simulated=True,
 )
 
@@ -234,7 +234,7 @@ report.metrics_table(
 #
 # ## What buys it back?
 #
-# Look again at the looks above, at the rows below *lungs masked out*. Each takes a shortcut away, and what counts is
+# See the variants above again, the rows below *lungs masked out*. Each takes a shortcut away, and what counts is
 # *marks swapped*: the nearer it comes to *no marks*, the less the network goes by the mark.
 #
 # - *edge blanked*, *lungs only*, *cropped*: they take away what lies at the border. A letter is gone then; a grey
@@ -245,10 +245,10 @@ report.metrics_table(
 # The same for the letter:
 
 # %%
-by_look_letter = {look: lab.areas("letter", look=look, resamples=RESAMPLES) for look in LOOKS}
+letter_areas = {variant: lab.areas("letter", variant=variant, resamples=RESAMPLES) for variant in VARIANTS}
 report.metrics_table(
-    {look: {f"marks {name}": areas[name] for name in experiments.TESTS} for look, areas in by_look_letter.items()},
-    first="letter: AUROC by look",
+    {variant: {f"marks {name}": areas[name] for name in tests} for variant, areas in letter_areas.items()},
+    first="letter: AUROC by variant",
 )
 
 # %% [markdown]
@@ -258,8 +258,8 @@ report.metrics_table(
 # %%
 shares = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 mixed = {share: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for share in shares}
-curves = {f"marks {name}": {share: mixed[share][name] for share in shares} for name in experiments.TESTS}
-shortcuts_report.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
+curves = {f"marks {name}": {share: mixed[share][name] for share in shares} for name in tests}
+experiments_report.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
 
 # %% [markdown]
 # A handful does little; it takes a good part of the films. And *at home* none of it shows, or it even looks like a
@@ -267,12 +267,12 @@ shortcuts_report.shares(curves, title="Films of the other kind mixed in, in each
 #
 # ## Try it
 #
-# Choose a mark, how many training films of each class have the other hospital's, and a look. A choice that is new is
+# Choose a mark, how many training films of each class have the other hospital's, and a variant. A choice that is new is
 # trained while you wait, a few seconds. First as a picture:
 
 # %%
-shortcuts_report.dots(
-    {"test patients": lab.areas(MARK, swapped=0.05, look="cropped and matched", resamples=RESAMPLES)},
+experiments_report.dots(
+    {"test patients": lab.areas(MARK, swapped=0.05, variant="cropped and matched", resamples=RESAMPLES)},
     title=f"mark: {MARK}; mixed in: 5% of each class; films cropped and matched",
     simulated=True,
 )
@@ -289,7 +289,7 @@ shortcuts_app.MarkPanel(lab, mark=MARK)
 
 # %%
 real = experiments.recorded_shortcuts(RESULT)
-report.Markdown(f"{shortcuts_report.trained(real)} Made by {real.extra['made by']}.")
+report.Markdown(f"{experiments_report.trained(real)} Made by {real.extra['made by']}.")
 
 # %%
 report.table(real.films)
@@ -300,7 +300,7 @@ report.table(real.films)
 # without the disease alone.
 
 # %%
-shortcuts_report.sources(real, title="AUROC for COVID-19, real films")
+experiments_report.sources(real, title="AUROC for COVID-19, real films")
 
 # %% [markdown]
 # ### A floor of more than one half
@@ -309,14 +309,14 @@ shortcuts_report.sources(real, title="AUROC for COVID-19, real films")
 # looks at no film at all.)
 
 # %%
-area = experiments.areas_by(real)
+area = real.estimates("trained on", "tested on", variant="unchanged")
 everything, *_ = [name for name in area if name == "all sources"] or list(area)
-bare = experiments.areas_by(real, look="lungs masked out")[everything][everything]
+bare = real.estimates("trained on", "tested on", variant="lungs masked out")[everything][everything]
 report.metrics_table(
     {
         "learned COVID-19 from films as they are": {"AUROC": area[everything][everything]},
         "learned COVID-19 from films without lungs": {"AUROC": bare},
-        "never saw COVID-19": {"AUROC": area["films without COVID-19"][everything]},
+        "never saw COVID-19": {"AUROC": area["images without COVID-19"][everything]},
     },
     first="asked about all sources",
 )
@@ -328,7 +328,7 @@ report.metrics_table(
 # the first that has learned more:
 
 # %%
-alone, pair = experiments.networks_of(real)[:2]
+alone, pair = list(area)[:2]
 per_source = real.films.query("split == 'train'").set_index("source")[["COVID-19", "other"]].sum(axis=1)
 counts = {name: per_source[per_source.index.isin(name.split(" and "))].sum() for name in (alone, pair)}
 report.metrics_table(
@@ -357,7 +357,7 @@ report.published_beside_measured(
         "the other source's films, never seen": (float(fig13.iloc[0, 0]), area[alone][pair]),
         f"learned from {pair}, tested on {alone}": (None, area[pair][alone]),
         f"learned from {everything}, tested on {alone}": (None, area[everything][alone]),
-        "never saw COVID-19, tested on all sources": (None, area["films without COVID-19"][everything]),
+        "never saw COVID-19, tested on all sources": (None, area["images without COVID-19"][everything]),
     },
     first="AUROC",
 )
@@ -366,24 +366,24 @@ report.published_beside_measured(
 # Who is called COVID-19? Of films of ChestX-ray14 the right share is none.
 
 # %%
-shortcuts_report.called(real, [alone, pair, everything])
+experiments_report.predicted_positive(real, [alone, pair, everything])
 
 # %% [markdown]
-# What each look leaves, for the network that learned from sources of one class each, and for the one that learned from
-# the source with both:
+# What each variant leaves, for the network that learned from sources of one class each, and for the one that learned
+# from the source with both:
 
 # %%
-shortcuts_report.looks(real, pair)
+experiments_report.variants(real, pair)
 
 # %%
-shortcuts_report.looks(real, alone)
+experiments_report.variants(real, alone)
 
 # %% [markdown]
 # How to read it:
 #
 # - *Lungs masked out* on the same sources: what is left there is not the disease.
-# - A look that lowers the score at home and not elsewhere took the shortcut away. One that lowers both took the disease
-#   away too.
+# - A variant that lowers the score at home and not elsewhere took the shortcut away. One that lowers both took the
+#   disease away too.
 # - Intervals cover other patients of these sources. They say nothing about the next hospital: for that, three sources
 #   are three.
 #
@@ -413,7 +413,7 @@ shortcuts_report.looks(real, alone)
 
 # %%
 print(f"Simulated: {home.value:.2f} at home, {areas['swapped'].value:.2f} on the same patients with the other mark,")
-print(f"{by_look['lungs masked out']['as in training'].value:.2f} at home without lungs,")
+print(f"{by_variant['lungs masked out']['as in training'].value:.2f} at home without lungs,")
 print(f"{never['as in training'].value:.2f} by a network that never saw the disease.")
 print(f"Real: {area[everything][everything].value:.2f} on mixed sources;", end=" ")
 print(f"{area['films without COVID-19'][everything].value:.2f} by the network that never saw the disease,")
@@ -434,7 +434,7 @@ answer = None
 check_answer("06.1", answer, films=real.films)
 
 # %% [markdown]
-# **2.** Of the looks of the simulated films, which brings the score with swapped marks nearest to the score without
+# **2.** Of the variants of the simulated films, which brings the score with swapped marks nearest to the score without
 # marks? Give its name as a string.
 
 # %%
@@ -442,8 +442,8 @@ answer = None
 check_answer(
     "06.2",
     answer,
-    swapped={look: areas["swapped"].value for look, areas in by_look.items()},
-    unmarked={look: areas["no marks"].value for look, areas in by_look.items()},
+    swapped={variant: areas["swapped"].value for variant, areas in by_variant.items()},
+    unmarked={variant: areas["no marks"].value for variant, areas in by_variant.items()},
 )
 
 # %% [markdown]

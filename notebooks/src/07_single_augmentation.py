@@ -114,7 +114,7 @@ for (name, row), (way, p) in shown.items():
 Path(OUT).mkdir(parents=True, exist_ok=True)
 sets = experiments.load(MANIFEST, root=ROOT, size_px=SIZE_PX, cache=Path(OUT, "films"))
 plan = Plan(START, mode="frozen", size_px=SIZE_PX)
-learned = experiments.learn(experiments.subset(sets, PATIENTS)(0), sets.val, plan, seed=0)
+learned = experiments.learn(sets.choose(PATIENTS), sets.val, plan, seed=0)
 films, targets, patients = sets.test.pixels, experiments.positive(sets.test), sets.test.patients
 print(f"{len(films)} test films of {sets.name}, {int(targets.sum())} of them COVID-19")
 print("right, untouched:", f"{np.mean((learned.predict(sets.test) >= THRESHOLD) == targets):.3f}")
@@ -139,7 +139,9 @@ report.gallery(
 
 # %%
 options = {"patients": patients, "threshold": THRESHOLD, "seeds": SEEDS}
-sweeps = {name: published.beside(rounds.sweep(learned.ask, films, targets, name, **options)) for name in tables}
+sweeps = {
+    name: published.beside(rounds.sweep(learned.predict_batch, films, targets, name, **options)) for name in tables
+}
 rounds_report.sweep_figure(sweeps["table10"], simulated=sets.simulated, title="Table 10: Add")
 
 # %%

@@ -65,8 +65,7 @@ OUT = "runs/08_ten_rounds"
 Path(OUT).mkdir(parents=True, exist_ok=True)
 sets = experiments.load(MANIFEST, root=ROOT, size_px=SIZE_PX, cache=Path(OUT, "films"))
 plan = Plan(START, mode="frozen", size_px=SIZE_PX)
-features = experiments.features_of(plan)
-learned = experiments.learn(experiments.subset(sets, PATIENTS)(0), sets.val, plan, seed=0, features=features)
+learned = experiments.learn(sets.choose(PATIENTS), sets.val, plan, seed=0)
 val, test = (
     rounds.Cases(some.pixels, experiments.positive(some).astype(int), some.patients) for some in (sets.val, sets.test)
 )
@@ -112,7 +111,7 @@ report.gallery(list(stacked.views.values()), list(stacked.views), simulated=True
 # whatever is chosen or fitted, is so on the validation films.
 
 # %%
-search = rounds.search(learned.ask, val, test, threshold=THRESHOLD)
+search = rounds.search(learned.predict_batch, val, test, threshold=THRESHOLD)
 targets, patients = search.test_targets, test.patients
 measures = search.test.measures(targets, patients)
 rounds_report.rounds_figure(measures, search, simulated=sets.simulated)
@@ -146,9 +145,8 @@ print(rounds_report.verdict(search))
 # %%
 gains = [search.flips.query("rule == 'mean'")]
 for seed in range(1, NETWORKS):
-    some = experiments.subset(sets, PATIENTS)(seed)
-    other = experiments.learn(some, sets.val, plan, seed=seed, features=features)
-    found = rounds.run(other.ask, test.films, threshold=THRESHOLD)
+    other = experiments.learn(sets.choose(PATIENTS, seed), sets.val, plan, seed=seed)
+    found = rounds.run(other.predict_batch, test.films, threshold=THRESHOLD)
     gains.append(found.flips(targets, patients).query("round == 'combined'"))
 gains = pd.concat(gains, ignore_index=True)
 gains.insert(0, "network", [f"learned from {PATIENTS} patients, seed {seed}" for seed in range(NETWORKS)])
@@ -191,7 +189,7 @@ report.table(agreement.query("round == 'none'")[["round", "with", "agreement", "
 # The report's other description: each round on the picture of the round before. The same recipes, the same films:
 
 # %%
-cumulative = rounds.run(learned.ask, test.films, threshold=THRESHOLD, mode="cumulative")
+cumulative = rounds.run(learned.predict_batch, test.films, threshold=THRESHOLD, mode="cumulative")
 both = {
     mode: {name: one["accuracy"] for name, one in rounds_report.estimates(each, "round").items()}
     for mode, each in {"independent": measures, "cumulative": cumulative.measures(targets, patients)}.items()
@@ -229,7 +227,13 @@ report.table(search.passes.round(2))
 # %%
 order = rounds.fit_order(search.val.probs, search.val.rounds, combine="majority", threshold=THRESHOLD)
 early = rounds.run(
-    learned.ask, test.films, threshold=THRESHOLD, combine="majority", early_stop=True, order=order, batch_size=16
+    learned.predict_batch,
+    test.films,
+    threshold=THRESHOLD,
+    combine="majority",
+    early_stop=True,
+    order=order,
+    batch_size=16,
 )
 whole = search.test.with_combine("majority")
 print("made in the order", ", ".join(order.rounds))
@@ -244,7 +248,9 @@ print(f"films called otherwise: {int((early.positive != whole.positive).sum())}"
 # Blur, gamma and sharpen, stacked in all twelve orders of two and of three. The report chose G, H, I and J among them.
 
 # %%
-orders = rounds.sweep(learned.ask, test.films, targets, rounds.stacks(), patients=patients, threshold=THRESHOLD)
+orders = rounds.sweep(
+    learned.predict_batch, test.films, targets, rounds.stacks(), patients=patients, threshold=THRESHOLD
+)
 orders = published.beside(orders)
 rounds_report.sweep_figure(orders, simulated=sets.simulated, title="Tables 23 and 27: pairs and triples in order")
 
