@@ -13,7 +13,6 @@ from cxrkit.course import published
 from cxrkit.rounds._combine import rule_of
 from cxrkit.rounds._result import combine_probs
 from cxrkit.rounds._search import CHOSEN_BY
-from cxrkit.rounds._stop import passes_made
 
 
 def bright(batch):
@@ -262,13 +261,6 @@ def test_every_rule_is_scored_and_its_passes_counted():
     table = found.rules.set_index(["rule", "measure"])["value"]
     assert table["median", "accuracy"] == accuracy("median", found.test.probs[:, :, 0], found.test_targets)
     assert table["none", "accuracy"] == accuracy("mean", found.test.probs[:, :1, 0], found.test_targets)
-
-
-def test_passes_are_counted_as_they_would_be_made():
-    probs = np.array([[0.9, 0.1, 0.9], [0.9, 0.9, 0.1], [0.1, 0.1, 0.1]])[:, :, None]
-    rule, cut = rule_of("majority", "abc"), np.array([0.5])
-    assert passes_made(rule, probs, cut, [0, 1, 2]).tolist() == [3, 2, 2]
-    assert passes_made(rule, probs, cut, [0, 2, 1]).tolist() == [2, 3, 2]
 
 
 def test_cumulative_rounds_have_no_order_to_choose():

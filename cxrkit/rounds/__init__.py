@@ -4,14 +4,13 @@
 `search` chooses rounds on validation images; `sweep` runs the report's grids. See docs/rounds.md.
 """
 
-from cxrkit.rounds._combine import COMBINES, fit_rule
+from cxrkit.rounds._combine import COMBINES
 from cxrkit.rounds._dask import cluster
 from cxrkit.rounds._one import OneImage, Viewer
 from cxrkit.rounds._recipes import GRIDS, MODES, REPORT, describe, named, stacks
 from cxrkit.rounds._result import COMBINED, Result
 from cxrkit.rounds._run import run
 from cxrkit.rounds._search import Cases, Search, search
-from cxrkit.rounds._stop import fit_order
 from cxrkit.rounds._sweep import Sweep, sweep
 
 __all__ = [
@@ -28,8 +27,6 @@ __all__ = [
     "Viewer",
     "cluster",
     "describe",
-    "fit_order",
-    "fit_rule",
     "named",
     "run",
     "search",

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 #: Probabilities are kept this far from 0 and 1 before their logarithm is taken.
 _MARGIN = 1e-6
@@ -94,7 +93,7 @@ def rule_of(rule: str | Rule, rounds: Sequence[str]) -> Rule:
     """Return a fixed rule by name, or a fitted rule after a check.
 
     Args:
-        rule: one of `COMBINES`, or a result of `fit_rule`.
+        rule: one of `COMBINES`, or from `Result.fit_rule`.
         rounds: names of the rounds to combine.
     Raises:
         ValueError: an unknown name, or a rule that was fitted for other rounds.
@@ -107,9 +106,7 @@ def rule_of(rule: str | Rule, rounds: Sequence[str]) -> Rule:
             )
         return rule
     if rule not in COMBINES:
-        hint = (
-            f" Fit {rule!r} on validation images with rounds.fit_rule, and pass the result." if rule in FITTED else ""
-        )
+        hint = f" Fit {rule!r} on validation images with Result.fit_rule, and pass the rule." if rule in FITTED else ""
         raise ValueError(f"combine must be one of {', '.join(COMBINES)}, or a fitted rule; got {rule!r}.{hint}")
     return Rule(rule)
 
@@ -120,33 +117,13 @@ def _log_odds(probs: np.ndarray) -> np.ndarray:
     return logit(np.clip(probs, _MARGIN, 1 - _MARGIN))
 
 
-def fit_rule(name: str, targets: npt.ArrayLike, probs: npt.ArrayLike, rounds: Sequence[str]) -> Rule:
-    """Fit a rule on validation images.
-
-    Args:
-        name: "weighted": the weighted mean with the lowest log loss (a convex problem with one minimum); "stacked":
-            scikit-learn's logistic regression on log odds, with its default L2 penalty because rounds are correlated.
-        targets: (films,), 0 or 1, with both classes.
-        probs: (films, rounds), in [0, 1]: of one label.
-        rounds: their names.
-    Returns:
-        The rule. The result of "stacked" is calibrated to the share of positives among these images.
-    Raises:
-        ValueError: an unknown name, shapes that do not match, images of one class, or values outside [0, 1].
-    """
+def fit(name: str, y: np.ndarray, p: np.ndarray, rounds: tuple[str, ...]) -> Rule:
+    """Fit a rule of `FITTED`, as `Result.fit_rule`: y (films,), 0 or 1; p (films, rounds), in [0, 1]."""
     if name not in FITTED:
         raise ValueError(f"name must be one of {', '.join(FITTED)}; got {name!r}.")
-    y, p = np.asarray(targets), np.asarray(probs, np.float64)
-    if p.ndim != 2 or p.shape != (len(y), len(rounds)):
-        raise ValueError(
-            f"probs must be (films, rounds) of one label: ({y.size}, {len(rounds)}); got shape {p.shape}. For a Result "
-            "pass probs[:, :, 0]."
-        )
     if not np.isin(y, (0, 1)).all() or y.min(initial=1) == y.max(initial=0):
         raise ValueError(f"targets must be 0 and 1, with both classes; got {np.unique(y)[:5].tolist()}.")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("probs must lie in [0, 1], with every round made; to fit a rule run without early_stop.")
-    return FITTED[name](y.astype(bool), p, tuple(rounds))
+    return FITTED[name](y.astype(bool), p, rounds)
 
 
 def _fit_weighted(y: np.ndarray, p: np.ndarray, rounds: tuple[str, ...]) -> Rule:

@@ -157,6 +157,11 @@ def predict_rounds(
     Returns:
         (films, rounds, labels), float64; NaN for rounds that were not made.
     """
+    for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
+        if number < 1:
+            raise ValueError(f"{what} must be at least 1; got {number}.")
+    if isinstance(films, str | Path):
+        raise ValueError(f"films must be a sequence of images; got {str(films)!r}. For one image pass [image].")
     total = len(films) if isinstance(films, Sized) else 0
     work = functools.partial(
         _predict_block, recipes=recipes, seeds=seeds, labels=labels, size_px=size_px, cumulative=cumulative,

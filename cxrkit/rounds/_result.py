@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit import metrics
-from cxrkit.rounds._combine import Rule, rule_of
-from cxrkit.rounds._stop import bounds, passes_made
+from cxrkit.rounds._combine import Rule, fit, rule_of
+from cxrkit.rounds._stop import check_monotone, decided, ends, seen_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,6 @@ class Result:
         mode: "independent" or "cumulative".
         seed: of the random draws.
         early_stop: whether images could leave.
-        order: the rounds in the order in which they were made.
     """
 
     rounds: tuple[str, ...]
@@ -52,7 +51,6 @@ class Result:
     mode: str
     seed: int
     early_stop: bool
-    order: tuple[str, ...]
 
     @property
     def saved(self) -> float:
@@ -88,16 +86,87 @@ class Result:
             ValueError: images that left early, or a rule that does not let images leave.
         """
         self._check_every_pass("bounds")
-        return bounds(self.combine, self.probs, self._cuts)
+        check_monotone(self.combine)
+        counts = range(1, len(self.rounds) + 1)
+        after = [ends(self.combine, seen_only(self.probs, range(count)), self._cuts) for count in counts]
+        lowest, highest = (np.stack(each, axis=1) for each in zip(*after, strict=True))
+        return lowest, highest
 
-    def stops(self) -> np.ndarray:
-        """Return after how many rounds, as listed, each image could leave without another label: (films,), from 1.
+    def stops(self, order: Sequence[str] | None = None) -> np.ndarray:
+        """Return after how many rounds each image could leave without another label: (films,), from 1.
 
+        Args:
+            order: names of the rounds as they would be made; None: as listed.
         Raises:
             ValueError: images that left early, or a rule that does not let images leave.
         """
         self._check_every_pass("stops")
-        return passes_made(self.combine, self.probs, self._cuts, range(len(self.rounds)))
+        check_monotone(self.combine)
+        places = [self.rounds.index(name) for name in order or self.rounds]
+        stops = np.full(len(self.probs), len(places))
+        # An image that is decided stays decided, so the smallest count is written last.
+        for count in range(len(places) - 1, 0, -1):
+            stops[decided(self.combine, seen_only(self.probs, places[:count]), self._cuts)] = count
+        return stops
+
+    def fit_order(self) -> tuple[str, ...]:
+        """Return the order of rounds in which images leave soonest. Use validation images; their truth is not needed.
+
+        A greedy start (always the round after which most images leave), then swaps of two rounds as long as they save
+        passes. The order never changes a label, so a poor one only costs time.
+
+        Raises:
+            ValueError: no images, images that left early, cumulative rounds, or a rule that does not let images leave.
+        """
+        self._check_every_pass("an order")
+        check_monotone(self.combine)
+        if self.mode == "cumulative" or not len(self.probs):
+            raise ValueError(f"an order needs independent rounds of at least one image; got {len(self.probs)}.")
+        known: dict[frozenset[int], int] = {}
+
+        def staying(places: Sequence[int]) -> int:
+            """How many images stay after these rounds; their order does not matter."""
+            key = frozenset(places)
+            if key not in known:
+                known[key] = int((~decided(self.combine, seen_only(self.probs, places), self._cuts)).sum())
+            return known[key]
+
+        def passes(places: Sequence[int]) -> int:
+            return sum(staying(places[:count]) for count in range(1, len(places)))
+
+        listed = list(range(len(self.rounds)))
+        order: list[int] = []
+        while len(order) < len(listed):
+            rest = [place for place in listed if place not in order]
+            # Among equals the first, so that equally good rounds stay as listed.
+            order.append(min(rest, key=lambda place: staying([*order, place])))
+        order = min(order, listed, key=passes)
+        better = True
+        while better:
+            better = False
+            for one, other in combinations(range(len(order)), 2):
+                swapped = list(order)
+                swapped[one], swapped[other] = swapped[other], swapped[one]
+                if passes(swapped) < passes(order):
+                    order, better = swapped, True
+        return tuple(self.rounds[place] for place in order)
+
+    def fit_rule(self, name: str, targets: npt.ArrayLike, *, label: str | None = None) -> Rule:
+        """Fit a rule for `with_combine` and `run`; on validation images.
+
+        Args:
+            name: "weighted": the weighted mean with the lowest log loss (a convex problem with one minimum);
+                "stacked": scikit-learn's logistic regression on log odds, with its default L2 penalty because rounds
+                are correlated.
+            targets: (films,), 0 or 1, with both classes.
+            label: may be left out if there is one.
+        Returns:
+            The rule. The result of "stacked" is calibrated to the share of positives among these images.
+        Raises:
+            ValueError: an unknown name or label, targets that do not match, or images that left early.
+        """
+        self._check_every_pass("a fitted rule")
+        return fit(name, _matching(targets, self), self.probs[:, :, self._label(label)], self.rounds)
 
     def measures(
         self, targets: npt.ArrayLike, patients: Sequence | np.ndarray | None = None, *, label: str | None = None
@@ -124,33 +193,24 @@ class Result:
         return score(_matching(targets, self), columns | {COMBINED: (self.combined[:, k], float(cut))}, patients)
 
     def flips(
-        self,
-        targets: npt.ArrayLike,
-        patients: Sequence | np.ndarray | None = None,
-        *,
-        label: str | None = None,
-        reference: str | None = None,
+        self, targets: npt.ArrayLike, patients: Sequence | np.ndarray | None = None, *, label: str | None = None
     ) -> "pd.DataFrame":
-        """Count images whose label in a round, or combined, differs from that in the reference round.
+        """Count images whose label in a round, or combined, differs from that in the first round, the reference.
 
         Args:
             targets: (films,), 0 or 1.
             patients: (films,), the patient of each image; None: images are independent.
             label: may be left out if there is one.
-            reference: the round to compare with; None: the first, in `REPORT` the untouched image.
         Returns:
             As `flips_table`, a row for each other round and "combined".
         Raises:
-            ValueError: an unknown label or round, targets that do not match, or images that left early.
+            ValueError: an unknown label, targets that do not match, or images that left early.
         """
         self._check_every_pass("flips")
         k, y = self._label(label), _matching(targets, self)
-        reference = self.rounds[0] if reference is None else reference
-        if reference not in self.rounds:
-            raise ValueError(f"reference must be one of {', '.join(self.rounds)}; got {reference!r}.")
         each = dict(zip(self.rounds, self.round_positive[:, :, k].T, strict=True))
-        before = each.pop(reference)
-        return flips_table(y, before, each | {COMBINED: self.positive[:, k]}, patients, reference=reference)
+        before = each.pop(self.rounds[0])
+        return flips_table(y, before, each | {COMBINED: self.positive[:, k]}, patients, reference=self.rounds[0])
 
     def agreement(self, patients: Sequence | np.ndarray | None = None, *, label: str | None = None) -> "pd.DataFrame":
         """Compute how often two rounds give the same label.

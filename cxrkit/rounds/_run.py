@@ -11,7 +11,7 @@ from cxrkit.rounds._combine import Rule, rule_of
 from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Network, Progress, network, predict_rounds
 from cxrkit.rounds._recipes import MODES, REPORT, Source, named
 from cxrkit.rounds._result import Result, combine_probs
-from cxrkit.rounds._stop import Order, earliest, places_of
+from cxrkit.rounds._stop import earliest, places_of
 from cxrkit.rounds._views import Film, round_seed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(
     threshold: float | Mapping[str, float] | None = None,
     seed: int = 0,
     early_stop: bool = False,
-    order: Order | Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     size_px: int | None = None,
     batch_size: int = 16,
@@ -52,13 +52,13 @@ def run(
         mode: "independent", each recipe on the original; or "cumulative", each on the view of the round before.
         combine: one of `COMBINES`: "mean"; "median", of an even number of rounds the mean of the middle two;
             "majority", positive if more than half of the rounds are; "any", the highest; "all", the lowest. Or a
-            result of `fit_rule`.
+            rule from `Result.fit_rule`.
         threshold: from which a label is positive, in [0, 1]: one, or by label; None: the model's, 0.5 for a callable.
             With "majority" it applies to each round.
         seed: of the random draws, from 0.
         early_stop: an image leaves as soon as no further round can change its labels. For the same probabilities the
             labels are those of all rounds.
-        order: with `early_stop` and "independent": which round comes first; a result of `fit_order`, or names. The
+        order: with `early_stop` and "independent": names of the rounds, for example from `Result.fit_order`. The
             random draws stay those of the listed place.
         labels: of a model: which of its labels, by default all except "Not COVID-19". Of a callable: their names.
         size_px: side of the square that images are resized to, for a callable; None: images have one size.
@@ -79,7 +79,6 @@ def run(
             f"mode must be independent (each recipe on the original) or cumulative (each on the view of the round "
             f"before); got {mode!r}."
         )
-    check_run(films, [seed], batch_size, films_at_once)
     rule = rule_of(combine, tuple(rounds))
     places = places_of(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
     if isinstance(predict, str | Path) and client is None:
@@ -111,20 +110,7 @@ def run(
         mode=mode,
         seed=seed,
         early_stop=early_stop,
-        order=tuple(tuple(rounds)[place] for place in places),
     )
-
-
-def check_run(films: Iterable[Film], seeds: Sequence[int], batch_size: int, films_at_once: int) -> None:
-    """Refuse illegal arguments before an image is read."""
-    for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
-        if number < 1:
-            raise ValueError(f"{what} must be at least 1; got {number}.")
-    for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
-    if isinstance(films, str | Path):
-        raise ValueError(f"films must be a sequence of images; got {str(films)!r}. For one image pass [image].")
 
 
 def thresholds_of(threshold: Any, model: Network, labels: Sequence[str] | None) -> np.ndarray:

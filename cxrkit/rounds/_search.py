@@ -1,27 +1,25 @@
 """Choose rounds and their combination on validation images, and score the choice once on test images."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit import metrics
 from cxrkit.metrics import Comparison, Estimate
-from cxrkit.rounds._combine import COMBINES, FITTED, Rule, fit_rule
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Progress
+from cxrkit.rounds._combine import COMBINES, FITTED, Rule
+from cxrkit.rounds._passes import Model
 from cxrkit.rounds._recipes import REPORT, UNTOUCHED, Source
 from cxrkit.rounds._result import Result, combine_probs, flips_table, score
 from cxrkit.rounds._run import run
-from cxrkit.rounds._stop import fit_order, passes_made
 from cxrkit.rounds._sweep import checked_targets
 from cxrkit.rounds._views import Film
 
 if TYPE_CHECKING:
-    import distributed
     import pandas as pd
 
 #: Measures of labels that a choice can use, from the rates of true positives and true negatives and the share of
@@ -108,17 +106,10 @@ def search(
     test: Cases,
     recipes: Sequence[Source] | Mapping[str, Source] = REPORT,
     *,
-    mode: str = "independent",
     measure: str = "accuracy",
     most: int | None = None,
-    threshold: float | None = None,
-    seed: int = 0,
     label: str | None = None,
-    size_px: int | None = None,
-    batch_size: int = 16,
-    films_at_once: int = FILMS_AT_ONCE,
-    client: "distributed.Client | None" = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> Search:
     """Choose rounds and a rule on validation images, and score the choice once on test images.
 
@@ -127,13 +118,12 @@ def search(
     shows what that would have claimed here.
 
     Args:
-        predict, size_px, batch_size, films_at_once, client, progress: as for `run`.
+        predict, recipes: as for `run`.
         val, test: images of different patients, both with both classes.
-        recipes, mode, seed: of the rounds, as for `run`.
         measure: one of `CHOSEN_BY`.
         most: the largest number of rounds in a set; None: all.
-        threshold: from which the label is positive; None: the model's, 0.5 for a callable.
         label: which label of a model with several.
+        options: `mode`, `threshold`, `seed`, `size_px`, `batch_size`, `films_at_once`, `client`, `progress` of `run`.
     Returns:
         The search.
     Raises:
@@ -141,11 +131,12 @@ def search(
     """
     if measure not in CHOSEN_BY:
         raise ValueError(f"measure must be one of {', '.join(CHOSEN_BY)}; got {measure!r}.")
-    both = set(map(str, _known(val.patients))) & set(map(str, _known(test.patients)))
+    first, second = (() if cases.patients is None else map(str, cases.patients) for cases in (val, test))
+    both = set(first) & set(second)
     if both:
         raise ValueError(
             f"val and test must have different patients; {len(both)} are in both, such as {min(both)}. "
-            "`data.split` splits by patient."
+            "`data.split_by_patient` splits them."
         )
     targets = [checked_targets(cases.targets) for cases in (val, test)]
     for name, y in zip(("val", "test"), targets, strict=True):
@@ -159,150 +150,89 @@ def search(
             f"most must be from 1, and leave at most {_MOST_SETS} sets of rounds; up to {most} of {count} rounds make "
             f"{sets}. Pass a smaller one."
         )
-    results = [
-        run(
-            predict,
-            cases.films,
-            recipes,
-            mode=mode,
-            threshold=threshold,
-            seed=seed,
-            labels=None if label is None else [label],
-            size_px=size_px,
-            batch_size=batch_size,
-            films_at_once=films_at_once,
-            client=client,
-            progress=progress,
-        )
-        for cases in (val, test)
-    ]
+    labels = None if label is None else [label]
+    results = [run(predict, cases.films, recipes, labels=labels, **options) for cases in (val, test)]
     for name, y, found in zip(("val", "test"), targets, results, strict=True):
         if found.probs.shape[0] != len(y) or found.probs.shape[2] != 1:
             raise ValueError(
                 f"{name} must have one target for each image, of one label; got {len(y)} targets, "
                 f"{found.probs.shape[0]} images and {found.probs.shape[2]} labels."
             )
-    asked = _Predicted(*results, *targets, val.patients, test.patients, measure)
-    rules = asked.rules()
+    on_val, on_test = results
+    rules = {name: Rule(name) for name in COMBINES}
+    rules |= {name: on_val.fit_rule(name, targets[0]) for name in FITTED}
+    reference = UNTOUCHED if UNTOUCHED in on_test.rounds else on_test.rounds[0]
+    before = on_test.probs[:, on_test.rounds.index(reference), 0]
+    [cut] = on_test.thresholds.values()
+    combined = {name: on_test.with_combine(rule) for name, rule in rules.items()}
+    columns = {reference: (before, cut)} | {
+        name: (each.combined[:, 0], float(each.combine.cuts(np.array([cut]))[0])) for name, each in combined.items()
+    }
+    positive = {name: each.positive[:, 0] for name, each in combined.items()}
+    chosen, claimed = (
+        _choice(_best(result, y, measure, most), results, targets, (val.patients, test.patients), measure)
+        for result, y in zip(results, targets, strict=True)
+    )
     return Search(
         measure,
         # One round gives the same under every rule; the two fitted rules use all rounds.
         count + (sets - count) * len(COMBINES) + len(FITTED),
         *results,
         *targets,
-        asked.choice(*asked.best(results[0], targets[0], most)),
-        asked.choice(*asked.best(results[1], targets[1], most)),
-        asked.scored(rules),
-        asked.flipped(rules),
-        asked.passes(rules),
+        chosen,
+        claimed,
+        score(targets[1], columns, test.patients, by="rule"),
+        flips_table(targets[1], before >= cut, positive, test.patients, reference=reference, by="rule"),
+        _passes([(on_val.with_combine(rule), combined[name]) for name, rule in rules.items() if rule.monotone]),
     )
 
 
-def _known(patients: Sequence | np.ndarray | None) -> Sequence | np.ndarray:
-    return () if patients is None else patients
+def _positive(result: Result, places: Sequence[int], rule: Rule) -> np.ndarray:
+    """Return which images are positive by these rounds and this rule: (films,), bool."""
+    return combine_probs(result.probs[:, places], rule, np.array(list(result.thresholds.values())))[1][:, 0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Predicted:
-    """All rounds of validation and test images, from which tables are made."""
+def _best(result: Result, y: np.ndarray, measure: str, most: int) -> tuple[list[int], Rule]:
+    """Return the rounds and the rule with the highest measure."""
+    every = range(len(result.rounds))
+    sets = (list(places) for size in range(1, most + 1) for places in combinations(every, size))
+    ways = [(places, Rule(name)) for places in sets for name in (COMBINES if len(places) > 1 else ("mean",))]
+    ways += [(list(every), result.fit_rule(name, y)) for name in FITTED]
 
-    val: Result
-    test: Result
-    y_val: np.ndarray
-    y_test: np.ndarray
-    val_patients: Sequence | np.ndarray | None
-    test_patients: Sequence | np.ndarray | None
-    measure: str
+    def value(way: tuple[list[int], Rule]) -> float:
+        positive = _positive(result, *way)
+        # Rounded, so that equals are equal; `max` keeps the first, and small sets come first.
+        return round(CHOSEN_BY[measure](positive[y == 1].mean(), 1 - positive[y == 0].mean(), y.mean()), 12)
 
-    @property
-    def _cut(self) -> np.ndarray:
-        return np.array(list(self.val.thresholds.values()))
+    return max(ways, key=value)
 
-    @property
-    def _reference(self) -> str:
-        return UNTOUCHED if UNTOUCHED in self.val.rounds else self.val.rounds[0]
 
-    @property
-    def _before(self) -> np.ndarray:
-        return self.test.probs[:, self.val.rounds.index(self._reference), 0]
+def _choice(
+    way: tuple[list[int], Rule],
+    results: Sequence[Result],
+    targets: Sequence[np.ndarray],
+    patients: Sequence[Sequence | np.ndarray | None],
+    measure: str,
+) -> Choice:
+    """Score rounds and a rule on validation and on test images."""
+    estimates = []
+    for result, y, who in zip(results, targets, patients, strict=True):
+        scored = score(y, {"": (_positive(result, *way).astype(float), 0.5)}, who, [measure])
+        estimates.append(Estimate.from_row(scored.iloc[0]))
+    against, test = None, results[1]
+    if UNTOUCHED in test.rounds:
+        before = _positive(test, [test.rounds.index(UNTOUCHED)], Rule("mean"))
+        against = metrics.mcnemar(targets[1], _positive(test, *way), before)
+    return Choice(tuple(test.rounds[place] for place in way[0]), way[1], *estimates, against)
 
-    def rules(self) -> dict[str, Rule]:
-        """Return every rule over all rounds, fitted on the validation images if it is fitted."""
-        fitted = {name: fit_rule(name, self.y_val, self.val.probs[:, :, 0], self.val.rounds) for name in FITTED}
-        return {name: Rule(name) for name in COMBINES} | fitted
 
-    def best(self, result: Result, y: np.ndarray, most: int) -> tuple[list[int], Rule]:
-        """Return the rounds and the rule with the best measure on some images."""
-        value_of, share = CHOSEN_BY[self.measure], float(y.mean())
+def _passes(rules: Sequence[tuple[Result, Result]]) -> "pd.DataFrame":
+    """Count passes on the test images with early stop; the order is fitted on the validation images."""
+    import pandas as pd
 
-        def value(way: tuple[list[int], Rule]) -> float:
-            places, rule = way
-            positive = combine_probs(result.probs[:, places], rule, self._cut)[1][:, 0]
-            return round(value_of(positive[y == 1].mean(), 1 - positive[y == 0].mean(), share), 12)
-
-        # `max` keeps the first of equals, and small sets come first.
-        return max(self._ways(result, y, most), key=value)
-
-    def _ways(self, result: Result, y: np.ndarray, most: int) -> Iterator[tuple[list[int], Rule]]:
-        every = range(len(result.rounds))
-        for size in range(1, most + 1):
-            for places in combinations(every, size):
-                for name in COMBINES if size > 1 else ("mean",):
-                    yield list(places), Rule(name)
-        for name in FITTED:
-            yield list(every), fit_rule(name, y, result.probs[:, :, 0], result.rounds)
-
-    def choice(self, places: list[int], rule: Rule) -> Choice:
-        """Score rounds and a rule on both sets of images."""
-        val, test = (
-            combine_probs(result.probs[:, places], rule, self._cut)[1][:, 0] for result in (self.val, self.test)
-        )
-        estimates = []
-        for y, positive, patients in ((self.y_val, val, self.val_patients), (self.y_test, test, self.test_patients)):
-            [row] = score(y, {"": (positive.astype(float), 0.5)}, patients, [self.measure]).to_dict("records")
-            estimates.append(Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason"))))
-        against = None
-        if self._reference == UNTOUCHED:
-            against = metrics.mcnemar(self.y_test, test, self._before >= self._cut[0])
-        return Choice(tuple(self.val.rounds[place] for place in places), rule, *estimates, against)
-
-    def scored(self, rules: Mapping[str, Rule]) -> "pd.DataFrame":
-        """Score every rule over all rounds on the test images."""
-        columns = {self._reference: (self._before, float(self._cut[0]))}
-        for name, rule in rules.items():
-            combined = combine_probs(self.test.probs, rule, self._cut)[0][:, 0]
-            columns[name] = combined, float(rule.cuts(self._cut)[0])
-        return score(self.y_test, columns, self.test_patients, by="rule")
-
-    def flipped(self, rules: Mapping[str, Rule]) -> "pd.DataFrame":
-        """Count what every rule changes on the test images."""
-        positive = {name: combine_probs(self.test.probs, rule, self._cut)[1][:, 0] for name, rule in rules.items()}
-        before = self._before >= self._cut[0]
-        return flips_table(self.y_test, before, positive, self.test_patients, reference=self._reference, by="rule")
-
-    def passes(self, rules: Mapping[str, Rule]) -> "pd.DataFrame":
-        """Count passes on the test images with early stop."""
-        import pandas as pd
-
-        rows = []
-        names = self.val.rounds
-        for rule in rules.values():
-            if not rule.monotone:
-                continue
-            order = names
-            if self.val.mode == "independent":
-                order = fit_order(self.val.probs, names, combine=rule, threshold=self._cut).rounds
-            as_listed, in_order = (
-                float(passes_made(rule, self.test.probs, self._cut, [names.index(one) for one in each]).mean())
-                for each in (names, order)
-            )
-            rows.append(
-                {
-                    "rule": rule.name,
-                    "every": len(names),
-                    "as listed": as_listed,
-                    "in order": in_order,
-                    "order": ", ".join(order),
-                }
-            )
-        return pd.DataFrame(rows)
+    rows = []
+    for val, test in rules:
+        order = val.fit_order() if val.mode == "independent" else val.rounds
+        row = {"rule": val.combine.name, "every": len(order), "as listed": test.stops().mean()}
+        rows.append(row | {"in order": test.stops(order).mean(), "order": ", ".join(order)})
+    return pd.DataFrame(rows)

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit import augment, metrics
 from cxrkit.augment import Recipe
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Progress, network, predict_rounds
+from cxrkit.rounds._passes import Model, network, predict_rounds
 from cxrkit.rounds._recipes import GRIDS, UNTOUCHED, Source, named
 from cxrkit.rounds._result import MEASURES, flips_table, score
-from cxrkit.rounds._run import check_run, thresholds_of
+from cxrkit.rounds._run import thresholds_of
 from cxrkit.rounds._views import Film, round_seed
 
 if TYPE_CHECKING:
-    import distributed
     import pandas as pd
 
 
@@ -62,16 +61,12 @@ def sweep(
     threshold: float | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     label: str | None = None,
-    size_px: int | None = None,
-    batch_size: int = 16,
-    films_at_once: int = FILMS_AT_ONCE,
-    client: "distributed.Client | None" = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> Sweep:
     """Augment images in each way of a grid, and compare the labels with those of the untouched images.
 
     Args:
-        predict, films, size_px, batch_size, films_at_once, client, progress: as for `run`.
+        predict, films: as for `run`.
         targets: (films,), 0 or 1.
         recipes: one of `GRIDS`; or recipes as for `run`, for example `stacks()`.
         patients: (films,), the patient of each image; None: images are independent.
@@ -79,6 +74,7 @@ def sweep(
         seeds: one random repeat for each. Row r (from 1) with seed s has the views of round r of
             `run(..., ["none", *rows], seed=s)`.
         label: which label of a model with several.
+        options: `size_px`, `batch_size`, `films_at_once`, `client` and `progress`, as for `run`.
     Returns:
         The sweep.
     Raises:
@@ -91,19 +87,15 @@ def sweep(
         raise ValueError(f"a row of a sweep cannot be named {UNTOUCHED!r}: the untouched images are always included.")
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be whole numbers from 0, at least one, each once; got {list(seeds)}.")
-    check_run(films, seeds, batch_size, films_at_once)
     y = checked_targets(targets)
-    model = network(predict, None if label is None else [label], size_px)
+    model = network(predict, None if label is None else [label], options.get("size_px"))
     # Each row and draw is one round, so that each image is decoded once.
     passes = [(UNTOUCHED, seeds[0], 0)]
     for place, (row, recipe) in enumerate(ways.items(), 1):
         passes += [(row, seed, place) for seed in (seeds[:1] if augment.is_fixed(recipe) else seeds)]
     each = {f"{row}, seed {seed}": ways.get(row, augment.named(UNTOUCHED)) for row, seed, _ in passes}
-    found = predict_rounds(
-        predict, films, each, [round_seed(seed, place) for _, seed, place in passes],
-        labels=model.labels, size_px=size_px,
-        batch_size=batch_size, films_at_once=films_at_once, client=client, progress=progress,
-    )  # fmt: skip
+    draws = [round_seed(seed, place) for _, seed, place in passes]
+    found = predict_rounds(predict, films, each, draws, labels=model.labels, **options)
     if found.shape[2] != 1:
         raise ValueError(f"a sweep scores one label; predict returns {found.shape[2]}. Name one with label.")
     if len(found) != len(y):

@@ -18,7 +18,11 @@ def round_seed(seed: int, round: int) -> int:
     Args:
         seed: of the run, from 0.
         round: place of the round as listed, from 0.
+    Raises:
+        ValueError: a seed that is not a whole number from 0.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
     return int(np.random.SeedSequence(seed, spawn_key=(round,)).generate_state(1, np.uint64)[0])
 
 

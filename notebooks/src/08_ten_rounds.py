@@ -225,7 +225,7 @@ for mode, each in {"independent": search.test, "cumulative": cumulative}.items()
 report.table(search.passes.round(2))
 
 # %%
-order = rounds.fit_order(search.val.probs, search.val.rounds, combine="majority", threshold=THRESHOLD)
+order = search.val.with_combine("majority").fit_order()
 early = rounds.run(
     learned.predict_batch,
     test.films,
@@ -236,7 +236,7 @@ early = rounds.run(
     batch_size=16,
 )
 whole = search.test.with_combine("majority")
-print("made in the order", ", ".join(order.rounds))
+print("made in the order", ", ".join(order))
 print(f"{early.saved:.0%} of the passes were not made;", end=" ")
 print(f"films called otherwise: {int((early.positive != whole.positive).sum())}")
 
