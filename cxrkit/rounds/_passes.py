@@ -92,7 +92,7 @@ def network(predict: Model, labels: Sequence[str] | None, size_px: int | None) -
         predict: as `Model`.
         labels: of a model: which of its labels, by default all except "Not COVID-19", the complement of COVID-19; of
             a callable: the names of its outputs.
-        size_px: side of the square that images are resized to, for a callable; a model has its own.
+        size_px: side of the square that images are resized to, for a callable; None for a model.
     Raises:
         ValueError: labels or a size that the model does not have.
     """
