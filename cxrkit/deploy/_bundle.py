@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrkit.film import sha256_of
+from cxrkit.deploy.runner import FORMAT, sha256_of
 
-#: Of bundle.json; the runner refuses another.
-FORMAT = 1
-RUNNER = "runner.py"
-#: What is read of bundle.json beside its list of files.
+RUNNER = Path(__file__).parent / "runner.py"
+#: What bundle.json must have beside its list of files.
 _NEEDED = ("name", "version", "labels", "scored", "thresholds", "input_size", "original")
 _AGAIN = "delete the folder and export the model again"
+
+
+class DeployError(ValueError):
+    """An export, a bundle or a board that cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,52 +23,48 @@ class Bundle:
 
     Attributes:
         folder: where it lies.
-        info: what bundle.json says.
-        files: name -> sha256 of every file that belongs to it, bundle.json last.
+        info: the content of bundle.json.
+        files: name -> sha256 of every file of the bundle, bundle.json last.
     """
 
     folder: Path
     info: dict[str, Any]
     files: dict[str, str]
 
-
-class ExportError(ValueError):
-    """A network that cannot be exported as asked; the message says why and what to do."""
-
-
-class BundleError(ValueError):
-    """A bundle that cannot be used; the message says why and what to do."""
+    @property
+    def paths(self) -> dict[str, tuple[Path, str]]:
+        """Name -> (path, sha256) of every file."""
+        return {name: (self.folder / name, sha256) for name, sha256 in self.files.items()}
 
 
 def read(folder: Path | str) -> Bundle:
-    """Read a bundle and hold its files against their sha256.
+    """Read a bundle and check the sha256 of its files.
 
     Args:
-        folder: what `export` wrote.
+        folder: a folder that `export` wrote.
     Returns:
         The bundle.
     Raises:
-        BundleError: no bundle, one of another format, or a file that is missing or changed.
+        DeployError: no bundle, one of another format, or a file that is missing or was changed.
     """
     folder = Path(folder)
     try:
         info = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        if info["format"] != FORMAT:
-            raise BundleError(f"{folder} is a bundle of format {info['format']}; legal is {FORMAT}; {_AGAIN}.")
-        wanted = {entry["file"]: entry["sha256"] for entry in info["models"]} | {RUNNER: info["runner_sha256"]}
-        if missing := [name for name in _NEEDED if name not in info]:
-            raise BundleError(f"{folder}/bundle.json lacks {', '.join(missing)}; {_AGAIN}.")
-        if foreign := [name for name in wanted if name != Path(name).name or name.startswith(".")]:
-            raise BundleError(f"{folder}/bundle.json names {foreign[0]!r}, which lies outside of it; {_AGAIN}.")
-    except BundleError:
-        raise
+        has, models, runner = info["format"], info.get("models", []), info.get("runner_sha256")
+        wanted = {entry["file"]: entry["sha256"] for entry in models} | {RUNNER.name: runner}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
+        raise DeployError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
+    if has != FORMAT:
+        raise DeployError(f"{folder} is a bundle of format {has}; legal is {FORMAT}; {_AGAIN}.")
+    if missing := [name for name in _NEEDED if name not in info]:
+        raise DeployError(f"{folder}/bundle.json lacks {', '.join(missing)}; {_AGAIN}.")
     for name, sha256 in wanted.items():
+        if name != Path(name).name or name.startswith("."):
+            raise DeployError(f"{folder}/bundle.json names {name!r}, which lies outside the folder; {_AGAIN}.")
         try:
             found = sha256_of(folder / name)
         except OSError as error:
-            raise BundleError(f"{folder}/{name} cannot be read ({error.strerror}); {_AGAIN}.") from error
+            raise DeployError(f"{folder}/{name} cannot be read ({error.strerror}); {_AGAIN}.") from error
         if found != sha256:
-            raise BundleError(f"{folder}/{name} was changed since it was exported; {_AGAIN}.")
+            raise DeployError(f"{folder}/{name} was changed since it was exported; {_AGAIN}.")
     return Bundle(folder, info, {**wanted, "bundle.json": sha256_of(folder / "bundle.json")})
