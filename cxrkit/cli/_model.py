@@ -108,27 +108,27 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="The bundle to write: a new folder; by default MODEL-TARGET-PRECISION.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on films).")] = "fp32",
-    batch: Annotated[int, typer.Option(help="Films that one run takes.")] = 1,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on images).")] = "fp32",
+    batch: Annotated[int, typer.Option(help="Images of one run.")] = 1,
     maps: Annotated[bool, typer.Option("--maps", help="Keep the feature maps as second output.")] = False,
     manifest: Annotated[
-        Path | None, typer.Option(help="Films to calibrate on and measure; by default the course's simulated ones.")
+        Path | None, typer.Option(help="Images to calibrate on and measure; by default the course's simulated ones.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="Largest difference of a probability that is allowed; else nothing is written.")
+        float | None, typer.Option(help="Largest allowed difference of a probability; above it nothing is written.")
     ] = None,
 ) -> None:
-    """Make a bundle of a model that a device can run, measured against the original.
+    """Make a bundle of a model that a device can run, compared with the original.
 
-    Says its size, how far its probabilities lie from the original's, which films it calls otherwise and what accuracy
-    that costs. An export that does not agree within the tolerance leaves nothing behind.
+    Prints its size, how far its probabilities differ from the original's, for which images the predicted label
+    differs, and the change of accuracy. An export that does not agree within the tolerance leaves nothing behind.
     """
     from cxrkit import deploy
     from cxrkit.data import read_manifest
+    from cxrkit.show import _device as device
 
-    found = None if manifest is None else read_manifest(manifest, root=root)
-    with _terminal.progress("films") as progress:
+    with _terminal.progress("images") as progress:
         result = deploy.export(
             model,
             deploy.default_folder(model, target, precision) if out is None else out,
@@ -136,9 +136,8 @@ def export(
             precision=precision,
             batch=batch,
             maps=maps,
-            manifest=None if found is None else found.frame,
-            root=root if found is None else found.root,
+            images=None if manifest is None else read_manifest(manifest, root=root),
             tolerance=tolerance,
             progress=progress,
         )
-    print(deploy.summary(result))
+    print(device.exported(result))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxrkit import networks
 from cxrkit.deploy import _bundle
 from cxrkit.deploy._bundle import Bundle, DeployError
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run
@@ -24,7 +25,6 @@ from cxrkit.deploy._films import Films, pack
 from cxrkit.deploy._here import run_here
 from cxrkit.deploy._link import FOLDER, FolderLink, Link, LinkError, Say, SshLink
 from cxrkit.deploy.runner import ENGINES
-from cxrkit.networks import _predictor as networks
 
 #: Seconds between two looks at the log of a run.
 _POLL_S = 0.5

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrkit.deploy.runner import FORMAT, sha256_of
+from cxrkit.deploy.runner import FORMAT
+from cxrkit.film import sha256_of
 
 RUNNER = Path(__file__).parent / "runner.py"
 #: What bundle.json must have beside its list of files.

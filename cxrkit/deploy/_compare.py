@@ -11,8 +11,8 @@ import pandas as pd
 
 from cxrkit import metrics
 from cxrkit.deploy._bundle import DeployError
-from cxrkit.deploy.runner import sha256_of
-from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
+from cxrkit.film import sha256_of
+from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.metrics import Estimate
 
 
@@ -82,15 +82,6 @@ def scored(labels: Sequence[str]) -> tuple[str, ...]:
     return (COVID,) if set(labels) == {COVID, NOT_COVID} else tuple(labels)
 
 
-def truth_of(manifest: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Return what a manifest knows of the scored labels: (images, scored labels), 1, 0 or NaN where it is not known."""
-    present = [set(split_findings(cell)) for cell in manifest["findings"]]
-    columns = {name: np.array([name in found for found in present], float) for name in FINDINGS}
-    columns[COVID] = manifest["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
-    unknown = np.full(len(manifest), np.nan)
-    return np.stack([columns.get(label, unknown) for label in scored(labels)], axis=1)
-
-
 def agreement(
     names: Sequence[str],
     before: np.ndarray,
@@ -108,7 +99,7 @@ def agreement(
         names: of the images.
         before, after: (images, labels), in [0, 1].
         labels, thresholds: of the network.
-        truth: (images, scored labels), from `truth_of`.
+        truth: (images, scored labels): 1, 0, or NaN where it is not known.
         patients: (images,), the patient of each image; None: each image is a patient of its own.
         seed: for resampling patients.
     Returns:

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
+from cxrkit import data, networks
 from cxrkit.deploy._bundle import RUNNER, DeployError
-from cxrkit.deploy._compare import Agreement, agreement, scored, truth_of
+from cxrkit.deploy._compare import Agreement, agreement, scored
 from cxrkit.deploy._films import spread
-from cxrkit.deploy.runner import FORMAT, sha256_of
-from cxrkit.film import _read as film
+from cxrkit.deploy.runner import FORMAT
+from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import DISCLAIMER
-from cxrkit.networks import _predictor as networks
 
 _SUFFIX = {"jetson-nano": ".onnx", "onnx": ".onnx", "litert": ".tflite"}
 TARGETS = tuple(_SUFFIX)
@@ -40,40 +40,17 @@ class Export:
     Attributes:
         folder: holds the model files, bundle.json and runner.py.
         info: the content of bundle.json.
-        size, original_size: bytes of the first model file, and of the model.onnx that it was made from.
         agreement: of the exported network with the original.
-        tolerance: the difference of a probability that was allowed.
-        images: which images were measured, in words.
     """
 
     folder: Path
     info: dict[str, Any]
-    size: int
-    original_size: int
     agreement: Agreement
-    tolerance: float
-    images: str
 
-    def summary(self) -> str:
-        """Return in a few lines what was exported and what it costs."""
-        found, first = self.agreement, self.info["models"][0]
-        before, after, change = found.before, found.after, found.difference
-        accuracy = f"not known ({before.reason or 'the images have no labels'})"
-        if before.n:
-            accuracy = (
-                f"{before.value:.4f} before, {after.value:.4f} after; change {change.value:+.4f} "
-                f"(95% interval {change.low:+.4f} to {change.high:+.4f})"
-            )
-        names = ", ".join((*found.changed[:10], *(["..."] if len(found.changed) > 10 else [])))
-        lines = [
-            f"{self.folder}: {first['file']}, {first['precision']}, batch {first['batch']}, {self.size / 1e6:.2f} MB "
-            f"(the original has {self.original_size / 1e6:.2f} MB)",
-            f"agreement with the original on {self.images}: probabilities differ by at most {found.largest:.2g} "
-            f"({self.tolerance:g} allowed), {found.mean:.2g} on average",
-            f"images with another predicted label: {len(found.changed)}" + (f" ({names})" if names else ""),
-            f"accuracy: {accuracy}",
-        ]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.info["notes"])])
+    @property
+    def size(self) -> int:
+        """Bytes of the first model file."""
+        return (self.folder / self.info["models"][0]["file"]).stat().st_size
 
 
 def export(
@@ -84,8 +61,7 @@ def export(
     precision: str = "fp32",
     batch: int = 1,
     maps: bool = False,
-    manifest: pd.DataFrame | None = None,
-    root: Path | str | None = None,
+    images: data.DataSet | None = None,
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> Export:
@@ -101,9 +77,8 @@ def export(
         precision: "fp32"; "fp16"; or "int8", calibrated on images of val (without any: of train).
         batch: images of one run; above 1, the bundle also holds a file for single images to fall back on.
         maps: keep the feature maps as second output.
-        manifest: images to calibrate on and to measure, the latter of the split test (without any: of val, then all);
-            None: the course's simulated ones.
-        root: the folder of the manifest's image paths.
+        images: to calibrate on and to measure, the latter of the split test (without any: of val, then all); None: the
+            course's simulated ones.
         tolerance: replaces the one of `TOLERANCES`.
         progress: called with (images read, images in all).
     Returns:
@@ -124,7 +99,7 @@ def export(
         raise ValueError(f"{out} exists and is no empty folder; name a new one with --out.")
     allowed = TOLERANCES[precision] if tolerance is None else tolerance
     original, source = networks.load(model), networks.folder_of(model)
-    learn, test, root, images = choose(manifest, root, precision)
+    learn, test, root, words = choose(images, precision)
     done = 0
 
     def prepared(rows: pd.DataFrame) -> np.ndarray:
@@ -132,8 +107,8 @@ def export(
         pixels = np.empty((len(rows), original.input_size, original.input_size), np.float32)
         for place, name in enumerate(rows["image"]):
             try:
-                pixels[place] = original.prepare(film.read(Path(root) / str(name)).pixels)
-            except film.UnreadableImage as error:
+                pixels[place] = original.prepare(read(root / str(name)).pixels)
+            except UnreadableImage as error:
                 raise ValueError(f"{name}: {error}") from error
             done += 1
             if progress is not None:
@@ -159,7 +134,7 @@ def export(
                     run(path, measured, size),
                     labels=original.labels,
                     thresholds=original.thresholds,
-                    truth=truth_of(test, original.labels),
+                    truth=data.truth(test, scored(original.labels)),
                     patients=[str(name) for name in test["patient_id"]],
                 )
             )
@@ -188,7 +163,7 @@ def export(
             "models": models,
             "runner_sha256": sha256_of(unfinished / RUNNER.name),
             "original": {"file": "model.onnx", "sha256": original.sha256},
-            "agreement": _no_nan({**measures, "on": images, "tolerance": allowed}),
+            "agreement": _no_nan({**measures, "on": words, "tolerance": allowed}),
             "notes": _notes(target, precision, original.not_shown),
             "made_by": f"cxrkit {cxrkit.__version__}",
             "notice": DISCLAIMER,
@@ -198,8 +173,7 @@ def export(
         if out.exists():
             out.rmdir()
         unfinished.rename(out)
-    size, original_size = ((place / name).stat().st_size for place, name in ((out, path.name), (source, "model.onnx")))
-    return Export(out, info, size, original_size, agreements[0], allowed, images)
+    return Export(out, info, agreements[0])
 
 
 def default_folder(model: str | Path, target: str, precision: str) -> Path:
@@ -207,34 +181,30 @@ def default_folder(model: str | Path, target: str, precision: str) -> Path:
     return Path(f"{Path(model).resolve().name}-{target}-{precision}")
 
 
-def choose(
-    manifest: pd.DataFrame | None, root: Path | str | None, precision: str
-) -> tuple[pd.DataFrame, pd.DataFrame, Path | str, str]:
+def choose(images: data.DataSet | None, precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
     """Return images to calibrate on, images to measure, their folder, and what the latter are in words."""
-    kind = "images of the manifest" if manifest is not None else "simulated course images"
-    if manifest is None:
-        from cxrkit.data import _course_films as course
-
-        manifest = course.manifest()
-        root = next(course.ensure(part).parent for part in (("val", "test") if precision == "int8" else ("test",)))
-    split = manifest["split"]
+    if images is not None:
+        rows, root, kind = images.frame, images.root, "images of the manifest"
+    else:
+        parts = [data.read_manifest(split=part) for part in (("val", "test") if precision == "int8" else ("test",))]
+        rows, root, kind = pd.concat([part.rows for part in parts]), parts[0].root, "simulated course images"
+    split = rows["split"]
     tests = next((name for name in ("test", "val") if (split == name).any()), None)
-    test = spread(manifest if tests is None else manifest[split == tests], MEASURED_IMAGES)
+    test = spread(rows if tests is None else rows[split == tests], MEASURED_IMAGES)
     if test.empty:
         raise ValueError("the manifest has no images to measure the export on; name another, or leave it out.")
-    learn = manifest.iloc[:0]
+    learn = rows.iloc[:0]
     if precision == "int8":
-        others = manifest[split != "test"] if tests == "test" else manifest[split == "train"]
+        others = rows[split != "test"] if tests == "test" else rows[split == "train"]
         learn = others[others["split"] == "val"] if (others["split"] == "val").any() else others
         # By patient: other images of measured patients would make the loss look smaller than it is.
         learn = spread(learn[~learn["patient_id"].isin(set(test["patient_id"]))], CALIBRATION_IMAGES)
         if learn.empty:
             raise ValueError(
                 "int8 is calibrated on images of val or train of other patients than those measured; the manifest has "
-                "none. Split it with `cxrkit data split`, or leave the manifest out to use the course's images."
+                "none. Split it with data.split_by_patient, or leave the manifest out to use the course's images."
             )
-    words = f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
-    return learn, test, "." if root is None else root, words
+    return learn, test, root, f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
 
 
 def write(
@@ -255,7 +225,7 @@ def write(
     model = _graph.lowered(onnx.load(source / "model.onnx"), batch=batch, maps=maps)
     weights, live = _graph.bytes_of(model)
     if target == "litert":
-        _litert().export_litert(source, path, batch=batch, precision=precision, maps=maps, films=images)
+        networks.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=images)
         return weights, live
     if precision == "fp16":
         model = _halved(model)
@@ -331,7 +301,7 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
 def run(path: Path, images: np.ndarray, batch: int) -> np.ndarray:
     """Return the probabilities (images, labels) of a written file; the last batch is filled up with zeros."""
     if path.suffix == ".tflite":
-        one = _litert().interpreter(path)
+        one = networks.load_litert(path)
     else:
         import onnxruntime
 
@@ -345,12 +315,6 @@ def run(path: Path, images: np.ndarray, batch: int) -> np.ndarray:
     full[: len(images), ..., 0] = images
     found = np.concatenate([one(full[start : start + batch]) for start in range(0, len(full), batch)])
     return np.clip(found[: len(images)].astype(np.float64), 0.0, 1.0)
-
-
-def _litert() -> Any:
-    from cxrkit.networks import _litert
-
-    return _litert
 
 
 def _notes(target: str, precision: str, not_shown: frozenset[str]) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrkit.deploy._compare import scored, truth_of
-from cxrkit.deploy.runner import sha256_of
-from cxrkit.film import _read as film
+from cxrkit import data, film
+from cxrkit.deploy._compare import scored
+from cxrkit.film import sha256_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,15 +18,13 @@ class Films:
     """Which images are sent to a board.
 
     Attributes:
-        manifest: the images; None: the course's simulated test images.
-        root: the folder of their paths.
+        images: of `data.read_manifest`; None: the course's simulated test images.
         most: at most so many, spread evenly; None: all.
         prepared: send all images as the network takes them, instead of their own files. Files that the runner there
             cannot read are always sent so.
     """
 
-    manifest: pd.DataFrame | None = None
-    root: Path | str | None = None
+    images: data.DataSet | None = None
     most: int | None = 100
     prepared: bool = False
 
@@ -60,16 +58,11 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> P
     Raises:
         ValueError: none of the images can be read.
     """
-    manifest, root = films.manifest, films.root
-    if manifest is None:
-        from cxrkit.data import _course_films as course
-
-        manifest = course.manifest()
-        manifest, root = manifest[manifest["split"] == "test"], course.ensure("test").parent
-    manifest = spread(manifest, films.most)
+    found = films.images or data.read_manifest(split="test")
+    manifest = spread(found.rows, films.most)
     names, sources, reasons, files = [], [], [], {}
     for place, image in enumerate(manifest["image"]):
-        path = Path(root or ".") / str(image)
+        path = found.root / str(image)
         # Characters that any board's file system and locale can hold.
         name, reason = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", ""
         sources.append(str(path.absolute()))
@@ -91,11 +84,11 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> P
             f"{Path(sources[0]).name}: {reasons[0]}"
         )
     rows = pd.DataFrame({"image": names, "reason": reasons})
-    truth = truth_of(manifest, info["labels"])
+    labels = scored(info["labels"])
+    truth = data.truth(manifest, labels)
     # A row whose truth is only partly known would be read as "none of the others".
     if not np.isnan(truth).any():
-        labels = np.array(scored(info["labels"]))
-        rows["truth"] = ["|".join(labels[row == 1]) for row in truth]
+        rows["truth"] = ["|".join(np.array(labels)[row == 1]) for row in truth]
     sent, here = folder / "images.csv", folder / "here.csv"
     rows.to_csv(sent, index=False, lineterminator="\n")
     rows.assign(file=sources).to_csv(here, index=False, lineterminator="\n")

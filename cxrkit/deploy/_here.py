@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrkit import film, networks
 from cxrkit.deploy import runner
 from cxrkit.deploy._bundle import DeployError
 from cxrkit.deploy._compare import Run, read_run, scored
-from cxrkit.film import _read as film
-from cxrkit.networks import _predictor as networks
 
 #: What each engine of `networks.load` runs: its file and its package.
 _ENGINES = {"onnx": ("model.onnx", "onnxruntime"), "keras": ("model.keras", "keras")}

@@ -163,7 +163,7 @@ def read_image(data):
     except ImportError:
         raise UnreadableError("this Python has no Pillow; install it, or " + _ON_PC) from None
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))  # type: Image.Image
         width, height = image.size
         # Several forms of the image are held at the same time, each of up to 4 bytes a pixel.
         if width * height > MAX_PIXELS or 12 * width * height > free_bytes():
@@ -224,16 +224,16 @@ def _grey(pixels):
     return (grey / np.float32(255)) * (alpha / np.float32(255)), 1
 
 
-def prepare(pixels, full, side):
+def prepare(image, side):
     """Resize an image to a square as cxrkit does: by area where an axis shrinks, linearly where it grows.
 
     Args:
-        pixels: (H, W), from `read_image`.
-        full: the value of full white.
+        image: pixels and full white, from `read_image`.
         side: side of the square, pixels.
     Returns:
         (side, side), float32, in [0, 1].
     """
+    pixels, full = image
     height, width = pixels.shape
     rows = np.empty((side, width), np.float32)
     for place, (start, weights) in enumerate(_weights(height, side)):
@@ -522,13 +522,13 @@ def read_tegrastats(text):
 
     A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`: the present value and the mean.
     """
-    found = {}
+    found = {"temperature_c": {}, "power_mw": {}}  # type: dict
     for name, value in re.findall(r"(\w+)@(-?[\d.]+)C\b", text):
         # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
         if name != "PMIC" and float(value) > -256:
-            found.setdefault("temperature_c", {}).setdefault(name, []).append(float(value))
+            found["temperature_c"].setdefault(name, []).append(float(value))
     for name, value in re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text):
-        found.setdefault("power_mw", {}).setdefault(name, []).append(float(value))
+        found["power_mw"].setdefault(name, []).append(float(value))
     for sensors in found.values():
         for name, values in sensors.items():
             sensors[name] = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
@@ -538,7 +538,8 @@ def read_tegrastats(text):
 @contextlib.contextmanager
 def tegrastats():
     """Run tegrastats, where there is one; yield a dict that holds its readings at the end."""
-    program, readings = shutil.which("tegrastats"), {}
+    program = shutil.which("tegrastats")
+    readings = {}  # type: dict
     with tempfile.TemporaryFile("w+", encoding="latin-1") as file:
         process = subprocess.Popen([program, "--interval", "500"], stdout=file) if program else None
         try:
@@ -859,7 +860,7 @@ def main(arguments=None):
         return measure(
             info,
             engines,
-            lambda data: prepare(*read_image(data) + (info["input_size"],)),
+            lambda data: prepare(read_image(data), info["input_size"]),
             options.images,
             options.out,
             options.warm_up,

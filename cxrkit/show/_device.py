@@ -1,41 +1,27 @@
-"""Figures and text on a board beside a PC. Nothing is computed here; see `cxrkit.show._report`."""
+"""Tables and figures of a board beside a PC, and of the bundles for it."""
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+import pandas as pd
+import seaborn
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from cxrkit.course import published
 from cxrkit.deploy import Comparison, Export, Run
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.show._rendered import Markdown
-from cxrkit.show._style import (
-    BLUE,
-    GREY,
-    INK,
-    PALE,
-    SERIES,
-    WIDTH,
-    Drawing,
-    escape_markdown,
-    markdown_table,
-    new_figure,
-    plain,
-    tidy,
-)
+from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, plain
+from cxrkit.show._style import GREY, INK, PALE, SERIES, WIDTH, Drawing, key, new_figure, theme, tidy
 
-#: What a film costs, in the order in which it is paid, with a hatch for who sees no colours.
-_PARTS = (("reading", PALE, ""), ("preprocessing", SERIES[1], "//"), ("inference", BLUE, ""))
+#: Parts of the time of an image, with a colour and a hatch.
+_PARTS = {"reading": (GREY, ""), "preprocessing": (SERIES[1], "//"), "inference": (SERIES[0], "")}
 
 
 def exports(found: Sequence[Export]) -> Markdown:
-    """Return exports as a Markdown table: size, agreement with the original, and what they cost in accuracy.
-
-    Args:
-        found: of one network, in the order of the rows.
-    """
+    """Return exports of one network as a Markdown table: size, agreement with the original, change of accuracy."""
     body = []
     for each in found:
         agreement, model = each.agreement, each.info["models"][0]
@@ -44,178 +30,222 @@ def exports(found: Sequence[Export]) -> Markdown:
                 model["precision"],
                 f"{each.size / 1e6:.2f} MB",
                 f"{agreement.largest:.2g}",
-                f"{len(agreement.changed)} of {agreement.films}",
-                plain(agreement.before),
-                plain(agreement.after),
-                _signed(agreement.difference),
+                f"{len(agreement.changed)} of {agreement.images}",
+                _accuracy(agreement.before),
+                _accuracy(agreement.after),
+                _accuracy(agreement.difference, signed=True),
             ]
         )
-    head = ["precision", "size", "largest difference", "called otherwise", "accuracy before", "after", "change"]
+    head = ["precision", "size", "largest difference", "other label", "accuracy before", "after", "change"]
     return Markdown(markdown_table(head, body))
 
 
+def exported(found: Export) -> str:
+    """Return in a few lines what was written, what it costs, and what to know before using it."""
+    agreement, info = found.agreement, found.info
+    first, measured = info["models"][0], info["agreement"]
+    lines = [
+        f"{found.folder}: {first['file']}, {first['precision']}, batch {first['batch']}, compared with the original on "
+        f"{measured['on']}; a probability may differ by {measured['tolerance']:g}",
+        exports([found]),
+    ]
+    if agreement.changed:
+        names = ", ".join(agreement.changed[:10]) + (", ..." if len(agreement.changed) > 10 else "")
+        lines.append(f"another predicted label: {names}")
+    return "\n\n".join([*lines, *(f"note: {note}" for note in info["notes"])])
+
+
+def with_report(found: Comparison) -> pd.DataFrame:
+    """Return the table of a comparison with the two rows of the report's table 30, whose intervals are ours."""
+    rows = []
+    for name in map(str, published.table("table30").index):
+        accuracy = published.estimate("table30", name, "accuracy")
+        seconds = published.estimate("table30", name, "seconds_per_image")
+        rows.append(
+            {
+                "machine": f"report: {name}",
+                "what": "as printed in 2020, other images and network",
+                "accuracy": accuracy.value,
+                "low": accuracy.low,
+                "high": accuracy.high,
+                "images": accuracy.n,
+                "seconds": seconds.value,
+            }
+        )
+    return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
+
+
 def table30(found: Comparison) -> Markdown:
-    """Return board, PC and the report's two rows as a Markdown table: accuracy, milliseconds a film, memory."""
+    """Return board, PC and the report's two rows as a Markdown table: accuracy, milliseconds per image, memory."""
     body = [
         [
             escape_markdown(row["machine"]),
             escape_markdown(row["what"]),
-            _share(row),
-            _number(1000 * row["seconds"], "{:.1f}"),
-            _number(1000 * row["p95"], "{:.1f}"),
-            _number(1000 * row["all_seconds"], "{:.1f}"),
+            _accuracy(Estimate(row["accuracy"], row["low"], row["high"], int(row["images"]))),
+            *(_number(1000 * row[name], "{:.1f}") for name in ("seconds", "p95", "all_seconds")),
             _number(row["memory_mb"], "{:.0f} MB"),
         ]
-        for row in found.table.to_dict("records")
+        for row in with_report(found).to_dict("records")
     ]
-    head = ["machine", "what", "accuracy (95% interval)", "ms a film", "95% below", "with reading", "peak memory"]
+    head = [
+        "machine",
+        "what",
+        "accuracy (95% interval)",
+        "ms per image",
+        "95th percentile",
+        "with reading",
+        "peak memory",
+    ]
     return Markdown(markdown_table(head, body))
 
 
 def verdict(found: Comparison) -> Markdown:
-    """Return in words how far board and PC lie apart, with every film that they call otherwise."""
+    """Return in words how far board and PC differ, with every image whose predicted label differs."""
     agreement, change = found.agreement, found.agreement.difference
     lines = [
-        f"Film by film: {agreement.films} films, probabilities differ by at most {agreement.largest:.2g}, "
-        f"{len(agreement.changed)} called otherwise."
+        f"Image by image: {agreement.images} images, probabilities differ by at most {agreement.largest:.2g}, "
+        f"{len(agreement.changed)} with another predicted label."
     ]
     if change.n:
-        lines.append(f"Accuracy, board less PC: {_signed(change)}.")
+        lines.append(f"Accuracy, board less PC: {_accuracy(change, signed=True)}.")
     lines += [
         f"- {escape_markdown(row['image'])}: PC {escape_markdown(row['here'] or 'none')}, "
         f"board {escape_markdown(row['board'] or 'none')}, true {escape_markdown(row['truth'] or 'not known or none')}"
         for row in found.differing.to_dict("records")
     ]
-    if found.unanswered:
-        lines.append(f"Not answered by one of them: {escape_markdown(', '.join(found.unanswered))}.")
+    if found.unpredicted:
+        lines.append(f"No prediction on one of them: {escape_markdown(', '.join(found.unpredicted))}.")
     return Markdown("\n".join(lines))
 
 
-def document(found: Comparison, *, command: str, date: str, films: str, note: str = "") -> str:
+def document(found: Comparison, *, command: str, date: str, images: str, note: str = "") -> str:
     """Return a comparison as a Markdown document.
 
     Args:
         found: the comparison.
-        command: what was typed.
+        command: the command that made it.
         date: of the run.
-        films: what they are, in words.
+        images: which images, in words.
         note: what stands in for a board.
     """
-    ran = found.board.result["ran"]
-    network = f"{found.board.result['name']} {found.board.result['version']}"
-    head = f"{date}; `{command}`; {escape_markdown(network)}, over {escape_markdown(films)}."
+    result = found.board.result
+    ran = result["ran"]
+    network = f"{result['name']} {result['version']}"
     parts = [
         "# Board and PC",
-        head,
+        f"{date}; `{command}`; {escape_markdown(network)}, over {escape_markdown(images)}.",
         f"**{escape_markdown(note)}**" if note else "",
         table30(found),
         verdict(found),
         f"The board ran {ran['file']} (sha256 {ran['sha256']}).",
-        "\n".join(f"- note of the board: {escape_markdown(note)}" for note in found.board.result["fallbacks"]),
+        "\n".join(f"- note of the board: {escape_markdown(line)}" for line in result["fallbacks"]),
         f"> **{DISCLAIMER}**",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def log(run: Run, *, last: int = 4) -> str:
-    """Return the end of a run's log, as figure 18 shows it.
-
-    Args:
-        run: a board's or one made here.
-        last: films.
-    """
+    """Return the last images and the end of a run's log, as figure 18 of the report shows it."""
     lines = (run.folder / "log.txt").read_text(encoding="utf-8").splitlines()
-    films = [place for place, line in enumerate(lines) if line.startswith("inference-")]
-    return "\n".join(lines[films[-last:][0] :] if films else lines)
+    images = [place for place, line in enumerate(lines) if line.startswith("inference-")]
+    return "\n".join(lines[images[-last:][0] :] if images else lines)
 
 
-def times(
-    runs: Mapping[str, Run], printed: Mapping[str, float], *, title: str = "", note: str = "", simulated: bool = False
-) -> Drawing:
-    """Draw what a film costs on each machine: reading, preprocessing and inference, and where 95% of films lie below.
+@theme()
+def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool = False) -> Drawing:
+    """Draw the mean time of an image on board and PC, by part, and the report's, which is of inference alone.
 
     Args:
-        runs: by name of the machine.
-        printed: the report's seconds a film, by name, which are of inference alone.
+        found: the comparison.
         title: above the axis.
-        note: below it, as what stands in for a board.
-        simulated: the films are simulated; said under the figure.
-    Returns:
-        The figure.
+        note: below it, such as what stands in for a board.
+        simulated: the images are simulated.
     """
-    names = [*runs, *printed]
-    figure = new_figure(WIDTH, 0.55 * len(names) + 2.0, simulated=simulated)
+    table = with_report(found)
+    runs = {"board": found.board, "PC": found.here}
+    parts = [(name, part, run.result["seconds"][part]["mean"]) for name, run in runs.items() for part in _PARTS]
+    parts += [(row["machine"], "inference", row["seconds"]) for row in table[len(runs) :].to_dict("records")]
+    frame = pd.DataFrame(parts, columns=["machine", "part", "ms"])
+    frame["ms"] = 1000 * frame["ms"].astype(float).fillna(0)
+    figure = new_figure(WIDTH, 4.2, simulated=simulated, title=title)
     axis = figure.subplots()
-    for row, run in enumerate(runs.values()):
-        left = 0.0
-        for part, colour, hatch in _PARTS:
-            mean = 1000 * (run.result["seconds"][part]["mean"] or 0.0)
-            axis.barh(row, mean, 0.55, left, color=colour, hatch=hatch, edgecolor=INK, linewidth=0.6)
-            left += mean
-        p95 = 1000 * (run.result["seconds"]["total"]["p95"] or 0.0)
-        axis.plot([p95, p95], [row - 0.35, row + 0.35], color=INK, linewidth=2)
-        axis.text(max(left, p95), row, f"  {left:.1f} ms, 95% below {p95:.1f}", va="center", fontsize=9)
-    for row, seconds in enumerate(printed.values(), start=len(runs)):
-        axis.barh(row, 1000 * seconds, 0.55, color="white", edgecolor=GREY, linestyle="--")
-        axis.text(1000 * seconds, row, f"  {1000 * seconds:.0f} ms, as printed", va="center", fontsize=9, color=GREY)
-    axis.set_yticks(range(len(names)), names)
-    axis.set(ylim=(len(names) - 0.4, -0.7), xlabel=_with_note("milliseconds a film, mean", note, 120))
-    axis.xaxis.label.set_fontsize(9)
-    axis.margins(x=0.2)
-    axis.set_xlim(left=0)
-    axis.set_title(title, loc="left", fontsize=11)
+    # `multiple="stack"` puts the first level of the hue last.
+    seaborn.histplot(
+        frame,
+        y="machine",
+        weights="ms",
+        hue="part",
+        hue_order=list(_PARTS)[::-1],
+        palette={part: colour for part, (colour, _) in _PARTS.items()},
+        multiple="stack",
+        shrink=0.6,
+        alpha=1,
+        edgecolor=INK,
+        legend=False,
+        ax=axis,
+    )
+    for bars, (_, hatch) in zip(axis.containers, _PARTS.values(), strict=True):
+        for bar in bars:
+            bar.set_hatch(hatch)
+    for place, (name, total) in enumerate(frame.groupby("machine", sort=False)["ms"].sum().items()):
+        run = runs.get(str(name))
+        p95 = 1000 * (run.result["seconds"]["total"]["p95"] or 0.0) if run else total
+        if run:
+            axis.vlines(p95, place - 0.38, place + 0.38, color=INK, linewidth=2)
+        words = f"{total:.1f} ms, 95th percentile {p95:.1f}" if run else f"{total:.0f} ms, inference as printed"
+        axis.annotate(words, (max(total, p95), place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    axis.set(xlabel=_with_note("milliseconds per image, mean", note, 110), ylabel="")
     tidy(axis)
-    keys: list[Any] = [
-        axis.bar(0, 0, color=colour, hatch=hatch, edgecolor=INK, label=part) for part, colour, hatch in _PARTS
-    ]
-    keys.append(Line2D([], [], color=INK, linewidth=2, label="95% of films below"))
-    figure.legend(handles=keys, loc="outside upper right", ncols=4, fontsize=8.5, frameon=False)
+    axis.margins(x=0.35)
+    axis.set_xlim(left=0)
+    handles = [Patch(facecolor=c, hatch=h, edgecolor=INK, label=part) for part, (c, h) in _PARTS.items()]
+    key(figure, [*handles, Line2D([], [], color=INK, linewidth=2, label="95th percentile")])
     return figure
 
 
-def answers(
+@theme()
+def probabilities(
     found: Comparison, label: str, threshold: float, *, title: str = "", note: str = "", simulated: bool = False
 ) -> Drawing:
-    """Draw each film's probability on the board against that on the PC.
+    """Draw the probability of a label for each image, on the board over the PC.
+
+    An image in one of the two shaded corners is positive on one machine only, and has a ring.
 
     Args:
         found: the comparison.
         label: whose probability.
-        threshold: from which on it is called.
-        title: above the axis.
-        note: below it.
-        simulated: the films are simulated; said under the figure.
-    Returns:
-        The figure; a film in one of the two shaded corners is called otherwise, and ringed.
+        threshold: from which on it is positive.
+        title, note, simulated: as for `times`.
     """
-    figure = new_figure(WIDTH * 0.62, 5.2, simulated=simulated)
+    both = found.here.table.merge(found.board.table, on="image", suffixes=("_here", "_board")).set_index("image")
+    frame = pd.DataFrame({"PC": both[f"prob_{label}_here"], "board": both[f"prob_{label}_board"]})
+    holds = both["truth_here"].str.split("|").map(lambda names: label in names)
+    frame["truth"] = holds.map({True: f"true {label}", False: "other"})
+    figure = new_figure(WIDTH * 0.62, 5.2, simulated=simulated, title=title)
     axis = figure.subplots()
     axis.axvspan(0, threshold, threshold, 1, color=PALE, alpha=0.6, linewidth=0)
     axis.axvspan(threshold, 1, 0, threshold, color=PALE, alpha=0.6, linewidth=0)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    known = found.here.films.merge(found.board.films, on="image", suffixes=("_here", "_board")).set_index("image")
-    x, y = known[f"prob_{label}_here"], known[f"prob_{label}_board"]
-    is_true = known["truth_here"].str.split("|").map(lambda names: label in names)
-    for holds, mark, colour, words in ((True, "D", SERIES[1], f"true {label}"), (False, "o", BLUE, "other")):
-        axis.plot(x[is_true == holds], y[is_true == holds], mark, color=colour, markersize=5, alpha=0.7, label=words)
-    changed = list(found.agreement.changed)
-    axis.plot(x[changed], y[changed], "o", color="none", markeredgecolor=INK, markersize=13, label="called otherwise")
+    order = {"hue_order": [f"true {label}", "other"], "style_order": [f"true {label}", "other"]}
+    seaborn.scatterplot(
+        frame, x="PC", y="board", hue="truth", style="truth", markers=("D", "o"), palette=[SERIES[1], SERIES[0]],
+        s=32, alpha=0.7, ax=axis, **order,
+    )  # fmt: skip
+    ringed = frame.loc[list(found.agreement.changed)]
+    axis.scatter(ringed["PC"], ringed["board"], 150, "none", edgecolors=INK, label="other predicted label")
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axis.set_xlabel(_with_note(f"probability of {label}, PC", note, 70), fontsize=9)
-    axis.set_ylabel(f"probability of {label}, board", fontsize=9)
-    axis.set_title(title, loc="left", fontsize=11)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper left", fontsize=8.5, frameon=False)
+    axis.set(xlabel=_with_note(f"probability of {label}, PC", note, 60), ylabel=f"probability of {label}, board")
+    axis.legend(loc="upper left")
     return figure
 
 
 def accuracies(found: Comparison) -> dict[str, Estimate]:
-    """Return the accuracies of the table by machine, to be drawn with `report.intervals`."""
+    """Return the accuracies of the table by machine, to be drawn with intervals."""
     return {
         row["machine"]: Estimate(
-            row["accuracy"], row["low"], row["high"], int(row["films"]), "the films have no labels"
+            row["accuracy"], row["low"], row["high"], int(row["images"]), "the images have no labels"
         )
-        for row in found.table.to_dict("records")
+        for row in with_report(found).to_dict("records")
     }
 
 
@@ -223,17 +253,9 @@ def _with_note(words: str, note: str, width: int) -> str:
     return "\n".join([words, *textwrap.wrap(note, width)])
 
 
-def _share(row: Mapping) -> str:
-    if not math.isfinite(row["accuracy"]):
-        return "not known"
-    return plain(Estimate(row["accuracy"], row["low"], row["high"], int(row["films"])))
+def _accuracy(value: Estimate, *, signed: bool = False) -> str:
+    return plain(value, signed=signed) if math.isfinite(value.value) else "not known"
 
 
 def _number(value: float, form: str) -> str:
     return form.format(value) if math.isfinite(value) else ""
-
-
-def _signed(change: Estimate) -> str:
-    if not math.isfinite(change.value):
-        return "not known"
-    return f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"

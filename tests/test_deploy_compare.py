@@ -1,0 +1,157 @@
+"""Two runs of one network: compared image by image, in tables and in figures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrkit import deploy
+from cxrkit.deploy import _compare
+from cxrkit.film import sha256_of
+from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER
+from cxrkit.show import _device as device
+
+THRESHOLDS = dict.fromkeys(COVID_CLASSES, 0.5)
+
+
+def a_run(folder, probs, *, truth=(COVID, COVID, "", ""), fallbacks=(), judged=True):
+    """Write a run of four images, the first two with COVID-19, as a runner does."""
+    folder.mkdir()
+    table = pd.DataFrame({"image": ["a", "b", "c_[1]", "d"], "status": "ok", "truth": truth})
+    table["predicted"] = [COVID_CLASSES[int(p < 0.5)] for p in probs]
+    table[f"prob_{COVID}"], table[f"prob_{COVID_CLASSES[1]}"] = probs, [1 - p for p in probs]
+    table.to_csv(folder / "predictions.csv", index=False)
+    parts = {"reading": 1.0, "preprocessing": 2.0, "inference": 7.0, "total": 10.0}
+    result = {
+        "name": "tiny", "version": "1", "labels": list(COVID_CLASSES), "fallbacks": list(fallbacks),
+        "seconds": {name: {"mean": ms / 1000, "p95": ms / 500} for name, ms in parts.items()},
+        "predictions_sha256": sha256_of(folder / "predictions.csv"), "memory_mb": {"peak": 50.0},
+        "accuracy": {"right": 1, "of": 1, "value": 1} if judged else None,
+        "ran": {"engine": "e", "engine_version": "1", "precision": "fp32", "batch": 1, "file": "m", "sha256": "f" * 64},
+        "device": {"model": None, "machine": "x_86"},
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(result))
+    lines = [f"inference-{k} film: [[{p}]]\nneeded time in inference-{k}: 1" for k, p in enumerate(probs)]
+    (folder / "log.txt").write_text("\n".join([*lines, "accuracy: 1"]))
+    return deploy.read_run(folder)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Board and PC predict different labels for the third image, whose name Markdown would take for a link."""
+    board = a_run(tmp_path / "board", [0.9, 0.8, 0.6, 0.1], fallbacks=["memory is short | falling back"])
+    return deploy.compare(board, a_run(tmp_path / "here", [0.9, 0.8, 0.4, 0.1]), thresholds=THRESHOLDS)
+
+
+# --- comparing -------------------------------------------------------------------------------------------------
+
+
+def test_two_sets_of_predictions_are_compared_image_by_image():
+    before, after = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8]])
+    truth = np.array([[1], [0], [0]])
+    found = _compare.agreement(
+        ["a", "b", "c"], before, after, labels=COVID_CLASSES, thresholds=THRESHOLDS, truth=truth, patients=None
+    )
+    assert (found.images, found.changed) == (3, ("b",))
+    assert (found.largest, found.mean) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert (found.before.value, found.after.value) == (1, pytest.approx(2 / 3))
+    assert found.difference.value == pytest.approx(-1 / 3)
+
+
+def test_several_labels_count_as_the_share_of_correct_labels():
+    found = _compare.agreement(
+        ["a", "b"],
+        np.array([[0.9, 0.9], [0.1, 0.1]]),
+        np.array([[0.9, 0.1], [0.1, 0.1]]),
+        labels=("Mass", "Nodule"),
+        thresholds={"Mass": 0.5, "Nodule": 0.5},
+        truth=np.array([[1, 1], [0, np.nan]]),
+        patients=["p", "q"],
+    )
+    assert (found.before.value, found.after.value, found.difference.value) == (1, 0.75, -0.25)
+    assert found.changed == ("a",)
+
+
+def test_every_image_whose_label_differs_is_listed(found):
+    (row,) = found.differing.to_dict("records")
+    assert (row["image"], row["truth"], row["here"], row["board"]) == ("c_[1]", "", COVID_CLASSES[1], COVID)
+    assert row["difference"] == pytest.approx(0.2)
+    assert (found.agreement.before.value, found.agreement.after.value) == (1, 0.75)
+
+
+def test_intervals_are_by_patient(found):
+    alone = found.agreement.after
+    shared = deploy.compare(found.board, found.here, thresholds=THRESHOLDS, patients=["1", "1", "2", "2"])
+    # Of patient 1 both images are right, of patient 2 one: two patients tell less than four images.
+    assert shared.agreement.after.value == alone.value == 0.75
+    assert shared.agreement.after.high - shared.agreement.after.low >= alone.high - alone.low
+
+
+def test_without_labels_there_is_no_accuracy(tmp_path):
+    runs = [a_run(tmp_path / name, [0.9, 0.4, 0.1, 0.1], judged=False) for name in "bh"]
+    found = deploy.compare(*runs, thresholds=THRESHOLDS)
+    assert found.table["accuracy"].isna().all()
+    assert found.agreement.changed == ()
+    assert "| not known |" in device.table30(found)
+
+
+def test_changed_predictions_and_a_folder_without_a_run_are_refused(tmp_path):
+    a_run(tmp_path / "r", [0.9, 0.4, 0.1, 0.1])
+    (tmp_path / "r" / "predictions.csv").write_text("image\na\n")
+    with pytest.raises(deploy.DeployError, match="is not what the runner wrote"):
+        deploy.read_run(tmp_path / "r")
+    with pytest.raises(deploy.DeployError, match="holds no run"):
+        deploy.read_run(tmp_path)
+
+
+# --- tables and figures ----------------------------------------------------------------------------------------
+
+
+def test_table_30_has_board_and_pc_and_the_reports_rows(found):
+    rows = device.table30(found).splitlines()
+    assert rows[2].startswith("| board | x\\_86, e 1, fp32, batch 1 | 0.750 (")
+    assert rows[2].endswith("| 7.0 | 14.0 | 10.0 | 50 MB |")
+    assert rows[3].startswith("| PC | x\\_86, e 1, fp32, batch 1 | 1.000 (")
+    assert rows[4].startswith("| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891)")
+    assert rows[4].endswith("| 110.0 |  |  |  |")
+    assert len(rows) == 6
+    assert [round(each.value, 2) for each in device.accuracies(found).values()] == [0.75, 1.0, 0.83, 0.9]
+
+
+def test_the_document_has_the_command_the_network_the_notes_and_each_image_that_differs(found):
+    text = device.document(found, command="cxrkit jetson compare nano", date="2026-11-24", images="made_up")
+    assert text.startswith("# Board and PC\n\n2026-11-24; `cxrkit jetson compare nano`; tiny 1, over made\\_up.")
+    assert f"The board ran m (sha256 {'f' * 64})." in text
+    assert "- note of the board: memory is short \\| falling back" in text
+    assert text.endswith(f"> **{DISCLAIMER}**\n")
+    assert "4 images, probabilities differ by at most 0.2, 1 with another predicted label" in text
+    assert "- c\\_\\[1\\]: PC Not COVID-19, board COVID-19, true not known or none" in text
+    assert "Accuracy, board less PC: -0.250 (" in text
+
+
+def test_times_stand_beside_what_was_printed(found):
+    (axis,) = device.times(found, note="the board is this machine", simulated=True).axes
+    words = [text.get_text() for text in axis.texts]
+    assert words[:2] == ["10.0 ms, 95th percentile 20.0"] * 2
+    assert words[2:] == ["110 ms, inference as printed", "220 ms, inference as printed"]
+    assert axis.get_xlabel() == "milliseconds per image, mean\nthe board is this machine"
+    # From left to right: reading, preprocessing, inference.
+    board = sorted((bar.get_x(), round(bar.get_width(), 6)) for bars in axis.containers for bar in list(bars)[:1])
+    assert [width for _, width in board] == [1.0, 2.0, 7.0]
+
+
+def test_an_image_whose_label_differs_has_a_ring(found):
+    (axis,) = device.probabilities(found, COVID, 0.5, title="each image").axes
+    points, rings = axis.collections[0].get_offsets(), axis.collections[1].get_offsets()
+    assert points.tolist() == [[0.9, 0.9], [0.8, 0.8], [0.4, 0.6], [0.1, 0.1]]
+    assert rings.tolist() == [[0.4, 0.6]]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [f"true {COVID}", "other", "other predicted label"]
+
+
+def test_the_end_of_a_log_is_that_of_figure_18(found):
+    assert device.log(found.board, last=1).splitlines() == [
+        "inference-3 film: [[0.1]]", "needed time in inference-3: 1", "accuracy: 1",
+    ]  # fmt: skip
