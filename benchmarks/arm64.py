@@ -1,25 +1,20 @@
-"""Run a bundle on 64-bit ARM, emulated, and on x86_64: how far the answers lie apart and what emulation costs.
+"""Run a bundle on 64-bit ARM, emulated, and on x86_64: how far the predictions differ.
 
     python benchmarks/arm64.py > OUT.md
 
-Debian's arm64 Python and qemu-user-static are fetched with apt-get and unpacked with dpkg-deb into a folder, numpy and
-ONNX Runtime with pip: nothing is installed and root is not needed, a Debian of x86_64 with pip is. The processor is
-EMULATED: that the runner and the aarch64 wheels work there is shown, a Jetson's time is not.
+Debian's arm64 Python and qemu-user-static are fetched with apt-get and unpacked with dpkg-deb into a folder, NumPy and
+ONNX Runtime with pip: nothing is installed and root is not needed, but a Debian of x86_64 with pip is. The processor is
+EMULATED: this shows that the runner and the aarch64 wheels work, not the time of a Jetson.
 """
 
 import argparse
 import platform
-import re
-import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
-from os import environ, getloadavg
+from os import environ
 from pathlib import Path
 
 from cxrkit import deploy
@@ -28,75 +23,46 @@ from cxrkit.deploy import _films
 MODEL = "covid-small"
 #: What pip may take for ARM; Debian 12 has glibc 2.36.
 WHEELS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
-#: A processor without the newer instructions, beside all that qemu knows: to see whether a crash is theirs.
-PLAIN = "cortex-a57"
-#: Runs a bundle's runner as its command line does, and says what the films alone took: no start, no warm-up.
-TIMED = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-import runner
-films = runner.Run.films
-def timed(self, listed):
-    began = time.process_time()
-    films(self, listed)
-    print("films took", time.process_time() - began, file=sys.stderr)
-runner.Run.films = timed
-sys.exit(runner.main(sys.argv[1:]))
-"""
 
 
 def call(*command: str | Path) -> str:
-    """Run a command to its end; return what it printed, or leave with its last words."""
+    """Run a command to its end; return what it printed, or exit with its last line."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
-        raise SystemExit(f"{Path(command[0]).name} cannot bring what is needed: {said[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
+        raise SystemExit(f"{Path(command[0]).name} failed: {lines[-1]}")
     return done.stdout
 
 
 def wheels(folder: Path, runtime: str, numpy: str, *options: str) -> Path:
-    """Unpack ONNX Runtime and numpy, and nothing else, into a folder for PYTHONPATH."""
+    """Unpack ONNX Runtime and NumPy, and nothing else, into a folder for PYTHONPATH."""
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade")
     call(*pip, "--only-binary=:all:", *options, "--target", folder, f"onnxruntime=={runtime}", f"numpy=={numpy}")
     return folder
 
 
-def execute(python: list[str], packages: Path, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python that sees no packages but those, with one thread."""
-    held = {"PATH": environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(packages), "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.run([*python, *arguments], env=held, cwd=folder, capture_output=True, text=True)
-
-
-def answers(python: list[str], packages: Path, bundle: Path, films: Path, out: Path) -> tuple[deploy.Run, float]:
-    """Run a bundle; return its run and the seconds of processor time that all films took."""
-    arguments = ["-c", TIMED, str(bundle), str(films), "--out", str(out), "--engine", "onnxruntime", "--threads", "1"]
-    done = execute(python, packages, arguments, out.parent)
-    took = re.search(r"^films took (\S+)$", done.stderr, re.MULTILINE)
-    if done.returncode or took is None:
+def predict(python: list[str], packages: Path, bundle: Path, images: Path, out: Path) -> deploy.Run:
+    """Run a bundle's runner in a Python that sees those packages alone, with one thread."""
+    held = {"PATH": environ["PATH"], "HOME": str(out.parent), "PYTHONPATH": str(packages), "OPENBLAS_NUM_THREADS": "1"}
+    command = [*python, bundle / "runner.py", bundle, images, "--out", out, "--engine", "onnxruntime", "--threads", "1"]
+    done = subprocess.run(command, env=held, capture_output=True, text=True)
+    if done.returncode:
         raise SystemExit(f"the runner ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-    return deploy.read_run(out), float(took[1])
+    return deploy.read_run(out)
 
 
-@contextmanager
-def place(named: Path | None):
-    """Yield the folder named, or one that goes when all is done."""
-    if named is not None:
-        named.mkdir(parents=True, exist_ok=True)
-        yield named.absolute()
-        return
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
+def packed(bundle: Path, count: int, folder: Path) -> _films.Packed:
+    """Prepare course images: neither side has Pillow."""
+    folder.mkdir()
+    return _films.pack(deploy.Films(most=count), deploy.read(bundle).info, folder, pillow=False)
 
 
 def machine(folder: Path) -> list[str]:
     """Fetch and unpack qemu and an arm64 Python; return the command that runs it."""
-    for name in ("apt-get", "dpkg-deb"):
-        if not shutil.which(name):
-            raise SystemExit(f"{name} is missing; Debian's arm64 packages are fetched and unpacked with it.")
     state, cache, root = folder / "apt", folder / "cache", folder / "root"
-    (state / "lists/partial").mkdir(parents=True, exist_ok=True)
-    (cache / "archives/partial").mkdir(parents=True, exist_ok=True)
-    # An empty list of what is installed, and lists of its own: the machine's stay as they are.
+    (state / "lists/partial").mkdir(parents=True)
+    (cache / "archives/partial").mkdir(parents=True)
+    # An empty list of installed packages and lists of its own: those of the machine stay unchanged.
     (state / "status").touch()
     options = [f"Dir::State={state}", f"Dir::State::status={state / 'status'}", f"Dir::Cache={cache}"]
     options += ["APT::Architectures::=amd64", "APT::Architectures::=arm64"]
@@ -104,95 +70,45 @@ def machine(folder: Path) -> list[str]:
     call(*apt, "update")
     wanted = ("python3:arm64", "libstdc++6:arm64", "qemu-user-static:amd64")
     call(*apt, "install", "--download-only", "--yes", "--no-install-recommends", *wanted)
-    for package in (cache / "archives").glob("*_arm64.deb"):
-        call("dpkg-deb", "-x", package, root)
-    for package in (cache / "archives").glob("qemu-user-static_*.deb"):
-        call("dpkg-deb", "-x", package, folder / "qemu")
-    return [
-        str(folder / "qemu/usr/bin/qemu-aarch64-static"),
-        "-L",
-        str(root),
-        str((root / "usr/bin/python3").resolve()),
-    ]
-
-
-def ended(done: subprocess.CompletedProcess[str]) -> str:
-    """Say in words how a command that failed ended."""
-    if done.returncode < 0:
-        return signal.Signals(-done.returncode).name
-    return (done.stderr.strip().splitlines() or ["?"])[-1]
-
-
-def runtime_for(python: list[str], asked: list[str], folder: Path) -> tuple[str, Path, list[str]]:
-    """Return the first ONNX Runtime of those asked for that this Python imports, its folder, and how others ended."""
-    said = call(*python, "-c", "import sys; print(*sys.version_info[:2], sep='.')").strip()
-    options = [f"--platform={name}" for name in WHEELS] + ["--implementation=cp", f"--python-version={said}"]
-    failed = []
-    for runtime in asked:
-        packages = wheels(folder / f"arm64-{runtime}", runtime, version("numpy"), *options)
-        found = execute(python, packages, ["-c", "import onnxruntime"], folder)
-        if not found.returncode:
-            return runtime, packages, failed
-        plain = execute([python[0], "-cpu", PLAIN, *python[1:]], packages, ["-c", "import onnxruntime"], folder)
-        also = f"also as {PLAIN}" if plain.returncode else f"not as {PLAIN}"
-        failed.append(f"ONNX Runtime {runtime} ends there on import ({ended(found)}, {also}).")
-    raise SystemExit(f"no ONNX Runtime of {', '.join(asked)} can be imported under qemu; name another (--runtimes).")
+    for package in (cache / "archives").glob("*.deb"):
+        if package.name.endswith("_arm64.deb") or package.name.startswith("qemu-user-static_"):
+            call("dpkg-deb", "-x", package, root if package.name.endswith("_arm64.deb") else folder / "qemu")
+    python = str((root / "usr/bin/python3").resolve())
+    return [str(folder / "qemu/usr/bin/qemu-aarch64-static"), "-L", str(root), python]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, help="keep here what is fetched and made; by default it goes")
     parser.add_argument("--films", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=2, help="runs of both, in turn; the least time counts")
-    parser.add_argument(
-        "--runtimes", nargs="+", default=[version("onnxruntime"), "1.20.1"], help="the first that can be imported runs"
-    )
+    parser.add_argument("--runtime", default="1.20.1", help="ONNX Runtime on both sides; 1.32.0 crashes under qemu")
     options = parser.parse_args()
     if platform.machine() != "x86_64":
         raise SystemExit(f"this machine is {platform.machine()}, not x86_64; run the bundle itself (docs/device.md).")
-    load = getloadavg()[0]
-    with place(options.folder) as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         arm = machine(folder)
-        runtime, arm_packages, failed = runtime_for(arm, options.runtimes, folder)
-        # The same releases here, so that nothing but the processor is another.
-        packages = wheels(folder / f"x86_64-{runtime}", runtime, version("numpy"))
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            work = Path(name)
-            bundle = deploy.export(MODEL, work / "bundle", target="jetson-nano", precision="fp32").folder
-            info = deploy.read(bundle).info
-            side = info["input_size"]
-            films = _films.pack(None, None, work, labels=info["labels"], side=side, most=options.films)
-            count = len(films.patients)
-            took: dict[str, list[float]] = {"arm": [], "here": []}
-            for number in range(options.rounds):
-                there, seconds = answers(arm, arm_packages, bundle, films.here, work / f"arm-{number}")
-                took["arm"].append(seconds / count)
-                # Without its site's packages: no Pillow on either side.
-                here, seconds = answers([sys.executable, "-S"], packages, bundle, films.here, work / f"here-{number}")
-                took["here"].append(seconds / count)
-            found = deploy.compare(there, here, thresholds=info["thresholds"], patients=films.patients)
-        qemu = re.search(r"version (\S+)", call(arm[0], "--version"))
-    if found.unanswered or qemu is None:
-        raise SystemExit(f"films without an answer: {', '.join(found.unanswered) or 'none'}; qemu: {qemu}")
-    agreement, times = found.agreement, [min(took["arm"]), min(took["here"])]
-    print(f"""## 64-bit ARM, emulated
-
-{date.today()}, `python {shlex.join(sys.argv)}`, load {load:.1f} before, {getloadavg()[0]:.1f} after. {MODEL}'s fp32
-bundle for jetson-nano over {count} course films with one thread; the arm64 Python is that of
-{there.result["device"]["system"]}, under `qemu-aarch64-static` {qemu[1]}. The processor is
-EMULATED: that the runner and the aarch64 wheels work is shown, a Jetson's time is not.
-
-| machine | Python | numpy | ONNX Runtime | Pillow | processor time a film |
-|---|---|---|---|---|---|""")
-    for words, run, seconds in zip(("emulated", "this one"), (there, here), times, strict=True):
-        device, engine = run.result["device"], run.result["ran"]["engine_version"]
-        cells = [f"{device['machine']}, {words}", device["python"], device["numpy"], engine, device["pillow"] or "none"]
-        print("| " + " | ".join([*cells, f"{seconds:.3g} s"]) + " |")
-    print(f"""
-Probabilities differ by at most {agreement.largest:.2g}; {len(agreement.changed)} of {agreement.films} films are
-called otherwise. Emulation takes {times[0] / times[1]:.0f} times as long (least of {options.rounds} runs in turn).""")
-    for words in failed:
-        print(words)
+        release = call(*arm, "-c", "import sys; print(*sys.version_info[:2], sep='.')").strip()
+        tags = [f"--platform={tag}" for tag in WHEELS] + ["--implementation=cp", f"--python-version={release}"]
+        there = wheels(folder / "arm64", options.runtime, version("numpy"), *tags)
+        # The same releases here, so that only the processor differs.
+        here = wheels(folder / "x86_64", options.runtime, version("numpy"))
+        bundle = deploy.export(MODEL, folder / "bundle", target="jetson-nano").folder
+        films = packed(bundle, options.films, folder / "films")
+        images = films.files["images.csv"][0]
+        runs = [
+            predict(arm, there, bundle, images, folder / "arm"),
+            # Without the packages of its site.
+            predict([sys.executable, "-S"], here, bundle, images, folder / "here"),
+        ]
+        found = deploy.compare(*runs, thresholds=deploy.read(bundle).info["thresholds"], patients=films.patients)
+    print(f"## 64-bit ARM, EMULATED\n\n{date.today()}; {MODEL}'s fp32 bundle, {len(films.patients)} course images.\n")
+    print("| machine | Python | NumPy | ONNX Runtime | ms per image |\n|---|---|---|---|---|")
+    for run in runs:
+        device, ms = run.result["device"], 1000 * run.result["seconds"]["inference"]["mean"]
+        cells = [device["machine"], device["python"], device["numpy"], run.result["ran"]["engine_version"]]
+        print("| " + " | ".join([*cells, f"{ms:.0f}"]) + " |")
+    print(f"\nProbabilities differ by at most {found.agreement.largest:.2g}; predicted labels of ", end="")
+    print(f"{len(found.agreement.changed)} of {found.agreement.images} images differ.")
 
 
 if __name__ == "__main__":

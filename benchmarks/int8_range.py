@@ -2,42 +2,47 @@
 
     python benchmarks/int8_range.py
 
-The bundled networks are quantised twice, as `cxrkit model export --precision int8` does it (weights of seven bits)
-and with eight, and answer about the course's 120 test films: once with ONNX Runtime's int8 kernels, once with its
-optimiser off, which computes the same quantised numbers in floating point and cannot overflow.
+The bundled networks are quantised twice, with weights of seven bits as `cxrkit model export --precision int8` does it,
+and with eight. Both predict the course's 120 test images: with ONNX Runtime's int8 kernels, and without its optimiser,
+which computes the same quantised numbers in floating point and cannot overflow.
 """
 
+import numpy as np
 import onnx
 
-from cxrkit import data, networks
-from cxrkit.deploy import _answers, _export, _graph
+from cxrkit import data, film, networks
+from cxrkit.deploy import _compare, _export, _graph
 
 
 def main() -> None:
-    import onnxruntime  # after cxrkit, which lets it report to nobody
+    import onnxruntime  # after cxrkit, which turns its reports to its maker off
 
-    print("| network | weights | computed in | largest difference | mean | films called otherwise |")
+    print("| network | weights | computed in | largest difference | mean | images with another label |")
     print("|---|---|---|---|---|---|")
     for name in networks.bundled():
         original = networks.load(name)
-        learn, test, _ = _export._films(original, "int8", None, None, None)
-        before = original.predict(test.pixels, prepared=True)
+        learn, test, root, _ = _export.choose(None, "int8")
+        pixels = [
+            np.stack([original.prepare(film.read(root / image).pixels) for image in rows["image"]])
+            for rows in (learn, test)
+        ]
         graph = _graph.lowered(onnx.load(networks.folder_of(name) / "model.onnx"), batch=1, maps=False)
         for bits in (8, 7):
-            model = _export._quantised(graph, 1, learn.pixels, reduce_range=bits == 7).SerializeToString()
+            model = _export.quantised(graph, 1, pixels[0], reduce_range=bits == 7).SerializeToString()
             for how in ("int8 kernels", "floating point"):
                 options = onnxruntime.SessionOptions()
                 if how == "floating point":
                     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
                 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-                film_input = session.get_inputs()[0].name
-                after = [session.run(["probs"], {film_input: film[None, ..., None]})[0][0] for film in test.pixels]
-                found = _answers.compare(
-                    test.names, before, after, labels=original.labels, thresholds=original.thresholds,
-                    truth=data.truth(test.rows, _answers.scored(original.labels)), patients=None,
+                name_in = session.get_inputs()[0].name
+                after = [session.run(["probs"], {name_in: image[None, ..., None]})[0][0] for image in pixels[1]]
+                found = _compare.agreement(
+                    list(test["image"]), original.predict(pixels[1], prepared=True), after, labels=original.labels,
+                    thresholds=original.thresholds, truth=data.truth(test, _compare.scored(original.labels)),
+                    patients=None,
                 )  # fmt: skip
                 cells = [name, f"{bits} bits", how, f"{found.largest:.3f}", f"{found.mean:.4f}"]
-                print("| " + " | ".join([*cells, f"{len(found.changed)} of {found.films}"]) + " |", flush=True)
+                print("| " + " | ".join([*cells, f"{len(found.changed)} of {found.images}"]) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,9 @@ def test_table_30_has_board_and_pc_and_the_reports_rows(found):
     assert rows[2].startswith("| board | x\\_86, e 1, fp32, batch 1 | 0.750 (")
     assert rows[2].endswith("| 7.0 | 14.0 | 10.0 | 50 MB |")
     assert rows[3].startswith("| PC | x\\_86, e 1, fp32, batch 1 | 1.000 (")
-    assert rows[4].startswith("| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891)")
+    assert rows[4].startswith(
+        "| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891)"
+    )
     assert rows[4].endswith("| 110.0 |  |  |  |")
     assert len(rows) == 6
     assert [round(each.value, 2) for each in device.accuracies(found).values()] == [0.75, 1.0, 0.83, 0.9]
@@ -148,7 +150,11 @@ def test_an_image_whose_label_differs_has_a_ring(found):
     points, rings = axis.collections[0].get_offsets(), axis.collections[1].get_offsets()
     assert points.tolist() == [[0.9, 0.9], [0.8, 0.8], [0.4, 0.6], [0.1, 0.1]]
     assert rings.tolist() == [[0.4, 0.6]]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == [f"true {COVID}", "other", "other predicted label"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        f"true {COVID}",
+        "other",
+        "other predicted label",
+    ]
 
 
 def test_the_end_of_a_log_is_that_of_figure_18(found):

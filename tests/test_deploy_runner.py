@@ -16,7 +16,7 @@ import types
 import weakref
 from pathlib import Path
 
-import loopback_board
+import loopback
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +33,7 @@ MEANS = (0.1, 0.3, 0.6, 0.8, 0.9)
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    return loopback_board.bare_python(tmp_path_factory.mktemp("board"))
+    return loopback.bare_python(tmp_path_factory.mktemp("board"))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def start(python, bundle, *arguments, memory=None, env=None):
 
     return subprocess.run(
         [python, bundle / "runner.py", *map(str, arguments)],
-        env={**loopback_board.environment(), **(env or {})},
+        env={**loopback.environment(), **(env or {})},
         preexec_fn=limit if memory else None,
         capture_output=True,
         text=True,
@@ -122,7 +122,7 @@ def test_the_file_needs_no_more_than_python_3_6(tmp_path, code, legal):
 
 def in_board(python, code, folder, **env):
     """Run code on the board's Python, in a folder where nothing of ours lies."""
-    environment = {**loopback_board.environment(), **env}
+    environment = {**loopback.environment(), **env}
     done = subprocess.run([python, "-c", code], env=environment, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -318,7 +318,7 @@ def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
     os.mkfifo(listed)
     run = subprocess.Popen(
         [python, bundle / "runner.py", bundle, listed, "--out", tmp_path / "out"],
-        env={**loopback_board.environment(), "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        env={**loopback.environment(), "PATH": f"{program.parent}:{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
     )
     with listed.open("w") as file:
@@ -374,9 +374,7 @@ def tries(*entries):
 def a_run(engines, say=print):
     info = {"labels": list(COVID_CLASSES), "scored": [COVID], "input_size": 64}
     info["thresholds"] = dict.fromkeys(COVID_CLASSES, 0.5)
-    return runner.Run(
-        info, engines, lambda data: runner.prepare(runner.read_image(data), 64), io.StringIO(), say
-    )
+    return runner.Run(info, engines, lambda data: runner.prepare(runner.read_image(data), 64), io.StringIO(), say)
 
 
 def test_what_does_not_fit_is_not_loaded(monkeypatch):

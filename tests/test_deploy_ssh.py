@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import loopback_board
+import loopback
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,13 +33,13 @@ FOLDER = deploy.Board("nano").folder
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    return loopback_board.bare_python(tmp_path_factory.mktemp("board"))
+    return loopback.bare_python(tmp_path_factory.mktemp("board"))
 
 
 @pytest.fixture
 def server(python, tmp_path_factory):
-    made = loopback_board.serve(tmp_path_factory.mktemp("sshd") / "a 'board'", python)
-    loopback_board.make_key(made.folder / "stranger")
+    made = loopback.serve(tmp_path_factory.mktemp("sshd") / "a 'board'", python)
+    loopback.make_key(made.folder / "stranger")
     yield made
     made.stop()
 
@@ -56,7 +56,7 @@ def cutter(server):
     made = []
 
     def make(cut, say=None):
-        made.append(loopback_board.Cutter(server.port, cut))
+        made.append(loopback.Cutter(server.port, cut))
         return deploy.Board("nano", server.config(port=made[-1].port), say=say or quiet), made[-1]
 
     yield make
@@ -78,7 +78,9 @@ def films(tmp_path_factory):
     for k, mean in enumerate((0.1, 0.2, 0.3, 0.6, 0.8, 0.9)):
         name = f"film {k}.jpg" if k == 1 else f"film {k}.png"
         (folder / name).write_bytes(cv2.imencode(name[-4:], tiny_models.film(mean))[1].tobytes())
-        rows.append({"image": name, "patient_id": f"made/{k}", "split": "test", "covid": int(mean > 0.7), "findings": ""})
+        rows.append(
+            {"image": name, "patient_id": f"made/{k}", "split": "test", "covid": int(mean > 0.7), "findings": ""}
+        )
     pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
     return data.read_manifest(folder / "manifest.csv")
 
@@ -202,12 +204,17 @@ def test_a_board_with_another_language_and_a_greeting_works(nano, server, bundle
 
 
 def test_a_dry_run_prints_each_command_and_connects_to_nothing(bundle, films, tmp_path):
-    for host, start in (("nowhere", "ssh nowhere 'mkdir -p cxrkit-device/bundles"), (f"folder:{tmp_path}", "mkdir -p ")):
+    for host, start in (
+        ("nowhere", "ssh nowhere 'mkdir -p cxrkit-device/bundles"),
+        (f"folder:{tmp_path}", f"cd {tmp_path} && mkdir -p "),
+    ):
         printed = []
         board = deploy.Board(host, dry=True, say=printed.append)
         deploy.install(board, bundle)
         assert printed[0].startswith(start)
-        assert any("cat > " in line and line.endswith(f"< {shlex.quote(str(bundle / 'model.onnx'))}") for line in printed)
+        assert any(
+            "cat > " in line and line.endswith(f"< {shlex.quote(str(bundle / 'model.onnx'))}") for line in printed
+        )
         assert deploy.bench(board, bundle, tmp_path / "out", deploy.Films(films)) is None
         assert any("--engine auto" in line for line in printed)
         assert list(tmp_path.iterdir()) == []
@@ -231,18 +238,16 @@ def test_a_host_key_that_is_unknown_or_changed_stops_it_before_anything_is_sent(
 
 @pytest.mark.parametrize("key", ["stranger", "locked"])
 def test_a_key_that_does_not_open_the_board_is_refused_without_a_question(server, key):
-    loopback_board.make_key(server.folder / "locked", "a secret")
+    loopback.make_key(server.folder / "locked", "a secret")
     with pytest.raises(deploy.DeployError, match=r"cannot be opened.*not used here.*ssh-copy-id nano.*ssh-add"):
         deploy.probe(deploy.Board("nano", server.config(key=key), say=quiet))
 
 
 def test_the_users_agent_opens_a_board(server, monkeypatch, tmp_path):
-    agent = subprocess.Popen(
-        [loopback_board.program("ssh-agent"), "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL
-    )
+    agent = subprocess.Popen([loopback.program("ssh-agent"), "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
     try:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-        add = [loopback_board.program("ssh-add"), "-q", server.folder / "user"]
+        add = [loopback.program("ssh-add"), "-q", server.folder / "user"]
         until(lambda: not subprocess.run(add, capture_output=True).returncode, "ssh-add reaches no agent")
         config = server.config(key="stranger")
         config.write_text(config.read_text().replace("IdentitiesOnly yes", "IdentitiesOnly no"))
@@ -294,7 +299,7 @@ def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch):
 
 
 def test_a_board_that_does_not_answer_is_named(server):
-    config = server.config(port=loopback_board.free_port())
+    config = server.config(port=loopback.free_port())
     with pytest.raises(deploy.LinkError, match=r"the link to nano broke during .*Connect call failed.* 4 times"):
         deploy.probe(deploy.Board("nano", config, say=quiet))
 
@@ -332,7 +337,9 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_copied(nano, serve
 def test_a_disk_that_fills_up_during_a_copy_is_named_and_nothing_is_half_installed(nano, server, heavy, monkeypatch):
     limit = server.folder / "file-limit"
     at_ballast(monkeypatch, lambda: limit.write_text("1000"))
-    with pytest.raises(deploy.DeployError, match=r"cat: write error: File too large. Nothing was installed. If its disk"):
+    with pytest.raises(
+        deploy.DeployError, match=r"cat: write error: File too large. Nothing was installed. If its disk"
+    ):
         deploy.install(nano, heavy)
     assert installed(server) == {}
     assert list((server.home / FOLDER / "incoming").iterdir()) == []

@@ -68,8 +68,9 @@ class Link:
 
     def _execute(self, command: str, stdin: bytes, source: str) -> tuple[int | None, bytes, bytes]:
         """Return the exit code of a command (None: ended by a signal), its stdout and its stderr."""
-        is_folder = self.host.startswith(FOLDER)
-        typed = command if is_folder else f"ssh {shlex.quote(self.host)} {shlex.quote(command)}"
+        typed = f"ssh {shlex.quote(self.host)} {shlex.quote(command)}"
+        if self.host.startswith(FOLDER):
+            typed = f"cd {shlex.quote(self.host.removeprefix(FOLDER))} && {command}"
         self._say(f"{typed} < {shlex.quote(source)}" if source else typed)
         return 0, b"", b""
 

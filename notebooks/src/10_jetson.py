@@ -1,18 +1,18 @@
 # %% [markdown]
 # # A board: the same network beside the bed
 #
-# The report of 2020 ends on a Jetson Nano, a board of the size of a hand. Its COVID-19 network ran there after several
-# failures of conversion, and after the board had ended it for want of memory, while loading and while answering. Then
-# figure 18 shows its log, and table 30 sets the board beside a PC: accuracy 0.83 against 0.90, and the report does not
-# say where the seven films went.
+# The report of 2020 ends on a Jetson Nano, a board of the size of a hand. Several conversions of its COVID-19 network
+# failed, and the board ended the program because memory was short, while loading and while predicting. Then figure 18
+# shows its log, and table 30 compares the board with a PC: accuracy 0.83 against 0.90. The report does not explain the
+# seven images.
 #
 # **What you will see**
 #
 # 1. what the report printed (figures 18 to 20, table 30), and what does not fit together in it;
-# 2. a network made into a bundle for the board, in three precisions, and what each costs;
-# 3. the board: what it has, copying over SSH, a run with its log (figures 18 and 19);
-# 4. the PC on the same films (figure 20), and table 30, film by film;
-# 5. where films can be lost: how they are prepared.
+# 2. a network as a bundle for the board, in three precisions, and what each costs;
+# 3. the board: what it has, copying, a run with its log (figures 18 and 19);
+# 4. the PC on the same images (figure 20), and table 30, image by image;
+# 5. where accuracy can be lost: in the preparation of images.
 #
 # > **cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat.**
 
@@ -21,6 +21,8 @@
 
 # %%
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -28,19 +30,19 @@ import numpy as np
 
 from cxrkit import deploy, metrics, networks
 from cxrkit.course import check_answer, published
-from cxrkit.data import course_images, course_manifest
+from cxrkit.data import read_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID
 from cxrkit.show import _device as device_report
 from cxrkit.show import _report as report
 
 # %% [markdown]
-# `HOST` is a board as `ssh` calls it: a name of your SSH configuration, or user@host. Your keys, agent and known_hosts
-# are used; there is no place for a password. `PYTHON` is the Python there that has numpy and a runtime.
+# `HOST` is a board as `ssh` knows it: a name of your SSH configuration, or user@host. Your keys, agent and known_hosts
+# are used; passwords are not. `PYTHON` is the Python there that has NumPy and a runtime.
 #
-# With `HOST = None` there is no board, and this machine stands in for one: an OpenSSH server on loopback with a folder
-# as its home, `MEMORY_MB` of address space and a Python that has numpy and ONNX Runtime alone. Where no such server can
-# be started, as on Binder, the folder is used without SSH. What is measured then is **this machine, not a Jetson**.
+# With `HOST = None` there is no board, and this machine stands in for one: a folder as its home, and this machine's
+# Python with `MEMORY_MB` of address space. The board is then **SIMULATED: what is measured is this machine, not a
+# Jetson**.
 
 # %% tags=["parameters"]
 HOST = None
@@ -51,20 +53,23 @@ FILMS = 100
 OUT = "runs/10_jetson"
 
 # %%
-out = Path(OUT)
-for precision in deploy.PRECISIONS:
-    # An export writes into no folder that holds something.
-    shutil.rmtree(out / precision, ignore_errors=True)
-board = deploy.Board(HOST, python=PYTHON) if HOST else deploy.stand_in(out / "stand-in", memory_mb=MEMORY_MB)
+out = Path(OUT).absolute()
+for name in (*deploy.PRECISIONS, "board"):
+    # An export writes only into a new or empty folder.
+    shutil.rmtree(out / name, ignore_errors=True)
+(out / "board").mkdir(parents=True)
+limited = out / "board" / "python"
+limited.write_text(f'#!/bin/sh\nulimit -v {MEMORY_MB * 1024}\nexec "{sys.executable}" "$@"\n')
+limited.chmod(0o755)
+board = deploy.Board(HOST, python=PYTHON) if HOST else deploy.Board(f"folder:{out / 'board'}", python=str(limited))
 network = networks.load(MODEL)
-note = "The board is SIMULATED by this machine." if board.words else ""
-print(board.words or f"the board {HOST}")
+print(board.simulated or f"the board {HOST}")
 
 # %% [markdown]
 # ## 1. What the report printed
 #
 # Figure 17 shows the board, figures 19 and 20 show it and the PC at work. The numbers are in figure 18, a log with two
-# lines for each of 100 films and a mean at its end, and in table 30. The intervals are ours:
+# lines for each of 100 images and a mean at its end, and in table 30. The intervals are ours:
 
 # %%
 printed = published.table("table30")
@@ -75,20 +80,20 @@ report.metrics_table(
 
 # %%
 for name, seconds in printed["seconds_per_image"].items():
-    print(f"{name:12} {seconds:.2f} s a film by table 30")
-print(f"{'Jetson Nano':12} {log_mean:.4f} s a film by the log of figure 18, over all 100 films")
+    print(f"{name:12} {seconds:.2f} s per image by table 30")
+print(f"{'Jetson Nano':12} {log_mean:.4f} s per image by the log of figure 18, over all 100 images")
 
 # %% [markdown]
-# Two things do not fit. The log's mean is 0.13 s, the table's 0.11 s, and the text takes the smaller one when it calls
-# the board twice as fast as the PC. And the same network on the same films should have the same accuracy: 0.83 and 0.90
-# are seven films of a hundred, which no list names. Their intervals overlap; whether they are the same films is not
-# said.
+# Two things do not fit. The log's mean is 0.13 s, the table's 0.11 s, and the text uses the smaller one when it calls
+# the board twice as fast as the PC. And the same network on the same images should have the same accuracy: 0.83 and
+# 0.90 differ by seven images of a hundred, which no list names. Their intervals overlap; the report does not say
+# whether the images were the same.
 #
 # ## 2. A bundle for the board
 #
 # The report's conversion failed several times. Here a network is converted (ONNX at opset 13, which the Nano's TensorRT
-# 8.2 reads), then it and the original answer about the same simulated films; where a probability differs by more than
-# is allowed, the export fails and writes nothing. `int8` is calibrated on films of other patients.
+# 8.2 reads). Then it and the original predict the same simulated images. Where a probability differs by more than is
+# allowed, the export fails and writes nothing. `int8` is calibrated on images of other patients.
 
 # %%
 bundles = [
@@ -97,8 +102,8 @@ bundles = [
 device_report.exports(bundles)
 
 # %% [markdown]
-# Half the bits halve the file; int8 needs less than a third, and moves probabilities by more. What goes to the board is
-# a folder: the network, what it is and how it was measured, and a runner of one file:
+# Half the bits halve the file. int8 needs less than a third, and changes probabilities by more. The bundle for the
+# board is a folder: the network, its description with the measured agreement, and a runner of one file:
 
 # %%
 bundle = bundles[0]
@@ -108,45 +113,36 @@ for path in sorted(bundle.folder.iterdir()):
 # %% [markdown]
 # ## 3. The board
 #
-# What does it have? The runner is sent through the link and answers; nothing stays there.
+# What does it have? The runner is sent to its Python and prints it; nothing stays there.
 
 # %%
-said = deploy.probe(board.host, config=board.config, python=board.python)
+device = deploy.probe(board)
 for key in ("machine", "model", "cores", "python", "numpy", "pillow", "engines", "tegrastats"):
-    print(f"{key:12} {said[key]}")
-print(f"{'memory':12} {said['free_mb']:,.0f} MB to be had")
+    print(f"{key:12} {device[key]}")
+print(f"{'memory':12} {device['free_mb']:,.0f} MB free")
 
 # %% [markdown]
-# Before anything is copied, a dry run says each command:
+# Before anything is copied, a dry run prints each command:
 
 # %%
-_ = deploy.install(board.host, bundle.folder, config=board.config, dry=True)
+_ = deploy.install(replace(board, dry=True), bundle.folder)
 
 # %% [markdown]
-# The copy itself goes on where it was broken off, is verified by its sha256, and appears as a whole or not at all. A
-# second time nothing is sent:
+# A copy is verified by its sha256, and appears whole or not at all. The second time nothing is sent:
 
 # %%
 for _ in range(2):
-    done = deploy.install(board.host, bundle.folder, config=board.config)
-    print(f"{done.path}: {done.copied:,} bytes copied")
+    place, copied = deploy.install(board, bundle.folder)
+    print(f"{place}: {copied:,} bytes copied")
 
 # %% [markdown]
 # ### Figures 18 and 19: a run on the board
 #
-# The original runs here over the same films, in the same call. First the board's log, in the report's form:
+# The original runs here over the same images, in the same call. First the board's log, in the report's form:
 
 # %%
-found = deploy.table30(
-    board.host,
-    bundle.folder,
-    MODEL,
-    out / "table30",
-    films=FILMS,
-    config=board.config,
-    python=board.python,
-    say=lambda line: None,
-)
+quiet = replace(board, say=lambda line: None)
+found = deploy.table30(quiet, bundle.folder, MODEL, out / "table30", deploy.Films(most=FILMS))
 print(device_report.log(found.board))
 
 # %% [markdown]
@@ -165,8 +161,8 @@ print(device_report.log(found.board))
 # ACC : 0.83
 # ```
 #
-# There the second number is that of COVID-19, here it is the first. Of its four films one, `covid_171.png`, is called
-# wrongly. And its pairs do not add up to 1, as those of two classes that exclude one another should.
+# There the second number is the probability of COVID-19, here it is the first. One of its four images, `covid_171.png`,
+# is predicted wrongly. And its pairs do not add up to 1, as those of two classes that exclude each other should.
 #
 # What happened to memory, which ended the report's runs?
 
@@ -177,30 +173,22 @@ for fallback in found.board.result["fallbacks"] or ["no fallback was needed"]:
     print(fallback)
 
 # %% [markdown]
-# Before it loads anything, the runner holds what the network may take against what is free. What does not fit is not
-# tried: it goes on to half precision, to single films, to the processor, and says so.
+# Before it loads anything, the runner compares the memory that the network may need with what is free. A network that
+# does not fit is not loaded: the runner falls back to half precision, to single images, to the processor, and notes it.
 #
 # ## 4. The PC, and table 30
 #
-# Figure 20 is the PC's run. It reads and prepares films with cxrkit's own code, the board with the runner's:
+# Figure 20 is the PC's run. It reads and prepares images with cxrkit's own code, the board with the runner's:
 
 # %%
 print(device_report.log(found.here, last=2))
 
 # %%
-runs = {"board": found.board, "PC": found.here}
-report_seconds = {f"report: {name}": value for name, value in printed["seconds_per_image"].items()}
-device_report.times(
-    runs,
-    report_seconds,
-    title="What a film costs",
-    note=note,
-    simulated=True,
-)
+device_report.times(found, title="Time of an image", note=board.simulated, simulated=True)
 
 # %% [markdown]
-# Without Pillow the stand-in decodes PNG in numpy, which is most of its preprocessing. And its seconds are those of a
-# machine that may have other work: run this twice before you believe a ratio.
+# The times of a SIMULATED board are those of a machine that may have other work: run this twice before you believe a
+# ratio.
 #
 # ### Table 30
 
@@ -213,16 +201,16 @@ report.intervals(
 )
 
 # %% [markdown]
-# The report's rows are of real films and another network: only the two upper rows may be compared with one another, and
-# only the two lower ones. What the report did not do is to lay the answers side by side, film by film:
+# The report's rows are of real images and another network: compare only the two upper rows with each other, and only
+# the two lower ones. The report did not compare the predictions image by image:
 
 # %%
-device_report.answers(
+device_report.probabilities(
     found,
     COVID,
     network.thresholds[COVID],
-    title="Each film on the board and on the PC",
-    note=note,
+    title="Each image on the board and on the PC",
+    note=board.simulated,
     simulated=True,
 )
 
@@ -230,25 +218,25 @@ device_report.answers(
 device_report.verdict(found)
 
 # %% [markdown]
-# The other precisions were laid beside the original when they were exported. How far is a film moved by eight bits?
+# The other precisions were compared with the original when they were exported. How much do eight bits change a
+# probability?
 
 # %%
 for each in bundles:
     agreement = each.agreement
     print(f"{each.info['models'][0]['precision']}: {agreement.mean:.2g} on average, {agreement.largest:.2g} at most;")
-    print("   called otherwise:", ", ".join(agreement.changed) or "none")
+    print("   another predicted label:", ", ".join(agreement.changed) or "none")
 
 # %% [markdown]
-# ## 5. Where films can be lost
+# ## 5. Where accuracy can be lost
 #
-# If the network is the same, what differs is what it is shown. A board seldom has the PC's libraries, and so somebody
-# writes the reading and resizing anew. Three ways to do that otherwise, on the test films:
+# If the network is the same, its input must differ. A board seldom has the PC's libraries, so somebody writes the
+# reading and resizing again. Three mistakes, on the test images:
 
 # %%
-rows = course_manifest().query("split == 'test'")
-root = course_images("test").parent
-films = [read(root / name).pixels for name in rows["image"]]
-side, truth = (network.input_size,) * 2, rows["covid"].to_numpy(bool)
+test = read_manifest(split="test")
+films = [read(test.root / name).pixels for name in test.rows["image"]]
+side, truth = (network.input_size,) * 2, test.rows["covid"].to_numpy(bool)
 ways = {
     "as on the PC": [network.prepare(film) for film in films],
     "nearest pixels, no averages": [cv2.resize(film, side, interpolation=cv2.INTER_NEAREST) for film in films],
@@ -260,37 +248,41 @@ ways = {
 shares = {}
 for way, prepared in ways.items():
     probs = network.predict(np.float32(prepared), prepared=True)[:, 0]
-    called = probs >= network.thresholds[COVID]
-    shares[way] = metrics.proportion(called == truth, rows["patient_id"].to_numpy(str))
-report.intervals(shares, reference=None, xlabel="accuracy", title="The same network, shown otherwise", simulated=True)
+    positive = probs >= network.thresholds[COVID]
+    shares[way] = metrics.proportion(positive == truth, test.rows["patient_id"].to_numpy(str))
+report.intervals(shares, reference=None, xlabel="accuracy", title="One network, other preparations", simulated=True)
 
 # %% [markdown]
-# A preparation that differs can cost as much as the report lost, or nothing that shows in a share, and no error is
-# raised. That is why the runner is held to the PC's pixels in the tests, and why the comparison above lists films and
-# not only shares. Whether this is where the report lost its films cannot be known: it prints no list.
+# Another preparation can cost as much as the report lost, or nothing that an accuracy shows, and no error is raised.
+# That is why tests compare the runner's pixels with the PC's, and why the comparison above lists images and not only
+# shares. Nobody can know whether the report lost its images here: it prints no list.
 #
 # ## What we saw
 #
 # The cell below puts the numbers of this run into words.
 
 # %%
-seconds = {name: run.result["seconds"]["inference"]["mean"] for name, run in runs.items()}
-print(f"Of {found.agreement.films} films board and PC call {len(found.agreement.changed)} otherwise;", end=" ")
+seconds = {
+    "board": found.board.result["seconds"]["inference"]["mean"],
+    "PC": found.here.result["seconds"]["inference"]["mean"],
+}
+print(
+    f"Board and PC predict other labels for {len(found.agreement.changed)} of {found.agreement.images} images;", end=" "
+)
 print(f"their probabilities differ by at most {found.agreement.largest:.2g}.")
-print(f"A film's inference takes {1000 * seconds['board']:.1f} ms on the board", end=" ")
+print(f"The inference of an image takes {1000 * seconds['board']:.1f} ms on the board", end=" ")
 print(f"and {1000 * seconds['PC']:.1f} ms on the PC; the report has 110 (or 131) and 220.")
-print(f"The board took {memory['peak']:.0f} MB at most.")
-print(board.words or f"The board is {said['model'] or HOST}.")
+print(f"The board used {memory['peak']:.0f} MB at most.")
+print(board.simulated or f"The board is {device['model'] or HOST}.")
 worst = min(shares, key=lambda way: shares[way].value)
-print(f"Shown otherwise ({worst}), the same network has {shares[worst].value:.3f} instead of", end=" ")
-print(f"{shares['as on the PC'].value:.3f} of the films right.")
+print(
+    f"Prepared otherwise ({worst}), the same network has an accuracy of {shares[worst].value:.3f} instead of", end=" "
+)
+print(f"{shares['as on the PC'].value:.3f}.")
 report.disclaimer(simulated=True, not_shown=sorted(network.not_shown))
 
-# %%
-board.close()
-
 # %% [markdown]
-# In a terminal the same is:
+# In a terminal, the same commands are:
 #
 # ```
 # cxrkit model export covid-small --target jetson-nano --out bundle
@@ -302,14 +294,14 @@ board.close()
 #
 # Put your answer in place of `None` and run the cell.
 #
-# **1.** By the mean of the log, how many times as fast as the report's PC (0.22 s) is its board? Two digits.
+# **1.** By the mean of the log, how many times as fast as the report's PC (0.22 s) is its board? Give two digits.
 
 # %%
 answer = None
 check_answer("10.1", answer, board=log_mean, pc=float(printed["seconds_per_image"]["PC"]))
 
 # %% [markdown]
-# **2.** Which part of a film's time is the largest on the board of this run: `"reading"`, `"preprocessing"` or
+# **2.** Which part of an image's time is the largest on the board of this run: `"reading"`, `"preprocessing"` or
 # `"inference"`?
 
 # %%
@@ -317,8 +309,8 @@ answer = None
 check_answer("10.2", answer, seconds=found.board.result["seconds"])
 
 # %% [markdown]
-# **3.** The report's PC has 90 of 100 films right, its board 83 of the same. On how many films must the two differ at
-# the very least, and would a list have had to name?
+# **3.** The report's PC predicts 90 of 100 images correctly, its board 83 of the same. For how many images, at the very
+# least, must their predictions differ?
 
 # %%
 answer = None

@@ -150,9 +150,7 @@ def serve(folder: Path, python: Path) -> Server:
     # setpriv ends the server with this process, however that ends; a session of its own keeps Ctrl-C from it.
     command = ["setpriv", "--pdeathsig", "TERM", program("sshd"), "-D", "-e", "-f", folder / "sshd_config"]
     with (folder / "sshd.log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     server = Server(folder, home, port, process)
     end = time.monotonic() + 30
     while not _answers(port):
