@@ -405,9 +405,8 @@ def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
 
 def test_a_run_that_is_interrupted_in_a_notebook_ends_on_the_board(nano, server, bundle, films, tmp_path):
     endless = tmp_path / "endless"
-    endless.write_text(
-        f'#!/bin/sh\ntest "$2" = --probe && exec python3 "$@"\necho begun\necho $$ > {tmp_path}/pid\nexec tail -f /dev/null\n'
-    )
+    probed = 'test "$2" = --probe && exec python3 "$@"'
+    endless.write_text(f"#!/bin/sh\n{probed}\necho begun\necho $$ > {tmp_path}/pid\nexec tail -f /dev/null\n")
     endless.chmod(0o755)
 
     def stop(text):

@@ -176,7 +176,7 @@ def environment() -> dict[str, str]:
 
 
 class Cutter:
-    """A link that breaks: carries bytes to a port, and cuts a connection when `cut(its number from 0, bytes)` is true."""
+    """A link that breaks: carries bytes to a port; cuts a connection when `cut(its number from 0, bytes)` is true."""
 
     def __init__(self, port: int, cut: Callable[[int, int], bool]) -> None:
         self._to, self._cut = port, cut
