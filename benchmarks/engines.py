@@ -80,12 +80,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="one round of one network over 8 images")
     options = parser.parse_args()
     count, rounds = (8, 1) if options.smoke else (options.films, options.rounds)
-    print(
-        f"# Engines on this machine\n\n{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, ", end=""
-    )
-    print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before. Median (lowest to highest) of {rounds} rounds.\n"
-    )
+    head = f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores"
+    print(f"# Engines on this machine\n\n{head}, load {os.getloadavg()[0]:.1f} before; median (range) of {rounds}.\n")
     print("| network | batch | engine | ms per image | processor ms | difference from ONNX Runtime |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from cxrkit.deploy._films import spread
 from cxrkit.deploy.runner import FORMAT
 from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import DISCLAIMER
+
+if TYPE_CHECKING:
+    from cxrkit.data._manifest import DataSet
 
 _SUFFIX = {"jetson-nano": ".onnx", "onnx": ".onnx", "litert": ".tflite"}
 TARGETS = tuple(_SUFFIX)
@@ -61,7 +64,7 @@ def export(
     precision: str = "fp32",
     batch: int = 1,
     maps: bool = False,
-    images: data.DataSet | None = None,
+    images: "DataSet | None" = None,
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> Export:
@@ -181,7 +184,7 @@ def default_folder(model: str | Path, target: str, precision: str) -> Path:
     return Path(f"{Path(model).resolve().name}-{target}-{precision}")
 
 
-def choose(images: data.DataSet | None, precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
+def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
     """Return images to calibrate on, images to measure, their folder, and what the latter are in words."""
     if images is not None:
         rows, root, kind = images.frame, images.root, "images of the manifest"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ import pandas as pd
 from cxrkit import data, film
 from cxrkit.deploy._compare import scored
 from cxrkit.film import sha256_of
+
+if TYPE_CHECKING:
+    from cxrkit.data._manifest import DataSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,7 @@ class Films:
             cannot read are always sent so.
     """
 
-    images: data.DataSet | None = None
+    images: "DataSet | None" = None
     most: int | None = 100
     prepared: bool = False
 
