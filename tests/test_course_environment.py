@@ -1,0 +1,76 @@
+"""The check of the machine: what it finds, and what it advises."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cxrkit import networks
+from cxrkit.course import _environment, check_machine
+
+
+def row(what):
+    frame = check_machine().set_index("what")
+    return frame.loc[next(name for name in frame.index if name.startswith(what))]
+
+
+def test_this_machine_is_ready():
+    frame = check_machine()
+    assert list(frame.columns) == ["what", "found", "ok", "what to do"]
+    assert set(frame["ok"]) <= {"yes", "optional"}
+    assert {f"model {name}" for name in networks.bundled()} <= set(frame["what"])
+
+
+def test_a_wrong_python_and_too_little_memory_come_with_advice(monkeypatch):
+    monkeypatch.setattr(_environment, "PYTHONS", ((3, 98), (3, 99)))
+    monkeypatch.setattr(_environment, "memory_bytes", lambda: 10**9)
+    assert tuple(row("Python"))[1:] == ("no", "use Python 3.98 to 3.99")
+    assert tuple(row("memory"))[:2] == ("1.0 GB", "no")
+
+
+@pytest.mark.parametrize(("name", "ok"), [("pydicom", "no"), ("ipywidgets", "optional")])
+def test_a_missing_package_matters_only_if_it_is_needed(monkeypatch, name, ok):
+    version = importlib.metadata.version
+
+    def without(asked):
+        if asked == name:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(asked)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    found = row(name)
+    assert (found["found"], found["ok"]) == ("missing", ok)
+    assert "make setup" in found["what to do"]
+
+
+def test_a_damaged_model_and_no_model_at_all_are_found(monkeypatch, tmp_path):
+    name = networks.bundled()[0]
+    source = networks.folder_of(name)
+    monkeypatch.setattr("cxrkit.networks._predictor._BUNDLED", tmp_path)
+    assert row("bundled models")["ok"] == "no"
+    shutil.copytree(source, tmp_path / name)
+    (tmp_path / name / "model.onnx").write_bytes(b"cut short")
+    assert tuple(row(f"model {name}"))[:2] == ("damaged", "no")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("memory.max", "1000000\n", 1_000_000),
+        ("memory/memory.limit_in_bytes", "2000000\n", 2_000_000),
+        ("memory.max", "max\n", None),
+    ],
+)
+def test_the_limit_of_a_container_counts(tmp_path, file, text, expected):
+    path = tmp_path / "cgroup" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    machine = _environment.memory_bytes(tmp_path / "none")
+    assert _environment.memory_bytes(tmp_path / "cgroup") == (expected or machine)
+
+
+def test_tensorflow_is_not_imported():
+    code = "import sys; from cxrkit import course; course.check_machine(); print('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
