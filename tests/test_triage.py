@@ -1,4 +1,4 @@
-"""Triage: who gets which row, what stands in it, and that it hangs on the film and the networks alone."""
+"""Triage: which table a file belongs to, what its row holds, and that it depends on the file and the networks alone."""
 
 import csv
 import hashlib
@@ -12,11 +12,13 @@ import pytest
 import tiny_models
 
 from cxrkit import film, phantom, rounds, triage
-from cxrkit import networks as engine
+from cxrkit import networks as networks_
+from cxrkit.dashboard import _samples as samples
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage import _run, _tables
 
 FIRST_FIVE = "|".join(FINDINGS[:5])
+SAMPLES = {sample.name: sample for sample in samples.every()}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def networks(tmp_path_factory):
 
 @pytest.fixture
 def films(tmp_path):
-    """A bright film, two darker ones and a letter."""
+    """A bright image, two darker ones and a letter."""
     folder = tmp_path / "films"
     folder.mkdir()
     for name, mean in (("bright", 0.8), ("dark", 0.02), ("grey", 0.22)):
@@ -37,10 +39,11 @@ def films(tmp_path):
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    """Six simulated films of 256 pixels."""
+    """Six simulated images of 256 pixels and a blank one."""
     folder = tmp_path_factory.mktemp("simulated")
     for seed in range(6):
         (folder / f"{seed}.png").write_bytes(phantom.simulate(seed, size_px=256).png())
+    (folder / "blank.png").write_bytes(tiny_models.png(np.full((200, 200), 40, np.uint8)))
     return folder
 
 
@@ -49,11 +52,11 @@ def rows(out, table="combined"):
         return {row["Image Index"]: row for row in csv.DictReader(file)}
 
 
-def contents(out, *tables):
-    return [(out / f"{table}.csv").read_bytes() for table in tables or _tables.NAMES]
+def contents(out):
+    return [(out / f"{table}.csv").read_bytes() for table in _tables.NAMES]
 
 
-def test_bright_films_go_to_covid_and_the_rest_to_the_findings(films, networks, tmp_path):
+def test_every_file_has_its_row_and_its_numbers_are_those_worked_out_by_hand(films, networks, tmp_path):
     result = triage.run(films, tmp_path / "out", **networks)
     assert list(rows(tmp_path / "out", "covid")) == ["bright.png"]
     assert list(rows(tmp_path / "out", "not_covid")) == ["dark.png", "grey.png"]
@@ -61,114 +64,76 @@ def test_bright_films_go_to_covid_and_the_rest_to_the_findings(films, networks, 
     assert list(combined) == ["bright.png", "dark.png", "grey.png", "letter.png"]
     assert [row["Predict label"] for row in combined.values()] == [COVID, FINDINGS[0], FIRST_FIVE, ""]
     assert result.counts == {"all": 4, "covid": 1, "not_covid": 2, "flagged": 3, "error": 1}
-
-
-def test_the_columns_are_the_reports_two_and_then_ours(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    for table in _tables.NAMES:
-        head = contents(tmp_path / "out", table)[0].decode().splitlines()[0].split(",")
-        assert head[:3] == ["Image Index", "Predict label", "prob_COVID-19"]
-        assert head[3:17] == [f"prob_{name}" for name in FINDINGS]
-        assert head[17:] == ["quality", "status", "reason", "not_shown", "sha256", "notice"]
-
-
-def test_probabilities_are_those_worked_out_by_hand(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    grey = rows(tmp_path / "out")["grey.png"]
-    mean = tiny_models.film(0.22).mean() / 255
+    head = list(combined["grey.png"])
+    assert head[:3] == ["Image Index", "Predict label", "prob_COVID-19"]
+    assert head[3:17] == [f"prob_{name}" for name in FINDINGS]
+    assert head[17:] == ["quality", "status", "reason", "not_shown", "sha256", "notice"]
+    grey, mean = combined["grey.png"], tiny_models.film(0.22).mean() / 255
     assert float(grey["prob_COVID-19"]) == pytest.approx(tiny_models.covid_prob(mean), abs=2e-6)
     for k, name in enumerate(FINDINGS):
         assert float(grey[f"prob_{name}"]) == pytest.approx(tiny_models.finding_prob(mean, k), abs=2e-6)
-
-
-def test_a_film_called_covid_has_no_probabilities_of_findings(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    bright = rows(tmp_path / "out")["bright.png"]
-    assert float(bright["prob_COVID-19"]) > 0.9
-    assert {bright[f"prob_{name}"] for name in FINDINGS} == {""}
-
-
-def test_an_error_has_a_reason_and_a_checksum_and_no_numbers(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    letter = rows(tmp_path / "out")["letter.png"]
+    # An image that is positive for COVID-19 does not reach the second network.
+    assert float(combined["bright.png"]["prob_COVID-19"]) > 0.9
+    assert {combined["bright.png"][f"prob_{name}"] for name in FINDINGS} == {""}
+    letter = combined["letter.png"]
     assert letter["status"] == "error"
-    assert letter["reason"].startswith("the file is text; legal are PNG,")
+    assert letter["reason"].startswith("the file is text; supported are PNG,")
     assert letter["sha256"] == hashlib.sha256(b"Dear colleague").hexdigest()
     assert {letter[f"prob_{name}"] for name in (COVID, *FINDINGS)} == {""}
-
-
-def test_every_row_says_that_this_is_no_medical_device(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    assert {row["notice"] for row in rows(tmp_path / "out").values()} == {_tables.NOTICE}
+    assert {row["notice"] for row in combined.values()} == {_tables.NOTICE}
     assert "not a medical device" in _tables.NOTICE
 
 
-def test_a_flagged_film_keeps_its_numbers_and_an_unflagged_one_is_ok(simulated, networks, tmp_path):
-    (tmp_path / "films").mkdir()
-    for path in simulated.iterdir():
-        (tmp_path / "films" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "films" / "blank.png").write_bytes(tiny_models.png(np.full((200, 200), 40, np.uint8)))
-    triage.run(tmp_path / "films", tmp_path / "out", **networks)
+def test_a_flagged_image_keeps_its_numbers_which_are_the_predictors(simulated, networks, tmp_path):
+    triage.run(simulated, tmp_path / "out", **networks | {"findings_model": "findings14-small"}, threshold=1.0)
     combined = rows(tmp_path / "out")
     assert "blank" in combined["blank.png"]["quality"].split("|")
-    assert combined["blank.png"]["reason"].startswith("look at the film: ")
+    assert combined["blank.png"]["reason"].startswith("check the image: ")
     assert {row["status"] for row in combined.values()} == {"ok", "flagged"}
-    for row in combined.values():
+    predictor = networks_.load("findings14-small")
+    for name, row in combined.items():
         assert (row["status"] == "flagged") == (row["quality"] != "") == (row["reason"] != "")
-        assert 0 <= float(row["prob_COVID-19"]) <= 1
-
-
-def test_a_films_numbers_are_the_predictors(simulated, networks, tmp_path):
-    triage.run(simulated, tmp_path / "out", **networks | {"findings_model": "findings14-small"}, threshold=1.0)
-    predictor = engine.load("findings14-small")
-    for name, row in rows(tmp_path / "out").items():
         pixels = cv2.imread(str(simulated / name), cv2.IMREAD_GRAYSCALE) / np.float32(255)
         probs = predictor.predict([pixels])[0]
         assert [float(row[f"prob_{label}"]) for label in FINDINGS] == pytest.approx(probs, abs=2e-6)
-        called = [label for label, prob in zip(FINDINGS, probs, strict=True) if prob >= predictor.thresholds[label]]
-        assert row["Predict label"] == "|".join(called)
+        positive = [label for label, prob in zip(FINDINGS, probs, strict=True) if prob >= predictor.thresholds[label]]
+        assert row["Predict label"] == "|".join(positive)
 
 
-def test_a_finding_is_called_from_its_own_threshold_on(films, networks, tmp_path):
+def test_a_label_is_positive_from_its_own_threshold_on(films, networks, tmp_path):
     thresholds = dict.fromkeys(FINDINGS, 1.0) | {"Hernia": 0.0, "Mass": 0.6}
     model = tiny_models.findings_model(tmp_path / "strict", thresholds=thresholds)
     triage.run(films, tmp_path / "out", **networks | {"findings_model": model})
-    combined = rows(tmp_path / "out")
-    # Finding 4, Mass, has 0.6 on a film of mean 0.22 by its slope: 1 / (1 + exp(-0.4)) = 0.5987, just below.
-    assert combined["grey.png"]["Predict label"] == "Hernia"
-    assert combined["dark.png"]["Predict label"] == "Hernia"
+    # Mass has 1 / (1 + exp(-0.4)) = 0.5987 on an image of mean 0.22, just below.
+    assert [rows(tmp_path / "out")[f"{name}.png"]["Predict label"] for name in ("grey", "dark")] == ["Hernia"] * 2
+    # So steep that the probability is 0 or 1 to the last bit: equal to the threshold is positive.
+    steep = tiny_models.covid_model(tmp_path / "steep", slope=1000.0)
+    result = triage.run(films, tmp_path / "steep out", **networks | {"covid_model": steep}, threshold=1.0)
+    ones = [row["prob_COVID-19"] for row in rows(tmp_path / "steep out").values()].count("1.000000")
+    assert result.counts["covid"] == ones == 3
 
 
-@pytest.mark.parametrize(("threshold", "called"), [(0.0, 3), (0.5, 1), (1.0, 0)])
-def test_the_threshold_replaces_the_models(films, networks, tmp_path, threshold, called):
+@pytest.mark.parametrize(("threshold", "positive"), [(0.0, 3), (0.5, 1), (1.0, 0)])
+def test_the_threshold_replaces_the_models(films, networks, tmp_path, threshold, positive):
     result = triage.run(films, tmp_path / "out", **networks, threshold=threshold)
-    assert result.counts["covid"] == called
+    assert result.counts["covid"] == positive
     assert json.loads(result.run_file.read_text())["covid_model"]["threshold"] == threshold
 
 
-def test_a_probability_equal_to_the_threshold_is_called(films, networks, tmp_path):
-    # So steep that the probability is 0 or 1 to the last bit.
-    steep = tiny_models.covid_model(tmp_path / "steep", slope=1000.0)
-    result = triage.run(films, tmp_path / "out", **networks | {"covid_model": steep}, threshold=1.0)
-    combined = rows(tmp_path / "out")
-    assert result.counts["covid"] == sum(row["prob_COVID-19"] == "1.000000" for row in combined.values()) == 3
-
-
-def test_labels_not_shown_to_work_are_marked_where_they_are_called(films, networks, tmp_path):
+def test_labels_not_shown_to_work_are_marked_where_they_are_positive(films, tmp_path):
     marked = {
         "covid_model": tiny_models.covid_model(tmp_path / "c", not_shown=[COVID]),
         "findings_model": tiny_models.findings_model(tmp_path / "f", not_shown=["Effusion", "Hernia"]),
     }
     result = triage.run(films, tmp_path / "out", **marked)
-    combined = rows(tmp_path / "out")
-    assert [row["not_shown"] for row in combined.values()] == [COVID, "", "Effusion", ""]
-    # Hernia is called on no film, so that nobody need be warned of it.
+    assert [row["not_shown"] for row in rows(tmp_path / "out").values()] == [COVID, "", "Effusion", ""]
+    # Hernia is positive on no image, so nobody needs a warning about it.
     assert result.not_shown == (COVID, "Effusion")
-    assert "NOT SHOWN TO WORK ON REAL FILMS: COVID-19, Effusion" in triage.summary(result)
+    assert "NOT SHOWN TO WORK ON REAL IMAGES: COVID-19, Effusion" in triage.summary(result)
     assert "not a medical device" in triage.summary(result)
 
 
-def test_run_json_says_what_made_the_tables(films, networks, tmp_path):
+def test_run_json_names_what_made_the_tables(films, networks, tmp_path):
     result = triage.run(films, tmp_path / "out", **networks)
     about = json.loads(result.run_file.read_text())
     assert about["counts"] == result.counts
@@ -176,8 +141,7 @@ def test_run_json_says_what_made_the_tables(films, networks, tmp_path):
     assert about["tables"] == {name: f"{name}.csv" for name in _tables.NAMES}
     assert about["findings_model"]["thresholds"] == dict.fromkeys(FINDINGS, 0.5)
     for model in ("covid_model", "findings_model"):
-        data = (networks[model] / "model.onnx").read_bytes()
-        assert about[model]["sha256"] == hashlib.sha256(data).hexdigest()
+        assert about[model]["sha256"] == film.sha256_of(networks[model] / "model.onnx")
     assert {"numpy", "onnxruntime", "opencv", "pillow"} == set(about["libraries"])
     assert "not a medical device" in about["notice"]
 
@@ -188,16 +152,19 @@ def test_the_number_of_workers_changes_no_byte(simulated, networks, tmp_path):
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "5")
 
 
-def test_csv_and_parquet_hold_the_same(films, networks, tmp_path, monkeypatch):
+def test_csv_and_parquet_hold_the_same_and_replace_each_other(films, networks, tmp_path, monkeypatch):
     # Groups of two rows, so that a table of four has more than one.
     monkeypatch.setattr(_tables, "_GROUP_ROWS", 2)
     (films / '=1+1, "quoted"\r\n.png').write_bytes(tiny_models.png(tiny_models.film(0.3)))
-    as_csv = triage.run(films, tmp_path / "csv", **networks).tables
-    as_parquet = triage.run(films, tmp_path / "parquet", **networks, format="parquet").tables
-    for name in _tables.NAMES:
-        assert as_parquet[name].name == f"{name}.parquet"
-        left, right = triage.read_table(as_csv[name]), triage.read_table(as_parquet[name])
-        pd.testing.assert_frame_equal(left, right)
+    tables = triage.run(films, tmp_path / "out", **networks).tables
+    left = {name: triage.read_table(path) for name, path in tables.items()}
+    result = triage.run(films, tmp_path / "out", **networks, format="parquet")
+    assert result.done == 0
+    for name, path in result.tables.items():
+        assert path.name == f"{name}.parquet"
+        pd.testing.assert_frame_equal(left[name], triage.read_table(path))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"covid.parquet", "not_covid.parquet", "combined.parquet", "run.json", _run.STATE}
 
 
 def test_a_table_without_rows_keeps_its_columns_in_both_formats(networks, tmp_path):
@@ -209,15 +176,7 @@ def test_a_table_without_rows_keeps_its_columns_in_both_formats(networks, tmp_pa
         assert (tuple(empty.columns), len(empty)) == (_tables.COLUMNS, 0)
 
 
-def test_another_format_takes_the_first_ones_place_without_reading_films_again(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks)
-    result = triage.run(films, tmp_path / "out", **networks, format="parquet")
-    assert result.done == 0
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"covid.parquet", "not_covid.parquet", "combined.parquet", "run.json", _run.STATE}
-
-
-def test_sub_folders_are_entered_when_asked_and_counted_when_not(films, networks, tmp_path):
+def test_sub_folders_are_included_on_request_and_otherwise_counted(films, networks, tmp_path):
     (films / "more" / "deep").mkdir(parents=True)
     (films / "more" / "deep" / "x.png").write_bytes(tiny_models.png(tiny_models.film(0.7)))
     result = triage.run(films, tmp_path / "out", **networks)
@@ -228,83 +187,112 @@ def test_sub_folders_are_entered_when_asked_and_counted_when_not(films, networks
     assert "more/deep/x.png" in rows(tmp_path / "out", "covid")
 
 
-def test_one_film_is_triaged_by_itself(films, networks, tmp_path):
-    triage.run(films / "bright.png", tmp_path / "out", **networks)
-    assert list(rows(tmp_path / "out")) == ["bright.png"]
-
-
-def test_copies_of_a_film_have_a_row_each_with_the_same_checksum(films, networks, tmp_path):
+def test_one_image_alone_and_copies_have_a_row_each(films, networks, tmp_path):
+    triage.run(films / "bright.png", tmp_path / "one", **networks)
+    assert list(rows(tmp_path / "one")) == ["bright.png"]
     (films / "copy.dcm").write_bytes((films / "grey.png").read_bytes())
     (films / "link.png").hardlink_to(films / "grey.png")
-    triage.run(films, tmp_path / "out", **networks)
+    calls = []
+    triage.run(films, tmp_path / "out", **networks, progress=lambda *call: calls.append(call))
     combined = rows(tmp_path / "out")
     assert len({combined[name]["sha256"] for name in ("grey.png", "copy.dcm", "link.png")}) == 1
     assert len(combined) == 6
+    assert calls == [(k, 6) for k in range(1, 7)]
 
 
-def test_progress_counts_every_file_once(films, networks, tmp_path):
-    calls = []
-    triage.run(films, tmp_path / "out", **networks, progress=lambda *call: calls.append(call))
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    triage.run(films, tmp_path / "out", **networks, progress=lambda *call: calls.append(call))
-    assert len(calls) == 4
+# --- one file --------------------------------------------------------------------------------------------------------
 
 
-# --- heat maps -------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def reader():
+    return triage.Reader(*triage.load_networks())
 
 
-def half_bright(folder):
-    """A film that is bright on its left: there the network sees COVID-19."""
+def test_all_maps_predict_the_findings_of_a_covid_image_and_change_no_record(reader):
+    found = reader.read(SAMPLES["covid"].read(), maps="all")
+    assert (found.record["label"], set(found.record["probs"])) == (COVID, {COVID})
+    assert set(found.probs) == set(found.maps) == {COVID, *FINDINGS}
+    assert found.maps[COVID].ndim == 2
+    for name in ("covid", "heart", "clear"):
+        data = SAMPLES[name].read()
+        positive = reader.read(lambda data=data: data, maps="positive")
+        assert reader.read(data, maps="all").record == reader.read(data).record == positive.record
+        assert set(positive.maps) == set(filter(None, positive.record["label"].split("|")))
+
+
+def test_what_is_made_of_a_reading_comes_with_it_and_its_error_affects_this_file_alone(reader):
+    data = SAMPLES["heart"].read()
+    assert reader.read(data, then=lambda found: found.radiograph.pixels.shape).made == (512, 512)
+
+    def broken(found):
+        raise RuntimeError("PATIENT^NAME")
+
+    assert reader.read(data, then=broken).record["reason"] == "the file cannot be processed (RuntimeError)"
+    record = reader.read(data, max_pixels=100_000).record
+    assert record["reason"].startswith("the image is 512 x 512 = 0.262 megapixels; the limit is 0.1")
+
+
+def raising(error):
+    def source():
+        raise error
+
+    return source
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "english", "again"),
+    [
+        (b"%PDF-1.4", "unreadable.stranger", "the file is a PDF document", False),
+        (b"\x89PNG\r\n\x1a\n", "unreadable.damaged", "the PNG file is damaged", False),
+        (raising(MemoryError()), "no_answer.memory", "there was not enough memory", True),
+        (raising(OSError(5, "I/O error", "/x/ROE^JANE")), "no_answer.disk", "the file cannot be read: I/O error", True),
+        (raising(RuntimeError("ROE^JANE")), "no_answer.unknown", "the file cannot be processed (RuntimeError)", False),
+    ],
+)
+def test_what_gives_no_result_is_a_record_with_a_reason(reader, source, key, english, again):
+    found = reader.read(source, maps="all")
+    assert (found.radiograph, found.maps, found.record["status"]) == (None, {}, "error")
+    assert (found.why.key, found.record.get("again", False)) == (key, again)
+    assert found.record["reason"] == found.why.say("en")
+    assert found.record["reason"].startswith(english)
+    assert "ROE" not in str(found.why.plain())
+
+
+# --- heat maps -------------------------------------------------------------------------------------------------------
+
+
+def test_a_heat_map_is_coloured_where_the_image_supports_a_positive_label(networks, tmp_path):
     pixels = np.full((80, 120), 60, np.uint8)
     pixels[:, :60] = 250
-    folder.mkdir()
-    (folder / "film.png").write_bytes(tiny_models.png(pixels))
-
-
-def test_a_heat_map_is_coloured_where_the_network_looks(networks, tmp_path):
-    half_bright(tmp_path / "films")
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "half.png").write_bytes(tiny_models.png(pixels))
+    (tmp_path / "films" / "wide.png").write_bytes(tiny_models.png(np.full((1, 2000), 100, np.uint8)))
     triage.run(tmp_path / "films", tmp_path / "out", **networks, heatmaps=True, threshold=0.1)
-    row = rows(tmp_path / "out")["film.png"]
-    picture = cv2.imread(str(tmp_path / "out" / row["heatmap"]))
-    assert picture.shape == (80, 120, 3)
-    # Grey where nothing speaks for COVID-19 is coloured less than what does; the film's own polarity is kept.
-    colour = np.ptp(picture.astype(int), axis=2)
+    half, wide = (
+        cv2.imread(str(tmp_path / "out" / row["heatmap"])).astype(int) for row in rows(tmp_path / "out").values()
+    )
+    assert (half.shape, wide.shape) == ((80, 120, 3), (1, 512, 3))
+    colour = np.ptp(half, axis=2)
     assert colour[:, :45].min() > 30
     assert colour[:, 100:].mean() < colour[:, :45].mean()
 
 
-def test_every_film_with_an_answer_has_a_picture_and_an_error_has_none(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks, heatmaps=True)
-    combined = rows(tmp_path / "out")
-    assert list(next(iter(combined.values())))[-3:] == ["heatmap", "sha256", "notice"]
+def test_every_image_with_a_result_has_a_picture_which_is_drawn_again_when_deleted(films, networks, tmp_path):
+    out = tmp_path / "out"
+    triage.run(films, out, **networks, heatmaps=True)
+    before, combined = contents(out), rows(out)
+    assert list(combined["grey.png"])[-3:] == ["heatmap", "sha256", "notice"]
+    picture = out / combined["grey.png"]["heatmap"]
     assert combined.pop("letter.png")["heatmap"] == ""
-    pictures = [row["heatmap"] for row in combined.values()]
-    assert len({*pictures}) == 3
-    assert sorted(pictures) == sorted(
-        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out" / "heatmaps").rglob("*.png")
-    )
-
-
-def test_a_heat_map_that_was_deleted_is_drawn_again(films, networks, tmp_path):
-    triage.run(films, tmp_path / "out", **networks, heatmaps=True)
-    before = contents(tmp_path / "out")
-    picture = tmp_path / "out" / rows(tmp_path / "out")["grey.png"]["heatmap"]
+    drawn = sorted(path.relative_to(out).as_posix() for path in (out / "heatmaps").rglob("*.png"))
+    assert sorted(row["heatmap"] for row in combined.values()) == drawn
     data = picture.read_bytes()
     picture.unlink()
-    assert triage.run(films, tmp_path / "out", **networks, heatmaps=True).done == 1
-    assert (picture.read_bytes(), contents(tmp_path / "out")) == (data, before)
+    assert triage.run(films, out, **networks, heatmaps=True).done == 1
+    assert (picture.read_bytes(), contents(out)) == (data, before)
 
 
-def test_a_picture_has_at_most_512_pixels_a_side(tmp_path, networks):
-    folder = tmp_path / "films"
-    folder.mkdir()
-    cv2.imwrite(str(folder / "wide.png"), np.full((1, 2000), 100, np.uint8))
-    triage.run(folder, tmp_path / "out", **networks, heatmaps=True)
-    (picture,) = (tmp_path / "out" / "heatmaps").rglob("*.png")
-    assert cv2.imread(str(picture)).shape == (1, 512, 3)
-
-
-# --- refused ---------------------------------------------------------------------------------------------------
+# --- refused ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,71 +302,70 @@ def test_a_picture_has_at_most_512_pixels_a_side(tmp_path, networks):
         ({"threshold": 1.5}, r"threshold must be a probability in \[0, 1\]; got 1.5"),
         ({"threshold": math.nan}, r"threshold must be a probability in \[0, 1\]; got nan"),
         ({"workers": 0}, "workers must be at least 1; got 0"),
-        ({"covid_model": "findings14-small"}, "here one is needed that answers COVID-19, Not COVID-19"),
+        ({"rounds": "luck"}, r"rounds must be combined by one of mean, median, .*; got 'luck'"),
+        ({"covid_model": "findings14-small"}, "this place needs a model that predicts COVID-19, Not COVID-19"),
     ],
 )
 def test_an_illegal_option_is_refused_before_anything_is_written(films, networks, tmp_path, options, message):
-    with pytest.raises((triage.TriageError, networks.ModelError), match=message):
+    with pytest.raises((triage.TriageError, networks_.ModelError), match=message):
         triage.run(films, tmp_path / "out", **networks | options)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_not_there_or_empty_is_refused(networks, tmp_path):
-    with pytest.raises(triage.TriageError, match="films is not there; name a folder of films, or one film"):
-        triage.run(tmp_path / "films", tmp_path / "out", **networks)
-    (tmp_path / "films" / "inside").mkdir(parents=True)
-    with pytest.raises(triage.TriageError, match="holds no files; it has 1 sub-folders: add --recursive"):
-        triage.run(tmp_path / "films", tmp_path / "out", **networks)
-    (tmp_path / "films" / "inside").rmdir()
-    with pytest.raises(triage.TriageError, match="holds no files; name a folder of films"):
-        triage.run(tmp_path / "films", tmp_path / "out", **networks)
-
-
-def test_the_tables_cannot_go_among_the_films(films, networks):
-    with pytest.raises(triage.TriageError, match="name another folder with --out, it may lie inside"):
+def test_a_folder_that_is_missing_empty_or_the_output_is_refused(networks, tmp_path):
+    films, out = tmp_path / "films", tmp_path / "out"
+    with pytest.raises(triage.TriageError, match="films does not exist; name a folder of images, or one image"):
+        triage.run(films, out, **networks)
+    (films / "inside").mkdir(parents=True)
+    with pytest.raises(triage.TriageError, match="has no files; it has 1 sub-folders: add --recursive"):
+        triage.run(films, out, **networks)
+    (films / "inside").rmdir()
+    with pytest.raises(triage.TriageError, match="has no files; name a folder of images"):
+        triage.run(films, out, **networks)
+    with pytest.raises(triage.TriageError, match="name another folder with --out, even inside it"):
         triage.run(films, films, **networks)
-
-
-def test_an_output_folder_that_is_a_file_is_refused(films, networks, tmp_path):
-    (tmp_path / "out").write_text("in the way")
+    (films / "letter").write_text("no film")
+    out.write_text("in the way")
     with pytest.raises(triage.TriageError, match=r"out.*check that the folder can be read and the output folder"):
-        triage.run(films, tmp_path / "out", **networks)
+        triage.run(films, out, **networks)
 
 
-def test_a_model_that_does_not_run_is_refused_before_the_first_film(films, networks, tmp_path):
-    # The file's checksum is right, but it takes films of another size than its model.json says.
-    broken = tiny_models.covid_model(tmp_path / "broken", input_size=32)
-    with pytest.raises(networks.ModelError, match=r"model broken does not run .*export it again"):
-        triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
-
-
-def test_a_model_file_that_is_no_network_is_refused(films, networks, tmp_path):
-    broken = tiny_models.covid_model(tmp_path / "broken")
-    (broken / "model.onnx").write_bytes(b"no network")
-    about = json.loads((broken / "model.json").read_text())
+def test_a_model_that_does_not_run_is_refused_before_the_first_image(films, networks, tmp_path):
+    # The checksum is right, but it takes images of another size than its model.json names.
+    size = tiny_models.covid_model(tmp_path / "size", input_size=32)
+    garbage = tiny_models.covid_model(tmp_path / "garbage")
+    (garbage / "model.onnx").write_bytes(b"no network")
+    about = json.loads((garbage / "model.json").read_text())
     about["files"]["model.onnx"] = hashlib.sha256(b"no network").hexdigest()
-    (broken / "model.json").write_text(json.dumps(about))
-    with pytest.raises(networks.ModelError, match=r"broken cannot be loaded \(\w+\); export it again"):
-        triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
+    (garbage / "model.json").write_text(json.dumps(about))
+    fewer = tiny_models.covid_model(tmp_path / "c", labels=list(FINDINGS), thresholds=dict.fromkeys(FINDINGS, 0.5))
+    for changed, message in (
+        ({"covid_model": size}, r"size does not load or run \(\w+\); export it again"),
+        ({"covid_model": garbage}, r"garbage does not load or run \(\w+\); export it again"),
+        ({"findings_model": fewer}, r"gives \(2,\) numbers an image, its model.json names 14 labels"),
+    ):
+        with pytest.raises(networks_.ModelError, match=message):
+            triage.run(films, tmp_path / "out", **networks | changed)
 
 
-def test_a_model_with_fewer_numbers_than_labels_is_refused(films, networks, tmp_path):
-    broken = tiny_models.covid_model(
-        tmp_path / "broken", labels=list(FINDINGS), thresholds=dict.fromkeys(FINDINGS, 0.5)
-    )
-    with pytest.raises(networks.ModelError, match=r"gives \(2,\) numbers a film, its model.json names 14 labels"):
-        triage.run(films, tmp_path / "out", **networks | {"findings_model": broken})
+@pytest.mark.parametrize(
+    ("slope", "combine", "reason"),
+    [
+        (math.nan, None, "model broken gave no number for this image"),
+        (math.inf, "mean", "model broken gave no probability for this image: predict must return probabilities"),
+    ],
+)
+def test_a_network_that_gives_nan_gives_errors_and_not_healthy_images(
+    films, networks, tmp_path, slope, combine, reason
+):
+    broken = tiny_models.covid_model(tmp_path / "broken", slope=slope)
+    triage.run(films, tmp_path / "out", **networks | {"covid_model": broken}, rounds=combine)
+    bright = rows(tmp_path / "out")["bright.png"]
+    assert bright["status"] == "error"
+    assert bright["reason"].startswith(reason)
 
 
-def test_a_network_that_answers_nan_gives_errors_not_healthy_films(films, networks, tmp_path):
-    broken = tiny_models.covid_model(tmp_path / "broken", slope=math.nan)
-    triage.run(films, tmp_path / "out", **networks | {"covid_model": broken})
-    combined = rows(tmp_path / "out")
-    assert {row["status"] for row in combined.values()} == {"error"}
-    assert "model broken gave no number for it" in combined["grey.png"]["reason"]
-
-
-# --- rounds ------------------------------------------------------------------------------------------------------
+# --- rounds ----------------------------------------------------------------------------------------------------------
 
 
 def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
@@ -388,9 +375,9 @@ def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
     of_rounds = [f"prob_COVID-19_round_{name}" for name in rounds.REPORT]
     assert head == list(_tables.columns(heatmaps=False, rounds=rounds.REPORT))
     assert head[head.index("prob_Hernia") + 1 : head.index("quality")] == [*of_rounds, "rounds_calling"]
-    asked = rounds.run(networks["covid_model"], [film.read(films / "bright.png")], combine="majority")
+    alone = rounds.run(networks["covid_model"], [film.read(films / "bright.png")], combine="majority")
     bright = found["bright.png"]
-    assert [bright[name] for name in of_rounds] == [f"{prob:.6f}" for prob in asked.probs[0, :, 0]]
+    assert [bright[name] for name in of_rounds] == [f"{prob:.6f}" for prob in alone.probs[0, :, 0]]
     assert (bright["prob_COVID-19"], bright["rounds_calling"]) == ("1.000000", "11")
     assert [row["Predict label"] for row in found.values()] == [COVID, FINDINGS[0], FIRST_FIVE, ""]
     assert found["letter.png"]["rounds_calling"] == ""
@@ -398,8 +385,8 @@ def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
     assert about["rounds"] == {"names": list(rounds.REPORT), "combine": "majority"}
 
 
-def test_what_is_called_in_rounds_is_what_they_come_to(networks, tmp_path):
-    # Gamma 0.7 brightens: on a film a little below the threshold only rounds with it call.
+def test_an_image_is_positive_in_rounds_by_their_rule(networks, tmp_path):
+    # Gamma 0.7 brightens: on an image a little below the threshold only rounds with it are positive.
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "near.png").write_bytes(tiny_models.png(tiny_models.film(0.47)))
     labels = {}
@@ -414,26 +401,11 @@ def test_what_is_called_in_rounds_is_what_they_come_to(networks, tmp_path):
     assert (labels["any"], labels["all"], labels["majority"]) == (True, False, False)
 
 
-def test_rounds_go_on_where_they_were_and_not_as_another_run(films, networks, tmp_path):
+def test_rounds_resume_and_do_not_mix_with_another_rule(films, networks, tmp_path):
     first = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True)
-    again = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True)
+    again = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True, format="parquet")
     assert (first.done, again.done) == (4, 0)
-    parquet = triage.run(films, tmp_path / "out", **networks, rounds="mean", heatmaps=True, format="parquet")
-    assert triage.read_table(parquet.tables["combined"])["prob_COVID-19_round_J"].dtype == float
-    with pytest.raises(triage.TriageError, match="holds a run with another choice of rounds"):
-        triage.run(films, tmp_path / "out", **networks, rounds="median", heatmaps=True)
-    with pytest.raises(triage.TriageError, match="holds a run with another choice of rounds"):
-        triage.run(films, tmp_path / "out", **networks, heatmaps=True)
-
-
-def test_a_network_without_an_answer_in_a_round_is_a_row_with_a_reason(films, networks, tmp_path):
-    broken = tiny_models.covid_model(tmp_path / "broken", slope=math.inf)
-    triage.run(films, tmp_path / "out", covid_model=broken, findings_model=networks["findings_model"], rounds="mean")
-    row = rows(tmp_path / "out")["bright.png"]
-    assert row["status"] == "error"
-    assert row["reason"].startswith("model broken gave no probability for it: predict must return probabilities")
-
-
-def test_rounds_are_combined_by_a_rule_that_there_is(films, networks, tmp_path):
-    with pytest.raises(triage.TriageError, match=r"rounds must be combined by one of mean, median, .*; got 'luck'"):
-        triage.run(films, tmp_path / "out", **networks, rounds="luck")
+    assert triage.read_table(again.tables["combined"])["prob_COVID-19_round_J"].dtype == float
+    for other in ("median", None):
+        with pytest.raises(ValueError, match="holds a run with another choice of rounds"):
+            triage.run(films, tmp_path / "out", **networks, rounds=other, heatmaps=True)
