@@ -55,9 +55,6 @@ class Journal:
     def __contains__(self, key: str) -> bool:
         return key in self._where
 
-    def __len__(self) -> int:
-        return len(self._where)
-
     def add(self, key: str, record: dict[str, Any]) -> None:
         """Append a record: at once safe from a kill, after the next `sync` from a power cut too.
 

@@ -1,4 +1,4 @@
-"""A triage held against the truth, worked by hand."""
+"""A triage and the predictions of one network compared with the truth, worked out by hand."""
 
 import math
 
@@ -9,18 +9,17 @@ import pytest
 import tiny_models
 
 from cxrkit import data, networks, triage
-from cxrkit.labels import COVID, FINDINGS, split_findings
-from cxrkit.triage._score import _predict_label
+from cxrkit.labels import COVID, FINDINGS
 
 
 def row(label, status, sha256, covid, **probs):
-    """A row as triage writes it; without probabilities the film did not reach the 14-finding network."""
+    """A row as triage writes it; without probabilities the image did not reach the 14-finding network."""
     findings = {f"prob_{name}": 0.1 if probs else math.nan for name in FINDINGS}
     findings |= {f"prob_{name}": prob for name, prob in probs.items()}
     return {"Predict label": label, "status": status, "sha256": sha256, "prob_COVID-19": covid, **findings}
 
 
-# Six files: two with COVID-19, of which one is called; one called wrongly; one that nobody knows; one unreadable.
+# Seven files: two with COVID-19, of which one is positive; one false positive; one unknown; one unreadable.
 COMBINED = pd.DataFrame(
     [
         row(COVID, "ok", "a", 0.9),
@@ -47,16 +46,11 @@ def score():
     return triage.score(COMBINED, MANIFEST)
 
 
-def test_films_are_matched_by_their_bytes_and_the_rest_is_counted(score):
+def test_the_covid_stage_is_scored_on_every_image_that_was_predicted(score):
+    # Matched by their bytes; two have no match.
     assert list(score.films["sha256"]) == ["a", "b", "c", "d", "e"]
     assert score.unmatched == 2
-
-
-def test_the_confusion_has_the_truth_in_its_rows(score):
     assert np.array_equal(score.confusion, [[1, 1], [1, 2]])
-
-
-def test_the_covid_stage_is_scored_on_every_film_that_got_an_answer(score):
     values = {name: (estimate.value, estimate.n) for name, estimate in score.covid.items()}
     # Of the 2 x 3 pairs all but (b, c) are in order.
     assert values == {
@@ -68,7 +62,7 @@ def test_the_covid_stage_is_scored_on_every_film_that_got_an_answer(score):
     }
 
 
-def test_findings_are_scored_only_where_their_network_was_asked(score):
+def test_findings_are_scored_only_on_images_that_reached_their_network(score):
     effusion = score.findings["Effusion"]
     assert effusion["sensitivity"].value == 0.5
     assert effusion["sensitivity"].n == 2
@@ -78,18 +72,16 @@ def test_findings_are_scored_only_where_their_network_was_asked(score):
     assert mass["specificity"].value == pytest.approx(1 / 3)
     assert math.isnan(mass["AUROC"].value)
     assert mass["AUROC"].reason
-
-
-def test_an_effusion_that_was_called_covid_is_no_missed_effusion_of_the_second_stage(score):
+    # Image c has an effusion too, but was positive for COVID-19: no missed effusion of the second stage.
     assert score.films.set_index("sha256").loc["c", "positive findings"] == ()
 
 
-def test_where_no_film_is_known_it_says_how_films_are_matched():
-    with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 films\).*matched by sha256"):
+def test_without_a_known_image_the_error_explains_the_match():
+    with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 images\), by sha256"):
         triage.score(COMBINED, MANIFEST.assign(sha256="other"))
 
 
-def test_a_folder_in_which_all_is_called_covid_leaves_the_findings_undefined():
+def test_a_folder_of_positive_images_leaves_the_findings_undefined():
     score = triage.score(COMBINED[COMBINED["sha256"].isin(["a", "c"])], MANIFEST)
     assert score.findings["Mass"]["sensitivity"].n == 0
     assert math.isnan(score.findings["Mass"]["AUROC"].value)
@@ -100,10 +92,7 @@ def test_a_lower_threshold_trades_specificity_for_sensitivity():
     points = triage.operating_points(truth, probs, [0.4, 0.6])
     values = {at: [estimate.value for estimate in row.values()] for at, row in points.items()}
     assert values == {"0.40": [1.0, 0.5, pytest.approx(2 / 3)], "0.60": [0.5, 1.0, 1.0]}
-
-
-def test_a_threshold_that_calls_nothing_leaves_the_precision_undefined():
-    (point,) = triage.operating_points(np.array([1, 0]), np.array([0.2, 0.1]), [0.5]).values()
+    (point,) = triage.operating_points(truth, probs, [0.95]).values()
     assert math.isnan(point["precision"].value)
 
 
@@ -139,11 +128,11 @@ def five_films(tmp_path):
     return pd.DataFrame({"image": ["dark.png", "broken.png", "=1+1,\r.png", "NA", "gone.png"]})
 
 
-def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
+def test_any_network_predicts_a_manifest_row_by_row(tmp_path, five_films):
     predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     seen = []
-    frame = triage.predict_manifest(predictor, five_films, tmp_path, batch=2, progress=lambda *done: seen.append(done))
-    assert seen == [(2, 5), (4, 5), (5, 5)]
+    frame = triage.predict_manifest(predictor, five_films, tmp_path, progress=lambda *done: seen.append(done))
+    assert seen == [(k, 5) for k in range(1, 6)]
     assert list(frame.columns[:2]) == ["Image Index", "Predict label"]
     assert list(frame["Image Index"]) == list(five_films["image"])
     # Finding k has the logit 20 x mean - k, and 26 / 255 is 0.102, 51 / 255 is 0.2.
@@ -155,11 +144,11 @@ def test_any_network_answers_a_manifest_row_by_row(tmp_path, five_films):
         abs=1e-5,
         nan_ok=True,
     )
-    assert "cannot be read: No such file" in frame["reason"].iloc[4]
+    assert "the file cannot be read: No such file" in frame["reason"].iloc[4]
     assert frame["sha256"].str.len().tolist() == [64, 64, 64, 64, 0]
 
 
-def test_answers_written_are_read_back(tmp_path, five_films):
+def test_predictions_written_are_read_back(tmp_path, five_films):
     predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
     frame = triage.predict_manifest(predictor, five_films, tmp_path)
     path = triage.write_table(frame, tmp_path / "predictions.csv")
@@ -171,25 +160,7 @@ def test_answers_written_are_read_back(tmp_path, five_films):
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix == ".csv") == ["predictions.csv"]
 
 
-def test_a_two_way_network_names_its_class(tmp_path):
-    predictor = networks.load(tiny_models.covid_model(tmp_path))
-    assert _predict_label(predictor, [0.9, 0.1]) == COVID
-    assert _predict_label(predictor, [0.1, 0.9]) == "Not COVID-19"
-
-
-def test_answers_are_scored_like_triages(tmp_path):
-    for name, level in (("a.png", 20), ("b.png", 60)):
-        cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
-    manifest = pd.DataFrame({"image": ["a.png", "b.png"], "findings": ["", "Effusion"], "patient_id": ["p", "q"]})
-    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    frame = triage.predict_manifest(predictor, manifest, tmp_path).assign(patient_id=manifest["patient_id"])
-    frame["true findings"] = manifest["findings"].map(split_findings)
-    frame["positive findings"] = frame["Predict label"].map(split_findings)
-    found = triage.score_findings(frame, findings=["Effusion"])["Effusion"]
-    assert (found["AUROC"].value, found["sensitivity"].value, found["specificity"].value) == (1, 1, 1)
-
-
-def test_the_truth_is_what_the_manifest_says_and_not_known_where_it_says_nothing():
+def test_the_truth_of_a_manifest_is_nan_where_it_is_unknown():
     frame = pd.DataFrame({"covid": pd.array([1, 0, None], "Int64"), "findings": ["", "Effusion|Mass", "Mass"]})
     found = data.truth(frame, ["Mass", COVID, "Not COVID-19", "Fracture"])
     nan = math.nan
@@ -198,7 +169,7 @@ def test_the_truth_is_what_the_manifest_says_and_not_known_where_it_says_nothing
 
 @pytest.fixture
 def answered(tmp_path):
-    """Four films of four people; bright ones are called COVID-19, the third wrongly."""
+    """Four images of four people; the third is a false positive."""
     levels = {"a.png": 20, "b.png": 40, "c.png": 200, "d.png": 220}
     for name, level in levels.items():
         cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
@@ -218,7 +189,8 @@ def answered(tmp_path):
     return triage.predict_manifest(predictor, frame, tmp_path), frame, predictor
 
 
-def test_answers_are_scored_at_the_networks_thresholds_and_by_subgroup(answered):
+def test_predictions_are_scored_at_the_networks_thresholds_and_by_subgroup(answered):
+    assert answered[0]["Predict label"].tolist() == ["Not COVID-19"] * 2 + [COVID] * 2
     found = triage.score_predictions(*answered, resamples=200).set_index(["by", "group", "metric"])
     assert set(found["label"]) == {COVID}
     assert found.loc[("all", "all", "AUROC"), "value"] == 1
@@ -228,7 +200,7 @@ def test_answers_are_scored_at_the_networks_thresholds_and_by_subgroup(answered)
     assert "class" in found.loc[("source", "x", "AUROC"), "reason"]
 
 
-def test_answers_about_other_films_are_refused(answered):
+def test_predictions_of_other_images_are_refused(answered):
     answers, frame, predictor = answered
-    with pytest.raises(ValueError, match="must name the same films in the same order"):
+    with pytest.raises(ValueError, match="must name the same images in the same order"):
         triage.score_predictions(answers, frame.iloc[::-1], predictor)
