@@ -132,7 +132,7 @@ def test_rows_of_a_split_and_of_sources_can_be_chosen(tmp_path):
     assert read_manifest(path, split="test", sources=["x"]).frame["image"].tolist() == ["a.png"]
     for options, message in (
         ({"sources": ["z"]}, "no images of z; its sources are x, y"),
-        ({"split": "val"}, "no image of the chosen split and sources; its splits are test 2, train 1"),
+        ({"split": "val"}, "no image of the chosen split and sources; its splits: test 2, train 1"),
         ({"split": "dev"}, "split must be one of train, val, test; got 'dev'"),
     ):
         with pytest.raises(ManifestError, match=message):
@@ -195,7 +195,7 @@ def test_all_faults_are_kept_and_the_first_twenty_shown(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty; it must have a header"),
-        (b"image\n", "lists no images"),
+        (b"image\n", "no image of the chosen split and sources; its splits: none"),
         (b"image\nM\xfcller.png", "is not UTF-8 .byte"),
         (b"image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
         (b"image,age,age\n", "has the column 'age' twice"),

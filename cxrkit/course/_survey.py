@@ -201,9 +201,9 @@ def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
         for low, end in zip(FILM_GROUPS, ends, strict=True)
     ]
     sizes = frame["patient_id"].value_counts()
-    groups = pd.cut(sizes.to_numpy(), [*FILM_GROUPS, np.inf], right=False, labels=names)
-    counts = pd.DataFrame({"size": sizes.to_numpy()}).groupby(groups, observed=False)["size"].agg(["size", "sum"])
-    return counts.set_axis(["patients", "films"], axis=1).set_axis(names)
+    groups = pd.Series(pd.cut(sizes, [*FILM_GROUPS, np.inf], right=False, labels=names))
+    counts = sizes.groupby(groups, observed=False).agg(patients="size", films="sum")
+    return counts.set_axis(names)
 
 
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:

@@ -104,7 +104,7 @@ class CheckResult:
         lines = []
         for title, frame, template in kinds:
             lines.append(f"{len(frame)} {title}")
-            lines += [f"  {template.format(**row)}" for row in frame.head(shown).to_dict("records")]
+            lines += [f"  {template.format_map(row)}" for row in frame.head(shown).to_dict("records")]
         return "\n".join([*lines, f"{self.leaks} leaks from one split into another"])
 
 

@@ -103,7 +103,8 @@ def simulate_row(row: Mapping[str, object]) -> "SimulatedFilm":
     """
     from cxrkit import phantom
 
-    severity = parse_severity(str(row["severity"]))
+    signs = (part.split("=") for part in str(row["severity"]).split("|") if part)
+    severity = {name: float(value) for name, value in signs}
     return phantom.simulate(
         int(str(row["seed"])),
         size_px=int(str(row["width"])),
@@ -147,18 +148,6 @@ def course_boxes(split: str | None = None) -> "pd.DataFrame":
                     (row["image"], finding, x / width, y / height, w / width, h / height) for x, y, w, h in places
                 ]
     return pd.DataFrame(found, columns=["image", "finding", "x", "y", "w", "h"])
-
-
-def parse_severity(text: str) -> dict[str, float]:
-    """Turn "Effusion=0.35|COVID-19=0.6" into a dict; "" into an empty one.
-
-    Raises:
-        ValueError: not of that form.
-    """
-    try:
-        return {name: float(value) for name, value in (part.split("=") for part in text.split("|") if part)}
-    except ValueError as error:
-        raise ValueError(f"severity must read like Effusion=0.35|COVID-19=0.6 or be empty; got {text!r}.") from error
 
 
 @functools.cache

@@ -229,9 +229,8 @@ def _unpacked(path: str, action: str, _: object) -> str:
         return path
     # "data" refuses members that reach out of the folder, links out of it and devices. A zip's members are kept inside
     # by zipfile, which knows no links.
-    options = {} if archive.suffix == ".zip" else {"filter": "data"}
     try:
-        shutil.unpack_archive(archive, archive.parent, **options)
+        shutil.unpack_archive(archive, archive.parent, filter=None if archive.suffix == ".zip" else "data")
     except Exception as error:
         raise FetchError(f"{archive.name} cannot be unpacked ({error}); delete it and fetch it again.") from error
     mark.touch()

@@ -135,7 +135,7 @@ def read_manifest(
         return DataSet("the course", folder, rows, np.ones(len(rows), bool))
     path = Path(path)
     folder = path.parent if root is None else Path(root)
-    text, notes = _known_columns(read_table(path, strict=True), need, path.name)
+    text, notes = known_columns(read_table(path, strict=True), need, path.name)
     text, faults = clean(text)
     decisive = faults["column"].isin(DECISIVE)
     if decisive.any():
@@ -214,10 +214,11 @@ def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
     return pd.DataFrame(body, columns=header, index=numbers, dtype=object)
 
 
-def _known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[pd.DataFrame, list[str]]:
+def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[pd.DataFrame, list[str]]:
     """Rename the columns of a table to ours and part its findings; return it with notes on what was guessed."""
-    has = f"it has the columns {', '.join(table)}"
-    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(list(table))}
+    names = [str(column) for column in table]
+    has = f"it has the columns {', '.join(names)}"
+    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(names)}
     guessed = {}
     for ours in COLUMNS:
         found = [plain[spelling] for spelling in _SPELLINGS.get(ours, (ours,)) if spelling in plain]
@@ -232,6 +233,10 @@ def _known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple
         rows["findings"] = parted[0]
         if words := Counter(word for cell in parted[2] for word in cell.split("|") if word):
             listed = ", ".join(f"{word!r} {count}" for word, count in words.most_common(5))
+            if "findings" in need and not parted[0].any():
+                raise ManifestError(
+                    f"the findings of {name} name none of the 14 ({listed}); legal: {RULES['findings'][1]}."
+                )
             notes.append(f"findings: words that are none of the 14 are in the column other ({listed}).")
             rows["other"] = (rows.get("other", "") + "|" + parted[2]).str.strip("|")
         if "covid" not in rows and parted[1].any():
@@ -246,10 +251,8 @@ def _known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple
         rows["patient_id"] = ""
     elif nameless := int((rows["patient_id"].str.strip() == "").sum()):
         notes.append(f"no patient for {nameless} of {len(rows)} images; each counts as a person of its own.")
-    rows["patient_id"] = rows["patient_id"].mask(
-        rows["patient_id"].str.strip() == "", rows["source"] + ":" + rows["image"]
-    )
-    return rows, notes
+    own = rows["source"] + ":" + rows["image"]
+    return rows.assign(patient_id=rows["patient_id"].where(rows["patient_id"].str.strip() != "", own)), notes
 
 
 @functools.cache
@@ -262,12 +265,11 @@ def part_findings(cell: str) -> tuple[str, bool, str]:
     found, other, covid = [], [], False
     for word in (part.strip() for part in re.split(r"[|,;/]", cell)):
         plain = word.lower().replace("_", " ")
+        is_one = plain in known or findings_of(word) is not None
         if plain == COVID.lower():
             covid = True
-        elif findings_of(word := known.get(plain, word)) is not None or difflib.get_close_matches(
-            plain, known, 1, 0.85
-        ):
-            found.append(word)
+        elif is_one or difflib.get_close_matches(plain, known, n=1, cutoff=0.85):
+            found.append(known.get(plain, word))
         else:
             other.append(word)
     return "|".join(filter(None, found)), covid, "|".join(other)
@@ -298,11 +300,7 @@ def write_manifest(
 def to_csv(frame: pd.DataFrame) -> str:
     """Return the text that `write_manifest` writes: commas, lines that end in a line feed alone."""
     frame = validate(frame)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(zip(*([as_text(cell) for cell in frame[column].tolist()] for column in frame), strict=True))
-    return out.getvalue()
+    return frame.assign(age=frame["age"].map(as_text)).to_csv(index=False, lineterminator="\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -316,16 +314,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _chosen(rows: pd.DataFrame, split: str | None, sources: Sequence[str]) -> pd.DataFrame:
-    if rows.empty:
-        raise ManifestError("the manifest lists no images.")
     if unknown := sorted(set(sources) - set(rows["source"])):
         known = ", ".join(sorted(set(rows["source"])))
         raise ManifestError(f"the manifest has no images of {', '.join(unknown)}; its sources are {known}.")
     if split not in (None, *SPLITS):
         raise ManifestError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
-    kept = (rows["source"].isin(sources) if sources else True) & (True if split is None else rows["split"] == split)
-    chosen = rows if kept is True else rows[kept].reset_index(drop=True)
-    if chosen.empty:
+    wanted = [
+        split in (None, of) and (not sources or source in sources)
+        for of, source in rows[["split", "source"]].to_numpy()
+    ]
+    if not any(wanted):
         counts = ", ".join(f"{name or 'none'} {count}" for name, count in rows["split"].value_counts().items())
-        raise ManifestError(f"the manifest has no image of the chosen split and sources; its splits are {counts}.")
-    return chosen
+        raise ManifestError(
+            f"the manifest has no image of the chosen split and sources; its splits: {counts or 'none'}."
+        )
+    return rows.loc[wanted].reset_index(drop=True)

@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 import pandas as pd
 
 from cxrkit.data._cells import FRONTAL, ManifestError, clean, notes_on, validate
-from cxrkit.data._manifest import NO_PATIENTS, DataSet, read_manifest, read_table, read_text
+from cxrkit.data._manifest import NO_PATIENTS, DataSet, known_columns, read_manifest, read_table, read_text
 from cxrkit.data._splits import split_by_patient
 from cxrkit.labels import SPLITS
 
@@ -50,7 +50,7 @@ def chestxray14(folder: Folder, *, split: str = "official", val_share: float = 1
     `width` and `height` stay empty: the table has the size of the original radiograph.
 
     Args:
-        folder: what the set was unpacked into.
+        folder: the unpacked set.
         split: "official" (train_val_list.txt and test_list.txt of the set; `val_share` of the patients of the former
             become val, drawn with `seed`) or "chexnet-keras" (dev.csv is val, test.csv is test, all others are train).
         val_share: in (0, 1); the default makes the set's 80:20 about 70:10:20, as in the CheXNet paper.
@@ -64,23 +64,15 @@ def chestxray14(folder: Folder, *, split: str = "official", val_share: float = 1
     root, notes = Path(folder), list[str]()
     files = _files(root)
     entries = read_table(root / _one(root, files, r"data_entry_2017.*\.csv(\.gz)?", "Data_Entry_2017*.csv"))
-    _need(entries, ("Image Index", "Finding Labels", "Patient ID"), "Data_Entry_2017")
+    rows, _ = known_columns(entries, ("image", "findings", "patient_id"), "Data_Entry_2017")
     where = {PurePosixPath(path).name: path for path in files if _is_image(path)}
-    names = entries["Image Index"]
-    rows = pd.DataFrame(
-        {
-            "image": [where.get(name, name) for name in names],
-            "patient_id": "nih-" + entries["Patient ID"],
-            "follow_up": _column(entries, "Follow-up #"),
-            "view": _column(entries, "View Position"),
-            # NIH's own table has Patient Sex, older ones and mirrors have Patient Gender.
-            "sex": _column(entries, "Patient Sex" if "Patient Sex" in entries else "Patient Gender"),
-            "age": _column(entries, "Patient Age"),
-            # The radiographs were taken from 1992 to 2015.
-            "covid": "0",
-            "findings": entries["Finding Labels"],
-            "license": "NIH Clinical Center, public use with attribution",
-        }
+    names = rows["image"]
+    rows = rows.reindex(columns=["follow_up", "view", "sex", "age", "findings"], fill_value="").assign(
+        image=[where.get(name, name) for name in names],
+        patient_id="nih-" + rows["patient_id"],
+        # The radiographs were taken from 1992 to 2015.
+        covid="0",
+        license="NIH Clinical Center, public use with attribution",
     )
     if split == "official":
         path = _one(root, files, r"(official_)?train_val_list\.txt(\.gz)?", "train_val_list.txt")
@@ -182,18 +174,14 @@ def hannover(folder: Folder) -> DataSet:
     files = _files(root)
     path = _one(root, files, r"data\.csv", "data.csv of the covid-19-image-repository")
     table = read_table(root / path)
-    _need(table, ("patient_id", "image_id"), "data.csv")
+    rows, _ = known_columns(table, ("image", "patient_id"), path)
     offsets = pd.to_numeric(_column(table, "admission_offset"), errors="coerce")
-    rows = pd.DataFrame(
-        {
-            "image": [str(PurePosixPath(path).parent / "png" / f"{name}.png") for name in table["image_id"]],
-            "patient_id": "hannover-" + table["patient_id"],
-            "view": _column(table, "projection"),
-            "sex": _column(table, "sex"),
-            "covid": "1",
-            "license": "CC BY 3.0",
-            "day": ["" if pd.isna(offset) else str(-int(offset)) for offset in offsets],
-        }
+    rows = rows.reindex(columns=["view", "sex"], fill_value="").assign(
+        image=[str(PurePosixPath(path).parent / "png" / f"{name}.png") for name in rows["image"]],
+        patient_id="hannover-" + rows["patient_id"],
+        covid="1",
+        license="CC BY 3.0",
+        day=["" if pd.isna(offset) else str(-int(offset)) for offset in offsets],
     )
     rows["follow_up"] = _follow_up(rows["patient_id"], rows["day"])
     return _data_set("hannover", rows, files, [], root=root)
@@ -267,7 +255,7 @@ def class_folders(
     """Adapt a set whose images lie in one folder per class.
 
     Args:
-        folder: what the set was unpacked into.
+        folder: the unpacked set.
         name: of the source.
         classes: names of the folders, in lower case.
         splits: whether the folders of the classes lie in train/ and test/; val is then empty.
