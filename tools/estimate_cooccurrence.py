@@ -2,7 +2,7 @@
 
     python tools/estimate_cooccurrence.py Data_Entry_2017_v2020.csv.gz
 
-writes cxrkit/data/cooccurrence.json. Aggregate numbers only: no label of a single film is kept.
+writes cxrkit/phantom/cooccurrence.json. Aggregate numbers only: no label of a single image is kept.
 """
 
 import argparse
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import logit, logsumexp, softmax
 
 from cxrkit.labels import FINDINGS, split_findings
 
@@ -18,7 +20,7 @@ OUT = Path(__file__).resolve().parents[1] / "cxrkit" / "phantom" / "cooccurrence
 
 
 def count(path: str) -> tuple[int, np.ndarray]:
-    """Films, and how many have both of two findings: int (14, 14), singles on the diagonal."""
+    """Count images, and those that have both of two findings: int (14, 14), single findings on the diagonal."""
     column = pd.read_csv(path, usecols=["Finding Labels"])["Finding Labels"]
     pairs = np.zeros((len(FINDINGS), len(FINDINGS)), np.int64)
     for text, films in column.value_counts().items():
@@ -27,35 +29,25 @@ def count(path: str) -> tuple[int, np.ndarray]:
     return len(column), pairs
 
 
-def fit(rates: np.ndarray, steps: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """Fields and couplings whose distribution over all 2**14 sets has the given rates, by damped Newton steps."""
+def fit(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return fields (14,) and couplings (14, 14) whose distribution over all 2**14 sets has the given rates."""
     k = len(FINDINGS)
     sets = ((np.arange(2**k)[:, None] >> np.arange(k)) & 1).astype(np.float64)
     i, j = np.triu_indices(k, 1)
     features = np.concatenate([sets, sets[:, i] * sets[:, j]], axis=1)
     wanted = np.concatenate([np.diag(rates), rates[i, j]])
-    theta = np.concatenate([np.log(np.diag(rates) / (1.0 - np.diag(rates))), np.zeros(len(i))])
 
-    def state(theta):
-        energy = features @ theta
-        top = energy.max()
-        weights = np.exp(energy - top)
-        return weights / weights.sum(), float(np.log(weights.sum()) + top - theta @ wanted)
+    def loss(theta):
+        probs = softmax(features @ theta)
+        return logsumexp(features @ theta) - theta @ wanted, probs @ features - wanted
 
-    probs, loss = state(theta)
-    for _ in range(steps):
+    def hessian(theta):
+        probs = softmax(features @ theta)
         mean = probs @ features
-        hessian = (features * probs[:, None]).T @ features - np.outer(mean, mean)
-        move = np.linalg.solve(hessian + 1e-10 * np.eye(len(theta)), wanted - mean)
-        size = 1.0
-        while True:
-            trial, trial_loss = state(theta + size * move)
-            if trial_loss <= loss + 1e-12 or size < 1e-6:
-                break
-            size /= 2.0
-        theta, probs, loss = theta + size * move, trial, trial_loss
-        if np.abs(probs @ features - wanted).max() < 1e-10:
-            break
+        return (features * probs[:, None]).T @ features - np.outer(mean, mean)
+
+    start = np.concatenate([logit(np.diag(rates)), np.zeros(len(i))])
+    theta = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-10}).x
     coupling = np.zeros((k, k))
     coupling[i, j] = theta[k:]
     return theta[:k], coupling
@@ -67,7 +59,7 @@ def main() -> None:
     parser.add_argument("labels", help="Data_Entry_2017_v2020.csv or .csv.gz of ChestX-ray14")
     labels = parser.parse_args().labels
     n, pairs = count(labels)
-    # Half a film for pairs never seen: a rate of zero would need an infinite coupling.
+    # Half an image for pairs never seen: a rate of zero would need an infinite coupling.
     rates = np.maximum(pairs, 0.5) / n
     field, coupling = fit(rates)
     OUT.parent.mkdir(exist_ok=True)
@@ -87,7 +79,7 @@ def main() -> None:
         + "\n",
         encoding="utf-8",
     )
-    print(f"{n} films; rates and model written to {OUT}")
+    print(f"{n} images; rates and model written to {OUT}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Write data_manifest.csv: draw the course's patients, simulate their films, note the sha256 of each.
+"""Write data_manifest.csv: draw the course's patients, simulate their images, note the sha256 of each.
 
     python tools/make_course.py           # writes cxrkit/data/data_manifest.csv and its copy data_manifest.csv
-    python tools/make_course.py --check   # simulates all films again and fails if a row would change
+    python tools/make_course.py --check   # simulates all images again and fails if a row would change
 
-The same phantom gives the same file. 400 patients, 600 films; train, val and test have 240, 80 and 80 patients and
-360, 120 and 120 films. Of each split about a quarter shows COVID-19, a quarter nothing, the rest one to three findings,
-the rare ones about as often as the common ones: the course has to show every sign, not how often a clinic sees it.
+The same phantom gives the same file. 400 patients, 600 images; train, val and test have 240, 80 and 80 patients and
+360, 120 and 120 images. In each split about a quarter of the images shows COVID-19, a quarter nothing, the rest one to
+three findings. Rare findings are about as frequent as common ones: the course must show every sign.
 """
 
 import argparse
@@ -28,16 +28,16 @@ from cxrkit.phantom import _patients as rates
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 256
-# Patients by how many films they have, for a fifth of the course: 80 patients, 120 films; train has three fifths.
-# The long series come first: the single films can then even out which finding is shown how often.
+# Patients by how many images they have, for a fifth of the course: 80 patients, 120 images; train has three fifths.
+# The long series come first: the single images can then even out how often each finding is shown.
 FILMS_OF_PATIENTS = {5: 2, 4: 4, 3: 6, 2: 8, 1: 60}
 FIFTHS = {"train": 3, "val": 1, "test": 1}
-# In turn, of patients with a series and with a single film. Series need no kind "none": they hold films without any
+# In turn, of patients with a series and with a single image. Series need no kind "none": they have images without any
 # finding, before one appears and after it resolved.
 SERIES_KINDS = ("findings", "covid", "findings", "findings", "covid", "findings", "findings")
 SINGLE_KINDS = ("findings", "covid", "none", "findings", "none", "findings", "covid", "findings", "none", "findings")
 MAX_FINDINGS = 3
-# Of so many sets of findings drawn at ChestX-ray14's rates the one is taken that is best for an even count.
+# Of so many sets of findings drawn at ChestX-ray14's rates, take the one that is best for an even count.
 CHOICES = 3
 
 
@@ -118,25 +118,16 @@ def main() -> int:
     for number, row in enumerate(rows, start=1):
         row["sha256"] = hashlib.sha256(simulate_row(row).png()).hexdigest()
         if number % 100 == 0:
-            print(f"{number} of {len(rows)} films", file=sys.stderr)
+            print(f"{number} of {len(rows)} images", file=sys.stderr)
     frame = pd.DataFrame(rows)
     text = to_csv(frame)
     if arguments.check:
         same = COURSE_MANIFEST.read_bytes() == text.encode() == (ROOT / "data_manifest.csv").read_bytes()
-        print(
-            "data_manifest.csv is what the phantom gives"
-            if same
-            else "data_manifest.csv would change; run `make data_manifest`"
-        )
+        print(f"data_manifest.csv {'is what the phantom gives' if same else 'would change; run `make data_manifest`'}")
         return 0 if same else 1
     for path in (COURSE_MANIFEST, ROOT / "data_manifest.csv"):
         write_text(path, text)
-    counts = label_counts(frame)
-    print(
-        counts.pivot(index="label", columns="split", values="count").loc[
-            ["films", "patients", "No Finding", COVID, *FINDINGS], ["train", "val", "test"]
-        ]
-    )
+    print(label_counts(frame))
     return 0
 
 

@@ -2,9 +2,9 @@
 
     python tools/measure_nih_labels.py FOLDER
 
-FOLDER is what cxrkit.course.survey.measure_nih wants; no film is needed. Writes cxrkit/course/nih_labels.json, which
+FOLDER is what cxrkit.course.survey.measure_nih wants; no image is needed. Writes cxrkit/course/nih_labels.json, which
 notebook 01_data shows where a reader has no such folder, and docs/results/DATE-nih-labels.md for people. No row of
-either stands for a film or a patient.
+either stands for an image or a patient.
 """
 
 import argparse
@@ -28,22 +28,22 @@ def results(found: survey.NihSurvey) -> str:
     differences = int((counted.filter(like="differs").iloc[:-1] != "").sum().sum())
     return "\n\n".join(
         [
-            "# ChestX-ray14's labels, counted and doubted",
-            f"{found.made_by}. {whole.films:,} films of {whole.patients:,} patients; no film was opened. Numbers in "
+            "# ChestX-ray14's labels, counted and compared with radiologists'",
+            f"{found.made_by}. {whole.films:,} images of {whole.patients:,} patients; no image was opened. Numbers in "
             "brackets are 95% intervals, by patient. cxrkit is a teaching and research tool, not a medical device.",
             "## Table 1 of the report, counted in the split that CheXNet-Keras publishes",
             f"{differences} of 42 numbers differ.",
             report.markdown(counted),
-            "## Films dealt to the official split's sizes, by film and by patient",
-            report.markdown(whole.leakage.rename_axis("dealt").reset_index()),
-            "AUROC, on the test films of the deal by film, of answers that look at no film: the share of the patient's "
-            "films in the other splits that are labelled with the finding. Dealt by patient it is 0.5.",
+            "## Leakage: the official split, and a split of the same sizes that ignores patients",
+            report.markdown(whole.leakage.rename_axis("split").reset_index()),
+            "AUROC, on the test images of the split by image, of predictions that use no image: the share of the "
+            "patient's images in the other splits that are labelled with the finding. Split by patient it is 0.5.",
             report.metrics_table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
-            "## The mined labels held against radiologists'",
+            "## The mined labels compared with radiologists'",
             "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
-            "looked for is `cxrkit.course.survey.READ_AS`; PPV is that among these films.",
+            "looked for is `cxrkit.course.survey.READ_AS`; PPV is that among these images.",
             report.metrics_table(rows, first="finding"),
-            report.markdown(found.confusion.rename_axis("films").reset_index()),
+            report.markdown(found.confusion.rename_axis("images").reset_index()),
             "## Prevalence by split of the official split",
             report.metrics_table(
                 {name: {part: whole.prevalence[part][name] for part in whole.prevalence} for name in whole.memorised},

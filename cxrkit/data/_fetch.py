@@ -7,7 +7,10 @@ archive's own checks are. Licences and terms are in the table of sources.
 import json
 import os
 import shutil
+import tarfile
 import urllib.parse
+import zipfile
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,7 +234,7 @@ def _unpacked(path: str, action: str, _: object) -> str:
     # by zipfile, which knows no links.
     try:
         shutil.unpack_archive(archive, archive.parent, filter=None if archive.suffix == ".zip" else "data")
-    except Exception as error:
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
         raise FetchError(f"{archive.name} cannot be unpacked ({error}); delete it and fetch it again.") from error
     mark.touch()
     return path

@@ -36,7 +36,6 @@ _CLASSES = {
     "viral_pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
     "pneumonia": ("", "Pneumonia", ""),
 }
-_FLAGS = {True: "1", False: "0"}
 Folder = str | os.PathLike[str]
 
 
@@ -133,7 +132,9 @@ def covid_chestxray(folder: Folder) -> DataSet:
     root = Path(folder)
     files = _files(root)
     path = _one(root, files, r"metadata\.csv", "metadata.csv of the covid-chestxray-dataset")
-    table = _cohen_table(root / path)
+    table = read_table(root / path)
+    table.columns = table.columns.str.strip().str.lower()
+    _need(table, ("patientid", "finding", "view", "filename"), path)
     base = PurePosixPath(path).parent
     place = _column(table, "folder").replace("", "images")
     words = table["finding"].str.strip()
@@ -145,7 +146,7 @@ def covid_chestxray(folder: Folder) -> DataSet:
             "image": [str(base / sub / name) for sub, name in zip(place, table["filename"], strict=True)],
             "patient_id": "cohen-" + table["patientid"].str.strip(),
             **{column: _column(table, column) for column in ("view", "sex", "age", "license")},
-            "covid": is_covid.map(_FLAGS).mask(unknown, ""),
+            "covid": is_covid.map({True: "1", False: "0"}).mask(unknown, ""),
             "findings": pneumonia.map({True: "Pneumonia", False: ""}),
             "other": words,
             "day": _column(table, "offset").str.strip(),
@@ -217,38 +218,6 @@ def covid19_radiography(folder: Folder) -> DataSet:
     return _data_set("radiography", rows, files, notes, root=root, left_out=out)
 
 
-def covid19_train_test(folder: Folder, *, cohen_metadata: Folder | None = None) -> DataSet:
-    """Adapt Kaggle khoongweihao/covid19-xray-dataset-train-test-sets: xray_dataset_covid19/train|test/NORMAL|PNEUMONIA.
-
-    The PNEUMONIA images come from the covid-chestxray-dataset and have their names there: most are COVID-19, some are
-    SARS and others. The folder does not tell which, so `covid` is empty, unless that set's metadata.csv is given as
-    `cohen_metadata`; it fills covid, patient_id, view, sex and age of the images that it names.
-    """
-    files = _files(Path(folder))
-    rows, out = _by_class("train-test-sets", files, ["normal", "pneumonia"], splits=True)
-    notes = [NO_PATIENTS, _no_val(rows)]
-    sick = rows["findings"] == "Pneumonia"
-    if cohen_metadata is None:
-        notes.append(
-            f"The set does not tell whether the {int(sick.sum())} PNEUMONIA images show COVID-19: some are SARS. Their "
-            "covid is empty; cohen_metadata= (metadata.csv of ieee8023/covid-chestxray-dataset) fills it."
-        )
-    else:
-        table = _cohen_table(Path(cohen_metadata)).drop_duplicates("filename").set_index("filename")
-        names = rows["image"].map(lambda path: PurePosixPath(path).name)
-        known = sick & names.isin(table.index)
-        found = table.loc[names[known]].set_axis(rows.index[known])
-        is_covid = found["finding"].str.contains("COVID-19", regex=False)
-        filled = {"covid": is_covid.map(_FLAGS), "findings": is_covid.map({True: "", False: "Pneumonia"})}
-        filled |= {"patient_id": "cohen-" + found["patientid"].str.strip(), "other": found["finding"]}
-        filled |= {column: _column(found, column) for column in ("view", "sex", "age")}
-        rows = rows.reindex(columns=rows.columns.union(list(filled), sort=False), fill_value="")
-        rows.loc[known, list(filled)] = pd.DataFrame(filled)
-        if unmatched := int((sick & ~known).sum()):
-            notes.append(f"{unmatched} PNEUMONIA images are not in cohen_metadata; their covid is empty.")
-    return _data_set("train-test-sets", rows, files, notes, root=Path(folder), left_out=out)
-
-
 def class_folders(
     folder: Folder, *, name: str, classes: Sequence[str], splits: bool = False, note: str = ""
 ) -> DataSet:
@@ -263,7 +232,8 @@ def class_folders(
     """
     files = _files(Path(folder))
     rows, out = _by_class(name, files, classes, splits=splits)
-    notes = [NO_PATIENTS, *([_no_val(rows)] if splits else []), *([note] if note else [])]
+    no_val = "The set is split into train and test alone; data.split_by_patient makes a new split with a val."
+    notes = [text for text in (NO_PATIENTS, no_val if splits else "", note) if text]
     return _data_set(name, rows, files, notes, root=Path(folder), left_out=out)
 
 
@@ -273,7 +243,15 @@ ADAPTERS: dict[str, Callable[..., DataSet]] = {
     "covid-chestxray": covid_chestxray,
     "hannover": hannover,
     "covid19-radiography": covid19_radiography,
-    "covid19-train-test": covid19_train_test,
+    # khoongweihao/covid19-xray-dataset-train-test-sets: xray_dataset_covid19/train|test/NORMAL|PNEUMONIA.
+    "covid19-train-test": functools.partial(
+        class_folders,
+        name="train-test-sets",
+        classes=("normal", "pneumonia"),
+        splits=True,
+        note="The set does not tell which PNEUMONIA images show COVID-19 (some are SARS): covid is empty there. These "
+        "are images of covid-chestxray, which has their labels: build that set for them.",
+    ),
     # nabeelsajid917/covid-19-x-ray-10000-images: dataset/covid and dataset/normal.
     "covid19-10000": functools.partial(
         class_folders,
@@ -353,14 +331,6 @@ def _by_class(
     return pd.DataFrame(rows, columns=["image", "patient_id", "covid", "findings", "other", "split"]), out
 
 
-def _no_val(rows: pd.DataFrame) -> str:
-    train, test = (int((rows["split"] == name).sum()) for name in ("train", "test"))
-    return (
-        f"The set is split into train and test alone ({train} and {test} images); data.split_by_patient makes a new "
-        "split with a val."
-    )
-
-
 def _files(root: Path) -> list[str]:
     """List the files under a folder, sorted, as relative paths with slashes; without hidden ones and __MACOSX."""
     if not root.is_dir():
@@ -383,13 +353,6 @@ def _one(root: Path, files: list[str], pattern: str, called: str) -> str:
     if not found and called:
         raise LayoutError(f"{root} has no {called}; pass the folder that holds it, with the images in it or below.")
     return min(found, key=lambda path: (path.count("/"), path), default="")
-
-
-def _cohen_table(path: Path) -> pd.DataFrame:
-    table = read_table(path)
-    table.columns = table.columns.str.strip().str.lower()
-    _need(table, ("patientid", "finding", "view", "filename"), path.name)
-    return table
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:
