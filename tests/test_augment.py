@@ -93,9 +93,9 @@ PROBABILITIES = st.sampled_from([0, 1]) | st.floats(1e-5, 1 - 1e-5)
 @st.composite
 def operations(draw):
     """Any operation with any legal values."""
-    operation = augment.OPERATIONS[draw(st.sampled_from(sorted(augment.OPERATIONS)))]
+    name = draw(st.sampled_from(sorted(augment.OPERATIONS)))
     values = {}
-    for parameter in operation.parameters:
+    for parameter in augment.OPERATIONS[name].values():
         if parameter.name == "seed":
             continue
         if parameter.options:
@@ -112,7 +112,7 @@ def operations(draw):
         if parameter.drawn:
             kinds += [st.tuples(number, number), st.lists(number, min_size=1, max_size=4)]
         values[parameter.name] = draw(st.one_of(kinds))
-    return Op(operation.name, **values)
+    return Op(name, **values)
 
 
 def combined(children):
@@ -156,7 +156,7 @@ def test_a_draw_is_a_fixed_recipe_that_imgaug_performs(recipe, seed, index):
 @given(operations(), st.integers(0, 1000))
 def test_drawn_values_lie_in_their_ranges(op, seed):
     for drawn in augment.draw(op, seed).children:
-        for parameter in augment.OPERATIONS[op.name].parameters:
+        for parameter in augment.OPERATIONS[op.name].values():
             given, value = op[parameter.name], drawn[parameter.name]
             if isinstance(given, augment.Choice) and parameter.per_image:
                 assert value in given.values
@@ -297,7 +297,7 @@ def test_a_name_in_place_of_a_recipe_is_refused(do):
         do("fig11")
 
 
-def test_figure_11_is_what_the_report_prints():
+def test_the_code_of_figure_11_makes_the_augmenter_that_the_report_prints():
     printed = iaa.SomeOf(
         (1, 3),
         [
@@ -310,7 +310,9 @@ def test_figure_11_is_what_the_report_prints():
         ],
         random_order=True,
     )
-    assert augment.from_imgaug(printed) == augment.named("fig11")
+    made = {}
+    exec(augment.named("fig11").code(), made)
+    assert str(made["augmenter"]) == str(printed)
 
 
 # --- names -------------------------------------------------------------------------------------------------------
@@ -319,7 +321,7 @@ def test_figure_11_is_what_the_report_prints():
 def test_table_5_has_the_reports_ranges():
     for name, printed in published.table("table05").iterrows():
         share = 255 if printed["unit"] == "scale, of 255" else 1
-        [(_, value)] = augment.named(f"table05/{name}").written()
+        [value] = augment.named(f"table05/{name}").written().values()
         low, high = value if isinstance(value, tuple) else (value, value)
         assert (low, high) == pytest.approx((printed["low"] * share, printed["high"] * share))
 
@@ -368,15 +370,19 @@ def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
 
 @quick
 @given(RECIPES)
-def test_a_recipe_comes_back_from_json_from_imgaug_from_code_and_from_a_pickle(recipe):
+def test_a_recipe_comes_back_from_json_from_a_pickle_and_from_its_repr(recipe):
     back = augment.from_json(recipe.to_json())
     assert (back, hash(back), back.to_json()) == (recipe, hash(recipe), recipe.to_json())
-    assert augment.from_imgaug(augment.to_imgaug(recipe)) == recipe
-    made = {}
-    exec(recipe.code(), made)
-    assert augment.from_imgaug(made["augmenter"]) == recipe
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     assert eval(repr(recipe), vars(augment)) == recipe
+
+
+@quick
+@given(RECIPES)
+def test_the_code_of_a_recipe_runs(recipe):
+    made = {}
+    exec(recipe.code(), made)
+    assert made["augmenter"](image=films(1, 9, 7)[0]).shape == (9, 7)
 
 
 def test_the_json_of_a_recipe_is_plain():
@@ -433,13 +439,16 @@ def test_json_of_another_kind_is_refused(text, message):
     [
         ({}, r'recipe: a recipe is {"name": {...}} with one name; got {}'),
         ({"Add": 7}, r'recipe: a recipe is {"name": {...}} with one name; got {"Add": 7}'),
-        ({"Wave": {}}, r"recipe.Wave: a recipe is one of Sequential, .*; got 'Wave'"),
+        ({"Wave": {}}, r"recipe: a recipe is one of Sequential, .*; got 'Wave'"),
         ({"Add": {"value": [1, 2]}}, r'recipe.Add: a value is a number, {"range": \[low, high\]} or {"choice": '),
         ({"Add": {"value": {"range": 3}}}, r'recipe.Add: a value is a number, {"range"'),
         ({"Add": {"value": {"range": [1]}}}, r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers from -255"),
         ({"Add": {"much": 3}}, r"recipe.Add: Add has value; got 'much'"),
         ({"OneOf": {}}, "recipe.OneOf: OneOf has children; got nothing"),
-        ({"SomeOf": {"n": 1, "children": [], "order": 1}}, "SomeOf has children, n, random_order if wanted; got n,"),
+        (
+            {"SomeOf": {"n": 1, "children": [], "order": 1}},
+            r"SomeOf has n, children, random_order \(optional\); got n,",
+        ),
         (
             {"Sequential": {"children": 7}},
             "recipe.Sequential: children of Sequential must be a list of recipes; got",
@@ -451,29 +460,6 @@ def test_json_of_another_kind_is_refused(text, message):
 def test_json_that_is_no_recipe_is_refused_with_the_place(plain, message):
     with pytest.raises(ValueError, match=message):
         augment.from_json({"version": 1, "recipe": plain})
-
-
-def test_an_augmenter_that_no_recipe_can_say_is_refused():
-    for augmenter, message in [
-        (iaa.Invert(0.5), "got an augmenter of type Invert. Leave it out, or use imgaug itself"),
-        (iaa.Sequential([iaa.Dropout(0.1)]), "Sequential: a recipe can say .*; got an augmenter of type Dropout"),
-        (iaa.AdditiveGaussianNoise(loc=3), "AdditiveGaussianNoise: loc must be 0; got"),
-        (iaa.Affine(scale={"x": (1, 2), "y": 1}), "Affine: scale must be the same along x and y"),
-        (iaa.Affine(translate_percent=(0, 0.1)), "Affine: translate_percent must be given for x and y apart"),
-        (iaa.Affine(translate_px=3), "Affine: films are moved by parts of their size"),
-        (iaa.Affine(shear=(-3, 3)), "Affine: films are sheared along x alone"),
-        (iaa.Affine(rotate=3, fit_output=True), "Affine: a film keeps its size"),
-        (iaa.Cutout(fill_mode="gaussian"), "Cutout: position must be 'uniform', squared True and fill_mode 'constant'"),
-        (
-            iaa.AllChannelsCLAHE(tile_grid_size_px=(3, [4, 5])),
-            "AllChannelsCLAHE: tile_grid_size_px must be one for",
-        ),
-        (iaa.Add(300), r"Add: value of Add cannot be 300. Legal are numbers from -255 to 255"),
-        (iaa.Multiply(iaa.iap.Normal(1, 0.1)), "Multiply: mul must be a number, a range or a list; got Normal"),
-        (7, "got an augmenter of type int"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            augment.from_imgaug(augmenter)
 
 
 # --- what a recipe may be ----------------------------------------------------------------------------------------
@@ -536,18 +522,16 @@ def test_a_recipe_is_a_value():
     assert ADD["value"] == (-9, 9)
     assert Op("Add", value=2) != Op("Add", value=2.0)
     assert Op("Add", value=2) != 2
-    assert [type(part).__name__ for part in augment.named("fig11").walk()].count("OneOf") == 3
     with pytest.raises(AttributeError):
         ADD.name = "Multiply"
 
 
 def test_every_operation_can_be_put_on_a_slider():
-    for operation in augment.OPERATIONS.values():
-        made = augment.default(operation.name)
-        for parameter in operation.parameters:
-            assert operation.parameter(parameter.name) is parameter
+    for name, parameters in augment.OPERATIONS.items():
+        made = augment.default(name)
+        for key, parameter in parameters.items():
             assert parameter.options or (parameter.low < parameter.high and parameter.step > 0)
-            assert made[parameter.name] == parameter.default
+            assert made[key] == parameter.default
 
 
 # --- tf.data -----------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_moving_loses_and_doubles_nothing(data):
 
 
 def leaves(recipe):
-    return [part for part in recipe.walk() if isinstance(part, Op)]
+    return [part for _, part in augment.edit.places(recipe) if isinstance(part, Op)]
 
 
 @given(recipe=PARTS, data=st.data())
@@ -81,8 +81,8 @@ def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda: augment.edit.part(TREE, (1, 2)), "place must be one of the recipe's"),
-        (lambda: augment.edit.put(TREE, (0, 0), A), "place must be one of the recipe's"),
+        (lambda: augment.edit.part(TREE, (1, 2)), "place must be a place of the recipe"),
+        (lambda: augment.edit.put(TREE, (0, 0), A), "place must be a place of the recipe"),
         (lambda: augment.edit.insert(TREE, (), A), "beside a whole recipe"),
         (lambda: augment.edit.insert(TREE, (0, 0), A), "place must be in a group"),
         (lambda: augment.edit.insert(TREE, (4,), A), "place must be in a group"),

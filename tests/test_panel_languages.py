@@ -21,8 +21,8 @@ FILMS = {"11.png": np.full((20, 20), 100, np.uint8), "12.png": np.full((30, 12),
 #: What stays as it is in every language: code, names, keys of a keyboard.
 NAMES = {
     *OPERATIONS,
-    *(parameter.name for operation in OPERATIONS.values() for parameter in operation.parameters),
-    *(str(option) for operation in OPERATIONS.values() for p in operation.parameters for option in p.options),
+    *(name for parameters in OPERATIONS.values() for name in parameters),
+    *(str(option) for parameters in OPERATIONS.values() for p in parameters.values() for option in p.options),
     *(part for name in augment.NAMES for part in name.split("/")),
     *augment.edit.GROUPS,
     *("low", "high", "COVID", "none", "net1", "net2", "png", "brighter", "half"),
@@ -268,8 +268,8 @@ def test_another_language_is_refused(make):
 
 def test_every_operation_parameter_and_unit_is_explained():
     keys = {f"lab.op.{name}" for name in OPERATIONS}
-    for name, operation in OPERATIONS.items():
-        shown = [parameter for parameter in operation.parameters if parameter.name != "seed"]
+    for name, parameters in OPERATIONS.items():
+        shown = [parameter for parameter in parameters.values() if parameter.name != "seed"]
         keys |= {f"lab.of.{name}.{parameter.name}" for parameter in shown}
         keys |= {f"lab.unit.{parameter.unit}" for parameter in shown if parameter.unit}
     assert {key for key in words.table("en") if key.startswith(("lab.op.", "lab.of.", "lab.unit."))} == keys

@@ -2,11 +2,15 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
+
+if TYPE_CHECKING:
+    from imgaug.augmenters import Augmenter
 
 #: One seed for all images, or one for each.
 Seed = int | Sequence[int] | np.ndarray
@@ -26,7 +30,7 @@ def draw(recipe: Recipe, seed: int = 0, index: int = 0) -> Sequential:
         ValueError: a seed or index that is no whole number from 0.
     """
     _check(recipe)
-    if not _from_0(seed) or not _from_0(index):
+    if not all(isinstance(one, int | np.integer) and type(one) is not bool and one >= 0 for one in (seed, index)):
         raise ValueError(f"seed and index must be whole numbers from 0; got {seed!r} and {index!r}.")
     # A spawn key keeps the index apart from the words of a large seed.
     rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(int(index),)))
@@ -59,6 +63,19 @@ def apply(recipe: Recipe, films: np.ndarray, seed: Seed = 0, *, first: int = 0) 
     return altered
 
 
+def to_imgaug(recipe: Recipe, seed: int = 0) -> "Augmenter":
+    """Make an imgaug augmenter, for a pipeline of your own.
+
+    Args:
+        recipe: what it does. Of a draw (`augment.draw`) it does exactly that.
+        seed: of its random numbers, which imgaug draws in its own order: other numbers than those of `augment.draw`.
+    Returns:
+        An augmenter that does not use imgaug's global random state.
+    """
+    rng = np.random.default_rng(seed)
+    return _check(recipe).call().build(int(rng.integers(2**31)) for _ in itertools.count())
+
+
 def is_fixed(recipe: Recipe) -> bool:
     """Return whether nothing in a recipe is random.
 
@@ -74,14 +91,10 @@ def is_fixed(recipe: Recipe) -> bool:
 def _check(recipe: Recipe) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise ValueError(
-            f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.named, or from an "
-            "imgaug augmenter with augment.from_imgaug."
+            f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.named, or make one: "
+            "augment.Op('Add', value=(-20, 20))."
         )
     return recipe
-
-
-def _from_0(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool) and number >= 0
 
 
 def _seeds(seed: Seed, n: int, first: int) -> list[tuple[int, int]]:
@@ -120,7 +133,7 @@ def _ops(recipe: Recipe, rng: np.random.Generator) -> Iterator[Op]:
 
 def _random(op: Op) -> Iterator[Parameter]:
     """Yield the parameters of which a value is drawn for each image."""
-    for parameter in OPERATIONS[op.name].parameters:
+    for parameter in OPERATIONS[op.name].values():
         if parameter.per_image and isinstance(op[parameter.name], tuple | Choice):
             yield parameter
 
@@ -139,8 +152,9 @@ def _chosen(group: Recipe, rng: np.random.Generator) -> list[Recipe]:
     count = len(group.children)
     order = list(range(count))
     if isinstance(group, SomeOf | OneOf):
-        low, high = (1, 1) if isinstance(group, OneOf) else group.ends()
-        order = sorted(rng.permutation(count)[: int(rng.integers(low, high + 1))].tolist())
+        n = 1 if isinstance(group, OneOf) else group.n
+        low, high = (count if end is None else end for end in (n if isinstance(n, tuple) else (n, n)))
+        order = sorted(rng.permutation(count)[: int(rng.integers(low, max(low, high) + 1))].tolist())
     if not isinstance(group, OneOf) and group.random_order:
         order = rng.permutation(order).tolist()
     return [group.children[k] for k in order]

@@ -1,4 +1,7 @@
-"""Recipes edited: what an editor does to one, as functions from a recipe to another."""
+"""Functions that change a recipe, for an editor: each returns another recipe.
+
+A place says where a part of a recipe is: the number of the child at each level, from 0; () is the whole recipe.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,140 +9,95 @@ from typing import Any
 
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 
-#: Where a part of a recipe is: the numbers of the children to go through from the whole, from 0; () is the whole.
 Place = tuple[int, ...]
-#: What puts recipes together, by name.
+#: The ways to combine recipes, by name.
 GROUPS: tuple[str, ...] = ("Sequential", "SomeOf", "OneOf", "Sometimes")
+#: A recipe opened for changes: itself and its opened children. What is legal is checked when it is closed.
+_Node = list[Any]
 
 
 def places(recipe: Recipe, place: Place = ()) -> Iterator[tuple[Place, Recipe]]:
-    """Yield a recipe and all below it, parents first, each with its place.
-
-    Args:
-        recipe: the whole.
-        place: of the whole.
-    """
+    """Yield the place of a recipe and the recipe, then those of all recipes in it, parents first."""
     yield place, recipe
     for k, child in enumerate(recipe.children):
         yield from places(child, (*place, k))
 
 
 def part(recipe: Recipe, place: Place) -> Recipe:
-    """Return what is at a place.
-
-    Args:
-        recipe: the whole.
-        place: where.
-    Raises:
-        ValueError: there is nothing.
-    """
-    found = recipe
+    """Return the part of a recipe at a place; a ValueError if there is no such place."""
     for k in place:
-        if not 0 <= k < len(found.children):
-            raise ValueError(f"place must be one of the recipe's; got {place}. `augment.edit.places` lists them.")
-        found = found.children[k]
-    return found
+        if not 0 <= k < len(recipe.children):
+            raise ValueError(f"place must be a place of the recipe; got {place}. `augment.edit.places` lists them.")
+        recipe = recipe.children[k]
+    return recipe
 
 
 def put(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
-    """Return a recipe with another part at a place.
-
-    Args:
-        recipe: the whole.
-        place: where; what is there is left out.
-        new: what comes there.
-    Raises:
-        ValueError: there is no such place, or the recipe became too deep.
-    """
+    """Return a recipe in which the part at a place is replaced."""
     part(recipe, place)
     if not place:
         return new
-    children = list(recipe.children)
-    children[place[0]] = put(children[place[0]], place[1:], new)
-    return with_children(recipe, children)
+    tree = _opened(recipe)
+    _siblings(tree, place)[place[-1]] = _opened(new)
+    return _closed(tree)
 
 
 def insert(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
-    """Return a recipe with one part more.
+    """Return a recipe with a new part at a place, before the part that was there.
 
-    Args:
-        recipe: the whole.
-        place: that the new part will have; what is there and after it in its group moves on.
-        new: the part.
     Raises:
-        ValueError: there can be nothing at this place: it is the whole's, or the group takes no more.
+        ValueError: the place is not in a group or just after its last part, or the group can take no more.
     """
-    if not place:
-        raise ValueError(
-            "nothing can be put beside a whole recipe; make it a group first, with `augment.edit.grouped`."
-        )
-    group = part(recipe, place[:-1])
-    if isinstance(group, Op) or not 0 <= place[-1] <= len(group.children):
-        raise ValueError(f"place must be in a group, or just after its last part; got {place}.")
-    children = [*group.children[: place[-1]], new, *group.children[place[-1] :]]
-    return put(recipe, place[:-1], with_children(group, children))
+    _check_target(recipe, place)
+    tree = _opened(recipe)
+    _siblings(tree, place).insert(place[-1], _opened(new))
+    return _closed(tree)
 
 
 def remove(recipe: Recipe, place: Place) -> Recipe:
-    """Return a recipe without one part.
+    """Return a recipe without the part at a place.
 
-    Args:
-        recipe: the whole.
-        place: of the part.
     Raises:
-        ValueError: it is the whole, or the last of a group that needs one.
+        ValueError: it is the whole recipe, or the last part of a group that needs one.
     """
     part(recipe, place)
     if not place:
-        raise ValueError("a whole recipe cannot be removed; Op('Noop') is the one that does nothing.")
-    group = part(recipe, place[:-1])
-    children = [child for k, child in enumerate(group.children) if k != place[-1]]
-    return put(recipe, place[:-1], with_children(group, children))
+        raise ValueError("a whole recipe cannot be removed; Op('Noop') is the recipe that does nothing.")
+    tree = _opened(recipe)
+    del _siblings(tree, place)[place[-1]]
+    return _closed(tree)
 
 
 def move(recipe: Recipe, place: Place, to: Place) -> tuple[Recipe, Place]:
-    """Return a recipe with one part moved, and where the part is then.
+    """Return a recipe in which a part is moved, and the new place of the part.
 
     Args:
         recipe: the whole.
         place: of the part.
-        to: the place before which it is put, as places are before the move; just after a group's last part is legal.
+        to: the part is put before the part that is here now, or just after the last part of a group.
     Raises:
-        ValueError: one of the places is not legal, the part would be within itself, or its group needs it.
+        ValueError: a place is not legal, the part would be in itself, or its group needs it.
     """
-    moved = part(recipe, place)
-    if not place or not to or to[: len(place)] == place:
-        if place and to == place:
-            return recipe, place
+    part(recipe, place)
+    if place and to == place:
+        return recipe, place
+    if not place or to[: len(place)] == place:
         raise ValueError(f"a part cannot be moved into itself or out of the recipe; got {place} to {to}.")
-    if place[:-1] == to[:-1]:
-        # At once: a group may be legal with the part and too full or too empty in between.
-        group = part(recipe, place[:-1])
-        if not 0 <= to[-1] <= len(group.children):
-            raise ValueError(f"place must be in a group, or just after its last part; got {to}.")
-        children = [child for k, child in enumerate(group.children) if k != place[-1]]
-        last = to[-1] - (to[-1] > place[-1])
-        children.insert(last, moved)
-        return put(recipe, place[:-1], with_children(group, children)), (*place[:-1], last)
-    source = _shifted(place, to, 1)
-    return remove(insert(recipe, to, moved), source), _shifted(to, source, -1)
-
-
-def _shifted(place: Place, other: Place, by: int) -> Place:
-    """Return where a part is after another was put somewhere (by 1), or taken from there (by -1)."""
-    level = len(other) - 1
-    behind = len(place) > level and place[:level] == other[:level] and place[level] >= other[level] + (by < 0)
-    return (*place[:level], place[level] + by, *place[level + 1 :]) if behind else place
+    _check_target(recipe, to)
+    tree = _opened(recipe)
+    old, new = _siblings(tree, place), _siblings(tree, to)
+    moved, hole = old[place[-1]], [None, []]
+    old[place[-1]] = hole
+    new.insert(to[-1], moved)
+    old.remove(hole)
+    return _closed(tree), next(found for found, node in _nodes(tree) if node is moved)
 
 
 def with_children(group: Recipe, children: Sequence[Recipe]) -> Recipe:
-    """Return a group of the same kind with other parts.
+    """Return a group of the same kind with other children.
 
-    Args:
-        group: `Sequential`, `SomeOf`, `OneOf` or `Sometimes`.
-        children: its new parts.
     Raises:
-        ValueError: an operation, which has no parts; or a number of parts that the group cannot have.
+        ValueError: an operation, which has none; or a number of children that the group cannot have.
     """
     if isinstance(group, Sometimes):
         if len(children) not in (1, 2):
@@ -153,14 +111,14 @@ def with_children(group: Recipe, children: Sequence[Recipe]) -> Recipe:
 
 
 def grouped(recipe: Recipe, kind: str) -> Recipe:
-    """Return the same parts put together another way; an operation becomes the only part.
+    """Return the children of a group in a group of another kind; an operation becomes the only child.
 
     Args:
         recipe: a group or an operation.
-        kind: one of `GROUPS`. A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` is for
-            every second film.
+        kind: one of `GROUPS`. A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` has a
+            probability of 0.5.
     Raises:
-        ValueError: another kind, or one that cannot have that many parts.
+        ValueError: another kind, or one that cannot have that many children.
     """
     children = (recipe,) if isinstance(recipe, Op) else tuple(recipe.children)
     order = bool(getattr(recipe, "random_order", False))
@@ -175,14 +133,30 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
     raise ValueError(f"kind must be one of {', '.join(GROUPS)}; got {kind!r}.")
 
 
-def with_value(op: Op, parameter: str, value: Any) -> Op:
-    """Return an operation with one parameter set otherwise.
+def _check_target(recipe: Recipe, place: Place) -> None:
+    if not place:
+        raise ValueError("nothing can be put beside a whole recipe; make it a group first (`augment.edit.grouped`).")
+    group = part(recipe, place[:-1])
+    if isinstance(group, Op) or not 0 <= place[-1] <= len(group.children):
+        raise ValueError(f"place must be in a group, or just after its last part; got {place}.")
 
-    Args:
-        op: the operation.
-        parameter: which.
-        value: as `Op` takes it.
-    Raises:
-        ValueError: no such parameter, or a value that is not legal.
-    """
-    return Op(op.name, **{**dict(op.values), parameter: value})
+
+def _opened(recipe: Recipe) -> _Node:
+    return [recipe, [_opened(child) for child in recipe.children]]
+
+
+def _closed(node: _Node) -> Recipe:
+    recipe, children = node
+    return recipe if isinstance(recipe, Op) else with_children(recipe, [_closed(child) for child in children])
+
+
+def _siblings(node: _Node, place: Place) -> list[_Node]:
+    for k in place[:-1]:
+        node = node[1][k]
+    return node[1]
+
+
+def _nodes(node: _Node, place: Place = ()) -> Iterator[tuple[Place, _Node]]:
+    yield place, node
+    for k, child in enumerate(node[1]):
+        yield from _nodes(child, (*place, k))

@@ -1,15 +1,16 @@
 """A recipe: a tree of operations as a value, checked when it is made, that JSON keeps exactly."""
 
+import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from cxrkit.augment._calls import Call
+from cxrkit.augment._imgaug import Call
 from cxrkit.augment._operations import OPERATIONS, SEED, Choice, Parameter
 
 #: Version of the JSON that `Recipe.to_json` writes.
@@ -44,13 +45,9 @@ class Recipe:
 
     def call(self) -> Call:
         """Return the call of imgaug that makes the same augmenter."""
-        raise NotImplementedError
-
-    def walk(self) -> Iterator["Recipe"]:
-        """Yield it and all recipes in it, parents first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        order = {"random_order": True} if getattr(self, "random_order", False) else {}
+        n = (self.n,) if isinstance(self, SomeOf) else ()
+        return Call(type(self).__name__, (*n, [child.call() for child in self.children]), order)
 
     @functools.cached_property
     def depth(self) -> int:
@@ -80,17 +77,12 @@ class Op(Recipe):
     def __init__(self, name: str, /, **values: Any) -> None:
         if name not in OPERATIONS:
             raise ValueError(f"operation must be one of {', '.join(OPERATIONS)}; got {name!r}.")
-        operation = OPERATIONS[name]
-        for given in values:
-            operation.parameter(given)
-        checked = []
-        for parameter in operation.parameters:
-            value = values.get(parameter.name, parameter.left_out)
-            if value is None:
-                raise ValueError(f"{name} needs {parameter.name}; got none. {_legal(parameter)}")
-            checked.append((parameter.name, _checked(name, parameter, value)))
+        parameters = OPERATIONS[name]
+        if unknown := values.keys() - parameters.keys():
+            raise ValueError(f"{name} has {', '.join(parameters) or 'no parameters'}; got {min(unknown)!r}.")
+        checked = tuple((key, _checked(name, each, values.get(key, each.left_out))) for key, each in parameters.items())
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "values", tuple(checked))
+        object.__setattr__(self, "values", checked)
 
     def __eq__(self, other: object) -> bool:
         # 2 equals 2.0 in Python; their texts differ.
@@ -103,27 +95,23 @@ class Op(Recipe):
         return dict(self.values)[parameter]
 
     def __repr__(self) -> str:
-        return f"Op({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.written())])})"
+        return f"Op({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.written().items())])})"
 
-    def written(self) -> list[tuple[str, Any]]:
+    def written(self) -> dict[str, Any]:
         """Return the values that JSON and code show: all but a seed that is still to be drawn."""
-        return [(key, value) for key, value in self.values if (key, value) != (SEED.name, SEED.left_out)]
+        return {key: value for key, value in self.values if (key, value) != (SEED.name, SEED.left_out)}
 
     def call(self) -> Call:
         """Return the call of imgaug that makes the same augmenter."""
-        named = {key: list(value.values) if isinstance(value, Choice) else value for key, value in self.written()}
+        named = {
+            key: list(value.values) if isinstance(value, Choice) else value for key, value in self.written().items()
+        }
         if self.name == "Affine":
-            named = {
-                "scale": named.pop("scale"),
-                "translate_percent": {"x": named.pop("translate_x"), "y": named.pop("translate_y")},
-                "rotate": named.pop("rotate"),
-                "shear": {"x": named.pop("shear"), "y": 0},
-                **named,
-            }
+            x, y, shear = named.pop("translate_x"), named.pop("translate_y"), named.pop("shear")
+            named |= {"translate_percent": {"x": x, "y": y}, "shear": {"x": shear, "y": 0}}
         # The first argument of imgaug's noise is not its scale.
-        if len(named) == 1 and "scale" not in named:
-            return Call(self.name, tuple(named.values()))
-        return Call(self.name, named=named)
+        alone = len(named) == 1 and "scale" not in named
+        return Call(self.name, tuple(named.values())) if alone else Call(self.name, named=named)
 
 
 @dataclass(frozen=True)
@@ -140,11 +128,6 @@ class Sequential(Recipe):
 
     def __post_init__(self) -> None:
         _adopt(self, self.children)
-        _boolean(self, "random_order")
-
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
-        return Call("Sequential", (_calls(self.children),), _order(self))
 
 
 @dataclass(frozen=True)
@@ -163,7 +146,6 @@ class SomeOf(Recipe):
 
     def __post_init__(self) -> None:
         _adopt(self, self.children, at_least=1)
-        _boolean(self, "random_order")
         n = tuple(self.n) if isinstance(self.n, list) else self.n
         low, high = n if isinstance(n, tuple) and len(n) == 2 else (n, n)
         counts = [end for end in (low, high) if end is not None]
@@ -178,33 +160,15 @@ class SomeOf(Recipe):
             )
         object.__setattr__(self, "n", n)
 
-    def ends(self) -> tuple[int, int]:
-        """Return the least and the largest n, as numbers."""
-        low, high = self.n if isinstance(self.n, tuple) else (self.n, self.n)
-        low = len(self.children) if low is None else low
-        return low, max(low, len(self.children)) if high is None else high
-
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
-        return Call("SomeOf", (self.n, _calls(self.children)), _order(self))
-
 
 @dataclass(frozen=True)
 class OneOf(Recipe):
-    """One of `children`, drawn for each image.
-
-    Args:
-        children: at least one recipe.
-    """
+    """One of `children`, at least one, drawn for each image."""
 
     children: Sequence[Recipe]
 
     def __post_init__(self) -> None:
         _adopt(self, self.children, at_least=1)
-
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
-        return Call("OneOf", (_calls(self.children),))
 
 
 @dataclass(frozen=True)
@@ -231,27 +195,16 @@ class Sometimes(Recipe):
 
     def call(self) -> Call:
         """Return the call of imgaug that makes the same augmenter."""
-        return Call("Sometimes", (self.p, *([call] for call in _calls(self.children))))
-
-
-def _calls(recipes: Sequence[Recipe]) -> list[Call]:
-    return [recipe.call() for recipe in recipes]
-
-
-def _order(group: Sequential | SomeOf) -> dict[str, bool]:
-    return {"random_order": True} if group.random_order else {}
+        return Call("Sometimes", (self.p, *([child.call()] for child in self.children)))
 
 
 def default(name: str) -> Op:
-    """Return an operation with every parameter at its default, as the lab adds it.
+    """Return an operation, one of `OPERATIONS`, with every parameter at its default, as the lab adds it.
 
-    Args:
-        name: one of `OPERATIONS`.
     Raises:
         ValueError: another name.
     """
-    parameters = OPERATIONS[name].parameters if name in OPERATIONS else ()
-    return Op(name, **{parameter.name: parameter.default for parameter in parameters})
+    return Op(name, **{key: parameter.default for key, parameter in OPERATIONS.get(name, {}).items()})
 
 
 def from_json(source: str | Mapping[str, Any]) -> Recipe:
@@ -284,20 +237,15 @@ def _adopt(parent: Any, children: Any, at_least: int = 0) -> None:
         raise ValueError(f"children of {kind} must be a list of recipes; got {type(children).__name__}.")
     for child in children:
         if not isinstance(child, Recipe):
-            raise ValueError(
-                f"children of {kind} must be recipes, such as Op('Add', value=(-20, 20)); got {child!r}. "
-                "Convert an imgaug augmenter with augment.from_imgaug."
-            )
+            raise ValueError(f"children of {kind} must be recipes, such as Op('Add', value=(-20, 20)); got {child!r}.")
     if len(children) < at_least:
         raise ValueError(f"{kind} needs at least {at_least} recipe to draw from; got {len(children)}.")
     object.__setattr__(parent, "children", tuple(children))
     if parent.depth > MAX_DEPTH:
         raise ValueError(f"recipes may be nested {MAX_DEPTH} deep; this {kind} is deeper.")
-
-
-def _boolean(parent: Any, name: str) -> None:
-    if not isinstance(getattr(parent, name), bool):
-        raise ValueError(f"{name} of {type(parent).__name__} must be true or false; got {getattr(parent, name)!r}.")
+    order = getattr(parent, "random_order", False)
+    if not isinstance(order, bool):
+        raise ValueError(f"random_order of {kind} must be true or false; got {order!r}.")
 
 
 def _python_number(value: Any) -> Any:
@@ -313,32 +261,35 @@ def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _legal(parameter: Parameter) -> str:
-    if parameter.options:
-        return f"Legal are {', '.join(map(repr, parameter.options))}."
-    number = "whole numbers" if parameter.whole else "numbers"
-    how = ", a range as a tuple (low, high), or a list to draw from" if parameter.drawn else ", no range and no list"
-    return f"Legal are {number} from {parameter.low:g} to {parameter.high:g}{how}."
-
-
 def _checked(name: str, parameter: Parameter, value: Any) -> Any:
-    wrong = ValueError(f"{parameter.name} of {name} cannot be {value!r}. {_legal(parameter)}")
-    if parameter.options:
-        for option in parameter.options:
-            if type(option) is type(_python_number(value)) and option == value:
-                return option
-        raise wrong
     if isinstance(value, tuple) and value == parameter.left_out:
         return value
     several = isinstance(value, list | tuple | Choice)
     given = value.values if isinstance(value, Choice) else value if several else (value,)
     numbers = tuple(map(_python_number, given))
-    if several and (not parameter.drawn or not numbers or (isinstance(value, tuple) and len(numbers) != 2)):
-        raise wrong
-    legal = _is_whole if parameter.whole else _is_number
-    if not all(legal(number) and parameter.low <= number <= parameter.high for number in numbers):
-        raise wrong
-    return numbers if isinstance(value, tuple) else Choice(numbers) if several else numbers[0]
+    if parameter.options:
+        kinds = [(type(option), option) for option in parameter.options]
+        legal = not several and (type(numbers[0]), numbers[0]) in kinds
+    else:
+        is_legal = _is_whole if parameter.whole else _is_number
+        legal = all(is_legal(number) and parameter.low <= number <= parameter.high for number in numbers)
+        if several:
+            legal = (
+                legal and parameter.drawn and len(numbers) > 0 and (not isinstance(value, tuple) or len(numbers) == 2)
+            )
+    if legal:
+        return numbers if isinstance(value, tuple) else Choice(numbers) if several else numbers[0]
+    if parameter.options:
+        way_out = f"Legal are {', '.join(map(repr, parameter.options))}."
+    else:
+        kind = "whole numbers" if parameter.whole else "numbers"
+        how = (
+            ", a range as a tuple (low, high), or a list to draw from" if parameter.drawn else ", no range and no list"
+        )
+        way_out = f"Legal are {kind} from {parameter.low:g} to {parameter.high:g}{how}."
+    if value is None:
+        raise ValueError(f"{name} needs {parameter.name}; got none. {way_out}")
+    raise ValueError(f"{parameter.name} of {name} cannot be {value!r}. {way_out}")
 
 
 def _lines(plain: Any, indent: int) -> str:
@@ -354,19 +305,16 @@ def _lines(plain: Any, indent: int) -> str:
     return opened + "\n" + ",\n".join(inner) + "\n" + " " * indent + closed
 
 
-def _to_plain(recipe: Recipe) -> dict[str, Any]:
-    if isinstance(recipe, Op):
-        return {recipe.name: {key: _value_to_plain(value) for key, value in recipe.written()}}
-    kind = type(recipe).__name__
-    if isinstance(recipe, Sometimes):
-        plain: dict[str, Any] = {"p": recipe.p, "then": _to_plain(recipe.then)}
-        return {kind: plain if recipe.otherwise is None else {**plain, "otherwise": _to_plain(recipe.otherwise)}}
-    plain = {"children": [_to_plain(child) for child in recipe.children]}
-    if isinstance(recipe, SomeOf):
-        plain = {"n": list(recipe.n) if isinstance(recipe.n, tuple) else recipe.n, **plain}
-    if isinstance(recipe, SomeOf | Sequential):
-        plain["random_order"] = recipe.random_order
-    return {kind: plain}
+def _to_plain(value: Any) -> Any:
+    """Return a recipe, or a field of a group, as JSON has it."""
+    if isinstance(value, Op):
+        return {value.name: {key: _value_to_plain(one) for key, one in value.written().items()}}
+    if isinstance(value, Recipe):
+        given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
+        # Only `otherwise` may be None and left out.
+        given = {key: one for key, one in given.items() if one is not None or key == "n"}
+        return {type(value).__name__: {key: _to_plain(one) for key, one in given.items()}}
+    return list(map(_to_plain, value)) if isinstance(value, tuple) else value
 
 
 def _value_to_plain(value: Any) -> Any:
@@ -376,11 +324,10 @@ def _value_to_plain(value: Any) -> Any:
 
 
 def _value_from_plain(plain: Any) -> Any:
-    if isinstance(plain, dict):
-        if set(plain) == {"range"} and isinstance(plain["range"], list):
-            return tuple(plain["range"])
-        if set(plain) == {"choice"} and isinstance(plain["choice"], list):
-            return plain["choice"]
+    if isinstance(plain, dict) and len(plain) == 1:
+        [(kind, numbers)] = plain.items()
+        if kind in ("range", "choice") and isinstance(numbers, list):
+            return tuple(numbers) if kind == "range" else numbers
     if isinstance(plain, dict | list):
         raise ValueError(
             f'a value is a number, {{"range": [low, high]}} or {{"choice": [...]}}; got {json.dumps(plain)}.'
@@ -388,12 +335,7 @@ def _value_from_plain(plain: Any) -> Any:
     return plain
 
 
-_COMBINED: dict[str, tuple[type, set[str], set[str]]] = {
-    "Sequential": (Sequential, {"children"}, {"random_order"}),
-    "SomeOf": (SomeOf, {"n", "children"}, {"random_order"}),
-    "OneOf": (OneOf, {"children"}, set()),
-    "Sometimes": (Sometimes, {"p", "then"}, {"otherwise"}),
-}
+_GROUPS: dict[str, type] = {each.__name__: each for each in (Sequential, SomeOf, OneOf, Sometimes)}
 
 
 def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
@@ -401,31 +343,26 @@ def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
         raise ValueError(f"{where}: recipes may be nested {MAX_DEPTH} deep; this is deeper.")
     if not isinstance(plain, dict) or len(plain) != 1 or not isinstance(next(iter(plain.values())), dict):
         raise ValueError(f'{where}: a recipe is {{"name": {{...}}}} with one name; got {json.dumps(plain)[:80]}.')
-    [(name, fields)] = plain.items()
+    [(name, given)] = plain.items()
+    if name not in OPERATIONS and name not in _GROUPS:
+        raise ValueError(f"{where}: a recipe is one of {', '.join([*_GROUPS, *OPERATIONS])}; got {name!r}.")
     where = f"{where}.{name}"
+    made = {}
+    for key, value in given.items() if name in _GROUPS else ():
+        made[key] = value
+        if key in ("then", "otherwise"):
+            made[key] = _from_plain(value, f"{where}.{key}", depth + 1)
+        elif key == "children" and isinstance(value, list):
+            made[key] = [_from_plain(child, f"{where}[{k}]", depth + 1) for k, child in enumerate(value)]
     try:
         if name in OPERATIONS:
-            return Op(name, **{key: _value_from_plain(value) for key, value in fields.items()})
-        if name not in _COMBINED:
-            raise ValueError(f"a recipe is one of {', '.join([*_COMBINED, *OPERATIONS])}; got {name!r}.")
-        kind, needed, optional = _COMBINED[name]
-        if needed - set(fields) or set(fields) - needed - optional:
-            raise ValueError(
-                f"{name} has {', '.join([*sorted(needed), *(f'{key} if wanted' for key in optional)])}; "
-                f"got {', '.join(fields) or 'nothing'}."
-            )
+            return Op(name, **{key: _value_from_plain(value) for key, value in given.items()})
+        known = {
+            each.name: each.default is dataclasses.MISSING for each in dataclasses.fields(_GROUPS[name]) if each.init
+        }
+        if not {key for key, needed in known.items() if needed} <= given.keys() <= known.keys():
+            has = ", ".join(key if needed else f"{key} (optional)" for key, needed in known.items())
+            raise ValueError(f"{name} has {has}; got {', '.join(given) or 'nothing'}.")
+        return _GROUPS[name](**made)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    made: Mapping[str, Any] = {key: _child_from_plain(key, value, where, depth) for key, value in fields.items()}
-    try:
-        return kind(**made)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _child_from_plain(key: str, value: Any, where: str, depth: int) -> Any:
-    if key in ("then", "otherwise"):
-        return _from_plain(value, f"{where}.{key}", depth + 1)
-    if key == "children" and isinstance(value, list):
-        return [_from_plain(child, f"{where}[{k}]", depth + 1) for k, child in enumerate(value)]
-    return value

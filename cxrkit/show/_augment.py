@@ -103,8 +103,8 @@ def _value(value: Any, language: str, digits: int = 5) -> str:
 
 
 def _left_out(name: str, key: str, value: Any) -> bool:
-    known = [parameter for parameter in OPERATIONS[name].parameters if parameter.name == key]
-    return bool(known) and known[0].left_out is not None and value == known[0].left_out
+    left_out = OPERATIONS[name][key].left_out
+    return left_out is not None and value == left_out
 
 
 def _how_many(n: int | tuple[int, int | None] | None, language: str) -> str:

@@ -517,7 +517,7 @@ class AugmentLab(Panel):
         chosen = edit.part(self.recipe, self._place)
         self.values = {}
         if isinstance(chosen, Op):
-            operation = OPERATIONS[chosen.name]
+            shown = [parameter for key, parameter in OPERATIONS[chosen.name].items() if key != "seed"]
             self.values = {
                 parameter.name: ParameterEditor(
                     chosen.name,
@@ -527,10 +527,9 @@ class AugmentLab(Panel):
                     self._tell,
                     language=self.language,
                     whole_range=self.whole_range.value,
-                    brief=len(operation.parameters) > _FEW,
+                    brief=len(shown) > _FEW,
                 )
-                for parameter in operation.parameters
-                if parameter.name != "seed"
+                for parameter in shown
             }
         self._show_step_title()
         self._step.children = tuple(self.values.values())
