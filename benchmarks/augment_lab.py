@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from cxrkit import phantom
-from cxrkit.widgets._lab import AugmentLab
+from cxrkit.widgets import AugmentLab
 from cxrkit.widgets._panel import NETWORKS
 
 WANTED_MS = 150

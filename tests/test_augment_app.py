@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cxrkit import augment, networks
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.widgets._lab import AugmentLab
+from cxrkit.widgets import AugmentLab
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "<b>two</b>": np.full((30, 12), 0.75, np.float32)}
 
@@ -387,7 +387,7 @@ def test_what_is_saved_is_loaded_and_never_written_over(tmp_path):
     assert augment.load(tmp_path / "mine.json") == augment.named("fig11")
     lab.recipe = Op("Noop")
     lab.save.click()
-    assert "mine.json is there already and was kept" in lab.message.value
+    assert "mine.json exists and was not overwritten" in lab.message.value
     assert augment.load(tmp_path / "mine.json") == augment.named("fig11")
     lab.load.click()
     assert lab.recipe == augment.named("fig11")
@@ -399,7 +399,7 @@ def test_files_elsewhere_are_neither_written_nor_read(tmp_path, name):
     lab.file.value = name
     for button in (lab.save, lab.load):
         button.click()
-        assert "plain name that ends in .json" in lab.message.value
+        assert "must end in .json and have no folder" in lab.message.value
     assert [*tmp_path.iterdir()] == []
 
 
@@ -463,10 +463,10 @@ def test_many_films_of_any_shape_are_each_drawn_once_beside_themselves():
 
 def test_a_changed_call_is_said_and_counted():
     lab = a_lab(Op("Add", value=0), draws=2)
-    assert "call changed in 0 of 2" in lab.strip.value
+    assert "prediction changed in 0 of 2" in lab.strip.value
     lab.recipe = Op("Add", value=150)
-    assert "call changed in 2 of 2" in lab.strip.value
-    assert all("call changed" in figure for figure in figures(lab)[1:])
+    assert "prediction changed in 2 of 2" in lab.strip.value
+    assert all("prediction changed" in figure for figure in figures(lab)[1:])
     assert "0.25, negative" in figures(lab)[0]
     assert "0.84, positive" in figures(lab)[1]
 
@@ -479,7 +479,7 @@ def test_label_and_opacity_cost_no_forward_pass_and_films_are_asked_once():
     lab.opacity.value = 0.0
     assert lab.strip.value != before
     lab.label.value = NOT_COVID
-    assert f"says {NOT_COVID}" in lab.strip.value
+    assert f"predicts {NOT_COVID}" in lab.strip.value
     assert sum(seen) == 4
     lab.again.click()
     assert lab.seed.value == 1
@@ -490,7 +490,7 @@ def test_another_network_brings_its_labels():
     lab = a_lab("fig11", predictors=[asked()[0], asked("other", ("Mass",))[0]])
     lab.network.value = "other"
     assert lab.label.options == (("Mass", "Mass"),)
-    assert "<b>other</b> says Mass" in lab.strip.value
+    assert "<b>other</b> predicts Mass" in lab.strip.value
 
 
 def test_simulated_is_said_beside_every_film_and_no_medical_device_at_all_times():
@@ -514,8 +514,8 @@ def test_every_picture_has_words_and_no_name_is_html():
 
 def test_the_histogram_says_what_was_cut_off():
     lab = a_lab(Op("Add", value=255))
-    assert "Mean grey 64 before, 255 after" in lab.histogram.value
-    assert "at white: 0.0% before, 100.0% after" in lab.histogram.value
+    assert "Mean grey level: 64 before, 255 after" in lab.histogram.value
+    assert "White pixels: 0.0% before, 100.0% after" in lab.histogram.value
 
 
 def test_large_films_are_reduced_and_keep_their_shape():
@@ -542,4 +542,4 @@ def test_the_bundled_networks_are_asked_when_none_is_given():
     lab = AugmentLab({"a film": np.zeros((32, 32), np.uint8)}, draws=1, label=NOT_COVID, simulated=True)
     assert lab.network.options == ("covid-small", "findings14-small")
     assert lab.label.value == NOT_COVID
-    assert "covid-small</b> says Not COVID-19" in lab.strip.value
+    assert "covid-small</b> predicts Not COVID-19" in lab.strip.value

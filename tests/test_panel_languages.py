@@ -12,8 +12,7 @@ import pytest
 from cxrkit import augment, networks, words
 from cxrkit.augment import OPERATIONS, OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.widgets._explorer import RoundsExplorer
-from cxrkit.widgets._lab import AugmentLab
+from cxrkit.widgets import AugmentLab, RoundsExplorer
 from cxrkit.widgets._parameter import TextOut
 from cxrkit.widgets._parts import Access, Message, StepTree
 

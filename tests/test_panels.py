@@ -6,7 +6,7 @@ import pytest
 from cxrkit import explain
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import FilmPanel, PrevalencePanel, ThresholdPanel
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20, 20), 0.75, np.float32)}
 
@@ -39,7 +39,7 @@ def drawn(monkeypatch):
 
 
 def test_a_panel_shows_its_first_film_at_once(drawn):
-    panel = panels.FilmPanel(FILMS, Asked(), simulated=True)
+    panel = FilmPanel(FILMS, Asked(), simulated=True)
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
     assert drawn == [
         {
@@ -55,7 +55,7 @@ def test_a_panel_shows_its_first_film_at_once(drawn):
 
 
 def test_the_chosen_film_label_and_opacity_are_drawn(drawn):
-    panel = panels.FilmPanel(FILMS, Asked())
+    panel = FilmPanel(FILMS, Asked())
     panel.film.value = "two.png"
     panel.label.value = NOT_COVID
     panel.opacity.value = 0.2
@@ -64,7 +64,7 @@ def test_the_chosen_film_label_and_opacity_are_drawn(drawn):
 
 def test_moving_the_slider_asks_the_network_no_second_time():
     predictor = Asked()
-    panel = panels.FilmPanel(FILMS, predictor, label=NOT_COVID)
+    panel = FilmPanel(FILMS, predictor, label=NOT_COVID)
     panel.opacity.value = 0.1
     panel.label.value = COVID
     assert predictor.films == [0.25]
@@ -73,7 +73,7 @@ def test_moving_the_slider_asks_the_network_no_second_time():
 
 
 def test_without_an_explainer_there_is_no_method_to_choose():
-    panel = panels.FilmPanel(FILMS, Asked())
+    panel = FilmPanel(FILMS, Asked())
     assert panel.method.options == ("cam",)
     assert panel.method.layout.display == "none"
 
@@ -86,7 +86,7 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
         return [np.full((1, 20, 20), 0.75, np.float32)]
 
     monkeypatch.setattr(explain, "heat_maps", heat_maps)
-    panel = panels.FilmPanel(FILMS, Asked(), explainer="the explainer")
+    panel = FilmPanel(FILMS, Asked(), explainer="the explainer")
     assert panel.method.options == explain.METHODS
     assert panel.method.layout.display is None
     panel.method.value = "saliency"
@@ -100,7 +100,7 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
 
 def test_the_truth_of_the_chosen_film_and_label_is_drawn(drawn):
     boxes = {"two.png": {COVID: [(1, 2, 3, 4)], NOT_COVID: [(5, 6, 7, 8)]}}
-    panel = panels.FilmPanel(FILMS, Asked(), boxes=boxes)
+    panel = FilmPanel(FILMS, Asked(), boxes=boxes)
     assert drawn[-1]["boxes"] == {COVID: ()}
     panel.film.value = "two.png"
     assert drawn[-1]["boxes"] == {COVID: [(1, 2, 3, 4)]}
@@ -110,11 +110,11 @@ def test_the_truth_of_the_chosen_film_and_label_is_drawn(drawn):
 
 def test_a_panel_without_films_is_refused():
     with pytest.raises(ValueError, match="at least one film; got none"):
-        panels.FilmPanel({}, Asked())
+        FilmPanel({}, Asked())
 
 
 def test_a_moved_threshold_draws_a_new_picture():
-    panel = panels.ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5)
+    panel = ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5)
     before = bytes(panel.picture.value)
     panel.threshold.value = 0.1
     assert bytes(panel.picture.value) != before
@@ -123,7 +123,7 @@ def test_a_moved_threshold_draws_a_new_picture():
 
 def prevalence_panel():
     targets, probs = np.array([1, 1, 1, 0, 0, 0]), np.array([0.9, 0.6, 0.2, 0.7, 0.3, 0.1])
-    return panels.PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
+    return PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
 
 
 def test_threshold_and_prevalence_are_read_and_drawn_together(monkeypatch):

@@ -9,7 +9,7 @@ from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.show import _rounds_strip as show
-from cxrkit.widgets._explorer import RoundsExplorer
+from cxrkit.widgets import RoundsExplorer
 
 #: Grey levels 100 and 200 of 255.
 FILMS = {"one.png": np.full((20, 20), 100, np.uint8), "<b>two</b>": np.full((16, 16), 200, np.uint8)}

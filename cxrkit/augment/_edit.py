@@ -1,4 +1,4 @@
-"""Functions that change a recipe, for an editor: each returns another recipe.
+"""Functions that change a recipe, for an editor: each returns another recipe, or raises a ValueError that says why not.
 
 A place says where a part of a recipe is: the number of the child at each level, from 0; () is the whole recipe.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cxrkit import words
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
 
 Place = tuple[int, ...]
@@ -24,7 +25,7 @@ def places(recipe: Recipe, place: Place = ()) -> Iterator[tuple[Place, Recipe]]:
 
 
 def part(recipe: Recipe, place: Place) -> Recipe:
-    """Return the part of a recipe at a place; a ValueError if there is no such place."""
+    """Return the part of a recipe at a place."""
     for k in place:
         if not 0 <= k < len(recipe.children):
             raise ValueError(f"place must be a place of the recipe; got {place}. `augment.edit.places` lists them.")
@@ -33,7 +34,7 @@ def part(recipe: Recipe, place: Place) -> Recipe:
 
 
 def put(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
-    """Return a recipe in which the part at a place is replaced."""
+    """Return a recipe with a new part in place of another."""
     part(recipe, place)
     if not place:
         return new
@@ -43,23 +44,24 @@ def put(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
 
 
 def insert(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
-    """Return a recipe with a new part at a place, before the part that was there.
-
-    Raises:
-        ValueError: the place is not in a group or just after its last part, or the group can take no more.
-    """
+    """Return a recipe with a new part before the one at a place, or at the place just after the last of a group."""
     _check_target(recipe, place)
     tree = _opened(recipe)
     _siblings(tree, place).insert(place[-1], _opened(new))
     return _closed(tree)
 
 
-def remove(recipe: Recipe, place: Place) -> Recipe:
-    """Return a recipe without the part at a place.
+def add(recipe: Recipe, place: Place, new: Recipe) -> tuple[Recipe, Place]:
+    """Return a recipe with a new part after an operation, or as the last of a group; and the place of the new part."""
+    if not place and isinstance(recipe, Op):
+        recipe, place = Sequential((recipe,)), (0,)
+    chosen = part(recipe, place)
+    to = (*place[:-1], place[-1] + 1) if isinstance(chosen, Op) else (*place, len(chosen.children))
+    return insert(recipe, to, new), to
 
-    Raises:
-        ValueError: it is the whole recipe, or the last part of a group that needs one.
-    """
+
+def remove(recipe: Recipe, place: Place) -> Recipe:
+    """Return a recipe without one part."""
     part(recipe, place)
     if not place:
         raise ValueError("a whole recipe cannot be removed; Op('Noop') is the recipe that does nothing.")
@@ -75,8 +77,6 @@ def move(recipe: Recipe, place: Place, to: Place) -> tuple[Recipe, Place]:
         recipe: the whole.
         place: of the part.
         to: the part is put before the part that is here now, or just after the last part of a group.
-    Raises:
-        ValueError: a place is not legal, the part would be in itself, or its group needs it.
     """
     part(recipe, place)
     if place and to == place:
@@ -93,21 +93,30 @@ def move(recipe: Recipe, place: Place, to: Place) -> tuple[Recipe, Place]:
     return _closed(tree), next(found for found, node in _nodes(tree) if node is moved)
 
 
-def with_children(group: Recipe, children: Sequence[Recipe]) -> Recipe:
-    """Return a group of the same kind with other children.
+def shift(recipe: Recipe, place: Place, by: int) -> tuple[Recipe, Place]:
+    """Return a recipe in which a part is one place further up (by -1) or down (by 1) in its group, and its place."""
+    if not place or not 0 <= place[-1] + by < len(part(recipe, place[:-1]).children):
+        return recipe, place
+    return move(recipe, place, (*place[:-1], place[-1] + (by if by < 0 else 2)))
 
-    Raises:
-        ValueError: an operation, which has none; or a number of children that the group cannot have.
-    """
-    if isinstance(group, Sometimes):
-        if len(children) not in (1, 2):
-            raise ValueError(
-                f"Sometimes has one part, or two (then, otherwise); got {len(children)}. Put several in a group first."
-            )
-        return Sometimes(group.p, *children)
-    if not isinstance(group, Sequential | SomeOf | OneOf):
-        raise ValueError(f"only a group has parts; got {group!r}.")
-    return replace(group, children=tuple(children))
+
+def wrap(recipe: Recipe, place: Place, kind: str) -> Recipe:
+    """Return a recipe in which a part is the only child of a new group, one of `GROUPS`."""
+    return put(recipe, place, grouped(Sequential((part(recipe, place),)), kind))
+
+
+def unwrap(recipe: Recipe, place: Place) -> tuple[Recipe, Place]:
+    """Return a recipe in which the children of a group take its place, and the place of the first or their group."""
+    group = part(recipe, place)
+    if isinstance(group, Op):
+        raise words.WordedError("lab.error.no_group", step=group.name)
+    if len(group.children) == 1:
+        return put(recipe, place, group.children[0]), place
+    if not place:
+        raise words.WordedError("lab.error.whole")
+    tree = _opened(recipe)
+    _siblings(tree, place)[place[-1] : place[-1] + 1] = map(_opened, group.children)
+    return _closed(tree), place[:-1]
 
 
 def grouped(recipe: Recipe, kind: str) -> Recipe:
@@ -117,8 +126,6 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
         recipe: a group or an operation.
         kind: one of `GROUPS`. A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` has a
             probability of 0.5.
-    Raises:
-        ValueError: another kind, or one that cannot have that many children.
     """
     children = (recipe,) if isinstance(recipe, Op) else tuple(recipe.children)
     order = bool(getattr(recipe, "random_order", False))
@@ -129,8 +136,18 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
     if kind == "OneOf":
         return OneOf(children)
     if kind == "Sometimes":
-        return with_children(Sometimes(0.5, Op("Noop")), children)
+        return _with_children(Sometimes(0.5, Op("Noop")), children)
     raise ValueError(f"kind must be one of {', '.join(GROUPS)}; got {kind!r}.")
+
+
+def _with_children(group: Any, children: Sequence[Recipe]) -> Recipe:
+    if not isinstance(group, Sometimes):
+        return replace(group, children=tuple(children))
+    if len(children) not in (1, 2):
+        raise ValueError(
+            f"Sometimes has one part, or two (then, otherwise); got {len(children)}. Put several in a group first."
+        )
+    return Sometimes(group.p, *children)
 
 
 def _check_target(recipe: Recipe, place: Place) -> None:
@@ -147,7 +164,7 @@ def _opened(recipe: Recipe) -> _Node:
 
 def _closed(node: _Node) -> Recipe:
     recipe, children = node
-    return recipe if isinstance(recipe, Op) else with_children(recipe, [_closed(child) for child in children])
+    return recipe if isinstance(recipe, Op) else _with_children(recipe, [_closed(child) for child in children])
 
 
 def _siblings(node: _Node, place: Place) -> list[_Node]:

@@ -184,8 +184,7 @@ class Dashboard(widgets.VBox):
     def _make_panel(self, tab: str) -> None:
         """Create the lab or the explorer, or replace it if images were added since."""
         # Imported here: most viewers never open a panel, and their kernels stay small.
-        from cxrkit.widgets import _explorer as rounds_app
-        from cxrkit.widgets import _lab as augment_app
+        from cxrkit.widgets import AugmentLab, RoundsExplorer
 
         # Newest first.
         films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
@@ -193,17 +192,17 @@ class Dashboard(widgets.VBox):
             return
         predictors = (self.session.reader.covid, self.session.reader.findings)
         simulated = all(film.sample is not None for film in self.session.films.values())
-        made: augment_app.AugmentLab | rounds_app.RoundsExplorer
+        made: AugmentLab | RoundsExplorer
         (before,) = self._panels[tab].children or (None,)
         if tab == "lab":
             recipe = {"recipe": before.recipe} if before is not None else {}
             # No folder: the viewer downloads the recipe, and nothing is written on the server.
-            made = augment_app.AugmentLab(
+            made = AugmentLab(
                 films, predictors, folder=None, simulated=simulated, language=self.page.language, **recipe
             )
         else:
             order = {"order": before.order} if before is not None else {}
-            made = rounds_app.RoundsExplorer(
+            made = RoundsExplorer(
                 films, predictors, simulated=simulated, language=self.page.language, **order
             )
         if before is not None:

@@ -1,7 +1,7 @@
-"""Films side by side as HTML, each with a map over it and words below; shared by the lab and the rounds explorer.
+"""Images side by side as HTML, each with words below; shared by the lab and the rounds explorer.
 
-Made without matplotlib, which takes longer than all the rest of a redraw: films are encoded by OpenCV, words are HTML,
-so that they can be read aloud and scale with the page.
+Made without matplotlib, which takes longer than all the rest of a redraw. The words are HTML, so that they can be read
+aloud and scale with the page.
 """
 
 import base64
@@ -14,21 +14,21 @@ import numpy as np
 from cxrkit import words
 from cxrkit.film import encode
 
-#: Widest that a film is shown, pixels of the page.
+#: Greatest width of an image, pixels of the page.
 WIDEST_PX = 224
 INK = "var(--jp-ui-font-color1, #222)"
 FAINT = "var(--jp-ui-font-color2, #555)"
-#: Around what is marked, which is also said in words.
+#: Colour of the edge around a marked image; the words below say the same.
 EDGE = "#d1570a"
 
 
 def answer(prob: float, called: bool, language: str) -> str:
-    """Return a probability and whether it calls, in words of a language."""
+    """Return a probability and whether it is positive, in words of a language."""
     return words.say(language, "panel.called" if called else "panel.not_called", prob=f"{prob:.2f}")
 
 
 def kind(simulated: bool, language: str) -> str:
-    """Return what a film is called in a language: simulated, if it is."""
+    """Return "image" or "simulated image" in a language."""
     return words.say(language, "panel.kind.simulated" if simulated else "panel.kind.film")
 
 
@@ -44,17 +44,17 @@ def rich(language: str, key: str, **fields: object) -> str:
 
 
 def breaking(text: str) -> str:
-    """Return text as HTML, with places to break in names of code, which are longer than a film is wide."""
+    """Return text as HTML that may break inside names of code, which are longer than an image is wide."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?=\()", "<wbr>", html.escape(text))
 
 
 def foot(language: str, key: str, *, simulated: bool) -> str:
-    """Return what stands below all films, as HTML: what is simulated, what the colour means, no medical device.
+    """Return the line below all images, as HTML: simulated or not, what the colour means, not a medical device.
 
     Args:
         language: one of `words.LANGUAGES`.
         key: of the text about the colour.
-        simulated: the films are.
+        simulated: the images are.
     """
     parts = {"colour": rich(language, key), "device": rich(language, "notice.device")}
     said = rich(language, "panel.foot.simulated" if simulated else "panel.foot", **parts)
@@ -62,11 +62,11 @@ def foot(language: str, key: str, *, simulated: bool) -> str:
 
 
 def side_by_side(figures: Sequence[str], *, least_px: int) -> str:
-    """Return figures in rows that fill the page, as many in each as there is room for, all as wide.
+    """Return figures in rows that fill the page, all with the same width.
 
     Args:
         figures: HTML, of `figure` or of `pair`.
-        least_px: so wide at least, pixels of the page.
+        least_px: least width of each, pixels of the page.
     """
     columns = f"repeat(auto-fill,minmax({least_px}px,1fr))"
     return f'<div style="display:grid;grid-template-columns:{columns};gap:10px">{"".join(figures)}</div>'
@@ -86,7 +86,7 @@ def figure(
     dim: bool = False,
     last: bool = False,
 ) -> str:
-    """Return a film with words below it.
+    """Return an image with words below it.
 
     Args:
         picture: uint8 (H, W, 3), red, green, blue.
@@ -97,14 +97,12 @@ def figure(
         last: draw a line after it.
     Returns:
         HTML.
-    Raises:
-        ValueError: a picture that cannot be written as JPEG.
     """
-    # Noise is what a recipe may be about: a poorer JPEG would add its own.
+    # A recipe may add noise: a JPEG of lower quality would add more.
     source = base64.b64encode(encode(picture, "jpeg", quality=95)).decode()
     edge = EDGE if marked else "transparent"
     pale = "opacity:.4;" if dim else ""
-    # In the gap, so that no picture becomes smaller by it.
+    # In the gap, so that no picture becomes smaller.
     line = f'<span style="position:absolute;inset:0 -5px 0 auto;border-right:3px dashed {EDGE}"></span>' if last else ""
     shown = f"width:100%;aspect-ratio:1;object-fit:contain;background:#000;display:block;{pale}"
     return (

@@ -10,10 +10,10 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from cxrkit import augment, rounds
+from cxrkit import augment, rounds, words
 from cxrkit.networks import Predictor
 from cxrkit.show import _rounds_strip as show
-from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks
+from cxrkit.widgets._panel import NARROW, ROW, Panel, labels, networks
 from cxrkit.widgets._parts import Message, StepTree
 
 #: Step of the threshold's slider; a network's own threshold lies between two steps.
@@ -210,12 +210,12 @@ class RoundsExplorer(Panel):
 
     def _added(self) -> tuple[tuple[str, ...], int]:
         if self.further.value is None:
-            raise RefusedError("rounds.error.all_there")
+            raise words.WordedError("rounds.error.all_there")
         return (*self.order, self.further.value), len(self.order)
 
     def _removed(self) -> tuple[tuple[str, ...], int]:
         if len(self.order) == 1:
-            raise RefusedError("rounds.error.last")
+            raise words.WordedError("rounds.error.last")
         return self.order[: self._place] + self.order[self._place + 1 :], self._place
 
     def _moved(self, by: int) -> tuple[tuple[str, ...], int]:

@@ -1,10 +1,10 @@
-"""The augmentation lab: widgets that edit a recipe, and beside them what it draws and what a network says of that.
+"""The augmentation lab: widgets that edit a recipe, its draws, and what a network predicts for them.
 
-The lab holds one recipe, which is a value; every control makes another one of it with the functions of `augment`, and
-whatever is legal there can be shown and edited here. Controls follow the recipe, never the other way round: what
-nobody touched stays as it was, to the last bit.
+The lab holds one recipe, which is a value. Every control makes another recipe with the functions of `augment.edit`.
+Controls follow the recipe, never the other way round: what nobody touched keeps its value, to the last bit.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -14,41 +14,42 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from cxrkit import augment, words
-from cxrkit import networks as engine
+from cxrkit import augment, film, words
 from cxrkit.augment import OPERATIONS, Op, Recipe, Sequential, SomeOf, Sometimes, edit
-from cxrkit.show import _augment as augment_report
-from cxrkit.widgets import _trial as augment_trial
-from cxrkit.widgets._panel import NARROW, ROW, Panel, RefusedError, labels, networks
+from cxrkit.networks import Predictor
+from cxrkit.show import _augment as show
+from cxrkit.widgets import _trial
+from cxrkit.widgets._panel import NARROW, ROW, Panel, labels, networks
 from cxrkit.widgets._parameter import WIDE, ParameterEditor, TextOut, kept_within
 from cxrkit.widgets._parts import Message, StepTree
 
-Place = edit.Place
 _MANY, _SINGLE = "many", "single"
-#: So many parameters have room to say what each is for.
+#: With so many parameters at most there is room to say what each is for.
 _FEW = 3
-#: What "all" is on a slider, where None would mean that nothing is chosen; and a recipe that has no name.
+#: "All" on the slider of `SomeOf`, where None would mean that nothing is chosen; and a recipe without a name.
 _ALL, _OWN = -1, ""
 _FULL = {"width": "98%"}
+#: A changed recipe, and the place of the step that is then chosen.
+_Edited = tuple[Recipe, edit.Place]
 
 
 class AugmentLab(Panel):
-    """Make a recipe by hand, and see at once what it does to films and to what a network says of them.
+    """Make a recipe by hand, and see at once how it changes images and what a network predicts for them.
 
     Attributes:
-        recipe: the recipe as it is; may be set, and observed.
+        recipe: the recipe; may be set, and observed.
         trial: the draws that are shown.
         steps: the tree of its steps.
         undo, add, remove, up, down, wrap, unwrap: buttons; `operation` is what `add` adds, `around` what `wrap` makes.
-        kind, random_order, least, most, p: how the group of the chosen step is put together.
+        kind, random_order, least, most, p: how the group of the chosen step combines its steps.
         values: of the chosen operation, a `ParameterEditor` by parameter.
-        whole_range: sliders reach over all that is legal.
-        name: a recipe by name, to load.
-        network, label, opacity: what is asked, and how the map is laid over the film.
+        whole_range: sliders cover the whole legal range.
+        name: a named recipe to load.
+        network, label, opacity: what predicts, and how the map is laid over the image.
         show, film, draws, seed, again: what is drawn.
         json, use_json, code, file, save, load, upload: the recipe as text and as a file.
-        strip, histogram: what is seen, HTML; message: what was done, or could not be.
-        language: in which all is said; may be set at any time.
+        strip, histogram: the results, HTML; message: what was done, or why it could not be done.
+        language: of all texts; may be set at any time.
     """
 
     recipe = traitlets.Instance(Recipe)
@@ -56,7 +57,7 @@ class AugmentLab(Panel):
     def __init__(
         self,
         films: Mapping[str, np.ndarray],
-        predictors: Sequence[engine.Predictor] | None = None,
+        predictors: Sequence[Predictor] | None = None,
         *,
         recipe: Recipe | str = "fig11",
         label: str | None = None,
@@ -71,26 +72,27 @@ class AugmentLab(Panel):
 
         Args:
             films: (H, W) each, float in [0, 1] or uint8, by the name to show.
-            predictors: networks to ask; None takes the two bundled ones.
-            recipe: to begin with, or its name.
-            label: the label to begin with; None takes the first.
-            draws: how many to begin with.
-            seed: draw k is what `augment.apply` gives film k of a batch with this seed.
-            size_px: longest side to which films are reduced before anything is done to them.
-            folder: where recipes are saved and loaded by name; None leaves that out, for a page that others visit.
-            simulated: say so beside every film.
-            language: one of `words.LANGUAGES`, to begin with.
+            predictors: networks to choose from; None takes the two bundled ones.
+            recipe: the first recipe, or its name.
+            label: the first label; None takes the network's first.
+            draws: the first number of draws.
+            seed: draw k is `augment.draw(recipe, seed, k)`.
+            size_px: larger images are reduced to this longest side before anything is done to them.
+            folder: where recipes are saved and loaded by name; None leaves that out, for a page with visitors.
+            simulated: say beside every image that it is simulated.
+            language: one of `words.LANGUAGES`.
         Raises:
-            ValueError: no film or network, or an unknown recipe or language.
+            ValueError: no image or network, or an unknown recipe or language.
         """
         super().__init__(language)
-        asked = networks(films, predictors)
-        self._films = {name: augment_trial.reduced(pixels, size_px) for name, pixels in films.items()}
-        self._networks = {predictor.name: predictor for predictor in asked}
+        self._networks = {each.name: each for each in networks(films, predictors)}
+        self._films = {name: film.to_uint8(pixels, size_px) for name, pixels in films.items()}
         self._folder, self._simulated = None if folder is None else Path(folder), simulated
-        self._known: dict[tuple[str, str], augment_trial.Answers] = {}
-        self._place: Place = ()
+        self._known: dict[tuple[str, str], _trial.Predictions] = {}
+        self._place: edit.Place = ()
         self._undone: list[Recipe] = []
+        # Set while a slider of the chosen step moves: it must not be replaced by another.
+        self._edited_here = False
         start = augment.load(recipe)
         self._make_controls(draws, seed)
         self._name_controls()
@@ -107,7 +109,6 @@ class AugmentLab(Panel):
     def _make_controls(self, draws: int, seed: int) -> None:
         slider = widgets.IntSlider
         near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
-
         grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
 
         def button() -> widgets.Button:
@@ -117,12 +118,10 @@ class AugmentLab(Panel):
             return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
 
         self.name = chosen([_OWN], layout=grows)
-        self.undo = button()
         self.steps = StepTree(layout={"width": "100%"})
         self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
-        self.add, self.up, self.down, self.remove = button(), button(), button(), button()
         self.around = chosen(edit.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
-        self.wrap, self.unwrap = button(), button()
+        self.undo, self.add, self.up, self.down, self.remove, self.wrap, self.unwrap = (button() for _ in range(7))
 
         self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
         tick = {"indent": False, "layout": {"width": "auto"}}
@@ -142,16 +141,14 @@ class AugmentLab(Panel):
         self.film = chosen(list(self._films))
         self.draws = slider(draws, 1, 16, style=near, layout=field | {"width": "16em"})
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
-        self.again = button()
+        self.again, self.use_json, self.save, self.load = (button() for _ in range(4))
 
         text = {"layout": {"width": "98%", "height": "17em"}, "style": near}
         self.json, self.code = widgets.Textarea(**text), widgets.Textarea(disabled=True, **text)
-        self.use_json = button()
         self._json_out, self._code_out = TextOut(name="recipe.json"), TextOut(name="recipe.py")
         self.file = widgets.Text("my_recipe.json", style=near, layout=field)
-        self.save, self.load = button(), button()
         self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
-        # What is seen at a glance above the films, for those who hear the page.
+        # What others see above the images, for those who hear the page.
         self._heard = Message()
         self._heard.add_class("cxrkit-heard")
         self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
@@ -176,10 +173,8 @@ class AugmentLab(Panel):
         super()._say_controls()
         self.steps.label, self.steps.help = self._say("lab.steps"), self._say("lab.steps.help")
         self._texts.titles = (self._say("lab.json.title"), self._say("lab.code.title"))
-        for out in (self._json_out, self._code_out):
-            out.say(self.language)
-        for editor in self.values.values():
-            editor.say(self.language)
+        for spoken in (self._json_out, self._code_out, *self.values.values()):
+            spoken.say(self.language)
 
     def _say_shown(self) -> None:
         self._show_rows()
@@ -188,45 +183,38 @@ class AugmentLab(Panel):
         self._show_pictures()
 
     def _laid_out(self) -> list[widgets.Widget]:
-        left = widgets.VBox(
-            [
-                widgets.HBox([self.name, self.undo], layout=ROW),
-                self.steps,
-                widgets.HBox([self.operation, self.add], layout=ROW),
-                widgets.HBox([self.up, self.down, self.remove, self.unwrap], layout=ROW),
-                widgets.HBox([self.around, self.wrap], layout=ROW),
-            ],
-            layout={"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"},
-        )
+        def row(*parts: widgets.Widget, **more: str) -> widgets.HBox:
+            return widgets.HBox(parts, layout=ROW | more)
+
         self._many = widgets.VBox([self.least, self.most], layout={"max_width": "100%"})
-        right = widgets.VBox(
-            [
-                self._group_title,
-                self.kind,
-                self._kind_words,
-                widgets.HBox([self.random_order, self._many, self.p], layout=ROW),
-                self._step_title,
-                self._step,
-                self.whole_range,
-                self.histogram,
-            ],
-            layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
-        )
-        files = [self.upload] if self._folder is None else [self.file, self.save, self.load, self.upload]
+        left = [
+            row(self.name, self.undo),
+            self.steps,
+            row(self.operation, self.add),
+            row(self.up, self.down, self.remove, self.unwrap),
+            row(self.around, self.wrap),
+        ]
+        right = [
+            *(self._group_title, self.kind, self._kind_words, row(self.random_order, self._many, self.p)),
+            *(self._step_title, self._step, self.whole_range, self.histogram),
+        ]
+        slim = {"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"}
+        sides = [
+            widgets.VBox(left, layout=slim),
+            widgets.VBox(right, layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"}),
+        ]
         self._texts = widgets.Accordion(
             [
-                widgets.VBox([self.json, widgets.HBox([self.use_json, self._json_out], layout=ROW)]),
+                widgets.VBox([self.json, row(self.use_json, self._json_out)]),
                 widgets.VBox([self.code, self._code_out]),
             ]
         )
         return [
-            widgets.HBox([self.show, self.film, self.draws, self.seed, self.again], layout=ROW),
-            widgets.HBox([self.network, self.label, self.opacity], layout=ROW),
-            widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"}),
-            self.message,
-            self._heard,
-            self.strip,
-            widgets.HBox(files, layout=ROW),
+            row(self.show, self.film, self.draws, self.seed, self.again),
+            row(self.network, self.label, self.opacity),
+            row(*sides, align_items="flex-start", grid_gap="8px"),
+            *(self.message, self._heard, self.strip),
+            row(*(() if self._folder is None else (self.file, self.save, self.load)), self.upload),
             self._texts,
             self._access,
         ]
@@ -235,19 +223,19 @@ class AugmentLab(Panel):
         self.observe(self._show_recipe, "recipe")
         self.name.observe(self._name_chosen, "value")
         self.steps.observe(self._row_chosen, "chosen")
-        self.steps.on_msg(lambda widget, content, buffers: self._asked(content))
-        edits: dict[widgets.Button, Callable[[], tuple[Recipe, Place]]] = {
-            self.add: self._added,
-            self.remove: self._removed,
-            self.up: lambda: self._moved(-1),
-            self.down: lambda: self._moved(1),
-            self.wrap: self._wrapped,
-            self.unwrap: self._unwrapped,
+        self.steps.on_msg(lambda widget, content, buffers: self._tree_sent(content))
+        edits: dict[widgets.Button, Callable[[], _Edited]] = {
+            self.add: lambda: edit.add(self.recipe, self._place, augment.default(self.operation.value)),
+            self.remove: lambda: (edit.remove(self.recipe, self._place), self._place[:-1]),
+            self.up: lambda: edit.shift(self.recipe, self._place, -1),
+            self.down: lambda: edit.shift(self.recipe, self._place, 1),
+            self.wrap: lambda: (edit.wrap(self.recipe, self._place, self.around.value), self._place),
+            self.unwrap: lambda: edit.unwrap(self.recipe, self._place),
             self.use_json: lambda: (augment.from_json(self.json.value), ()),
             self.load: lambda: (augment.load(self._path()), ()),
         }
-        for button, wish in edits.items():
-            button.on_click(lambda _, wish=wish: self._edit(wish))
+        for button, change in edits.items():
+            button.on_click(lambda _, change=change: self._edit(change))
         self.undo.on_click(self._undo)
         self.save.on_click(self._save)
         self.upload.observe(self._uploaded, "value")
@@ -264,10 +252,10 @@ class AugmentLab(Panel):
 
     # -------------------------------------------------------------------------------- controls to recipe
 
-    def _edit(self, edit: Callable[[], tuple[Recipe, Place]]) -> None:
-        """Take the recipe that an edit gives, or say why there is none."""
+    def _edit(self, change: Callable[[], _Edited]) -> None:
+        """Take the recipe that a change gives, or say why there is none."""
         try:
-            recipe, place = edit()
+            recipe, place = change()
         except ValueError as error:
             self._tell(error)
             return
@@ -278,61 +266,22 @@ class AugmentLab(Panel):
         self.recipe = recipe
         self._tell(None)
 
-    def _added(self) -> tuple[Recipe, Place]:
-        new, chosen = augment.default(self.operation.value), edit.part(self.recipe, self._place)
-        if not isinstance(chosen, Op):
-            place = (*self._place, len(chosen.children))
-            return edit.insert(self.recipe, place, new), place
-        if not self._place:
-            return edit.insert(edit.grouped(self.recipe, "Sequential"), (1,), new), (1,)
-        place = (*self._place[:-1], self._place[-1] + 1)
-        return edit.insert(self.recipe, place, new), place
+    def _put(self, place: edit.Place, new: Callable[[], Recipe]) -> None:
+        """Replace the part at a place; the chosen step stays chosen."""
+        self._edit(lambda: (edit.put(self.recipe, place, new()), self._place))
 
-    def _removed(self) -> tuple[Recipe, Place]:
-        return edit.remove(self.recipe, self._place), self._place[:-1]
-
-    def _moved(self, by: int) -> tuple[Recipe, Place]:
-        if not self._place:
-            return self.recipe, self._place
-        group = edit.part(self.recipe, self._place[:-1])
-        to = self._place[-1] + (by if by < 0 else 2)
-        if not 0 <= to <= len(group.children):
-            return self.recipe, self._place
-        return edit.move(self.recipe, self._place, (*self._place[:-1], to))
-
-    def _dropped(self, place: Place, to: Place, mode: str) -> tuple[Recipe, Place]:
-        if mode == "inside":
-            to = (*to, len(edit.part(self.recipe, to).children))
-        elif mode == "after":
-            to = (*to[:-1], to[-1] + 1)
-        return edit.move(self.recipe, place, to)
-
-    def _wrapped(self) -> tuple[Recipe, Place]:
-        empty = edit.grouped(Op("Noop"), self.around.value)
-        group = edit.with_children(empty, [edit.part(self.recipe, self._place)])
-        return edit.put(self.recipe, self._place, group), self._place
-
-    def _unwrapped(self) -> tuple[Recipe, Place]:
-        group = edit.part(self.recipe, self._place)
-        if isinstance(group, Op):
-            raise RefusedError("lab.error.no_group", step=group.name)
-        if len(group.children) == 1:
-            return edit.put(self.recipe, self._place, group.children[0]), self._place
-        if not self._place:
-            raise RefusedError("lab.error.whole")
-        around = edit.part(self.recipe, self._place[:-1])
-        k = self._place[-1]
-        children = [*around.children[:k], *group.children, *around.children[k + 1 :]]
-        return edit.put(self.recipe, self._place[:-1], edit.with_children(around, children)), self._place[:-1]
-
-    def _asked(self, content: Mapping[str, Any]) -> None:
-        """Do what the tree asks for."""
-        asked = content.get("do")
-        if asked == "drop":
+    def _tree_sent(self, content: Mapping[str, Any]) -> None:
+        """Do what the tree sends: a step was dropped at another place, or a key was pressed."""
+        if content.get("do") == "drop":
             place, to = _place(content["place"]), _place(content["to"])
-            self._edit(lambda: self._dropped(place, to, content["mode"]))
-        elif asked in ("up", "down", "remove"):
-            {"up": self.up, "down": self.down, "remove": self.remove}[asked].click()
+            self._edit(lambda: edit.move(self.recipe, place, self._target(to, content["mode"])))
+        elif content.get("do") in ("up", "down", "remove"):
+            {"up": self.up, "down": self.down, "remove": self.remove}[content["do"]].click()
+
+    def _target(self, to: edit.Place, mode: str) -> edit.Place:
+        if mode == "inside":
+            return (*to, len(edit.part(self.recipe, to).children))
+        return (*to[:-1], to[-1] + 1) if mode == "after" else to
 
     def _name_chosen(self, change: Any) -> None:
         if not self._following and change["new"] != _OWN:
@@ -344,7 +293,7 @@ class AugmentLab(Panel):
             self._follow(self._show_group)
             self._show_step()
 
-    def _group_place(self) -> Place | None:
+    def _group_place(self) -> edit.Place | None:
         """Return where the group is whose settings are shown: the chosen one, or that of the chosen operation."""
         if not isinstance(edit.part(self.recipe, self._place), Op):
             return self._place
@@ -354,13 +303,10 @@ class AugmentLab(Panel):
         if self._following or change["new"] is None:
             return
         place = self._group_place()
-
-        def regroup() -> tuple[Recipe, Place]:
-            if place is None:
-                return edit.grouped(self.recipe, change["new"]), (0,)
-            return edit.put(self.recipe, place, edit.grouped(edit.part(self.recipe, place), change["new"])), self._place
-
-        self._edit(regroup)
+        if place is None:
+            self._edit(lambda: (edit.grouped(self.recipe, change["new"]), (0,)))
+        else:
+            self._put(place, lambda: edit.grouped(edit.part(self.recipe, place), change["new"]))
         self._follow(self._show_group)
 
     def _group_changed(self, change: Any) -> None:
@@ -368,76 +314,68 @@ class AugmentLab(Panel):
         if place is None:
             return
         group = edit.part(self.recipe, place)
+        new: Recipe = group
         if isinstance(group, Sometimes):
-            unmoved = abs(self.p.value - group.p) < kept_within(self.p.step)
-            new: Recipe = Sometimes(group.p if unmoved else self.p.value, group.then, group.otherwise)
+            if abs(self.p.value - group.p) >= kept_within(self.p.step):
+                new = dataclasses.replace(group, p=self.p.value)
         elif isinstance(group, SomeOf):
             n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
             new = SomeOf(n, group.children, random_order=self.random_order.value)
         else:
             new = Sequential(group.children, random_order=self.random_order.value)
         if new != group:
-            self._edit(lambda: (edit.put(self.recipe, place, new), self._place))
+            self._put(place, lambda: new)
 
     def _how_many(self, moved: widgets.Widget) -> int | tuple[int, int | None]:
-        """Return n of `SomeOf` as the sliders say; the slider that was not moved gives way."""
+        """Return n of `SomeOf` from the sliders; the slider that was not moved gives way."""
         least, most = self.least.value, self.most.value
         if most == _ALL:
             return (least, None)
         if least > most:
-            least = most = self.most.value if moved is self.most else self.least.value
+            least = most = most if moved is self.most else least
         return least if least == most else (least, most)
 
     def _value_changed(self, parameter: str, value: Any) -> None:
         op = edit.part(self.recipe, self._place)
         assert isinstance(op, Op)
         self._edited_here = True
-        self._edit(
-            lambda: (
-                edit.put(self.recipe, self._place, edit.with_value(op, parameter, value)),
-                self._place,
-            )
-        )
+        self._put(self._place, lambda: Op(op.name, **{**dict(op.values), parameter: value}))
         self._edited_here = False
-
-    _edited_here = False
 
     def _undo(self, button: object) -> None:
         if self._undone:
             recipe = self._undone.pop()
             self._edit(lambda: (recipe, ()))
-            # Going back is no step to come back from.
+            # To go back is no step to come back from.
             self._undone.pop()
             self.undo.disabled = not self._undone
 
     # ------------------------------------------------------------------------------------------- files
 
     def _path(self) -> Path:
-        """Return the file that is named, within the folder."""
+        """Return the named file, within the folder."""
         name = self.file.value.strip()
         assert self._folder is not None
         if not name or Path(name).name != name or "\\" in name or not name.endswith(".json"):
-            raise RefusedError("lab.error.file", name=repr(name))
+            raise words.WordedError("lab.error.file", name=repr(name))
         return self._folder / name
 
     def _save(self, button: object) -> None:
         try:
-            # "x": a file that is there is never written over, not even one made this moment.
+            # "x": a file that exists is never replaced, not even one made this moment.
             with self._path().open("x", encoding="utf-8") as file:
                 file.write(self.recipe.to_json() + "\n")
         except FileExistsError:
-            self._tell(RefusedError("lab.error.there", file=self.file.value))
+            self._tell(words.WordedError("lab.error.there", file=self.file.value))
         except (OSError, ValueError) as error:
             self._tell(error)
         else:
             self._tell(words.Saying("lab.saved", {"file": self.file.value}))
 
     def _uploaded(self, change: Any) -> None:
-        def read() -> tuple[Recipe, Place]:
-            return augment.from_json(bytes(change["new"][0]["content"]).decode("utf-8")), ()
-
         if change["new"]:
-            self._edit(read)
+            content = bytes(change["new"][0]["content"])
+            self._edit(lambda: (augment.from_json(content.decode("utf-8")), ()))
 
     # -------------------------------------------------------------------------------- recipe to controls
 
@@ -448,7 +386,7 @@ class AugmentLab(Panel):
         try:
             edit.part(self.recipe, self._place)
         except ValueError:
-            # Set from outside, where the chosen step is no more.
+            # Set from outside: the chosen step is no longer there.
             self._place = ()
         self._follow(self._show_controls)
         self._draw()
@@ -460,7 +398,6 @@ class AugmentLab(Panel):
         self.json.value = self._json_out.text = self.recipe.to_json()
         self.code.value = self._code_out.text = self.recipe.code()
         self._show_group()
-        # The slider in one's hand must not be replaced by another.
         if not self._edited_here:
             self._show_step()
 
@@ -471,14 +408,14 @@ class AugmentLab(Panel):
                 {
                     "place": _text(place),
                     "depth": len(place),
-                    "text": self._row_words(place, augment_report.describe(part, self.language)),
+                    "text": self._row_words(place, show.describe(part, self.language)),
                     "group": not isinstance(part, Op),
                 }
                 for place, part in edit.places(self.recipe)
             ]
             self.steps.chosen = _text(self._place)
 
-    def _row_words(self, place: Place, part: str) -> str:
+    def _row_words(self, place: edit.Place, part: str) -> str:
         if not place or not isinstance(edit.part(self.recipe, place[:-1]), Sometimes):
             return part
         return self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=part)
@@ -515,22 +452,21 @@ class AugmentLab(Panel):
         for editor in self._step.children:
             editor.close()
         chosen = edit.part(self.recipe, self._place)
-        self.values = {}
-        if isinstance(chosen, Op):
-            shown = [parameter for key, parameter in OPERATIONS[chosen.name].items() if key != "seed"]
-            self.values = {
-                parameter.name: ParameterEditor(
-                    chosen.name,
-                    parameter,
-                    chosen[parameter.name],
-                    self._value_changed,
-                    self._tell,
-                    language=self.language,
-                    whole_range=self.whole_range.value,
-                    brief=len(shown) > _FEW,
-                )
-                for parameter in shown
-            }
+        shown = OPERATIONS[chosen.name].items() if isinstance(chosen, Op) else ()
+        self.values = {
+            key: ParameterEditor(
+                chosen.name,
+                parameter,
+                chosen[key],
+                self._value_changed,
+                self._tell,
+                language=self.language,
+                whole_range=self.whole_range.value,
+                brief=len(shown) > _FEW,
+            )
+            for key, parameter in shown
+            if isinstance(chosen, Op) and key != "seed"
+        }
         self._show_step_title()
         self._step.children = tuple(self.values.values())
         self.whole_range.layout.display = None if self.values else "none"
@@ -545,50 +481,50 @@ class AugmentLab(Panel):
     # ---------------------------------------------------------------------------------------- pictures
 
     @property
-    def _predictor(self) -> engine.Predictor:
+    def _predictor(self) -> Predictor:
         return self._networks[self.network.value]
 
     def _network_chosen(self, change: Any) -> None:
-        def show() -> None:
+        def offer() -> None:
             self.label.options = labels(self.language, self._predictor)
 
-        self._follow(show)
+        self._follow(offer)
         self._draw()
 
     def _draw(self, change: object = None) -> None:
         if self._following:
             return
-        names = list(self._films)
         many = self.show.value == _MANY
         self.film.disabled = many
-        self._shown = names[: self.draws.value] if many else [self.film.value] * self.draws.value
+        self._shown = list(self._films)[: self.draws.value] if many else [self.film.value] * self.draws.value
+        films = [self._films[name] for name in self._shown]
+        self.trial = _trial.attempt(self.recipe, films, self._predictor, seed=self.seed.value, before=self._before())
+        self._show_pictures()
+
+    def _before(self) -> _trial.Predictions:
+        """Return the predictions for the shown images without augmentation; each image is predicted once."""
         predictor = self._predictor
         for name in set(self._shown):
             if (predictor.name, name) not in self._known:
-                self._known[predictor.name, name] = augment_trial.ask(predictor, [self._films[name]])
+                self._known[predictor.name, name] = _trial.predict(predictor, [self._films[name]])
         known = [self._known[predictor.name, name] for name in self._shown]
-        before = augment_trial.Answers(*(np.concatenate([getattr(a, key) for a in known]) for key in ("probs", "maps")))
-        self.trial = augment_trial.attempt(
-            self.recipe, [self._films[name] for name in self._shown], predictor, seed=self.seed.value, before=before
+        return _trial.Predictions(
+            *(np.concatenate([getattr(each, key) for each in known]) for key in ("probs", "maps"))
         )
-        self._show_pictures()
 
     def _picture(self, change: object = None) -> None:
         if not self._following:
             self._show_strip()
 
     def _show_pictures(self) -> None:
-        self.histogram.value = str(
-            augment_report.histogram(
-                self.trial.greys_before, self.trial.greys_after, simulated=self._simulated, language=self.language
-            )
-        )
+        greys = (self.trial.greys_before, self.trial.greys_after)
+        self.histogram.value = str(show.histogram(*greys, simulated=self._simulated, language=self.language))
         self._show_strip()
 
     def _show_strip(self) -> None:
         label = self.label.value
         self.strip.value = str(
-            augment_report.strip(
+            show.strip(
                 self.trial,
                 label=label,
                 names=self._shown,
@@ -599,12 +535,12 @@ class AugmentLab(Panel):
                 language=self.language,
             )
         )
-        self._heard.value = augment_report.changed_calls(self.trial, label, self.language)
+        self._heard.value = show.changed_predictions(self.trial, label, self.language)
 
 
-def _text(place: Place) -> str:
+def _text(place: edit.Place) -> str:
     return ".".join(map(str, place))
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> edit.Place:
     return tuple(map(int, text.split("."))) if text else ()

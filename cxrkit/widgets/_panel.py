@@ -1,6 +1,4 @@
-"""What the augmentation lab and the rounds explorer are made of: a panel that says every word in the language that it
-is set to, at any time; and which networks it asks.
-"""
+"""What the lab and the explorer share: a panel whose texts are all in one language, and its choice of networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,30 +6,27 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from cxrkit import networks as engine
+from cxrkit import networks as network_room
 from cxrkit import triage, words
+from cxrkit.networks import Predictor
 from cxrkit.widgets._parts import Access, Message
 
-#: Networks that are asked when nobody names one.
+#: The networks if none is given.
 NETWORKS = (triage.COVID_MODEL, triage.FINDINGS_MODEL)
-#: How they are asked: one thread is enough for a few films, and two wait for one another on a busy machine.
+#: One thread is enough for a few images; two wait for one another on a busy machine.
 _THREADS = 1
-#: Of a row of controls, which becomes several where the page is narrow.
+#: Layout of a row of controls, which becomes several rows where the page is narrow.
 ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
-#: Of a control, which has a margin of 2 pixels.
+#: Greatest width of a control, which has a margin of 2 pixels.
 NARROW = "calc(100% - 4px)"
-
-
-class RefusedError(words.WordedError):
-    """Something that a panel cannot do, and says so in its language."""
 
 
 class Panel(widgets.VBox):
     """Controls and what they show, in one language at a time.
 
     Attributes:
-        language: one of `words.LANGUAGES`; may be set at any time: all is said again, and nothing else changes.
-        message: what was done, or could not be.
+        language: one of `words.LANGUAGES`; may be set at any time: all texts follow, and nothing else changes.
+        message: what was done, or why it could not be done.
     """
 
     language = traitlets.Unicode("en")
@@ -45,10 +40,10 @@ class Panel(widgets.VBox):
             ValueError: another language.
         """
         super().__init__(language=language)
-        # Set while controls follow, when a change of theirs is nobody's wish.
+        # Set while controls follow, when they change without a user.
         self._following = False
         self._told: words.Saying | Exception | None = None
-        #: What a control is called and its tooltip: the texts of this key and of this key with ".tip".
+        #: Controls and their key: description and tooltip are the texts of the key, and of the key with ".tip".
         self._named: dict[widgets.Widget, str] = {}
         #: Words and values of a list.
         self._offered: dict[widgets.Widget, Callable[[], Sequence[tuple[str, Any]]]] = {}
@@ -69,11 +64,11 @@ class Panel(widgets.VBox):
         self._say_shown()
 
     def _say_shown(self) -> None:
-        """Say what is shown, in the language as it is now; a panel knows how."""
+        """Set the texts of the results; each panel has its own."""
         raise NotImplementedError
 
     def _say_controls(self) -> None:
-        """Say what controls are called and offer, in the language as it is now; a panel adds what it alone has."""
+        """Set the texts of the controls; a panel adds what it alone has."""
         with self._access.hold_sync():
             self._access.language = self.language
             self._access.ends = {end: words.table(self.language)[f"panel.{end}_end"] for end in ("low", "high")}
@@ -81,12 +76,13 @@ class Panel(widgets.VBox):
             control.description, control.tooltip = self._say(key), self._say(f"{key}.tip")
         for control, offered in self._offered.items():
             value = control.value
-            # At once, since between them another would be chosen.
+            # Both at once: in between another value would be chosen.
             with control.hold_sync():
                 control.options, control.value = offered(), value
         self._tell_again()
 
     def _follow(self, show: Callable[[], None]) -> None:
+        """Change controls without acting as if a user had."""
         before, self._following = self._following, True
         try:
             show()
@@ -94,13 +90,13 @@ class Panel(widgets.VBox):
             self._following = before
 
     def _tell(self, what: words.Saying | Exception | None) -> None:
-        """Say what was done, or the error why it could not be, until the next time; None: nothing is to be said."""
+        """Show what was done, or the error; None shows nothing."""
         self._told = what
         self._tell_again()
 
     def _tell_again(self) -> None:
         told = self._told.saying if isinstance(self._told, words.WordedError) else self._told
-        # What comes from below speaks English alone.
+        # Errors of other rooms are in English alone.
         if isinstance(told, Exception):
             told = words.Saying("panel.error", {"error": told})
         with self.message.hold_sync():
@@ -108,23 +104,23 @@ class Panel(widgets.VBox):
             self.message.value = "" if told is None else told.say(self.language)
 
 
-def networks(films: Mapping[str, object], predictors: Sequence[engine.Predictor] | None) -> Sequence[engine.Predictor]:
-    """Return the networks that a panel asks: those given, or the bundled `NETWORKS`.
+def networks(films: Mapping[str, object], predictors: Sequence[Predictor] | None) -> Sequence[Predictor]:
+    """Return the networks of a panel: those given, or the bundled `NETWORKS`.
 
     Args:
-        films: what it shows, by name.
+        films: the panel's images, by name.
         predictors: networks; None takes the bundled ones.
     Raises:
-        ValueError: no film or no network.
+        ValueError: no image or no network.
     """
     if not films:
         raise ValueError("films must hold at least one film; got none.")
-    asked = [engine.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
-    if not asked:
+    found = [network_room.load(name, threads=_THREADS) for name in NETWORKS] if predictors is None else predictors
+    if not found:
         raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
-    return asked
+    return found
 
 
-def labels(language: str, predictor: engine.Predictor) -> list[tuple[str, str]]:
-    """Return a network's labels for a list: what each is called, and the label itself."""
+def labels(language: str, predictor: Predictor) -> list[tuple[str, str]]:
+    """Return a network's labels for a list: the name in a language, and the label itself."""
     return [(words.label(language, name), name) for name in predictor.labels]

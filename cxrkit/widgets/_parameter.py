@@ -1,4 +1,4 @@
-"""Widgets of the augmentation lab that know nothing of it: a parameter, buttons for a text."""
+"""Widgets for one parameter of an operation, and for a text that can be copied and downloaded."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import traitlets
 
 from cxrkit import words
 from cxrkit.augment import Choice, Parameter
-from cxrkit.widgets._panel import NARROW, ROW, RefusedError
+from cxrkit.widgets._panel import NARROW, ROW
 
 _DATA = Path(__file__).parent / "js"
 _ONE, _RANGE, _LIST = "one", "range", "list"
@@ -34,7 +34,7 @@ class TextOut(anywidget.AnyWidget):
     words: traitlets.Dict = traitlets.Dict().tag(sync=True)
 
     def say(self, language: str) -> None:
-        """Say what the buttons do in a language."""
+        """Set the texts of the buttons in a language."""
         self.words = {key: words.say(language, f"lab.out.{key}", name=self.name) for key in self._WORDS}
 
 
@@ -54,28 +54,29 @@ class ParameterEditor(widgets.HBox):
         changed: Callable[[str, Any], None],
         refused: Callable[[ValueError], None],
         *,
-        language: str = "en",
-        whole_range: bool = False,
-        brief: bool = False,
+        language: str,
+        whole_range: bool,
+        brief: bool,
     ) -> None:
         """Build it.
 
         Args:
-            operation: whose parameter it is.
-            parameter: what is set.
-            value: as the operation has it.
-            changed: is told the parameter's name and the new value.
-            refused: is told why what was typed is no value.
+            operation: to which the parameter belongs.
+            parameter: to set.
+            value: of the operation.
+            changed: called with the parameter's name and the new value.
+            refused: called with the error when a typed text is no value.
             language: one of `words.LANGUAGES`.
-            whole_range: sliders reach over all that is legal, not only about what is usual.
-            brief: say only unit and legal range beside it; what it is for is then its tooltip.
+            whole_range: sliders cover the whole legal range, not only the usual one.
+            brief: show only unit and legal range beside it; the tooltip explains the parameter.
         """
         self._operation, self._parameter = operation, parameter
         self._changed, self._refused, self._is_refused = changed, refused, False
         self._whole_range, self._brief, self._language = whole_range, brief, language
-        # Set while words change, when a change of the list is nobody's wish.
+        # Set while the texts change, when the list changes without a user.
         self._saying = False
-        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=_kind(value))
+        kind = _LIST if isinstance(value, Choice) else _RANGE if isinstance(value, tuple) else _ONE
+        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=kind)
         self.how.style.description_width = "initial"
         self.how.layout = {"width": "auto", "max_width": NARROW, "display": None if parameter.drawn else "none"}
         self._doc = widgets.HTML(layout={"max_width": NARROW})
@@ -84,11 +85,7 @@ class ParameterEditor(widgets.HBox):
         self.how.observe(self._other_kind, "value")
 
     def say(self, language: str) -> None:
-        """Say what is set in a language.
-
-        Args:
-            language: one of `words.LANGUAGES`.
-        """
+        """Set all texts in a language, one of `words.LANGUAGES`."""
         self._language = language
         parameter, name = self._parameter, self._parameter.name
         doc = words.say(language, f"lab.of.{self._operation}.{name}")
@@ -109,7 +106,7 @@ class ParameterEditor(widgets.HBox):
         self._saying = False
 
     def close(self) -> None:
-        """Close it with all that is in it, which ipywidgets leaves open."""
+        """Close it and its children, which ipywidgets leaves open."""
         for child in self.children:
             child.close()
         super().close()
@@ -128,7 +125,7 @@ class ParameterEditor(widgets.HBox):
         except ValueError:
             self._is_refused = True
             text = {"operation": self._operation, "parameter": self._parameter.name, "text": change["new"]}
-            self._refused(RefusedError("lab.error.list", **text))
+            self._refused(words.WordedError("lab.error.list", **text))
             return
         if self._is_refused or repr(value) != repr(self._value):
             self._value, self._is_refused = value, False
@@ -148,8 +145,13 @@ class ParameterEditor(widgets.HBox):
         self._changed(self._parameter.name, value)
 
 
-def _kind(value: Any) -> str:
-    return _LIST if isinstance(value, Choice) else _RANGE if isinstance(value, tuple) else _ONE
+def kept_within(step: float) -> float:
+    """Return how far a number may be from its slider's value and still be the number that nobody moved.
+
+    Args:
+        step: of the slider; its grid may be half a step away.
+    """
+    return 0.5 * step
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -159,23 +161,21 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -> widgets.ValueWidget:
-    named = {"description": parameter.name, "style": WIDE}
-    slim = {"width": "25em", "max_width": NARROW}
+    named = {"description": parameter.name, "style": WIDE, "layout": {"width": "25em", "max_width": NARROW}}
     if parameter.options:
-        return widgets.Dropdown(options=parameter.options, value=value, layout=slim, **named)
+        return widgets.Dropdown(options=parameter.options, value=value, **named)
     if isinstance(value, Choice):
         text = ", ".join(json.dumps(number) for number in value.values)
-        return widgets.Text(text, continuous_update=False, layout=slim, **named)
+        return widgets.Text(text, continuous_update=False, **named)
     low, high = _ends(parameter, _numbers(value), whole_range)
-    ends = {"min": low, "max": high, "step": step, "layout": slim, **named}
     pair = isinstance(value, tuple)
+    shown = sorted(value) if pair else value
     if parameter.whole:
-        return (widgets.IntRangeSlider if pair else widgets.IntSlider)(
-            value=sorted(value) if pair else value, **(ends | {"min": int(low), "max": int(high), "step": 1})
-        )
-    kind = widgets.FloatRangeSlider if pair else widgets.FloatSlider
+        whole = widgets.IntRangeSlider if pair else widgets.IntSlider
+        return whole(value=shown, min=int(low), max=int(high), step=1, **named)
     digits = max(_digits(number) for number in (step, *_numbers(value)))
-    return kind(value=sorted(value) if pair else value, readout_format=f".{digits}f", **ends)
+    real = widgets.FloatRangeSlider if pair else widgets.FloatSlider
+    return real(value=shown, min=low, max=high, step=step, readout_format=f".{digits}f", **named)
 
 
 def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:
@@ -186,7 +186,7 @@ def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> 
         return parameter.low, parameter.high
     spare = _REACH * (default[1] - default[0])
     low, high = (min(default[0] - spare, *numbers), max(default[1] + spare, *numbers))
-    # On the grid of the legal range, so that what a slider gives is as round as its step.
+    # On the grid of the legal range, so that the values of a slider are as round as its step.
     low = parameter.low + np.floor((low - parameter.low) / parameter.step) * parameter.step
     return max(parameter.low, float(np.round(low, 6))), min(parameter.high, float(np.round(high, 6)))
 
@@ -204,7 +204,7 @@ def _step(parameter: Parameter, numbers: Sequence[float]) -> float:
 
 
 def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
-    """Return what a control says: of the kind of the old value, which it stays where nobody moved it.
+    """Return the value of a control, of the kind of the old value; a number that nobody moved stays the same.
 
     Raises:
         ValueError: a text that is no list.
@@ -216,19 +216,10 @@ def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
     before = _numbers(old)
     numbers = []
     for was, number in zip(sorted(before), np.atleast_1d(new).tolist(), strict=True):
-        # A whole step gives whole numbers, with which imgaug computes otherwise than with 2.0.
+        # A whole step gives whole numbers, with which imgaug computes differently from 2.0.
         whole = parameter.whole or float(parameter.step).is_integer()
         rounded = round(number) if whole and float(number).is_integer() else round(float(number), 6)
         numbers.append(was if abs(number - was) < kept_within(step) else rounded)
     if sorted(numbers) == sorted(before):
         return old
     return tuple(numbers) if isinstance(old, tuple) else numbers[0]
-
-
-def kept_within(step: float) -> float:
-    """Return how far a number may be from what a slider says and still be the one that nobody moved.
-
-    Args:
-        step: of the slider, which its grid may be half of away.
-    """
-    return 0.5 * step

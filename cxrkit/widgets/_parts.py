@@ -1,6 +1,4 @@
-"""Widgets that the augmentation lab and the rounds explorer share: a list to be put in order, a line that is read
-aloud, and what ipywidgets leaves out for those who hear a page. They know no words: whoever uses them says all.
-"""
+"""Widgets that the lab and the explorer share. They have no texts of their own: the panel sets all of them."""
 
 from pathlib import Path
 
@@ -11,7 +9,7 @@ _DATA = Path(__file__).parent / "js"
 
 
 class StepTree(anywidget.AnyWidget):
-    """Steps as a tree, or a list, that can be dragged and walked with the keyboard; sends what was asked for."""
+    """Steps as a tree or list that can be dragged or moved by keys; it sends what the user wants to move."""
 
     _esm = (_DATA / "step_tree.js").read_text(encoding="utf-8")
     _css = (_DATA / "step_tree.css").read_text(encoding="utf-8")
@@ -19,7 +17,7 @@ class StepTree(anywidget.AnyWidget):
     rows: traitlets.List = traitlets.List().tag(sync=True)
     #: Place of the chosen row, as text: "0.2"; "" is the whole.
     chosen = traitlets.Unicode().tag(sync=True)
-    #: What the rows are, read aloud; and how they are moved, below them.
+    #: What the rows are, read aloud; and how they are moved, shown below them.
     label = traitlets.Unicode().tag(sync=True)
     help = traitlets.Unicode().tag(sync=True)
 
@@ -30,18 +28,18 @@ class Message(anywidget.AnyWidget):
     _esm = (_DATA / "message.js").read_text(encoding="utf-8")
     _css = (_DATA / "message.css").read_text(encoding="utf-8")
     value = traitlets.Unicode().tag(sync=True)
-    #: Something could not be done.
+    #: The line is an error.
     wrong = traitlets.Bool(False).tag(sync=True)
 
 
 class Access(anywidget.AnyWidget):
-    """Tells the browser what ipywidgets leaves out for those who hear a panel or have no mouse; shows nothing.
+    """Adds what ipywidgets leaves out for users who hear a panel or have no mouse; shows nothing itself.
 
-    Which language it is in, what each slider sets, which of some buttons is chosen, how to open what is folded.
+    It sets the language, the names of sliders, which of several buttons is chosen, and keys that open folded parts.
     """
 
     _esm = (_DATA / "access.js").read_text(encoding="utf-8")
     _css = (_DATA / "access.css").read_text(encoding="utf-8")
     language = traitlets.Unicode().tag(sync=True)
-    #: What the "low" and the "high" end of a range are called, with a field {name}.
+    #: Names of the "low" and the "high" end of a range, with a field {name}.
     ends: traitlets.Dict = traitlets.Dict().tag(sync=True)

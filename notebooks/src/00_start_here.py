@@ -48,7 +48,7 @@ from cxrkit.course import check_answer, check_machine
 from cxrkit.data import course_images, course_manifest, simulate_row
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import FilmPanel
 
 # %% [markdown]
 # `FILM` is the film to look at; `None` takes one from the course. Put the path of a film of your own there (PNG, JPEG,
@@ -165,7 +165,7 @@ report.film_with_map(
 chosen = {path.name: radiograph.pixels}
 if FILM is None:
     chosen |= {Path(image).name: film.read(root / image).pixels for image in films.index[:40:5]}
-panels.FilmPanel(chosen, findings, label=label, simulated=FILM is None)
+FilmPanel(chosen, findings, label=label, simulated=FILM is None)
 
 # %% [markdown]
 # ## Exercises

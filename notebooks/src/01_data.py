@@ -26,7 +26,7 @@ from cxrkit.course import check_answer, published, survey
 from cxrkit.data import check_manifest, course_images, course_manifest
 from cxrkit.labels import FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import PrevalencePanel
 
 # %% [markdown]
 # `NIH_LABELS` is a folder with ChestX-ray14's tables: `Data_Entry_2017_v2020.csv`, `train_val_list.txt`, CheXNet-Keras'
@@ -231,9 +231,7 @@ report.worth(worth, finding=FINDING, simulated=True)
 # decides what a call is worth. Try 0.3 (a ward), then 0.003 (a screening).
 
 # %%
-panels.PrevalencePanel(
-    truth, probs, patients, finding=FINDING, threshold=threshold, prevalence=PREVALENCE, simulated=True
-)
+PrevalencePanel(truth, probs, patients, finding=FINDING, threshold=threshold, prevalence=PREVALENCE, simulated=True)
 
 # %% [markdown]
 # ## What we saw

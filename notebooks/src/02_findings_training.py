@@ -40,7 +40,7 @@ from cxrkit.course import check_answer, published
 from cxrkit.data import COURSE_MANIFEST, course_images, load_films, read_manifest
 from cxrkit.labels import FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import PrevalencePanel
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's: 360 simulated ones to train on, 120 to validate, 120 to test. For
@@ -284,7 +284,7 @@ report.worth(worth, finding=FINDING, simulated=simulated)
 # to the worth of a call.
 
 # %%
-panels.PrevalencePanel(
+PrevalencePanel(
     truth,
     answers,
     test.patients,

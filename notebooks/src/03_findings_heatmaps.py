@@ -36,7 +36,7 @@ from cxrkit.data import course_boxes, course_images, course_manifest, read_manif
 from cxrkit.film import read
 from cxrkit.labels import FINDINGS, split_findings
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import FilmPanel
 
 # %% [markdown]
 # By default the notebook takes the 120 simulated test films of the course, whose boxes the simulator knows, and the
@@ -247,7 +247,7 @@ report.film_with_map(film.pixels, heat, label=label, boxes=truth, title=film.nam
 
 # %%
 picked = boxed[:12]
-panels.FilmPanel(
+FilmPanel(
     {film.name: film.pixels for film in picked},
     predictor,
     label=label,

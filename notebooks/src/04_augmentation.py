@@ -38,13 +38,12 @@ networks.start_tensorflow()
 from cxrkit import augment, networks, phantom
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
 from cxrkit.course import check_answer, experiments, published
-from cxrkit.film import detail
+from cxrkit.film import detail, to_uint8
 from cxrkit.labels import COVID
 from cxrkit.show import _augment as augment_report
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
-from cxrkit.widgets import _lab as augment_app
-from cxrkit.widgets import _trial as augment_trial
+from cxrkit.widgets import AugmentLab
 
 # %% [markdown]
 # Sections 1 to 5 look at a few films, sections 6 and 7 train. With `MANIFEST = None` the films trained on are the
@@ -92,7 +91,7 @@ kinds = {
     "effusion": {"findings": ["Effusion"]},
 }
 films = {
-    f"patient {k}, {kind}": augment_trial.reduced(phantom.simulate(40 + k, size_px=224, **given).pixels, 224)
+    f"patient {k}, {kind}": to_uint8(phantom.simulate(40 + k, size_px=224, **given).pixels)
     for k, (kind, given) in enumerate(kinds.items())
 }
 film = films[f"patient 1, {COVID}"]
@@ -232,7 +231,7 @@ print("grey levels between the film and its half:", ", ".join(f"{name} {gap:.1f}
 
 # %%
 findings = networks.load("findings14-small")
-said = augment_trial.ask(findings, [mass, *changes.values()]).probs[:, findings.labels.index("Mass")]
+said = findings.predict([each / 255 for each in (mass, *changes.values())])[:, findings.labels.index("Mass")]
 said = dict(zip(["as it is", *changes], said.tolist(), strict=True))
 report.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.values())}))
 
@@ -243,13 +242,13 @@ report.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.
 
 # %%
 covid = networks.load("covid-small")
-trial = augment_trial.attempt(composite, [film] * 8, covid, seed=0)
-probs = trial.after.probs[:, covid.labels.index(COVID)]
+draws = augment.apply(composite, np.stack([film] * 8), seed=0)
+probs = covid.predict(list(draws / 255))[:, covid.labels.index(COVID)]
 titles = [
-    augment_report.title(steps, f"draw {k}: {prob:.2f}")
-    for k, (prob, steps) in enumerate(zip(probs, trial.drawn, strict=True))
+    augment_report.title(augment.draw(composite, seed=0, index=k), f"draw {k}: {prob:.2f}")
+    for k, prob in enumerate(probs)
 ]
-report.gallery(list(trial.altered), titles, simulated=True)
+report.gallery(list(draws), titles, simulated=True)
 
 # %% [markdown]
 # Now you. Load a recipe by name, choose a step and drag its range; drag a step to another place, or move it with *Up*
@@ -260,7 +259,7 @@ report.gallery(list(trial.altered), titles, simulated=True)
 # show many films with one draw each: does it hold for all?
 
 # %%
-lab = augment_app.AugmentLab(films, recipe="fig11", label=COVID, simulated=True)
+lab = AugmentLab(films, recipe="fig11", label=COVID, simulated=True)
 
 # %%
 lab

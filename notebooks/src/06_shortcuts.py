@@ -35,7 +35,7 @@ from cxrkit.film import lung_masks, lung_outline
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
-from cxrkit.widgets import _marks as shortcuts_app
+from cxrkit.widgets import MarkPanel
 
 # %% [markdown]
 # `MARK` is what tells the hospitals apart: `"frame"` or `"letter"`. `RESULT` is a file that `cxrkit experiment
@@ -278,7 +278,7 @@ experiments_report.dots(
 )
 
 # %%
-shortcuts_app.MarkPanel(lab, mark=MARK)
+MarkPanel(lab, mark=MARK)
 
 # %% [markdown]
 # ## Real films

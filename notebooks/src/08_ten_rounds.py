@@ -43,7 +43,7 @@ from cxrkit.metrics import Estimate
 from cxrkit.show import _report as report
 from cxrkit.show import _rounds as rounds_report
 from cxrkit.show import _rounds_strip as rounds_strip
-from cxrkit.widgets import _explorer as rounds_app
+from cxrkit.widgets import RoundsExplorer
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated; for films of your own give a manifest with a column
@@ -318,7 +318,7 @@ rounds_strip.strip(
 # with `majority`, let the film leave as soon as possible. Then take `cumulative`: which swap changes what is called?
 
 # %%
-rounds_app.RoundsExplorer(close, [viewer.predictor], label=COVID, simulated=True)
+RoundsExplorer(close, [viewer.predictor], label=COVID, simulated=True)
 
 # %% [markdown]
 # ## What we saw

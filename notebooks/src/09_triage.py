@@ -33,7 +33,7 @@ from cxrkit.data import course_images, course_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 from cxrkit.show import _report as report
-from cxrkit.widgets import _panels as panels
+from cxrkit.widgets import ThresholdPanel
 
 # %% [markdown]
 # `FOLDER` is a folder of films of your own for the last section; `None` takes course films there too. `THRESHOLD`
@@ -206,7 +206,7 @@ report.scores(groups, threshold, title="COVID-19 network, test films", simulated
 # The same figure with a line that you can move:
 
 # %%
-panels.ThresholdPanel(groups, threshold, simulated=True)
+ThresholdPanel(groups, threshold, simulated=True)
 
 # %% [markdown]
 # Moving the line trades one error for the other. Every place of the line is one point of the ROC curve.
