@@ -202,9 +202,7 @@ class Dashboard(widgets.VBox):
             )
         else:
             order = {"order": before.order} if before is not None else {}
-            made = RoundsExplorer(
-                films, predictors, simulated=simulated, language=self.page.language, **order
-            )
+            made = RoundsExplorer(films, predictors, simulated=simulated, language=self.page.language, **order)
         if before is not None:
             # Otherwise the closed panel would still follow the language.
             self._following.pop(tab).unlink()
