@@ -262,7 +262,7 @@ def test_a_dropped_film_is_read_and_one_that_is_none_is_a_card(dashboard):
     assert [
         row["reason"] for row in table_of(dashboard, "combined") if row["Image Index"] in ("huge.png", "folder")
     ] == [
-        "the browser could not read the file; choose it again, a folder's films one by one.",
+        "the browser could not read the file. Choose it again; open the images of a folder one by one.",
         "the file has 90 MB; the limit here is 40 MB. Export a smaller file.",
     ]
 

@@ -197,7 +197,7 @@ def test_predictions_are_scored_at_the_networks_thresholds_and_by_subgroup(answe
     assert found.loc[("all", "all", "precision"), "value"] == 0.5
     assert found.loc[("all", "all", "specificity"), "value"] == pytest.approx(2 / 3)
     assert math.isnan(found.loc[("source", "x", "AUROC"), "value"])
-    assert "class" in found.loc[("source", "x", "AUROC"), "reason"]
+    assert "all 3 images are negative" in found.loc[("source", "x", "AUROC"), "reason"]
 
 
 def test_predictions_of_other_images_are_refused(answered):

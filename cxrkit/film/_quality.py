@@ -149,8 +149,11 @@ def detail(pixels: np.ndarray) -> float:
     return float(np.log((fine + floor) / (coarse + floor)))
 
 
+# The functions below take `small`: (256, 256), float32, in [0, 1].
+
+
 def spread(small: np.ndarray) -> float:
-    """Measure contrast: the 95 % less the 5 % grey of a thumbnail, in [0, 1]."""
+    """Measure contrast: the 95% less the 5% grey of a thumbnail, in [0, 1]."""
     return float(_range(resize(small, _THUMB).ravel(), 0.05))
 
 
@@ -168,12 +171,9 @@ def _range(values: np.ndarray, share: float) -> np.ndarray:
 
 
 def inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Find the part inside the blank border.
+    """Return (first row, row after the last, first column, column after the last) inside the blank border.
 
-    Args:
-        small: (256, 256) float32 in [0, 1].
-    Returns:
-        first row, row after the last, first column, column after the last, all even; four zeros if all is blank.
+    All are even; four zeros if all is blank.
     """
     thumb = resize(small, SIDE // 2)
     rows = np.flatnonzero(_range(thumb, 0.05) >= _BLANK_STEP)
@@ -189,8 +189,6 @@ def inside(small: np.ndarray) -> tuple[int, int, int, int]:
 def features(small: np.ndarray) -> np.ndarray:
     """Describe an image's layout: oriented gradients and greys of its thumbnail, without blank border and contrast.
 
-    Args:
-        small: (256, 256) float32 in [0, 1].
     Returns:
         (2020,) float32: 1764 gradients, then 16 x 16 greys.
     """

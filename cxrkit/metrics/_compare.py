@@ -91,7 +91,7 @@ def auroc_by_patient(
     y, p = np.asarray(targets), np.asarray(probs)
     if y.shape != p.shape or y.ndim not in (1, 2):
         raise ValueError(f"targets and probs must be (images, labels) and alike; got {y.shape} and {p.shape}.")
-    columns = zip(y.reshape(len(y), -1).T, p.reshape(len(p), -1).T, strict=True)
+    columns = zip(np.atleast_2d(y.T), np.atleast_2d(p.T), strict=True)
     scorers = [make_scorer("AUROC", *column, threshold=0.5) for column in columns]
     return estimates(scorers, patients, len(p), resamples=resamples, seed=seed)
 

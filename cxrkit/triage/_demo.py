@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrkit.data import course_images, course_manifest
+from cxrkit import data
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage import _run
 from cxrkit.triage._score import TriageScore, read_table, score
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def demo_images(progress: Callable[[int, int], None] | None = None) -> Path:
     """Return the folder of the course's test images, simulated now if they are not there yet."""
-    return course_images("test", progress=progress)
+    return data.course_images("test", progress=progress)
 
 
 def run_demo(folder: Path, out_dir: Path, progress: Callable[[int, int], None] | None = None) -> str:
@@ -30,7 +30,7 @@ def run_demo(folder: Path, out_dir: Path, progress: Callable[[int, int], None] |
         Text for a terminal: tables, where the CSVs are, what to open next.
     """
     result = _run.run(folder, out_dir, restart=True, progress=progress)
-    found = score(read_table(result.tables["combined"]), course_manifest())
+    found = score(read_table(result.tables["combined"]), data.course_manifest())
     return "\n".join(
         [
             f"{len(found.films)} SIMULATED chest X-rays with known truth, of patients that no network was trained on",

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import networks
-from cxrkit.data import truth
+from cxrkit import data, networks
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, NOT_COVID, split_findings
 from cxrkit.networks import Predictor
 from cxrkit.triage import _tables
@@ -233,7 +232,7 @@ def score_predictions(
     labels = predictor.labels[:1] if predictor.labels == COVID_CLASSES else predictor.labels
     return metrics.subgroup_table(
         manifest,
-        truth(manifest, labels),
+        data.truth(manifest, labels),
         predictions[[f"prob_{label}" for label in labels]].to_numpy(float),
         labels=labels,
         thresholds=predictor.thresholds,

@@ -9,51 +9,17 @@ from typing import IO, Any
 
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage._folder import harmless, portable
+from cxrkit.triage._reader import failed_record
 
 NOTICE = "Teaching and research only; not a medical device."
 FORMATS = ("csv", "parquet")
 NAMES = ("covid", "not_covid", "combined")
 PROBS = (COVID, *FINDINGS)
-#: A cell with one of these is quoted: also with what ends a field or a row only for some readers, such as a
-#: spreadsheet that separates by semicolons and would find a formula behind one.
+#: A cell with one of these is quoted; some end a field or a row only for some readers, such as a spreadsheet that
+#: separates by semicolons and would find a formula behind one.
 _QUOTED = re.compile('[",;\t\r\n]')
 #: Rows of a Parquet table that are held at a time.
 _GROUP_ROWS = 2000
-#: The first two are the report's. Probabilities of findings are empty for films called COVID-19, which the
-#: 14-finding network does not see.
-COLUMNS = (
-    "Image Index",
-    "Predict label",
-    *(f"prob_{label}" for label in PROBS),
-    "quality",
-    "status",
-    "reason",
-    "not_shown",
-    "sha256",
-    "notice",
-)
-
-
-#: How many rounds call a film COVID-19, where there are rounds.
-ROUNDS_CALLING = "rounds_calling"
-
-
-def round_column(name: str) -> str:
-    """Return the column of the probability of COVID-19 in one round."""
-    return f"prob_{COVID}_round_{name}"
-
-
-def columns(*, heatmaps: bool, rounds: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the columns of a run.
-
-    Args:
-        heatmaps: one more, the picture's path under the output folder.
-        rounds: names of rounds: one more for each, behind the other probabilities, and one that counts them.
-    """
-    probs = len(PROBS) + 2
-    of_rounds = (*map(round_column, rounds), ROUNDS_CALLING) if rounds else ()
-    heatmap = ("heatmap",) if heatmaps else ()
-    return (*COLUMNS[:probs], *of_rounds, *COLUMNS[probs:-2], *heatmap, *COLUMNS[-2:])
 
 
 def members(record: dict[str, Any]) -> tuple[str, ...]:
@@ -63,27 +29,38 @@ def members(record: dict[str, Any]) -> tuple[str, ...]:
     return ("covid" if record["label"] == COVID else "not_covid", "combined")
 
 
-def row(name: str, record: dict[str, Any], *, heatmaps: bool, rounds: Sequence[str] = ()) -> list[str]:
-    """Return a record's cells, in the order of `columns`, harmless to a spreadsheet."""
-    probs = record["probs"]
-    each = record.get("rounds", {})
-    of_rounds = [f"{each[one]:.6f}" if one in each else "" for one in rounds]
-    calling = [str(record["rounds_calling"]) if each else ""] if rounds else []
-    cells = [
-        name,
-        record["label"],
-        *(f"{probs[label]:.6f}" if label in probs else "" for label in PROBS),
-        *of_rounds,
-        *calling,
-        "|".join(record["quality"]),
-        record["status"],
-        record["reason"],
-        "|".join(record["not_shown"]),
-        *([record["heatmap"]] if heatmaps else []),
-        record["sha256"],
-        NOTICE,
-    ]
-    return [harmless(cell) for cell in cells]
+def columns(*, heatmaps: bool = False, rounds: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the columns of a run; the arguments are those of `row`."""
+    return tuple(row("", {**failed_record(""), "heatmap": ""}, heatmaps=heatmaps, rounds=rounds))
+
+
+def row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: Sequence[str] = ()) -> dict[str, str]:
+    """Return a record's cells by column, harmless to a spreadsheet.
+
+    The first two columns are the report's. Probabilities that were not predicted are empty.
+
+    Args:
+        name: of the file.
+        record: `Reading.record`.
+        heatmaps: add the picture's path under the output folder.
+        rounds: names of rounds: add the probability of each, and the number of rounds that are positive.
+    """
+    probs, each = record["probs"], record.get("rounds", {})
+    cells = {"Image Index": name, "Predict label": record["label"]}
+    cells |= {f"prob_{label}": _number(probs.get(label)) for label in PROBS}
+    if rounds:
+        cells |= {f"prob_{COVID}_round_{one}": _number(each.get(one)) for one in rounds}
+        cells["rounds_calling"] = str(record["rounds_calling"]) if each else ""
+    cells |= {"quality": "|".join(record["quality"]), "status": record["status"], "reason": record["reason"]}
+    cells["not_shown"] = "|".join(record["not_shown"])
+    if heatmaps:
+        cells["heatmap"] = record["heatmap"]
+    cells |= {"sha256": record["sha256"], "notice": NOTICE}
+    return {column: harmless(cell) for column, cell in cells.items()}
+
+
+def _number(prob: float | None) -> str:
+    return "" if prob is None else f"{prob:.6f}"
 
 
 def write(
@@ -94,36 +71,32 @@ def write(
     *,
     rounds: Sequence[str] = (),
 ) -> dict[str, Path]:
-    """Write the three tables where nobody looks; `publish` makes them appear.
+    """Write the three tables into a scratch folder; `publish` makes them appear.
 
     Args:
         scratch: a folder on the disk where they are to appear.
         kind: "csv" or "parquet".
-        heatmaps: whether the records have heat maps.
-        records: gives (name, record) in order, anew at each call.
-        rounds: names of the rounds that the records have.
+        heatmaps, rounds: as for `row`.
+        records: gives (name, record) in order, again at each call.
     Returns:
         Table name -> file in `scratch`.
     """
-    unfinished = {}
-    for table in NAMES:
+    unfinished = {table: scratch / f"{table}.{kind}" for table in NAMES}
+    for table, path in unfinished.items():
         rows = (
-            row(name, record, heatmaps=heatmaps, rounds=rounds)
+            [*row(name, record, heatmaps=heatmaps, rounds=rounds).values()]
             for name, record in records()
             if table in members(record)
         )
-        unfinished[table] = scratch / f"{table}.{kind}"
-        (write_csv if kind == "csv" else _write_parquet)(
-            unfinished[table], columns(heatmaps=heatmaps, rounds=rounds), rows
-        )
+        (write_csv if kind == "csv" else _write_parquet)(path, columns(heatmaps=heatmaps, rounds=rounds), rows)
     return unfinished
 
 
 def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> tuple[dict[str, Path], Path]:
-    """Make tables and run.json appear, each whole, and take away what the other format left.
+    """Make tables and run.json appear, each whole, and delete those of the other format.
 
-    All is on the disk before anything appears, so that a full disk leaves the old ones; run.json goes first and comes
-    last, so that where it is, the tables belong together.
+    All is on the disk before anything appears, so that a full disk leaves the old ones. run.json is deleted first and
+    appears last: if it exists, the tables belong together.
 
     Args:
         folder: where they appear.
@@ -155,13 +128,12 @@ def table_texts(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     Returns:
         Table name -> text.
     """
-    named = sorted((portable(name), {**record, "heatmap": ""}) for name, record in records.items())
-    return {
-        table: "".join(
-            _lines(columns(heatmaps=False), (row(*one, heatmaps=False) for one in named if table in members(one[1])))
-        )
-        for table in NAMES
-    }
+    named = {portable(name): record for name, record in records.items()}
+    texts = {}
+    for table in NAMES:
+        rows = ([*row(name, named[name]).values()] for name in sorted(named) if table in members(named[name]))
+        texts[table] = "".join(_lines(columns(), rows))
+    return texts
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
@@ -171,7 +143,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> Non
 
 
 def _lines(head: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    # Not csv.writer: it leaves a bare "\r" in a name unquoted, which its reader takes for the end of a row.
+    # Not csv.writer, which leaves a bare "\r" in a name unquoted; its reader then ends the row there.
     for cells in itertools.chain([head], rows):
         yield ",".join(map(_quoted, cells)) + "\n"
 
