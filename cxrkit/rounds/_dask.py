@@ -60,7 +60,7 @@ def over(client: "distributed.Client", work: Callable[..., Any], calls: Iterable
     import distributed
 
     waiting = distributed.as_completed(with_results=True)
-    numbers: dict[str, int] = {}
+    numbers: dict[Any, int] = {}
 
     def finished() -> tuple[int, Any]:
         future, result = next(waiting)

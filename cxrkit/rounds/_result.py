@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -359,7 +359,7 @@ def flips_table(
     for name, positive in after.items():
         now = positive == (targets == 1)
         test = metrics.mcnemar(targets, positive, before)
-        row = {by: name, "reference": reference}
+        row: dict[str, Any] = {by: name, "reference": reference}
         row |= {"wrong to right": int((~right & now).sum()), "right to wrong": int((right & ~now).sum())}
         shares = {
             "corrected": metrics.proportion(~right & now, patients),

@@ -177,8 +177,10 @@ def search(
         measure,
         # One round gives the same under every rule; the two fitted rules use all rounds.
         count + (sets - count) * len(COMBINES) + len(FITTED),
-        *results,
-        *targets,
+        on_val,
+        on_test,
+        targets[0],
+        targets[1],
         chosen,
         claimed,
         score(targets[1], columns, test.patients, by="rule"),
@@ -218,12 +220,12 @@ def _choice(
     estimates = []
     for result, y, who in zip(results, targets, patients, strict=True):
         scored = score(y, {"": (_positive(result, *way).astype(float), 0.5)}, who, [measure])
-        estimates.append(Estimate.from_row(scored.iloc[0]))
+        estimates.append(Estimate.from_row(scored.iloc[0].to_dict()))
     against, test = None, results[1]
     if UNTOUCHED in test.rounds:
         before = _positive(test, [test.rounds.index(UNTOUCHED)], Rule("mean"))
         against = metrics.mcnemar(targets[1], _positive(test, *way), before)
-    return Choice(tuple(test.rounds[place] for place in way[0]), way[1], *estimates, against)
+    return Choice(tuple(test.rounds[place] for place in way[0]), way[1], estimates[0], estimates[1], against)
 
 
 def _passes(rules: Sequence[tuple[Result, Result]]) -> "pd.DataFrame":

@@ -106,7 +106,7 @@ def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, ti
     )  # fmt: skip
     drawn = table.reset_index(drop=True).query("draws > 1")
     if len(drawn):
-        marks = {"color": INK, "marker": "|", "linestyle": "none", "label": "lowest and highest draw"}
+        marks: dict[str, Any] = {"color": INK, "marker": "|", "linestyle": "none", "label": "lowest and highest draw"}
         at = drawn.index.to_numpy() - (0.2 if len(parts) > 1 else 0)
         handles += axis.plot(drawn[["lowest", "highest"]], [[y, y] for y in at], **marks, markersize=11, zorder=4)[:1]
     axis.set(xlabel=f"{measure} on the test images")

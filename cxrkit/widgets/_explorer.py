@@ -18,6 +18,8 @@ from cxrkit.widgets._parts import Message, StepTree
 
 #: Step of the threshold's slider; a network's own threshold lies between two steps.
 _STEP = 0.01
+#: Returns a new order, and the place in it to select.
+_Edit = Callable[[], tuple[tuple[str, ...], int]]
 
 
 class RoundsExplorer(Panel):
@@ -101,17 +103,12 @@ class RoundsExplorer(Panel):
 
         self.steps = StepTree(layout={"width": "100%"})
         self.further = chosen((), layout={"width": "15em", "flex": "1 1 8em", "max_width": NARROW})
-        self.add, self.up, self.down, self.remove, self.reset = (
-            widgets.Button(layout={"width": "auto"}) for _ in range(5)
-        )
+        auto = {"width": "auto"}
+        self.add, self.up, self.down, self.remove, self.reset = (widgets.Button(layout=auto) for _ in range(5))
         self.film, self.network = chosen(list(self._films)), chosen(list(self._viewers))
         self.label = chosen(labels(self.language, self._predictor))
-        self.mode = widgets.ToggleButtons(
-            options=rounds.MODES,
-            value=mode,
-            style={"button_width": "auto", **near},
-            layout={"width": "max-content", "max_width": NARROW},
-        )
+        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "auto", **near})
+        self.mode.layout = {"width": "max-content", "max_width": NARROW}
         self.combine = chosen(list(rounds.COMBINES), value=combine)
         slider = {"min": 0, "max": 1, "style": near, "layout": field}
         self.threshold = widgets.FloatSlider(step=_STEP, **slider)
@@ -148,29 +145,19 @@ class RoundsExplorer(Panel):
             layout={"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"},
         )
         right = widgets.VBox(
-            [
-                row(self.film, self.opacity),
-                row(self.network, self.label),
-                self.mode,
-                row(self.combine, self.threshold, self.seed),
-                row(self.one, self.two),
-                self.message,
-            ],
+            [row(self.film, self.opacity), row(self.network, self.label), self.mode,
+             row(self.combine, self.threshold, self.seed), row(self.one, self.two), self.message],
             layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
-        )
+        )  # fmt: skip
         top = widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"})
         return [top, self.strip, self.difference, self.swapped, self._access]
 
     def _wire(self) -> None:
         self.observe(self._show_order, "order")
         self.steps.on_msg(lambda widget, content, buffers: self._asked(content))
-        edits: dict[widgets.Button, Callable[[], tuple[tuple[str, ...], int]]] = {
-            self.add: self._added,
-            self.remove: self._removed,
-            self.up: lambda: self._moved(-1),
-            self.down: lambda: self._moved(1),
-            self.reset: lambda: (self._first_order, 0),
-        }
+        edits: dict[widgets.Button, _Edit] = {self.add: self._added, self.remove: self._removed}
+        edits |= {self.up: lambda: self._moved(-1), self.down: lambda: self._moved(1)}
+        edits |= {self.reset: lambda: (self._first_order, 0)}
         for button, edit in edits.items():
             button.on_click(lambda _, edit=edit: self._edit(edit))
         self.network.observe(self._network_chosen, "value")
@@ -195,7 +182,7 @@ class RoundsExplorer(Panel):
     def _place(self) -> int:
         return int(self.steps.chosen or 0)
 
-    def _edit(self, edit: Callable[[], tuple[tuple[str, ...], int]]) -> None:
+    def _edit(self, edit: _Edit) -> None:
         """Take the order that an edit returns and choose a place in it, or show the error."""
         try:
             order, place = edit()
@@ -249,7 +236,9 @@ class RoundsExplorer(Panel):
         self.further.value = kept or next(iter(left), None)
         # Rounds that are still there stay chosen.
         pair = [name for name in (self.one.value, self.two.value) if name in self.order]
-        first, second = (*pair, *(name for name in self._to_swap() if name not in pair), self.order[0])[:2]
+        # The untouched image is the last to be suggested.
+        others = sorted((name for name in self.order if name not in pair), key=lambda name: name == "none")
+        first, second = (*pair, *others, self.order[0])[:2]
         for control, value in ((self.one, first), (self.two, second)):
             control.options = self.order
             control.value = value
@@ -259,29 +248,19 @@ class RoundsExplorer(Panel):
             self.steps.rows = show.rows(self._in_order(self.order), self.language)
             self.steps.chosen = str(min(self._place, len(self.order) - 1))
 
-    def _to_swap(self) -> tuple[str, ...]:
-        """Return the rounds in the order of the suggested swap: the untouched image last."""
-        return tuple(sorted(self.order, key=lambda name: name == "none"))
-
     def _in_order(self, order: Sequence[str]) -> dict[str, augment.Recipe]:
         return {name: self._recipes[name] for name in order}
 
     def _take_threshold(self) -> None:
-        def show() -> None:
-            self.threshold.value = self._predictor.thresholds[self.label.value]
-
-        self._follow(show)
+        self.threshold.value = self._predictor.thresholds[self.label.value]
 
     def _network_chosen(self, change: object) -> None:
-        def show() -> None:
-            self.label.options = labels(self.language, self._predictor)
-
-        self._follow(show)
+        self._follow(lambda: setattr(self.label, "options", labels(self.language, self._predictor)))
         self._label_chosen()
 
     def _label_chosen(self, change: object = None) -> None:
         if not self._following:
-            self._take_threshold()
+            self._follow(self._take_threshold)
             self._draw()
 
     # ---------------------------------------------------------------------------------------- pictures
