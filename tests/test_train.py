@@ -1,11 +1,12 @@
-"""Training: what is drawn, what the loss leaves out, what is kept, and going on after a break."""
+"""The training loop, its batches, losses and scores."""
 
+import functools
 import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -23,170 +24,103 @@ def film_set(n=12, size=16):
     return FilmSet(pixels, targets, np.array(["x", "y"] * (n // 2)), np.arange(n).astype(str))
 
 
-def small_model():
+def small_model(bias=None):
     keras.utils.set_random_seed(0)
     films = keras.Input((16, 16, 1))
-    x = layers.Dropout(0.3)(layers.Conv2D(4, 3, activation="relu")(films))
-    return keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D()(x)))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(films))
+    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(x))
+    if bias is not None:
+        model.layers[-1].set_weights([np.zeros((4, 2)), np.broadcast_to(bias, 2)])
+    return model
 
 
-def batches(films, weights, **options):
-    return train.Batches(
-        films, weights, **{"steps": 3, "batch_size": 8, "size_px": 16, "augment": None, "seed": 1} | options
-    )
+def batches(films=None, **options):
+    return train.Batches(film_set() if films is None else films, **{"batch_size": 8, "size_px": 16} | options)
 
 
-def fit(folder, score, epochs=3, **options):
-    folder.mkdir(exist_ok=True)
-    films = film_set()
-    validation = train.EpochAurocs({"val": films}, LABELS, size_px=16, score=score, folder=folder)
-    chosen = {"loss": train.masked_crossentropy([1, 1]), "steps": 3, "batch_size": 8, "learning_rate": 1e-2} | options
-    return train.fit(
-        small_model(), films, np.ones(len(films)), validation=validation, folder=folder, epochs=epochs, **chosen
-    )
+def fit(folder, validation=None, epochs=3, **options):
+    validation = validation or train.Aurocs({"val": film_set()}, LABELS)
+    chosen = {"loss": train.masked_crossentropy([1, 1]), "learning_rate": 1e-2} | options
+    model = small_model()
+    return model, train.fit(model, batches(steps=3), epochs=epochs, validation=validation, folder=folder, **chosen)
 
 
-def same_weights(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+def scored(*scores):
+    """A validation that gives these scores, and interrupts the training where one is None."""
+    left = iter(scores)
 
-
-def breaks_in_epoch(number, score):
-    """Return `score`, but broken off when it is asked for the epoch (from 1) for the first time."""
-    asked = []
-
-    def broken(aurocs):
-        asked.append(1)
-        if len(asked) == number:
+    def validation(model):
+        score = next(left)
+        if score is None:
             raise KeyboardInterrupt
-        return score(aurocs)
+        return {"score": score, "val_loss": 1 - score}
 
-    return broken
-
-
-def test_a_batch_hangs_on_seed_epoch_and_step_alone():
-    films = film_set()
-    first, again = (batches(films, np.ones(12)) for _ in range(2))
-    again[0], again[1]
-    assert np.array_equal(first[2][0], again[2][0])
-    again.on_epoch_end()
-    later = batches(films, np.ones(12), first_epoch=1)
-    assert np.array_equal(again[2][0], later[2][0])
-    assert not np.array_equal(first[2][0], later[2][0])
+    return validation
 
 
-def test_films_without_weight_are_never_drawn():
-    films = film_set()
-    drawn = batches(films, (films.sources == "x").astype(float), batch_size=50)[0]
-    assert (drawn[1] == [1, 0]).all()
-    assert drawn[0].shape == (50, 16, 16, 1)
-    assert 0 <= drawn[0].min() <= drawn[0].max() <= 1
+# --- the loop --------------------------------------------------------------------------------------------------
 
 
-def test_augmentation_sees_uint8_films_and_a_seed_of_its_own_for_each_batch():
+def test_an_interrupted_training_resumes_with_the_epoch_it_was_in(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, scored(0.1, 0.3, None))
+    assert train.history(tmp_path).epoch.tolist() == [1, 2]
+    _, curve = fit(tmp_path, scored(0.2))
+    assert curve.epoch.tolist() == [1, 2, 3]
+    assert curve.score.tolist() == pytest.approx([0.1, 0.3, 0.2])
+    assert curve.best.tolist() == [True, True, False]
+    # The rate falls along the cosine of all three epochs, as without the interruption.
+    assert curve.learning_rate.tolist() == pytest.approx([0.0075, 0.0025, 0], abs=1e-6)
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    model, curve = fit(tmp_path, scored(0.1, 0.3, 0.2))
+    again, same = fit(tmp_path, scored())
+    pd.testing.assert_frame_equal(same, curve)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("folder", [None, "run"])
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path, folder):
     seen = []
+    give = scored(0.5, 0.9, 0.1)
 
-    def turn_over(pixels, seed):
-        seen.append(seed)
-        assert pixels.dtype == np.uint8
-        return 255 - pixels
+    def validation(model):
+        seen.append(model.get_weights())
+        return give(model)
 
-    films = film_set()
-    plain, turned = batches(films, np.ones(12)), batches(films, np.ones(12), augment=turn_over)
-    assert turned[0][0] == pytest.approx(1 - plain[0][0], abs=1e-6)
-    turned[1]
-    assert len(set(seen)) == 2
+    model, _ = fit(folder and tmp_path / folder, validation)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), seen[1], strict=True))
+    assert not np.array_equal(seen[1][0], seen[2][0])
 
 
-@pytest.mark.parametrize("weights", [np.ones(3), -np.ones(12), np.zeros(12)])
-def test_weights_that_cannot_be_drawn_by_are_refused(weights):
-    with pytest.raises(ValueError, match=r"weights must be \(12,\), each >= 0 and one above 0"):
-        batches(film_set(), weights)
-
-
-def test_the_loss_leaves_out_unknown_targets_and_weighs_positives():
-    loss = train.masked_crossentropy([3, 1])
-    probs = np.array([[0.5, 0.25], [0.5, 0.25]], np.float32)
-    targets = np.array([[1, np.nan], [0, 0]], np.float32)
-    # Film 1: 3 ln 2, one target known. Film 2: the mean of ln 2 and ln 4/3.
-    expected = [3 * np.log(2), (np.log(2) + np.log(4 / 3)) / 2]
-    assert np.asarray(loss(targets, probs)) == pytest.approx(expected, rel=1e-5)
-
-
-def of_a(aurocs):
-    return aurocs["val"]["a"]
-
-
-def test_a_broken_off_training_goes_on_to_the_same_weights(tmp_path):
-    whole = fit(tmp_path / "whole", of_a)
+@pytest.mark.parametrize("torn", ["latest.weights.h5", "training_metadata.json"])
+def test_a_checkpoint_torn_by_a_kill_costs_an_epoch(tmp_path, torn):
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "broken", breaks_in_epoch(3, of_a))
-    resumed = fit(tmp_path / "broken", of_a)
-    for expected, found in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        assert found == pytest.approx(expected, abs=1e-6)
-    tables = [train.history(tmp_path / name).drop(columns="seconds") for name in ("whole", "broken")]
-    assert tables[1].epoch.tolist() == [1, 2, 3]
-    for column in ("loss", "val_loss", "learning_rate", "mean auroc (val)"):
-        assert tables[1][column].to_numpy() == pytest.approx(tables[0][column].to_numpy(), abs=1e-6)
+        fit(tmp_path, scored(0.1, 0.3, None))
+    path = tmp_path / "state" / torn
+    path.write_bytes(path.read_bytes()[:5])
+    _, curve = fit(tmp_path, scored(0.2, 0.4))
+    assert curve.epoch.tolist() == [1, 2, 3]
+    assert curve.score.tolist() == pytest.approx([0.1, 0.2, 0.4])
 
 
-def test_the_weights_of_the_best_epoch_are_kept(tmp_path):
-    scores = iter([0.5, 0.9, 0.1])
-    model = fit(tmp_path, lambda aurocs: next(scores))
-    model_best = small_model()
-    model_best.load_weights(tmp_path / "best.weights.h5")
-    assert same_weights(model, model_best)
-    model_last = small_model()
-    model_last.load_weights(tmp_path / "state" / "00003.weights.h5")
-    assert not same_weights(model, model_last)
+def test_a_first_checkpoint_torn_by_a_kill_starts_again(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "latest.weights.h5").write_bytes(b"torn")
+    assert fit(tmp_path, scored(0.1, 0.2, 0.3))[1].epoch.tolist() == [1, 2, 3]
 
 
-def test_a_kill_between_checkpoint_and_best_weights_costs_neither(tmp_path):
-    scores = iter([0.1, 0.5])
-    whole = fit(tmp_path, lambda aurocs: next(scores), epochs=2)
-    (tmp_path / "best.weights.h5").unlink()
-    (tmp_path / "state" / "part-00003.weights.h5").write_bytes(b"torn")
-    assert same_weights(fit(tmp_path, of_a, epochs=2), whole)
-
-
-def test_weights_without_their_table_are_not_gone_on_with(tmp_path):
-    fit(tmp_path, of_a, epochs=1)
-    (tmp_path / "epochs.jsonl").unlink()
-    with pytest.raises(ValueError, match="weights after epoch 1 but 0 epochs in epochs"):
-        fit(tmp_path, of_a)
-
-
-def test_the_lowest_val_loss_can_choose(tmp_path):
-    fit(tmp_path, "val_loss", learning_rate=0.3)
-    table = train.history(tmp_path)
-    assert (table.best == table.improved).all()
-    assert (table.score == -table.val_loss).all()
-    assert table.improved.tolist() == (table.val_loss < table.val_loss.shift(fill_value=np.inf).cummin()).tolist()
-    with pytest.raises(ValueError, match="score must be a function of the AUROCs or \"val_loss\"; got 'loss'"):
-        fit(tmp_path, "loss")
-
-
-def flat(targets, probs):
-    return 0 * keras.ops.sum(probs, axis=-1)
-
-
-def test_the_plateau_schedule_lowers_the_rate_and_remembers_after_a_break(tmp_path):
-    options = {"schedule": "plateau", "loss": flat, "learning_rate": 1e-6, "patience": 2}
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path, breaks_in_epoch(5, of_a), 8, **options)
-    fit(tmp_path, of_a, 8, **options)
+def test_the_plateau_schedule_lowers_the_rate_to_a_limit(tmp_path):
+    flat = scored(*[0.5] * 8)
+    curve = fit(tmp_path, flat, 8, schedule="plateau", learning_rate=1e-6, patience=2)[1]
     # The first epoch is the best; after every second one without a better the rate falls, and 1e-8 is the lowest.
-    expected = [1e-6] * 3 + [1e-7] * 2 + [1e-8] * 3
-    assert train.history(tmp_path).learning_rate.to_numpy() == pytest.approx(expected, rel=1e-4)
+    assert curve.learning_rate.to_numpy() == pytest.approx([1e-6] * 3 + [1e-7] * 2 + [1e-8] * 3, rel=1e-4)
 
 
-def test_the_cosine_schedule_ends_at_nought(tmp_path):
-    fit(tmp_path, of_a, 2)
-    assert train.history(tmp_path).learning_rate.to_numpy() == pytest.approx([0.005, 0], abs=1e-6)
-
-
-def test_a_training_that_diverges_says_so(tmp_path):
+def test_a_training_that_diverges_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="the loss is nan after epoch 1: the training diverged"):
-        fit(tmp_path, of_a, loss=lambda targets, probs: keras.ops.log(-1 - probs[:, 0]))
+        fit(tmp_path, loss=lambda targets, probs: keras.ops.log(-1 - probs[:, 0]))
 
 
 @pytest.mark.parametrize(
@@ -194,184 +128,200 @@ def test_a_training_that_diverges_says_so(tmp_path):
     [
         ({"optimiser": "lion"}, "optimiser must be one of adamw, adam, rmsprop, sgd; got 'lion'"),
         ({"schedule": "steps"}, "schedule must be one of cosine, plateau, constant; got 'steps'"),
-        ({"batch_size": 0}, "batch_size must be a multiple of 1"),
     ],
 )
-def test_unknown_ways_to_train_are_refused(tmp_path, options, message):
+def test_unknown_names_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        fit(tmp_path, of_a, **options)
+        fit(tmp_path, **options)
 
 
-@pytest.mark.parametrize("name", train.OPTIMISERS)
-def test_every_optimiser_is_keras_own_with_the_rate_asked_for(name):
-    optimiser = train.optimiser_named(name, 0.125)
-    assert type(optimiser).__name__.lower() == name
-    assert float(optimiser.learning_rate) == 0.125
+def test_the_table_has_the_auroc_of_every_label(tmp_path, capsys):
+    curve = fit(tmp_path, train.Aurocs({"val": film_set()}, LABELS, score="auroc"), 1)[1]
+    assert (curve["score"] == curve["mean auroc (val)"]).all()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("Epoch 00001: val_loss improved from inf to 0.")
+    assert printed[3:5] == ["*** epoch#1 val auroc ***", f"1. a: {curve['a (val)'][0]:.6f}"]
 
 
-def test_tensorboard_has_each_epoch_once_also_after_a_break(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path, breaks_in_epoch(2, of_a), 2)
-    fit(tmp_path, of_a, 2)
-    found = {}
-    for path in (tmp_path / "tensorboard").iterdir():
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                assert value.metadata.plugin_data.plugin_name == "scalars"
-                found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
-    table = train.history(tmp_path)
-    assert found["val_loss"] == [(1, pytest.approx(table.val_loss[0])), (2, pytest.approx(table.val_loss[1]))]
-    assert {"loss", "learning_rate", "auroc_mean/val", "auroc_val/a", "auroc_val/b"} <= set(found)
+def test_the_score_is_val_loss_a_mean_or_a_function():
+    model = small_model(bias=0.0)
+    model.compile(loss=train.masked_crossentropy([1, 1]))
+    films = film_set()
+    row = train.Aurocs({"one": films, "two": films.where(slice(0, 1))}, LABELS)(model)
+    assert row["score"] == -row["val_loss"] == pytest.approx(-np.log(2))
+    assert (row["mean auroc (one)"], np.isnan(row["a (two)"])) == (0.5, True)
+    assert train.Aurocs({"two": films.where(slice(0, 1))}, LABELS, score="auroc")(model)["score"] == 0
+    assert train.Aurocs({"one": films}, LABELS, score=lambda areas: areas["one"]["b"] + 1)(model)["score"] == 1.5
+    with pytest.raises(ValueError, match=r"score must be .*; got 'loss'"):
+        train.Aurocs({}, LABELS, score="loss")
 
 
 def test_an_epoch_is_printed_as_figure_3_shows_it():
-    row = {
-        "epoch": 100,
-        "loss": 0.14,
-        "val_loss": 0.15,
-        "improved": False,
-        "best": False,
-        "learning_rate": 9.9999993922529e-09,
-        "seconds": 61.2,
-        "mean": {"val": 0.8120576},
-        "auroc": {"val": {"Atelectasis": 0.8120576, "Hernia": None}},
-    }
-    assert train.report(row, 0.14949).splitlines() == [
+    row = {"epoch": 100, "loss": 0.14, "val_loss": 0.15, "learning_rate": 9.9999993922529e-09, "seconds": 61.2}
+    row |= {"Atelectasis (val)": 0.8120576, "Hernia (val)": float("nan"), "mean auroc (val)": 0.8120576}
+    assert train._fit.report(row, 0.14949).splitlines() == [
         "Epoch 00100: val_loss did not improve from 0.14949",
         "*****",
         "current learning rate: 1e-08",
         "*** epoch#100 val auroc ***",
         "1. Atelectasis: 0.812058",
-        "2. Hernia: undefined (films of one class)",
+        "2. Hernia: undefined (images of one class)",
         "mean: 0.812058",
         "*****",
         "loss 0.14000, 61 s",
     ]
-    better = train.report({**row, "improved": True, "best": True}, float("inf")).splitlines()
-    assert better[0] == "Epoch 00100: val_loss improved from inf to 0.15000"
-    assert better[-1] == "loss 0.14000, 61 s, best so far"
-
-
-def test_the_history_leaves_out_a_torn_line_and_says_nan_where_undefined(tmp_path):
-    whole = {"epoch": 1, "loss": 0.5, "mean": {"val": None}, "auroc": {"val": {"a": None, "b": 0.75}}}
-    (tmp_path / "epochs.jsonl").write_text(json.dumps(whole) + "\n" + '{"epoch": 2, "lo')
-    table = train.history(tmp_path)
-    assert table.epoch.tolist() == [1]
-    assert table["b (val)"].tolist() == [0.75]
-    assert table[["a (val)", "mean auroc (val)"]].isna().all(axis=None)
-
-
-def test_a_finished_training_is_not_trained_again(tmp_path):
-    fit(tmp_path, lambda aurocs: 1.0)
-
-    def never(aurocs):
-        raise AssertionError("scored again")
-
-    fit(tmp_path, never)
-
-
-def test_joined_sets_keep_their_rows():
-    films = film_set()
-    joined = films.where(films.sources == "x").join(films.where(films.sources == "y"))
-    assert len(joined) == 12
-    assert (joined.sources[:6] == "x").all()
-    assert np.array_equal(joined.targets[:6], np.tile([1, 0], (6, 1)))
 
 
 # --- batches ---------------------------------------------------------------------------------------------------
 
 
+def test_a_batch_depends_on_seed_epoch_and_step_only():
+    first, again = (batches(weights=np.ones(12)) for _ in range(2))
+    again[0], again[1]
+    assert np.array_equal(first[1][0], again[1][0])
+    again.epoch = 1
+    assert not np.array_equal(first[1][0], again[1][0])
+
+
+def test_images_without_weight_are_never_drawn():
+    films = film_set()
+    pixels, targets = batches(films, weights=(films.sources == "x").astype(float), batch_size=50)[0]
+    assert (targets == [1, 0]).all()
+    assert pixels.shape == (50, 16, 16, 1)
+    assert 0 <= pixels.min() <= pixels.max() <= 1
+
+
 @settings(deadline=None)
 @given(n=st.integers(1, 30), batch=st.integers(1, 12), count=st.integers(1, 20))
-def test_without_weights_no_film_is_seen_twice_more_often_than_another(n, batch, count):
-    films = FilmSet(np.zeros((n, 2, 2), np.uint8), np.arange(n, dtype=np.float32)[:, None], np.zeros(n), np.zeros(n))
-    drawn = batches(films, None, batch_size=batch, size_px=2)
-    seen = np.bincount(np.concatenate([drawn.batch(k)[1][:, 0] for k in range(count)]).astype(int), minlength=n)
+def test_without_weights_no_image_is_seen_twice_more_often_than_another(n, batch, count):
+    targets = np.arange(n, dtype=np.float32)[:, None]
+    films = FilmSet(np.zeros((n, 2, 2), np.uint8), targets, np.zeros(n), np.zeros(n))
+    drawn = batches(films, batch_size=batch, size_px=2, steps=count)
+    seen = np.bincount(np.concatenate([drawn[k][1][:, 0] for k in range(count)]).astype(int), minlength=n)
     assert seen.sum() == count * batch
     assert seen.max() - seen.min() <= 1
 
 
-def test_the_parts_of_a_batch_make_up_the_batch():
-    def brighten(pixels, seed):
-        return pixels // 2 + np.uint8(seed % 100)
-
-    for options in ({"augment": brighten, "augment_each": True}, {"augment": brighten}, {}):
-        drawn = batches(film_set(), None, **options)
-        whole = drawn.batch(4)
-        parts = [drawn.batch(4, slice(start, start + 2)) for start in range(0, 8, 2)]
-        assert np.array_equal(np.concatenate([films for films, _ in parts]), whole[0])
-        assert np.array_equal(np.concatenate([targets for _, targets in parts]), whole[1])
+def darker(pixels, seed):
+    return pixels // 2 + np.uint8(seed % 9)
 
 
-def test_tf_data_gives_the_batches_in_order_from_where_it_is_told():
-    drawn = batches(film_set(), None)
-    rows = slice(4, 8)
-    for number, (films, targets) in zip(range(5, 9), train.stream(drawn, 5, rows), strict=False):
-        assert np.array_equal(films, drawn.batch(number, rows)[0])
-        assert np.array_equal(targets, drawn.batch(number, rows)[1])
+@pytest.mark.parametrize("recipe", [None, augment.named("fig11"), darker])
+def test_the_parts_of_a_batch_make_up_the_batch(recipe):
+    whole = batches(augment=recipe)[1]
+    parts = [batches(augment=recipe, rows=slice(start, start + 2))[1] for start in range(0, 8, 2)]
+    for k in (0, 1):
+        assert np.array_equal(np.concatenate([part[k] for part in parts]), whole[k])
+    assert recipe is None or not np.array_equal(whole[0], batches()[1][0])
 
 
-def test_no_films_are_refused():
-    with pytest.raises(ValueError, match="there must be films to train on; got none"):
-        batches(film_set(0), None)
+@pytest.mark.parametrize("weights", [np.ones(3), -np.ones(12), np.zeros(12)])
+def test_weights_that_cannot_be_drawn_by_are_refused(weights):
+    with pytest.raises(ValueError, match=r"weights must be \(12,\), each >= 0 and one above 0"):
+        batches(weights=weights)
 
 
-def test_a_recipe_draws_each_film_of_a_batch_for_itself_and_a_part_as_the_whole():
-    drawn = batches(film_set(), None, augment=augment.named("fig11"))
-    films, targets = drawn.batch(4)
-    assert not np.array_equal(films, batches(film_set(), None).batch(4)[0])
-    parts = [drawn.batch(4, slice(start, start + 2)) for start in range(0, 8, 2)]
-    assert np.array_equal(np.concatenate([part for part, _ in parts]), films)
-    assert np.array_equal(np.concatenate([part for _, part in parts]), targets)
-    assert not np.array_equal(drawn.batch(5)[0], films)
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="there must be images to train on; got none"):
+        batches(film_set(0))
 
 
-def test_a_mirrored_film_is_the_film_or_its_mirror_image():
-    plain, flipped = (batches(film_set(), None, augment=recipe)[0][0] for recipe in (None, augment.named("flip")))
-    mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(flipped, plain, strict=True)]
-    same = [np.array_equal(a, b) for a, b in zip(flipped, plain, strict=True)]
-    assert (np.array(mirrored) != np.array(same)).all()
-    assert 0 < sum(mirrored) < len(plain)
+# --- losses and scores -----------------------------------------------------------------------------------------
 
 
-# --- losses ----------------------------------------------------------------------------------------------------
+def test_the_loss_leaves_out_unknown_targets_and_weights_positives():
+    loss = train.masked_crossentropy([3, 1])
+    probs = np.array([[0.5, 0.25], [0.5, 0.25]], np.float32)
+    targets = np.array([[1, np.nan], [0, 0]], np.float32)
+    # Image 1: 3 ln 2, one target known. Image 2: the mean of ln 2 and ln 4/3.
+    expected = [3 * np.log(2), (np.log(2) + np.log(4 / 3)) / 2]
+    assert np.asarray(loss(targets, probs)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_focal_loss_counts_easy_films_little():
-    targets, probs = np.array([[1, np.nan], [0, 1]], np.float32), np.array([[0.75, 0.9], [0.5, 0.5]], np.float32)
-    # Film 1: 0.25 (1/4)^2 ln 4/3. Film 2: the mean of 0.75 (1/2)^2 ln 2 and 0.25 (1/2)^2 ln 2.
-    expected = [0.25 / 16 * np.log(4 / 3), (0.75 + 0.25) / 4 * np.log(2) / 2]
-    assert np.asarray(train.masked_focal()(targets, probs)) == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match=r"gamma must be >= 0 and alpha in \(0, 1\); got -1 and 0.25"):
-        train.masked_focal(gamma=-1)
-
-
-def test_class_weights_make_films_with_and_without_a_label_weigh_the_same():
-    targets = np.array([[1, 0, np.nan], [0, 0, 1], [0, 0, 1], [0, 0, 0]], np.float32)
-    positive, negative = train.class_weights(targets)
-    assert positive == pytest.approx([0.75, 1, 1 / 3])
-    assert negative == pytest.approx([0.25, 1, 2 / 3])
-
-
+# One image in four has the label: weights 3/4 and 1/4. Focal: 0.25 (1/2)^2.
 @pytest.mark.parametrize(("name", "expected"), [("crossentropy", 1), ("weighted", 0.75), ("focal", 0.25 / 4)])
 def test_losses_by_name(name, expected):
     loss = train.loss_named(name, np.array([[1], [0], [0], [0]], np.float32))
-    found = np.asarray(loss(np.ones((1, 1), np.float32), np.full((1, 1), 0.5, np.float32)))
-    assert found == pytest.approx([expected * np.log(2)], rel=1e-5)
-
-
-def test_an_unknown_loss_is_refused():
+    found = np.asarray(loss(np.array([[1], [np.nan]], np.float32), np.full((2, 1), 0.5, np.float32)))
+    assert found == pytest.approx([expected * np.log(2), 0], rel=1e-5)
     with pytest.raises(ValueError, match="loss must be one of crossentropy, weighted, focal; got 'hinge'"):
         train.loss_named("hinge", np.ones((1, 1)))
 
 
-# --- films -----------------------------------------------------------------------------------------------------
-
-
 def test_a_label_is_shown_to_work_when_one_real_source_puts_its_interval_above_a_half():
-    def row(label, low, films="real", measure="AUROC"):
-        return {"label": label, "low": low, "films": films, "measure": measure}
+    y = np.array([[0, 1]] * 20 + [[1, 0]] * 20, float)
+    right, wrong = np.where(y == 1, 0.9, 0.1), np.where(y == 1, 0.1, 0.9)
+    patients = np.arange(40)
+    mixed = np.stack([right[:, 0], wrong[:, 1]], axis=1)
+    populations = {("simulated", "s"): (right, y, patients), ("real", "r"): (mixed, y, patients)}
+    rows, not_shown = train.figures(populations, dict.fromkeys(LABELS, 0.5), LABELS)
+    assert not_shown == ["b"]
+    (row,) = [r for r in rows if (r["films"], r["label"], r["measure"]) == ("real", "b", "sensitivity")]
+    assert (row["value"], row["n"], row["positives"], row["source"]) == (0, 20, 20, "r")
+    json.dumps(rows, allow_nan=False)
 
-    rows = [row("a", 0.51), row("a", 0.4), row("b", 0.5), row("c", None), row("d", 0.9, films="simulated")]
-    assert train.not_shown([*rows, row("b", 0.9, measure="sensitivity")], "abcde") == ["b", "c", "d", "e"]
+
+def test_a_threshold_without_both_classes_is_a_half():
+    probs = np.array([[0.2, 0.1], [0.8, 0.2], [0.9, np.nan]])
+    chosen, undefined = train.youden_thresholds(np.array([[0, 1], [1, 1], [1, np.nan]]), probs, LABELS)
+    assert 0.2 < chosen["a"] <= 0.8
+    assert (chosen["b"], undefined) == (0.5, ["b"])
+
+
+# --- initial weights compared ----------------------------------------------------------------------------------
+
+
+def test_the_prior_loss_is_the_entropy_of_the_frequencies():
+    # One image in four: -(ln 1/4 + 3 ln 3/4) / 4. A target that is not known does not count.
+    targets = np.array([[1], [0], [0], [0], [np.nan]], np.float32)
+    assert train.prior_loss(targets, targets) == pytest.approx(0.562335, abs=1e-6)
+
+
+def compare(starts, epochs=1, **options):
+    return train.compare_starts(starts, film_set(), film_set(), epochs=epochs, batch_size=4, **options)
+
+
+def dead():
+    # The bias of the ReLU lies far below its input: it passes neither signal nor gradient.
+    model = small_model()
+    kernel, bias = model.layers[1].get_weights()
+    model.layers[1].set_weights([kernel, bias - 100])
+    return model
+
+
+def test_a_network_that_learns_spreads_its_predictions_and_a_dead_one_does_not():
+    curves = compare({"learns": train.Start(small_model, 0.1), "dead": train.Start(dead, 0.01)}, 8)
+    assert list(curves) == ["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"]
+    curves = curves.set_index(["start", "epoch"])
+    assert curves.loc[("learns", 8), "AUROC"] == 1
+    assert curves.loc[("learns", 8), "spread"] > 0.1
+    assert (curves.loc["dead", "AUROC"] == 0.5).all()
+    assert (curves.loc["dead", "spread"] < 1e-12).all()
+
+
+def test_the_first_row_is_before_training():
+    # A bias of 30 before a sigmoid is 1 to 13 digits, one of 3 is 0.95.
+    curves = compare({"a": train.Start(functools.partial(small_model, [30.0, 3.0]), 0.01)})
+    assert curves["certain"].tolist() == [0.5, 0.5]
+    assert curves["loss"].isna().tolist() == [True, False]
+
+
+def test_each_seed_trains_as_if_alone_and_the_global_random_state_stays():
+    def network():
+        films = keras.Input((16, 16, 1))
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(films))
+        return keras.Model(films, layers.Dense(2, activation="sigmoid")(x))
+
+    starts = {"a": train.Start(network, 0.1)}
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not change
+    both, alone = compare(starts, seeds=(3, 4)), compare(starts, seeds=(4,))
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002 - as above
+    assert both["seed"].tolist() == [3, 3, 4, 4]
+    pd.testing.assert_frame_equal(both[both["seed"] == 4].reset_index(drop=True), alone)
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ValueError, match="there must be a start, a seed and an epoch"):
+        compare({})
+    with pytest.raises(ValueError, match=r"learning_rate must be above 0; got 0\. Begin with 1e-3"):
+        train.Start(small_model, 0)

@@ -2,8 +2,8 @@
 
     python tools/train_larger.py ../shared/real-cxr/manifest.csv --start runs/seven/DenseNet121 --out runs/larger
 
-The start is a model folder of the 14 findings (`benchmarks/seven_networks.py` makes such). Its layers are fine-tuned as
-`cxrkit experiment` does; the epoch and the threshold are chosen on val. No test film is looked at.
+--start is a model folder of the 14 findings, such as `benchmarks/seven_networks.py` makes. It is fine-tuned as
+`cxrkit experiment` does; the epoch and the threshold are chosen on val. No test image is used.
 """
 
 import argparse
@@ -11,32 +11,28 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import numpy as np
-
-from cxrkit import augment, networks
+from cxrkit import augment, metrics, networks
 from cxrkit.course import experiments
 from cxrkit.labels import COVID_CLASSES
-
-SEED = 0
 
 
 def main() -> int:
     """Train, choose the threshold, and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifest", type=Path, help="any CSV of films with covid")
+    parser.add_argument("manifest", type=Path, help="a CSV with columns of images and covid")
     parser.add_argument("--start", required=True, help="a model folder of findings")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
     args = parser.parse_args()
-    networks.start_tensorflow()
     size = networks.load(args.start).input_size
     sets = experiments.load(args.manifest, size_px=size, cache=args.out / "films")
     recipe = augment.named("flip")
     plan = experiments.Plan(args.start, size_px=size, recipe=recipe, epochs=args.epochs, steps=args.steps)
-    learned = experiments.learn(sets.train, sets.val, plan, seed=SEED)
+    learned = experiments.learn(sets.train, sets.val, plan, seed=0)
     print(learned.tried.to_string(), flush=True)
-    threshold = round(youden(learned.predict(sets.val), experiments.positive(sets.val)), 6)
+    truth = experiments.positive(sets.val)
+    threshold = round(metrics.choose_threshold(truth, learned.predict(sets.val)), 6)
     sidecar = {
         "name": args.out.name,
         "version": "1",
@@ -52,19 +48,10 @@ def main() -> int:
             "films": len(sets.train),
             "chosen_on": "val: the epoch of the lowest loss; the threshold by Youden's J",
         },
-        "figures": [],
     }
     networks.save(learned.model, args.out, sidecar)
     print(f"threshold {threshold}; written to {args.out}")
     return 0
-
-
-def youden(probs: np.ndarray, positive: np.ndarray) -> float:
-    """Return the threshold of the largest Youden's J, half way to the next lower answer."""
-    grid = np.unique(probs)
-    gain = [np.mean(probs[positive] >= t) - np.mean(probs[~positive] >= t) for t in grid]
-    best = int(np.argmax(gain))
-    return float((grid[best] + (grid[best - 1] if best else 0.0)) / 2)
 
 
 if __name__ == "__main__":

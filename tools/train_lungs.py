@@ -1,10 +1,10 @@
-"""Train the small network that finds the lungs, choose on `val`, score once on `test`, and write it with its card.
+"""Train the small network that finds the lungs, choose on `val`, score `test` once, and write it with its card.
 
     python tools/train_lungs.py --data ../shared/real-cxr
 
-It learns from simulated films, whose lungs are known to the pixel, and from the films of ../shared/real-cxr that have a
-mask (of `cohen` alone) and are in split train. Checkpoints lie in --work; the same command goes on there after a kill.
-Only the weights and figures are written: no film and no mask.
+It learns from simulated images, whose lungs are known to the pixel, and from the train images of ../shared/real-cxr
+that have a mask (only of `cohen`). If interrupted, run the same command again to resume: checkpoints are in --work.
+Only weights and figures are written: no image and no mask.
 """
 
 import argparse
@@ -12,11 +12,10 @@ import json
 import platform
 import sys
 import tempfile
-import time
 import warnings
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import imgaug.augmenters as iaa
@@ -27,7 +26,7 @@ from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 from keras import layers
 
 import cxrkit
-from cxrkit import metrics, phantom
+from cxrkit import metrics, phantom, train
 from cxrkit.data import load_films, read_manifest
 from cxrkit.film import _lungs as lungs
 from cxrkit.film import read, resize
@@ -43,22 +42,12 @@ SIM_FILMS = {"train": 700, "val": 60, "test": 300}
 REAL_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class Masked:
-    """Films with their lungs.
-
-    Attributes:
-        pixels: (films, S, S), uint8.
-        masks: (films, S, S), bool.
-        patients: (films,).
-    """
+class Masked(NamedTuple):
+    """Images (films, S, S) uint8, their lungs (films, S, S) bool, and patients (films,)."""
 
     pixels: np.ndarray
     masks: np.ndarray
     patients: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
 
 def network(size_px: int = lungs.SIZE_PX) -> keras.Model:
@@ -74,7 +63,7 @@ def network(size_px: int = lungs.SIZE_PX) -> keras.Model:
         if level < len(WIDTHS) - 1:
             kept.append(x)
             x = layers.MaxPooling2D(name=f"pool{level}")(x)
-    # The coarsest level sees the whole film, without which a lung of white is no lung.
+    # The coarsest level sees the whole image, without which a white lung is not found.
     for rate in (2, 4):
         x = _convolve(x, WIDTHS[-1], f"wide{rate}", rate)
     for level in reversed(range(len(WIDTHS) - 1)):
@@ -96,7 +85,7 @@ def _twice(x, width: int, name: str):
 
 
 def simulated(split: str) -> Masked:
-    """Simulate films of all kinds: findings, COVID-19, leads, letters and the looks of sources."""
+    """Simulate images of all kinds: findings, COVID-19, leads, letters and the styles of sources."""
     draw = np.random.default_rng(SIM_SEEDS[split])
     specs = []
     for seed in range(SIM_SEEDS[split], SIM_SEEDS[split] + SIM_FILMS[split]):
@@ -112,7 +101,7 @@ def simulated(split: str) -> Masked:
 
 
 def real(data: Path) -> dict[str, Masked]:
-    """Read the films that have a mask, by split."""
+    """Read the images that have a mask, by split."""
     frame = read_manifest(data / "manifest.csv").frame
     files = {path.stem: path for path in (data / "lung-masks").iterdir()}
     frame = frame[[Path(image).stem in files for image in frame.image]]
@@ -130,7 +119,7 @@ def _mask(path: Path) -> np.ndarray:
 
 
 def augmenter(seed: int) -> iaa.Augmenter:
-    """Return what a batch goes through: other places, sizes, exposures, borders, letters and blanked parts."""
+    """Return the augmentation of a batch: position, size, exposure, borders, blur, noise and blanked parts."""
     return iaa.Sequential(
         [
             iaa.Fliplr(0.5),
@@ -154,13 +143,14 @@ def augmenter(seed: int) -> iaa.Augmenter:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches by number, half real and half simulated, each with a seed of its own."""
+    """Batches, half real and half simulated; `train.fit` sets `epoch`."""
 
     def __init__(self, sets: list[Masked], shares: list[float], *, seed: int = 0):
         super().__init__(workers=1)
         self._pixels = np.concatenate([films.pixels for films in sets])
         self._masks = np.concatenate([films.masks for films in sets])
-        weights = [np.full(len(films), share / len(films)) for films, share in zip(sets, shares, strict=True)]
+        counts = [len(films.pixels) for films in sets]
+        weights = [np.full(count, share / count) for count, share in zip(counts, shares, strict=True)]
         self._share = np.concatenate(weights)
         self._seed, self.epoch = seed, 0
 
@@ -179,7 +169,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def loss(masks, probs):
-    """Cross-entropy, and one minus the soft Dice of each film (Milletari et al. 2016, arXiv:1606.04797)."""
+    """Cross-entropy plus one minus the soft Dice of each image (Milletari et al. 2016, arXiv:1606.04797)."""
     ops = keras.ops
     entropy = ops.mean(keras.losses.binary_crossentropy(masks, probs), axis=(1, 2))
     both = ops.sum(masks * probs, axis=(1, 2, 3))
@@ -187,33 +177,8 @@ def loss(masks, probs):
     return entropy + 1 - dice
 
 
-class Keep(keras.callbacks.Callback):
-    """After each epoch: scored on val, noted, and the best weights kept."""
-
-    def __init__(self, val: dict[str, Masked], batches: Batches, folder: Path):
-        super().__init__()
-        self._val, self._batches, self._folder = val, batches, folder
-        self._log = folder / "epochs.jsonl"
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._batches.epoch = epoch
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        dices = {}
-        for name, films in self._val.items():
-            probs = self.model.predict(films.pixels[..., None].astype(np.float32) / 255, verbose=0)[..., 0]
-            dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
-        row = {"epoch": epoch + 1, "loss": (logs or {})["loss"], **dices, "score": float(np.mean(list(dices.values())))}
-        before = [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
-        before = [old for old in before if old["epoch"] <= epoch]
-        if row["score"] > max((old["score"] for old in before), default=0.0):
-            self.model.save_weights(self._folder / "best.weights.h5")
-        self._log.write_text("".join(json.dumps(each) + "\n" for each in [*before, row]))
-        print(row, flush=True)
-
-
 def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Return Dice and intersection over union of each film.
+    """Return Dice and intersection over union of each image.
 
     Args:
         found: (films, S, S), bool.
@@ -226,23 +191,27 @@ def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     return {"Dice": 2 * both / np.maximum(sizes, 1), "IoU": both / np.maximum(either, 1)}
 
 
-def fit(sets: dict[str, list[Masked]], folder: Path) -> keras.Model:
-    """Train with a checkpoint an epoch."""
-    folder.mkdir(parents=True, exist_ok=True)
+def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.DataFrame]:
+    """Train; the epoch with the best mean Dice on real and simulated val images is kept."""
     model = network()
-    rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * STEPS)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss)
     batches = Batches(sets["train"], [REAL_SHARE, 1 - REAL_SHARE])
-    keep = Keep(dict(zip(("real", "simulated"), sets["val"], strict=True)), batches, folder)
-    backup = keras.callbacks.BackupAndRestore(folder / "state", delete_checkpoint=False)
-    model.fit(batches, epochs=EPOCHS, callbacks=[keep, backup], shuffle=False, verbose=0)
-    model.load_weights(folder / "best.weights.h5")
-    return model
+
+    def validation(trained: keras.Model) -> dict[str, float]:
+        dices = {}
+        for name, films in zip(("real", "simulated"), sets["val"], strict=True):
+            probs = trained.predict(films.pixels[..., None].astype(np.float32) / 255, verbose=0)[..., 0]
+            dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
+        return {**dices, "score": float(np.mean(list(dices.values())))}
+
+    curve = train.fit(
+        model, batches, epochs=EPOCHS, validation=validation, loss=loss, learning_rate=RATE, folder=folder
+    )
+    return model, curve
 
 
 def export(model: keras.Model) -> bytes:
     """Return the network as the bytes of an ONNX file."""
-    # Keras exports no network that was never called, as after a run that was already whole.
+    # Keras exports no network that was never called, as after a run that was already finished.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # See cxrkit.networks.save.
@@ -252,7 +221,7 @@ def export(model: keras.Model) -> bytes:
 
 
 def score(films: Masked, where: str) -> list[dict]:
-    """Score the network as cxrkit runs it, at the size that it takes, with intervals by patient."""
+    """Score the network as cxrkit runs it, with intervals by patient."""
     found = np.stack([lungs.lung_outline(mask) for mask in lungs.lung_masks(films.pixels / np.float32(255))])
     rows = []
     for measure, values in overlaps(found, films.masks).items():
@@ -301,24 +270,20 @@ def card(info: dict) -> str:
 def main() -> int:
     """Train, export, score, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, films and lung-masks")
-    parser.add_argument("--work", type=Path, default=Path("runs/lungs"), help="checkpoints; go on from there")
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, images and lung-masks")
+    parser.add_argument("--work", type=Path, default=Path("runs/lungs"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=lungs.FOLDER)
     args = parser.parse_args()
-    started = time.monotonic()
     keras.utils.set_random_seed(0)
     cv2.setNumThreads(1)
     masked = real(args.data)
     sims = {split: simulated(split) for split in SIM_SEEDS}
-    print(f"films ready after {time.monotonic() - started:.0f} s", flush=True)
-    model = fit({split: [masked[split], sims[split]] for split in ("train", "val")}, args.work)
-    print(f"trained after {time.monotonic() - started:.0f} s", flush=True)
+    model, curve = fit({split: [masked[split], sims[split]] for split in ("train", "val")}, args.work)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "lungs.onnx").write_bytes(export(model))
     lungs.session.cache_clear()
     figures = score(masked["test"], "real, cohen, test") + score(sims["test"], "simulated, held-out seeds")
-    log = (args.work / "epochs.jsonl").read_text().splitlines()
-    best = max(map(json.loads, log), key=lambda row: row["score"])
+    best = curve["epoch"][curve["best"]].max()
     info = {
         "size_px": lungs.SIZE_PX,
         "parameters": model.count_params(),
@@ -326,17 +291,16 @@ def main() -> int:
         "training": {
             "command": "`python " + " ".join(sys.argv) + "`",
             "date": date.today().isoformat(),
-            "films": f"{len(sims['train'])} simulated; {len(masked['train'])} real with a mask, of "
+            "films": f"{len(sims['train'].pixels)} simulated; {len(masked['train'].pixels)} real with a mask, of "
             f"{len(np.unique(masked['train'].patients))} patients of cohen",
-            "chosen on": f"val, the mean Dice of {len(masked['val'])} real and {len(sims['val'])} simulated films: "
-            f"epoch {best['epoch']} of {len(log)}",
+            "chosen on": f"val, the mean Dice of {len(masked['val'].pixels)} real and "
+            f"{len(sims['val'].pixels)} simulated films: epoch {best} of {len(curve)}",
             "versions": f"cxrkit {cxrkit.__version__}, Keras {keras.__version__}, Python {platform.python_version()}",
         },
     }
     (args.out / "lungs.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
     (args.out / "README.md").write_text(card(info), encoding="utf-8")
     print(card(info))
-    print(f"done after {time.monotonic() - started:.0f} s")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""`cxrkit model`: wires models and what they answer to a terminal; `cxrkit.cli._main` adds it.
+"""`cxrkit model`: wires models and their predictions to a terminal.
 
-Modules are imported inside the commands: `cxrkit --help` answers at once.
+Modules are imported inside the commands, so that `cxrkit --help` starts fast.
 """
 
 import sys
@@ -31,43 +31,46 @@ def list_() -> None:
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
     """Print a model's card."""
-    from cxrkit import networks
+    from cxrkit.show import _card as model_card
 
-    print((networks.folder_of(name) / "README.md").read_text(encoding="utf-8"))
+    print(model_card.of_folder(name), end="")
 
 
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (CSV); its films are asked about.")],
-    out: Annotated[Path, typer.Option(help="The CSV to write: a row per film, as the report's figure 5.")],
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A CSV with a column of images.")],
+    out: Annotated[Path, typer.Option(help="The CSV to write: a row per image, as the report's figure 5.")],
     scores: Annotated[
-        Path | None, typer.Option(help="Also score the answers against the manifest's truth into this CSV.")
+        Path | None, typer.Option(help="Also compare the predictions with the manifest's labels, in this CSV.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Ask about this split alone: train, val or test.")] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Ask about this source alone; may be repeated.")] = None,
-    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
+    split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Use only this source; may be repeated.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that image paths are relative to; by default the manifest's.")
+    ] = None,
 ) -> None:
-    """Ask one network about every film of a manifest.
+    """Predict the labels of every image of a manifest with one network.
 
-    A film that cannot be read is a row with its reason. --scores writes AUROC, sensitivity, precision and the rest at
-    the model's thresholds, with 95% intervals by patient, for all films and by sex, age, view and source.
+    An image that cannot be read is a row with its reason. --scores writes AUROC, sensitivity, precision and other
+    measures at the model's thresholds, with 95% intervals by patient, for all images and by sex, age, view and source.
     """
-    # What could not be written is said before the films are read.
+    # Checked before the images are read.
     for path in (out, *([scores] if scores else [])):
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
     from cxrkit import networks, triage
     from cxrkit.data import read_manifest
 
-    predictor = networks.load(model)
+    # One thread per image: images are predicted in parallel.
+    predictor = networks.load(model, threads=1)
     need = [] if scores is None else ["covid"] if COVID in predictor.labels else ["findings"]
     found = read_manifest(manifest, root=root, split=split, sources=source or (), need=need)
-    with _terminal.progress("films") as progress:
+    with _terminal.progress("images") as progress:
         answers = triage.predict_manifest(predictor, found.rows, found.root, progress=progress)
     triage.write_table(answers, out)
     lost = int((answers["status"] == "error").sum())
-    print(f"{out}: {len(answers):,} films, {lost:,} of them without an answer")
+    print(f"{out}: {len(answers):,} images, {lost:,} of them without a prediction")
     if scores is not None:
         triage.score_predictions(answers, found.rows, predictor).to_csv(scores, index=False, lineterminator="\n")
         print(f"{scores}: the measures with 95% intervals by patient")
@@ -82,15 +85,18 @@ def import_(
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
     release: Annotated[
         str | None,
-        typer.Option(help='TorchXRayVision\'s name, e.g. "densenet121-res224-nih": its labels and operating points.'),
+        typer.Option(
+            help='A release of TorchXRayVision, e.g. "densenet121-res224-nih": use its labels and operating points.'
+        ),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="What the file's sha256 has to be.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="The sha256 that the file must have.")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Open a pickle, which runs the code it names, without a sha256.")
+        bool, typer.Option("--trust", help="Open a pickle, which runs the code that it names, without a sha256.")
     ] = False,
 ) -> None:
     """Make a model folder of a network that others published."""
     if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
+        # Before TensorFlow is imported, which takes seconds.
         raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
     from cxrkit import networks
     from cxrkit.show import _card as model_card

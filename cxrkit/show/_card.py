@@ -1,11 +1,10 @@
-"""The model card, README.md beside each model: everything in it comes from the sidecar, so that they cannot part.
+"""The model card, README.md beside each model, made from the sidecar alone.
 
-`figures` in the sidecar is a list of measurements, each a mapping with
-`split` ("test"), `films` ("simulated" or "real"), `source` ("course", "nih", "cohen"... or "all"), `label`,
-`measure` ("AUROC", "sensitivity"...), `value`, `low`, `high` (null when undefined), `n` films, `positives` among them,
-and `reason` (why it is undefined; empty otherwise).
+    python -m cxrkit.show._card FOLDER...      # write README.md in each model folder; by default of the bundled models
 
-    python -m cxrkit.show._card FOLDER...      # write README.md in each model folder
+`figures` in the sidecar is a list of measurements, each a mapping with `split` ("test"), `films` ("simulated" or
+"real"), `source` ("course", "nih", "cohen"... or "all"), `label`, `measure` ("AUROC", "sensitivity"...), `value`,
+`low`, `high` (null when undefined), `n` images, `positives` among them, and `reason` (why it is undefined, or empty).
 """
 
 import json
@@ -46,7 +45,7 @@ def card(info: Mapping[str, Any]) -> Markdown:
         "## Measured",
         *_figures(info.get("figures", [])),
         "## Thresholds",
-        "A label is called from this probability on.",
+        "An image is positive for a label from this probability on.",
         _table(["label", "threshold"], [[label, f"{info['thresholds'][label]:.4f}"] for label in info["labels"]]),
         "## Training",
         _training(info.get("training", {})),
@@ -56,42 +55,41 @@ def card(info: Mapping[str, Any]) -> Markdown:
     return Markdown("\n\n".join(parts) + "\n")
 
 
-def write(folder: Path | str) -> Path:
-    """Write README.md beside a model from its model.json.
+def of_folder(name_or_folder: Path | str) -> Markdown:
+    """Return the card of a bundled model or a model folder."""
+    return card(json.loads((networks.folder_of(name_or_folder) / "model.json").read_text(encoding="utf-8")))
 
-    Args:
-        folder: a model folder, or the name of a bundled model.
-    Returns:
-        The file written.
-    """
-    path = networks.folder_of(folder) / "README.md"
-    path.write_text(card(json.loads((path.parent / "model.json").read_text(encoding="utf-8"))), encoding="utf-8")
+
+def write(name_or_folder: Path | str) -> Path:
+    """Write README.md beside a model from its model.json, and return the file."""
+    path = networks.folder_of(name_or_folder) / "README.md"
+    path.write_text(of_folder(name_or_folder), encoding="utf-8")
     return path
 
 
 def _not_shown(info: Mapping[str, Any]) -> str:
     labels = [label for label in info["labels"] if label in info["not_shown"]]
     if not labels:
-        return "On real test films the interval of every label's AUROC lies above 0.5."
+        return "On real test images the interval of every label's AUROC lies above 0.5."
     if not info.get("figures"):
         return (
             f"**Not shown to work on real films: {_listed(labels)}.** Nothing was measured with cxrkit yet. Triage and "
-            "every screen mark it."
+            "every screen say so."
         )
     return (
-        f"**Not shown to work on real films: {_listed(labels)}.** On real test films the interval of its AUROC reaches "
-        "down to 0.5, or there were too few films to tell. Triage and every screen mark it."
+        f"**Not shown to work on real films: {_listed(labels)}.** On real test images the interval of its AUROC "
+        "includes 0.5, or there were too few images. Triage and every screen say so."
     )
 
 
 def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     if not figures:
-        return ["Nothing was measured: this model was not scored on any film."]
+        return ["Nothing was measured: this model was not scored on any image."]
     for figure in figures:
         if missing := [key for key in _KEYS if key not in figure]:
             raise ValueError(f"each of the sidecar's figures needs {', '.join(_KEYS)}; one lacks {', '.join(missing)}.")
     groups = list(dict.fromkeys((figure["films"], figure["source"], figure["split"]) for figure in figures))
-    parts = ["Value, 95% interval and number of films n."]
+    parts = ["Value, 95% interval and number of images n."]
     for films, source, split in sorted(groups, key=lambda group: _ORDER.get(group[0], 2)):
         mine = [f for f in figures if (f["films"], f["source"], f["split"]) == (films, source, split)]
         rows: dict[str, dict[str, Estimate]] = {}
@@ -99,8 +97,8 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
             row = f"{figure['label']} ({figure['positives']:,})"
             rows.setdefault(row, {})[figure["measure"]] = _estimate(figure)
         where = "all sources" if source == "all" else f"source {escape_markdown(source)}"
-        heading = f"### {escape_markdown(films).capitalize()} films, {where}, {escape_markdown(split)} split"
-        parts += [heading, metrics_table(rows, first="label (films with it)")]
+        heading = f"### {escape_markdown(films).capitalize()} images, {where}, {escape_markdown(split)} split"
+        parts += [heading, metrics_table(rows, first="label (images with it)")]
     return parts
 
 
@@ -111,7 +109,7 @@ def _estimate(figure: Mapping[str, Any]) -> Estimate:
 
 def _training(training: Mapping[str, Any]) -> str:
     if not training:
-        return "Not trained: the weights are where they started."
+        return "Not trained: the weights are the initial ones."
     rows = []
     for key, value in training.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -130,12 +128,6 @@ def _listed(labels: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def main(folders: Sequence[str]) -> int:
-    """Write the cards of the folders named, or of all bundled models."""
-    for folder in folders or networks.bundled():
-        print(f"wrote {write(folder)}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for folder in sys.argv[1:] or networks.bundled():
+        print(f"wrote {write(folder)}")

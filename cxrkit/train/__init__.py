@@ -1,28 +1,29 @@
-"""Training: films of a manifest, batches through tf.data, AUROC after every epoch, a model folder at the end.
+"""Training with Keras: a manifest in, a fitted network out; one loop with Keras' callbacks, on one or several devices.
 
-Written in plain Keras 3 with NumPy batches and callbacks, so that it runs on Keras' TensorFlow and JAX backends.
+`fit` is the one training loop; `findings` trains the 14 findings from a manifest to a model folder.
 """
 
-from cxrkit.train._batches import Augment, Batches, stream
-from cxrkit.train._devices import Devices, devices
-from cxrkit.train._epochs import EpochAurocs, history, report
-from cxrkit.train._findings import Settings, findings, seeded
-from cxrkit.train._loop import OPTIMISERS, SCHEDULES, fit, optimiser_named
-from cxrkit.train._losses import LOSSES, class_weights, loss_named, masked_crossentropy, masked_focal
-from cxrkit.train._outcome import figures, not_shown, youden_thresholds
-from cxrkit.train._starts import Start, compare_starts, prior_loss
+from cxrkit.networks import start_tensorflow
+
+start_tensorflow()
+
+from cxrkit.train._aurocs import Aurocs, predict  # noqa: E402 - Keras starts TensorFlow, which is loud before this
+from cxrkit.train._batches import Augment, Batches  # noqa: E402 - as above
+from cxrkit.train._devices import Devices, devices  # noqa: E402 - as above
+from cxrkit.train._findings import Settings, findings  # noqa: E402 - as above
+from cxrkit.train._fit import OPTIMISERS, fit, history, optimiser_named, seeded  # noqa: E402 - as above
+from cxrkit.train._losses import loss_named, masked_crossentropy  # noqa: E402 - as above
+from cxrkit.train._scores import figures, youden_thresholds  # noqa: E402 - as above
+from cxrkit.train._starts import Start, compare_starts, prior_loss  # noqa: E402 - as above
 
 __all__ = [
-    "LOSSES",
     "OPTIMISERS",
-    "SCHEDULES",
     "Augment",
+    "Aurocs",
     "Batches",
     "Devices",
-    "EpochAurocs",
     "Settings",
     "Start",
-    "class_weights",
     "compare_starts",
     "devices",
     "figures",
@@ -31,12 +32,9 @@ __all__ = [
     "history",
     "loss_named",
     "masked_crossentropy",
-    "masked_focal",
-    "not_shown",
     "optimiser_named",
+    "predict",
     "prior_loss",
-    "report",
     "seeded",
-    "stream",
     "youden_thresholds",
 ]

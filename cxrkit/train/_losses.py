@@ -1,4 +1,4 @@
-"""Losses for labels that occur together, some rare, some not known for every film."""
+"""Losses for labels that occur together, some rare, some not known for every image."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,12 +9,14 @@ import numpy as np
 LOSSES = ("crossentropy", "weighted", "focal")
 
 
-def masked_crossentropy(positive_weights: Sequence[float], negative_weights: Sequence[float] | None = None) -> Callable:
-    """Return binary cross-entropy that leaves out unknown targets.
+def masked_crossentropy(
+    positive_weights: Sequence[float] | np.ndarray, negative_weights: Sequence[float] | np.ndarray | None = None
+) -> Callable:
+    """Return Keras' binary cross-entropy, with a weight per label, that leaves out unknown targets.
 
     Args:
-        positive_weights: (labels,), what a film with the label counts.
-        negative_weights: (labels,), what a film without it counts; None: 1.
+        positive_weights: (labels,), the weight of an image with the label.
+        negative_weights: (labels,), the weight of an image without it; None: 1.
     Returns:
         A Keras loss (targets (N, labels) in [0, 1] or NaN, probs (N, labels)) -> (N,).
     """
@@ -22,73 +24,51 @@ def masked_crossentropy(positive_weights: Sequence[float], negative_weights: Seq
     negative = np.ones_like(positive) if negative_weights is None else np.asarray(negative_weights, np.float32)
 
     def each(targets, probs):
-        log = keras.ops.log
-        return -(positive * targets * log(probs) + negative * (1 - targets) * log(1 - probs))
+        return keras.losses.binary_crossentropy(targets[..., None], probs[..., None]) * (
+            positive * targets + negative * (1 - targets)
+        )
 
     return _masked(each)
 
 
-def masked_focal(*, gamma: float = 2.0, alpha: float = 0.25) -> Callable:
-    """Return the focal loss, which counts films little that the network is already sure and right about.
+def loss_named(name: str, targets: np.ndarray) -> Callable:
+    """Return a loss by name; each leaves out unknown targets.
 
     Args:
-        gamma: how much less, >= 0; 0 is cross-entropy.
-        alpha: weight of films with a label, in (0, 1); those without get 1 - alpha.
+        name: "crossentropy"; "weighted" (images with and without a label have the same weight in sum, as in Rajpurkar
+            et al. 2017, arXiv:1711.05225, section 2.1); "focal" (Lin et al. 2017, arXiv:1708.02002: images that the
+            network predicts well count little; gamma 2, alpha 0.25).
+        targets: (films, labels), those of the training images, NaN where not known.
     Returns:
-        A Keras loss as `masked_crossentropy` gives; unknown targets are left out.
+        As `masked_crossentropy`.
     Raises:
-        ValueError: gamma or alpha out of range.
-    Source:
-        Lin et al. 2017, arXiv:1708.02002, equation 5.
+        ValueError: another name.
     """
-    if not gamma >= 0 or not 0 < alpha < 1:
-        raise ValueError(f"gamma must be >= 0 and alpha in (0, 1); got {gamma} and {alpha}.")
-
-    def each(targets, probs):
-        hit = -alpha * (1 - probs) ** gamma * keras.ops.log(probs)
-        miss = -(1 - alpha) * probs**gamma * keras.ops.log(1 - probs)
-        return targets * hit + (1 - targets) * miss
-
-    return _masked(each)
+    if name == "focal":
+        return _masked(
+            lambda targets, probs: keras.losses.binary_focal_crossentropy(
+                targets[..., None], probs[..., None], apply_class_balancing=True
+            )
+        )
+    if name == "weighted":
+        return masked_crossentropy(*_class_weights(targets))
+    if name != "crossentropy":
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {name!r}.")
+    return masked_crossentropy(np.ones(targets.shape[1]))
 
 
 def _masked(each: Callable) -> Callable:
     def loss(targets, probs):
         known = keras.ops.cast(keras.ops.logical_not(keras.ops.isnan(targets)), "float32")
-        values = each(keras.ops.nan_to_num(targets), keras.ops.clip(probs, 1e-6, 1 - 1e-6))
+        values = each(keras.ops.nan_to_num(targets), probs)
         return keras.ops.sum(values * known, axis=-1) / keras.ops.maximum(keras.ops.sum(known, axis=-1), 1.0)
 
     return loss
 
 
-def class_weights(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what films with and without each label count, so that both weigh the same in sum.
-
-    Args:
-        targets: (films, labels), in [0, 1], NaN where not known.
-    Returns:
-        (labels,) the share of films without the label, and (labels,) the share of those with it. A label that all
-        films have, or none, counts 1.
-    Source:
-        Rajpurkar et al. 2017, arXiv:1711.05225, section 2.1.
-    """
+def _class_weights(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (labels,) the share of images without each label, and that of images with it; 1 where all are alike."""
     known = ~np.isnan(targets)
     share = np.nansum(targets, axis=0) / np.maximum(known.sum(axis=0), 1)
     one_class = (share == 0) | (share == 1)
     return np.where(one_class, 1.0, 1 - share), np.where(one_class, 1.0, share)
-
-
-def loss_named(name: str, targets: np.ndarray) -> Callable:
-    """Return a loss by name.
-
-    Args:
-        name: "crossentropy"; "weighted" (cross-entropy with `class_weights`); "focal" (`masked_focal`).
-        targets: (films, labels), those of the training films.
-    Raises:
-        ValueError: another name.
-    """
-    if name not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {name!r}.")
-    if name == "focal":
-        return masked_focal()
-    return masked_crossentropy(*(class_weights(targets) if name == "weighted" else (np.ones(targets.shape[1]),)))

@@ -1,27 +1,25 @@
-"""How a training starts, and what becomes of it: the same films, several learning rates and first weights."""
+"""Initial weights and learning rates compared: the same images, several networks."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics, networks
+from cxrkit import networks
 from cxrkit.data import FilmSet
+from cxrkit.train._aurocs import label_aurocs, predict
 from cxrkit.train._batches import Batches
-from cxrkit.train._findings import seeded
-from cxrkit.train._loop import optimiser_named
-from cxrkit.train._losses import masked_crossentropy
+from cxrkit.train._fit import fit, optimiser_named, seeded
+from cxrkit.train._losses import loss_named
 
 _CERTAIN = 1e-6
 
 
 @dataclass(frozen=True)
 class Start:
-    """A network and the rate at which it learns.
+    """A network with its initial weights, and its learning rate.
 
     Args:
         network: builds it, with new random weights each time.
@@ -39,13 +37,13 @@ class Start:
 
 
 def prior_loss(train_targets: np.ndarray, targets: np.ndarray) -> float:
-    """Return the cross-entropy of one who looks at no film and answers how common each label is.
+    """Return the cross-entropy of predicting for every image how frequent each label is.
 
     Args:
-        train_targets: (films, labels), 0 or 1, NaN where not known: they say how common.
-        targets: (films, labels), those to be answered.
+        train_targets: (films, labels), 0 or 1, NaN where not known; they give the frequencies.
+        targets: (films, labels), of the images that are predicted.
     Returns:
-        The mean over labels and films. A network that does no better has learnt nothing but the shares.
+        The mean over labels and images. A network that does no better has learnt only the frequencies.
     """
     share = np.clip(np.nanmean(train_targets, axis=0), 1e-6, 1 - 1e-6)
     return float(np.nanmean(-(targets * np.log(share) + (1 - targets) * np.log(1 - share))))
@@ -60,92 +58,59 @@ def compare_starts(
     batch_size: int = 32,
     seeds: Sequence[int] = (0,),
 ) -> pd.DataFrame:
-    """Train each start on the same films in the same order, and look at the validation films after every epoch.
+    """Train several networks on the same images in the same order, and score the validation images after every epoch.
 
     Args:
         starts: by name.
-        films: to train on, each once an epoch.
-        val: to look at.
+        films: training images, each once per epoch.
+        val: validation images.
         epochs: passes over `films`.
-        batch_size: films a batch.
-        seeds: of the first weights and the order; each start is trained once with each.
+        batch_size: images per batch.
+        seeds: of the initial weights and the order; each network is trained once with each.
     Returns:
-        One row per start, seed and epoch (0 is before training): `loss` (mean over the epoch's batches, NaN at 0),
-        `val_loss`, `AUROC` (mean over the labels for which it is defined), `spread`: how far the answers to different
-        films lie apart (standard deviation over films, mean over labels), and `certain`: which share of the answers is
-        nearer than 1e-6 to 0 or 1. A spread of almost 0 is a network that gives every film the same answer. Where its
-        answers are certain too, the signal has outgrown the sigmoid; where none is, the signal has faded.
+        One row per start, seed and epoch (0 is before training): `start`, `seed`, `epoch`, `loss` (mean over the
+        epoch's batches, NaN at 0), `val_loss`, `AUROC` (mean over the labels for which it is defined), `spread`
+        (standard deviation of the probabilities over images, mean over labels), and `certain` (share of the
+        probabilities within 1e-6 of 0 or 1). A spread of almost 0 means the same prediction for every image: with
+        `certain` near 1 the signal exploded, with 0 it vanished.
     Raises:
-        ValueError: no start, or no epoch.
+        ValueError: no start, no seed or no epoch.
     """
     if not starts or epochs < 1 or not seeds:
         raise ValueError(f"there must be a start, a seed and an epoch; got {len(starts)}, {len(seeds)} and {epochs}.")
-    loss = masked_crossentropy([1.0] * films.targets.shape[1])
-    rows = []
-    trainers: dict[str, _Trainer] = {}
+    loss = loss_named("crossentropy", films.targets)
+
+    def scores(model: keras.Model) -> dict[str, float]:
+        probs = predict(model, val, batch_size=len(val)).astype(np.float64)
+        areas = label_aurocs(val.targets, probs)
+        return {
+            "val_loss": float(np.mean(loss(val.targets, probs.astype(np.float32)))),
+            "AUROC": float(np.nanmean(areas)) if not np.isnan(areas).all() else np.nan,
+            "spread": float(probs.std(axis=0).mean()),
+            "certain": float((np.minimum(probs, 1 - probs) < _CERTAIN).mean()),
+            "score": 0.0,
+        }
+
+    curves = []
     for name, start in starts.items():
+        trained: keras.Model | None = None
         for seed in seeds:
             with seeded(seed):
-                first = start.network()
-            # What takes longest with a network this small is to compile it, and most starts differ in numbers alone.
-            plan = f"{start.optimiser} {_plan(first)}"
-            if plan not in trainers:
-                trainers[plan] = _Trainer(first, start.optimiser, loss)
-            model = trainers[plan].begin(first, start.learning_rate)
-            size = model.input_shape[1]
-            steps = -(-len(films) // batch_size)
-            batches = Batches(films, None, steps=steps, batch_size=batch_size, size_px=size, augment=None, seed=seed)
-            looked_at = val.scaled(size)
-            for epoch in range(epochs + 1):
-                losses = [
-                    float(model.train_on_batch(*batches.batch((epoch - 1) * steps + step))) if epoch else np.nan
-                    for step in range(steps if epoch else 1)
-                ]
-                probs = model.predict_on_batch(looked_at)
-                rows.append((name, seed, epoch, float(np.mean(losses)), *_looks(loss, val.targets, probs)))
-        # Half of a compilation is rubbish.
-        networks.free_memory()
-    return pd.DataFrame(rows, columns=["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"])
-
-
-class _Trainer:
-    """A compiled network that begins again and again, from other weights and at other rates."""
-
-    def __init__(self, model: keras.Model, optimiser: str, loss: Callable) -> None:
-        model.compile(optimiser_named(optimiser, 1.0), loss)
-        # An optimiser that is built while the first step is compiled has it compiled a second time.
-        model.optimizer.build(model.trainable_variables)
-        self._model = model
-        self._state = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-
-    def begin(self, first: keras.Model, learning_rate: float) -> keras.Model:
-        """Return the network with the weights of `first`, as if it had been compiled for it alone."""
-        for layer, other in zip(self._model.layers, first.layers, strict=True):
-            for variable, value in zip(layer.variables, other.variables, strict=True):
+                model = start.network()
+            # Compiling takes longer than training a small network, so one compiled model serves all seeds.
+            if trained is None:
+                trained = model
+                trained.compile(optimiser_named(start.optimiser, start.learning_rate), loss)
+                trained.optimizer.build(trained.trainable_variables)
+                fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in trained.optimizer.variables]
+            trained.set_weights(model.get_weights())
+            for variable, value in zip(trained.optimizer.variables, fresh, strict=True):
                 variable.assign(value)
-        for variable, value in zip(self._model.optimizer.variables, self._state, strict=True):
-            variable.assign(value)
-        self._model.optimizer.learning_rate = learning_rate
-        return self._model
-
-
-def _plan(model: keras.Model) -> str:
-    """Say what a network computes: its layers and how they are joined, not what the first weights are drawn from."""
-    config = {key: value for key, value in model.get_config().items() if key != "name"}
-    return json.dumps(_without_initializers(config), sort_keys=True, default=str)
-
-
-def _without_initializers(config: Any) -> Any:
-    if isinstance(config, Mapping):
-        return {key: _without_initializers(value) for key, value in config.items() if not key.endswith("_initializer")}
-    return [_without_initializers(value) for value in config] if isinstance(config, list | tuple) else config
-
-
-def _looks(loss: Callable, targets: np.ndarray, probs: np.ndarray) -> tuple[float, float, float, float]:
-    value = float(np.mean(keras.ops.convert_to_numpy(loss(keras.ops.array(targets), keras.ops.array(probs)))))
-    known = ~np.isnan(targets)
-    aurocs = [metrics.auroc(targets[known[:, k], k], probs[known[:, k], k]).value for k in range(targets.shape[1])]
-    defined = [area for area in aurocs if not np.isnan(area)]
-    spread = float(probs.std(axis=0, dtype=np.float64).mean())
-    certain = float((np.minimum(probs, 1 - probs) < _CERTAIN).mean())
-    return value, float(np.mean(defined)) if defined else np.nan, spread, certain
+            first = pd.DataFrame([{"epoch": 0, "loss": np.nan, **scores(trained)}])
+            batches = Batches(films, size_px=trained.input_shape[1], batch_size=batch_size, seed=seed)
+            curve = pd.concat([first, fit(trained, batches, epochs=epochs, validation=scores)])
+            curves.append(curve.assign(start=name, seed=seed))
+        # Compilation leaves much garbage.
+        networks.free_memory()
+    columns = ["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"]
+    return pd.concat(curves, ignore_index=True)[columns]

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -265,8 +264,6 @@ def fit(
     Returns:
         A row per epoch: `epoch`, `loss`, `val_loss`, `auroc`.
     """
-    import keras
-
     from cxrkit import train
 
     for variable, value in zip(model.optimizer.variables, model.fresh_state, strict=True):
@@ -274,39 +271,21 @@ def fit(
     two_way = replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32))
     batches = train.Batches(
         two_way,
-        weights,
+        size_px=model.input_shape[1],
+        weights=weights,
         steps=plan.steps,
         batch_size=plan.batch_size,
-        size_px=model.input_shape[1],
         augment=plan.recipe,
         seed=seed,
     )
-    rows: list[dict[str, Any]] = []
 
-    def evaluate(epoch: int, logs: dict[str, float]) -> None:
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(f"the loss is {logs['loss']} after epoch {epoch + 1}: it diverged. Lower learning_rate.")
-        probs = np.clip(in_batches(model, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
-        logs |= _scores(positive(val), np.log(probs) - np.log1p(-probs))
-        rows.append({"epoch": epoch + 1, **logs})
+    def validation(trained: "keras.Model") -> dict[str, float]:
+        probs = np.clip(in_batches(trained, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+        row = _scores(positive(val), np.log(probs) - np.log1p(-probs))
+        return {**row, "score": row["auroc"] if plan.best_by == "auroc" else -row["val_loss"]}
 
-    model.fit(
-        train.stream(batches, 0),
-        epochs=plan.epochs,
-        steps_per_epoch=plan.steps,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=evaluate),
-            keras.callbacks.EarlyStopping(
-                plan.best_by,
-                patience=plan.epochs,
-                mode="max" if plan.best_by == "auroc" else "min",
-                restore_best_weights=True,
-            ),
-        ],
-        shuffle=False,
-        verbose=0,
-    )
-    return rows
+    curve = train.fit(model, batches, epochs=plan.epochs, validation=validation)
+    return curve[["epoch", "loss", "val_loss", "auroc"]].to_dict("records")
 
 
 @functools.lru_cache(maxsize=2)
@@ -374,12 +353,9 @@ def sha256_of_start(start: str) -> str:
 
 def in_batches(model: "keras.Model", films: FilmSet) -> np.ndarray:
     """Return a network's output for images, computed in batches of one size."""
-    size, outputs = model.input_shape[1], []
-    for first in range(0, len(films), _BATCH):
-        scaled = films.where(slice(first, first + _BATCH)).scaled(size)
-        filled = np.concatenate([scaled, np.zeros((_BATCH - len(scaled), *scaled.shape[1:]), np.float32)])
-        outputs.append(np.asarray(model.predict_on_batch(filled))[: len(scaled)])
-    return np.concatenate(outputs) if outputs else np.empty((0, model.output_shape[-1]), np.float32)
+    from cxrkit import train
+
+    return train.predict(model, films, batch_size=_BATCH)
 
 
 def _weights(films: FilmSet, share: float | None) -> np.ndarray:

@@ -1,0 +1,315 @@
+"""The one training loop: Keras' `fit` with Keras' callbacks, resumed after a kill."""
+
+import importlib.util
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pandas as pd
+
+from cxrkit.train._devices import Devices, local
+
+#: Names that `fit` takes.
+OPTIMISERS = ("adamw", "adam", "rmsprop", "sgd")
+SCHEDULES = ("cosine", "plateau", "constant")
+#: The plateau schedule of CheXNet-Keras and of the report's figure 3.
+_FACTOR, _LOWEST_RATE = 0.1, 1e-8
+_TABLE = "epochs.csv"
+
+
+def fit(
+    model: keras.Model,
+    batches: keras.utils.PyDataset,
+    *,
+    epochs: int,
+    validation: Callable[[keras.Model], dict[str, float]],
+    loss: Callable | str | None = None,
+    optimiser: str = "adamw",
+    learning_rate: float = 3e-4,
+    schedule: str = "cosine",
+    patience: int = 1,
+    folder: Path | str | None = None,
+    devices: Devices | None = None,
+) -> pd.DataFrame:
+    """Train a model and leave the best epoch's weights in it.
+
+    Args:
+        model: built in `devices.scope()`; trained in place.
+        batches: `Batches`, or another PyDataset; its attribute `epoch` is set before each epoch.
+        epochs: how many.
+        validation: scores the model after each epoch; returns numbers by name, among them `score` (the best epoch has
+            the largest) and, for the plateau schedule, `val_loss`. `Aurocs` is one.
+        loss: of (targets, probs); None: the model is compiled, and keeps its optimiser and learning rate.
+        optimiser: one of `OPTIMISERS`; "adamw" with a decay of 1e-4, "sgd" with Nesterov's momentum of 0.9.
+        learning_rate: of the first epoch.
+        schedule: "cosine" falls to 0 along half a cosine; "plateau" falls to a tenth, and to 1e-8 at least, when
+            val_loss has not improved for `patience` epochs; or "constant".
+        patience: epochs, at least 1.
+        folder: holds the table of epochs, TensorBoard's files (if the package tensorboard is installed) and
+            checkpoints; a training that was killed resumes there at the epoch that it was in, and AUROCs are printed
+            after each epoch. None: nothing is kept or printed.
+        devices: where to train; None: one device.
+    Returns:
+        As `history`.
+    Raises:
+        ValueError: an unknown name, or a loss that is not finite.
+        ConnectionError: another process of this training ended.
+    """
+    devices = devices or Devices()
+    with devices.scope():
+        if loss is not None:
+            rate = _rate(schedule, learning_rate, epochs * len(batches))
+            model.compile(optimiser_named(optimiser, rate), loss)
+        model.optimizer.build(model.trainable_variables)
+        scored = _Scored(validation, batches, devices, None if folder is None else Path(folder))
+        callbacks: list[Any] = [scored]
+        if schedule == "plateau":
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0)
+            )
+        if folder is None:
+            callbacks.append(
+                keras.callbacks.EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True)
+            )
+        else:
+            callbacks += _kept(Path(folder), devices)
+        try:
+            model.fit(batches, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+        except RuntimeError as error:
+            if devices.processes == 1:
+                raise
+            raise ConnectionError(
+                f"the machines could not continue together; one of them may have ended. Run the same command on all of "
+                f"them again: they resume at this epoch. ({error})"
+            ) from error
+    curve = _with_best(pd.DataFrame(scored.rows)) if folder is None else history(folder)
+    if folder is not None and devices.process == 0:
+        _load_best(model, Path(folder), curve)
+    return curve
+
+
+def history(folder: Path | str) -> pd.DataFrame:
+    """Read the table that a training keeps.
+
+    Args:
+        folder: as for `fit`.
+    Returns:
+        One row per epoch: `epoch` (from 1), `loss`, `learning_rate` (at the epoch's end), `seconds`, what `validation`
+        returned (of `Aurocs`: `val_loss`, `score`, `mean auroc (val)`, `Effusion (val)`...; NaN where undefined),
+        `improved` and `best`: whether `val_loss` was the lowest, and `score` the highest until then. Empty where
+        nothing was trained.
+    """
+    path = Path(folder) / _TABLE
+    if not path.is_file():
+        return pd.DataFrame(columns=["epoch", "score", "best"])
+    frame = pd.read_csv(path)
+    # Keras adds a column val_NAME for each NAME where there is none at all.
+    frame = frame.drop(columns=[f"val_{name}" for name in frame if f"val_{name}" in frame and name != "loss"])
+    # A kill between the table and the checkpoint repeats an epoch.
+    frame = frame.drop_duplicates("epoch", keep="last", ignore_index=True)
+    return _with_best(frame.assign(epoch=frame["epoch"] + 1))
+
+
+def _with_best(curve: pd.DataFrame) -> pd.DataFrame:
+    if "val_loss" in curve:
+        curve = curve.assign(improved=curve["val_loss"] < curve["val_loss"].cummin().shift(fill_value=math.inf))
+    return curve.assign(best=curve["score"] > curve["score"].cummax().shift(fill_value=-math.inf))
+
+
+def optimiser_named(name: str, learning_rate: Any) -> keras.optimizers.Optimizer:
+    """Return an optimiser by one of the names in `OPTIMISERS`.
+
+    Args:
+        name: which.
+        learning_rate: a number or a Keras schedule.
+    Raises:
+        ValueError: another name.
+    """
+    if name == "adamw":
+        return keras.optimizers.AdamW(learning_rate, weight_decay=1e-4)
+    if name == "sgd":
+        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
+    if name not in OPTIMISERS:
+        raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}; got {name!r}.")
+    return keras.optimizers.get({"class_name": name, "config": {"learning_rate": learning_rate}})
+
+
+def _rate(schedule: str, learning_rate: float, steps: int) -> Any:
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}.")
+    return keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Give Keras a seed for initial weights and dropout; the random states of Python and NumPy are restored after."""
+    # Keras seeds them all at once, NumPy's legacy one too.
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - kept to be restored
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002 - restored
+
+
+def report(row: Mapping[str, float], lowest: float) -> str:
+    """Describe an epoch as the report's figure 3 does.
+
+    Args:
+        row: of the table of epochs.
+        lowest: the lowest val_loss before.
+    Returns:
+        Lines of text.
+    """
+    epoch, before = int(row["epoch"]), "inf" if lowest == math.inf else f"{lowest:.5f}"
+    lines = [f"Epoch {epoch:05d}"]
+    if "val_loss" in row:
+        better = row["val_loss"] < lowest
+        change = f"improved from {before} to {row['val_loss']:.5f}" if better else f"did not improve from {before}"
+        lines = [f"Epoch {epoch:05d}: val_loss {change}"]
+    lines += ["*****", f"current learning rate: {row['learning_rate']:.6g}"]
+    for mean in (name for name in row if name.startswith("mean auroc (")):
+        of_set = mean.removeprefix("mean auroc")
+        labels = [name for name in row if name.endswith(of_set) and name != mean]
+        lines.append(f"*** epoch#{epoch} {of_set[2:-1]} auroc ***")
+        lines += [f"{k}. {name.removesuffix(of_set)}: {_shown(row[name])}" for k, name in enumerate(labels, start=1)]
+        lines.append(f"mean: {_shown(row[mean])}")
+    return "\n".join([*lines, "*****", f"loss {row['loss']:.5f}, {row['seconds']:.0f} s"])
+
+
+def _shown(value: float) -> str:
+    return "undefined (images of one class)" if math.isnan(value) else f"{value:.6f}"
+
+
+class _Scored(keras.callbacks.Callback):
+    """After each epoch: puts the validation's numbers into the logs, for the callbacks that follow, and prints them."""
+
+    def __init__(self, validation: Callable, batches: Any, devices: Devices, folder: Path | None) -> None:
+        super().__init__()
+        self._validation, self._batches, self._devices = validation, batches, devices
+        self._shown = folder is not None and devices.process == 0
+        before = history(folder) if self._shown else pd.DataFrame()
+        self._lowest = before["val_loss"].min() if "val_loss" in before else math.inf
+        self._twin: keras.Model | None = None
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._batches.epoch, self._started = epoch, time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = {} if logs is None else logs
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"the loss is {logs['loss']} after epoch {epoch + 1}: the training diverged. Start again with a lower "
+                "learning rate, in another folder."
+            )
+        row = self._scores()
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["seconds"] = round(time.monotonic() - self._started, 3)
+        logs |= {name: float(value) for name, value in self._devices.from_first(row).items()}
+        self.rows.append({"epoch": epoch + 1, **logs})
+        if self._shown:
+            print(report(self.rows[-1], self._lowest), flush=True)
+        self._lowest = min(self._lowest, logs.get("val_loss", math.inf))
+
+    def _scores(self) -> dict[str, float]:
+        if self._devices.processes == 1:
+            return self._validation(self.model)
+        # `predict` cannot collect results from other machines, so each process scores a copy of its own.
+        with local():
+            if self._twin is None:
+                self._twin = type(self.model).from_config(self.model.get_config())
+                self._twin.compile(loss=self.model.loss)
+            self._twin.set_weights(self.model.get_weights())
+            return self._validation(self._twin)
+
+
+class _Best(keras.callbacks.ModelCheckpoint):
+    """Keras' own; it makes variables when it saves, which one process alone cannot put on all machines."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        with local():
+            super().on_epoch_end(epoch, logs)
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Keras' own; of several processes the first keeps the checkpoint and sends it to the others before a start."""
+
+    def __init__(self, folder: Path, devices: Devices) -> None:
+        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        self._devices = devices
+        if devices.process == 0:
+            _restore_torn(folder)
+        if devices.processes > 1:
+            # JAX compares a value on all machines when it is set: each has to restore the same bytes.
+            for name in ("latest.weights.h5", "training_metadata.json"):
+                path = folder / name
+                stored = devices.bytes_from_first(path.read_bytes() if devices.process == 0 and path.is_file() else b"")
+                if stored and devices.process:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(stored)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        with local():
+            super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._devices.process == 0:
+            with local():
+                super().on_epoch_end(epoch, logs)
+
+
+def _restore_torn(folder: Path) -> None:
+    """Go back to the checkpoint before, or to none, where a kill left one of the two files incomplete."""
+    weights, note = folder / "latest.weights.h5", folder / "training_metadata.json"
+    try:
+        h5py.File(weights).close()
+        json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        for path in (weights, note):
+            path.unlink(missing_ok=True)
+            if Path(f"{path}.bkp").is_file():
+                os.replace(f"{path}.bkp", path)
+
+
+def _kept(folder: Path, devices: Devices) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that write to a folder; of several processes, only the first writes results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Processes may share a folder, and each needs its own copy of the checkpoint.
+    backup = _Backup(folder / (f"state-{devices.process}" if devices.process else "state"), devices)
+    if devices.process:
+        return [backup]
+    before = history(folder)
+    best = _Best(
+        # A file for each best epoch: a kill may leave a part of one, but never of the last one in the table.
+        folder / "best-{epoch}.weights.h5",
+        monitor="score",
+        mode="max",
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=None if before.empty else before["score"].max(),
+    )
+    callbacks = [best, keras.callbacks.CSVLogger(folder / _TABLE, append=True)]
+    if importlib.util.find_spec("tensorboard"):
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+    # The checkpoint last: a kill before it repeats the epoch.
+    return [*callbacks, backup]
+
+
+def _load_best(model: keras.Model, folder: Path, curve: pd.DataFrame) -> None:
+    best = folder / f"best-{curve['epoch'][curve['best']].max()}.weights.h5"
+    with local():
+        model.load_weights(best)
+    for path in folder.glob("best-*.weights.h5"):
+        if path != best:
+            path.unlink()
