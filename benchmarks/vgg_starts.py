@@ -36,7 +36,7 @@ def main() -> int:
     print(f"# A thin VGG16, initialised in {len(STARTS)} ways\n\n{date.today()}, `python {' '.join(sys.argv)}`\n")
     print(
         f"VGG16's convolutions at an eighth of the width, {SIZE_PX} px, Adam, {len(films)} simulated train images, "
-        f"{args.epochs} epochs, scored on {len(val)} val images, one value per seed. Loss of predicting the frequencies: "
+        f"{args.epochs} epochs, scored on {len(val)} val images, one value per seed. Loss of predicting frequencies: "
         f"{train.prior_loss(films.targets, films.targets):.3f}. Columns as `train.compare_starts` describes them.\n"
     )
     print("| start | mean AUROC on val | spread | certain | loss on train |\n| --- | --- | --- | --- | --- |")

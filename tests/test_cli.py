@@ -171,7 +171,7 @@ def test_the_page_on_triage_names_every_option_column_note_and_status(run):
 def test_models_are_listed_and_their_cards_shown(run):
     assert run("model", "list") == (0, "covid-small\nfindings14-small\n", "")
     card = (networks.folder_of("covid-small") / "README.md").read_text(encoding="utf-8")
-    assert run("model", "show", "covid-small") == (0, f"{card}\n", "")
+    assert run("model", "show", "covid-small") == (0, card, "")
 
 
 def test_help_imports_next_to_nothing(tmp_path):
@@ -331,7 +331,7 @@ def test_a_network_answers_a_manifest_into_a_spreadsheet_and_is_scored(run, aske
         tmp_path / "s.csv",
     )
     assert (code, complaint) == (0, "")
-    assert "p.csv: 2 films, 0 of them without an answer" in said
+    assert "p.csv: 2 images, 0 of them without a prediction" in said
     answers = pd.read_csv(tmp_path / "p.csv")
     assert answers["Image Index"].tolist() == ["0.png", "2.png"]
     assert answers["Predict label"].tolist() == ["Not COVID-19", "COVID-19"]
@@ -344,7 +344,7 @@ def test_a_film_that_cannot_be_read_stops_no_other_and_ends_with_1(run, asked, f
     (films / "1.png").write_bytes(b"no film")
     code, said, _ = run("model", "predict", network, table, "--out", tmp_path / "p.csv")
     assert code == 1
-    assert "3 films, 1 of them without an answer" in said
+    assert "3 images, 1 of them without a prediction" in said
     assert pd.read_csv(tmp_path / "p.csv")["status"].tolist() == ["ok", "error", "ok"]
 
 

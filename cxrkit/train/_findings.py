@@ -227,7 +227,7 @@ def _finish(
     def probs(name: str) -> np.ndarray:
         # From the files, not from the 8-bit copies that were trained on: these numbers are compared with triage's.
         results = networks.predict_images(predictor, (root / image for image in parts[name]["image"]))
-        return np.stack([result.probs for result in results])
+        return np.stack([result.probs for result in results if result.probs is not None])
 
     sidecar["thresholds"], undefined = youden_thresholds(sets["val"].targets, probs("val"), FINDINGS)
     if undefined:

@@ -198,7 +198,7 @@ class _Scored(keras.callbacks.Callback):
         super().__init__()
         self._validation, self._batches, self._devices = validation, batches, devices
         self._shown = folder is not None and devices.process == 0
-        before = history(folder) if self._shown else pd.DataFrame()
+        before = pd.DataFrame() if folder is None or devices.process else history(folder)
         self._lowest = before["val_loss"].min() if "val_loss" in before else math.inf
         self._twin: keras.Model | None = None
         self.rows: list[dict[str, float]] = []

@@ -285,7 +285,7 @@ def fit(
         return {**row, "score": row["auroc"] if plan.best_by == "auroc" else -row["val_loss"]}
 
     curve = train.fit(model, batches, epochs=plan.epochs, validation=validation)
-    return curve[["epoch", "loss", "val_loss", "auroc"]].to_dict("records")
+    return [row._asdict() for row in curve[["epoch", "loss", "val_loss", "auroc"]].itertuples(index=False)]
 
 
 @functools.lru_cache(maxsize=2)
