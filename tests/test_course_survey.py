@@ -1,4 +1,4 @@
-"""A data set in counts: who shares films, what memory of patients is worth, labels held against labels."""
+"""A data set in counts: who shares films, what memory of patients is worth, labels compared with labels."""
 
 import json
 import math
@@ -56,19 +56,19 @@ def test_memory_answers_from_the_patients_other_films_and_else_from_all():
 @given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from(["", "Mass", "Effusion"])), min_size=8, max_size=60))
 def test_memory_is_worth_nothing_after_a_split_by_patient(rows):
     frame = pd.DataFrame([(f"p{patient}", text) for patient, text in rows], columns=["patient_id", "findings"])
-    dealt = split_by_patient(frame, seed=0, stratify=None)
-    assert survey.leakage(dealt)["films shared"] == 0
-    if set(dealt["split"]) >= {"train", "test"}:
-        assert (np.ptp(survey.memorised(dealt), axis=0) == 0).all()
+    parted = split_by_patient(frame, seed=0, stratify=None)
+    assert survey.leakage(parted)["films shared"] == 0
+    if set(parted["split"]) >= {"train", "test"}:
+        assert (np.ptp(survey.memorised(parted), axis=0) == 0).all()
 
 
-def test_a_deal_by_film_keeps_the_sizes_and_parts_patients():
+def test_a_split_by_film_keeps_the_sizes_and_leaks():
     frame = pd.DataFrame({"patient_id": np.repeat([f"p{k}" for k in range(20)], 5), "findings": ""})
     frame["split"] = np.repeat(["train", "val", "test"], [60, 20, 20])
-    dealt = survey.split_by_film(frame, seed=1)
-    assert dealt["split"].value_counts().to_dict() == frame["split"].value_counts().to_dict()
-    assert survey.leakage(dealt)["patients shared"] > 10
-    assert dealt["split"].equals(survey.split_by_film(frame, seed=1)["split"])
+    parted = survey.split_by_film(frame, seed=1)
+    assert parted["split"].value_counts().to_dict() == frame["split"].value_counts().to_dict()
+    assert survey.leakage(parted)["patients shared"] > 10
+    assert parted["split"].equals(survey.split_by_film(frame, seed=1)["split"])
 
 
 def test_patients_are_counted_by_how_many_films_they_have():
@@ -79,13 +79,6 @@ def test_patients_are_counted_by_how_many_films_they_have():
     assert found["films"].tolist() == [1, 2, 0, 0, 0, 16, 0, 0, 60]
 
 
-def test_pairs_of_findings_are_counted_both_ways():
-    pairs = survey.describe(FRAME, name="seven", resamples=2).pairs
-    assert (pairs.loc["Mass", "Mass"], pairs.loc["Effusion", "Effusion"]) == (3, 2)
-    assert pairs.loc["Mass", "Effusion"] == pairs.loc["Effusion", "Mass"] == 1
-    assert pairs.to_numpy().sum() == 7
-
-
 def test_a_manifest_is_described_by_what_its_parts_say():
     found = survey.describe(FRAME, name="seven", resamples=20)
     assert (found.name, found.films, found.patients) == ("seven", 7, 4)
@@ -93,6 +86,11 @@ def test_a_manifest_is_described_by_what_its_parts_say():
     assert found.prevalence["test"]["Mass"] == metrics.proportion([1, 0, 0, 0], list("accd"))
     assert found.leakage.loc["by patient", "films shared"] == 1
     assert found.leakage.loc["by film", "test films"] == 4
+    assert (found.pairs.loc["Mass", "Mass"], found.pairs.loc["Mass", "Effusion"], found.pairs.to_numpy().sum()) == (
+        3,
+        1,
+        7,
+    )
     assert list(found.memorised) == list(FINDINGS)
 
 
@@ -102,7 +100,7 @@ def test_a_survey_needs_a_test_split_and_another(splits, named):
         survey.describe(FRAME.assign(split=splits), name="none")
 
 
-def test_the_course_set_is_dealt_by_patient_and_a_deal_by_film_would_leak():
+def test_the_course_set_is_split_by_patient_and_a_split_by_film_would_leak():
     found = survey.describe(course_manifest(), name="course", resamples=20)
     assert found.leakage.loc["by patient", "films shared"] == 0
     assert found.leakage.loc["by film", "films shared"] > 0
@@ -158,7 +156,7 @@ def test_label_files_are_surveyed(folder):
     assert found.survey.leakage.loc["by patient"].tolist() == [8, 4, 0, 0]
 
 
-def test_mined_labels_are_held_against_the_radiologists(folder):
+def test_mined_labels_are_compared_with_the_radiologists(folder):
     found = survey.measure_nih(folder, resamples=20)
     assert found.confusion.loc["Pneumothorax"].tolist() == [1, 1, 1, 11]
     assert found.confusion.loc["Nodule or mass"].tolist() == [2, 0, 0, 12]

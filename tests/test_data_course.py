@@ -1,4 +1,4 @@
-"""The course set: what its manifest promises, and the cache that keeps its films."""
+"""The course set: what its manifest promises, and the cache that keeps its images."""
 
 import errno
 import hashlib
@@ -28,74 +28,46 @@ def test_the_copy_at_the_root_is_the_file_in_the_package():
     assert (ROOT / "data_manifest.csv").read_bytes() == data.COURSE_MANIFEST.read_bytes()
 
 
-def test_600_films_of_400_patients_are_split_3_1_1_by_patient(frame):
-    by_split = frame.groupby("split")
+def test_600_images_of_400_patients_are_split_3_1_1_by_patient(frame):
+    by_split, series = frame.groupby("split"), frame.groupby("patient_id")
     assert by_split.size().to_dict() == {"train": 360, "val": 120, "test": 120}
     assert by_split["patient_id"].nunique().to_dict() == {"train": 240, "val": 80, "test": 80}
-    assert (frame.groupby("patient_id")["split"].nunique() == 1).all()
-
-
-def test_every_split_can_teach_every_sign(frame):
-    counts = check.label_counts(frame)
-    for name in FINDINGS:
-        assert counts.loc[name, "test"] >= 8
-        assert counts.loc[name, "val"] >= 8
-        assert counts.loc[name, "train"] >= 24
-    for split, films in (("train", 360), ("val", 120), ("test", 120)):
-        assert 0.15 <= counts.loc[COVID, split] / films <= 0.3
-        assert 0.15 <= counts.loc["No Finding", split] / films <= 0.3
-
-
-def test_the_patients_are_adults_of_both_sexes_and_both_views(frame):
-    assert frame["age"].between(18, 90).all()
-    assert set(frame["sex"]) == {"F", "M"}
-    assert set(frame["view"]) == {"PA", "AP"}
-    assert set(frame["license"]) == {"CC0-1.0"}
-
-
-def test_the_severities_say_what_the_findings_say_from_faint_to_severe(frame):
-    values = []
-    for row in frame.itertuples():
-        severity = dict(part.split("=") for part in row.severity.split("|") if part)
-        assert "|".join(name for name in FINDINGS if name in severity) == row.findings
-        assert (COVID in severity) == bool(row.covid)
-        values += map(float, severity.values())
-    assert min(values) < 0.15
-    assert max(values) > 0.9
-
-
-def test_series_keep_the_patient_and_number_the_films(frame):
-    series = frame.groupby("patient_id")
-    assert (series["seed"].nunique() == 1).all()
-    assert frame.groupby("seed")["patient_id"].nunique().max() == 1
+    assert (series[["split", "seed"]].nunique() == 1).all(axis=None)
     assert set(frame["seed"]) == set(course.PATIENT_SEEDS)
-    for _, films in series:
-        assert films["follow_up"].tolist() == list(range(len(films)))
-    assert (series.size() > 1).sum() == 100
+    assert all(images["follow_up"].tolist() == list(range(len(images))) for _, images in series)
+    assert frame["age"].between(18, 90).all()
+    assert (set(frame["sex"]), set(frame["view"]), set(frame["license"])) == ({"F", "M"}, {"PA", "AP"}, {"CC0-1.0"})
+
+
+def test_every_split_can_teach_every_sign_from_faint_to_severe(frame):
+    counts = check.label_counts(frame)
+    assert (counts.loc[list(FINDINGS), ["train", "val", "test"]] >= [24, 8, 8]).all(axis=None)
+    shares = counts.loc[[COVID, "No Finding"]] / counts.loc["images"]
+    assert ((shares >= 0.15) & (shares <= 0.3)).all(axis=None)
+    severities = [dict(part.split("=") for part in cell.split("|") if part) for cell in frame["severity"]]
+    assert ["|".join(name for name in FINDINGS if name in signs) for signs in severities] == frame["findings"].tolist()
+    assert [COVID in signs for signs in severities] == frame["covid"].astype(bool).tolist()
+    values = [float(value) for signs in severities for value in signs.values()]
+    assert min(values) < 0.15 < 0.9 < max(values)
 
 
 @pytest.mark.parametrize("place", [0, 100, 359, 360, 480, 540])
-def test_a_row_makes_the_film_of_its_checksum(frame, place):
+def test_a_row_makes_the_image_of_its_checksum(frame, place):
     row = frame.iloc[place]
     assert hashlib.sha256(data.simulate_row(row).png()).hexdigest() == row["sha256"]
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A course of four films of 32 pixels, and its sha256 made here."""
+    """A course of four images of 32 pixels, with sha256 made here."""
     rows = []
-    for split, follow_up, severity in (
-        ("train", 0, "Effusion=0.8"),
-        ("train", 1, "Effusion=0.4"),
-        ("val", 0, ""),
-        ("test", 0, "COVID-19=0.9"),
-    ):
-        row = {"image": f"{split}/f{follow_up}.png", "source": "phantom", "patient_id": split, "follow_up": follow_up}
+    signs = {"train/f0": "Effusion=0.8", "train/f1": "Effusion=0.4", "val/f0": "", "test/f0": "COVID-19=0.9"}
+    for name, severity in signs.items():
+        split = name.split("/")[0]
+        row = {"image": f"{name}.png", "source": "phantom", "patient_id": split, "follow_up": int(name[-1])}
         row |= {"view": "PA", "sex": "F", "age": 50.0, "covid": int("COVID" in severity), "split": split, "seed": 7}
-        row |= {"findings": "Effusion" if "Eff" in severity else "", "width": 32, "height": 32, "license": "CC0-1.0"}
-        row |= {"severity": severity, "sha256": ""}
-        row["sha256"] = hashlib.sha256(data.simulate_row(row).png()).hexdigest()
-        rows.append(row)
+        row |= {"findings": "Effusion" if "Eff" in severity else "", "width": 32, "height": 32, "severity": severity}
+        rows.append({**row, "sha256": hashlib.sha256(data.simulate_row(row).png()).hexdigest()})
     path = tmp_path / "data_manifest.csv"
     data.write_manifest(pd.DataFrame(rows), path)
     monkeypatch.setattr(course, "COURSE_MANIFEST", path)
@@ -112,7 +84,7 @@ def digests(folder):
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_ensure_makes_the_films_of_the_manifest(tiny, tmp_path, monkeypatch, parallel):
+def test_the_images_of_the_manifest_are_made(tiny, tmp_path, monkeypatch, parallel):
     monkeypatch.setattr(course, "_WORTH_WORKERS", 1 if parallel else 99)
     calls = []
     folder = data.course_images(progress=lambda *call: calls.append(call))
@@ -121,14 +93,14 @@ def test_ensure_makes_the_films_of_the_manifest(tiny, tmp_path, monkeypatch, par
     assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_ensure_of_one_split_gives_a_folder_of_that_split_alone(tiny):
+def test_one_split_has_a_folder_with_its_images_alone(tiny):
     folder = data.course_images("train")
     assert folder.name == "train"
     assert sorted(digests(folder)) == ["f0.png", "f1.png"]
     assert sorted(digests(folder.parent)) == ["train/f0.png", "train/f1.png"]
 
 
-def test_only_missing_and_damaged_films_are_made_again(tiny):
+def test_only_missing_and_damaged_images_are_made_again(tiny):
     folder = data.course_images()
     before = (folder / "val/f0.png").stat().st_mtime_ns
     (folder / "train/f0.png").write_bytes(b"damaged")
@@ -152,7 +124,7 @@ def test_an_image_with_another_checksum_is_named(tiny, tmp_path, monkeypatch, pa
         data.course_images()
 
 
-def test_what_a_kill_leaves_behind_is_no_file_among_the_films(tiny, monkeypatch):
+def test_what_a_kill_leaves_behind_is_not_among_the_images(tiny, monkeypatch):
     def killed(part, film):
         raise KeyboardInterrupt(f"{Path(part).parent} {Path(film).parents[1]}")
 
@@ -170,13 +142,13 @@ def test_several_may_fill_one_cache_at_once(tiny):
     assert digests(folders.pop()) == dict(zip(tiny["image"], tiny["sha256"], strict=True))
 
 
-def test_a_cache_that_cannot_be_made_says_what_to_set(tiny, tmp_path):
+def test_a_cache_that_cannot_be_made_names_the_variable_to_set(tiny, tmp_path):
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(OSError, match=r"cannot be kept in .*Set CXRKIT_CACHE to one"):
         data.course_images()
 
 
-def test_a_full_disk_leaves_no_half_film(tiny, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half_image(tiny, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -207,7 +179,7 @@ def test_boxes_are_those_of_the_simulator_as_fractions_and_of_the_14_alone(tiny)
     assert data.course_boxes("test").empty
 
 
-def test_boxes_of_the_course_read_as_boxes_of_real_films_do(tiny, tmp_path):
+def test_boxes_of_the_course_are_read_as_boxes_of_real_images(tiny, tmp_path):
     data.course_boxes("train").to_csv(tmp_path / "boxes.csv", index=False)
     films = list(explain.films_with_boxes(explain.read_boxes(tmp_path / "boxes.csv"), data.course_images(), tiny))
     assert [film.name for film in films] == ["train/f0.png", "train/f1.png"]
@@ -217,7 +189,7 @@ def test_boxes_of_the_course_read_as_boxes_of_real_films_do(tiny, tmp_path):
     }
 
 
-def test_making_films_needs_no_pandas(tiny, tmp_path):
+def test_making_images_needs_no_pandas(tiny, tmp_path):
     program = (
         "import pathlib, sys; from cxrkit import data; from cxrkit.data import _course; "
         f"_course.COURSE_MANIFEST = pathlib.Path({str(course.COURSE_MANIFEST)!r}); "

@@ -202,8 +202,8 @@ def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     sizes = frame["patient_id"].value_counts()
     groups = pd.Series(pd.cut(sizes, [*FILM_GROUPS, np.inf], right=False, labels=names))
-    counts = sizes.groupby(groups, observed=False).agg(patients="size", films="sum")
-    return counts.set_axis(names)
+    grouped = sizes.groupby(groups, observed=False)
+    return pd.DataFrame({"patients": grouped.size(), "films": grouped.sum()}).set_axis(names)
 
 
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
