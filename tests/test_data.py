@@ -100,6 +100,20 @@ def test_a_column_of_images_is_known_by_its_usual_names(tmp_path, column):
     assert read_manifest(put(tmp_path, f"{column},patientId", "a.png,7")).frame["patient_id"].tolist() == ["7"]
 
 
+def test_findings_may_have_a_column_each(tmp_path):
+    path = put(tmp_path, "Path,Effusion,Pleural Thickening,No Finding", "a.png,1.0,-1,", "b.png,0,1,", "c.png,,,1")
+    found = read_manifest(path, need=("findings",))
+    assert found.frame["findings"].tolist() == ["Effusion", "Pleural_Thickening", ""]
+    assert any("findings are the columns Effusion, Pleural Thickening" in note for note in found.notes)
+
+
+def test_findings_that_name_none_of_the_14_are_no_use_where_they_are_needed(tmp_path):
+    path = put(tmp_path, "image,label", "a.png,positive", "b.png,negative")
+    assert read_manifest(path).frame["other"].tolist() == ["positive", "negative"]
+    with pytest.raises(ManifestError, match=r"findings of m\.csv name none of the 14 .'positive' 1, 'negative' 1"):
+        read_manifest(path, need=("findings",))
+
+
 def test_our_own_names_are_taken_before_others(tmp_path):
     frame = read_manifest(put(tmp_path, "filename,image,label,findings", "x,a.png,y,Mass")).frame
     assert frame.loc[0, ["image", "filename", "label", "findings"]].tolist() == ["a.png", "x", "y", "Mass"]

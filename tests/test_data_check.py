@@ -137,17 +137,3 @@ def test_pairs_are_found_across_the_blocks_that_are_compared():
     frame = pd.DataFrame({"image": [str(k) for k in range(2500)], "patient_id": "p", "split": "train"})
     pairs = check._near_pairs(frame, prints, 40)
     assert pairs[["image_a", "image_b", "bits"]].values.tolist() == [["3", "2400", 7]]
-
-
-def test_labels_are_counted_per_split():
-    rows = [
-        film("a.png", split="train", findings="Mass|Effusion"),
-        film("b.png", split="train", findings="Mass"),
-        film("c.png", split="test", covid=1),
-        film("d.png", split="test"),
-    ]
-    counts = check.label_counts(table(*rows))
-    assert counts.loc["Mass", "train"] == 2
-    assert counts.loc["patients", "train"] == 1
-    assert counts.loc["COVID-19", "test"] == 1
-    assert counts.loc["No Finding", "test"] == 1

@@ -212,7 +212,7 @@ def test_the_radiography_database_with_masks_and_origins(tmp_path):
     assert found.missing["image"].tolist() == ["COVID-2.png"]
     assert found.left_out["reason"].tolist() == ["a lung mask", *found.left_out["reason"].tolist()[1:]]
     assert "its folder is none of covid" in found.left_out["reason"].tolist()[1]
-    assert any("each image counts as a person of its own" in note for note in found.notes)
+    assert any("each image counts as a different person" in note for note in found.notes)
     assert any("Normal.metadata.xlsx cannot be read" in note for note in found.notes)
 
 

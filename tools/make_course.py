@@ -20,7 +20,6 @@ import pandas as pd
 
 from cxrkit import phantom
 from cxrkit.data import COURSE_MANIFEST, simulate_row
-from cxrkit.data._check import label_counts
 from cxrkit.data._course import PATIENT_SEEDS
 from cxrkit.data._manifest import to_csv, write_text
 from cxrkit.labels import COVID, FINDINGS
@@ -127,7 +126,10 @@ def main() -> int:
         return 0 if same else 1
     for path in (COURSE_MANIFEST, ROOT / "data_manifest.csv"):
         write_text(path, text)
-    print(label_counts(frame))
+    counts = frame.groupby("split").agg(
+        images=("image", "size"), patients=("patient_id", "nunique"), covid=("covid", "sum")
+    )
+    print(counts)
     return 0
 
 

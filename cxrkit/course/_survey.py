@@ -23,8 +23,8 @@ from cxrkit.metrics import Estimate
 
 #: Lower ends of the groups of patients by how many films they have; the last group is open.
 FILM_GROUPS = (1, 2, 3, 4, 5, 6, 11, 21, 51)
-#: For each comparison: what the radiologists looked for, and the mined labels of which one at least stands for it. The
-#: second column is our reading: the label files define neither in terms of the other.
+#: For each comparison: the radiologists' label, and the mined labels of which at least one must be there. Which of them
+#: correspond is our reading: the label files do not define it.
 READ_AS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Pneumothorax": ("Pneumothorax", ("Pneumothorax",)),
     "Nodule or mass": ("Nodule or mass", ("Nodule", "Mass")),

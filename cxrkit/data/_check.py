@@ -14,39 +14,13 @@ import scipy.fft
 
 from cxrkit.data._cells import validate
 from cxrkit.film import UnreadableImage, read, resize
-from cxrkit.labels import COVID, FINDINGS, NO_FINDING, SPLITS, split_findings
+from cxrkit.labels import SPLITS
 
 #: Images whose perceptual hashes differ in at most this many of 256 bits are compared pixel by pixel.
 NEAR_BITS = 48
 #: From this correlation of their detail on, they are near-duplicates.
 NEAR_CORRELATION = 0.8
 _MAX_PAIRS = 100_000
-
-
-def label_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count images, patients, COVID-19 and each finding per split.
-
-    Args:
-        frame: as `read_manifest` gives.
-    Returns:
-        int; columns are the splits that have images ("" = none yet). Rows: "images", "patients", "COVID-19",
-        "No Finding" (none of the 14 and not known to be COVID-19), and the findings.
-    """
-    columns = {}
-    for name in [name for name in (*SPLITS, "") if (frame["split"] == name).any()]:
-        part = frame[frame["split"] == name]
-        found = dict.fromkeys(FINDINGS, 0)
-        for cell, count in part["findings"].value_counts().items():
-            for finding in split_findings(str(cell)):
-                found[finding] += int(count)
-        columns[name] = {
-            "images": len(part),
-            "patients": part["patient_id"].nunique(),
-            COVID: int((part["covid"] == 1).sum()),
-            NO_FINDING: int(((part["findings"] == "") & (part["covid"].fillna(0) != 1)).sum()),
-            **found,
-        }
-    return pd.DataFrame(columns, index=["images", "patients", COVID, NO_FINDING, *FINDINGS])
 
 
 @dataclass(frozen=True, eq=False)

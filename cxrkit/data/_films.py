@@ -82,8 +82,8 @@ def load_films(
 ) -> FilmSet:
     """Read the images of a manifest's rows, in their order, each squashed to a square.
 
-    With `cache`, what was decoded is kept, for the next run and after a kill; the operating system holds in memory what
-    is used of it, once for all processes of a machine.
+    With `cache`, decoded images are kept in a file, for the next run and after a kill. The file is mapped, so that the
+    processes of a machine share its memory.
 
     Args:
         frame: rows as `read_manifest` gives them.

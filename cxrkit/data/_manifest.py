@@ -10,6 +10,7 @@ import difflib
 import functools
 import gzip
 import io
+import itertools
 import logging
 import os
 import re
@@ -39,7 +40,7 @@ from cxrkit.data._splits import split_by_patient
 from cxrkit.labels import COVID, FINDINGS, NO_FINDING, SPLITS
 
 NO_PATIENTS = (
-    "The table names no patients, so each image counts as a person of its own. Images of one person may be in train "
+    "The table names no patients, so each image counts as a different person. Images of one person may be in train "
     "and in test, which inflates every measure."
 )
 _log = logging.getLogger("cxrkit")
@@ -228,6 +229,11 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
     notes = [f"read {', '.join(f'{theirs!r} as {ours}' for theirs, ours in guessed.items())}."] if guessed else []
     if "image" not in rows:
         raise ManifestError(f"{name} has no column of images; {has}. Rename the one that holds paths to image.")
+    flags = {column: finding for column in names if (finding := findings_of(column))}
+    if "findings" not in rows and flags:
+        holds = [[RULES["covid"][0](cell) == "1" for cell in rows[column]] for column in flags]
+        rows["findings"] = ["|".join(itertools.compress(flags.values(), row)) for row in zip(*holds, strict=True)]
+        notes.append(f"findings are the columns {', '.join(flags)}, where they are 1.")
     if "findings" in rows:
         parted = pd.DataFrame([part_findings(cell) for cell in rows["findings"]], rows.index, dtype=object)
         rows["findings"] = parted[0]
@@ -250,7 +256,7 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
         notes.append(NO_PATIENTS)
         rows["patient_id"] = ""
     elif nameless := int((rows["patient_id"].str.strip() == "").sum()):
-        notes.append(f"no patient for {nameless} of {len(rows)} images; each counts as a person of its own.")
+        notes.append(f"no patient for {nameless} of {len(rows)} images; each counts as a different person.")
     own = rows["source"] + ":" + rows["image"]
     return rows.assign(patient_id=rows["patient_id"].where(rows["patient_id"].str.strip() != "", own)), notes
 

@@ -45,7 +45,7 @@ def split_by_patient(
     if (patients == "").any():
         raise ValueError(
             f"{(patients == '').sum()} images have no patient_id, so images of one person could be in two splits; give "
-            "each image of an unknown person its own patient_id, such as its file name."
+            "each image of an unknown person a different patient_id, such as its file name."
         )
     sizes: dict[str, int] = Counter(patients)
     strata: dict[tuple[str, ...], list[str]] = {}
