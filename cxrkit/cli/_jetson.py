@@ -36,7 +36,7 @@ Split = Annotated[
 ]
 Images = Annotated[int, typer.Option("--films", min=0, help="At most so many images, spread evenly; 0 for all.")]
 Prepared = Annotated[
-    bool, typer.Option("--prepared", help="Send images as the network takes them, instead of their own files.")
+    bool, typer.Option("--prepared", help="Send images resized for the network, instead of the files.")
 ]
 Folder = Annotated[str, typer.Option(help="The folder for copies and runs there, below its home folder.")]
 Config = Annotated[Path | None, typer.Option("--ssh-config", help="A file instead of your own SSH configuration.")]
@@ -151,8 +151,7 @@ def _bundle(bundle: Path | None, model: str) -> Path:
         return bundle
     folder = deploy.default_folder(model, "jetson-nano", "fp32")
     if not folder.exists():
-        with _terminal.progress("images") as progress:
-            print(device.exported(deploy.export(model, folder, target="jetson-nano", progress=progress)))
+        print(device.exported(deploy.export(model, folder, target="jetson-nano")))
     return folder
 
 

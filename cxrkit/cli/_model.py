@@ -134,16 +134,14 @@ def export(
     from cxrkit.data import read_manifest
     from cxrkit.show import _device as device
 
-    with _terminal.progress("images") as progress:
-        result = deploy.export(
-            model,
-            deploy.default_folder(model, target, precision) if out is None else out,
-            target=target,
-            precision=precision,
-            batch=batch,
-            maps=maps,
-            images=None if manifest is None else read_manifest(manifest, root=root),
-            tolerance=tolerance,
-            progress=progress,
-        )
+    result = deploy.export(
+        model,
+        deploy.default_folder(model, target, precision) if out is None else out,
+        target=target,
+        precision=precision,
+        batch=batch,
+        maps=maps,
+        images=None if manifest is None else read_manifest(manifest, root=root),
+        tolerance=tolerance,
+    )
     print(device.exported(result))

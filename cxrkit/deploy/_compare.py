@@ -100,7 +100,7 @@ def agreement(
         before, after: (images, labels), in [0, 1].
         labels, thresholds: of the network.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
-        patients: (images,), the patient of each image; None: each image is a patient of its own.
+        patients: (images,), the patient of each image; None: every image has another patient.
         seed: for resampling patients.
     Returns:
         The comparison.
@@ -168,7 +168,7 @@ def compare(
     Args:
         board, here: over the same images in the same order.
         thresholds: of the network.
-        patients: the patient of each image; None: each image is a patient of its own.
+        patients: the patient of each image; None: every image has another patient.
     Returns:
         The comparison.
     Raises:

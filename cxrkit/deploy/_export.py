@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,6 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 0.02, "int8": 0.25}
 PRECISIONS = tuple(TOLERANCES)
 #: Images to calibrate int8 on, and images to measure, at most.
 CALIBRATION_IMAGES, MEASURED_IMAGES = 64, 200
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,6 @@ def export(
     maps: bool = False,
     images: "DataSet | None" = None,
     tolerance: float | None = None,
-    progress: Progress | None = None,
 ) -> Export:
     """Write a bundle that a device can run, or nothing.
 
@@ -83,7 +79,6 @@ def export(
         images: to calibrate on and to measure, the latter of the split test (without any: of val, then all); None: the
             course's simulated ones.
         tolerance: replaces the one of `TOLERANCES`.
-        progress: called with (images read, images in all).
     Returns:
         The bundle and how it was measured.
     Raises:
@@ -103,19 +98,14 @@ def export(
     allowed = TOLERANCES[precision] if tolerance is None else tolerance
     original, source = networks.load(model), networks.folder_of(model)
     learn, test, root, words = choose(images, precision)
-    done = 0
 
     def prepared(rows: pd.DataFrame) -> np.ndarray:
-        nonlocal done
         pixels = np.empty((len(rows), original.input_size, original.input_size), np.float32)
         for place, name in enumerate(rows["image"]):
             try:
                 pixels[place] = original.prepare(read(root / str(name)).pixels)
             except UnreadableImage as error:
                 raise ValueError(f"{name}: {error}") from error
-            done += 1
-            if progress is not None:
-                progress(done, len(learn) + len(test))
         return pixels
 
     calibration, measured = prepared(learn), prepared(test)
@@ -150,7 +140,7 @@ def export(
                 "Use a higher --precision, or allow more with --tolerance."
             )
         shutil.copyfile(RUNNER, unfinished / RUNNER.name)
-        # Images are counted, not named: a name may be a patient's.
+        # Images are counted, not named, because a name may be a patient's. pandas writes NaN as null.
         measures = {**asdict(agreements[0]), "changed": len(agreements[0].changed)}
         info = {
             "format": FORMAT,
@@ -166,7 +156,9 @@ def export(
             "models": models,
             "runner_sha256": sha256_of(unfinished / RUNNER.name),
             "original": {"file": "model.onnx", "sha256": original.sha256},
-            "agreement": _no_nan({**measures, "on": words, "tolerance": allowed}),
+            "agreement": json.loads(
+                pd.Series({**measures, "on": words, "tolerance": allowed}).to_json(double_precision=15)
+            ),
             "notes": _notes(target, precision, original.not_shown),
             "made_by": f"cxrkit {cxrkit.__version__}",
             "notice": DISCLAIMER,
@@ -185,7 +177,7 @@ def default_folder(model: str | Path, target: str, precision: str) -> Path:
 
 
 def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
-    """Return images to calibrate on, images to measure, their folder, and what the latter are in words."""
+    """Return rows to calibrate on, rows to measure, the images' folder, and a phrase for the measured ones."""
     if images is not None:
         rows, root, kind = images.frame, images.root, "images of the manifest"
     else:
@@ -332,10 +324,3 @@ def _notes(target: str, precision: str, not_shown: frozenset[str]) -> list[str]:
     if not_shown:
         notes.append(f"not shown to work on real films: {', '.join(sorted(not_shown))}")
     return notes
-
-
-def _no_nan(value: Any) -> Any:
-    """Return a value as JSON has it, null for NaN."""
-    if isinstance(value, dict):
-        return {key: _no_nan(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and value != value else value

@@ -23,7 +23,7 @@ class Films:
     Attributes:
         images: of `data.read_manifest`; None: the course's simulated test images.
         most: at most so many, spread evenly; None: all.
-        prepared: send all images as the network takes them, instead of their own files. Files that the runner there
+        prepared: send all images resized for the network, as float32, instead of the files. Files that the runner there
             cannot read are always sent so.
     """
 
@@ -106,8 +106,7 @@ def spread(rows: pd.DataFrame, most: int | None) -> pd.DataFrame:
 
 
 def _is_read_there(path: Path) -> bool:
-    """Tell whether a runner with Pillow reads a file as cxrkit does: a PNG or a JPEG, but no 16-bit colour or alpha."""
+    """Tell whether Pillow reads a file to the same pixels in any release: a PNG, but no 16-bit colour or alpha."""
     with path.open("rb") as file:
         head = file.read(33)
-    is_png = head[:4] == b"\x89PNG" and len(head) == 33 and (head[24] < 16 or head[25] == 0)
-    return is_png or head[:3] == b"\xff\xd8\xff"
+    return head[:4] == b"\x89PNG" and len(head) == 33 and (head[24] < 16 or head[25] == 0)

@@ -41,7 +41,7 @@ def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSE
         model: input (N, S, S, 1); outputs "probs" and "maps".
         batch: images of one run.
         maps: keep the feature maps as second output; else drop them and what only they need.
-        opset: the highest opset of the result; an older model keeps its own.
+        opset: the highest opset of the result; an older model keeps its opset.
     Returns:
         A model with the shape of every value filled in.
     Raises:
@@ -107,7 +107,7 @@ def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:
         model: from `lowered`.
     Returns:
         Bytes of its stored numbers; and most bytes of values that are held at once, if each is freed after its last
-        use. A runtime adds its own working memory.
+        use. A runtime needs further memory to work in.
     """
     graph = model.graph
     weights = sum(math.prod(tensor.dims) * _width(tensor.data_type) for tensor in graph.initializer)

@@ -2,7 +2,7 @@
 
     python -m cxrkit.deploy._here MODEL LIST OUT ENGINE
 
-It runs in a process of its own, so that its peak memory is that of reading and predicting images alone.
+It runs in a separate process, so that its peak memory is that of reading and predicting images alone.
 """
 
 import importlib
@@ -22,7 +22,7 @@ _ENGINES = {"onnx": ("model.onnx", "onnxruntime"), "keras": ("model.keras", "ker
 
 
 def run_here(model: str | Path, images: Path, out: Path, *, engine: str = "onnx") -> Run:
-    """Run a model over a list of images (a CSV for `runner.images_in`) in a process of its own; write into `out`."""
+    """Run a model over a list of images (a CSV for `runner.images_in`) in a separate process; write into `out`."""
     command = [sys.executable, "-m", "cxrkit.deploy._here", str(model), str(images), str(out), engine]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (runner.OK, runner.ERROR_ROWS):

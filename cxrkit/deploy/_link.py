@@ -95,8 +95,8 @@ class FolderLink(Link):
 class SshLink(Link):
     """Commands over SSH, as the user has set it up. A broken link is made again, and its command is run again.
 
-    asyncssh runs in a thread with an event loop of its own. So a call also works in a notebook, whose own loop is busy,
-    and Ctrl-C or a notebook's stop button ends it.
+    asyncssh runs in a separate thread with an event loop. So a call also works in a notebook, whose loop is busy, and
+    Ctrl-C or a notebook's stop button ends it.
     """
 
     dry = False

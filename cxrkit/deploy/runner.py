@@ -17,6 +17,7 @@ import array
 import contextlib
 import csv
 import ctypes
+import functools
 import hashlib
 import importlib.util
 import io
@@ -134,7 +135,7 @@ def memory_mb(kind="VmRSS"):
 def needed_bytes(model, engine):
     """Return the most memory that loading and running a network may take, from the sizes in its bundle.
 
-    A runtime keeps the file, its own form of the weights and, while it makes that, two more copies. The values of one
+    A runtime keeps the file, converted weights and, during the conversion, two more copies. The values of one
     run take several times the least possible, because images are unfolded for convolutions. DenseNet121 at 224 px took
     131 to 155 MB with ONNX Runtime; this estimate gives 200 (docs/results/2026-11-24-device.md).
     """
@@ -192,12 +193,11 @@ def read_image(data):
 def _npy(data):
     try:
         pixels = np.load(io.BytesIO(data), allow_pickle=False)
+        legal = pixels.ndim == 2 and pixels.dtype.kind == "f" and pixels.min() >= -1e-3 and pixels.max() <= 1 + 1e-3
     except Exception:  # NumPy parses the header as Python syntax, which raises errors of many types.
-        raise UnreadableError("the NPY is damaged") from None
-    if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind != "f":
+        raise UnreadableError("the NPY is damaged or empty") from None
+    if not legal:
         raise UnreadableError("an NPY must hold floats of (H, W) in [0, 1]")
-    if not (pixels.min() >= -1e-3 and pixels.max() <= 1 + 1e-3):
-        raise UnreadableError("an NPY must lie in [0, 1]")
     return pixels.astype(np.float32), 1
 
 
@@ -455,15 +455,15 @@ def attempts(bundle, info, engines, wanted, threads):
             for precision in [model["precision"], *lower]:
                 entry = dict(model, precision=precision)
                 label = "{} {} batch {}".format(name, precision, model["batch"])
-                yield label, name, entry, _loader(name, bundle, entry, engines[name], threads)
+                yield label, name, entry, functools.partial(_load, name, bundle, entry, engines[name], threads)
 
 
-def _loader(name, bundle, model, version, threads):
+def _load(name, bundle, model, version, threads):
     path = os.path.join(bundle, model["file"])
     if name == "tensorrt":
         kept = "{}-{}-trt{}.plan".format(model["sha256"][:16], model["precision"], version)
-        return lambda: TensorrtEngine(path, model, os.path.join(bundle, kept))
-    return lambda: (OnnxEngine if name == "onnxruntime" else LitertEngine)(path, model, threads)
+        return TensorrtEngine(path, model, os.path.join(bundle, kept))
+    return (OnnxEngine if name == "onnxruntime" else LitertEngine)(path, model, threads)
 
 
 class Engines:
@@ -489,7 +489,7 @@ class Engines:
             began = time.perf_counter()
             try:
                 self.engine, self.label = load(), label
-            except Exception as error:  # Each runtime has its own errors; the next one is tried after any of them.
+            except Exception as error:  # Each runtime has other errors; the next runtime is tried after any of them.
                 self._note(f"{label} cannot be loaded ({first_line(error)}); falling back")
                 continue
             self.load_s = time.perf_counter() - began
@@ -532,7 +532,7 @@ def read_tegrastats(text):
     for sensors in found.values():
         for name, values in sensors.items():
             sensors[name] = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
-    return found
+    return {kind: sensors for kind, sensors in found.items() if sensors}
 
 
 @contextlib.contextmanager
@@ -593,14 +593,9 @@ def load_bundle(folder):
     if info.get("format") != FORMAT:
         raise RunnerError("the bundle has format {}; this runner reads {}".format(info.get("format"), FORMAT))
     for model in info["models"]:
-        try:
-            found = sha256_of(os.path.join(folder, model["file"]))
-        except OSError as error:
-            raise RunnerError(
-                "{} cannot be read ({}); copy the bundle again".format(model["file"], first_line(error))
-            ) from error
-        if found != model["sha256"]:
-            raise RunnerError("{} was changed or cut short; copy the bundle again".format(model["file"]))
+        path = os.path.join(folder, model["file"])
+        if not os.path.isfile(path) or sha256_of(path) != model["sha256"]:
+            raise RunnerError("{} is missing, was changed or cut short; copy the bundle again".format(model["file"]))
     return info
 
 

@@ -24,18 +24,10 @@ def exports(found: Sequence[Export]) -> Markdown:
     """Return exports of one network as a Markdown table: size, agreement with the original, change of accuracy."""
     body = []
     for each in found:
-        agreement, model = each.agreement, each.info["models"][0]
-        body.append(
-            [
-                model["precision"],
-                f"{each.size / 1e6:.2f} MB",
-                f"{agreement.largest:.2g}",
-                f"{len(agreement.changed)} of {agreement.images}",
-                _accuracy(agreement.before),
-                _accuracy(agreement.after),
-                _accuracy(agreement.difference, signed=True),
-            ]
-        )
+        one = each.agreement
+        cells = [each.info["models"][0]["precision"], f"{each.size / 1e6:.2f} MB", f"{one.largest:.2g}"]
+        cells += [f"{len(one.changed)} of {one.images}", _accuracy(one.before), _accuracy(one.after)]
+        body.append([*cells, _accuracy(one.difference, signed=True)])
     head = ["precision", "size", "largest difference", "other label", "accuracy before", "after", "change"]
     return Markdown(markdown_table(head, body))
 
@@ -60,43 +52,29 @@ def with_report(found: Comparison) -> pd.DataFrame:
     rows = []
     for name in map(str, published.table("table30").index):
         accuracy = published.estimate("table30", name, "accuracy")
-        seconds = published.estimate("table30", name, "seconds_per_image")
-        rows.append(
-            {
-                "machine": f"report: {name}",
-                "what": "as printed in 2020, other images and network",
-                "accuracy": accuracy.value,
-                "low": accuracy.low,
-                "high": accuracy.high,
-                "images": accuracy.n,
-                "seconds": seconds.value,
-            }
-        )
+        row: dict[str, object] = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
+        row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
+        rows.append(row | {"seconds": published.estimate("table30", name, "seconds_per_image").value})
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
+
+
+def accuracies(found: Comparison) -> dict[str, Estimate]:
+    """Return the accuracies of board, PC and the report's two rows, to be drawn with their intervals."""
+    columns = with_report(found)[["machine", "accuracy", "low", "high", "images"]]
+    none = "the images have no labels"
+    return {name: Estimate(value, low, high, int(n), none) for name, value, low, high, n in columns.to_numpy()}
 
 
 def table30(found: Comparison) -> Markdown:
     """Return board, PC and the report's two rows as a Markdown table: accuracy, milliseconds per image, memory."""
-    body = [
-        [
-            escape_markdown(row["machine"]),
-            escape_markdown(row["what"]),
-            _accuracy(Estimate(row["accuracy"], row["low"], row["high"], int(row["images"]))),
-            *(_number(1000 * row[name], "{:.1f}") for name in ("seconds", "p95", "all_seconds")),
-            _number(row["memory_mb"], "{:.0f} MB"),
-        ]
-        for row in with_report(found).to_dict("records")
-    ]
-    head = [
-        "machine",
-        "what",
-        "accuracy (95% interval)",
-        "ms per image",
-        "95th percentile",
-        "with reading",
-        "peak memory",
-    ]
-    return Markdown(markdown_table(head, body))
+    body = []
+    for row, accuracy in zip(with_report(found).to_dict("records"), accuracies(found).values(), strict=True):
+        cells = [escape_markdown(row["machine"]), escape_markdown(row["what"]), _accuracy(accuracy)]
+        seconds = (row["seconds"], row["p95"], row["all_seconds"])
+        cells += [f"{1000 * value:.1f}" if math.isfinite(value) else "" for value in seconds]
+        body.append([*cells, f"{row['memory_mb']:.0f} MB" if math.isfinite(row["memory_mb"]) else ""])
+    head = ["machine", "what", "accuracy (95% interval)", "ms per image", "95th percentile", "with reading"]
+    return Markdown(markdown_table([*head, "peak memory"], body))
 
 
 def verdict(found: Comparison) -> Markdown:
@@ -169,21 +147,11 @@ def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool
     frame["ms"] = 1000 * frame["ms"].astype(float).fillna(0)
     figure = new_figure(WIDTH, 4.2, simulated=simulated, title=title)
     axis = figure.subplots()
-    # `multiple="stack"` puts the first level of the hue last.
+    # A stack begins with the last level of the hue.
     seaborn.histplot(
-        frame,
-        y="machine",
-        weights="ms",
-        hue="part",
-        hue_order=list(_PARTS)[::-1],
-        palette={part: colour for part, (colour, _) in _PARTS.items()},
-        multiple="stack",
-        shrink=0.6,
-        alpha=1,
-        edgecolor=INK,
-        legend=False,
-        ax=axis,
-    )
+        frame, y="machine", weights="ms", hue="part", hue_order=list(_PARTS)[::-1], multiple="stack", shrink=0.6,
+        palette={part: colour for part, (colour, _) in _PARTS.items()}, alpha=1, edgecolor=INK, legend=False, ax=axis,
+    )  # fmt: skip
     for bars, (_, hatch) in zip(axis.containers, _PARTS.values(), strict=True):
         for bar in bars:
             bar.set_hatch(hatch)
@@ -239,23 +207,9 @@ def probabilities(
     return figure
 
 
-def accuracies(found: Comparison) -> dict[str, Estimate]:
-    """Return the accuracies of the table by machine, to be drawn with intervals."""
-    return {
-        row["machine"]: Estimate(
-            row["accuracy"], row["low"], row["high"], int(row["images"]), "the images have no labels"
-        )
-        for row in with_report(found).to_dict("records")
-    }
-
-
 def _with_note(words: str, note: str, width: int) -> str:
     return "\n".join([words, *textwrap.wrap(note, width)])
 
 
 def _accuracy(value: Estimate, *, signed: bool = False) -> str:
     return plain(value, signed=signed) if math.isfinite(value.value) else "not known"
-
-
-def _number(value: float, form: str) -> str:
-    return form.format(value) if math.isfinite(value) else ""

@@ -41,7 +41,7 @@ from cxrkit.show import _report as report
 # are used; passwords are not. `PYTHON` is the Python there that has NumPy and a runtime.
 #
 # With `HOST = None` there is no board, and this machine stands in for one: a folder as its home, and this machine's
-# Python with `MEMORY_MB` of address space. The board is then **SIMULATED: what is measured is this machine, not a
+# Python with `MEMORY_MB` of address space. The board is then **SIMULATED: all times are those of this machine, not of a
 # Jetson**.
 
 # %% tags=["parameters"]
