@@ -35,14 +35,12 @@ class Network:
     Attributes:
         predict: the callable.
         labels: names of its outputs; None: unknown before its first prediction.
-        columns: which of its outputs are used; None: all.
         thresholds: by label, of a model.
         prepare: pixels (H, W) in [0, 1] -> its input, float32 in [0, 1].
     """
 
     predict: Callable[[np.ndarray], Any]
     labels: tuple[str, ...] | None
-    columns: tuple[int, ...] | None
     thresholds: Mapping[str, float]
     prepare: Callable[[np.ndarray], np.ndarray]
 
@@ -68,9 +66,7 @@ class Network:
                 f"{outputs.shape}."
             )
         probs = outputs.reshape(n, -1).astype(np.float64)
-        if self.columns is not None:
-            probs = probs[:, list(self.columns)]
-        elif self.labels is not None and probs.shape[1] != len(self.labels):
+        if self.labels is not None and probs.shape[1] != len(self.labels):
             raise ValueError(
                 f"predict must return one probability for each of {', '.join(self.labels)}; it returned "
                 f"{probs.shape[1]} per image."
@@ -105,13 +101,8 @@ def network(predict: Model, labels: Sequence[str] | None, size_px: int | None) -
             )
         if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) < len(labels)):
             raise ValueError(f"labels must be names, each once; got {labels!r}.")
-        return Network(
-            predict,
-            None if labels is None else tuple(labels),
-            None,
-            {},
-            (lambda pixels: pixels) if size_px is None else functools.partial(film.resize, size_px=size_px),
-        )
+        prepare = (lambda pixels: pixels) if size_px is None else functools.partial(film.resize, size_px=size_px)
+        return Network(predict, None if labels is None else tuple(labels), {}, prepare)
     model = predict
     if size_px not in (None, model.input_size):
         raise ValueError(f"{model.name} takes images of {model.input_size} px; got size_px {size_px}. Leave it out.")
@@ -119,12 +110,9 @@ def network(predict: Model, labels: Sequence[str] | None, size_px: int | None) -
     unknown = [label for label in wanted if label not in model.labels]
     if unknown or not wanted:
         raise ValueError(f"labels must be of {', '.join(model.labels)}; got {', '.join(unknown) or 'none'}.")
+    columns = [model.labels.index(label) for label in wanted]
     return Network(
-        functools.partial(model.predict, prepared=True),
-        wanted,
-        tuple(model.labels.index(label) for label in wanted),
-        model.thresholds,
-        model.prepare,
+        lambda batch: model.predict(batch, prepared=True)[:, columns], wanted, model.thresholds, model.prepare
     )
 
 
