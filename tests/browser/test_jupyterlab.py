@@ -1,5 +1,5 @@
-"""Notebooks 04 and 08 in JupyterLab as a student has them: all cells run from the menu, a slider moved, a step dragged,
-and the picture and the score seen to change.
+"""Notebooks 04 and 08 in JupyterLab, as a student uses them: all cells are run from the menu, a slider is moved and a
+step is dragged, and pictures and probabilities change.
 """
 
 import re
@@ -8,6 +8,7 @@ import shutil
 import pytest
 import servers
 from playwright.sync_api import Locator, Page, expect
+from settled import LIMIT_S, drag, steady
 
 pytestmark = pytest.mark.slow
 
@@ -58,28 +59,19 @@ def shown_panel(page: Page) -> Locator:
     return panel
 
 
-def seen(panel: Locator) -> tuple[list[str], list[str]]:
-    """Pictures, and the probability and label of each: "0.39, positive"."""
-    pictures = panel.locator("figure img").evaluate_all("all => all.map((image) => image.src)")
-    words = panel.locator("figcaption").all_inner_texts()
-    return pictures, [re.search(r"\d\.\d\d, (positive|negative)", text)[0] for text in words]
+def seen(panel: Locator) -> list[list[str]]:
+    """Pictures, and the probability and prediction of each: "0.39, positive"."""
+    read = "all => all.map((one) => [one.querySelector('img').src, one.innerText])"
+    shown = panel.locator("figure").evaluate_all(read)
+    predictions = [", ".join(re.findall(r"\d\.\d\d, (?:positive|negative)", text)) for _, text in shown]
+    return [[picture for picture, _ in shown], predictions]
 
 
-def changes(panel: Locator, before: tuple[list[str], list[str]]) -> None:
-    servers.until(lambda: all(map(lambda now, then: now != then, seen(panel), before)), "picture and score change")
+def changes(panel: Locator, before: list[list[str]]) -> None:
+    def both() -> bool:
+        return all(now != then for now, then in zip(seen(panel), before, strict=True))
 
-
-def drag(page: Page, item: Locator, to: Locator, part: float) -> None:
-    """Drag a row to a part of the height of another."""
-    item.scroll_into_view_if_needed()
-    box = item.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    box = to.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + part * box["height"], steps=5)
-    page.mouse.up()
+    servers.until(both, "pictures and predictions change", limit_s=LIMIT_S)
 
 
 def ours(console_errors: list[str]) -> list[str]:
@@ -91,12 +83,12 @@ def test_the_lab_of_notebook_04_follows_a_slider_and_a_drag(run_all, console_err
     page = run_all("04_augmentation")
     panel = shown_panel(page)
     items = panel.get_by_role("treeitem")
-    before = seen(panel)
+    before = steady(lambda: seen(panel))
     items.filter(has_text="Add: value").click()
     panel.get_by_role("slider", name="value, lower end").press("Home")
     changes(panel, before)
-    before = seen(panel)
-    drag(page, items.filter(has_text="Noop"), items.filter(has_text="Add: value"), 0.9)
+    before = steady(lambda: seen(panel))
+    drag(page, items.filter(has_text="Noop"), items.filter(has_text="Add: value"), "after")
     expect(items.nth(3)).to_have_text(re.compile("Noop"))
     changes(panel, before)
     assert ours(console_errors) == []
@@ -106,13 +98,13 @@ def test_the_explorer_of_notebook_08_follows_a_slider_and_a_drag(run_all, consol
     page = run_all("08_ten_rounds")
     panel = shown_panel(page)
     items = panel.get_by_role("treeitem")
-    before = seen(panel)
+    before = steady(lambda: seen(panel))
     panel.get_by_role("slider", name="opacity").press("End")
-    servers.until(lambda: seen(panel)[0] != before[0], "pictures change")
+    servers.until(lambda: seen(panel)[0] != before[0], "pictures change", limit_s=LIMIT_S)
     panel.get_by_role("slider", name="threshold").press("Home")
-    servers.until(lambda: seen(panel)[1] != before[1], "what is called changes")
-    before = seen(panel)
-    drag(page, items.filter(has_text="3. B"), items.filter(has_text="1. none"), 0.1)
+    servers.until(lambda: seen(panel)[1] != before[1], "predictions change", limit_s=LIMIT_S)
+    before = steady(lambda: seen(panel))
+    drag(page, items.filter(has_text="3. B"), items.filter(has_text="1. none"), "before")
     expect(items.first).to_have_text(re.compile(r"1\. B"))
     changes(panel, before)
     assert ours(console_errors) == []

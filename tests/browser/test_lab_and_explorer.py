@@ -1,4 +1,4 @@
-"""The augmentation lab and the rounds explorer in Chromium, as a page of Voila: widths, schemes, languages, keyboard,
+"""The augmentation lab and the rounds explorer in Chromium, in a Voila page: widths, colour schemes, languages, keys,
 mouse and finger.
 """
 
@@ -9,6 +9,7 @@ import pytest
 import servers
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
+from settled import becomes, drag, hover, steady
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +18,7 @@ import os
 import numpy as np
 from urllib.parse import parse_qs
 import ipywidgets
-from cxrkit.augment_app import AugmentLab
-from cxrkit.rounds_app import RoundsExplorer
+from cxrkit.widgets import AugmentLab, RoundsExplorer
 asked = {key: value for key, [value] in parse_qs(os.environ["QUERY_STRING"]).items()}
 films = {f"film {k}": np.random.default_rng(k).random((64, 64)) for k in range(2)}
 kind = {"lab": AugmentLab, "rounds": RoundsExplorer}[asked["panel"]]
@@ -66,6 +66,12 @@ def opened(server, new_page):
     return open_it
 
 
+def middle(item: Locator, part: float = 0.5) -> tuple[float, float]:
+    box = steady(item.bounding_box)
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + part * box["height"]
+
+
 def rows(page: Page) -> list[str]:
     return page.get_by_role("treeitem").all_inner_texts()
 
@@ -75,10 +81,10 @@ def names(page: Page) -> list[str]:
     return [re.sub(r"^\W*(\d+\. )?", "", row).split(":")[0].strip() for row in rows(page)]
 
 
-def middle(item: Locator, part: float = 0.5) -> tuple[float, float]:
-    box = item.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + part * box["height"]
+def violations(page: Page) -> list[str]:
+    """What axe finds in the panel: the rule and the elements."""
+    found = Axe().run(page, context=".cxrkit-panel").response["violations"]
+    return [f"{one['id']}: {[node['html'][:160] for node in one['nodes']]}" for one in found]
 
 
 # ----------------------------------------------------------------------------------------------- for everyone
@@ -96,9 +102,8 @@ def test_a_panel_fits_every_page_and_everyone_can_use_it(opened, console_errors,
     expect(page.locator(".cxrkit-panel")).to_have_attribute("lang", language)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate(TOO_WIDE) == [0, []]
-        found = Axe().run(page, context=".cxrkit-panel").response["violations"]
-        assert [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found] == []
+        becomes(lambda: page.evaluate(TOO_WIDE), [0, []])
+        becomes(lambda: violations(page), [])
     assert console_errors == []
 
 
@@ -145,14 +150,14 @@ def test_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, p
         return re.findall(r"[a-z]{2,}[ \xa0][a-z]{2,}", "\n".join(said()))
 
     expect(shown).to_contain_text("not a medical device")
-    before = said()
+    before = steady(said)
     assert in_english()
     tongue.select_option("zh-Hant")
-    servers.until(lambda: not in_english(), "no word is left in English")
+    becomes(in_english, [])
     expect(shown).to_contain_text("並非醫療器材")
     expect(shown).to_have_attribute("lang", "zh-Hant")
     tongue.select_option("en")
-    servers.until(lambda: said() == before, "all is said as before")
+    becomes(said, before)
     assert console_errors == []
 
 
@@ -162,16 +167,9 @@ def test_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, p
 def test_a_mouse_drags_a_round(opened):
     page = opened("rounds")
     items = page.get_by_role("treeitem")
-    first, third = items.nth(0), items.nth(2)
-    page.mouse.move(*middle(third))
-    page.mouse.down()
-    page.mouse.move(*middle(first, 0.6), steps=4)
-    expect(first).to_have_class(re.compile("after"))
-    page.mouse.move(*middle(first, 0.2), steps=2)
-    expect(first).to_have_class(re.compile("before"))
-    page.mouse.up()
-    expect(first).to_contain_text("1. B")
-    assert names(page)[:3] == ["B", "none", "A"]
+    drag(page, items.nth(2), items.nth(0), "before")
+    expect(items.nth(0)).to_contain_text("1. B")
+    becomes(lambda: names(page)[:3], ["B", "none", "A"])
     expect(page.locator("figure").first).to_contain_text("1. B")
 
 
@@ -180,20 +178,21 @@ def test_a_finger_on_the_handle_drags_and_on_the_text_does_not(opened):
     items = page.get_by_role("treeitem")
     touch = page.context.new_cdp_session(page)
 
-    def drag(item: Locator, to: tuple[float, float]) -> None:
-        start = middle(item)
-        for kind, points in (("touchStart", [start]), ("touchMove", [to]), ("touchMove", [to]), ("touchEnd", [])):
+    def pull(item: Locator, to: Locator) -> None:
+        (x0, y0), (x1, y1) = middle(item), middle(to, 0.2)
+        there = ("touchMove", [(x1, y1)])
+        for kind, points in (("touchStart", [(x0, y0)]), there, there, ("touchEnd", [])):
             at = [{"x": x, "y": y} for x, y in points]
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
 
-    drag(items.nth(2).locator(".grip"), middle(items.nth(0), 0.2))
+    pull(items.nth(2).locator(".grip"), items.nth(0))
     expect(items.nth(0)).to_contain_text("1. B")
-    assert names(page)[:3] == ["B", "none", "A"]
-    drag(items.nth(2).locator("span").last, middle(items.nth(0), 0.2))
-    # What is done next shows that nothing was: B is chosen still, and goes down by one.
+    becomes(lambda: names(page)[:3], ["B", "none", "A"])
+    pull(items.nth(2).locator("span").last, items.nth(0))
+    # The next step shows that nothing moved: B is still chosen, and goes down by one.
     page.get_by_role("button", name="Down", exact=True).click()
     expect(items.nth(1)).to_contain_text("2. B")
-    assert names(page)[:3] == ["none", "B", "A"]
+    becomes(lambda: names(page)[:3], ["none", "B", "A"])
 
 
 def test_keys_walk_move_and_remove(opened):
@@ -208,7 +207,7 @@ def test_keys_walk_move_and_remove(opened):
     expect(items.nth(2)).to_be_focused()
     page.keyboard.press("Delete")
     expect(items).to_have_count(10)
-    assert "A" not in names(page)
+    becomes(lambda: "A" in names(page), False)
 
 
 def test_what_is_folded_is_opened_and_folded_by_a_key(opened):
@@ -225,14 +224,17 @@ def test_escape_lets_go_of_what_is_dragged(opened):
     page = opened("rounds")
     items = page.get_by_role("treeitem")
     items.nth(2).click()
-    before = rows(page)
-    page.mouse.move(*middle(items.nth(2)))
+    expect(items.nth(2)).to_have_attribute("aria-selected", "true")
+    before = steady(lambda: rows(page))
+    hover(items.nth(2))
     page.mouse.down()
-    page.mouse.move(*middle(items.nth(0), 0.2), steps=4)
+    for part in (0.5, 0.2):
+        hover(items.nth(0), part)
+    expect(items.nth(0)).to_contain_class("before")
     page.keyboard.press("Escape")
-    expect(items.nth(0)).not_to_have_class(re.compile("before"))
+    expect(items.nth(0)).not_to_contain_class("before")
     page.mouse.up()
-    assert rows(page) == before
+    assert steady(lambda: rows(page)) == before
 
 
 # --------------------------------------------------------------------------------------------------- messages
@@ -247,16 +249,16 @@ def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened,
     page.get_by_role("button", name="Use this JSON").click()
     expect(status).to_contain_text("recipe")
     expect(status).to_have_attribute("data-same", "yes")
-    assert status.locator("*").count() == 0
+    expect(status.locator("*")).to_have_count(0)
     assert console_errors == []
 
 
-def test_how_many_calls_changed_is_read_aloud(opened):
+def test_how_many_predictions_changed_is_read_aloud(opened):
     page = opened("lab")
     heard = page.locator(".cxrkit-heard [role=status]")
-    expect(heard).to_have_text("the call changed in 0 of 8")
+    expect(heard).to_have_text("the prediction changed in 0 of 8")
     page.get_by_role("slider", name="draws").press("ArrowRight")
-    expect(heard).to_have_text("the call changed in 0 of 9")
+    expect(heard).to_have_text("the prediction changed in 0 of 9")
 
 
 def test_a_recipe_is_downloaded_as_it_is(opened, tmp_path):

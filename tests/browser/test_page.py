@@ -1,6 +1,5 @@
 """The dashboard in Debian's Chromium, against a real Voila server: what a viewer sees, drops, reads and takes away."""
 
-import builtins
 import csv
 import io
 import json
@@ -20,6 +19,7 @@ from PIL import Image
 from playwright.sync_api import TimeoutError, expect
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from settled import becomes
 
 from cxrkit import dashboard, triage, words
 from cxrkit.dashboard import LIMITS
@@ -106,14 +106,6 @@ def no_english(page):
         page.wait_for_function(f"() => !{sentence}.test(document.body.innerText)")
     except TimeoutError as error:
         raise AssertionError(page.evaluate(f"() => document.body.innerText.match({sentence})[0]")) from error
-
-
-def becomes(read, wanted):
-    """Wait until a value that is read from the page is the wanted one: a page may still be laid out or drawn."""
-    try:
-        servers.until(lambda: read() == wanted, "the wanted value")
-    except builtins.TimeoutError:
-        assert read() == wanted
 
 
 def accessible(page):
