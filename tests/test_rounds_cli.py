@@ -149,7 +149,7 @@ def test_an_undefined_measure_has_its_reason_in_the_figure():
     [axis] = show.sweep_figure(found, measure="precision", simulated=False).axes
     reason = found.table.query("measure == 'precision'")["reason"].iloc[0]
     assert [text.get_text() for text in axis.texts].count(f"undefined: {reason}") == 2
-    assert "| undefined |" in show.swept(found)
+    assert "| undefined |" in show.sweep_table(found)
 
 
 def test_rounds_are_drawn_one_by_one_and_combined():

@@ -1,7 +1,7 @@
 """Figures and Markdown of rounds and sweeps, beside what the report printed; nothing is computed here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,7 +34,7 @@ def estimates(table: pd.DataFrame, by: str) -> dict[str, dict[str, Estimate]]:
     return found
 
 
-def flips(table: pd.DataFrame, by: str) -> Markdown:
+def flips_table(table: pd.DataFrame, by: str) -> Markdown:
     """Return the labels that differ from the untouched image as a Markdown table.
 
     Args:
@@ -57,7 +57,7 @@ def flips(table: pd.DataFrame, by: str) -> Markdown:
     return markdown(pd.DataFrame(rows))
 
 
-def swept(sweep: Sweep) -> Markdown:
+def sweep_table(sweep: Sweep) -> Markdown:
     """Return the measures of a sweep as a Markdown table, with the range over draws and the report's rows if given."""
     rows = []
     compared = "report" in sweep.table and sweep.table["report"].notna().any()
@@ -121,10 +121,10 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
     Args:
         sweeps: any.
         nulls: for each sweep, `row`, `measure`, `where` and `why` of every measure without a value.
-        about: as for `_head`.
+        about: as for `rounds_markdown`.
     """
     first = sweeps[0]
-    head = _head("Single augmentations and stacks", first.label, first.threshold, first.targets, **about)
+    head = _head("Single augmentations and stacks", first.label, first.threshold, first.targets, about)
     lines = [
         *head,
         f"{_INTERVALS} If values are drawn at random, the table shows the first of {len(first.seeds)} draws (seeds "
@@ -133,7 +133,7 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
         "23 and 27 is headed F1 but holds the specificity.",
     ]
     for sweep, missing in zip(sweeps, nulls, strict=True):
-        lines += [f"## {sweep.name}", swept(sweep), flips(sweep.flips, "row")]
+        lines += [f"## {sweep.name}", sweep_table(sweep), flips_table(sweep.flips, "row")]
         if len(missing):
             grouped = missing.groupby(["row", "where", "why"], sort=False)["measure"].agg(", ".join).reset_index()
             lines += ["Measures without a value:", markdown(grouped[["row", "measure", "where", "why"]])]
@@ -190,7 +190,8 @@ def rounds_markdown(
     Args:
         search: from `rounds.search`.
         measures, flipped, agreement: of its `test`.
-        about: as for `_head`.
+        about: `data` and `model`, their names; `simulated`; `not_shown`, the label is not shown to work on real images;
+            `date`; `command`, as typed.
     """
     test = search.test
     [(label, threshold)] = test.thresholds.items()
@@ -198,22 +199,22 @@ def rounds_markdown(
     together = agreement[agreement["round"] == "all"].iloc[0].to_dict()
     same = plain(Estimate.from_row(together | {"value": together["agreement"]}))
     lines = [
-        *_head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, **about),
+        *_head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, about),
         f"**{escape_markdown(verdict(search))}**",
         _INTERVALS,
         "## Each round",
         f"Rounds are {test.mode}.",
         metrics_table(each, first="round"),
-        flips(flipped[flipped["round"] != COMBINED], "round"),
+        flips_table(flipped[flipped["round"] != COMBINED], "round"),
         f"All rounds give the same label for {same} of the images.",
         "## All rounds combined",
         metrics_table(estimates(search.rules, "rule"), first="rule"),
-        flips(search.flips, "rule"),
+        flips_table(search.flips, "rule"),
         "## The choice",
         f"{search.tried:,} sets of rounds with a rule were compared by {search.measure} on {len(search.val_targets)} "
         "validation images, and the best was scored once on the test images. The second row shows what a choice on the "
         "test images, as in the report, would have claimed. Its interval and p ignore the choice.",
-        choices(search),
+        choices_table(search),
         "## Passes",
         "Mean passes per image with early stop, which changes no label. The order was fitted on the validation images.",
         markdown(search.passes.round(2)),
@@ -221,7 +222,7 @@ def rounds_markdown(
     return "\n\n".join(lines) + "\n"
 
 
-def choices(search: Search) -> Markdown:
+def choices_table(search: Search) -> Markdown:
     """Return a Markdown table of the choice on validation images and the claim of a choice on test images."""
     rows = []
     for chosen_on, choice in (("validation images", search.chosen), ("test images", search.claimed)):
@@ -240,35 +241,14 @@ def choices(search: Search) -> Markdown:
     return markdown(pd.DataFrame(rows))
 
 
-def _head(
-    title: str,
-    label: str,
-    threshold: float,
-    targets: Any,
-    *,
-    data: str,
-    model: str,
-    simulated: bool,
-    not_shown: bool,
-    date: str,
-    command: str,
-) -> list[str]:
-    """Return the first paragraphs of a document.
-
-    Args:
-        title, label, threshold, targets: what was measured, on which test images.
-        data: name of the data set.
-        model: name of the network.
-        simulated: the images are simulated.
-        not_shown: the label is not shown to work on real images.
-        date: of the day.
-        command: as typed.
-    """
+def _head(title: str, label: str, threshold: float, targets: Any, about: Mapping[str, Any]) -> list[str]:
+    """Return the first paragraphs of a document; `about` as for `rounds_markdown`."""
+    simulated = about["simulated"]
     return [
         f"# {title}",
-        f"{date}; `{command}`.",
-        disclaimer(simulated=simulated, not_shown=[label] if not_shown else ()),
-        f"Data: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}, {len(targets):,} test images, "
-        f"{int(sum(targets)):,} with {escape_markdown(label)}. Network: {escape_markdown(model)}; positive from "
-        f"{threshold:.3f}.",
+        f"{about['date']}; `{about['command']}`.",
+        disclaimer(simulated=simulated, not_shown=[label] if about["not_shown"] else ()),
+        f"Data: {escape_markdown(about['data'])}{' (SIMULATED)' if simulated else ''}, {len(targets):,} test images, "
+        f"{int(sum(targets)):,} with {escape_markdown(label)}. Network: {escape_markdown(about['model'])}; positive "
+        f"from {threshold:.3f}.",
     ]

@@ -145,7 +145,7 @@ sweeps = {
 rounds_report.sweep_figure(sweeps["table10"], simulated=sets.simulated, title="Table 10: Add")
 
 # %%
-rounds_report.swept(sweeps["table10"])
+rounds_report.sweep_table(sweeps["table10"])
 
 # %% [markdown]
 # `Add(0.01)` and `Add(0.1)` *must* be the untouched films: pixels are whole grey levels, and 0.1 of one is rounded
@@ -213,7 +213,7 @@ print("from its untouched films, one draw each")
 # there as if both were one experiment. The table as words:
 
 # %%
-rounds_report.swept(sweeps["table15"])
+rounds_report.sweep_table(sweeps["table15"])
 
 # %% [markdown]
 # ## 4. What an accuracy hides
@@ -224,7 +224,7 @@ rounds_report.swept(sweeps["table15"])
 
 # %%
 flips = pd.concat([each.flips for each in sweeps.values()], ignore_index=True)
-rounds_report.flips(flips.query("`wrong to right` + `right to wrong` > 0"), "row")
+rounds_report.flips_table(flips.query("`wrong to right` + `right to wrong` > 0"), "row")
 
 # %%
 both = flips.query("`wrong to right` > 0 and `right to wrong` > 0")

@@ -80,7 +80,7 @@ print(f"{len(val.films)} validation films, {len(test.films)} test films of {sets
 
 # %%
 recipes = rounds.named(rounds.REPORT)
-report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds_strip.done(one) for one in recipes.values()]}))
+report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds.describe(one) for one in recipes.values()]}))
 
 # %% [markdown]
 # Table 29 shows a film in all of them. Here is one of the course (*simulated*), each recipe done to the original:
@@ -121,13 +121,13 @@ rounds_report.rounds_figure(measures, search, simulated=sets.simulated)
 
 # %%
 flips = search.test.flips(targets, patients)
-rounds_report.flips(flips, "round")
+rounds_report.flips_table(flips, "round")
 
 # %% [markdown]
 # And every rule that makes one answer of eleven. `weighted` and `stacked` were fitted on the validation films.
 
 # %%
-rounds_report.flips(search.flips, "rule")
+rounds_report.flips_table(search.flips, "rule")
 
 # %%
 report.metrics_table(rounds_report.estimates(search.rules, "rule"), first="rule")
@@ -150,7 +150,7 @@ for seed in range(1, NETWORKS):
     gains.append(found.flips(targets, patients).query("round == 'combined'"))
 gains = pd.concat(gains, ignore_index=True)
 gains.insert(0, "network", [f"learned from {PATIENTS} patients, seed {seed}" for seed in range(NETWORKS)])
-rounds_report.flips(gains, "network")
+rounds_report.flips_table(gains, "network")
 
 # %% [markdown]
 # ## 3. Why eleven votes are not eleven readers
@@ -199,7 +199,7 @@ report.metrics_table(
 )
 
 # %%
-rounds_report.flips(cumulative.flips(targets, patients), "round")
+rounds_report.flips_table(cumulative.flips(targets, patients), "round")
 
 # %% [markdown]
 # Stacked, a blur never goes away: rounds say much the same as one another, and less and less of the film that they
@@ -255,7 +255,7 @@ orders = published.beside(orders)
 rounds_report.sweep_figure(orders, simulated=sets.simulated, title="Tables 23 and 27: pairs and triples in order")
 
 # %%
-rounds_report.swept(orders)
+rounds_report.sweep_table(orders)
 
 # %% [markdown]
 # Two things about the report's tables. Their last column is headed *F1* and holds the **specificity**; beside ours
@@ -274,7 +274,7 @@ report.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
 # takes apart. Here, of twelve orders against the untouched films:
 
 # %%
-rounds_report.flips(orders.flips, "row")
+rounds_report.flips_table(orders.flips, "row")
 
 # %% [markdown]
 # ## 7. What choosing on the test films would have claimed
@@ -284,7 +284,7 @@ rounds_report.flips(orders.flips, "row")
 # once on the test films, as the report did:
 
 # %%
-rounds_report.choices(search)
+rounds_report.choices_table(search)
 
 # %%
 chosen, claimed = search.chosen, search.claimed
