@@ -354,7 +354,7 @@ def test_a_film_that_cannot_be_read_stops_no_other_and_ends_with_1(run, asked, f
         (["--source", "z"], "the manifest has no images of z; its sources are x, y."),
         (
             ["--split", "val"],
-            "the manifest has no image of the chosen split and sources; its splits are test 2, train 1.",
+            "the manifest has no image of the chosen split and sources; its splits: test 2, train 1.",
         ),
         (["--split", "all"], "split must be one of train, val, test; got 'all'."),
     ],

@@ -30,12 +30,14 @@ def list_() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help="A name of `cxrkit data list`.")],
     out: Annotated[Path | None, typer.Option(help="The folder to fill; by default one of that name.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Download this file alone; may be repeated.")] = None,
     unpack: Annotated[bool, typer.Option(help="Unpack archives.")] = True,
 ) -> None:
     """Download a data set, check and unpack it. If interrupted, run the same command again to resume."""
     from cxrkit.data import fetch
 
-    for path in fetch(name, Path(name) if out is None else out, unpack=unpack, progressbar=_terminal.is_watched()):
+    dest, watched = Path(name) if out is None else out, _terminal.is_watched()
+    for path in fetch(name, dest, only=only, unpack=unpack, progressbar=watched):
         print(path)
 
 
