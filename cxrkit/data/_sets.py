@@ -211,7 +211,8 @@ def covid19_radiography(folder: Folder) -> DataSet:
     listed = pd.concat(sheets)
     listed.index = listed["FILE NAME"].str.strip().str.lower()
     stems = [PurePosixPath(path).stem.lower() for path in rows["image"]]
-    rows["origin"] = [dict(listed["URL"]).get(stem, "") for stem in stems]
+    origins = dict(listed["URL"])
+    rows["origin"] = [origins.get(stem, "") for stem in stems]
     absent = listed[~listed.index.isin(stems)]
     lacking = pd.DataFrame({"image": absent["FILE NAME"].str.strip() + "." + absent["FORMAT"].str.strip().str.lower()})
     rows = pd.concat([rows, lacking.assign(patient_id="radiography:" + lacking["image"])], ignore_index=True).fillna("")
