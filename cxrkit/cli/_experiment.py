@@ -156,8 +156,8 @@ def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: boo
             progress=progress,
             **arguments,
         )
-    result.table.to_csv(out / "table.csv", index=False)
-    result.cells.to_csv(out / "cells.csv", index=False)
+    for file, frame in {"table": result.table, "cells": result.cells, **result.frames}.items():
+        frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
     for file, figure in _experiments.figures(result, sets.test).items():
         (out / f"{file}.png").write_bytes(_style.png(figure))
     today = date.today().isoformat()

@@ -58,16 +58,9 @@ _COVERS = (
 )
 
 
-def estimate_of(row: Any, prefix: str = "") -> Estimate:
-    """Return the estimate in a row of `Result.table`: the measure, or with the prefix "difference" the difference."""
-    if prefix:
-        return Estimate(row[prefix], row[f"{prefix} low"], row[f"{prefix} high"], row["n"])
-    return Estimate(*(row[name] for name in ("value", "low", "high", "n", "reason")))
-
-
 def gain(row: Any) -> str:
     """Return the difference from the reference in a row of `Result.table`, with its interval."""
-    return plain(estimate_of(row, "difference"), signed=True)
+    return plain(Estimate.from_row(row, "difference"), signed=True)
 
 
 def printed(result: "Result") -> dict[str, Estimate]:
@@ -267,7 +260,7 @@ def sources(result: "Result", *, variant: str = "unchanged", title: str = "") ->
             cell = cell[cell["measure"].str.startswith("AUROC")]
         notes.setdefault(first["trained on"], {})[tested] = note
         for row in cell.to_dict("records"):
-            rows.setdefault(first["trained on"], {})[tested] = estimate_of(row)
+            rows.setdefault(first["trained on"], {})[tested] = Estimate.from_row(row)
     return matrix(rows, notes=notes, title=title, simulated=result.simulated)
 
 
@@ -284,7 +277,7 @@ def variants(result: "Result", trained_on: str, *, title: str = "") -> Drawing:
     table = result.table[result.table["trained on"] == trained_on]
     groups: dict[str, dict[str, Estimate]] = {}
     for row in table.to_dict("records"):
-        groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = estimate_of(row)
+        groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = Estimate.from_row(row)
     return dots(groups, title=title or f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
@@ -393,7 +386,9 @@ def dots(
         ValueError: more than six groups.
     """
     frame = style.tidy_estimates(groups)
-    frame["words"] = [f"{plain(estimate_of(row), digits=2)}, n = {row['n']:,}" for row in frame.to_dict("records")]
+    frame["words"] = [
+        f"{plain(Estimate.from_row(row), digits=2)}, n = {row['n']:,}" for row in frame.to_dict("records")
+    ]
     height = (0.22 * len(groups) + 0.18) * frame["name"].nunique() + 1.6
     figure = style.new_figure(style.WIDTH, height, simulated=simulated, title=title)
     axis = figure.subplots()
@@ -537,7 +532,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
         row: dict[str, Any] = {
             "setting": _named(result, setting),
             "report (2020)": _brief(theirs[key]) if has else "",
-            **{measure: _brief(estimate_of(part.loc[setting])) for measure, part in parts.items()},
+            **{measure: _brief(Estimate.from_row(part.loc[setting])) for measure, part in parts.items()},
         }
         if math.isfinite(record.get("difference", math.nan)):
             row[f"{chosen[0]}: difference"] = gain(record)
@@ -645,7 +640,7 @@ def _unseen_table(result: "Result") -> Markdown:
     rows = []
     for (trained_on, tested), cell in result.table.groupby(["trained on", "tested on"], sort=False):
         first = cell.iloc[0]
-        found = {record["measure"]: _brief(estimate_of(record)) for record in cell.to_dict("records")}
+        found = {record["measure"]: _brief(Estimate.from_row(record)) for record in cell.to_dict("records")}
         rows.append(
             {
                 "trained on": trained_on,

@@ -40,6 +40,7 @@ from cxrkit.augment import OneOf, Op, Sequential, SomeOf
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import detail, to_uint8
 from cxrkit.labels import COVID
+from cxrkit.metrics import Estimate
 from cxrkit.show import _augment as augment_report
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
@@ -331,9 +332,7 @@ measured = experiments.measure("elsewhere", settings, tests, plan=plan, seeds=SE
 
 # %%
 tables = {test: measured.table(test, reference="none").set_index("setting") for test in tests}
-areas = {
-    name: {test: experiments_report.estimate_of(table.loc[name]) for test, table in tables.items()} for name in recipes
-}
+areas = {name: {test: Estimate.from_row(table.loc[name]) for test, table in tables.items()} for name in recipes}
 experiments_report.matrix(
     areas, trained="augmented with", tested="the same test patients, films ...", simulated=sets.simulated
 )

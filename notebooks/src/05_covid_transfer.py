@@ -35,6 +35,7 @@ import numpy as np
 from cxrkit import augment, metrics
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import detail, read, resize
+from cxrkit.metrics import Estimate
 from cxrkit.show import _experiments as experiments_report
 from cxrkit.show import _report as report
 
@@ -221,7 +222,7 @@ experiments_report.table(unseen)
 # %%
 across = unseen.table[(unseen.table["measure"] == "AUROC across") & ~unseen.table["seen"]]
 rows = {
-    f"{row['trained on']}, tested on {row['tested on']}": (None, experiments_report.estimate_of(row))
+    f"{row['trained on']}, tested on {row['tested on']}": (None, Estimate.from_row(row))
     for row in across.to_dict("records")
 }
 report.published_beside_measured(

@@ -74,6 +74,11 @@ class Result:
     computed: int
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The tables in `extra`."""
+        return {name: part for name, part in self.extra.items() if isinstance(part, pd.DataFrame)}
+
     def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
         """Return estimates of the table by the values of two of its columns.
 
@@ -86,8 +91,7 @@ class Result:
         found: dict[str, dict[str, Estimate]] = {}
         for record in self.table.to_dict("records"):
             if all(record[name.replace("_", " ")] == value for name, value in where.items()):
-                numbers = (record[name] for name in ("value", "low", "high", "n", "reason"))
-                found.setdefault(record[rows], {})[record[columns]] = Estimate(*numbers)
+                found.setdefault(record[rows], {})[record[columns]] = Estimate.from_row(record)
         return found
 
     def write(self, path: Path, *, made_by: str) -> None:
@@ -97,8 +101,7 @@ class Result:
             path: of the file.
             made_by: the command and the day.
         """
-        extra = {name: part for name, part in self.extra.items() if isinstance(part, pd.DataFrame)}
-        frames = {"films": self.films, "table": self.table, "cells": self.cells, **extra}
+        frames = {"films": self.films, "table": self.table, "cells": self.cells, **self.frames}
         parts: dict[str, Any] = {
             "made_by": made_by,
             "name": self.name,

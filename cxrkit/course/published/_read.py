@@ -14,12 +14,12 @@ def table(name: str) -> pd.DataFrame:
     Args:
         name: "table01", "fig03" and so on, as in cxrkit/course/published/tables.csv.
     Returns:
-        One row per printed row and one column per printed column, in the report's order; numbers where all of a
-        column are numbers, else text as printed; missing where the report prints nothing.
+        A row per printed row and a column per printed column, in the report's order; numbers if a whole column is
+        numbers, otherwise text as printed; missing where the report prints nothing.
     Raises:
         ValueError: no such table.
     """
-    cells = _cells()
+    cells = _file("tables")
     names = list(dict.fromkeys(cells["table"]))
     if name not in names:
         raise ValueError(f"name must be one of {', '.join(names)}; got {name!r}.")
@@ -35,48 +35,42 @@ def table(name: str) -> pd.DataFrame:
 
 @cache
 def rows() -> dict[tuple[str, str], dict[str, str]]:
-    """Return what is printed in each row, by table and row: text by column, in the report's order; "" for a null."""
+    """Return the printed text of each row, by table and row: by column, in the report's order; "" for a null."""
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for table_name, row, column, value in _cells().itertuples(index=False, name=None):
+    for table_name, row, column, value in _file("tables").itertuples(index=False, name=None):
         found.setdefault((table_name, row), {})[column] = value
     return found
 
 
 def cells_of(table_name: str, row: str) -> dict[str, str]:
-    """Return what is printed in one row, or say which rows there are."""
+    """Return the printed text of one row; the error for another row lists the rows."""
     if (table_name, row) not in rows():
         raise ValueError(f"row of {table_name} must be one of {', '.join(table(table_name).index)}; got {row!r}.")
     return rows()[table_name, row]
 
 
-def _cells() -> pd.DataFrame:
-    with (_FOLDER / "tables.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-
-
 def integration() -> pd.DataFrame:
-    """Return the rows that the report shows of its three spreadsheets, spelt as printed there.
+    """Return the rows that the report shows of its three spreadsheets, spelt as printed (figures 14, 15 and 16).
 
-    The names tell where a film came from: eight digits, an underscore and three digits is ChestX-ray14, which is
-    older than COVID-19; `covid_` is a COVID-19 film of the Kaggle data.
+    File names tell the origin: eight digits, an underscore and three digits is ChestX-ray14, which is older than
+    COVID-19; `covid_` is a COVID-19 image of the Kaggle data.
 
     Returns:
-        One row per printed row: `figure` (14: called COVID-19; 15: not, with findings; 16: both merged),
+        A row per printed row: `figure` (14: predicted COVID-19; 15: not, with findings; 16: both merged),
         `Image Index`, `Predict label` (findings joined by spaces; empty for none).
-    Source:
-        The report's figures 14, 15 and 16.
     """
-    with (_FOLDER / "integration.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, keep_default_na=False)
+    return _file("integration").astype({"figure": int})
 
 
 def predictions() -> pd.DataFrame:
-    """Return the rows that the report shows of the 14-finding network's spreadsheet, spelt as printed there.
+    """Return the rows that the report shows of the 14-finding network's spreadsheet, spelt as printed (figure 5).
 
     Returns:
-        One row per printed row: `Image Index`, `Predict label` (findings joined by spaces; empty for none).
-    Source:
-        The report's figure 5.
+        A row per printed row: `Image Index`, `Predict label` (findings joined by spaces; empty for none).
     """
-    with (_FOLDER / "predictions.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, keep_default_na=False)
+    return _file("predictions")
+
+
+def _file(name: str) -> pd.DataFrame:
+    with (_FOLDER / f"{name}.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)

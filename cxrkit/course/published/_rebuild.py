@@ -1,4 +1,4 @@
-"""Who was called what: counts of films, rebuilt from the figures that were printed of them."""
+"""Confusion matrices rebuilt from the measures that the report printed."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,7 +10,7 @@ from cxrkit.course.published._read import cells_of, rows, table
 from cxrkit.labels import FINDINGS
 from cxrkit.metrics import Confusion
 
-#: Of tp, fp, fn and tn, which count above the line and which below.
+#: Weights of tp, fp, fn and tn in the numerator and in the denominator of each measure.
 _RATIOS = {
     "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
     "precision": ((1, 0, 0, 0), (1, 1, 0, 0)),
@@ -18,42 +18,41 @@ _RATIOS = {
     "specificity": ((0, 0, 0, 1), (0, 1, 0, 1)),
     "F1": ((2, 0, 0, 0), (2, 1, 1, 0)),
 }
-#: What a column of measures holds, where that is not its name.
+#: Columns that hold another measure than their name.
 _HOLDS = {"f1": "F1", "specificity_printed_as_f1": "specificity"}
-#: Test films of tables 10 to 27: the network is that of table 9's row 4, whose figures fit these numbers alone.
+#: Test images of tables 10 to 27: their network is that of table 9's row 4, whose measures fit these numbers only.
 POSITIVES, NEGATIVES = 97, 300
 _ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
-#: Tables whose rows are of one confusion matrix each.
+#: Tables of which each row is one confusion matrix.
 REBUILT = ("table09", *_ROUNDS)
-#: Films of ChestX-ray14.
+#: Images of ChestX-ray14.
 _CHESTXRAY14 = 112_120
-#: More than floating point errs by, less than two shares of up to a million films differ by.
+#: More than the error of floating point, less than the difference of two shares of up to a million images.
 _SLACK = 1e-12
-#: Matrices looked through at a time; with what is computed of them, some 400 MB.
+#: Matrices tested at a time, which takes about 400 MB.
 _MOST = 5_000_000
 
 Sizes = int | Sequence[int]
 
 
 def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -> list[Confusion]:
-    """Return every confusion matrix whose figures, rounded or cut off, are those that were printed.
+    """Return every confusion matrix that has the printed measures, whether these were rounded or truncated.
 
     Args:
-        printed: by measure (accuracy, precision, recall, specificity, F1), the figure as text, as "0.73333": its
-            decimals say how exact it is. A measure that was not printed is left out.
-        positives, negatives: films of each class; where that is not known, all numbers that there may be, as
-            range(1, 98).
+        printed: by measure (accuracy, precision, recall, specificity, F1) the printed text, such as "0.73333": its
+            decimals give its precision. Leave out measures that were not printed.
+        positives, negatives: images of each class; if that is not known, all possible numbers, such as range(1, 98).
     Returns:
-        All that fit, fewest films first; none where the figures contradict one another or these numbers of films.
+        All that fit, fewest images first; none if the measures contradict one another or these numbers of images.
     Raises:
-        ValueError: a measure of another name, nothing printed, text that is no number in [0, 1], no number of films,
-            or so little printed of so many films that too many matrices would have to be looked through.
+        ValueError: an unknown measure, nothing printed, text that is not a number in [0, 1], no number of images, or so
+            few measures of so many images that too many matrices would have to be tested.
     """
     unknown = [name for name in printed if name not in _RATIOS]
     if unknown or not printed:
         raise ValueError(f"printed must hold some of {', '.join(_RATIOS)}; got {', '.join(unknown) or 'nothing'}.")
     totals, others = _sizes("positives", positives), _sizes("negatives", negatives)
-    # One count after the other: what a figure rules out is never combined with what the others may be.
+    # One count after the other: what one measure excludes is not combined with the other counts.
     tp = np.concatenate([np.arange(total + 1) for total in totals])
     none = np.zeros_like(tp)
     found = np.column_stack([tp, none, np.repeat(totals, totals + 1) - tp, none])
@@ -70,7 +69,7 @@ def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -
 def _sizes(name: str, given: Sizes) -> np.ndarray:
     sizes = np.unique(np.atleast_1d(np.asarray(given, np.int64)))
     if not len(sizes) or sizes[0] < 0:
-        raise ValueError(f"{name} must be a number of films, or several as range(1, 98); got {given!r}.")
+        raise ValueError(f"{name} must be a number of images, or several such as range(1, 98); got {given!r}.")
     return sizes
 
 
@@ -78,8 +77,8 @@ def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
     """Return each of the matrices (matrices, 4) with each of the values in one column."""
     if len(found) * len(values) > _MOST:
         raise ValueError(
-            f"printed leaves {len(found) * len(values):,} matrices to look through; at most {_MOST:,} can be. Give "
-            "recall and precision if they were printed, or fewer numbers of films."
+            f"printed leaves {len(found) * len(values):,} matrices to test; at most {_MOST:,} are possible. Give "
+            "recall and precision if they were printed, or fewer numbers of images."
         )
     spread = np.repeat(found, len(values), axis=0)
     spread[:, column] = np.tile(values, len(found))
@@ -87,7 +86,7 @@ def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
 
 
 def _fit(counts: np.ndarray, printed: Mapping[str, str], measures: Sequence[str]) -> np.ndarray:
-    """Return (matrices,), whether those of the measures that were printed fit counts (matrices, 4)."""
+    """Return (matrices,), bool: whether counts (matrices, 4) fit those of the measures that were printed."""
     fits = np.ones(len(counts), bool)
     for name in measures:
         if name not in printed:
@@ -101,7 +100,7 @@ def _fit(counts: np.ndarray, printed: Mapping[str, str], measures: Sequence[str]
 
 
 def _figure(name: str, text: str) -> tuple[float, float]:
-    """Return a printed figure and the unit of its last digit."""
+    """Return a printed number and the unit of its last digit."""
     whole, _, decimals = text.partition(".")
     if not (whole + decimals).isdecimal() or not 0 <= float(text) <= 1:
         raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {text!r}.")
@@ -109,22 +108,17 @@ def _figure(name: str, text: str) -> tuple[float, float]:
 
 
 def measure_of(column: str) -> str:
-    """Return the measure that a column of one of the tables `REBUILT` holds; "" where it holds a setting."""
+    """Return the measure of a column of the tables `REBUILT`; "" for a setting."""
     name = _HOLDS.get(column, column)
     return name if name in _RATIOS else ""
 
 
 @cache
 def fitting(table_name: str, row: str) -> tuple[Confusion, ...]:
-    """Return the matrices that fit a row of one of the tables `REBUILT`; none where nothing is printed.
+    """Return all matrices that fit a row of the tables `REBUILT`, fewest images first; none for a row of nulls.
 
-    Args:
-        table_name: as for `table`.
-        row: as printed.
-    Returns:
-        All that fit, fewest films first.
     Raises:
-        ValueError: no such row, or one that is not of one confusion matrix.
+        ValueError: no such row, or one of another table.
     """
     cells = cells_of(table_name, row)
     if table_name not in REBUILT:
@@ -135,22 +129,22 @@ def fitting(table_name: str, row: str) -> tuple[Confusion, ...]:
     if table_name in _ROUNDS:
         return tuple(rebuild(printed, positives=POSITIVES, negatives=NEGATIVES))
     covid, *rest = (int(cells[name]) for name in ("covid", "covid_set_normal", "chestxray14"))
-    # Dealt 3:1:1, a fifth of the COVID-19 films is tested, or less. Of the others more than a fifth is in row 5.
+    # Split 3:1:1, at most a fifth of the COVID-19 images is in test. In row 5, more than a fifth of the others is.
     return tuple(rebuild(printed, positives=range(1, covid // 5 + 1), negatives=range(1, sum(rest) + 1)))
 
 
 def why_not_one(table_name: str, row: str) -> str:
-    """Return why a row has no matrix, or more than one; empty where it has one."""
+    """Return why a row has no matrix, or more than one; "" if it has one."""
     found = fitting(table_name, row)
     if not found:
-        return "the report prints null, and does not say why"
+        return "the report prints null without a reason"
     if len(found) == 1:
         return ""
-    return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} films' for each in found)}"
+    return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} images' for each in found)}"
 
 
 def matrix(table_name: str, row: str) -> Confusion:
-    """Return the one confusion matrix that a row of tables 9 to 16, 23 or 27 fits.
+    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27.
 
     Args:
         table_name: "table09" to "table16", "table23" or "table27".
@@ -158,7 +152,7 @@ def matrix(table_name: str, row: str) -> Confusion:
     Returns:
         The counts; their methods are the measures with intervals.
     Raises:
-        ValueError: no such row, a null row, or one that several matrices fit.
+        ValueError: no such row, a row of nulls, or one that several matrices fit.
     """
     found = fitting(table_name, row)
     if len(found) != 1:
@@ -169,11 +163,11 @@ def matrix(table_name: str, row: str) -> Confusion:
 def matrices() -> pd.DataFrame:
     """Return the confusion matrix of every row of tables 9 to 16, 23 and 27.
 
-    The last column of tables 23 and 27 is headed F1 and holds the specificity; so it is read.
+    The last column of tables 23 and 27 has the heading F1 and holds the specificity.
 
     Returns:
-        One row per printed row: `table`, `row`, `fits` (how many matrices have the printed figures), `tp`, `fp`,
-        `fn`, `tn` and `n` (films; missing unless one fits) and `reason` (why it is missing).
+        A row per printed row: `table`, `row`, `fits` (number of matrices with the printed measures), `tp`, `fp`, `fn`,
+        `tn` and `n` (missing unless exactly one fits) and `reason` (why it is missing).
     """
     found = []
     for table_name, row in rows():
@@ -188,13 +182,13 @@ def matrices() -> pd.DataFrame:
 
 @cache
 def validation_films() -> tuple[int, ...]:
-    """Return how many films the report's figure 3 was scored on, which it does not print.
+    """Return the number of images that the report's figure 3 was measured on, which it does not print.
 
-    An AUROC of p positive and q negative films is a whole number of halves of p q. Figure 3 prints 14 of them with 16
+    An AUROC of p positive and q negative images is a multiple of 1 / (2 p q). Figure 3 prints 14 of them with 16
     digits, and table 1 the positives of each, so few totals fit all 14.
 
     Returns:
-        Every number of validation films, up to all of ChestX-ray14, that does.
+        Every number of validation images, up to all of ChestX-ray14, that fits.
     """
     areas = table("fig03").loc[list(FINDINGS), "val_auroc_epoch100"].astype(float).to_numpy()[:, None]
     positives = table("table01").loc[list(FINDINGS), "val"].astype(int).to_numpy()[:, None]
