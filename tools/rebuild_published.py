@@ -49,7 +49,6 @@ def matrices() -> str:
         cells: dict[str, Any] = dict.fromkeys(COLUMNS, "")
         cells |= {"table": row.table.removeprefix("table").lstrip("0"), "row": row.row, "fit": row.fits}
         cells["right"] = row.reason
-        estimates: dict[str, Any]
         if row.fits == 1:
             cells |= {name: getattr(row, name) for name in ("tp", "fp", "fn", "tn")}
             cells["right"] = f"{row.tp + row.tn} of {row.n}"

@@ -521,18 +521,19 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
         return _unseen_table(result)
     there = set(result.table["measure"])
     chosen = list(measures or [measure for measure in _MEASURES[result.name] if measure in there])
-    parts = {measure: _of_measure(result, measure).set_index("setting") for measure in chosen}
-    first, theirs = parts[chosen[0]], printed(result)
+    first, *_ = [_of_measure(result, measure) for measure in chosen]
+    found, theirs = result.estimates("setting", "measure"), printed(result)
     # The report's numbers of "transfer" belong to the largest training set.
     largest = result.table["patients"].max() if result.name == "transfer" else None
     rows = []
-    for setting, record in zip(map(str, first.index), first.to_dict("records"), strict=True):
+    for record in first.to_dict("records"):
+        setting = record["setting"]
         key = record["mode"] if result.name == "transfer" else setting
         has = key in theirs and (largest is None or record["patients"] == largest)
         row: dict[str, Any] = {
             "setting": _named(result, setting),
             "report (2020)": _brief(theirs[key]) if has else "",
-            **{measure: _brief(Estimate.from_row(part.loc[setting])) for measure, part in parts.items()},
+            **{measure: _brief(found[setting][measure]) for measure in chosen},
         }
         if math.isfinite(record.get("difference", math.nan)):
             row[f"{chosen[0]}: difference"] = gain(record)

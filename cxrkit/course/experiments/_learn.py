@@ -26,8 +26,6 @@ BEST_BY = ("val_loss", "auroc")
 RANDOM = "random"
 #: Regularisation strengths that "frozen" tries on val, as scikit-learn's C; the strongest first.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-#: Images per prediction, always as many: TensorFlow compiles a network again for another number.
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -172,10 +170,14 @@ class Features:
         keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
         missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
         if missing:
+            from cxrkit import train
+
             some = films.where(np.array(missing))
             if recipe is not None:
                 some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(keys[row]) for row in missing]))
-            self._kept |= {keys[row]: vector for row, vector in zip(missing, in_batches(self._body, some), strict=True)}
+            self._kept |= {
+                keys[row]: vector for row, vector in zip(missing, train.predict(self._body, some), strict=True)
+            }
             self.computed += len(missing)
         return np.stack([self._kept[key] for key in keys])
 
@@ -212,7 +214,8 @@ def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
             head.set_params(C=penalty).fit((x - centre) / spread, np.tile(positive(films), len(draws)), weights)
             heads.append((head.coef_[0].copy(), float(head.intercept_[0])))
             rows.append({"C": penalty, **_scores(truth, head.decision_function(val_x))})
-    best = _best(rows, plan.best_by)
+    tried = pd.DataFrame(rows)
+    best = int(tried["auroc"].argmax() if plan.best_by == "auroc" else tried["val_loss"].argmin())
     slopes = heads[best][0] / spread
     offset = heads[best][1] - float(slopes @ centre)
 
@@ -224,7 +227,7 @@ def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
         return model
 
     return Learned(
-        plan, seed, _tried(rows, best), lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), build
+        plan, seed, _tried(tried, best), lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), build
     )
 
 
@@ -232,60 +235,43 @@ def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
 
 
 def _trained(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
+    from cxrkit import train
+
     model = _compiled(plan.start, plan.size_px, plan.learning_rate, plan.epochs * plan.steps)
     model.set_weights(network(plan.start, plan.size_px, seed=seed, scratch=plan.mode == "scratch").get_weights())
-    rows = fit(model, films, val, _weights(films, plan.positive_share), plan, seed=seed)
+    # The network before left its number of steps and its moments here; both begin at 0.
+    for variable in model.optimizer.variables:
+        variable.assign(variable * 0)
+    batches = train.Batches(
+        replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32)),
+        weights=_weights(films, plan.positive_share),
+        steps=plan.steps,
+        batch_size=plan.batch_size,
+        size_px=plan.size_px,
+        augment=plan.recipe,
+        seed=seed,
+    )
+
+    def validation(trained: "keras.Model") -> dict[str, float]:
+        probs = np.clip(train.predict(trained, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+        row = _scores(positive(val), np.log(probs) - np.log1p(-probs))
+        return {**row, "score": row["auroc"] if plan.best_by == "auroc" else -row["val_loss"]}
+
+    tried = train.fit(model, batches, epochs=plan.epochs, validation=validation)
     weights = model.get_weights()
 
     def predict(some: FilmSet) -> np.ndarray:
         # Other networks of the experiment were trained in the same model since.
         model.set_weights(weights)
-        return in_batches(model, some)[:, 0].astype(np.float64)
+        return train.predict(model, some)[:, 0].astype(np.float64)
 
     def build() -> "keras.Model":
         own = network(plan.start, plan.size_px, seed=seed)
         own.set_weights(weights)
         return own
 
-    return Learned(plan, seed, _tried(rows, _best(rows, plan.best_by)), predict, build)
-
-
-def fit(
-    model: "keras.Model", films: FilmSet, val: FilmSet, weights: np.ndarray, plan: Plan, *, seed: int
-) -> list[dict[str, Any]]:
-    """Train a compiled network from its weights, and leave it with those of its best epoch.
-
-    Args:
-        model: as `_compiled` returns it.
-        films, val: the first target is 1 for COVID-19 and else 0.
-        weights: (films,), how often each image is drawn.
-        plan: its epochs, steps, batch size, recipe and `best_by` count.
-        seed: of sampling and augmentation.
-    Returns:
-        A row per epoch: `epoch`, `loss`, `val_loss`, `auroc`.
-    """
-    from cxrkit import train
-
-    for variable, value in zip(model.optimizer.variables, model.fresh_state, strict=True):
-        variable.assign(value)
-    two_way = replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32))
-    batches = train.Batches(
-        two_way,
-        size_px=model.input_shape[1],
-        weights=weights,
-        steps=plan.steps,
-        batch_size=plan.batch_size,
-        augment=plan.recipe,
-        seed=seed,
-    )
-
-    def validation(trained: "keras.Model") -> dict[str, float]:
-        probs = np.clip(in_batches(trained, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
-        row = _scores(positive(val), np.log(probs) - np.log1p(-probs))
-        return {**row, "score": row["auroc"] if plan.best_by == "auroc" else -row["val_loss"]}
-
-    curve = train.fit(model, batches, epochs=plan.epochs, validation=validation)
-    return [row._asdict() for row in curve[["epoch", "loss", "val_loss", "auroc"]].itertuples(index=False)]
+    columns = ["epoch", "loss", "val_loss", "auroc"]
+    return Learned(plan, seed, _tried(tried[columns], int(tried["score"].argmax())), predict, build)
 
 
 @functools.lru_cache(maxsize=2)
@@ -293,11 +279,12 @@ def _compiled(start: str, size_px: int, learning_rate: float, steps: int) -> "ke
     """Return a compiled network, the same one each time: compiling takes as long as some hundred steps."""
     import keras
 
+    from cxrkit import train
+
     model = network(start, size_px, seed=0)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), "categorical_crossentropy")
+    model.compile(train.optimiser_named("adamw", rate), "categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
-    model.fresh_state = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
     return model
 
 
@@ -351,13 +338,6 @@ def sha256_of_start(start: str) -> str:
     return sha256_of(path)
 
 
-def in_batches(model: "keras.Model", films: FilmSet) -> np.ndarray:
-    """Return a network's output for images, computed in batches of one size."""
-    from cxrkit import train
-
-    return train.predict(model, films, batch_size=_BATCH)
-
-
 def _weights(films: FilmSet, share: float | None) -> np.ndarray:
     """Return (films,), sum 1: the weight of each image, so that those with COVID-19 weigh `share` together."""
     y = positive(films)
@@ -371,10 +351,5 @@ def _scores(y: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     return {"val_loss": loss, "auroc": metrics.auroc(y, logits).value}
 
 
-def _best(rows: list[dict[str, Any]], best_by: str) -> int:
-    scores = [row["auroc"] if best_by == "auroc" else -row["val_loss"] for row in rows]
-    return int(np.argmax(scores))
-
-
-def _tried(rows: list[dict[str, Any]], best: int) -> pd.DataFrame:
-    return pd.DataFrame([{**row, "best": k == best} for k, row in enumerate(rows)])
+def _tried(rows: pd.DataFrame, best: int) -> pd.DataFrame:
+    return rows.assign(best=rows.index == best)
