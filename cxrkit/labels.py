@@ -66,7 +66,7 @@ def split_findings(text: str) -> tuple[str, ...]:
     """Split `"Effusion|Mass"` into findings, in the order of `FINDINGS`.
 
     Args:
-        text: findings joined by `|`; empty or "No Finding" means none; known other spellings are mended.
+        text: findings joined by `|`; empty or "No Finding" means none; other known spellings are corrected.
     Returns:
         The findings, each once.
     Raises:

@@ -13,7 +13,6 @@ from scipy import ndimage
 from cxrkit import phantom
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _anatomy as anatomy
-from cxrkit.phantom import _film as film
 from cxrkit.phantom import _findings as signs
 from cxrkit.phantom import _nuisance as nuisance
 from cxrkit.phantom import _patients as patients
@@ -29,6 +28,13 @@ SMALL = 96
 def make_rays(size=64, px=0.5, source=168.0, beam=3.0):
     axis = (np.arange(size) - size / 2 + 0.5) * px
     return solids.Rays(u=axis[None, :], v=axis[:, None], source_cm=source, beam_v=beam, cm_per_px=px)
+
+
+def grey_film(seed, **options):
+    """A film and its grey values before they are rounded, float64 (H, W) in [0, 255]."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "quantise", lambda grey: grey)
+        return phantom.simulate(seed, **options)
 
 
 def shown(kind, seed=5, size_px=SMALL, **options):
@@ -168,7 +174,7 @@ def test_error_of_one_part_in_a_million_million_changes_no_byte(monkeypatch):
 def test_grey_values_stay_clear_of_rounding_boundaries():
     nearest = min(
         np.abs(grey % 1 - 0.5)[(grey > 0) & (grey < 255)].min()
-        for grey, _ in (film.grey_film(seed, size_px=SMALL) for seed in range(12))
+        for grey in (grey_film(seed, size_px=SMALL).pixels for seed in range(12))
     )
     # Errors of the last bit reach about 1e-12 of a grey level.
     assert nearest > 1e-9
@@ -232,12 +238,12 @@ def test_boxes_hold_the_mask_and_touch_it(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_lesion_changes_more_the_severer_it_is(kind):
     for seed in (5, 6):
-        none = film.grey_film(seed, size_px=SMALL, findings=())[0]
+        none = grey_film(seed, size_px=SMALL, findings=()).pixels
         changes = []
         for severity in (0.05, 0.3, 0.6, 1.0):
             findings = () if kind == COVID else (kind,)
-            grey, _ = film.grey_film(seed, size_px=SMALL, findings=findings, covid=kind == COVID, severity=severity)
-            difference = grey - none
+            one = grey_film(seed, size_px=SMALL, findings=findings, covid=kind == COVID, severity=severity)
+            difference = one.pixels - none
             changes.append(np.abs(difference - np.median(difference)).mean())
         assert changes == sorted(changes)
         assert changes[0] > 0
@@ -246,10 +252,10 @@ def test_lesion_changes_more_the_severer_it_is(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_faintest_lesion_is_above_the_noise(kind):
     # Contrast inside the mask, in grey levels, against the noise of a lung in the same film.
-    none = film.grey_film(8, size_px=128, findings=())[0]
+    none = grey_film(8, size_px=128, findings=()).pixels
     findings = () if kind == COVID else (kind,)
-    grey, one = film.grey_film(8, size_px=128, findings=findings, covid=kind == COVID, severity=0.05)
-    difference = grey - none
+    one = grey_film(8, size_px=128, findings=findings, covid=kind == COVID, severity=0.05)
+    difference = one.pixels - none
     contrast = np.abs(difference - np.median(difference))[one.masks[kind]].mean()
     detail = none - ndimage.median_filter(none, 3)
     noise = 1.5 * np.median(np.abs(detail[one.lung_mask]))

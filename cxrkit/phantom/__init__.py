@@ -1,9 +1,9 @@
-"""Simulated chest radiographs whose truth is known to the pixel: findings, boxes, lung masks, follow-ups.
+"""Simulated chest radiographs with true findings, boxes, masks, lung masks and follow-ups.
 
     film = simulate(1, findings=("Effusion",), severity=0.5)
     film.pixels, film.masks["Effusion"], film.png()
 
-Simulated films teach and test; they are no substitute for real ones, and nothing here is a medical device.
+Simulated images are for teaching and tests. They do not replace real ones.
 """
 
 from cxrkit.phantom._film import COURSES, SEVERITY_RANGE, VIEWS, SimulatedFilm, simulate, simulate_many, simulate_series

@@ -161,70 +161,6 @@ def _pose(seed: int, follow_up: int, view: str | None) -> anatomy.Pose:
     )
 
 
-def grey_film(
-    seed: int,
-    *,
-    size_px: int = 256,
-    findings: Iterable[str] | None = None,
-    covid: bool = False,
-    severity: float | Mapping[str, float] | None = None,
-    view: str | None = None,
-    sex: str | None = None,
-    age: float | None = None,
-    nuisance: Nuisance | dict | None = None,
-    follow_up: int = 0,
-    enrich: float = 0.0,
-) -> tuple[np.ndarray, SimulatedFilm]:
-    """As `simulate`, and before it the film not yet rounded, float64 (H, W) in [0, 255].
-
-    For tests of how far grey values stay from a rounding boundary, where another processor could round otherwise.
-    """
-    seed = check_seed(seed)
-    findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
-    _check(size_px, findings, covid, severity, view, sex, age, follow_up)
-    extra = Nuisance.of(nuisance)
-    if findings is None:
-        # A film with COVID-19 has no second finding unless it is asked for.
-        row = patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0]
-        findings = () if covid else patients.names(row)
-    shown = (*findings, COVID) if covid else findings
-    labels = _severities(seed, follow_up, shown, severity)
-
-    person = anatomy.draw_person(seed, sex, age)
-    frame = anatomy.build_frame(person, _pose(seed, follow_up, view), signs.shape(seed, labels))
-    rays = anatomy.film_rays(frame, int(size_px))
-    scene = scenes.build(frame, rays)
-    paint = signs.paint(seed, labels, scene)
-    depth = render.attenuation(scene, paint.effects)
-    added = nuisances.metal(extra, scene, seed)
-    for layer in added.values():
-        depth = depth + layer
-    grey = render.develop(scene, render.expose(scene, depth, seed, follow_up), seed, follow_up)
-    grey, border = nuisances.restyle(extra, grey)
-
-    masks = {kind: np.logical_or.reduce(paint.lesions[kind]) for kind in labels if kind in paint.lesions}
-    extra_masks = {name: layer > 0.05 for name, layer in added.items()}
-    if border is not None:
-        extra_masks["border"] = border
-    film = SimulatedFilm(
-        pixels=render.quantise(grey),
-        labels=labels,
-        boxes={kind: _boxes(paint.lesions[kind]) for kind in masks},
-        masks=masks,
-        lung_mask=scene.lung > 1.0,
-        cardiothoracic_ratio=float(scene.thorax_ratio),
-        view=frame.pose.view,
-        sex=person.sex,
-        age=person.age,
-        seed=seed,
-        follow_up=int(follow_up),
-        cm_per_px=float(rays.cm_per_px),
-        nuisance=extra,
-        nuisance_masks=extra_masks,
-    )
-    return grey, film
-
-
 def simulate(
     seed: int,
     *,
@@ -261,20 +197,49 @@ def simulate(
     Raises:
         ValueError: an argument outside what is listed.
     """
-    _, film = grey_film(
-        seed,
-        size_px=size_px,
-        findings=findings,
-        covid=covid,
-        severity=severity,
-        view=view,
-        sex=sex,
-        age=age,
-        nuisance=nuisance,
-        follow_up=follow_up,
-        enrich=enrich,
+    seed = check_seed(seed)
+    findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
+    _check(size_px, findings, covid, severity, view, sex, age, follow_up)
+    extra = Nuisance.of(nuisance)
+    if findings is None:
+        # An image with COVID-19 has further findings only if they are given.
+        row = patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0]
+        findings = () if covid else patients.names(row)
+    shown = (*findings, COVID) if covid else findings
+    labels = _severities(seed, follow_up, shown, severity)
+
+    person = anatomy.draw_person(seed, sex, age)
+    frame = anatomy.build_frame(person, _pose(seed, follow_up, view), signs.shape(seed, labels))
+    rays = anatomy.film_rays(frame, int(size_px))
+    scene = scenes.build(frame, rays)
+    paint = signs.paint(seed, labels, scene)
+    depth = render.attenuation(scene, paint.effects)
+    added = nuisances.metal(extra, scene, seed)
+    for layer in added.values():
+        depth = depth + layer
+    grey = render.develop(scene, render.expose(scene, depth, seed, follow_up), seed, follow_up)
+    grey, border = nuisances.restyle(extra, grey)
+
+    masks = {kind: np.logical_or.reduce(paint.lesions[kind]) for kind in labels if kind in paint.lesions}
+    extra_masks = {name: layer > 0.05 for name, layer in added.items()}
+    if border is not None:
+        extra_masks["border"] = border
+    return SimulatedFilm(
+        pixels=render.quantise(grey),
+        labels=labels,
+        boxes={kind: _boxes(paint.lesions[kind]) for kind in masks},
+        masks=masks,
+        lung_mask=scene.lung > 1.0,
+        cardiothoracic_ratio=float(scene.thorax_ratio),
+        view=frame.pose.view,
+        sex=person.sex,
+        age=person.age,
+        seed=seed,
+        follow_up=int(follow_up),
+        cm_per_px=float(rays.cm_per_px),
+        nuisance=extra,
+        nuisance_masks=extra_masks,
     )
-    return film
 
 
 def simulate_series(

@@ -1,7 +1,7 @@
 """The sign of each finding, as changes of the anatomy and as tissue and air painted into the lung.
 
-Every painter draws its layout (side, place, shape) from a stream of its own, with the same draws whatever the
-severity, so that a finding of one patient stays where it is while it grows. Severity runs over (0, 1]: near 0 at the
+Every painter draws its layout (side, place, shape) from a separate random stream, with the same draws for every
+severity, so that a finding of one patient stays in place while it grows. Severity runs over (0, 1]: near 0 at the
 limit of what the noise lets one see, 1 as far as the finding goes on a film.
 """
 

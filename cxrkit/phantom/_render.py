@@ -39,7 +39,7 @@ class Effects:
 
 
 def texture(rng: np.random.RandomState, rays: Rays, grain_cm: float) -> np.ndarray:
-    """Smooth random field, about unit variance, of a grain given in cm, so that it does not hang on the film's size.
+    """Smooth random field, about unit variance, of a grain given in cm, independent of the image size.
 
     Returns:
         (H, W), a cubic B-spline through a grid of normal numbers.

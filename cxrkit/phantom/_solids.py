@@ -134,7 +134,7 @@ class Tubes:
         start, end: (n, 2), film u and v in cm.
         radius: (n, 2), half-width seen on the film at start and end, cm.
         path: (n, 2), path length through the middle of the tube at start and end, cm.
-        normals: (n, 4), film direction of the plane that cuts the tube at its start and at its end.
+        normals: (n, 4), film direction of the planes that cut the tube at both ends.
     """
 
     start: np.ndarray

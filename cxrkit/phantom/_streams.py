@@ -1,4 +1,4 @@
-"""Random streams that are promised to stay.
+"""Random streams whose values never change.
 
 NumPy promises the bits of SeedSequence and PCG64, and NEP 19 froze the distributions of RandomState: those of Generator
 may change with a release. PCG64 instead of MT19937 because it opens seven times faster, and a film opens a dozen.
@@ -14,7 +14,7 @@ MAX_SEED = 2**63 - 1
 
 
 def check_seed(seed: int, name: str = "seed") -> int:
-    """Return `seed` as an int, or say what a seed is.
+    """Return `seed` as an int.
 
     Raises:
         ValueError: not a whole number from 0 to 2**63 - 1.
@@ -29,10 +29,10 @@ def stream(seed: int, name: str, *keys: int) -> np.random.RandomState:
 
     Args:
         seed: from `check_seed`.
-        name: one of `STREAMS`: what is drawn from it. Drawing more of one thing leaves the others as they were.
+        name: one of `STREAMS`: what is drawn from it. Drawing more from one stream leaves the others unchanged.
         keys: further numbers >= 0, such as the place of a finding.
     Returns:
-        A RandomState of our own, never the global one.
+        A new RandomState, never the global one.
     """
     words = [seed & 0xFFFFFFFF, seed >> 32, STREAMS.index(name), *keys]
     return np.random.RandomState(np.random.PCG64(np.random.SeedSequence(words)))

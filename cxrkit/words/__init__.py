@@ -1,8 +1,7 @@
-"""What the dashboard says, in each of its languages: one file of words for each, in cxrkit/words.
+"""The texts of dashboard and widgets in each language, one JSON file per language in cxrkit/words.
 
-A key names a place and a thing, `film.verdict.covid`; a text may hold fields, `{prob}`, the same in every language. A
-field may be words too: `Saying`. Nothing else of cxrkit holds words of the dashboard, so that one who translates needs
-these files alone.
+A key names a place and a thing, `film.verdict.covid`. A text may have fields, `{prob}`, the same in every language; the
+value of a field may be a translated text itself (`Saying`). A translator needs these files only.
 """
 
 import functools
@@ -13,14 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-#: What languages call themselves, by the tag that HTML takes (BCP 47); the first is the default.
+#: Each language's name in that language, by BCP 47 tag; the first is the default.
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "zh-Hant": "繁體中文"})
 _FOLDER = Path(__file__).parent
 
 
 @functools.cache
 def table(language: str) -> Mapping[str, str]:
-    """Return all words of a language, by key.
+    """Return all texts of a language by key.
 
     Args:
         language: one of `LANGUAGES`.
@@ -38,9 +37,9 @@ def say(language: str, key: str, **values: object) -> str:
     Args:
         language: one of `LANGUAGES`.
         key: of the text.
-        values: of its fields; a `Saying` among them is said in the same language.
+        values: of its fields; a `Saying` among them is translated too.
     Returns:
-        Plain text, not HTML: what is put into a page is escaped there.
+        Plain text, not HTML; the page escapes it.
     Raises:
         ValueError: another language.
         KeyError: no such text, or a field without a value.
@@ -50,46 +49,46 @@ def say(language: str, key: str, **values: object) -> str:
 
 
 def label(language: str, name: str) -> str:
-    """Return what a label is called in a language.
+    """Return the name of a label in a language.
 
     Args:
         language: one of `LANGUAGES`.
-        name: one of `labels.FINDINGS` or `labels.COVID_CLASSES`; any other comes back as it is.
+        name: one of `labels.FINDINGS` or `labels.COVID_CLASSES`; any other name is returned unchanged.
     """
     return table(language).get(f"label.{name}", name)
 
 
 @dataclass(frozen=True)
 class Saying:
-    """Words of cxrkit's own, in whichever language.
+    """A text that can be shown in every language.
 
     Attributes:
         key: of the text.
-        values: of its fields; plain values, or words too.
+        values: of its fields; plain values or `Saying`s.
     """
 
     key: str
     values: Mapping[str, object]
 
     def say(self, language: str) -> str:
-        """Return the words in a language."""
+        """Return the text in a language."""
         return say(language, self.key, **self.values)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON can hold it: "key" and "fields", words among these in the same way."""
+        """Return it as JSON values: "key" and "fields", nested in the same way."""
         fields = {name: value.plain() if isinstance(value, Saying) else value for name, value in self.values.items()}
         return {"key": self.key, "fields": fields}
 
 
 class WordedError(ValueError):
-    """An error that can be said in every language; its message is what it says in English.
+    """An error with a text in every language; its message is the English one.
 
     Attributes:
-        saying: what it says.
+        saying: its text.
     """
 
     def __init__(self, key: str, **values: object) -> None:
-        """Build it.
+        """Create it.
 
         Args:
             key: of the text.
@@ -101,5 +100,5 @@ class WordedError(ValueError):
         super().__init__(self.saying.say("en"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Be built again of the key and the fields: an exception is otherwise built of its message."""
+        """Pickle by key and fields; by default an exception is rebuilt from its message."""
         return functools.partial(type(self), self.saying.key, **self.saying.values), (), self.__dict__
