@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrkit import metrics, networks, triage
+from cxrkit import metrics, networks, show, triage
 from cxrkit.data import read_manifest
 from cxrkit.labels import COVID, DISCLAIMER, FINDINGS, split_findings
 from cxrkit.metrics import Estimate
-from cxrkit.show import _report as report
 
 
 def main() -> int:
@@ -41,20 +40,24 @@ def main() -> int:
     for name, not_shown in marks.items():
         print(f"Not shown to work on real films ({name}): {', '.join(sorted(not_shown)) or 'none'}.\n")
     print("## Every file has a row: films by source, split and status\n")
-    print(table(rows.groupby(["source", "split", "status"]).size().rename("films").reset_index()))
+    print(show.table(rows.groupby(["source", "split", "status"]).size().rename("films").reset_index()) + "\n")
     print("## Quality flags\n")
     flags = rows.assign(flag=rows["quality"].str.split("|")).explode("flag")
-    print(table(flags[flags["flag"] != ""].groupby(["source", "split", "flag"]).size().rename("films").reset_index()))
+    print(
+        show.table(
+            flags[flags["flag"] != ""].groupby(["source", "split", "flag"]).size().rename("films").reset_index() + "\n"
+        )
+    )
     print("## COVID-19 on test films, by source\n\nOnly `cohen` holds both classes.\n")
     for source in ("cohen", "nih", "hannover", "all"):
         part = test if source == "all" else test[test["source"] == source]
-        print(report.metrics_table({source: covid_measures(part)}, first="source") + "\n")
+        print(show.table({source: covid_measures(part)}, first="source") + "\n")
     print("## The 14 findings on test films of nih that were not called COVID-19\n")
-    print(report.metrics_table(finding_measures(test[test["source"] == "nih"]), first="finding (films with it)") + "\n")
+    print(show.table(finding_measures(test[test["source"] == "nih"]), first="finding (films with it)") + "\n")
     print("## Awkward files\n")
     expected = pd.read_csv(args.data / "messy" / "expected.csv", dtype=str, keep_default_na=False)
     joined = expected.merge(answers, left_on="file", right_on="Image Index", how="left")
-    print(table(joined[["file", "kind", "expect", "status", "quality", "reason"]]))
+    print(show.table(joined[["file", "kind", "expect", "status", "quality", "reason"]]) + "\n")
     return 0
 
 
@@ -84,13 +87,6 @@ def finding_measures(rows: pd.DataFrame) -> dict[str, dict[str, Estimate]]:
     asked = rows[(rows["status"] != "error") & (rows["Predict label"] != COVID)]
     counts = {name: asked["true findings"].map(lambda names, name=name: name in names).sum() for name in FINDINGS}
     return {f"{name} ({counts[name]})": found for name, found in triage.score_findings(asked).items()}
-
-
-def table(frame: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(frame.columns) + " |", "|" + " --- |" * len(frame.columns)]
-    cells = frame.fillna("").astype(str)
-    lines += ["| " + " | ".join(report.escape_markdown(cell) for cell in row) + " |" for row in cells.to_numpy()]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

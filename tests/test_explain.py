@@ -15,9 +15,8 @@ from hypothesis.extra.numpy import arrays
 from keras import layers
 from scipy.ndimage import zoom
 
-from cxrkit import explain, metrics, networks
+from cxrkit import explain, metrics, networks, show
 from cxrkit.labels import COVID_CLASSES, FINDINGS
-from cxrkit.show import _report as report
 
 SIZE = 64
 slow_machine = settings(deadline=None, max_examples=60)
@@ -559,11 +558,11 @@ def test_films_are_scored_by_hand(bright_blocks):
     # Between blocks of 16 the map falls off linearly, so half of it is reached at the bright half's own edge.
     assert effusion["mask IoU"].to_dict() == pytest.approx({"in": 1, "half": 0.5, "out": 0}, abs=1e-6)
     table = metrics.localisation_table(scores, by=("method", "finding"), seed=0)
-    text = report.localisation(table, {"hits": ("pointing game", None), "IoU": ("mask IoU", 0.5)}, by=("finding",))
+    text = show.table(table, {"hits": ("pointing game", None), "IoU": ("mask IoU", 0.5)}, by=("finding",))
     assert "| finding | hits | IoU | n |" in text
     assert "| Effusion | 0.333 (0.061 to 0.792) | 0.500 (0.000 to 1.000) | 3 |" in text
     with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0.3, which 'IoU' asks for"):
-        report.localisation(table, {"IoU": ("mask IoU", 0.3)})
+        show.table(table, {"IoU": ("mask IoU", 0.3)})
 
 
 def test_findings_that_the_network_does_not_have_are_passed_over(bright_blocks):
@@ -613,7 +612,7 @@ def test_examples_are_drawn_with_the_truth_in_blue(bright_blocks):
     assert [(example.finding, example.which, example.film.name) for example in examples] == [
         ("Effusion", "better", "in"), ("Effusion", "worse", "out"), ("Mass", "better", "in"), ("Mass", "worse", "out")
     ]  # fmt: skip
-    figure = report.heat_map_examples(examples, title="class activation maps", simulated=True)
+    figure = show.heat_maps(examples, title="class activation maps", simulated=True)
     (first, overlay, *_) = figure.axes
     assert [axis.get_title(loc="left") for axis in (first, overlay)] == ["Effusion: better", "mask IoU 1.00, p 0.95"]
     (box,) = first.patches
@@ -622,8 +621,8 @@ def test_examples_are_drawn_with_the_truth_in_blue(bright_blocks):
     red, green, blue, _ = box.get_edgecolor()
     assert blue > 0.9 > 0.5 > max(red, green)
     assert len(overlay.images) == 2
-    assert report.png(figure).startswith(b"\x89PNG")
+    assert figure.png().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="films lack out, which were chosen"):
         explain.show_examples(predictor, films[:2], chosen)
     with pytest.raises(ValueError, match="needs an example and an opacity"):
-        report.heat_map_examples([])
+        show.heat_maps([])

@@ -7,8 +7,7 @@ import pytest
 import tiny_models
 from keras import layers
 
-from cxrkit import explain, metrics, networks
-from cxrkit.show import _report as report
+from cxrkit import explain, metrics, networks, show
 
 SIZE = 64
 
@@ -123,15 +122,15 @@ def test_a_shuffled_copy_has_the_same_numbers_elsewhere_and_the_model_stays(netw
 def test_methods_stand_side_by_side_with_the_truth_on_each(bright_left):
     films = bright_left[1]
     maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
-    figure = report.heat_map_methods(films, ["Effusion", "Effusion"], maps, simulated=True)
+    figure = show.heat_maps(films, ["Effusion", "Effusion"], maps, simulated=True)
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["Effusion", "cam", "saliency", ""] * 2
     assert [len(axis.images) for axis in figure.axes] == [1, 2, 2, 0] * 2
     assert [len(axis.patches) for axis in figure.axes] == [1, 1, 1, 0] * 2
     assert figure.axes[5].patches[0].get_x() == 31.5
-    alone = report.heat_map_methods(films, ["Effusion", "Effusion"], maps, over_film=False)
+    alone = show.heat_maps(films, ["Effusion", "Effusion"], maps, over_film=False)
     assert [len(axis.images) for axis in alone.axes] == [1, 1, 1, 0] * 2
-    assert report.png(figure).startswith(b"\x89PNG")
+    assert figure.png().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -141,18 +140,18 @@ def test_methods_stand_side_by_side_with_the_truth_on_each(bright_left):
 def test_films_findings_and_maps_must_fit(bright_left, films, findings, maps, opacity):
     found = {f"method {k}": [np.ones((4, 4))] * count for k, count in enumerate(maps)}
     with pytest.raises(ValueError, match="heat_map_methods needs films, a finding and a map of each method"):
-        report.heat_map_methods(bright_left[1][:films], ["Effusion"] * findings, found, opacity=opacity)
+        show.heat_maps(bright_left[1][:films], ["Effusion"] * findings, found, opacity=opacity)
 
 
 def test_scores_are_drawn_beside_what_an_even_map_would_reach(bright_left):
     predictor, films = bright_left
     by_finding = metrics.localisation_table(explain.score_films(predictor, films), by=("finding",), seed=0)
-    figure = report.localisation_dots(by_finding, not_shown=["Mass"], simulated=True)
+    figure = show.forest(by_finding, not_shown=["Mass"], simulated=True)
     (axis,) = figure.axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["Effusion (2)", "Mass † (1)"]
     (chance,) = [line for line in axis.lines if line.get_marker() == "|"]
     assert chance.get_xdata().tolist() == [0.5, 0.5]
-    iou = report.localisation_dots(by_finding, measure="mask IoU", threshold=0.5)
+    iou = show.forest(by_finding, measure="mask IoU", threshold=0.5)
     assert [line for line in iou.axes[0].lines if line.get_marker() == "|"] == []
     with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0\.3"):
-        report.localisation_dots(by_finding, measure="mask IoU", threshold=0.3)
+        show.forest(by_finding, measure="mask IoU", threshold=0.3)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from course_images import lungs_everywhere, plan, sets, start, write_manifest
 
+from cxrkit import show
 from cxrkit.course import experiments
 from cxrkit.course.experiments import MarkLab, _shortcuts
 from cxrkit.course.experiments._marks import FaintFilms
 from cxrkit.course.experiments._sources import Mix
 from cxrkit.metrics import Estimate
-from cxrkit.show import _experiments as shown
-from cxrkit.show._style import png
 from cxrkit.widgets._marks import MarkPanel
 
 NAMES = ("augmenters", "composite", "transfer", "unseen", "mixing", "shortcuts")
@@ -52,16 +51,16 @@ def words(figure):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_drawn_and_name_the_images_as_simulated(results, name):
-    figures = shown.figures(results[name], sets().test)
+    figures = show.experiments.figures(results[name], sets().test)
     assert ("examples" in figures) == (name == "composite")
     for figure in figures.values():
-        assert png(figure).startswith(b"\x89PNG")
+        assert figure.png().startswith(b"\x89PNG")
         assert figure.get_supxlabel().startswith("Simulated images.")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_document_has_the_day_the_command_the_training_and_the_limits_of_its_intervals(results, name):
-    text = shown.document(results[name], date="2026-01-02", command="cxrkit experiment x")
+    text = show.experiments.document(results[name], date="2026-01-02", command="cxrkit experiment x")
     assert "\n\n2026-01-02; `cxrkit experiment x`. " in text
     assert "not a medical device" in text
     assert "(SIMULATED)" in text
@@ -70,30 +69,32 @@ def test_a_document_has_the_day_the_command_the_training_and_the_limits_of_its_i
 
 
 def test_the_reports_numbers_stand_beside_the_measured_ones(results):
-    table = shown.table(results["augmenters"])
+    table = show.experiments.table(results["augmenters"])
     (salt,) = [line for line in rows(table) if line.startswith("| SaltAndPepper")]
     assert salt.split(" | ")[1] == "0.894"
     assert "report (2020)" in rows(table)[0]
-    (row,) = [line for line in rows(shown.table(results["mixing"])) if line.startswith("| row 4")]
+    (row,) = [line for line in rows(show.experiments.table(results["mixing"])) if line.startswith("| row 4")]
     # 328 of 397 images.
     assert row.split(" | ")[1] == "0.826 (0.786 to 0.860)"
     assert "row 4: 8 \\+ 42, batch 2" in row
-    transfer = rows(shown.table(results["transfer"]))
+    transfer = rows(show.experiments.table(results["transfer"]))
     assert [line.split(" | ")[1] for line in transfer[2:]] == ["", "", "", "", "0.988", "0.548"]
-    assert "The report printed 0.421." in shown.document(results["unseen"], date="d", command="c")
+    assert "The report printed 0.421." in show.experiments.document(results["unseen"], date="d", command="c")
     with pytest.raises(ValueError, match="measure must be one of AUROC, accuracy, recall, specificity; got 'luck'"):
-        shown.settings(results["augmenters"], measure="luck")
+        show.experiments.settings(results["augmenters"], measure="luck")
 
 
 def test_a_source_that_was_never_seen_is_marked(results):
-    (left_out,) = [line for line in rows(shown.table(results["unseen"])) if line.startswith("| all but A | A |")]
+    (left_out,) = [
+        line for line in rows(show.experiments.table(results["unseen"])) if line.startswith("| all but A | A |")
+    ]
     assert left_out.split(" | ")[2:5] == ["no", "4", "2"]
     for name in ("unseen", "shortcuts"):
-        assert any("never seen" in text for text in words(shown.sources(results[name])))
+        assert any("never seen" in text for text in words(show.experiments.sources(results[name])))
 
 
 def test_the_document_on_shortcuts_has_every_variant_and_its_difference(results):
-    text = shown.document(results["shortcuts"], date="2026-11-24", command="cxrkit experiment shortcuts")
+    text = show.experiments.document(results["shortcuts"], date="2026-11-24", command="cxrkit experiment shortcuts")
     assert "0 of A, 0 of B, 0 of C" in text
     assert "| images without COVID-19 |" in text
     for heading in ("## Trained on, tested on", "### Unchanged", "### Lungs only", "## What each variant changes"):
@@ -103,19 +104,21 @@ def test_the_document_on_shortcuts_has_every_variant_and_its_difference(results)
     ]
     assert ", p " in change
     alone = results["shortcuts"].table.query("variant == 'unchanged'")
-    assert "What each variant" not in shown.document(replace(results["shortcuts"], table=alone), date="d", command="c")
+    assert "What each variant" not in show.experiments.document(
+        replace(results["shortcuts"], table=alone), date="d", command="c"
+    )
 
 
 def test_images_that_were_left_out_are_counted(tmp_path):
     found = experiments.data(write_manifest(tmp_path, size=256))
-    text = shown.data_document(found, date="2026-01-02", command="c")
+    text = show.experiments.data_document(found, date="2026-01-02", command="c")
     assert "0 images left out; 0 patients in more than one split." in text
     assert "291 (23.8%)" in text
-    assert png(shown.detail(found, further={"out of focus": -3.0})).startswith(b"\x89PNG")
+    assert show.experiments.detail(found, further={"out of focus": -3.0}).png().startswith(b"\x89PNG")
 
 
 def test_a_matrix_holds_value_interval_number_and_note():
-    figure = shown.matrix({"a": {"x": GOOD, "y": NONE}, "b": {"x": HALF}}, notes={"a": {"x": "never seen"}})
+    figure = show.experiments.matrix({"a": {"x": GOOD, "y": NONE}, "b": {"x": HALF}}, notes={"a": {"x": "never seen"}})
     texts = words(figure)
     assert {"0.90\n0.80 to 1.00, n = 30\nnever seen", "0.50\n0.40 to 0.60, n = 20"} <= set(texts)
     # One has no value, the other no cell.
@@ -123,16 +126,18 @@ def test_a_matrix_holds_value_interval_number_and_note():
 
 
 def test_dots_have_a_mark_for_each_group_and_the_interval_in_words():
-    figure = shown.dots({"one": {"a": GOOD, "b": NONE}, "two": {"a": HALF, "b": GOOD}})
+    figure = show.experiments.dots({"one": {"a": GOOD, "b": NONE}, "two": {"a": HALF, "b": GOOD}})
     assert words(figure).count("0.90 (0.80 to 1.00), n = 30") == 2
     (legend,) = figure.legends
     assert len({line.get_marker() for line in legend.legend_handles}) == 2
     with pytest.raises(ValueError, match="at most 6 groups; got 7"):
-        shown.dots({str(k): {"a": GOOD} for k in range(7)})
+        show.experiments.dots({str(k): {"a": GOOD} for k in range(7)})
 
 
 def test_predictions_that_change_are_counted():
-    figure = shown.swaps((np.array([0.9, 0.8, 0.2]), np.array([0.1, 0.7, 0.1])), (np.array([0.1]), np.array([0.6])))
+    figure = show.experiments.swaps(
+        (np.array([0.9, 0.8, 0.2]), np.array([0.1, 0.7, 0.1])), (np.array([0.1]), np.array([0.6]))
+    )
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes]
     assert titles == ["COVID-19: 1 of 3 predictions change", "Not COVID-19: 1 of 1 predictions change"]
     assert [line.get_linestyle() for line in figure.axes[0].lines[:3]] == [":", ":", "-"]
@@ -140,17 +145,17 @@ def test_predictions_that_change_are_counted():
 
 def test_maps_lie_over_their_images_on_one_scale():
     film, strong = np.full((8, 8), 0.5), np.array([[1.0, -1], [0, 0]])
-    figure = shown.maps([film, film], [strong, strong / 4], ["a", "b"])
+    figure = show.experiments.maps([film, film], [strong, strong / 4], ["a", "b"])
     heats = [axis.images[-1].get_array().astype(float) for axis in figure.axes[4:6]]
     # Red above grey where the map is highest; the negative corner stays grey.
     assert heats[0][0, 0, 0] - heats[0][0, 0, 2] > heats[1][0, 0, 0] - heats[1][0, 0, 2] > 0
     assert np.ptp(heats[0][0, -1]) == 0
     with pytest.raises(ValueError, match="a map and a title for each image; got 1 images, 0 maps, 1 titles"):
-        shown.maps([film], [], ["a"])
+        show.experiments.maps([film], [], ["a"])
 
 
 def test_curves_over_a_share_have_their_ticks_and_names():
-    figure = shown.shares({"kept": {0.0: GOOD, 0.5: GOOD}, "swapped": {0.0: HALF, 0.5: GOOD}})
+    figure = show.experiments.shares({"kept": {0.0: GOOD, 0.5: GOOD}, "swapped": {0.0: HALF, 0.5: GOOD}})
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kept", "swapped"]
     figure.canvas.draw()
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0%", "50%"]
@@ -159,13 +164,13 @@ def test_curves_over_a_share_have_their_ticks_and_names():
 def test_a_panel_draws_what_is_chosen(tiny, monkeypatch):
     noise = sets(40, bright=4)
     lungs = {split: lungs_everywhere(films.pixels) for split, films in noise.films.items()}
-    titles, draw = [], shown.dots
+    titles, draw = [], show.experiments.dots
 
     def dots(groups, *, title, **options):
         titles.append(title)
         return draw(groups, title=title, **options)
 
-    monkeypatch.setattr(shown, "dots", dots)
+    monkeypatch.setattr(show.experiments, "dots", dots)
     panel = MarkPanel(MarkLab(FaintFilms(noise, lungs), tiny), resamples=20)
     first = panel.picture.value
     panel.share.value = 0.5

@@ -13,8 +13,8 @@ import datetime
 import sys
 from pathlib import Path
 
+from cxrkit import show
 from cxrkit.course import survey
-from cxrkit.show import _report as report
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "cxrkit" / "course" / "nih_labels.json"
@@ -33,19 +33,19 @@ def results(found: survey.NihSurvey) -> str:
             "brackets are 95% intervals, by patient. cxrkit is a teaching and research tool, not a medical device.",
             "## Table 1 of the report, counted in the split that CheXNet-Keras publishes",
             f"{differences} of 42 numbers differ.",
-            report.markdown(counted),
+            show.table(counted),
             "## Leakage: the official split, and a split of the same sizes that ignores patients",
-            report.markdown(whole.leakage.rename_axis("split").reset_index()),
+            show.table(whole.leakage.rename_axis("split").reset_index()),
             "AUROC, on the test images of the split by image, of predictions that use no image: the share of the "
             "patient's images in the other splits that are labelled with the finding. Split by patient it is 0.5.",
-            report.metrics_table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
+            show.table({name: {"AUROC": area} for name, area in whole.memorised.items()}, first="finding"),
             "## The mined labels compared with radiologists'",
             "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
             "looked for is `cxrkit.course.survey.READ_AS`; PPV is that among these images.",
-            report.metrics_table(rows, first="finding"),
-            report.markdown(found.confusion.rename_axis("images").reset_index()),
+            show.table(rows, first="finding"),
+            show.table(found.confusion.rename_axis("images").reset_index()),
             "## Prevalence by split of the official split",
-            report.metrics_table(
+            show.table(
                 {name: {part: whole.prevalence[part][name] for part in whole.prevalence} for name in whole.memorised},
                 first="finding",
             ),

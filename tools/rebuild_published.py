@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from cxrkit import show
 from cxrkit.course import published
 from cxrkit.labels import FINDINGS
-from cxrkit.show import _report as report
 from cxrkit.show._rendered import plain
 
 PAGE = Path(__file__).parents[1] / "docs/published.md"
@@ -39,7 +39,7 @@ def comparison() -> str:
                 "if the images were different": plain(found.unpaired),
             }
         )
-    return report.markdown(pd.DataFrame(rows))
+    return show.table(pd.DataFrame(rows))
 
 
 def matrices() -> str:
@@ -62,21 +62,21 @@ def matrices() -> str:
             of_row = figures[(figures["table"] == row.table) & (figures["row"] == row.row)]
             cells |= {one.measure: plain(one) for one in of_row.itertuples() if one.measure in MEASURES}
         rows.append(cells)
-    return report.markdown(pd.DataFrame(rows))
+    return show.table(pd.DataFrame(rows))
 
 
 def aurocs() -> str:
     positives = published.table("table01")["val"].astype(int)
     areas = {name: published.estimate("fig03", name, "val_auroc_epoch100") for name in FINDINGS}
     rows = {f"{name}, {positives[name]:,} positives": {"AUROC": area} for name, area in areas.items()}
-    return report.metrics_table(rows, first="figure 3")
+    return show.table(rows, first="figure 3")
 
 
 def jetson() -> str:
     cells = {"figure 18, Jetson Nano": ("fig18", "jetson accuracy", "value")}
     cells |= {f"table 30, {name}": ("table30", name, "accuracy") for name in ("Jetson Nano", "PC")}
     rows = {name: {"accuracy": published.estimate(*cell)} for name, cell in cells.items()}
-    return report.metrics_table(rows, first="100 images")
+    return show.table(rows, first="100 images")
 
 
 def tables() -> str:
@@ -91,7 +91,7 @@ def tables() -> str:
         "Every row of tables 9 to 16, 23 and 27": matrices(),
         f"Figure 3, on {' or '.join(f'{number:,}' for number in published.validation_films())} images": aurocs(),
         "On the Jetson Nano": jetson(),
-        f"Without an interval: {len(without)} of {len(frame)} numbers": report.markdown(pd.DataFrame(reasons)),
+        f"Without an interval: {len(without)} of {len(frame)} numbers": show.table(pd.DataFrame(reasons)),
     }
     return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items()) + "\n"
 

@@ -72,17 +72,17 @@ def data(
 
     Writes manifest.csv (the images kept), removed.csv, figure.png and results.md.
     """
+    from cxrkit import show
     from cxrkit.course import experiments
     from cxrkit.data import write_manifest
-    from cxrkit.show import _experiments, _style
 
     with _terminal.progress("images") as progress:
         found = experiments.data(manifest, root=root, ratios=(3, 1, 1) if split else None, seed=seed, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.frame, out / "manifest.csv", root=found.root)
     found.removed.to_csv(out / "removed.csv", index=False)
-    (out / "figure.png").write_bytes(_style.png(_experiments.detail(found)))
-    text = _experiments.data_document(found, date=date.today().isoformat(), command=_terminal.command())
+    (out / "figure.png").write_bytes(show.experiments.detail(found).png())
+    text = show.experiments.data_document(found, date=date.today().isoformat(), command=_terminal.command())
     _terminal.write_results(out, markdown, text)
 
 
@@ -124,9 +124,8 @@ def _add(
 
 
 def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: bool) -> None:
-    from cxrkit import augment, networks
+    from cxrkit import augment, networks, show
     from cxrkit.course import experiments
-    from cxrkit.show import _experiments, _style
 
     # Wrong options are refused before an image is read.
     recipe = augment.load(chosen["recipe"]) if "recipe" in chosen else None
@@ -158,12 +157,12 @@ def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: boo
         )
     for file, frame in {"table": result.table, "cells": result.cells, **result.frames}.items():
         frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
-    for file, figure in _experiments.figures(result, sets.test).items():
-        (out / f"{file}.png").write_bytes(_style.png(figure))
+    for file, figure in show.experiments.figures(result, sets.test).items():
+        (out / f"{file}.png").write_bytes(figure.png())
     today = date.today().isoformat()
     if chosen.get("record"):
         result.write(chosen["record"], made_by=f"`{_terminal.command()}`, {today}")
-    text = _experiments.document(result, date=today, command=_terminal.command())
+    text = show.experiments.document(result, date=today, command=_terminal.command())
     _terminal.write_results(out, chosen["markdown"], text)
 
 

@@ -188,14 +188,13 @@ def _measured(run: "Run", board: "Board") -> str:
 def _write(found: "Comparison", board: "Board", out: Path, markdown: Path | None, manifest: Path | None) -> None:
     from datetime import date
 
-    from cxrkit.show import _device as device
-    from cxrkit.show._style import png
+    from cxrkit import show
 
-    device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
+    show.device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
     found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
-    (out / "figure.png").write_bytes(png(device.times(found, note=board.simulated, simulated=manifest is None)))
+    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=manifest is None).png())
     images = "simulated course images" if manifest is None else f"images of {manifest.name}"
-    text = device.document(
+    text = show.device.document(
         found, command=_terminal.command(), date=date.today().isoformat(), images=images, note=board.simulated
     )
     _terminal.write_results(out, markdown, text)

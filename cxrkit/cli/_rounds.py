@@ -219,10 +219,9 @@ def _probs(rows: "pd.DataFrame", names: tuple[str, ...], probs: Any) -> "pd.Data
 
 
 def _write(out: Path, tables: "dict[str, pd.DataFrame]", figures: dict[str, Any]) -> None:
-    from cxrkit.show import _report as show
 
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(out / f"{name}.csv", index=False)
     for name, figure in figures.items():
-        (out / f"{name}.png").write_bytes(show.png(figure))
+        (out / f"{name}.png").write_bytes(figure.png())

@@ -1,43 +1,42 @@
-"""Heat maps: where a network sees what it says, and how well that agrees with boxes that people drew.
+"""Heat maps: the places of an image that a network's prediction depends on, and how well they agree with boxes.
 
-    predictor = engine.load("findings14-small")
-    (heat,) = explain.heat_maps(predictor, [pixels], ["Effusion"])
-    explainer = explain.explainer("findings14-small")
-    (heat,) = explain.heat_maps(explainer, [pixels], ["Effusion"], method="grad-cam++")
+    (heat,) = explain.heat_maps(networks.load("findings14-small"), [pixels], ["Effusion"])
+    (heat,) = explain.heat_maps(explain.explainer("findings14-small"), [pixels], ["Effusion"], method="grad-cam++")
 
-Class activation maps come from the `Predictor` without TensorFlow. Grad-CAM, Grad-CAM++, Score-CAM and saliency come
-from any Keras model through tf-keras-vis, also when its backbone is a model within the model; the layer is found.
+Class activation maps come from a `Predictor` without TensorFlow. Grad-CAM, Grad-CAM++, Score-CAM and saliency come
+from a Keras model through tf-keras-vis.
 """
+
+from typing import TYPE_CHECKING
 
 from cxrkit.explain._boxes import (
     BoxedFilm,
     Example,
-    choose_examples,
+    examples,
     films_with_boxes,
     read_boxes,
     score_films,
-    show_examples,
     simulated_films,
 )
 from cxrkit.explain._compare import compare, differences, right_places
-from cxrkit.explain._maps import KERAS_METHODS, METHODS, explainer, heat_maps, normalise, to_shape
+from cxrkit.explain._maps import KERAS_METHODS, METHODS, explainer, heat_maps
+
+if TYPE_CHECKING:
+    from cxrkit.explain._keras import Explainer as Explainer
 
 __all__ = [
     "KERAS_METHODS",
     "METHODS",
     "BoxedFilm",
     "Example",
-    "choose_examples",
     "compare",
     "differences",
+    "examples",
     "explainer",
     "films_with_boxes",
     "heat_maps",
-    "normalise",
     "read_boxes",
     "right_places",
     "score_films",
-    "show_examples",
     "simulated_films",
-    "to_shape",
 ]

@@ -1,10 +1,10 @@
-"""Heat maps held against boxes: films with boxes, their scores, and which of them to show."""
+"""Heat maps compared with boxes: images with boxes, their scores, and which of them to show."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,21 +22,19 @@ if TYPE_CHECKING:
     from cxrkit.explain._keras import Explainer
 
 Box = tuple[float, float, float, float]
-#: Columns of a table of boxes; x, y, w and h are fractions of the picture from its upper left corner.
+#: Columns of a table of boxes; x, y, w and h are fractions of the image from its upper left corner.
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h")
-#: Shares of a map's maximum from which on a place counts as marked.
-IOU_THRESHOLDS = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
 class BoxedFilm:
-    """A film and where its findings are.
+    """An image and where its findings are.
 
     Args:
-        name: of the film.
-        patient_id: whose film it is.
+        name: of the image.
+        patient_id: its patient.
         pixels: (H, W), in [0, 1], bones bright.
-        boxes: finding -> boxes (x, y, w, h), fractions of the picture from its upper left corner.
+        boxes: finding -> boxes (x, y, w, h), fractions of the image from its upper left corner.
     """
 
     name: str
@@ -45,7 +43,7 @@ class BoxedFilm:
     boxes: dict[str, tuple[Box, ...]]
 
     def boxes_px(self) -> dict[str, tuple[Box, ...]]:
-        """Return the boxes in pixels, as `report.film` takes them."""
+        """Return the boxes in pixels, as `show.images` takes them."""
         height, width = self.pixels.shape
         return {
             finding: tuple((x * width, y * height, w * width, h * height) for x, y, w, h in boxes)
@@ -53,14 +51,14 @@ class BoxedFilm:
         }
 
     def only(self, finding: str) -> BoxedFilm:
-        """Return the film with the boxes of one of its findings alone, so that no other is scored.
+        """Return the image with the boxes of one of its findings alone, so that no other is scored.
 
         Raises:
-            ValueError: a finding without a box on this film.
+            ValueError: a finding without a box on this image.
         """
         if finding not in self.boxes:
             raise ValueError(f"{self.name} has boxes of {', '.join(self.boxes) or 'nothing'}; got {finding!r}.")
-        return BoxedFilm(self.name, self.patient_id, self.pixels, {finding: self.boxes[finding]})
+        return replace(self, boxes={finding: self.boxes[finding]})
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +66,13 @@ class Example:
     """A heat map worth showing, and what it was chosen for.
 
     Args:
-        finding: that was explained.
-        which: "better" or "worse"; "only" where a finding has one film.
-        film: the film with its boxes.
+        finding: that is explained.
+        which: "better" or "worse"; "only" where a finding has one image.
+        film: the image with its boxes.
         heat: (H, W), in [0, 1].
-        measure: what the films were put in order by.
-        value: of this film.
-        prob: that the network gives the finding on this film.
+        measure: by which the images were sorted.
+        value: of this image.
+        prob: predicted probability of the finding on this image.
     """
 
     finding: str
@@ -87,24 +85,23 @@ class Example:
 
 
 def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> pd.DataFrame:
-    """Read a table of boxes: fractions of the picture, or ChestX-ray14's BBox_List_2017.csv.
+    """Read a table of boxes: fractions of the image, or ChestX-ray14's BBox_List_2017.csv.
 
     Args:
         path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and the four
             numbers in pixels after "Bbox [x".
-        width_px: side of the (square) picture that pixels are of: 1024 for BBox_List_2017; None for fractions.
+        width_px: side of the (square) image whose pixels these are: 1024 for BBox_List_2017; None for fractions.
     Returns:
-        `image`, `finding` (the 14's names; "Infiltrate" is mended), `x`, `y`, `w`, `h` as fractions of the picture.
+        `image`, `finding` (the 14's names; "Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h` as fractions.
     Raises:
-        ValueError: other columns, a finding that is none of the 14, or a box that does not lie in the picture.
+        ValueError: other columns, a finding that is none of the 14, or a box that does not lie in the image.
     """
     import pandas as pd
 
     frame = pd.read_csv(path)
     if "Image Index" in frame and "Finding Label" in frame:
-        named = frame[["Image Index", "Finding Label"]].set_axis(["image", "finding"], axis=1)
-        numbers = frame.iloc[:, 2:6].set_axis(list("xywh"), axis=1)
-        frame = pd.concat([named, numbers], axis=1)
+        frame = frame.iloc[:, [frame.columns.get_loc(name) for name in ("Image Index", "Finding Label")] + [2, 3, 4, 5]]
+        frame = frame.set_axis(list(BOX_COLUMNS), axis=1)
     if missing := [column for column in BOX_COLUMNS if column not in frame]:
         raise ValueError(
             f"a table of boxes has the columns {', '.join(BOX_COLUMNS)} (or is BBox_List_2017.csv); "
@@ -119,7 +116,7 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
     if not inside.all():
         worst = frame[~inside].iloc[0]
         raise ValueError(
-            f"boxes must lie in the picture, as fractions of it; {Path(path).name} has "
+            f"boxes must lie in the image, as fractions of it; {Path(path).name} has "
             f"{[float(worst[side]) for side in 'xywh']} for {worst['image']}. For boxes in pixels pass width_px."
         )
     return frame
@@ -128,25 +125,24 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
 def films_with_boxes(
     boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame | None = None
 ) -> Iterator[BoxedFilm]:
-    """Read the films that a table of boxes names, one after another.
+    """Read the images that a table of boxes names, one after another.
 
     Args:
         boxes: as `read_boxes` gives.
         root: folder that `image` is relative to.
-        manifest: rows with `image` and `patient_id`, for intervals by patient; None counts each film as a patient.
+        manifest: rows with `image` and `patient_id`, for intervals by patient; None counts each image as a patient.
     Yields:
-        Films with all of their boxes, in the order in which the table first names them.
+        Images with all of their boxes, in the order in which the table first names them.
     Raises:
-        ValueError: a film that is not in the manifest.
-        UnreadableImage: a film that cannot be read.
+        ValueError: an image that is not in the manifest.
+        UnreadableImage: an image that cannot be read.
     """
     patients = None if manifest is None else dict(zip(manifest["image"], manifest["patient_id"], strict=True))
     for name, rows in boxes.groupby("image", sort=False):
         if patients is not None and name not in patients:
-            raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} films).")
+            raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} images).")
         found: dict[str, tuple[Box, ...]] = {}
-        for finding, *box in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
-            x, y, w, h = box
+        for finding, x, y, w, h in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
             found[finding] = (*found.get(finding, ()), (x, y, w, h))
         pixels = read(Path(root) / str(name)).pixels
         yield BoxedFilm(str(name), str(patients[name]) if patients else str(name), pixels, found)
@@ -155,15 +151,15 @@ def films_with_boxes(
 def simulated_films(
     findings: Sequence[str] = FINDINGS, *, each: int = 20, first_seed: int, size_px: int = 256
 ) -> Iterator[BoxedFilm]:
-    """Simulate films that show one finding each, with the boxes of its lesions.
+    """Simulate images that show one finding each, with the boxes of its lesions.
 
     Args:
         findings: to show, in this order.
-        each: films a finding, of as many patients.
-        first_seed: of the first patient; film k of all has `first_seed + k`. Take seeds that no network trained on.
-        size_px: side of the films.
+        each: images a finding, of as many patients.
+        first_seed: of the first patient; image k of all has `first_seed + k`. Take seeds that no network trained on.
+        size_px: side of the images.
     Yields:
-        Films; one whose finding is too slight to have a box is left out, and none takes its place.
+        Images; one whose finding is too slight to have a box is left out without a replacement.
     """
     from cxrkit import phantom
 
@@ -181,23 +177,23 @@ def score_films(
     films: Iterable[BoxedFilm],
     *,
     method: str = "cam",
-    thresholds: Sequence[float] = IOU_THRESHOLDS,
+    thresholds: Sequence[float] = (0.25, 0.5, 0.75),
     score_cam_channels: int | None = 64,
 ) -> pd.DataFrame:
-    """Score a method's heat maps against the boxes of films, whether or not the network called the finding.
+    """Score a method's heat maps against the boxes of images, whether or not the finding is predicted positive.
 
-    Every map is scored at the size of the network's input, resized and normalised as it is drawn, so that methods
-    with coarse and fine maps are compared alike.
+    Every map is scored at the size of the network's input, resized and normalised as it is drawn, so that coarse and
+    fine maps are compared alike.
 
     Args:
         source: as for `heat_maps`.
-        films: with boxes; findings that the network does not have are passed over.
+        films: with boxes; findings that the network does not have are left out.
         method: one of `METHODS`.
         thresholds: shares of a map's maximum, for IoU.
         score_cam_channels: as for `heat_maps`.
     Returns:
         Tidy, as `metrics.score_maps` gives it (`film` counts maps, from 0), with `image`, `patient_id`, `finding`,
-        `method`, `prob` and `called` before it. `metrics.localisation_table` puts it together.
+        `method`, `prob` and `called` (positive at its threshold) before it, for `metrics.localisation_table`.
     Raises:
         ValueError: as for `heat_maps`.
     """
@@ -209,14 +205,12 @@ def score_films(
         named = [finding for finding in film.boxes if finding in source.labels]
         if not named:
             continue
-        probs = dict(zip(source.labels, source.predict([film.pixels])[0], strict=True))
-        (maps,) = heat_maps(
-            source, [film.pixels], named, method=method, shape=size, score_cam_channels=score_cam_channels
-        )
+        probs = dict(zip(source.labels, map(float, source.predict([film.pixels])[0]), strict=True))
+        options = {"method": method, "shape": size, "score_cam_channels": score_cam_channels}
+        (maps,) = heat_maps(source, [film.pixels], named, **options)
         for finding, heat in zip(named, maps, strict=True):
-            prob = float(probs[finding])
-            called = prob >= source.thresholds[finding]
-            about.append((film.name, film.patient_id, finding, method, prob, called))
+            positive = probs[finding] >= source.thresholds[finding]
+            about.append((film.name, film.patient_id, finding, method, probs[finding], positive))
             heats.append(heat)
             truth.append(film.boxes[finding])
     columns = ["image", "patient_id", "finding", "method", "prob", "called"]
@@ -224,75 +218,60 @@ def score_films(
     return described.merge(metrics.score_maps(heats, truth, thresholds=thresholds), on="film")
 
 
-def choose_examples(scores: pd.DataFrame, *, measure: str = "mask IoU", threshold: float | None = 0.5) -> pd.DataFrame:
-    """Choose for each finding one better and one worse film, by a rule and not by eye.
+def examples(
+    source: Predictor | Explainer,
+    films: Iterable[BoxedFilm],
+    scores: pd.DataFrame,
+    *,
+    measure: str = "mask IoU",
+    threshold: float | None = 0.5,
+    score_cam_channels: int | None = 64,
+) -> list[Example]:
+    """Return for each finding the heat map of one better and one worse image, chosen by a rule and not by eye.
 
-    The films of a finding are put in order by the measure, ties by energy inside the box and then by name; the better
-    one is a quarter of the way from the best, the worse one a quarter from the worst. The best and the worst of many
-    would show luck; the quarters show what to expect. Of two or three films these are the best and the worst.
+    The images of a finding are sorted by the measure, ties by energy inside the box and then by name; the better one is
+    a quarter of the way from the best, the worse one a quarter from the worst. The best and the worst of many would
+    show luck; the quarters show what to expect. Of two or three images these are the best and the worst.
 
     Args:
+        source: as for `heat_maps`.
+        films: those that were scored.
         scores: of one method, as `score_films` gives.
         measure: of `scores`.
         threshold: at which it is taken, for IoU; None for a measure without.
+        score_cam_channels: as for `heat_maps`.
     Returns:
-        `finding`, `which` ("better", "worse", or "only" where there is one film), `image`, `measure`, `value`, `prob`,
-        `called`; findings in the order of `scores`. Maps without any heat come last in the order.
+        Findings in the order of `scores`, the better one first; a single image of a finding is "only". Maps without
+        heat are last in the order.
     Raises:
-        ValueError: scores of several methods, or without that measure and threshold.
+        ValueError: scores of several methods, without that measure and threshold, or of an image not among `films`.
     """
-    import pandas as pd
-
-    if scores["method"].nunique() > 1:
-        raise ValueError(
-            f"scores must be of one method; got {', '.join(scores['method'].unique())}. Choose one of them first."
-        )
+    (method,) = one_method(scores)
     at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
     chosen = scores[(scores["measure"] == measure) & at]
-    if chosen.empty and len(scores):
+    if chosen.empty:
         raise ValueError(f"scores hold no {measure} at the threshold {threshold}; score_films makes them.")
     energy = scores[scores["measure"] == "energy inside"].set_index("film")["value"]
     chosen = chosen.assign(energy=chosen["film"].map(energy)).fillna({"value": -1.0, "energy": -1.0})
-    rows = []
+    kept = {film.name: film for film in films}
+    found = []
     for finding, part in chosen.groupby("finding", sort=False):
         ranked = part.sort_values(["value", "energy", "image"], ascending=[False, False, True], kind="stable")
         quarter = (len(ranked) - 1) // 4 if len(ranked) > 3 else 0
         places = {"better": quarter, "worse": len(ranked) - 1 - quarter} if len(ranked) > 1 else {"only": 0}
         for which, place in places.items():
             row = ranked.iloc[place]
-            value = max(row["value"], 0.0)
-            rows.append((finding, which, row["image"], measure, value, row["prob"], bool(row["called"])))
-    return pd.DataFrame(rows, columns=["finding", "which", "image", "measure", "value", "prob", "called"])
+            if row["image"] not in kept:
+                raise ValueError(f"films lack {row['image']}, which was scored; pass the images that were scored.")
+            film, name = kept[row["image"]], str(finding)
+            (maps,) = heat_maps(source, [film.pixels], [name], method=method, score_cam_channels=score_cam_channels)
+            found.append(Example(name, which, film, maps[0], measure, max(row["value"], 0.0), row["prob"]))
+    return found
 
 
-def show_examples(
-    source: Predictor | Explainer,
-    films: Iterable[BoxedFilm],
-    chosen: pd.DataFrame,
-    *,
-    method: str = "cam",
-    score_cam_channels: int | None = 64,
-) -> list[Example]:
-    """Draw up the chosen films' heat maps, for `report.heat_map_examples`.
-
-    Args:
-        source: as for `heat_maps`.
-        films: those that were scored, once more; only the chosen ones are kept.
-        chosen: as `choose_examples` gives.
-        method: that was scored.
-        score_cam_channels: as for `heat_maps`.
-    Returns:
-        In the order of `chosen`.
-    Raises:
-        ValueError: a chosen film that is not among `films`.
-    """
-    wanted = set(chosen["image"])
-    kept = {film.name: film for film in films if film.name in wanted}
-    if missing := sorted(wanted - set(kept)):
-        raise ValueError(f"films lack {', '.join(missing)}, which were chosen; pass the films that were scored.")
-    examples = []
-    for row in chosen.to_dict("records"):
-        film, finding = kept[row["image"]], row["finding"]
-        (maps,) = heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=score_cam_channels)
-        examples.append(Example(finding, row["which"], film, maps[0], row["measure"], row["value"], row["prob"]))
-    return examples
+def one_method(scores: pd.DataFrame) -> list[str]:
+    """Return the single method of the scores; raise ValueError for several."""
+    methods = list(scores["method"].unique())
+    if len(methods) != 1:
+        raise ValueError(f"scores must be of one method; got {', '.join(methods) or 'none'}. Choose one of them first.")
+    return methods

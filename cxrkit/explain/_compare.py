@@ -1,14 +1,12 @@
-"""Methods of heat maps held against each other on the same films, and answers against places."""
+"""Methods of heat maps compared on the same images, and predictions compared with places."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cxrkit import metrics
-from cxrkit.explain._boxes import BoxedFilm, score_films
+from cxrkit.explain._boxes import BoxedFilm, one_method, score_films
 from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
@@ -30,14 +28,14 @@ def compare(
     *,
     score_cam_channels: int | None = 64,
 ) -> pd.DataFrame:
-    """Score several methods on the same films.
+    """Score several methods on the same images.
 
     Args:
         sources: what draws the maps, by method: {"cam": predictor, "grad-cam": explainer}.
-        films: with boxes; kept in memory meanwhile.
+        films: with boxes; kept in memory.
         score_cam_channels: as for `heat_maps`.
     Returns:
-        As `score_films` gives for each method, one below the other; `film` counts alike for all.
+        As `score_films` gives for each method, one below the other; `film` has the same numbers for all.
     Raises:
         ValueError: no method, or as for `heat_maps`.
     """
@@ -46,9 +44,9 @@ def compare(
     if not sources:
         raise ValueError('sources must hold a method at least; got none. Pass {"cam": networks.load(name_or_folder)}.')
     kept = list(films)
-    parts = []
-    for method, source in sources.items():
-        parts.append(score_films(source, kept, method=method, score_cam_channels=score_cam_channels))
+    parts = [
+        score_films(one, kept, method=name, score_cam_channels=score_cam_channels) for name, one in sources.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -59,7 +57,7 @@ def differences(
     measures: Mapping[str, tuple[str, float | None]] = PAIRED,
     seed: int,
 ) -> dict[str, dict[str, metrics.Estimate]]:
-    """Subtract one method's scores from the others', map by map: they differ less than the films do.
+    """Subtract one method's scores from the others', map by map: methods differ less than images do.
 
     Args:
         scores: of several methods, as `compare` gives.
@@ -67,7 +65,7 @@ def differences(
         measures: heading -> (measure, threshold or None).
         seed: of the resampling of patients.
     Returns:
-        For each other method, by heading, the mean difference with its interval, for `report.metrics_table`.
+        For each other method, by heading, the mean difference with its interval, for `show.table`.
     Raises:
         ValueError: scores that lack the baseline, or a measure.
     """
@@ -79,7 +77,7 @@ def differences(
         at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
         chosen = scores[(scores["measure"] == measure) & at]
         if chosen.empty:
-            raise ValueError(f"scores hold no {measure} at the threshold {threshold}, which {heading!r} asks for.")
+            raise ValueError(f"scores hold no {measure} at the threshold {threshold}, which {heading!r} needs.")
         wide = chosen.pivot(index=["film", "patient_id"], columns="method", values="value").reset_index()
         patients = wide["patient_id"].to_numpy()
         for method in found:
@@ -89,33 +87,24 @@ def differences(
 
 
 def right_places(scores: pd.DataFrame) -> pd.DataFrame:
-    """Count, for each finding, whether the network calls it and whether its map is hottest in a box.
+    """Count, for each finding, whether it is predicted positive and whether its map is hottest in a box.
 
     Args:
-        scores: of one method, on films that have the finding, as `score_films` gives.
+        scores: of one method, on images that have the finding, as `score_films` gives.
     Returns:
-        One row per finding, in the order of `scores`: `finding`, `maps`, and how many of these are "called, inside",
-        "called, outside", "not called, inside" and "not called, outside". A map without heat is outside.
+        One row per finding, in the order of `scores`: `finding`, `maps`, and how many of these are "positive, inside",
+        "positive, outside", "negative, inside" and "negative, outside". A map without heat is outside.
     Raises:
         ValueError: scores of several methods.
     """
     import pandas as pd
 
-    if scores["method"].nunique() > 1:
-        raise ValueError(
-            f"scores must be of one method; got {', '.join(scores['method'].unique())}. Choose one of them first."
-        )
+    one_method(scores)
     game = scores[scores["measure"] == "pointing game"]
-    rows = []
-    for finding, part in game.groupby("finding", sort=False):
-        called, inside = part["called"].to_numpy(bool), part["value"].to_numpy(float) == 1
-        counts = {
-            f"{'called' if said else 'not called'}, {'inside' if hit else 'outside'}": int(
-                np.sum((called == said) & (inside == hit))
-            )
-            for said in (True, False)
-            for hit in (True, False)
-        }
-        rows.append({"finding": finding, "maps": len(part), **counts})
-    head = ["called, inside", "called, outside", "not called, inside", "not called, outside"]
-    return pd.DataFrame(rows, columns=["finding", "maps", *head])
+    said = game["called"].map({True: "positive", False: "negative"})
+    place = (game["value"] == 1).map({True: "inside", False: "outside"})
+    kinds = [f"{one}, {where}" for one in ("positive", "negative") for where in ("inside", "outside")]
+    counts = pd.crosstab(game["finding"], said + ", " + place).reindex(columns=kinds, fill_value=0)
+    counts = counts.reindex(game["finding"].unique())
+    counts.insert(0, "maps", counts.sum(axis=1))
+    return counts.rename_axis("finding").reset_index().rename_axis(columns=None)

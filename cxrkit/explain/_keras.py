@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from cxrkit import networks
-from cxrkit.explain._unnest import At, Graph
-from cxrkit.film import sha256_of
 
 #: Beyond this a sigmoid is 0 or 1 in float32; larger logits would make the softmax that Score-CAM takes underflow.
 _LOGIT_LIMIT = 40.0
-#: Covered films that Score-CAM asks about at a time: 32 took 340 MB with findings14-small, 8 take 170 (2026-11-24).
+#: Covered images that Score-CAM runs at a time: 32 took 340 MB with findings14-small, 8 take 170 (2026-11-24).
 _COVERED = 8
 
 
@@ -28,7 +24,7 @@ class Explainer:
         labels: names of the outputs, in order.
         layer: the layer whose feature maps Grad-CAM, Grad-CAM++ and Score-CAM read.
         activation: "sigmoid", "softmax", or "" where the model ends in neither: then its output itself is explained.
-        input_size: side of the square that a film is resized to, pixels.
+        input_size: side of the square that an image is resized to, pixels.
     """
 
     def __init__(
@@ -37,7 +33,6 @@ class Explainer:
         labels: Sequence[str] | None = None,
         *,
         layer: str | None = None,
-        input_size: int | None = None,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
@@ -46,31 +41,27 @@ class Explainer:
                 f"tf-keras-vis needs Keras on TensorFlow; it runs on {keras.backend.backend()}. Set "
                 "KERAS_BACKEND=tensorflow before Python starts, or use class activation maps (networks.load)."
             )
-        graph = Graph(model, layer=layer, input_size=input_size)
-        height, width, channels = graph.films.shape[1:]
-        count = graph.logits.shape[1]
+        _check(model)
+        height, _, self._channels = model.inputs[0].shape[1:]
+        count = model.outputs[0].shape[1]
         self.labels = tuple(map(str, range(count))) if labels is None else tuple(labels)
-        if len(self.labels) != count or height != width:
-            raise ValueError(
-                f"labels must be {count}, one for each output of {model.name}; got {len(self.labels)}."
-                if height == width
-                else f"{model.name} takes films of {height} x {width} px; cxrkit resizes films to a square."
-            )
-        self.layer, self.activation, self.input_size = graph.layer, graph.activation, height
-        self._model, self._channels, self._preprocess = model, channels, preprocess
-        self._place = At(graph.features)
-        self._logits = keras.Model([graph.films], graph.logits, name="explained")
-        self._two_way = _Silent(graph.films, self._with_absence(graph), name="two_way")
+        if len(self.labels) != count:
+            raise ValueError(f"labels must be {count}, one for each output of {model.name}; got {len(self.labels)}.")
+        logits, self.activation = _logits(model)
+        self.layer, self.input_size = _feature_layer(model, layer), height
+        self._model, self._preprocess = model, preprocess
+        self._logits = keras.Model(model.inputs, logits, name="explained")
+        self._two_way = _Silent(model.inputs, self._with_absence(logits), name="two_way")
         info: dict[str, Any] = {"name": model.name, "version": "", "labels": self.labels, "not_shown": ()}
         info |= {"input_size": height, "thresholds": thresholds or dict.fromkeys(self.labels, 0.5)}
         self._predictor = networks.Predictor(info, "", self._run)
         self.thresholds = self._predictor.thresholds
 
     def predict(self, films: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the probability of each label for each film, as `Predictor.predict` does.
+        """Return the probability of each label for each image, as `Predictor.predict` does.
 
         Raises:
-            ValueError: the model answers something else than probabilities.
+            ValueError: the model's outputs are no probabilities.
         """
         return self._predictor.predict(films)
 
@@ -90,48 +81,72 @@ class Explainer:
             method: one of `KERAS_METHODS`.
             score_cam_channels: as for `heat_maps`.
         Returns:
-            (films, columns, h, w), float32: the size of the feature maps, of the input for saliency. Only Grad-CAM has
-            negative values. All explain the logit; for softmax against the mean over classes. Score-CAM explains the
-            probability, as it is defined: of each sigmoid against its absence, of softmax among the classes.
+            (images, columns, h, w), float32: the size of the feature maps, of the input for saliency. Only Grad-CAM has
+            negative values. All explain the logit; for softmax compared with the mean over classes. Score-CAM explains
+            the probability, as it is defined: of each sigmoid against its absence, of softmax among the classes.
         """
-        maker = {"grad-cam": _grad_cam, "grad-cam++": _grad_cam_plus_plus, "saliency": _saliency}.get(method)
-        batch = self._batch(films)
+        batch = self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
+        maker = {"grad-cam": self._grad_cam, "grad-cam++": self._grad_cam_plus_plus, "saliency": self._saliency}
         found = []
         for column in columns:
-            if maker is not None:
-                found.append(maker(self._logits, self._place, batch, column))
+            if method in maker:
+                found.append(maker[method](batch, column))
             else:
-                # One film at a time: the channels that vary most are chosen film by film, and memory stays bounded.
+                # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
                 single = [self._score_cam(batch[k : k + 1], column, score_cam_channels) for k in range(len(batch))]
                 found.append(np.concatenate(single))
         return np.stack(found, axis=1).astype(np.float32)
-
-    def _batch(self, films: Sequence[np.ndarray]) -> np.ndarray:
-        return self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
 
     def _shown(self, batch: np.ndarray) -> np.ndarray:
         batch = np.repeat(batch, self._channels, axis=3)
         return batch if self._preprocess is None else np.asarray(self._preprocess(batch), np.float32)
 
     def _run(self, batch: np.ndarray, maps: bool) -> list[np.ndarray]:
-        answers = ops.convert_to_numpy(self._model(self._shown(batch), training=False))
-        if answers.min() < -1e-3 or answers.max() > 1 + 1e-3:
+        probs = ops.convert_to_numpy(self._model(self._shown(batch), training=False))
+        if probs.min() < -1e-3 or probs.max() > 1 + 1e-3:
             raise ValueError(
-                f"{self._model.name} answers {answers.min():.3g} to {answers.max():.3g}, which are no probabilities. "
+                f"{self._model.name} gives {probs.min():.3g} to {probs.max():.3g}, which are no probabilities. "
                 'End it in keras.layers.Activation("sigmoid") or "softmax"; its heat maps stay the same.'
             )
-        return [answers]
+        return [probs]
 
-    def _with_absence(self, graph: Graph) -> Any:
+    def _with_absence(self, logits: Any) -> Any:
         """Return logits whose softmax, which Score-CAM takes, can be turned back into probabilities.
 
         tf-keras-vis takes a softmax over all outputs, also over findings that occur together. With a logit of 0 for
         absence beside the others, exp(z) / (exp(z) + exp(0)) is the sigmoid again.
         """
-        if graph.activation == "softmax":
-            return graph.logits
-        limited = ops.clip(graph.logits, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+        if self.activation == "softmax":
+            return logits
+        limited = ops.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT)
         return ops.concatenate([limited, ops.zeros_like(limited[:, :1])], axis=1)
+
+    def _at(self) -> dict[str, Any]:
+        return {"penultimate_layer": self.layer, "expand_cam": False, "normalize_cam": False} | {
+            "seek_penultimate_conv_layer": False
+        }
+
+    def _grad_cam(self, batch: np.ndarray, column: int) -> np.ndarray:
+        from tf_keras_vis.gradcam import Gradcam
+
+        # Evidence against the label is kept for now: like a class activation map it is cut after resizing.
+        maps = Gradcam(self._logits)(lambda logits: logits[:, column], batch, activation_modifier=None, **self._at())
+        return np.asarray(maps)
+
+    def _grad_cam_plus_plus(self, batch: np.ndarray, column: int) -> np.ndarray:
+        import tensorflow as tf
+        from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+
+        def level(logits):
+            # tf-keras-vis multiplies by exp(logit), which scales the map of an image and may overflow.
+            return logits[:, column] - tf.stop_gradient(logits[:, column])
+
+        return np.asarray(GradcamPlusPlus(self._logits)(level, batch, **self._at()))
+
+    def _saliency(self, batch: np.ndarray, column: int) -> np.ndarray:
+        from tf_keras_vis.saliency import Saliency
+
+        return np.asarray(Saliency(self._logits)(lambda logits: logits[:, column], batch, normalize_map=False))
 
     def _score_cam(self, batch: np.ndarray, column: int, channels: int | None) -> np.ndarray:
         from tf_keras_vis.scorecam import Scorecam
@@ -141,19 +156,9 @@ class Explainer:
                 return shares[:, column]
             return shares[:, column] / (shares[:, column] + shares[:, -1])
 
-        count = self._place.output.shape[-1]
-        return np.asarray(
-            Scorecam(self._two_way)(
-                prob,
-                batch,
-                penultimate_layer=self._place,
-                seek_penultimate_conv_layer=False,
-                batch_size=_COVERED,
-                max_N=None if channels is None else min(channels, count),
-                expand_cam=False,
-                normalize_cam=False,
-            )
-        )
+        count = self._model.get_layer(self.layer).output.shape[-1]
+        most = None if channels is None else min(channels, count)
+        return np.asarray(Scorecam(self._two_way)(prob, batch, batch_size=_COVERED, max_N=most, **self._at()))
 
 
 class _Silent(keras.Model):
@@ -164,59 +169,76 @@ class _Silent(keras.Model):
         return super().predict(batch, batch_size=batch_size, verbose=0)
 
 
-def read(name_or_folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
-    """Read `model.keras` of a bundled model or a model folder, and the sidecar.
+class _Linear(layers.Layer):
+    """A dense layer without its activation, on the same weights."""
 
-    Raises:
-        networks.ModelError: no such model, or a file that is not the sidecar's.
-    """
-    folder = networks.folder_of(name_or_folder)
-    info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    path = folder / "model.keras"
-    if not path.is_file() or sha256_of(path) != info["files"].get("model.keras"):
-        raise networks.ModelError(
-            f"{folder.name}/model.keras is missing or not the file that model.json names. Copy the model folder again."
-        )
-    return keras.models.load_model(path, compile=False), info
+    def __init__(self, dense: layers.Dense) -> None:
+        super().__init__(name="logits")
+        self.dense = dense
+
+    def call(self, pooled):
+        logits = ops.matmul(pooled, self.dense.kernel)
+        return logits + self.dense.bias if self.dense.use_bias else logits
 
 
 def shuffled(model: keras.Model, seed: int) -> keras.Model:
-    """Return a copy of a model with each array of weights in a random order; the model stays as it was."""
+    """Return a copy of a model with each array of weights in a random order; the model stays unchanged."""
     rng = np.random.default_rng(seed)
     copy = keras.models.clone_model(model)
     copy.set_weights([rng.permuted(weights) for weights in model.get_weights()])
     return copy
 
 
-def _grad_cam(model: keras.Model, place: At, batch: np.ndarray, column: int) -> np.ndarray:
-    from tf_keras_vis.gradcam import Gradcam
-
-    # What speaks against the label is kept for now: like a class activation map it is cut after resizing.
-    maps = Gradcam(model)(lambda logits: logits[:, column], batch, activation_modifier=None, **_at(place))
-    return np.asarray(maps)
-
-
-def _grad_cam_plus_plus(model: keras.Model, place: At, batch: np.ndarray, column: int) -> np.ndarray:
-    import tensorflow as tf
-    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
-
-    def level(logits):
-        # tf-keras-vis multiplies by exp(logit), which scales a film's map and nothing else, but may overflow.
-        return logits[:, column] - tf.stop_gradient(logits[:, column])
-
-    return np.asarray(GradcamPlusPlus(model)(level, batch, **_at(place)))
+def _logits(model: keras.Model) -> tuple[Any, str]:
+    """Return the output before a last sigmoid or softmax, symbolic (N, labels), and which of them it is."""
+    last = model.outputs[0]._keras_history.operation
+    kind = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
+    if kind not in ("sigmoid", "softmax"):
+        return model.outputs[0], ""
+    logits = _Linear(last)(last.input) if isinstance(last, layers.Dense) else last.input
+    # Softmax depends on differences of logits only.
+    return (logits - ops.mean(logits, axis=-1, keepdims=True) if kind == "softmax" else logits), kind
 
 
-def _saliency(model: keras.Model, place: At, batch: np.ndarray, column: int) -> np.ndarray:
-    from tf_keras_vis.saliency import Saliency
+def _feature_layer(model: keras.Model, name: str | None) -> str:
+    # Pooling with keepdims and squeeze-and-excite give "maps" of one place.
+    maps = [
+        layer.name
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+        and len(shape := getattr(layer.output, "shape", ())) == 4
+        and shape[1:3] != (1, 1)
+    ]
+    if not maps or (name is not None and name not in maps):
+        raise ValueError(
+            f"layer must be one of {model.name}'s that give feature maps, the last of which are "
+            f"{', '.join(maps[-5:]) or 'none'}; got {name!r}."
+        )
+    return name or maps[-1]
 
-    return np.asarray(Saliency(model)(lambda logits: logits[:, column], batch, normalize_map=False))
 
-
-def _at(place: At) -> dict[str, Any]:
-    return {
-        "penultimate_layer": place,
-        "seek_penultimate_conv_layer": False,
-        "expand_cam": False,
-        "normalize_cam": False,
-    }
+def _check(model: keras.Model) -> None:
+    """Refuse a model that cannot be explained, with a way out."""
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ValueError(f"{model.name} has no input yet; use model.build((None, height, width, channels)).")
+    if not isinstance(model, keras.Sequential | keras.Function):
+        raise ValueError(
+            f"a model must be functional or Sequential to be explained; {model.name} is a {type(model).__name__}. "
+            "Call its layers on a keras.Input and make a keras.Model of that."
+        )
+    if inner := [layer.name for layer in model.layers if isinstance(layer, keras.Model)]:
+        raise ValueError(
+            f"{model.name} holds another model, {inner[0]}, whose layers tf-keras-vis cannot reach. Connect the head "
+            "to its output: keras.Model(backbone.input, head(backbone.output))."
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"a model must have one input and one output to be explained; {model.name} has {len(model.inputs)} and "
+            f"{len(model.outputs)}. Make a keras.Model of the input and output that you mean."
+        )
+    shape, output = model.inputs[0].shape, model.outputs[0].shape
+    if len(shape) != 4 or shape[3] not in (1, 3) or shape[1] is None or shape[1] != shape[2] or len(output) != 2:
+        raise ValueError(
+            f"a model must take (N, side, side, 1 or 3) and give (N, labels) to be explained; {model.name} takes "
+            f"{shape} and gives {output}. Build it with a fixed square input, global average pooling and a dense layer."
+        )

@@ -1,4 +1,4 @@
-"""One call for every kind of heat map, and the rule by which they become comparable pictures."""
+"""One call for every kind of heat map, and the rule that makes them comparable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cxrkit import networks
 from cxrkit.film import resize
 from cxrkit.networks import Predictor
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 KERAS_METHODS = ("grad-cam", "grad-cam++", "score-cam", "saliency")
 #: "cam" (Zhou et al. 2016, arXiv:1512.04150) needs a `Predictor` and no TensorFlow.
 METHODS = ("cam", *KERAS_METHODS)
-#: Films in memory at a time.
+#: Images in memory at a time.
 _BATCH = 8
 
 
@@ -30,48 +31,40 @@ def explainer(
     labels: Sequence[str] | None = None,
     *,
     layer: str | None = None,
-    input_size: int | None = None,
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
     shuffle_seed: int | None = None,
 ) -> Explainer:
     """Make a Keras model ready for heat maps; imports TensorFlow.
 
-    The backbone may be a model within the model, at any depth: `keras.Sequential([backbone, pool, dense])`, or a model
-    called as a layer. The place that the gradient methods look at is found: the last feature map on the way to the
-    output, which is what global pooling (or flattening) reads. tf-keras-vis would take the last convolution instead,
-    in a DenseNet 32 of 1,024 channels, in an Inception one branch of several.
-
     Args:
-        model: a functional or Sequential model with one film input and one output (N, labels); or a bundled name or a
-            model folder, whose `model.keras` is read.
+        model: a functional or Sequential model without a model inside of it, with one image input and one output
+            (N, labels); or a bundled name or a model folder, whose `model.keras` is read.
         labels: names of the outputs, in order; None takes the folder's, or "0", "1", ...
-        layer: look at this layer's output instead, inside of nested models too.
-        input_size: side of the input, pixels, for a model that takes any.
-        preprocess: (N, S, S, C) in [0, 1] -> what the model takes, for a model without preprocessing in its graph;
-            C is 1 or 3, and a film's three channels are alike.
-        shuffle_seed: explain a copy whose weights were shuffled within each array: a network of the same make that
-            has learned nothing. A map that looks the same then does not show what was learned (Adebayo et al. 2018,
+        layer: the layer whose feature maps are read; None finds the last one that gives a map of more than one place.
+            tf-keras-vis would take the last convolution instead: in a DenseNet 32 of 1,024 channels.
+        preprocess: (N, S, S, C) in [0, 1] -> what the model takes, for a model without preprocessing in its graph; C is
+            1 or 3, and the three channels of an image are equal.
+        shuffle_seed: explain a copy whose weights are shuffled within each array: a network of the same kind that has
+            learned nothing. A map that stays the same then does not show what was learned (Adebayo et al. 2018,
             arXiv:1810.03292). None explains the model itself.
     Returns:
-        The explainer; it shares the model's weights, so it follows further training, and leaves the model as it was.
+        The explainer; it shares the model's weights, so it follows further training.
     Raises:
-        ValueError: a model that cannot be explained; the message says why and what to do.
+        ValueError: a model that cannot be explained; the message gives the reason and a way out.
         networks.ModelError: no such folder, or a model.keras that is not the sidecar's.
         RuntimeError: Keras runs on another backend than TensorFlow, which tf-keras-vis needs.
     """
     from cxrkit.explain import _keras
 
+    thresholds = None
     if isinstance(model, str | Path):
-        model, info = _keras.read(model)
-        labels = info["labels"] if labels is None else labels
-        thresholds = {name: info["thresholds"].get(name, 0.5) for name in labels}
-    else:
-        thresholds = None
+        predictor = networks.load(model)
+        labels = predictor.labels if labels is None else labels
+        thresholds = {name: predictor.thresholds.get(name, 0.5) for name in labels}
+        model = networks.load_keras(model)
     if shuffle_seed is not None:
         model = _keras.shuffled(model, shuffle_seed)
-    return _keras.Explainer(
-        model, labels, layer=layer, input_size=input_size, preprocess=preprocess, thresholds=thresholds
-    )
+    return _keras.Explainer(model, labels, layer=layer, preprocess=preprocess, thresholds=thresholds)
 
 
 def heat_maps(
@@ -83,21 +76,24 @@ def heat_maps(
     shape: tuple[int, int] | None = None,
     score_cam_channels: int | None = 64,
 ) -> list[np.ndarray]:
-    """Return where a network sees what it says, on each film and for each label.
+    """Return a heat map of each image for each label: where the network finds evidence for it.
+
+    A map shows where, never how much: its largest value is 1 whatever the probability is.
 
     Args:
         source: a `Predictor` for "cam"; an `Explainer` for the other methods.
         films: (H, W) each, in [0, 1], bones bright; sizes may differ.
         labels: of the network's labels; None takes all.
         method: one of `METHODS`.
-        shape: (height, width) of the maps; None takes each film's own.
-        score_cam_channels: Score-CAM covers the film with so many of the feature maps, those that vary most, and asks
-            the network about each ("Faster Score-CAM"); None takes all: for 2,048 maps at 224 px as many forward
-            passes a film and label, and several arrays of 411 MB.
+        shape: (height, width) of the maps; None takes each image's own.
+        score_cam_channels: Score-CAM covers the image with so many of the feature maps, those that vary most, and runs
+            the network on each ("Faster Score-CAM"); None takes all: for 2,048 maps at 224 px as many forward passes an
+            image and label, and several arrays of 411 MB.
     Returns:
-        For each film (labels, height, width), float32 in [0, 1], `normalise`d.
+        For each image (labels, height, width), float32 in [0, 1]: resized, evidence against the label set to 0, divided
+        by the largest value; all 0 where nothing is above 0.
     Raises:
-        ValueError: an unknown method or label, a method that the source does not have, a film of wrong rank or range,
+        ValueError: an unknown method or label, a method that the source does not have, an image of wrong rank or range,
             or a map that is not finite.
     """
     if method not in METHODS:
@@ -110,76 +106,31 @@ def heat_maps(
         )
     if score_cam_channels is not None and score_cam_channels < 1:
         raise ValueError(f"score_cam_channels must be at least 1, or None for all; got {score_cam_channels}.")
-    columns = columns_of(source.labels, labels)
+    if unknown := [label for label in labels or () if label not in source.labels]:
+        raise ValueError(f"labels must be of {', '.join(source.labels)}; got {', '.join(map(str, unknown))}.")
+    columns = [list(source.labels).index(label) for label in (source.labels if labels is None else labels)]
     heats = []
     for start in range(0, len(films), _BATCH):
         part = films[start : start + _BATCH]
-        raw = raw_maps(source, part, columns, method, score_cam_channels)
+        raw = (
+            source.predict_maps(part)[1][:, columns]
+            if isinstance(source, Predictor)
+            else source.raw_maps(part, columns, method, score_cam_channels=score_cam_channels)
+        )
+        if not np.isfinite(raw).all():
+            film, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])
+            raise ValueError(
+                f"the {method} map of film {film} for {source.labels[columns[column]]} holds NaN or infinity: the "
+                "weights or predictions of the network are not finite. Check its predictions first."
+            )
         for film, maps in zip(part, raw, strict=True):
             size = shape or (film.shape[0], film.shape[1])
-            heat = np.empty((len(columns), *size), np.float32)
-            for row, values in enumerate(maps):
-                heat[row] = normalise(to_shape(values, size))
-            heats.append(heat)
+            heats.append(np.array([_normalised(resize(np.asarray(one, np.float32), size)) for one in maps]))
     return heats
 
 
-def columns_of(known: Sequence[str], labels: Sequence[str] | None) -> list[int]:
-    """Return the columns of the labels asked for.
-
-    Raises:
-        ValueError: a label that the network does not have.
-    """
-    if unknown := [label for label in labels or () if label not in known]:
-        raise ValueError(f"labels must be of {', '.join(known)}; got {', '.join(map(str, unknown))}.")
-    return list(range(len(known))) if labels is None else [list(known).index(label) for label in labels]
-
-
-def raw_maps(
-    source: Predictor | Explainer,
-    films: Sequence[np.ndarray],
-    columns: Sequence[int],
-    method: str,
-    score_cam_channels: int | None,
-) -> np.ndarray:
-    """Return maps as the method makes them, (films, columns, h, w), float32, checked to be finite."""
-    if isinstance(source, Predictor):
-        maps = source.predict_maps(films)[1][:, list(columns)]
-    else:
-        maps = source.raw_maps(films, columns, method, score_cam_channels=score_cam_channels)
-    if not np.isfinite(maps).all():
-        film, column = (int(index) for index in np.argwhere(~np.isfinite(maps))[0, :2])
-        raise ValueError(
-            f"the {method} map of film {film} for {source.labels[columns[column]]} holds NaN or infinity: the "
-            "network's weights or its answer are not finite. Look at its predictions first."
-        )
-    return maps
-
-
-def to_shape(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize a map as films are resized: averaged where it shrinks, linear where it grows.
-
-    Args:
-        heat: (h, w), any finite values.
-        shape: (height, width).
-    Returns:
-        (height, width), float32, within the range of `heat`.
-    """
-    return resize(np.asarray(heat, np.float32), shape)
-
-
-def normalise(heat: np.ndarray) -> np.ndarray:
-    """Bring a map to [0, 1]: what speaks against the label counts as 0, the largest value becomes 1.
-
-    So a map shows where, never how much: a network that is sure and one that is not may give the same picture. A map
-    without any value above 0 is 0 everywhere.
-
-    Args:
-        heat: (h, w), finite.
-    Returns:
-        (h, w), float32, in [0, 1].
-    """
-    positive = np.maximum(np.asarray(heat, np.float32), 0)
+def _normalised(heat: np.ndarray) -> np.ndarray:
+    positive = np.maximum(heat, 0)
     top = np.float32(positive.max(initial=0))
     # The least float32 are denormal: dividing by them may overflow.
     return positive / top if top > np.finfo(np.float32).tiny else np.zeros_like(positive)

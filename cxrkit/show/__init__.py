@@ -1,4 +1,58 @@
-"""Results in, figures and tables out; nothing is computed here.
+"""Results in, figures and tables out; nothing is computed here. seaborn draws statistics, matplotlib draws images.
 
-Figures use the theme in `_style`: seaborn draws statistics on axes that are passed in, matplotlib draws images.
+Figures show themselves in a notebook; `figure.png()` gives the bytes of a file. Tables are Markdown. The modules
+`augment`, `device`, `experiments`, `rounds` and `strips` draw the results of these subjects.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cxrkit.show import _augment as augment
+    from cxrkit.show import _card as card
+    from cxrkit.show import _device as device
+    from cxrkit.show import _experiments as experiments
+    from cxrkit.show import _rounds as rounds
+    from cxrkit.show import _rounds_strip as strips
+    from cxrkit.show._images import heat_maps, images, overlay
+    from cxrkit.show._plots import curves, findings, forest, matrix, roc, scores, triage, worth
+    from cxrkit.show._tables import disclaimer, table
+
+__all__ = [
+    "augment",
+    "card",
+    "curves",
+    "device",
+    "disclaimer",
+    "experiments",
+    "findings",
+    "forest",
+    "heat_maps",
+    "images",
+    "matrix",
+    "overlay",
+    "roc",
+    "rounds",
+    "scores",
+    "strips",
+    "table",
+    "triage",
+    "worth",
+]
+
+#: The file of each name. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
+_FILES = {
+    **dict.fromkeys(("heat_maps", "images", "overlay"), "_images"),
+    **dict.fromkeys(("curves", "findings", "forest", "matrix", "roc", "scores", "triage", "worth"), "_plots"),
+    **dict.fromkeys(("disclaimer", "table"), "_tables"),
+}
+_MODULES = {name: f"_{name}" for name in ("augment", "card", "device", "experiments", "rounds")}
+_MODULES["strips"] = "_rounds_strip"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    if name in _FILES:
+        return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,8 +17,8 @@ from typing import Any
 from cxrkit import networks
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.show._rendered import Markdown
-from cxrkit.show._report import escape_markdown, metrics_table
+from cxrkit.show._rendered import Markdown, escape_markdown
+from cxrkit.show._tables import table
 
 _KEYS = ("split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason")
 _ORDER = {"real": 0, "simulated": 1}
@@ -98,7 +98,7 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
             rows.setdefault(row, {})[figure["measure"]] = _estimate(figure)
         where = "all sources" if source == "all" else f"source {escape_markdown(source)}"
         heading = f"### {escape_markdown(films).capitalize()} images, {where}, {escape_markdown(split)} split"
-        parts += [heading, metrics_table(rows, first="label (images with it)")]
+        parts += [heading, table(rows, first="label (images with it)")]
     return parts
 
 

@@ -14,8 +14,8 @@ from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate
 from cxrkit.show import _style as style
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
-from cxrkit.show._report import markdown, metrics_table
 from cxrkit.show._style import Drawing
+from cxrkit.show._tables import table as as_table
 
 if TYPE_CHECKING:
     from cxrkit.course.experiments import Result
@@ -88,7 +88,7 @@ def printed(result: "Result") -> dict[str, Estimate]:
 def counts(found: "CleanedData") -> Markdown:
     """Return the images of each class and split beside the report's table 4, as a Markdown table."""
     removed = f"{len(found.removed)} image{'' if len(found.removed) == 1 else 's'} left out"
-    return Markdown(f"{markdown(found.beside_report())}\n\n{removed}; {found.shared} patients in more than one split.")
+    return Markdown(f"{as_table(found.beside_report())}\n\n{removed}; {found.shared} patients in more than one split.")
 
 
 def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
@@ -539,7 +539,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
             row[f"{chosen[0]}: difference"] = gain(record)
             row["p"], row["p (Holm)"] = p_value(record["p"]), p_value(record["p (Holm)"])
         rows.append(row)
-    return markdown(pd.DataFrame(rows).fillna(""))
+    return as_table(pd.DataFrame(rows).fillna(""))
 
 
 def data_document(found: "CleanedData", *, date: str, command: str) -> Markdown:
@@ -568,7 +568,7 @@ def document(result: "Result", *, date: str, command: str) -> Markdown:
     opening = _opening(f"# {_TITLES[result.name]}", result.data, result.simulated, date, command)
     parts = [
         f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
-        markdown(result.films),
+        as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
         f"{_COVERS} {_NOTES[result.name]}",
     ]
@@ -580,7 +580,7 @@ def document(result: "Result", *, date: str, command: str) -> Markdown:
         shown = result.extra["examples"].drop(columns="row").replace({True: "yes", False: "no"})
         for column in ("certainty 1", "certainty 2"):
             shown[column] = shown[column].map("{:.3f}".format)
-        parts += ["## Right and wrong examples (table 8)", markdown(shown)]
+        parts += ["## Right and wrong examples (table 8)", as_table(shown)]
     return Markdown("\n\n".join(parts) + "\n")
 
 
@@ -612,7 +612,7 @@ def _shortcut_parts(result: "Result") -> list[str]:
         "## Trained on, tested on",
     ]
     for variant in names:
-        areas = metrics_table(result.estimates("trained on", "tested on", variant=variant), first="trained on")
+        areas = as_table(result.estimates("trained on", "tested on", variant=variant), first="trained on")
         parts.append(f"### {escape_markdown(variant.capitalize())}\n\n{areas}")
     changed = result.table[(result.table["target"] == "COVID-19") & result.table["difference"].notna()]
     if not changed.empty:
@@ -623,9 +623,9 @@ def _shortcut_parts(result: "Result") -> list[str]:
         parts += [
             "## What each variant changes",
             "AUROC minus that of the unchanged test images, paired; p after Holm, over the variants of a row.",
-            markdown(wide.reindex(columns=names[1:]).fillna("").reset_index()),
+            as_table(wide.reindex(columns=names[1:]).fillna("").reset_index()),
         ]
-    return [*parts, "## Share predicted positive, unchanged images", metrics_table(_shares(result), first="trained on")]
+    return [*parts, "## Share predicted positive, unchanged images", as_table(_shares(result), first="trained on")]
 
 
 def _shares(result: "Result") -> dict[str, dict[str, Estimate]]:
@@ -652,7 +652,7 @@ def _unseen_table(result: "Result") -> Markdown:
                 **{name: found.get(name, "") for name in ("AUROC", "AUROC across", "recall", "specificity")},
             }
         )
-    return markdown(pd.DataFrame(rows))
+    return as_table(pd.DataFrame(rows))
 
 
 def _of_measure(result: "Result", measure: str) -> pd.DataFrame:

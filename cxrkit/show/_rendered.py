@@ -32,9 +32,10 @@ def escape_markdown(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]#+!|~$])", r"\\\1", html.escape(one_line, quote=False))
 
 
-def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Return cells that are already Markdown as a table; all columns but the first are right-aligned."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]], numeric: Sequence[bool] | None = None) -> str:
+    """Return cells that are already Markdown as a table; numeric columns are right-aligned, None: all but the first."""
+    numbers = [False, *[True] * (len(head) - 1)] if numeric is None else numeric
+    rule = ["---:" if number else "---" for number in numbers]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 from cxrkit.metrics import Estimate
 from cxrkit.rounds import COMBINED, Search, Sweep
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
-from cxrkit.show._report import disclaimer, markdown, metrics_table
 from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, forest, key, new_figure
+from cxrkit.show._tables import disclaimer
+from cxrkit.show._tables import table as as_table
 
 #: Differences with a smaller p count as significant.
 SHOWN = 0.05
@@ -54,7 +55,7 @@ def flips_table(table: pd.DataFrame, by: str) -> Markdown:
             same = row["p lowest"] == row["p highest"]
             shown["p over draws"] = "" if same else f"{p_value(row['p lowest'])} to {p_value(row['p highest'])}"
         rows.append(shown)
-    return markdown(pd.DataFrame(rows))
+    return as_table(pd.DataFrame(rows))
 
 
 def sweep_table(sweep: Sweep) -> Markdown:
@@ -72,7 +73,7 @@ def sweep_table(sweep: Sweep) -> Markdown:
             theirs, why = Estimate.from_row(by_measure[measure], "report"), by_measure[measure]["report reason"]
             row[f"report's {measure}"] = "null" if why else plain(theirs) if math.isfinite(theirs.value) else ""
         rows.append(row)
-    return markdown(pd.DataFrame(rows))
+    return as_table(pd.DataFrame(rows))
 
 
 def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, title: str = "") -> Drawing:
@@ -136,7 +137,7 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
         lines += [f"## {sweep.name}", sweep_table(sweep), flips_table(sweep.flips, "row")]
         if len(missing):
             grouped = missing.groupby(["row", "where", "why"], sort=False)["measure"].agg(", ".join).reset_index()
-            lines += ["Measures without a value:", markdown(grouped[["row", "measure", "where", "why"]])]
+            lines += ["Measures without a value:", as_table(grouped[["row", "measure", "where", "why"]])]
     return "\n\n".join(lines) + "\n"
 
 
@@ -204,11 +205,11 @@ def rounds_markdown(
         _INTERVALS,
         "## Each round",
         f"Rounds are {test.mode}.",
-        metrics_table(each, first="round"),
+        as_table(each, first="round"),
         flips_table(flipped[flipped["round"] != COMBINED], "round"),
         f"All rounds give the same label for {same} of the images.",
         "## All rounds combined",
-        metrics_table(estimates(search.rules, "rule"), first="rule"),
+        as_table(estimates(search.rules, "rule"), first="rule"),
         flips_table(search.flips, "rule"),
         "## The choice",
         f"{search.tried:,} sets of rounds with a rule were compared by {search.measure} on {len(search.val_targets)} "
@@ -217,7 +218,7 @@ def rounds_markdown(
         choices_table(search),
         "## Passes",
         "Mean passes per image with early stop, which changes no label. The order was fitted on the validation images.",
-        markdown(search.passes.round(2)),
+        as_table(search.passes.round(2)),
     ]
     return "\n\n".join(lines) + "\n"
 
@@ -238,7 +239,7 @@ def choices_table(search: Search) -> Markdown:
                 "p": "" if against is None else p_value(against.p),
             }
         )
-    return markdown(pd.DataFrame(rows))
+    return as_table(pd.DataFrame(rows))
 
 
 def _head(title: str, label: str, threshold: float, targets: Any, about: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn
@@ -48,29 +49,28 @@ DASHES = ("", (4, 1.5), (5, 1.5, 1, 1.5), (1, 1), (6, 1, 1, 1, 1, 1), (2, 1))
 NOT_SHOWN = "not shown to work on real films"
 Box = tuple[float, float, float, float]
 
-_RC = {
+_THEME = {
+    **seaborn.axes_style("whitegrid"),
+    **seaborn.plotting_context("notebook"),
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
+    "axes.labelsize": 10,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
+    "axes.titlesize": 11,
     "font.size": 9.5,
     "grid.color": "#e6e6e6",
+    "hatch.linewidth": 0.8,
+    "legend.fontsize": 9,
     "legend.frameon": False,
     "text.color": INK,
     "xtick.bottom": True,
     "xtick.color": INK,
-    "ytick.color": INK,
-}
-_FONTS = {
-    "axes.labelsize": 10,
-    "axes.titlesize": 11,
-    "figure.titlesize": 11,
-    "legend.fontsize": 9,
-    "legend.title_fontsize": 9,
     "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
     "xtick.major.size": 3,
+    "ytick.color": INK,
+    "ytick.labelsize": 9.5,
 }
 # Settings of matplotlib belong to the whole process: two threads must not draw at the same time.
 _LOCK = threading.RLock()
@@ -79,7 +79,7 @@ _LOCK = threading.RLock()
 @contextlib.contextmanager
 def theme() -> Iterator[None]:
     """Draw in cxrkit's theme of seaborn: `with theme(): ...`, or `@theme()` above a function that draws."""
-    with _LOCK, seaborn.axes_style("whitegrid", _RC), seaborn.plotting_context("notebook", rc=_FONTS):
+    with _LOCK, matplotlib.rc_context(_THEME):
         yield
 
 
@@ -96,16 +96,15 @@ class Drawing(Figure):
         with theme():
             super().draw(renderer)
 
+    def png(self) -> bytes:
+        """Return the figure as the bytes of a PNG file."""
+        buffer = io.BytesIO()
+        with theme():
+            self.savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
+
     def _repr_png_(self) -> bytes:
-        return png(self)
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    with theme():
-        figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+        return self.png()
 
 
 def new_figure(width: float, height: float, *, simulated: bool, model: bool = True, title: str = "") -> Drawing:
@@ -140,18 +139,20 @@ def key(figure: Figure, handles: Sequence[Any], *, columns: int | None = None) -
 # -------------------------------------------------------------------------------------------- three kinds of plot
 
 
-def tidy_estimates(groups: Mapping[str, Mapping[Any, Estimate]]) -> pd.DataFrame:
+def tidy_estimates(groups: Mapping[str, Mapping[Any, Estimate | float]]) -> pd.DataFrame:
     """Return estimates as the tidy frame that `forest` draws.
 
     Args:
-        groups: by group, the estimates by name.
+        groups: by group, the estimates, or numbers without an interval, by name.
     Returns:
         A row per estimate: `group`, `name`, `value`, `low`, `high`, `n`, `reason`.
     """
-    return pd.DataFrame(
-        [{"group": group, "name": name, **vars(one)} for group, rows in groups.items() for name, one in rows.items()],
-        columns=["group", "name", "value", "low", "high", "n", "reason"],
-    )
+    rows = []
+    for group, found in groups.items():
+        for name, one in found.items():
+            estimate = one if isinstance(one, Estimate) else Estimate(float(one), math.nan, math.nan, 0)
+            rows.append({"group": group, "name": name, **vars(estimate)})
+    return pd.DataFrame(rows, columns=["group", "name", "value", "low", "high", "n", "reason"])
 
 
 def forest(
@@ -179,7 +180,7 @@ def forest(
         palette: colours by group (or by name), or in their order.
         reference: where a broken line is drawn, such as chance or no difference.
         reference_name: words above that line.
-        digits: decimals of the numbers written at the right; None writes none.
+        digits: decimals of the numbers written at the right, with `n` where that differs; None writes none.
         signed: write + and - before those numbers.
     Returns:
         Handles for `key`, one per group; none without `hue`.
@@ -209,6 +210,7 @@ def forest(
                     marker=MARKS[number], edgecolor=GREY if empty else INK, linewidth=1, clip_on=False, zorder=3,
                     legend=False,
                 )  # fmt: skip
+    sized = "n" in frame and frame["n"].nunique() > 1
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     for row, at in zip(frame.to_dict("records"), place, strict=True):
         if "words" in row:
@@ -217,8 +219,11 @@ def forest(
             reason = row.get("reason") or "no value"
             axis.text(0.01, at, f"undefined: {reason}", color=GREY, **beside)
         elif digits is not None:
-            one = Estimate(row["value"], row["low"], row["high"], 0)
-            axis.text(1.015, at, plain(one, digits=digits, signed=signed), **beside)
+            words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=digits, signed=signed)
+            if not row.get("reason"):
+                # A number that never had an interval.
+                words = words.removesuffix(" (no interval)")
+            axis.text(1.015, at, f"{words}, n = {row['n']:,}" if sized else words, **beside)
     if reference is not None:
         axis.axvline(reference, color=INK, linewidth=1, linestyle="--", zorder=1)
         axis.annotate(
@@ -259,7 +264,7 @@ def curves(
         interval: columns of the lower and the upper end of an interval, drawn as a band.
         markers: mark each point.
     Returns:
-        Handles for `key`, one per group; none without `hue`.
+        Handles for `key`, one per group with a number; none without `hue`.
     """
     groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
     if len(groups) > len(MARKS):
@@ -267,7 +272,9 @@ def curves(
     colours = dict(palette) if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
     handles = []
     for number, group in enumerate(groups):
-        part = frame[frame[hue].astype(str) == group] if hue else frame
+        part = (frame[frame[hue].astype(str) == group] if hue else frame).dropna(subset=[x, y])
+        if part.empty:
+            continue
         colour = colours.get(group, SERIES[0])
         look: dict[str, Any] = {"color": colour, "linewidth": 2, "dashes": DASHES[number] or (None, None)}
         if markers:
@@ -363,7 +370,7 @@ def bare(axis: Axes, title: str) -> None:
     axis.grid(False)
     axis.spines[:].set_visible(False)
     # The name of a file may hold dollar signs, which matplotlib would take for mathematics.
-    axis.set_title(title, fontsize=10, loc="center", parse_math=False)
+    axis.set_title(title, fontsize=9.5, loc="center", parse_math=False)
 
 
 def cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | None) -> None:

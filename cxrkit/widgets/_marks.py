@@ -2,8 +2,8 @@
 
 import ipywidgets as widgets
 
+from cxrkit import show
 from cxrkit.course.experiments import VARIANTS, MarkLab
-from cxrkit.show import _experiments, _style
 
 #: Shares of training images with the other hospital's mark; small ones matter most.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
@@ -30,8 +30,7 @@ class MarkPanel(widgets.VBox):
         self.share = widgets.SelectionSlider(
             options=shares, value=0.0, description="other mark", continuous_update=False, style=wide
         )
-        width = f"{_style.WIDTH * _style.DPI:.0f}px"
-        self.picture = widgets.Image(format="png", layout={"width": width, "max_width": "100%"})
+        self.picture = widgets.Image(format="png", layout={"width": "900px", "max_width": "100%"})
         self._lab, self._resamples = lab, resamples
         controls = (self.mark, self.share, self.variant)
         super().__init__([widgets.HBox(controls), self.picture])
@@ -43,5 +42,5 @@ class MarkPanel(widgets.VBox):
         mark, share, variant = self.mark.value, self.share.value, self.variant.value
         areas = self._lab.areas(mark, swapped=share, variant=variant, resamples=self._resamples)
         title = f"mark: {mark}; other mark: {share:.0%} of each class; variant: {variant}"
-        figure = _experiments.dots({"test patients": areas}, title=title, simulated=True)
-        self.picture.value = _style.png(figure)
+        figure = show.experiments.dots({"test patients": areas}, title=title, simulated=True)
+        self.picture.value = figure.png()

@@ -43,11 +43,10 @@
 # %%
 from pathlib import Path
 
-from cxrkit import film, networks, triage
+from cxrkit import film, networks, show, triage
 from cxrkit.course import check_answer, check_machine
 from cxrkit.data import course_images, course_manifest, simulate_row
 from cxrkit.labels import COVID, FINDINGS
-from cxrkit.show import _report as report
 from cxrkit.widgets import FilmPanel
 
 # %% [markdown]
@@ -67,7 +66,7 @@ OUT = "runs/00_start_here"
 # needed by some notebooks only.
 
 # %%
-report.table(check_machine())
+show.table(check_machine())
 
 # %% [markdown]
 # ## A film
@@ -79,7 +78,7 @@ report.table(check_machine())
 # %%
 films = course_manifest().query("split == 'test'").set_index("image")
 root = course_images("test").parent
-report.table(films.reset_index()[["image", "view", "sex", "age", "covid", "findings"]].iloc[:40:5])
+show.table(films.reset_index()[["image", "view", "sex", "age", "covid", "findings"]].iloc[:40:5])
 
 # %% [markdown]
 # We take the first film with an effusion: fluid in the pleural space, which blunts the angle between rib cage and
@@ -90,7 +89,7 @@ name = films.index[films["findings"].str.contains("Effusion")][0]
 path = root / name if FILM is None else Path(FILM)
 radiograph = film.read(path)
 print(f"{path.name}: {radiograph.format}, {radiograph.original_size[0]} x {radiograph.original_size[1]} pixels")
-report.film(radiograph.pixels, title=path.name, simulated=FILM is None)
+show.images(radiograph.pixels, path.name, simulated=FILM is None)
 
 # %% [markdown]
 # ## One call
@@ -105,7 +104,8 @@ inbox.mkdir(parents=True, exist_ok=True)
 (inbox / path.name).write_bytes(path.read_bytes())
 triage.run(inbox, out, covid_model=COVID_MODEL, findings_model=FINDINGS_MODEL, restart=True)
 combined = triage.read_table(out / "combined.csv")
-report.triage_table(combined[combined["Image Index"] == path.name], columns=["Image Index", "Predict label", "status"])
+row = combined.loc[combined["Image Index"] == path.name, ["Image Index", "Predict label", "status"]]
+show.table(row, model=True)
 
 # %% [markdown]
 # ## What the networks answered
@@ -123,7 +123,7 @@ not_shown = [label for label in probs if label in covid.not_shown | findings.not
 truth = None if FILM else films.loc[name, "findings"].split("|") + [COVID] * int(films.loc[name, "covid"])
 
 # %%
-report.findings_bars(probs, thresholds, not_shown=not_shown, truth=truth, title=path.name, simulated=FILM is None)
+show.findings(probs, thresholds, not_shown=not_shown, truth=truth, title=path.name, simulated=FILM is None)
 
 # %% [markdown]
 # ## What we saw: answer and truth
@@ -134,7 +134,7 @@ if truth is not None:
     print("true and called:    ", ", ".join(sorted(called & set(truth))) or "nothing")
     print("true but not called:", ", ".join(sorted(set(truth) - called)) or "nothing")
     print("called but not true:", ", ".join(sorted(called - set(truth))) or "nothing")
-report.disclaimer(simulated=FILM is None, not_shown=not_shown)
+show.disclaimer(simulated=FILM is None, not_shown=not_shown)
 
 # %% [markdown]
 # One film proves nothing, in either direction. How often the networks are right, and within which interval, is what
@@ -149,7 +149,7 @@ report.disclaimer(simulated=FILM is None, not_shown=not_shown)
 # %%
 label = "Effusion" if FILM is None else next((name for name in FINDINGS if name in called), FINDINGS[0])
 boxes = {} if FILM else simulate_row(films.loc[name]).boxes
-report.film_with_map(
+show.overlay(
     radiograph.pixels,
     maps[0, FINDINGS.index(label)],
     label=label,

@@ -20,12 +20,13 @@
 
 # %%
 import numpy as np
+import pandas as pd
+import seaborn as sns
 
-from cxrkit import film, metrics, networks
+from cxrkit import film, metrics, networks, show
 from cxrkit.course import check_answer, published, survey
 from cxrkit.data import check_manifest, course_images, course_manifest
 from cxrkit.labels import FINDINGS
-from cxrkit.show import _report as report
 from cxrkit.widgets import PrevalencePanel
 
 # %% [markdown]
@@ -56,7 +57,7 @@ print("ChestX-ray14's figures:", nih.made_by or f"measured now in {NIH_LABELS}")
 
 # %%
 table01 = survey.beside_table01(nih.table01)
-report.table(table01)
+show.table(table01)
 
 # %% [markdown]
 # The split is the one that the CheXNet-Keras project publishes. The total counts labels, not films: a film with three
@@ -65,7 +66,7 @@ report.table(table01)
 # %%
 equal = table01.filter(like="differs").iloc[:-1].eq("").to_numpy()
 print(f"{equal.sum()} of {equal.size} numbers are equal")
-report.table(nih.splits.assign(share=(nih.splits["films"] / nih.splits["films"].sum()).map("{:.1%}".format)))
+show.table(nih.splits.assign(share=(nih.splits["films"] / nih.splits["films"].sum()).map("{:.1%}".format)))
 
 # %% [markdown]
 # A split of 93:6:1 leaves little to test on. Suppose that a network finds every test film with a hernia. How
@@ -74,7 +75,7 @@ report.table(nih.splits.assign(share=(nih.splits["films"] / nih.splits["films"].
 # %%
 hernias = int(nih.table01.loc["Hernia", "test"])
 pneumonias = int(nih.table01.loc["Pneumonia", "test"])
-report.metrics_table(
+show.table(
     {
         f"all {hernias} films with Hernia found": {"sensitivity": metrics.wilson(hernias, hernias)},
         f"18 of {pneumonias} films with Pneumonia found": {"sensitivity": metrics.wilson(18, pneumonias)},
@@ -89,7 +90,14 @@ report.metrics_table(
 # 600 films are enough to learn from; a threshold or a precision found on it holds for it alone.
 
 # %%
-report.prevalences({"ChestX-ray14": nih.survey.prevalence["all"], here.name: here.prevalence["all"]})
+as_shares = {
+    "xlabel": "share of images with the finding",
+    "reference": None,
+    "log": True,
+    "digits": None,
+    "model": False,
+}
+show.forest({"ChestX-ray14": nih.survey.prevalence["all"], here.name: here.prevalence["all"]}, **as_shares)
 
 # %% [markdown]
 # Prevalence also differs *within* ChestX-ray14. Its official test films show more of every finding than its training
@@ -98,7 +106,7 @@ report.prevalences({"ChestX-ray14": nih.survey.prevalence["all"], here.name: her
 
 # %%
 official = {f"official {part}": nih.survey.prevalence[part] for part in ("train", "test")}
-report.prevalences(official, title="ChestX-ray14")
+show.forest(official, title="ChestX-ray14", **as_shares)
 
 # %% [markdown]
 # ## Which findings come together?
@@ -107,14 +115,16 @@ report.prevalences(official, title="ChestX-ray14")
 # score by recognising *Infiltration*, which 43% of those films have as well.
 
 # %%
-report.cooccurrence(nih.survey.pairs, title="ChestX-ray14")
+pairs = nih.survey.pairs
+axes = {"xlabel": "... that also have", "ylabel": "of the images with ...", "model": False}
+show.matrix(pairs, totals=np.diag(pairs), title="ChestX-ray14", **axes)
 
 # %% [markdown]
 # The course set makes the rare findings common, but draws what goes with them from these frequencies, at most three on
 # a film:
 
 # %%
-report.cooccurrence(here.pairs, title=here.name, simulated=True)
+show.matrix(here.pairs, totals=np.diag(here.pairs), title=here.name, simulated=True, **axes)
 
 # %% [markdown]
 # ## How many films has a patient?
@@ -123,7 +133,11 @@ report.cooccurrence(here.pairs, title=here.name, simulated=True)
 # five: the sick come back.
 
 # %%
-report.films_per_patient({found.name: found.films_per_patient for found in (nih.survey, here)})
+counts = {found.name: found.films_per_patient for found in (nih.survey, here)}
+counts = pd.concat(counts, names=["data set", "images of a patient"])
+shares = (counts / counts.groupby("data set").transform("sum")).rename_axis(columns="of").stack().rename("share")
+bars = {"x": "images of a patient", "y": "share", "hue": "data set", "col": "of"}
+sns.catplot(shares.reset_index(), kind="bar", height=3.2, aspect=1.3, palette="colorblind", **bars)
 
 # %% [markdown]
 # ## Leakage: one patient, two splits
@@ -148,9 +162,9 @@ print(check_manifest(course_set[course_set["split"] == "test"], root).summary())
 
 # %%
 deals = {
-    f"{found.name},\n{way}": found.leakage.loc[way] for found in (nih.survey, here) for way in ("by film", "by patient")
+    f"{found.name}, {way}": found.leakage.loc[way] for found in (nih.survey, here) for way in ("by film", "by patient")
 }
-report.leakage(deals)
+show.table(pd.DataFrame(deals).T.rename_axis("split").reset_index())
 
 # %% [markdown]
 # ### Does it matter?
@@ -159,7 +173,7 @@ report.leakage(deals)
 # *same patient's other films* is labelled with the finding? A network that recognises people could answer so.
 
 # %%
-report.intervals(nih.survey.memorised, title="ChestX-ray14, dealt by film: answers that look at no film")
+show.forest(nih.survey.memorised, title="ChestX-ray14, dealt by film: answers that look at no film")
 
 # %% [markdown]
 # After a deal by patient the same answers give 0.5, for then the patient has no other films to go by. To see how much
@@ -168,7 +182,7 @@ report.intervals(nih.survey.memorised, title="ChestX-ray14, dealt by film: answe
 
 # %%
 printed = published.table("fig03")["val_auroc_epoch100"]
-report.published_beside_measured(
+show.table(
     {name: (round(float(printed[name]), 3), nih.survey.memorised[name]) for name in FINDINGS},
     first="AUROC: trained network, and memory of patients",
 )
@@ -177,7 +191,7 @@ report.published_beside_measured(
 # On the course set, with wider intervals:
 
 # %%
-report.intervals(here.memorised, title=f"{here.name}, dealt by film: answers that look at no film", simulated=True)
+show.forest(here.memorised, title=f"{here.name}, dealt by film: answers that look at no film", simulated=True)
 
 # %% [markdown]
 # ## Can the labels be believed?
@@ -189,11 +203,11 @@ report.intervals(here.memorised, title=f"{here.name}, dealt by film: answers tha
 
 # %%
 agreement = survey.agreement_rows(nih)
-report.metrics_table(agreement, first="mined label")
+show.table(agreement, first="mined label")
 
 # %%
 parts = {f"{name}: {what}": agreement[name][what] for name in agreement for what in ("sensitivity", "specificity")}
-report.intervals(parts, reference=None, xlabel="mined labels against radiologists", title="ChestX-ray14")
+show.forest(parts, reference=None, xlabel="mined labels against radiologists", title="ChestX-ray14")
 
 # %% [markdown]
 # The mined labels miss about half of what radiologists see on the films, and kappa, agreement beyond chance, is what
@@ -224,7 +238,7 @@ patients = films["patient_id"].to_numpy(str)
 # %%
 threshold = network.thresholds[FINDING]
 worth = metrics.Worth.measure(truth, probs, patients, threshold=threshold, prevalence=PREVALENCE)
-report.worth(worth, finding=FINDING, simulated=True)
+show.worth(worth, finding=FINDING, simulated=True)
 
 # %% [markdown]
 # Move the two sliders. The threshold trades sensitivity for specificity; the prevalence changes neither, and yet it
@@ -249,7 +263,7 @@ print(f"Of the pneumothoraces that radiologists see, {mined.value:.0%} are in th
 print(f"({mined.low:.0%} to {mined.high:.0%}).")
 print(f"Simulated films, prevalence {PREVALENCE:.1%}: a call of {FINDING} is right in {ppv.value:.0%}", end=" ")
 print(f"({ppv.low:.0%} to {ppv.high:.0%}).")
-report.disclaimer()
+show.disclaimer()
 
 # %% [markdown]
 # ## Exercises

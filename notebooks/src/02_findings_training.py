@@ -35,11 +35,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from cxrkit import metrics, networks, train
+from cxrkit import metrics, networks, show, train
 from cxrkit.course import check_answer, published
 from cxrkit.data import COURSE_MANIFEST, course_images, load_films, read_manifest
 from cxrkit.labels import FINDINGS
-from cxrkit.show import _report as report
 from cxrkit.widgets import PrevalencePanel
 
 # %% [markdown]
@@ -75,7 +74,7 @@ OUT = "runs/02_findings_training"
 # %%
 table02 = published.table("table02")
 batches = {f"batch size {size}": table02[f"batch{size}"].to_dict() for size in (36, 44)}
-report.networks(batches, xlabel="Pneumonia, as the report prints it", title="The report's table 2 (figure 4)")
+show.forest(batches, xlabel="Pneumonia, as the report prints it", title="The report's table 2 (figure 4)")
 
 # %% [markdown]
 # Can it be accuracy? The report's split is 93:6:1 of 112,120 films, and few of them have pneumonia. Someone who always
@@ -124,7 +123,7 @@ shown = costs.assign(
     **{"ms per film": costs["ms per film"].map("{:.1f}".format)},
     **{"report, batch 36": costs["network"].map(table02["batch36"])},
 )
-report.table(shown)
+show.table(shown)
 
 # %% [markdown]
 # The VGGs have few layers and do by far the most work. The others differ from them in a second way, which will matter
@@ -178,14 +177,18 @@ print("Epoch" + logs[TRAIN[-1]].rsplit("\nEpoch", 1)[-1] if logs[TRAIN[-1]] else
 fig03, last = published.table("fig03")["val_auroc_epoch100"], epochs.iloc[-1]
 measured = {name: (fig03[name], last[f"{name} (val)"]) for name in FINDINGS}
 measured |= {name: (fig03[name], last[name]) for name in ("val_loss", "learning_rate")}
-report.published_beside_measured(measured, first=f"epoch 100 there, {EPOCHS} here")
+show.table(measured, first=f"epoch 100 there, {EPOCHS} here")
 
 # %% [markdown]
 # The learning rate of figure 3 is the lowest that the schedule knows, 1e-8: it was divided by ten whenever val_loss did
 # not improve, until nothing could change any more. Many of the 100 epochs were waiting. The curve here:
 
 # %%
-report.epochs(epochs, title=TRAIN[-1], simulated=simulated)
+panels = {
+    "AUROC on val": [*(f"{name} (val)" for name in FINDINGS), "mean auroc (val)"],
+    "cross-entropy": ["loss", "val_loss"],
+}
+show.curves(epochs, "epoch", panels, lines={"AUROC on val": (0.5, "chance")}, title=TRAIN[-1], simulated=simulated)
 
 # %% [markdown]
 # Each thin line is a finding. On 120 films with a dozen of each a single curve is mostly noise; look at the mean. What
@@ -202,14 +205,14 @@ sets = {
 test = sets["test"]
 probs = predictor.predict(list(test.scaled(SIZE_PX)[..., 0]), prepared=True)
 areas = dict(zip(FINDINGS, metrics.auroc_by_patient(test.targets, probs, test.patients, seed=0), strict=True))
-report.intervals(areas, title=f"{TRAIN[-1]}, {len(test)} test films", simulated=simulated)
+show.forest(areas, title=f"{TRAIN[-1]}, {len(test)} test films", simulated=simulated)
 
 # %% [markdown]
 # And the row that this network would have in table 2:
 
 # %%
 rows = {name: (table02.loc[name, "batch36"], None) for name in table02.index}
-report.published_beside_measured(rows | {TRAIN[-1]: (None, areas["Pneumonia"])}, first="AUROC for Pneumonia")
+show.table(rows | {TRAIN[-1]: (None, areas["Pneumonia"])}, first="AUROC for Pneumonia")
 
 # %% [markdown]
 # ## A network that learns nothing
@@ -241,11 +244,14 @@ prior = train.prior_loss(sets["train"].targets, sets["train"].targets)
 # panel is the loss of someone who looks at no film and always answers how common each finding is.
 
 # %%
-report.starts(curves, prior=prior, simulated=simulated)
+panels = {"mean AUROC on val": "AUROC", "spread of the answers": "spread", "loss on the training images": "loss"}
+_, spread, loss = panels
+lines = {"mean AUROC on val": (0.5, "chance"), loss: (prior, "answering the shares")}
+show.curves(curves, "epoch", panels, hue="start", units="seed", log=(spread, loss), lines=lines, simulated=simulated)
 
 # %%
 ends = curves[curves["epoch"] == EPOCHS].drop(columns="epoch")
-report.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
+show.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
 
 # %% [markdown]
 # On the course set, read the panels together:
@@ -277,7 +283,7 @@ report.table(ends.assign(spread=ends["spread"].map("{:.0e}".format)))
 column = FINDINGS.index(FINDING)
 truth, answers, threshold = test.targets[:, column], probs[:, column], predictor.thresholds[FINDING]
 worth = metrics.Worth.measure(truth, answers, test.patients, threshold=threshold, prevalence=PREVALENCE)
-report.worth(worth, finding=FINDING, simulated=simulated)
+show.worth(worth, finding=FINDING, simulated=simulated)
 
 # %% [markdown]
 # Move the threshold until nobody with the finding is missed; read off what it costs. Then see what the prevalence does
@@ -310,7 +316,7 @@ print(f"{TRAIN[-1]}: lowest val_loss {best['val_loss']:.3f} after epoch {best['e
 print(f"mean AUROC on val there {best['mean auroc (val)']:.2f}; on test, Pneumonia has", end=" ")
 print(f"{areas['Pneumonia'].value:.2f} ({areas['Pneumonia'].low:.2f} to {areas['Pneumonia'].high:.2f}).")
 print("Gave all films the same answer:", "; ".join(dead) or "no start")
-report.disclaimer(simulated=simulated, not_shown=[name for name in FINDINGS if name in predictor.not_shown])
+show.disclaimer(simulated=simulated, not_shown=[name for name in FINDINGS if name in predictor.not_shown])
 
 # %% [markdown]
 # ## Exercises

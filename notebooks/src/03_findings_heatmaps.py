@@ -29,13 +29,13 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import display
 
-from cxrkit import explain, metrics, networks, triage
+from cxrkit import explain, metrics, networks, show, triage
 from cxrkit.course import check_answer, published
 from cxrkit.data import course_boxes, course_images, course_manifest, read_manifest
 from cxrkit.film import read
 from cxrkit.labels import FINDINGS, split_findings
-from cxrkit.show import _report as report
 from cxrkit.widgets import FilmPanel
 
 # %% [markdown]
@@ -80,8 +80,9 @@ print(f"{path}: {len(answers)} rows, {(answers['status'] == 'ok').sum()} with an
 
 # %%
 printed = published.predictions()
-ours = report.triage_table(answers, columns=["Image Index", "Predict label"], rows=len(printed))
-report.beside({"The report's figure 5": report.table(printed), "The same here: predictions.csv": ours})
+display(show.table(printed, title="The report's figure 5"))
+columns = ["Image Index", "Predict label"]
+show.table(answers[columns], rows=len(printed), title="The same here: predictions.csv", model=True)
 
 # %% [markdown]
 # The report prints names and labels and no truth. A manifest has the truth, and then a first question can be asked of
@@ -95,7 +96,7 @@ per_film = pd.DataFrame(
         "here, true": films["findings"].map(lambda text: len(split_findings(text))).describe(),
     }
 )
-report.table(per_film.loc[["count", "mean", "max"]].rename_axis("findings a film").reset_index())
+show.table(per_film.loc[["count", "mean", "max"]].rename_axis("findings a film").reset_index())
 
 # %% [markdown]
 # ## Table 3: heat maps beside the truth
@@ -124,9 +125,16 @@ print(f"{scores['film'].nunique()} maps on {len(boxed)} films")
 
 # %%
 table3 = [name for name in FINDINGS[:8] if name in set(scores["finding"])]
-chosen = explain.choose_examples(scores[scores["finding"].isin(table3)])
-examples = explain.show_examples(predictor, boxed, chosen)
-report.heat_map_examples(examples, title="Table 3: class activation maps, the truth in blue", simulated=simulated)
+examples = explain.examples(predictor, boxed, scores[scores["finding"].isin(table3)])
+show.heat_maps(
+    [example.film for example in examples],
+    [example.finding for example in examples],
+    {"cam": [example.heat for example in examples]},
+    captions=[f"{one.which}: {one.measure} {one.value:.2f}, p {one.prob:.2f}" for one in examples],
+    across=2,
+    title="Table 3: class activation maps, the truth in blue",
+    simulated=simulated,
+)
 
 # %% [markdown]
 # Look at the *p* over the maps: it is the network's probability. A worse map does not mean that the network missed the
@@ -140,7 +148,18 @@ report.heat_map_examples(examples, title="Table 3: class activation maps, the tr
 # %%
 by_finding = metrics.localisation_table(scores, by=("finding",), seed=0)
 not_shown = [name for name in FINDINGS if name in predictor.not_shown]
-report.localisation_dots(by_finding, not_shown=not_shown, simulated=simulated)
+hits, area = (
+    by_finding[by_finding["measure"] == measure].set_index("finding") for measure in ("pointing game", "box area")
+)
+show.forest(
+    {name: metrics.Estimate.from_row(row) for name, row in hits.iterrows()},
+    xlabel="pointing game: share of maps that are hottest in a box",
+    reference=None,
+    marks=area["value"].to_dict(),
+    marks_name="an even map (area of the boxes)",
+    not_shown=not_shown,
+    simulated=simulated,
+)
 
 # %%
 columns = {
@@ -149,14 +168,14 @@ columns = {
     "mask IoU at 0.5": ("mask IoU", 0.5),
     "box area": ("box area", None),
 }
-report.localisation(by_finding, columns, by=("finding",))
+show.table(by_finding, by=("finding",), columns=columns)
 
 # %% [markdown]
 # Few patients, wide intervals. Over all findings together:
 
 # %%
 overall = metrics.localisation_table(scores, by=("method",), seed=0)
-report.localisation(overall, columns)
+show.table(overall, by=("method",), columns=columns)
 
 # %% [markdown]
 # ## Five methods
@@ -195,7 +214,7 @@ maps = {
     ]
     for method, source in sources.items()
 }
-report.heat_map_methods(shown, findings, maps, simulated=simulated)
+show.heat_maps(shown, findings, maps, simulated=simulated)
 
 # %% [markdown]
 # `cam` and `grad-cam` are the same picture, and no accident: behind average pooling and one dense layer the gradient of
@@ -203,7 +222,7 @@ report.heat_map_methods(shown, findings, maps, simulated=simulated)
 # to see at this size; the other maps are as coarse as the network's last feature maps.
 
 # %%
-report.localisation(metrics.localisation_table(compared, by=("method",), seed=0), columns)
+show.table(metrics.localisation_table(compared, by=("method",), seed=0), by=("method",), columns=columns)
 
 # %% [markdown]
 # The films are the same for every method, so the difference on each film says more than two averages do. An interval
@@ -211,7 +230,7 @@ report.localisation(metrics.localisation_table(compared, by=("method",), seed=0)
 # difference, which is no proof that there is none.
 
 # %%
-report.metrics_table(explain.differences(compared, "cam", seed=0), first="method minus cam")
+show.table(explain.differences(compared, "cam", seed=0), first="method minus cam")
 
 # %% [markdown]
 # With so few films most intervals are wide. On 280 simulated films, 20 for each finding and each with that finding
@@ -240,7 +259,7 @@ label = "Effusion" if "Effusion" in table3 else table3[0]
 film = next(film for film in boxed if label in film.boxes)
 heat = explain.heat_maps(explainer, [film.pixels], [label], method="grad-cam++")[0][0]
 truth = {label: film.boxes_px()[label]}
-report.film_with_map(film.pixels, heat, label=label, boxes=truth, title=film.name, simulated=simulated)
+show.overlay(film.pixels, heat, label=label, boxes=truth, title=film.name, simulated=simulated)
 
 # %% [markdown]
 # And the same with controls. Try a label that the film does not have: there will be a map for it too.
@@ -271,14 +290,14 @@ column = predictor.labels.index(label)
 probs, raw = predictor.predict_maps([film.pixels, without])
 cam_with, cam_without = raw[:, column]
 title = f"p {probs[1, column]:.4f}"
-report.film_with_map(without, cam_without, label=label, title=title, simulated=simulated)
+show.overlay(without, cam_without, label=label, title=title, simulated=simulated)
 
 # %% [markdown]
 # The same map on the scale of a film that has the finding:
 
 # %%
 scale = float(cam_with.max())
-report.film_with_map(without, cam_without, label=label, scale=scale, title=title, simulated=simulated)
+show.overlay(without, cam_without, label=label, scale=scale, title=title, simulated=simulated)
 
 # %% [markdown]
 # ### Not whether the answer is right, nor why
@@ -288,7 +307,7 @@ report.film_with_map(without, cam_without, label=label, scale=scale, title=title
 
 # %%
 places = explain.right_places(scores)
-report.table(places)
+show.table(places)
 
 # %% [markdown]
 # ### Not always what was learned
@@ -304,7 +323,7 @@ beside = {
     for method in ("grad-cam++", "saliency")
     for note, source in (("", explainer), (", shuffled", shuffled))
 }
-report.heat_map_methods([film], [label], beside, over_film=False, simulated=simulated)
+show.heat_maps([film], [label], beside, opacity=None, simulated=simulated)
 
 # %% [markdown]
 # On the course film Grad-CAM++ loses its place and lights up nearly everywhere. Saliency no longer gathers in the boxes
@@ -320,7 +339,7 @@ height, width = cam_with.shape
 cells = height * width
 area = by_finding[by_finding["measure"] == "box area"].set_index("finding")["value"].sort_values()
 print(f"{height} x {width} cells, each {1 / cells:.4f} of the picture; mean area of the boxes of a film:")
-report.table(area.rename("box area").round(4).astype(str).reset_index())
+show.table(area.rename("box area").round(4).astype(str).reset_index())
 
 # %% [markdown]
 # ## What we saw
@@ -336,7 +355,7 @@ print("The hottest place lies in a box in {value:.2f} ({low:.2f} to {high:.2f}) 
 print(f"{game.iloc[0]['n']} maps; an even map would reach {game.iloc[1]['value']:.2f}.")
 print(f"Of {called} right calls {outside} have their hottest place outside of every box.")
 print("Least often right:", ", ".join(worst).replace("_", " "))
-report.disclaimer(simulated=simulated, not_shown=not_shown)
+show.disclaimer(simulated=simulated, not_shown=not_shown)
 
 # %% [markdown]
 # ## Exercises

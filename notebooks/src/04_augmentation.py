@@ -35,15 +35,12 @@ from cxrkit import networks
 networks.start_tensorflow()
 
 # %%
-from cxrkit import augment, networks, phantom
+from cxrkit import augment, networks, phantom, show
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import detail, to_uint8
 from cxrkit.labels import COVID
 from cxrkit.metrics import Estimate
-from cxrkit.show import _augment as augment_report
-from cxrkit.show import _experiments as experiments_report
-from cxrkit.show import _report as report
 from cxrkit.widgets import AugmentLab
 
 # %% [markdown]
@@ -104,20 +101,20 @@ for name in names:
     draws = augment.apply(augment.named(name), np.stack([film] * 20), seed=0)
     far = int(np.abs(draws.astype(int) - film).mean(axis=(1, 2)).argmax())
     most.append(draws[far])
-    titles.append(augment_report.title(augment.draw(augment.named(name), seed=0, index=far)))
-report.gallery(most, titles, simulated=True)
+    titles.append(show.augment.title(augment.draw(augment.named(name), seed=0, index=far)))
+show.images(most, titles, simulated=True)
 
 # %% [markdown]
 # What the report printed of them, beside the recipe:
 
 # %%
 table05 = published.table("table05")
-report.markdown(
+show.table(
     pd.DataFrame(
         {
             "augmenter": table05.index,
             "printed": [f"{low:g} to {high:g} {unit}" for low, high, unit in table05.itertuples(index=False)],
-            "recipe": [augment_report.describe(augment.named(f"table05/{name}")) for name in table05.index],
+            "recipe": [show.augment.describe(augment.named(f"table05/{name}")) for name in table05.index],
         }
     )
 )
@@ -142,7 +139,7 @@ ways = {
 }
 counts = {name: [len(augment.draw(way, 1, k).children) for k in range(600)] for name, way in ways.items()}
 shares = {name: np.bincount(done, minlength=4) / len(done) for name, done in counts.items()}
-report.table(pd.DataFrame(shares, index=pd.Index(range(4), name="steps done")).T.rename_axis("recipe").reset_index())
+show.table(pd.DataFrame(shares, index=pd.Index(range(4), name="steps done")).T.rename_axis("recipe").reset_index())
 
 # %% [markdown]
 # The report's experiment with one augmenter at a time uses `SomeOf((0, None), [Fliplr(0.5), augmenter])` (figure 8): a
@@ -153,7 +150,7 @@ report.table(pd.DataFrame(shares, index=pd.Index(range(4), name="steps done")).T
 dark_first = Sequential([Op("Multiply", mul=0.5), Op("Add", value=60)])
 bright_first = Sequential([Op("Add", value=60), Op("Multiply", mul=0.5)])
 orders = [film, *(augment.apply(each, film[None])[0] for each in (dark_first, bright_first))]
-report.gallery(orders, ["as it is", "halved, then 60 added", "60 added, then halved"], columns=3, simulated=True)
+show.images(orders, ["as it is", "halved, then 60 added", "60 added, then halved"], columns=3, simulated=True)
 
 # %% [markdown]
 # The first has lost its blacks; the second its whites, which were cut off at 255 before they were halved. Cut off is
@@ -180,13 +177,13 @@ print("another seed:  ", np.array_equal(altered, augment.apply(composite, batch,
 # %%
 drawn = [augment.draw(composite, seed=11, index=k) for k in range(len(batch))]
 for recipe in drawn:
-    print(augment_report.drawn_words(recipe))
+    print(show.augment.drawn_words(recipe))
 again = [augment.apply(recipe, film[None])[0] for recipe, film in zip(drawn, batch, strict=True)]
 print("the same again:", np.array_equal(altered, again))
 
 # %%
-titles = [augment_report.title(recipe, name) for name, recipe in zip(films, drawn, strict=True)]
-report.gallery(list(altered), titles, simulated=True)
+titles = [show.augment.title(recipe, name) for name, recipe in zip(films, drawn, strict=True)]
+show.images(list(altered), titles, simulated=True)
 
 # %% [markdown]
 # ## 4. What an augmentation may not change
@@ -205,7 +202,7 @@ changes = {
     "halved, then equalised": augment.apply(equal, dark[None])[0],
     "enlarged": augment.apply(Op("Affine", scale=1.9, mode="reflect"), mass[None])[0],
 }
-report.gallery([mass, dark, *changes.values()], ["as it is", "halved", *changes], simulated=True)
+show.images([mass, dark, *changes.values()], ["as it is", "halved", *changes], simulated=True)
 
 # %% [markdown]
 # - **Mirrored**, the heart is on the right. For *is there a mass* that is harmless; for *on which side*, or for a heart
@@ -234,7 +231,7 @@ print("grey levels between the film and its half:", ", ".join(f"{name} {gap:.1f}
 findings = networks.load("findings14-small")
 said = findings.predict([each / 255 for each in (mass, *changes.values())])[:, findings.labels.index("Mass")]
 said = dict(zip(["as it is", *changes], said.tolist(), strict=True))
-report.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.values())}))
+show.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.values())}))
 
 # %% [markdown]
 # ## 5. The lab
@@ -246,10 +243,10 @@ covid = networks.load("covid-small")
 draws = augment.apply(composite, np.stack([film] * 8), seed=0)
 probs = covid.predict(list(draws / 255))[:, covid.labels.index(COVID)]
 titles = [
-    augment_report.title(augment.draw(composite, seed=0, index=k), f"draw {k}: {prob:.2f}")
+    show.augment.title(augment.draw(composite, seed=0, index=k), f"draw {k}: {prob:.2f}")
     for k, prob in enumerate(probs)
 ]
-report.gallery(list(draws), titles, simulated=True)
+show.images(list(draws), titles, simulated=True)
 
 # %% [markdown]
 # Now you. Load a recipe by name, choose a step and drag its range; drag a step to another place, or move it with *Up*
@@ -269,7 +266,7 @@ lab
 # What you made is `lab.recipe`, a recipe like any other:
 
 # %%
-print(augment_report.describe(lab.recipe))
+print(show.augment.describe(lab.recipe))
 lab.recipe.to_dict()["version"]
 
 # %% [markdown]
@@ -284,14 +281,14 @@ Path(OUT).mkdir(parents=True, exist_ok=True)
 sets = experiments.load(MANIFEST, root=ROOT, size_px=SIZE_PX, cache=Path(OUT, "films"))
 plan = experiments.Plan(START, mode="frozen", size_px=SIZE_PX, draws=DRAWS)
 augmenters = experiments.augmenters(sets, plan, seeds=SEEDS, patients=PATIENTS, out=Path(OUT, "augmenters"))
-experiments_report.settings(augmenters, title="Figure 9, held against no augmentation")
+show.experiments.settings(augmenters, title="Figure 9, held against no augmentation")
 
 # %% [markdown]
 # What the report printed beside what was measured. It heads its column *accuracy*; why its numbers must be AUROCs, and
 # of how few films, is worked out in `05_covid_transfer`.
 
 # %%
-experiments_report.table(augmenters, ("AUROC",))
+show.experiments.table(augmenters, ("AUROC",))
 
 # %% [markdown]
 # A difference is one when its interval leaves 0 out. Seven augmenters are seven chances to be lucky, so the table also
@@ -310,7 +307,7 @@ tests = {
     name: sets.test if how is None else replace(sets.test, pixels=augment.apply(how, np.asarray(sets.test.pixels)))
     for name, how in others.items()
 }
-report.gallery([each.pixels[0] for each in tests.values()], list(tests), columns=3, simulated=sets.simulated)
+show.images([each.pixels[0] for each in tests.values()], list(tests), columns=3, simulated=sets.simulated)
 
 # %%
 recipes = {
@@ -333,7 +330,7 @@ measured = experiments.measure("elsewhere", settings, tests, plan=plan, seeds=SE
 # %%
 tables = {test: measured.table(test, reference="none").set_index("setting") for test in tests}
 areas = {name: {test: Estimate.from_row(table.loc[name]) for test, table in tables.items()} for name in recipes}
-experiments_report.matrix(
+show.experiments.matrix(
     areas, trained="augmented with", tested="the same test patients, films ...", simulated=sets.simulated
 )
 
@@ -343,7 +340,7 @@ experiments_report.matrix(
 # %%
 for test in ("as they are", "noisy"):
     for name in list(recipes)[2:]:
-        print(f"{test:12} {name:22} {experiments_report.gain(tables[test].loc[name])}")
+        print(f"{test:12} {name:22} {show.experiments.gain(tables[test].loc[name])}")
 
 # %% [markdown]
 # Read it by columns, on the course films:
@@ -376,7 +373,7 @@ print(
 )
 print(f"no augmentation: {areas['none']['as they are'].value:.2f} and {areas['none']['noisy'].value:.2f}.")
 print(f"Blur took the probability of a mass from {said['as it is']:.2f} to {said['blurred']:.2f}.")
-report.disclaimer(simulated=True, not_shown=["COVID-19", "Mass"])
+show.disclaimer(simulated=True, not_shown=["COVID-19", "Mass"])
 
 # %% [markdown]
 # ## Exercises

@@ -32,12 +32,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit import augment, metrics
+from cxrkit import augment, metrics, show
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.film import detail, read, resize
 from cxrkit.metrics import Estimate
-from cxrkit.show import _experiments as experiments_report
-from cxrkit.show import _report as report
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated. For films of your own give a manifest with a column
@@ -66,7 +64,7 @@ OUT = "runs/05_covid_transfer"
 
 # %%
 clean = experiments.data(MANIFEST, root=ROOT)
-experiments_report.counts(clean)
+show.experiments.counts(clean)
 
 # %% [markdown]
 # What was left out, and where a film would lie that is blurred on purpose, at 256 px (it is no part of the films):
@@ -76,7 +74,7 @@ sharp = resize(read(clean.root / clean.frame["image"].iloc[0]).pixels, 256)
 further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
     further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
-experiments_report.detail(clean, further=further, title=f"{len(clean.detail)} films of {clean.name}")
+show.experiments.detail(clean, further=further, title=f"{len(clean.detail)} films of {clean.name}")
 
 # %% [markdown]
 # The films below the line are what a machine calls blurred; look at them before you believe it. The report's *Normal*
@@ -89,7 +87,7 @@ experiments_report.detail(clean, further=further, title=f"{len(clean.detail)} fi
 Path(OUT).mkdir(parents=True, exist_ok=True)
 sets = experiments.load(MANIFEST, root=ROOT, size_px=SIZE_PX, cache=Path(OUT, "films"))
 plan = experiments.Plan(START, size_px=SIZE_PX, epochs=EPOCHS, steps=STEPS, batch_size=BATCH_SIZE, learning_rate=5e-4)
-report.table(sets.counts)
+show.table(sets.counts)
 
 # %% [markdown]
 # ## 2. The composite: figures 10 and 11, table 8
@@ -102,15 +100,15 @@ report.table(sets.counts)
 recipe = augment.named("fig11")
 film = sets.test.pixels[:1]
 copies = [augment.apply(recipe, film, seed)[0] for seed in range(7)]
-report.gallery([film[0], *copies], ["a film", *[f"draw {k}" for k in range(7)]], simulated=sets.simulated)
+show.images([film[0], *copies], ["a film", *[f"draw {k}" for k in range(7)]], simulated=sets.simulated)
 
 # %%
 frozen = experiments.Plan(START, mode="frozen", size_px=SIZE_PX, recipe=augment.named("flip"))
 composite = experiments.composite(sets, frozen, seeds=SEEDS, patients=PATIENTS, out=Path(OUT, "composite"))
-experiments_report.settings(composite, title="Figure 10: the composite and what it is held against")
+show.experiments.settings(composite, title="Figure 10: the composite and what it is held against")
 
 # %%
-experiments_report.table(composite)
+show.experiments.table(composite)
 
 # %% [markdown]
 # An interval that holds 0 is compatible with no difference. **On simulated films the composite cannot show its worth**:
@@ -137,7 +135,7 @@ for positives, negatives in ((8, 20), (10, 16), (4, 40), (97, 309)):
 # them. Here a rule does: of those rightly called the one of median certainty, of those wrongly called the most certain.
 
 # %%
-experiments_report.examples(composite, sets.test, title="Table 8: the classes ranked, for the first seed's network")
+show.experiments.examples(composite, sets.test, title="Table 8: the classes ranked, for the first seed's network")
 
 # %% [markdown]
 # Beside it the report's four, as printed. Its two certainties do not add up to 1: its network must have had two
@@ -145,7 +143,7 @@ experiments_report.examples(composite, sets.test, title="Table 8: the classes ra
 
 # %%
 table08 = published.table("table08").assign(sum=lambda rows: rows.sum(axis=1))
-report.table(table08.rename_axis("example").reset_index())
+show.table(table08.rename_axis("example").reset_index())
 
 # %% [markdown]
 # ## 3. Transfer against retraining: figure 12
@@ -160,10 +158,10 @@ report.table(table08.rename_axis("example").reset_index())
 
 # %%
 curve = experiments.transfer(sets, plan, sizes=SIZES, seeds=SEEDS, out=Path(OUT, "transfer"))
-experiments_report.curves(curve, title=f"Figure 12 as a curve: {EPOCHS * STEPS} steps, {len(SEEDS)} seeds")
+show.experiments.curves(curve, title=f"Figure 12 as a curve: {EPOCHS * STEPS} steps, {len(SEEDS)} seeds")
 
 # %%
-experiments_report.table(curve)
+show.experiments.table(curve)
 
 # %% [markdown]
 # On the course films the order is clear with few patients, and the report's is confirmed: **a start is worth most where
@@ -188,9 +186,7 @@ experiments_report.table(curve)
 one = sets.simulated and len(sets.sources) == 1
 sourced = experiments.simulated_sources(sets) if one else sets
 first = [int(np.flatnonzero(sourced.test.sources == source)[0]) for source in sourced.sources]
-report.gallery(
-    list(sourced.test.pixels[first]), [f"source {name}" for name in sourced.sources], simulated=sets.simulated
-)
+show.images(list(sourced.test.pixels[first]), [f"source {name}" for name in sourced.sources], simulated=sets.simulated)
 
 # %% [markdown]
 # Networks learn from all sources, from all but one, and from A alone; each is tested on each source. Within a source of
@@ -199,7 +195,7 @@ report.gallery(
 
 # %%
 unseen = experiments.unseen(sourced, frozen, seeds=(0, 1, 2), out=Path(OUT, "unseen"))
-experiments_report.sources(unseen, title="Figure 13 for every source: a new head on frozen features")
+show.experiments.sources(unseen, title="Figure 13 for every source: a new head on frozen features")
 
 # %% [markdown]
 # Go through it row by row, on the course films:
@@ -214,7 +210,7 @@ experiments_report.sources(unseen, title="Figure 13 for every source: a new head
 # lungs. `06_shortcuts` takes this apart.
 
 # %%
-experiments_report.table(unseen)
+show.experiments.table(unseen)
 
 # %% [markdown]
 # The report printed
@@ -225,8 +221,8 @@ rows = {
     f"{row['trained on']}, tested on {row['tested on']}": (None, Estimate.from_row(row))
     for row in across.to_dict("records")
 }
-report.published_beside_measured(
-    {"ChestX-ray14": (experiments_report.printed(unseen)[""].value, None)} | rows, first="AUROC across, never seen"
+show.table(
+    {"ChestX-ray14": (show.experiments.printed(unseen)[""].value, None)} | rows, first="AUROC across, never seen"
 )
 
 # %% [markdown]
@@ -238,10 +234,10 @@ report.published_beside_measured(
 
 # %%
 mixing = experiments.mixing(sourced, frozen, seeds=(0, 1, 2), out=Path(OUT, "mixing"))
-experiments_report.settings(mixing, measure="accuracy", title="Table 9, with the intervals that it could have had")
+show.experiments.settings(mixing, measure="accuracy", title="Table 9, with the intervals that it could have had")
 
 # %%
-experiments_report.table(mixing, ("accuracy", "recall", "specificity, own", "specificity, other"))
+show.experiments.table(mixing, ("accuracy", "recall", "specificity, own", "specificity, other"))
 
 # %% [markdown]
 # - A few films of the other source mend nearly all that it broke; more of them change little.
@@ -272,12 +268,12 @@ ends = curve.table.query("measure == 'AUROC'").pivot(index="mode", columns="pati
 few, many = ends.columns[0], ends.columns[-1]
 lowest, mended = across.loc[across["value"].idxmin()], mixing.table.query("measure == 'accuracy'").iloc[1]
 print(f"{len(clean.removed)} of {len(clean.detail)} films were left out; {clean.shared} patients are in two splits.")
-print("The composite against none, AUROC:", experiments_report.gain(area))
+print("The composite against none, AUROC:", show.experiments.gain(area))
 for mode in ends.index:
     print(f"{mode}: AUROC {ends.loc[mode, few]:.2f} from {few} patients, {ends.loc[mode, many]:.2f} from {many}.")
 print(f"Never seen: {lowest['trained on']}, tested on {lowest['tested on']}: {lowest['value']:.2f} across sources.")
-print("The first mix against none, accuracy:", experiments_report.gain(mended))
-report.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
+print("The first mix against none, accuracy:", show.experiments.gain(mended))
+show.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
 
 # %% [markdown]
 # ## Exercises

@@ -29,12 +29,11 @@ networks.start_tensorflow()
 # %%
 import numpy as np
 
+from cxrkit import show
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import VARIANTS, MarkLab, Plan, faint_films, positive
 from cxrkit.film import lung_masks, lung_outline
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.show import _experiments as experiments_report
-from cxrkit.show import _report as report
 from cxrkit.widgets import MarkPanel
 
 # %% [markdown]
@@ -73,7 +72,7 @@ RESAMPLES = 1000
 # %%
 faint = faint_films(size_px=SIZE_PX)
 lab = MarkLab(faint, Plan(start="findings14-small", mode="frozen", size_px=SIZE_PX))
-report.table(faint.sets.counts.drop(columns="source"))
+show.table(faint.sets.counts.drop(columns="source"))
 
 # %%
 films = lab.films("test", MARK)
@@ -83,7 +82,7 @@ titles = [
     f"{COVID}, hospital {films.sources[row]}" if has[row] else f"{NOT_COVID}, hospital {films.sources[row]}"
     for row in rows
 ]
-report.gallery(list(films.pixels[rows]), titles, simulated=True)
+show.images(list(films.pixels[rows]), titles, simulated=True)
 
 # %% [markdown]
 # Which row has the disease? You need not look into a single chest to say. Neither does a network.
@@ -112,7 +111,7 @@ print(f"as in training {areas['as in training'].value:.2f}; marks swapped {areas
 network, tests = lab.learned(MARK), lab.tests(MARK)
 probs = {name: network.predict(some) for name, some in tests.items()}
 before, after = probs["as in training"], probs["swapped"]
-experiments_report.swaps(
+show.experiments.swaps(
     (before[has], after[has]), (before[~has], after[~has]), title="One line per patient", simulated=True
 )
 
@@ -123,7 +122,7 @@ experiments_report.swaps(
 one = np.flatnonzero(has)[np.argmax((before - after)[has])]
 pair = [tests[name].pixels[one] for name in ("as in training", "swapped", "no marks")]
 titles = [f"{name}: p = {probs[name][one]:.3f}" for name in ("as in training", "swapped", "no marks")]
-report.gallery(pair, titles, columns=3, simulated=True)
+show.images(pair, titles, columns=3, simulated=True)
 
 # %% [markdown]
 # An AUROC near 0 is not chance. It is a network that answers *exactly the wrong question* with great skill. And between
@@ -138,7 +137,7 @@ report.gallery(pair, titles, columns=3, simulated=True)
 # %%
 kinds = {"marks go with the disease": 0.0, "marks say nothing": 0.5, "no marks": None}
 crossed = {name: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for name, share in kinds.items()}
-experiments_report.matrix(
+show.experiments.matrix(
     crossed, tested="the same test patients, marks ...", title="AUROC for COVID-19, simulated films", simulated=True
 )
 
@@ -158,7 +157,7 @@ shown = [tests[name].pixels[row] for name in ("as in training", "swapped") for r
 answers = networks.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
 heats = [np.asarray(heat)[..., 0] for heat in answers["maps"]]
 titles = [f"{name}\np = {probs[name][row]:.2f}" for name in ("as in training", "swapped") for row in chosen]
-experiments_report.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
+show.experiments.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
 
 # %% [markdown]
 # The letter is a mark with a place. Where does the strongest cell of the map lie on films that have it?
@@ -169,7 +168,7 @@ maps = np.asarray(networks.with_maps(lab.learned("letter").model)(lettered.scale
 strongest = maps.reshape(len(maps), -1).argmax(axis=1)
 cells = maps[0].size
 print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")
-experiments_report.maps(
+show.experiments.maps(
     list(lettered.pixels[:4]), list(maps[:4]), ["with the letter"] * 4, title="Another mark: a letter", simulated=True
 )
 
@@ -185,7 +184,7 @@ experiments_report.maps(
 # %%
 shown = {variant: lab.films("test", MARK, variant=variant) for variant in VARIANTS}
 row = int(np.flatnonzero(has)[0])
-report.gallery([some.pixels[row] for some in shown.values()], list(shown), simulated=True)
+show.images([some.pixels[row] for some in shown.values()], list(shown), simulated=True)
 
 # %% [markdown]
 # Masks come from the simulator here. On films without one, `cxrkit.film` finds the lungs with a U-Net
@@ -199,7 +198,7 @@ print(f"Dice {dice.mean():.3f} in the mean of {len(dice)} simulated films, {dice
 
 # %%
 by_variant = {variant: lab.areas(MARK, variant=variant, resamples=RESAMPLES) for variant in VARIANTS}
-experiments_report.dots(
+show.experiments.dots(
     {f"marks {name}": {variant: areas[name] for variant, areas in by_variant.items()} for name in tests},
     title="Each variant trained and tested for itself",
     simulated=True,
@@ -218,7 +217,7 @@ experiments_report.dots(
 
 # %%
 never = lab.source_areas(MARK, resamples=RESAMPLES)
-report.metrics_table(
+show.table(
     {
         "what it learned: which hospital": {"AUROC": never["hospital"]},
         "taken for COVID-19, marks as in training": {"AUROC": never["as in training"]},
@@ -246,7 +245,7 @@ report.metrics_table(
 
 # %%
 letter_areas = {variant: lab.areas("letter", variant=variant, resamples=RESAMPLES) for variant in VARIANTS}
-report.metrics_table(
+show.table(
     {variant: {f"marks {name}": areas[name] for name in tests} for variant, areas in letter_areas.items()},
     first="letter: AUROC by variant",
 )
@@ -259,7 +258,7 @@ report.metrics_table(
 shares = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 mixed = {share: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for share in shares}
 curves = {f"marks {name}": {share: mixed[share][name] for share in shares} for name in tests}
-experiments_report.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
+show.experiments.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
 
 # %% [markdown]
 # A handful does little; it takes a good part of the films. And *at home* none of it shows, or it even looks like a
@@ -271,7 +270,7 @@ experiments_report.shares(curves, title="Films of the other kind mixed in, in ea
 # trained while you wait, a few seconds. First as a picture:
 
 # %%
-experiments_report.dots(
+show.experiments.dots(
     {"test patients": lab.areas(MARK, swapped=0.05, variant="cropped and matched", resamples=RESAMPLES)},
     title=f"mark: {MARK}; mixed in: 5% of each class; films cropped and matched",
     simulated=True,
@@ -289,10 +288,10 @@ MarkPanel(lab, mark=MARK)
 
 # %%
 real = experiments.recorded_shortcuts(RESULT)
-report.Markdown(f"{experiments_report.trained(real)} Made by {real.extra['made by']}.")
+print(f"{show.experiments.trained(real)} Made by {real.extra['made by']}.")
 
 # %%
-report.table(real.films)
+show.table(real.films)
 
 # %% [markdown]
 # Rows: what a network learned from. Columns: what it was tested on, and whether it had seen films of that source. The
@@ -300,7 +299,7 @@ report.table(real.films)
 # without the disease alone.
 
 # %%
-experiments_report.sources(real, title="AUROC for COVID-19, real films")
+show.experiments.sources(real, title="AUROC for COVID-19, real films")
 
 # %% [markdown]
 # ### A floor of more than one half
@@ -312,7 +311,7 @@ experiments_report.sources(real, title="AUROC for COVID-19, real films")
 area = real.estimates("trained on", "tested on", variant="unchanged")
 everything, *_ = [name for name in area if name == "all sources"] or list(area)
 bare = real.estimates("trained on", "tested on", variant="lungs masked out")[everything][everything]
-report.metrics_table(
+show.table(
     {
         "learned COVID-19 from films as they are": {"AUROC": area[everything][everything]},
         "learned COVID-19 from films without lungs": {"AUROC": bare},
@@ -331,7 +330,7 @@ report.metrics_table(
 alone, pair = list(area)[:2]
 per_source = real.films.query("split == 'train'").set_index("source")[["COVID-19", "other"]].sum(axis=1)
 counts = {name: per_source[per_source.index.isin(name.split(" and "))].sum() for name in (alone, pair)}
-report.metrics_table(
+show.table(
     {
         f"{name} ({counts[name]} films)": {
             "all test films": area[name][everything],
@@ -351,7 +350,7 @@ report.metrics_table(
 
 # %%
 fig10, fig13 = published.table("fig10"), published.table("fig13")
-report.published_beside_measured(
+show.table(
     {
         "sources mixed, tested on the same sources": (float(fig10.loc["mean", "auroc"]), area[everything][everything]),
         "the other source's films, never seen": (float(fig13.iloc[0, 0]), area[alone][pair]),
@@ -366,17 +365,17 @@ report.published_beside_measured(
 # Who is called COVID-19? Of films of ChestX-ray14 the right share is none.
 
 # %%
-experiments_report.predicted_positive(real, [alone, pair, everything])
+show.experiments.predicted_positive(real, [alone, pair, everything])
 
 # %% [markdown]
 # What each variant leaves, for the network that learned from sources of one class each, and for the one that learned
 # from the source with both:
 
 # %%
-experiments_report.variants(real, pair)
+show.experiments.variants(real, pair)
 
 # %%
-experiments_report.variants(real, alone)
+show.experiments.variants(real, alone)
 
 # %% [markdown]
 # How to read it:
@@ -418,7 +417,7 @@ print(f"{never['as in training'].value:.2f} by a network that never saw the dise
 print(f"Real: {area[everything][everything].value:.2f} on mixed sources;", end=" ")
 print(f"{area['films without COVID-19'][everything].value:.2f} by the network that never saw the disease,")
 print(f"{bare.value:.2f} without lungs.")
-report.disclaimer(simulated=True)
+show.disclaimer(simulated=True)
 
 # %% [markdown]
 # ## Exercises

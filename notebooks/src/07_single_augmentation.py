@@ -31,11 +31,9 @@ from cxrkit import networks
 networks.start_tensorflow()
 
 # %%
-from cxrkit import augment, metrics, rounds
+from cxrkit import augment, metrics, rounds, show
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import Plan
-from cxrkit.show import _report as report
-from cxrkit.show import _rounds as rounds_report
 
 # %% [markdown]
 # With `MANIFEST = None` the films are the course's, all simulated; for films of your own give a manifest with a column
@@ -65,7 +63,7 @@ rows = {"untouched (table 9)": untouched, "Multiply(1.1)": ("table11", "Multiply
 found = {name: published.matrix(*row) for name, row in rows.items()}
 for name, one in found.items():
     print(f"{name}: {one.tp + one.tn} of {one.n} right, {one.fn} of {one.tp + one.fn} with COVID-19 missed")
-report.intervals(
+show.forest(
     {name: one.estimates()["accuracy"] for name, one in found.items()},
     reference=None,
     xlabel="accuracy, 397 films",
@@ -95,7 +93,7 @@ theirs = {
 shown = {
     row: ("better" if one.a.value > one.b.value else "worse", one.p)
     for row, one in theirs.items()
-    if one.p[0] < rounds_report.SHOWN
+    if one.p[0] < show.rounds.SHOWN
 }
 print(f"{sum(one.a.value > one.b.value for one in theirs.values())} of {len(theirs)} rows have more films right;")
 print(f"{len(shown)} can be another than the untouched films at all, in the pairing that suits them best:")
@@ -129,9 +127,7 @@ grids = {name: rounds.GRIDS[name] for name in tables}
 recipes = {row: recipe for grid in grids.values() for row, recipe in grid.items()}
 film = films[0]
 altered = [augment.apply(recipes[row], film[None], seed=0)[0] for row in extremes]
-report.gallery(
-    [film, *altered], ["as it is", *(row.replace("(", "\n(", 1) for row in extremes)], simulated=sets.simulated
-)
+show.images([film, *altered], ["as it is", *(row.replace("(", "\n(", 1) for row in extremes)], simulated=sets.simulated)
 
 # %% [markdown]
 # Each table is one call. Every row is held against the untouched films (the broken line); where a row draws its values,
@@ -142,10 +138,10 @@ options = {"patients": patients, "threshold": THRESHOLD, "seeds": SEEDS}
 sweeps = {
     name: published.beside(rounds.sweep(learned.predict_batch, films, targets, name, **options)) for name in tables
 }
-rounds_report.sweep_figure(sweeps["table10"], simulated=sets.simulated, title="Table 10: Add")
+show.rounds.sweep_figure(sweeps["table10"], simulated=sets.simulated, title="Table 10: Add")
 
 # %%
-rounds_report.sweep_table(sweeps["table10"])
+show.rounds.sweep_table(sweeps["table10"])
 
 # %% [markdown]
 # `Add(0.01)` and `Add(0.1)` *must* be the untouched films: pixels are whole grey levels, and 0.1 of one is rounded
@@ -164,10 +160,10 @@ print("white, cut off, after Add(100):", f"{np.mean(altered[0] == 255):.0%} of t
 # five equal rows, ask whether the experiment was done.
 
 # %%
-rounds_report.sweep_figure(sweeps["table11"], simulated=sets.simulated, title="Table 11: Multiply")
+show.rounds.sweep_figure(sweeps["table11"], simulated=sets.simulated, title="Table 11: Multiply")
 
 # %%
-rounds_report.sweep_figure(sweeps["table12"], simulated=sets.simulated, title="Table 12: Sharpen")
+show.rounds.sweep_figure(sweeps["table12"], simulated=sets.simulated, title="Table 12: Sharpen")
 
 # %% [markdown]
 # `alpha=0.03` mixes 3% of the sharpened film into the film. All four rows of table 12 look like the film that they
@@ -181,16 +177,16 @@ rounds_report.sweep_figure(sweeps["table12"], simulated=sets.simulated, title="T
 # given another accuracy. The thin marks are the lowest and the highest of the draws here.
 
 # %%
-rounds_report.sweep_figure(sweeps["table13"], simulated=sets.simulated, title="Table 13: GammaContrast from 0.5 on")
+show.rounds.sweep_figure(sweeps["table13"], simulated=sets.simulated, title="Table 13: GammaContrast from 0.5 on")
 
 # %%
-rounds_report.sweep_figure(sweeps["table14"], simulated=sets.simulated, title="Table 14: GammaContrast up to 2.5")
+show.rounds.sweep_figure(sweeps["table14"], simulated=sets.simulated, title="Table 14: GammaContrast up to 2.5")
 
 # %%
-rounds_report.sweep_figure(sweeps["table15"], simulated=sets.simulated, title="Table 15: GaussianBlur from 0 on")
+show.rounds.sweep_figure(sweeps["table15"], simulated=sets.simulated, title="Table 15: GaussianBlur from 0 on")
 
 # %%
-rounds_report.sweep_figure(sweeps["table16"], simulated=sets.simulated, title="Table 16: GaussianBlur, 1.0 at one end")
+show.rounds.sweep_figure(sweeps["table16"], simulated=sets.simulated, title="Table 16: GaussianBlur, 1.0 at one end")
 
 # %% [markdown]
 # How far apart are draws of the same row, and how far apart are rows that the report ranks?
@@ -213,7 +209,7 @@ print("from its untouched films, one draw each")
 # there as if both were one experiment. The table as words:
 
 # %%
-rounds_report.sweep_table(sweeps["table15"])
+show.rounds.sweep_table(sweeps["table15"])
 
 # %% [markdown]
 # ## 4. What an accuracy hides
@@ -224,7 +220,7 @@ rounds_report.sweep_table(sweeps["table15"])
 
 # %%
 flips = pd.concat([each.flips for each in sweeps.values()], ignore_index=True)
-rounds_report.flips_table(flips.query("`wrong to right` + `right to wrong` > 0"), "row")
+show.rounds.flips_table(flips.query("`wrong to right` + `right to wrong` > 0"), "row")
 
 # %%
 both = flips.query("`wrong to right` > 0 and `right to wrong` > 0")
@@ -248,7 +244,7 @@ for each in sweeps.values():
             tests.append({"row": row, "measure": measure, **ends, "p": test.p})
 tests = pd.DataFrame(tests)
 tests["p (Holm)"] = multipletests(tests["p"], method="holm")[1]
-report.table(tests.sort_values("p").head(12))
+show.table(tests.sort_values("p").head(12))
 
 # %% [markdown]
 # ## 5. Sixty-four chances to be lucky
@@ -257,8 +253,8 @@ report.table(tests.sort_values("p").head(12))
 # more of each, the more there are.
 
 # %%
-alone, together = tests[tests["p"] < rounds_report.SHOWN], tests[tests["p (Holm)"] < rounds_report.SHOWN]
-changes = int((flips["p"] < rounds_report.SHOWN).sum())
+alone, together = tests[tests["p"] < show.rounds.SHOWN], tests[tests["p (Holm)"] < show.rounds.SHOWN]
+changes = int((flips["p"] < show.rounds.SHOWN).sum())
 print(f"accuracy: {changes} of {len(flips)} rows differ from the untouched films at 0.05, before any correction;")
 print(f"recall and specificity: {len(alone)} of {len(tests)} do, {len(together)} after Holm's:")
 for measure, of in together.groupby("measure"):
@@ -270,13 +266,13 @@ for measure, of in together.groupby("measure"):
 # down, which a *threshold* does as well, for nothing. Blur in the report, and here:
 
 # %%
-measured = rounds_report.estimates(sweeps["table15"].table, "row")
+measured = show.rounds.estimates(sweeps["table15"].table, "row")
 trade = {}
 for row in published.table("table15").index:
     theirs_of = published.matrix("table15", row).estimates()
     trade[row] = {f"{measure}, report": theirs_of[measure] for measure in classes}
     trade[row] |= {f"{measure}, here": measured[row][measure] for measure in classes}
-report.metrics_table(trade, first="table 15")
+show.table(trade, first="table 15")
 
 # %% [markdown]
 # In the report more blur means more calls, on the course films fewer; either way one rate pays for the other. Which way
@@ -296,7 +292,7 @@ print(
 )
 print(f"after Holm's method; {turned.sum()} calls changed, and accuracies moved by {net.sum()} films.")
 print(f"Another draw moves the accuracy of a row by up to {spread:.3f}.")
-report.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
+show.disclaimer(simulated=sets.simulated, not_shown=["COVID-19"])
 
 # %% [markdown]
 # ## Exercises

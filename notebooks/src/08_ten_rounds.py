@@ -33,16 +33,13 @@ from cxrkit import networks
 networks.start_tensorflow()
 
 # %%
-from cxrkit import networks, rounds
+from cxrkit import networks, rounds, show
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import Plan
 from cxrkit.data import course_images, course_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID
 from cxrkit.metrics import Estimate
-from cxrkit.show import _report as report
-from cxrkit.show import _rounds as rounds_report
-from cxrkit.show import _rounds_strip as rounds_strip
 from cxrkit.widgets import RoundsExplorer
 
 # %% [markdown]
@@ -80,7 +77,7 @@ print(f"{len(val.films)} validation films, {len(test.films)} test films of {sets
 
 # %%
 recipes = rounds.named(rounds.REPORT)
-report.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds.describe(one) for one in recipes.values()]}))
+show.table(pd.DataFrame({"round": list(recipes), "recipe": [rounds.describe(one) for one in recipes.values()]}))
 
 # %% [markdown]
 # Table 29 shows a film in all of them. Here is one of the course (*simulated*), each recipe done to the original:
@@ -94,7 +91,7 @@ near = np.argsort(np.abs(answers - viewer.predictor.thresholds[COVID]))[:6]
 close = {rows["image"].iloc[k]: read(root / rows["image"].iloc[k]).pixels for k in near}
 name, film = next(iter(close.items()))
 look = viewer.run(film, label=COVID)
-report.gallery(list(look.views.values()), list(look.views), simulated=True)
+show.images(list(look.views.values()), list(look.views), simulated=True)
 
 # %% [markdown]
 # The report describes it in another way as well: each recipe done *to the picture of the round before*. By round J the
@@ -102,7 +99,7 @@ report.gallery(list(look.views.values()), list(look.views), simulated=True)
 
 # %%
 stacked = viewer.run(film, label=COVID, mode="cumulative")
-report.gallery(list(stacked.views.values()), list(stacked.views), simulated=True)
+show.images(list(stacked.views.values()), list(stacked.views), simulated=True)
 
 # %% [markdown]
 # ## 2. What each round calls, and what they come to
@@ -114,30 +111,30 @@ report.gallery(list(stacked.views.values()), list(stacked.views), simulated=True
 search = rounds.search(learned.predict_batch, val, test, threshold=THRESHOLD)
 targets, patients = search.test_targets, test.patients
 measures = search.test.measures(targets, patients)
-rounds_report.rounds_figure(measures, search, simulated=sets.simulated)
+show.rounds.rounds_figure(measures, search, simulated=sets.simulated)
 
 # %% [markdown]
 # Which films changed sides? Each round against the untouched film:
 
 # %%
 flips = search.test.flips(targets, patients)
-rounds_report.flips_table(flips, "round")
+show.rounds.flips_table(flips, "round")
 
 # %% [markdown]
 # And every rule that makes one answer of eleven. `weighted` and `stacked` were fitted on the validation films.
 
 # %%
-rounds_report.flips_table(search.flips, "rule")
+show.rounds.flips_table(search.flips, "rule")
 
 # %%
-report.metrics_table(rounds_report.estimates(search.rules, "rule"), first="rule")
+show.table(show.rounds.estimates(search.rules, "rule"), first="rule")
 
 # %% [markdown]
 # Read *any* and *all* by recall and specificity: *any* round that calls is enough, so that little is missed and much is
 # called; *all* is the opposite. Both are a threshold moved, at the price of ten further passes. In plain sentences:
 
 # %%
-print(rounds_report.verdict(search))
+print(show.rounds.verdict(search))
 
 # %% [markdown]
 # That is of one network. Others learn from other patients, and are asked about the same test films:
@@ -150,7 +147,7 @@ for seed in range(1, NETWORKS):
     gains.append(found.flips(targets, patients).query("round == 'combined'"))
 gains = pd.concat(gains, ignore_index=True)
 gains.insert(0, "network", [f"learned from {PATIENTS} patients, seed {seed}" for seed in range(NETWORKS)])
-rounds_report.flips_table(gains, "network")
+show.rounds.flips_table(gains, "network")
 
 # %% [markdown]
 # ## 3. Why eleven votes are not eleven readers
@@ -159,8 +156,8 @@ rounds_report.flips_table(gains, "network")
 # own*. The majority of them would hardly ever be wrong:
 
 # %%
-right = float(rounds_report.estimates(measures, "round")["none"]["accuracy"].value)
-majority = rounds_report.estimates(search.rules, "rule")["majority"]["accuracy"]
+right = float(show.rounds.estimates(measures, "round")["none"]["accuracy"].value)
+majority = show.rounds.estimates(search.rules, "rule")["majority"]["accuracy"]
 print(f"one: {right:.3f}; the majority of eleven that err on their own: {binom.sf(5, 11, right):.3f};")
 print(f"the majority of these eleven rounds: {majority.value:.3f} ({majority.low:.3f} to {majority.high:.3f})")
 
@@ -178,7 +175,7 @@ print(
 
 # %%
 agreement = search.test.agreement(patients)
-report.table(agreement.query("round == 'none'")[["round", "with", "agreement", "low", "high", "kappa"]])
+show.table(agreement.query("round == 'none'")[["round", "with", "agreement", "low", "high", "kappa"]])
 
 # %% [markdown]
 # A vote can mend only the errors that its voters do not share. Eleven looks of one network are worth as many readers as
@@ -191,15 +188,13 @@ report.table(agreement.query("round == 'none'")[["round", "with", "agreement", "
 # %%
 cumulative = rounds.run(learned.predict_batch, test.films, threshold=THRESHOLD, mode="cumulative")
 both = {
-    mode: {name: one["accuracy"] for name, one in rounds_report.estimates(each, "round").items()}
+    mode: {name: one["accuracy"] for name, one in show.rounds.estimates(each, "round").items()}
     for mode, each in {"independent": measures, "cumulative": cumulative.measures(targets, patients)}.items()
 }
-report.metrics_table(
-    {name: {mode: both[mode][name] for mode in both} for name in both["independent"]}, first="accuracy, round"
-)
+show.table({name: {mode: both[mode][name] for mode in both} for name in both["independent"]}, first="accuracy, round")
 
 # %%
-rounds_report.flips_table(cumulative.flips(targets, patients), "round")
+show.rounds.flips_table(cumulative.flips(targets, patients), "round")
 
 # %% [markdown]
 # Stacked, a blur never goes away: rounds say much the same as one another, and less and less of the film that they
@@ -222,7 +217,7 @@ for mode, each in {"independent": search.test, "cumulative": cumulative}.items()
 # without any label changing; in which order rounds are best made is learned on the validation films.
 
 # %%
-report.table(search.passes.round(2))
+show.table(search.passes.round(2))
 
 # %%
 order = search.val.with_combine("majority").fit_order()
@@ -252,17 +247,17 @@ orders = rounds.sweep(
     learned.predict_batch, test.films, targets, rounds.stacks(), patients=patients, threshold=THRESHOLD
 )
 orders = published.beside(orders)
-rounds_report.sweep_figure(orders, simulated=sets.simulated, title="Tables 23 and 27: pairs and triples in order")
+show.rounds.sweep_figure(orders, simulated=sets.simulated, title="Tables 23 and 27: pairs and triples in order")
 
 # %%
-rounds_report.sweep_table(orders)
+show.rounds.sweep_table(orders)
 
 # %% [markdown]
 # Two things about the report's tables. Their last column is headed *F1* and holds the **specificity**; beside ours
 # stands the F1 of the matrix that each row fits. And four of twelve orders are printed as **null**, without a reason:
 
 # %%
-report.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
+show.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
 
 # %% [markdown]
 # An accuracy has a value for every network that answers at all, so that no order of recipes can make it undefined. A
@@ -274,7 +269,7 @@ report.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
 # takes apart. Here, of twelve orders against the untouched films:
 
 # %%
-rounds_report.flips_table(orders.flips, "row")
+show.rounds.flips_table(orders.flips, "row")
 
 # %% [markdown]
 # ## 7. What choosing on the test films would have claimed
@@ -284,7 +279,7 @@ rounds_report.flips_table(orders.flips, "row")
 # once on the test films, as the report did:
 
 # %%
-rounds_report.choices_table(search)
+show.rounds.choices_table(search)
 
 # %%
 chosen, claimed = search.chosen, search.claimed
@@ -304,7 +299,7 @@ print(f"the choice {chosen.val.value:.3f}.")
 # come to; where a bar leaves the threshold behind, the film could leave.
 
 # %%
-rounds_strip.strip(
+show.strips.strip(
     look,
     film=name,
     network="covid-small",
@@ -337,7 +332,7 @@ print(
 print(f"Where the first look errs, a further round errs in {among:.0%}, and in {wrong[:, 1:].mean():.0%} of all films.")
 print(f"Early stop saves {early.saved:.0%} of the passes with majority, and changes no label.")
 print(f"Choosing on the test films claims {round((claimed.test.value - chosen.test.value) * n)} films more.")
-report.disclaimer(simulated=sets.simulated, not_shown=[COVID])
+show.disclaimer(simulated=sets.simulated, not_shown=[COVID])
 
 # %% [markdown]
 # On real films, with `covid-small`, it was the same: ten rounds were not shown to change anything

@@ -25,14 +25,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from IPython.display import display
 from sklearn.metrics import roc_curve
 
-from cxrkit import networks, triage
+from cxrkit import networks, show, triage
 from cxrkit.course import check_answer, published
 from cxrkit.data import course_images, course_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
-from cxrkit.show import _report as report
 from cxrkit.widgets import ThresholdPanel
 
 # %% [markdown]
@@ -53,8 +53,11 @@ OUT = "runs/09_triage"
 
 # %%
 printed = published.integration()
-shown = {figure: report.table(rows.drop(columns="figure")) for figure, rows in printed.groupby("figure")}
-report.beside({"The report's figure 14: COVID-19": shown[14], "The report's figure 15: the rest": shown[15]})
+shown = {
+    figure: show.table(rows.drop(columns="figure"), title=f"The report's figure {figure}")
+    for figure, rows in printed.groupby("figure")
+}
+display(shown[14], shown[15])
 
 # %% [markdown]
 # The names tell where a film is from. `covid_...` is a film of a patient with COVID-19. Eight digits, an underscore and
@@ -89,15 +92,15 @@ print(*sorted(path.name for path in Path(OUT).iterdir()))
 
 # %%
 columns = ["Image Index", "Predict label", "prob_COVID-19", "status"]
-called = report.triage_table(triage.read_table(Path(OUT, "covid.csv")), columns=columns, rows=10)
-report.beside({"The report's figure 14": shown[14], "The same here: covid.csv": called})
+ours = triage.read_table(Path(OUT, "covid.csv"))
+display(shown[14], show.table(ours[columns], rows=10, title="The same here: covid.csv", model=True))
 
 # %% [markdown]
 # ### Figure 15: not COVID-19, with findings
 
 # %%
-rest = report.triage_table(triage.read_table(Path(OUT, "not_covid.csv")), columns=columns, rows=10)
-report.beside({"The report's figure 15": shown[15], "The same here: not_covid.csv": rest})
+ours = triage.read_table(Path(OUT, "not_covid.csv"))
+display(shown[15], show.table(ours[columns], rows=10, title="The same here: not_covid.csv", model=True))
 
 # %% [markdown]
 # ### Figure 16: both
@@ -106,13 +109,12 @@ report.beside({"The report's figure 15": shown[15], "The same here: not_covid.cs
 
 # %%
 combined = triage.read_table(Path(OUT, "combined.csv"))
-both = report.triage_table(combined, columns=columns, rows=10)
-report.beside({"The report's figure 16": shown[16], "The same here: combined.csv": both})
+display(shown[16], show.table(combined[columns], rows=10, title="The same here: combined.csv", model=True))
 
 # %%
 covid, findings = networks.load(COVID_MODEL), networks.load(FINDINGS_MODEL)
 not_shown = [label for label in (COVID, *FINDINGS) if label in covid.not_shown | findings.not_shown]
-report.triage_overview(combined, not_shown=not_shown, simulated=True)
+show.triage(combined, not_shown=not_shown, simulated=True)
 
 # %% [markdown]
 # What is grey was *not shown to work on real films*: on real test films the interval of its AUROC reaches down to 0.5,
@@ -134,7 +136,7 @@ for key in ("cxrkit", "python", "finished", "seconds", "counts", "covid_model"):
 
 # %%
 score = triage.score(combined, course_manifest())
-report.confusion(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test films", simulated=True)
+show.matrix(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test films", simulated=True)
 
 # %% [markdown]
 # Each share with its 95% interval, beside the best of the six networks in the report's table 9 (which calls
@@ -143,7 +145,7 @@ report.confusion(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test
 # %%
 best = published.table("table09").sort_values("accuracy").iloc[-1]
 printed_as = {"sensitivity": "recall", "precision": "precision", "accuracy": "accuracy"}
-report.published_beside_measured(
+show.table(
     {name: (best.get(printed_as.get(name)), estimate) for name, estimate in score.covid.items()},
     first="COVID-19 network",
 )
@@ -154,13 +156,13 @@ report.published_beside_measured(
 
 # %%
 areas = {name: measures["AUROC"] for name, measures in score.findings.items()}
-report.intervals(areas, not_shown=not_shown, title="14 findings, simulated test films", simulated=True)
+show.forest(areas, not_shown=not_shown, title="14 findings, simulated test films", simulated=True)
 
 # %% [markdown]
 # At the thresholds in use:
 
 # %%
-report.metrics_table(score.findings, first="finding")
+show.table(score.findings, first="finding")
 
 # %% [markdown]
 # ## What does the order of the stages cost?
@@ -186,7 +188,7 @@ pixels = [read(films / name).pixels for name in score.films["Image Index"]]
 one_by_one = np.vstack([findings.predict([film]) for film in pixels])
 probs = dict(zip((f"prob_{name}" for name in FINDINGS), one_by_one.T, strict=True))
 alone = triage.score_findings(score.films.assign(**probs))
-report.metrics_table(
+show.table(
     {name: {"films passed on": score.findings[name]["AUROC"], "all films": alone[name]["AUROC"]} for name in FINDINGS},
     first="AUROC of",
 )
@@ -200,7 +202,7 @@ report.metrics_table(
 truth, covid_probs = score.films["is covid"].to_numpy(), score.films["prob_COVID-19"].to_numpy()
 groups = dict(zip(COVID_CLASSES, (covid_probs[truth], covid_probs[~truth]), strict=True))
 threshold = THRESHOLD if THRESHOLD is not None else covid.thresholds[COVID]
-report.scores(groups, threshold, title="COVID-19 network, test films", simulated=True)
+show.scores(groups, threshold, title="COVID-19 network, test films", simulated=True)
 
 # %% [markdown]
 # The same figure with a line that you can move:
@@ -214,7 +216,7 @@ ThresholdPanel(groups, threshold, simulated=True)
 # %%
 fpr, tpr, _ = roc_curve(truth, covid_probs)
 in_use = (1 - score.covid["specificity"].value, score.covid["sensitivity"].value)
-report.roc(
+show.roc(
     {COVID: (fpr, tpr)},
     areas={COVID: score.covid["AUROC"]},
     points={COVID: in_use},
@@ -222,7 +224,7 @@ report.roc(
 )
 
 # %%
-report.metrics_table(triage.operating_points(truth, covid_probs, [0.1, 0.3, 0.5, 0.7, 0.9]), first="threshold")
+show.table(triage.operating_points(truth, covid_probs, [0.1, 0.3, 0.5, 0.7, 0.9]), first="threshold")
 
 # %% [markdown]
 # The *precision* above holds for this folder, in which COVID-19 is common. Exercise 3 takes it to a ward.
@@ -270,7 +272,7 @@ spoiled = {
     "cropped": film[: height // 3, : width // 3],
     "blank": np.full_like(film, 0.5),
 }
-report.gallery(list(spoiled.values()), list(spoiled), columns=5, simulated=True)
+show.images(list(spoiled.values()), list(spoiled), columns=5, simulated=True)
 
 # %%
 odd = Path(OUT, "odd-films")
@@ -280,7 +282,7 @@ for name, pixels_of in spoiled.items():
 (odd / "no film at all.png").write_text("These are the words of a letter.")
 triage.run(odd, Path(OUT, "odd"), **settings, restart=True)
 answers = triage.read_table(Path(OUT, "odd", "combined.csv"))
-report.triage_table(answers, columns=["Image Index", "Predict label", "quality", "status", "reason"])
+show.table(answers[["Image Index", "Predict label", "quality", "status", "reason"]], model=True)
 
 # %% [markdown]
 # A flag is a measure with a line drawn somewhere. Which of the four were caught? Compare the labels with those of
@@ -297,11 +299,12 @@ mine = films if FOLDER is None else Path(FOLDER)
 result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None, recursive=FOLDER is not None)
 answers = triage.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
-report.triage_overview(answers, not_shown=not_shown, simulated=FOLDER is None)
+show.triage(answers, not_shown=not_shown, simulated=FOLDER is None)
 
 # %%
 doubtful = answers[answers["status"] != "ok"]
-report.triage_table(doubtful if len(doubtful) else answers.head(5), columns=[*columns, "reason"], rows=20)
+rows = doubtful if len(doubtful) else answers.head(5)
+show.table(rows[[*columns, "reason"]], rows=20, model=True)
 
 # %% [markdown]
 # ## What we saw
@@ -315,7 +318,7 @@ print(f"Sensitivity for COVID-19 {sensitivity.value:.2f} ({sensitivity.low:.2f} 
 print(f"specificity {specificity.value:.2f} ({specificity.low:.2f} to {specificity.high:.2f}), simulated films.")
 print(f"{len(missed)} films with COVID-19 went on to a network that cannot name it.")
 print("Findings whose interval reaches down to chance, or is unknown:", ", ".join(chance) or "none")
-report.disclaimer(simulated=True, not_shown=not_shown)
+show.disclaimer(simulated=True, not_shown=not_shown)
 
 # %% [markdown]
 # ## Exercises

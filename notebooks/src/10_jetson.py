@@ -28,13 +28,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cxrkit import deploy, metrics, networks
+from cxrkit import deploy, metrics, networks, show
 from cxrkit.course import check_answer, published
 from cxrkit.data import read_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID
-from cxrkit.show import _device as device_report
-from cxrkit.show import _report as report
 
 # %% [markdown]
 # `HOST` is a board as `ssh` knows it: a name of your SSH configuration, or user@host. Your keys, agent and known_hosts
@@ -74,7 +72,7 @@ print(board.simulated or f"the board {HOST}")
 # %%
 printed = published.table("table30")
 log_mean = published.estimate("fig18", "jetson mean inference seconds", "value").value
-report.metrics_table(
+show.table(
     {name: {"accuracy": published.estimate("table30", name, "accuracy")} for name in printed.index}, first="table 30"
 )
 
@@ -99,7 +97,7 @@ print(f"{'Jetson Nano':12} {log_mean:.4f} s per image by the log of figure 18, o
 bundles = [
     deploy.export(MODEL, out / precision, target="jetson-nano", precision=precision) for precision in deploy.PRECISIONS
 ]
-device_report.exports(bundles)
+show.device.exports(bundles)
 
 # %% [markdown]
 # Half the bits halve the file. int8 needs less than a third, and changes probabilities by more. The bundle for the
@@ -143,7 +141,7 @@ for _ in range(2):
 # %%
 quiet = replace(board, say=lambda line: None)
 found = deploy.table30(quiet, bundle.folder, MODEL, out / "table30", deploy.Films(most=FILMS))
-print(device_report.log(found.board))
+print(show.device.log(found.board))
 
 # %% [markdown]
 # The report's figure 18 ends so:
@@ -181,10 +179,10 @@ for fallback in found.board.result["fallbacks"] or ["no fallback was needed"]:
 # Figure 20 is the PC's run. It reads and prepares images with cxrkit's own code, the board with the runner's:
 
 # %%
-print(device_report.log(found.here, last=2))
+print(show.device.log(found.here, last=2))
 
 # %%
-device_report.times(found, title="Time of an image", note=board.simulated, simulated=True)
+show.device.times(found, title="Time of an image", note=board.simulated, simulated=True)
 
 # %% [markdown]
 # The times of a SIMULATED board are those of a machine that may have other work: run this twice before you believe a
@@ -193,11 +191,11 @@ device_report.times(found, title="Time of an image", note=board.simulated, simul
 # ### Table 30
 
 # %%
-device_report.table30(found)
+show.device.table30(found)
 
 # %%
-report.intervals(
-    device_report.accuracies(found), reference=None, xlabel="accuracy", title="Table 30, with intervals", simulated=True
+show.forest(
+    show.device.accuracies(found), reference=None, xlabel="accuracy", title="Table 30, with intervals", simulated=True
 )
 
 # %% [markdown]
@@ -205,7 +203,7 @@ report.intervals(
 # the two lower ones. The report did not compare the predictions image by image:
 
 # %%
-device_report.probabilities(
+show.device.probabilities(
     found,
     COVID,
     network.thresholds[COVID],
@@ -215,7 +213,7 @@ device_report.probabilities(
 )
 
 # %%
-device_report.verdict(found)
+show.device.verdict(found)
 
 # %% [markdown]
 # The other precisions were compared with the original when they were exported. How much do eight bits change a
@@ -250,7 +248,7 @@ for way, prepared in ways.items():
     probs = network.predict(np.float32(prepared), prepared=True)[:, 0]
     positive = probs >= network.thresholds[COVID]
     shares[way] = metrics.proportion(positive == truth, test.rows["patient_id"].to_numpy(str))
-report.intervals(shares, reference=None, xlabel="accuracy", title="One network, other preparations", simulated=True)
+show.forest(shares, reference=None, xlabel="accuracy", title="One network, other preparations", simulated=True)
 
 # %% [markdown]
 # Another preparation can cost as much as the report lost, or nothing that an accuracy shows, and no error is raised.
@@ -279,7 +277,7 @@ print(
     f"Prepared otherwise ({worst}), the same network has an accuracy of {shares[worst].value:.3f} instead of", end=" "
 )
 print(f"{shares['as on the PC'].value:.3f}.")
-report.disclaimer(simulated=True, not_shown=sorted(network.not_shown))
+show.disclaimer(simulated=True, not_shown=sorted(network.not_shown))
 
 # %% [markdown]
 # In a terminal, the same commands are:

@@ -1,0 +1,199 @@
+"""Images, alone or under a class activation map."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+
+from cxrkit import film
+from cxrkit.show._rendered import pretty
+from cxrkit.show._style import (
+    HEAT,
+    PALE,
+    WIDTH,
+    Box,
+    Drawing,
+    bare,
+    cover,
+    key,
+    new_figure,
+    show,
+    theme,
+    unit,
+)
+
+if TYPE_CHECKING:
+    from cxrkit.explain import BoxedFilm
+
+#: The blue of the report's table 3, for boxes of the truth.
+_TRUTH = "#1450ff"
+
+
+@theme()
+def images(
+    pixels: np.ndarray | Sequence[np.ndarray],
+    titles: str | Sequence[str] = "",
+    *,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    columns: int = 4,
+    simulated: bool = False,
+) -> Drawing:
+    """Draw one radiograph, or several side by side.
+
+    Args:
+        pixels: (H, W), or several of them; float in [0, 1] or uint8, bones bright; sizes may differ.
+        titles: one per image, or none.
+        boxes: for each finding its boxes (x, y, width, height) in pixels from the top left; for a single image.
+        columns: images in a row.
+        simulated: the note under the figure names the images as simulated.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: no image, or another number of titles than of images.
+    """
+    if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
+        figure = new_figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
+        show(figure.subplots(), pixels, titles if isinstance(titles, str) else titles[0], boxes)
+        return figure
+    if not len(pixels) or (titles and len(titles) != len(pixels)):
+        raise ValueError(
+            f"images needs images and one title each, or no titles; got {len(pixels)} and {len(titles)} titles."
+        )
+    columns = min(columns, len(pixels))
+    rows = math.ceil(len(pixels) / columns)
+    # 0.17 inches for each line of the longest title beyond the first.
+    more = 0.17 * max((title.count("\n") for title in titles), default=0)
+    figure = new_figure(WIDTH, rows * (WIDTH / columns + 0.35 + more) + 0.25, simulated=simulated, model=False)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, image, title in zip(axes, pixels, titles or [""] * len(pixels), strict=False):
+        show(axis, image, title)
+        # The room that a row has left is above it, because the layout underestimates long titles.
+        axis.set_anchor("S")
+    for axis in axes[len(pixels) :]:
+        axis.set_axis_off()
+    return figure
+
+
+@theme()
+def overlay(
+    pixels: np.ndarray,
+    cam: np.ndarray,
+    *,
+    label: str = "",
+    opacity: float = 0.6,
+    scale: float | None = None,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw a radiograph, its class activation map, and the map laid over the radiograph.
+
+    Only evidence for the label is drawn: values under 0 are clear. The stronger the evidence, the more opaque it is, so
+    that the image stays readable elsewhere.
+
+    Args:
+        pixels: (H, W), float in [0, 1] or uint8, bones bright.
+        cam: (h, w), class activation map of one label, row 0 at the top, any scale.
+        label: what the map is for.
+        opacity: of the strongest place, in [0, 1].
+        scale: value of `cam` drawn strongest; None takes the map's largest value. Give one to compare maps.
+        boxes: as for `images`.
+        title: above the image.
+        simulated: the note under the figure names the image as simulated.
+    Returns:
+        The figure, three panels.
+    Raises:
+        ValueError: `opacity` outside [0, 1], or `cam` not of two dimensions.
+    """
+    cam = np.asarray(cam, np.float32)
+    if cam.ndim != 2:
+        raise ValueError(f"cam must be (h, w); got shape {cam.shape}. Take one image and one label: maps[0, 0].")
+    top = float(cam.max()) if scale is None else scale
+    most = top if top > 0 else 1.0
+    figure = new_figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
+    left, middle, right = figure.subplots(1, 3)
+    grey = unit(pixels)
+    height, width = grey.shape
+    show(left, pixels, title or "image", boxes)
+    show(right, pixels, "map over image", boxes, named=False)
+    middle.set_facecolor(PALE)
+    drawn = middle.imshow(
+        np.ma.masked_less_equal(cam, 0), cmap=HEAT, norm=Normalize(0.0, most, clip=True),
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
+    bare(middle, f"evidence for {pretty(label)}" if label else "evidence for the label")
+    bar = figure.colorbar(drawn, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
+    bar.set_ticks([0.0, most], labels=["none", "most" if top > 0 else "(none here)"])
+    right.imshow(film.overlay(grey, film.heat(cam, grey.shape, scale=most), opacity=opacity))
+    return figure
+
+
+@theme()
+def heat_maps(
+    films: Sequence["BoxedFilm"],
+    findings: Sequence[str],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    *,
+    captions: Sequence[str] | None = None,
+    across: int = 1,
+    opacity: float | None = 0.6,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw heat maps over images beside the truth: first the image, then one panel per method, the truth in blue.
+
+    Args:
+        films: with boxes.
+        findings: the finding that is explained on each image.
+        maps: by the method's name one map (h, w) in [0, 1] per image, as `explain.heat_maps` gives.
+        captions: above the last map of each image, instead of the method's name.
+        across: images in a row.
+        opacity: of the strongest place, in [0, 1]; None draws the maps alone, which shows faint ones.
+        title: above all.
+        simulated: the note under the figure names the images as simulated.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: no image, or not as many findings, maps or captions as images.
+    """
+    counts = {len(films), len(findings), *map(len, maps.values()), len(films if captions is None else captions)}
+    if counts == {0} or len(counts) > 1 or not maps:
+        raise ValueError(
+            "heat_maps needs images, and a finding, a caption and a map of each method for each image; got "
+            f"{len(films)} images, {len(findings)} findings and maps {[len(found) for found in maps.values()]}."
+        )
+    wide, rows = len(maps) + 1, math.ceil(len(films) / across)
+    columns = max(4, across * wide)
+    figure = new_figure(WIDTH, rows * (WIDTH / columns + 0.3) + 0.7, simulated=simulated, title=title)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for number, (image, finding) in enumerate(zip(films, findings, strict=True)):
+        row, place = divmod(number, across)
+        line = axes[row, place * wide : (place + 1) * wide]
+        show(line[0], image.pixels, pretty(finding))
+        for axis, (method, found) in zip(line[1:], maps.items(), strict=True):
+            cover(axis, image.pixels, found[number], opacity)
+            bare(axis, method)
+        if captions is not None:
+            bare(line[-1], captions[number])
+        for axis in line:
+            axis.set_axis_on()
+            _outline(axis, image, finding)
+    key(figure, [Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")])
+    return figure
+
+
+def _outline(axis: Axes, image: "BoxedFilm", finding: str) -> None:
+    height, width = unit(image.pixels).shape
+    for x, y, w, h in image.boxes.get(finding, ()):
+        corner = (x * width - 0.5, y * height - 0.5)
+        box = Rectangle(corner, w * width, h * height, fill=False, edgecolor=_TRUTH, linewidth=1.6)
+        # A thin light rim, so that blue is visible on black and on the map alike.
+        box.set_path_effects([withStroke(linewidth=2.8, foreground="white")])
+        axis.add_patch(box)

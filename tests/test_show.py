@@ -1,0 +1,445 @@
+"""Figures and tables: what is drawn, in words and numbers, and that nothing a user names is rendered."""
+
+import math
+import threading
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgba
+
+from cxrkit import metrics, show
+from cxrkit.explain import BoxedFilm
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, NOT_COVID
+from cxrkit.metrics import Estimate
+from cxrkit.show._rendered import escape_markdown
+from cxrkit.show._style import new_figure, theme
+
+RAMP = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
+UNDEFINED = Estimate(math.nan, math.nan, math.nan, 0, "no image has Hernia")
+GOOD = Estimate(0.8, 0.7, 0.9, 9)
+
+
+def words(figure):
+    """All text of a figure, one string a line."""
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def triage_frame():
+    rows = [
+        ("a.png", COVID, "ok"),
+        ("b.png", "", "ok"),
+        ("c.png", "Effusion|Mass", "flagged"),
+        ("d.png", "Effusion", "ok"),
+        ("e.png", "", "error"),
+    ]
+    return pd.DataFrame(rows, columns=["Image Index", "Predict label", "status"])
+
+
+def bar_lengths(axis):
+    return [bar.get_width() for bar in axis.patches]
+
+
+def dots(axis):
+    """Place of each dot, in the order in which they were drawn."""
+    found = [part.get_offsets() for part in axis.collections if isinstance(part, PathCollection)]
+    return [tuple(map(float, dot)) for part in found for dot in part]
+
+
+def lines_of(axis):
+    """The intervals of a forest plot: low and high."""
+    found = [part.get_segments() for part in axis.collections if isinstance(part, LineCollection)]
+    return [tuple(segment[:, 0]) for part in found for segment in part if len(segment)]
+
+
+# --- every figure ------------------------------------------------------------------------------------------------
+
+FIGURES = {
+    "overlay": lambda simulated: show.overlay(RAMP, np.ones((2, 2)), simulated=simulated),
+    "findings": lambda simulated: show.findings({"Mass": 0.5}, {"Mass": 0.5}, simulated=simulated),
+    "triage": lambda simulated: show.triage(triage_frame(), simulated=simulated),
+    "forest": lambda simulated: show.forest({"Mass": GOOD}, simulated=simulated),
+    "curves": lambda simulated: show.curves(
+        pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]}), "epoch", {"loss": "loss"}, simulated=simulated
+    ),
+    "matrix": lambda simulated: show.matrix(np.eye(2), ["a", "b"], simulated=simulated),
+    "roc": lambda simulated: show.roc({"Mass": (np.arange(2), np.arange(2))}, simulated=simulated),
+    "scores": lambda simulated: show.scores({"a": [0.5]}, 0.5, simulated=simulated),
+    "images": lambda simulated: show.images([RAMP], simulated=simulated),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_names_simulated_images_and_every_prediction_holds_the_disclaimer(name):
+    for simulated in (True, False):
+        figure = FIGURES[name](simulated)
+        text = " ".join(words(figure).split())
+        assert ("Simulated images." in text) == simulated
+        assert ("not a medical device" in text) == (name != "images")
+        assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_theme_ends_with_the_figure_also_when_threads_draw():
+    before = dict(matplotlib.rcParams)
+    threads = [threading.Thread(target=lambda: show.forest({"Mass": GOOD}).png()) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert dict(matplotlib.rcParams) == before
+    with theme():
+        assert matplotlib.rcParams["axes.titlelocation"] == "left"
+
+
+def test_ticks_made_while_drawing_have_the_size_of_the_theme():
+    figure = new_figure(4, 3, simulated=False)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1])
+    figure.png()
+    assert axis.get_xticklabels()[0].get_fontsize() == 9.5
+
+
+# --- images ------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_is_drawn_on_the_scale_from_0_to_1_also_from_uint8():
+    for pixels in (RAMP, np.rint(RAMP * 255).astype(np.uint8)):
+        (image,) = show.images(pixels).axes[0].images
+        assert image.get_clim() == (0, 1)
+        assert np.asarray(image.get_array()) == pytest.approx(RAMP, abs=1 / 255)
+
+
+def test_a_large_image_is_reduced_and_its_boxes_with_it():
+    large = np.zeros((1280, 1280), np.float32)
+    (axis,) = show.images(large, boxes={"Pleural_Thickening": [(100, 200, 300, 400)]}).axes
+    assert axis.images[0].get_array().shape == (640, 640)
+    (box,) = axis.patches
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (50, 100, 150, 200)
+    assert "Pleural Thickening" in words(axis.figure)
+
+
+def test_a_dollar_sign_in_a_title_is_no_formula():
+    assert show.images(RAMP, "a$b$c_{.png").png()
+
+
+def test_several_images_have_their_titles_and_empty_places_are_hidden():
+    figure = show.images([RAMP] * 5, list("abcde"), columns=3)
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 1, 0]
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "d", "e", ""]
+    assert not figure.axes[5].axison
+
+
+@pytest.mark.parametrize(("pixels", "titles"), [([], []), ([RAMP], ["a", "b"])])
+def test_no_image_or_too_many_titles_are_refused(pixels, titles):
+    with pytest.raises(ValueError, match="one title each"):
+        show.images(pixels, titles)
+
+
+def test_evidence_against_the_label_is_clear_in_the_overlay():
+    cam = np.full((3, 4), -5.0)
+    cam[:, 3] = 8.0
+    figure = show.overlay(RAMP, cam, label="Mass", opacity=0.5)
+    left, middle, right = figure.axes[:3]
+    assert len(left.images) == 1
+    assert np.ma.getmaskarray(middle.images[0].get_array()).sum() == 9
+    assert "evidence for Mass" in words(figure)
+    over = np.asarray(right.images[1].get_array())
+    grey = np.asarray(right.images[0].get_array())[..., None].repeat(3, axis=2) * 255
+    assert over[:, :20] == pytest.approx(grey[:, :20], abs=1.5)
+    assert np.ptp(over[:, -1], axis=-1).min() > 40
+
+
+def test_a_map_without_evidence_says_so_and_maps_on_one_scale_can_be_compared():
+    assert "(none here)" in words(show.overlay(RAMP, np.full((3, 3), -1.0)))
+    weak, strong = (show.overlay(RAMP, np.full((3, 3), 2.0), scale=scale).axes[2] for scale in (8.0, 2.0))
+    assert np.ptp(weak.images[1].get_array()[0, 0]) < np.ptp(strong.images[1].get_array()[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cam", "opacity", "message"),
+    [
+        (RAMP, np.zeros((3, 3)), 1.5, r"opacity must be in \[0, 1\]; got 1.5"),
+        (RAMP, np.zeros((1, 3, 3)), 0.5, r"cam must be \(h, w\); got shape \(1, 3, 3\).*maps\[0, 0\]"),
+        (np.zeros((2, 2, 3)), np.zeros((3, 3)), 0.5, r"must be \(H, W\); got shape \(2, 2, 3\)"),
+    ],
+)
+def test_a_wrong_image_map_or_opacity_is_refused(pixels, cam, opacity, message):
+    with pytest.raises(ValueError, match=message):
+        show.overlay(pixels, cam, opacity=opacity)
+
+
+def test_methods_stand_side_by_side_with_the_truth_on_each():
+    film = BoxedFilm("a", "p", np.zeros((64, 64), np.float32), {"Effusion": ((0.5, 0.0, 0.5, 1.0),)})
+    maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
+    figure = show.heat_maps([film] * 2, ["Effusion"] * 2, maps, simulated=True)
+    assert [axis.get_title() for axis in figure.axes] == ["Effusion", "cam", "saliency", ""] * 2
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 0] * 2
+    (box,) = figure.axes[1].patches
+    # The right half of 64 pixels, whose first begins at -0.5.
+    assert (box.get_x(), box.get_width(), box.get_height()) == (31.5, 32, 64)
+    assert box.get_edgecolor()[2] == 1
+    pairs = show.heat_maps([film] * 2, ["Effusion"] * 2, {"cam": maps["cam"]}, captions=["better", "worse"], across=2)
+    assert [axis.get_title() for axis in pairs.axes] == ["Effusion", "better", "Effusion", "worse"]
+    with pytest.raises(ValueError, match=r"got 1 images, 1 findings and maps \[2\]"):
+        show.heat_maps([film], ["Effusion"], {"cam": maps["cam"]})
+
+
+# --- predictions -------------------------------------------------------------------------------------------------
+
+
+def test_bars_have_the_length_of_their_probability_and_name_what_is_positive():
+    figure = show.findings({"Mass": 0.25, "Edema": 0.75, "Nodule": 0.4}, {"Mass": 0.2, "Edema": 0.9, "Nodule": 0.4})
+    (axis,) = figure.axes
+    assert bar_lengths(axis) == [0.25, 0.75, 0.4]
+    assert {"0.25  positive", "0.75", "0.40  positive"} <= set(words(figure).splitlines())
+    # Each threshold is drawn twice: a white edge under a dark line.
+    assert [segment[0, 0] for part in axis.collections for segment in part.get_segments()] == [0.2, 0.9, 0.4] * 2
+    assert [bar.get_alpha() for bar in axis.patches] == [None, 0.35, None]
+
+
+def test_a_finding_not_shown_on_real_films_is_grey_hatched_and_named():
+    figure = show.findings({"Mass": 0.6, "Edema": 0.7}, {"Mass": 0.5, "Edema": 0.5}, not_shown=["Mass"], truth=["Mass"])
+    mass, edema = figure.axes[0].patches
+    assert len(set(mass.get_facecolor()[:3])) == 1
+    assert mass.get_hatch()
+    assert not edema.get_hatch()
+    text = words(figure).splitlines()
+    assert {"Mass †", "Edema", "† not shown to work on real films", "● true"} <= set(text)
+
+
+def test_a_finding_without_a_prediction_has_no_bar_and_a_reason():
+    figure = show.findings({COVID: 0.9, "Mass": math.nan}, {COVID: 0.5, "Mass": 0.5})
+    assert bar_lengths(figure.axes[0]) == [0.9, 0.0]
+    assert "not predicted: COVID-19 is positive" in words(figure)
+    with pytest.raises(ValueError, match=r"thresholds lack Mass; pass Predictor\.thresholds"):
+        show.findings({"Mass": 0.5}, {})
+
+
+def test_the_overview_counts_each_file_once_and_each_positive_finding():
+    figure = show.triage(triage_frame(), not_shown=["Mass"])
+    left, right = figure.axes
+    assert bar_lengths(left) == [1, 3, 1]
+    found = dict(zip((*FINDINGS, "none"), bar_lengths(right), strict=True))
+    assert {name: count for name, count in found.items() if count} == {"Effusion": 2, "Mass": 1, "none": 1}
+    assert {"5 files", "Mass †"} <= set(words(figure).splitlines())
+    empty = show.triage(triage_frame().head(0))
+    assert bar_lengths(empty.axes[0]) == [0, 0, 0]
+    assert empty.png()
+
+
+def test_scores_count_what_lies_at_or_over_the_threshold_and_are_drawn_alike_each_time():
+    one, other = (show.scores({COVID: [0.2, 0.5, 0.9], NOT_COVID: []}, 0.5) for _ in range(2))
+    assert {"2 of 3\npositive", "0 of 0\npositive", "threshold 0.50"} <= {text.get_text() for text in one.axes[0].texts}
+    assert dots(one.axes[0]) == dots(other.axes[0])
+    assert [x for x, _ in dots(one.axes[0])] == [0.2, 0.5, 0.9]
+
+
+# --- measures ----------------------------------------------------------------------------------------------------
+
+
+def test_intervals_are_drawn_from_low_to_high_with_chance_and_undefined_ones_have_their_reason():
+    figure = show.forest({"Mass": GOOD, "Hernia": UNDEFINED}, not_shown=["Mass"])
+    (axis,) = figure.axes
+    assert lines_of(axis)[0] == (0.7, 0.9)
+    assert dots(axis) == [(0.8, 0.0)]
+    assert axis.lines[0].get_xdata()[0] == 0.5
+    assert {"undefined: no image has Hernia", "chance", "Mass †"} <= set(words(figure).splitlines())
+    assert "0.80 (0.70 to 0.90), n = 9" in words(figure)
+
+
+def test_groups_differ_by_marker_and_a_name_may_lack_one():
+    groups = {"one": {"VGG16": 0.5, "ResNet50": 0.75}, "other": {"VGG16": 0.6}}
+    figure = show.forest(groups, marks={"VGG16": 0.3}, marks_name="even")
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG16", "ResNet50"]
+    assert [x for x, _ in dots(axis)] == [0.5, 0.75, 0.6]
+    assert [handle.get_marker() for handle in figure.legends[0].legend_handles] == ["o", "D", "|"]
+    assert {"0.50", "even"} <= set(words(figure).splitlines())
+    with pytest.raises(ValueError, match="at most 6 groups; got 7"):
+        show.forest({str(k): {"a": 0.5} for k in range(7)})
+
+
+def test_a_matrix_shows_counts_and_their_share_of_the_truth():
+    figure = show.matrix(np.array([[3, 1], [0, 0]]), [COVID, NOT_COVID])
+    assert {"3\n75% of 4", "1\n25% of 4", "0\nno such image"} <= {text.get_text() for text in figure.axes[0].texts}
+    with pytest.raises(ValueError, match=r"counts must be \(2, 2\), one row per name; got shape \(3, 3\)"):
+        show.matrix(np.zeros((3, 3)), [COVID, NOT_COVID])
+
+
+def test_a_matrix_with_totals_shows_shares_without_the_diagonal():
+    pairs = pd.DataFrame([[10, 4, 0], [4, 8, 0], [0, 0, 0]], index=list("abc"), columns=list("abc"))
+    text = [one.get_text() for one in show.matrix(pairs, totals=np.diag(pairs)).axes[0].texts]
+    assert {"40%", "50%", "10 images", "0 images"} <= set(text)
+    assert text.count("0%") == 4
+
+
+def test_a_roc_shows_the_curve_its_area_and_the_threshold_in_use():
+    rates = np.array([0.0, 0.5, 1.0])
+    figure = show.roc({COVID: (rates, rates**2)}, areas={COVID: GOOD}, points={COVID: (0.5, 0.25)})
+    curve, point, chance = figure.axes[0].lines
+    assert list(curve.get_ydata()) == [0.0, 0.25, 1.0]
+    assert to_rgba(curve.get_color()) == to_rgba(COLOURS[COVID])
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.5, 0.25)
+    assert list(chance.get_xdata()) == [0, 1]
+    assert {"COVID-19: 0.800 (0.700 to 0.900)", "threshold in use"} <= set(words(figure).splitlines())
+
+
+def test_the_worth_of_a_prediction_is_counted_in_images_and_drawn_with_its_intervals():
+    # Sensitivity 3/4, specificity 4/5: of 10,000 images at 10%, 750 of 1,000 and 1,800 of 9,000 are positive.
+    found = metrics.Worth.measure(
+        [1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.2, 0.1, 0.3], threshold=0.5, prevalence=0.1
+    )
+    figure = show.worth(found, finding="Pleural_Thickening")
+    text = words(figure)
+    assert "Of 10,000 images 1,000 have Pleural Thickening: 750 are positive, 250 are missed." in text
+    assert "Of the other 9,000, 1,800 are positive." in text
+    assert "3 of 4\npositive" in text
+    assert "PPV 0.29" in text
+    assert figure.axes[1].lines[0].get_ydata()[-1] == pytest.approx(0.375 / 0.475)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("targets", "threshold", "reason"),
+    [([1, 1, 0, 0], 0.9, "no image is predicted positive"), ([0, 0, 0, 0], 0.5, "no image is positive")],
+)
+def test_a_predictive_value_that_is_undefined_has_its_reason(targets, threshold, reason):
+    found = metrics.Worth.measure(targets, [0.2, 0.7, 0.1, 0.2], threshold=threshold, prevalence=0.1)
+    figure = show.worth(found, finding="Mass")
+    assert reason in words(figure)
+    assert figure.png()
+
+
+def test_curves_have_a_panel_each_and_zero_stands_at_the_foot_of_a_logarithmic_one():
+    rows = [
+        (name, epoch, area, spread) for name, area, spread in (("a", 0.5, 0.0), ("b", 0.8, 0.1)) for epoch in (1, 2)
+    ]
+    frame = pd.DataFrame(rows, columns=["start", "epoch", "AUROC", "spread"])
+    lines = {"area": (0.5, "chance")}
+    figure = show.curves(
+        frame, "epoch", {"area": "AUROC", "spread": "spread"}, hue="start", log=["spread"], lines=lines
+    )
+    areas, spread = figure.axes
+    assert [list(line.get_ydata()) for line in areas.lines[:2]] == [[0.5, 0.5], [0.8, 0.8]]
+    assert [list(line.get_ydata()) for line in spread.lines] == [[1e-8, 1e-8], [0.1, 0.1]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    assert "chance" in words(figure)
+
+
+@pytest.mark.parametrize("defined", [True, False])
+def test_of_many_curves_the_three_best_and_the_mean_are_named(defined):
+    best = {"Mass": 0.9, "Edema": 0.89, "Hernia": 0.88}
+    columns = {f"{name} (val)": [0.5, best.get(name, 0.6) if defined else math.nan] for name in FINDINGS}
+    columns |= {"epoch": [1, 2], "mean auroc (val)": [0.5, 0.66 if defined else math.nan]}
+    names = [*(f"{name} (val)" for name in FINDINGS), "mean auroc (val)"]
+    figure = show.curves(pd.DataFrame(columns), "epoch", {"AUROC": names})
+    named = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}
+    assert sorted(named) == (["Edema 0.89", "Hernia 0.88", "Mass 0.90", "mean AUROC 0.66"] if defined else [])
+    # Words that are nearer would overlap.
+    low, high = figure.axes[0].get_ylim()
+    assert all(np.diff(sorted(named.values())) >= 0.049 * (high - low))
+    assert figure.png()
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_escaped_text_stays_in_its_table_cell(text):
+    escaped = escape_markdown(text)
+    assert "\n" not in escaped
+    assert "<" not in escaped
+    assert "|" not in escaped.replace("\\|", "")
+
+
+def test_nothing_that_a_user_names_is_rendered():
+    frame = (
+        triage_frame().assign(**{"Image Index": "<img src=x onerror=alert(1)>&*.png"}).rename(columns={"status": "<b>"})
+    )
+    table = show.table(frame, title="<i>")
+    assert "<" not in table
+    assert r"&lt;img src=x onerror=alert(1)&gt;&amp;\*.png" in table
+    assert table._repr_markdown_() == table
+
+
+def test_a_table_formats_numbers_counts_what_it_left_out_and_holds_the_disclaimer():
+    frame = pd.DataFrame(
+        {"age": [62.0, 1.0, 0.0], "n": [12345, 2, 3], "prob": [0.25, math.nan, 1], "view": list("abc")}
+    )
+    assert show.table(frame, rows=2, title="images", model=True) == (
+        "**images**\n\n| age | n | prob | view |\n| ---: | ---: | ---: | --- |\n| 62 | 12,345 | 0.250 | a |\n"
+        f"| 1.000 | 2 |  | b |\n\n1 more row.\n\n*{DISCLAIMER}*\n\n"
+    )
+    # A long list of findings may break after each bar.
+    assert r"Effusion\| Mass" in show.table(triage_frame())
+
+
+def test_estimates_have_value_interval_n_and_the_reason_for_what_is_undefined():
+    rows = {"Mass": {"AUROC": Estimate(0.8125, 0.7, 0.9, 1200)}, "Hernia": {"AUROC": UNDEFINED}}
+    assert show.table(rows, first="finding").splitlines() == [
+        "| finding | AUROC | n |",
+        "| --- | ---: | ---: |",
+        "| Mass | 0.812 (0.700 to 0.900) | 1,200 |",
+        "| Hernia | undefined [1] | 0 |",
+        "",
+        "[1] no image has Hernia",
+    ]
+    no_interval = Estimate(1.0, math.nan, math.nan, 8, "no spread")
+    assert "| Mass | 1.000 (no interval) [1] | 8 |" in show.table({"Mass": {"AUROC": no_interval}})
+
+
+def test_a_row_may_lack_a_column_and_estimates_of_different_images_have_their_own_n():
+    one = Estimate(0.5, 0.25, 0.75, 4)
+    table = show.table({"a": {"x": one}, "b": {"y": one}}, first="label")
+    assert table.splitlines()[2:] == [
+        "| a | 0.500 (0.250 to 0.750) |  | 4 |",
+        "| b |  | 0.500 (0.250 to 0.750) | 4 |",
+    ]
+    lines = show.table(
+        {"Pleural_Thickening": {"recall": one, "specificity": Estimate(0.5, 0.25, 0.75, 96)}}
+    ).splitlines()
+    assert lines[0] == "|  | recall | specificity |"
+    assert lines[2] == "| Pleural Thickening | 0.500 (0.250 to 0.750), n = 4 | 0.500 (0.250 to 0.750), n = 96 |"
+
+
+def test_remarks_that_differ_in_a_count_only_are_made_once():
+    rows = {str(k): {"AUROC": Estimate(0.5, 0.25, 0.75, 4, f"{k} of 2000 resamples left out")} for k in (3, 5)}
+    assert show.table(rows).count("resamples left out") == 1
+
+
+def test_published_stands_beside_measured():
+    table = show.table({"films": (397, 120), "accuracy": (0.8262, Estimate(0.75, 0.5, 1.0, 8)), "loss": (None, "none")})
+    assert table.splitlines() == [
+        "|  | report (2020) | measured here |",
+        "| --- | ---: | ---: |",
+        "| films | 397 | 120 |",
+        "| accuracy | 0.8262 | 0.750 (0.500 to 1.000) |",
+        "| loss |  | none |",
+    ]
+
+
+def test_a_tidy_frame_of_estimates_becomes_a_row_per_name():
+    scores = pd.DataFrame(
+        [("Mass", "IoU", 0.5, 0.2, 0.1, 0.3, 3, ""), ("Mass", "hits", math.nan, 0.5, 0.1, 0.9, 3, "")],
+        columns=["finding", "measure", "threshold", "value", "low", "high", "n", "reason"],
+    )
+    columns = {"hits": ("hits", None), "IoU at 0.5": ("IoU", 0.5)}
+    assert show.table(scores, by=("finding",), columns=columns).splitlines()[::2] == [
+        "| finding | hits | IoU at 0.5 | n |",
+        "| Mass | 0.500 (0.100 to 0.900) | 0.200 (0.100 to 0.300) | 3 |",
+    ]
+    with pytest.raises(ValueError, match=r"hold no IoU at the threshold 0.3, which 'IoU' needs"):
+        show.table(scores, by=("finding",), columns={"IoU": ("IoU", 0.3)})
+
+
+def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
+    text = show.disclaimer(simulated=True, not_shown=["Pleural_Thickening"])
+    assert text.startswith(f"> **{DISCLAIMER}**")
+    assert "simulated" in text
+    assert "Not shown to work on real films: Pleural Thickening." in text
+    assert "simulated" not in show.disclaimer()
