@@ -12,7 +12,7 @@ import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxrkit import augment, film, networks, rounds
+from cxrkit import augment, film, networks, rounds, triage
 from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
 from cxrkit.rounds._combine import Rule, rule_of
 from cxrkit.rounds._result import Result, combine_probs
@@ -95,14 +95,18 @@ def test_draws_depend_on_seed_image_and_round_alone():
 
 
 def test_an_untouched_view_is_the_networks_own_input_to_the_last_bit(tmp_path):
-    """No rounding to 8 bits: `rounds` and `sweep` predict what `Predictor.predict` and triage predict."""
-    folder = tiny_models.covid_model(tmp_path / "covid")
+    """No rounding to 8 bits: `rounds`, `sweep`, `model predict`, triage and dashboard have one probability."""
+    folder, findings = tiny_models.covid_model(tmp_path / "covid"), tiny_models.findings_model(tmp_path / "findings")
     path = tmp_path / "image.png"
     path.write_bytes(tiny_models.png(tiny_models.film(0.47, size=150)))
     model = networks.load(folder)
     [expected] = model.predict([film.read(path).pixels])[:, 0]
     [other] = model.predict([np.rint(model.prepare(film.read(path).pixels) * 255) / 255])[:, 0]
     assert other != expected
+    for combine in (None, "mean"):
+        reader = triage.Reader(model, networks.load(findings), combine=combine)
+        record = reader.read(path.read_bytes()).record
+        assert (record["rounds"]["none"] if combine else record["probs"]["COVID-19"]) == expected
     for image in (path, film.read(path), film.read(path).pixels):
         for mode in rounds.MODES:
             found = rounds.run(folder, [image], ["none", "A"], mode=mode, batch_size=1)

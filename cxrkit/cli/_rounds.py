@@ -66,21 +66,14 @@ def rounds(
     cluster = _cluster(workers, scheduler)
     about, rows, [val, test] = _read(model, manifest, root, ("val", "test"))
     with cluster as client, _terminal.progress("images") as progress:
-        found = rounds_.search(
-            model,
-            val,
-            test,
-            recipe or rounds_.REPORT,
-            mode=mode,
-            measure=measure,
-            most=most,
-            threshold=threshold,
-            seed=seed,
-            label=COVID,
-            batch_size=batch_size,
-            client=client,
-            progress=progress,
-        )
+        options: dict[str, Any] = {
+            "threshold": threshold,
+            "batch_size": batch_size,
+            "client": client,
+            "progress": progress,
+        }
+        options |= {"mode": mode, "seed": seed, "measure": measure, "most": most, "label": COVID}
+        found = rounds_.search(model, val, test, recipe or rounds_.REPORT, **options)
     y, patients = found.test_targets, test.patients
     tables = {
         "table": found.test.measures(y, patients),
@@ -135,20 +128,9 @@ def sweep(
     with cluster as client:
         for way in ways:
             with _terminal.progress("images" if recipe else f"images of {way}") as progress:
-                made = rounds_.sweep(
-                    model,
-                    test.films,
-                    test.targets,
-                    way,
-                    patients=test.patients,
-                    threshold=threshold,
-                    seeds=range(seeds),
-                    label=COVID,
-                    batch_size=batch_size,
-                    client=client,
-                    progress=progress,
-                )
-            found.append(published.beside(made))
+                options: dict[str, Any] = {"threshold": threshold, "seeds": range(seeds), "label": COVID}
+                options |= {"patients": test.patients, "batch_size": batch_size, "client": client, "progress": progress}
+                found.append(published.beside(rounds_.sweep(model, test.films, test.targets, way, **options)))
     nulls = [published.nulls(each) for each in found]
     parts = {"table": [each.table for each in found], "flips": [each.flips for each in found], "nulls": nulls}
     tables = {
