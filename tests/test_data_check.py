@@ -50,7 +50,7 @@ def test_patients_in_two_splits_are_listed(tmp_path):
         film("c.png", patient_id="p2", split="train"),
         film("d.png", patient_id="p2", split=""),
     ]
-    found = check_manifest(table(*rows), tmp_path, near_bits=None)
+    found = check_manifest(table(*rows), tmp_path)
     assert found.shared_patients.values.tolist() == [["p1", "train|test", 2]]
     assert found.leaks == 1
     assert not found.ok
@@ -98,12 +98,13 @@ def test_equal_files_and_near_duplicates_are_distinguished(tmp_path):
     assert found.leaks == 3
 
 
-def test_images_that_only_share_a_shape_are_no_copies(tmp_path):
+def test_images_that_only_share_a_shape_are_no_copies(tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "NEAR_BITS", 100)
     for number in (1, 2):
         save(tmp_path, f"{number}.png", picture(number, shape=9))
     rows = table(film("1.png", patient_id="p1", split="train"), film("2.png", patient_id="p2", split="test"))
-    assert check_manifest(rows, tmp_path, near_bits=100).near_duplicates.empty
-    candidates = check._near_pairs(rows, [check._fingerprint(tmp_path / f"{n}.png", True) for n in (1, 2)], 100)
+    assert check_manifest(rows, tmp_path).near_duplicates.empty
+    candidates = check._near_pairs(rows, [check._fingerprint(tmp_path / f"{n}.png") for n in (1, 2)])
     assert len(candidates) == 1
 
 
@@ -112,13 +113,6 @@ def test_correlation_finds_a_film_again_that_was_cropped():
     assert check.correlation(pixels, pixels[6:-6, 6:-6]) > 0.8
     assert check.correlation(pixels, picture(4) / np.float32(255)) < 0.5
     assert check.correlation(pixels, np.zeros_like(pixels)) == -1
-
-
-def test_without_near_bits_no_film_is_decoded(tmp_path):
-    (tmp_path / "a.png").write_text("no picture")
-    found = check_manifest(table(film("a.png")), tmp_path, near_bits=None)
-    assert found.ok
-    assert found.near_duplicates.empty
 
 
 def test_a_hash_outlives_brightness_but_not_another_picture():
@@ -135,5 +129,5 @@ def test_pairs_are_found_across_the_blocks_that_are_compared():
     hashes[2400, :7] ^= True
     prints = [check._Fingerprint(str(k), bits) for k, bits in enumerate(hashes)]
     frame = pd.DataFrame({"image": [str(k) for k in range(2500)], "patient_id": "p", "split": "train"})
-    pairs = check._near_pairs(frame, prints, 40)
+    pairs = check._near_pairs(frame, prints)
     assert pairs[["image_a", "image_b", "bits"]].values.tolist() == [["3", "2400", 7]]

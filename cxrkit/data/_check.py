@@ -86,25 +86,19 @@ def check_manifest(
     frame: pd.DataFrame,
     root: str | os.PathLike[str] = ".",
     *,
-    near_bits: int | None = NEAR_BITS,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckResult:
     """Search for what would spoil a manifest's splits or images.
 
-    Near-duplicates are found in two steps: a perceptual hash (the signs of the 16 x 16 lowest cosine terms of the image
-    at 64 x 64 pixels, against their median) selects pairs of which at most `near_bits` of 256 bits differ, and
-    `correlation` compares their detail pixel by pixel. Measured with benchmarks/near_duplicates.py on 1,811 real images
-    (2026-11-23): of 300 images, every copy is found that was re-encoded (JPEG quality 30), halved, squashed to a
-    square, or changed by a gamma of 0.7 or 1.4 or by CLAHE, and 296 of those cropped by 1% on each side; of those
-    cropped by 3%, 43: a stronger crop is not found. Of 1.6 million pairs of images of two patients, two count as near,
-    with correlations of 0.91 and 0.85, and both are one image under two names; the next pair reaches 0.42. Of 1,585
-    pairs of images of one patient, two count as near (1.00 and 0.91); the next reaches 0.70.
+    Near-duplicates are found in two steps: a perceptual hash selects pairs of images, and `correlation` compares their
+    detail pixel by pixel. Measured with benchmarks/near_duplicates.py on 1,811 real images (2026-11-23): of 300 images,
+    every copy is found that was re-encoded, resized, or changed in contrast, and 296 of those cropped by 1% on each
+    side; of those cropped by 3%, 43. Of 1.6 million pairs of images of two patients, two count as near: both are one
+    image under two names. Of 1,585 pairs of images of one patient, two count as near.
 
     Args:
         frame: as `read_manifest` gives (`rows`, so that missing files are counted).
         root: the folder that image paths are relative to.
-        near_bits: how many of 256 bits may differ between images that are then compared pixel by pixel; None does not
-            decode the images at all, which is faster.
         progress: called with how many images are done, and of how many.
     Returns:
         What was found.
@@ -115,7 +109,7 @@ def check_manifest(
     prints = []
     # Several at once: hashing and decoding release Python's lock.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for found in pool.map(lambda image: _fingerprint(root / image, near_bits is not None), frame["image"]):
+        for found in pool.map(lambda image: _fingerprint(root / image), frame["image"]):
             prints.append(found)
             if progress is not None:
                 progress(len(prints), len(frame))
@@ -133,7 +127,7 @@ def check_manifest(
     return CheckResult(
         shared_patients=shared[shared["splits"].str.contains("|", regex=False)].reset_index(),
         duplicates=duplicates.sort_values(["group", "image"]).reset_index(drop=True),
-        near_duplicates=_confirmed(_near_pairs(frame, prints, near_bits), root),
+        near_duplicates=_confirmed(_near_pairs(frame, prints), root),
         missing=pd.DataFrame({"image": absent}, dtype=object),
         changed=changed.reset_index(drop=True),
         unreadable=pd.DataFrame(unreadable, columns=["image", "reason"], dtype=object),
@@ -147,7 +141,7 @@ class _Fingerprint:
     error: str = ""
 
 
-def _fingerprint(path: Path, decode: bool) -> _Fingerprint:
+def _fingerprint(path: Path) -> _Fingerprint:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -155,8 +149,6 @@ def _fingerprint(path: Path, decode: bool) -> _Fingerprint:
     except (OSError, ValueError) as error:
         return _Fingerprint(error=getattr(error, "strerror", None) or str(error))
     digest = hashlib.sha256(data).hexdigest()
-    if not decode:
-        return _Fingerprint(digest)
     try:
         return _Fingerprint(digest, perceptual_hash(read(data).pixels))
     except UnreadableImage as error:
@@ -177,16 +169,16 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     return (terms > np.median(terms)).ravel()
 
 
-def _near_pairs(frame: pd.DataFrame, prints: list[_Fingerprint], near_bits: int | None) -> pd.DataFrame:
+def _near_pairs(frame: pd.DataFrame, prints: list[_Fingerprint]) -> pd.DataFrame:
     rows = np.array([row for row, found in enumerate(prints) if found.bits is not None], dtype=int)
     found: list[tuple[int, int, int]] = []
-    if near_bits is not None and len(rows):
+    if len(rows):
         # Bits as -1 and +1: a product of two hashes is 256 - 2 * (bits that differ), and BLAS compares all with all.
         signs = np.stack([prints[row].bits for row in rows]).astype(np.float32) * 2 - 1
         for top in range(0, len(rows), 1024):
             for left in range(top, len(rows), 8192):
                 alike = signs[top : top + 1024] @ signs[left : left + 8192].T
-                for a, b in np.argwhere(alike >= 256 - 2 * near_bits):
+                for a, b in np.argwhere(alike >= 256 - 2 * NEAR_BITS):
                     first, second = rows[top + a], rows[left + b]
                     if first < second and prints[first].sha256 != prints[second].sha256:
                         found.append((int(256 - alike[a, b]) // 2, int(first), int(second)))
