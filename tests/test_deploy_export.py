@@ -161,6 +161,8 @@ def test_a_manifest_without_images_and_a_folder_that_is_not_empty_are_refused(ma
         (lambda info: (info.pop("labels"), info.pop("original")), "lacks labels, original; delete the folder and"),
         (lambda info: info.update(format=99), "format 99; legal is 1"),
         (lambda info: info["models"][0].update(sha256="0" * 64), r"model\.onnx was changed"),
+        (lambda info: info.update(runner_sha256=None), r"runner\.py was changed"),
+        (lambda info: info.pop("runner_sha256"), "is no bundle"),
         (lambda info: info["models"][0].update(file="absent.onnx"), "cannot be read"),
     ],
 )  # fmt: skip
@@ -249,6 +251,8 @@ def test_the_command_writes_a_bundle_and_prints_what_it_costs(network, images, t
     assert json.loads((tmp_path / "bundle" / "bundle.json").read_text())["models"][0]["precision"] == "fp16"
 
 
+# TensorFlow announces that its interpreter moves to a package that is not installed here.
+@pytest.mark.filterwarnings(r"ignore:\s+Warning. tf.lite.Interpreter is deprecated")
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", deploy.PRECISIONS)
 def test_the_bundled_network_is_exported_as_litert_and_run(make, images, tmp_path, precision, monkeypatch):

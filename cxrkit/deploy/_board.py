@@ -104,7 +104,7 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
     """
     found = _bundle.read(bundle)
     with _linked(board) as link:
-        return _install(link, board, found.paths, "bundles")
+        return _install(link, board, found.files, "bundles")
 
 
 def bench(board: Board, bundle: Path | str, out: Path | str, films: Films | None = None) -> Run | None:
@@ -162,7 +162,7 @@ def _bench(board: Board, bundle: Bundle, out: Path, films: Films | None, scratch
     with _linked(board) as link:
         pillow = board.dry or bool(_probe(link, board)["pillow"])
         packed = pack(films or Films(), bundle.info, scratch, pillow=pillow)
-        place, _ = _install(link, board, bundle.paths, "bundles")
+        place, _ = _install(link, board, bundle.files, "bundles")
         images, _ = _install(link, board, packed.files, "images")
         _run(link, board, place, f"{images}/images.csv", out)
     return None if board.dry else read_run(out), packed

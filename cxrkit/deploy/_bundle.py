@@ -25,17 +25,12 @@ class Bundle:
     Attributes:
         folder: where it lies.
         info: the content of bundle.json.
-        files: name -> sha256 of every file of the bundle, bundle.json last.
+        files: name -> (path, sha256) of every file of the bundle.
     """
 
     folder: Path
     info: dict[str, Any]
-    files: dict[str, str]
-
-    @property
-    def paths(self) -> dict[str, tuple[Path, str]]:
-        """Name -> (path, sha256) of every file."""
-        return {name: (self.folder / name, sha256) for name, sha256 in self.files.items()}
+    files: dict[str, tuple[Path, str]]
 
 
 def read(folder: Path | str) -> Bundle:
@@ -51,14 +46,15 @@ def read(folder: Path | str) -> Bundle:
     folder = Path(folder)
     try:
         info = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        has, models, runner = info["format"], info.get("models", []), info.get("runner_sha256")
-        wanted = {entry["file"]: entry["sha256"] for entry in models} | {RUNNER.name: runner}
+        has, runner = info["format"], {RUNNER.name: info["runner_sha256"]}
+        wanted = {entry["file"]: entry["sha256"] for entry in info["models"]} | runner
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeployError(f"{folder} is no bundle; make one with `cxrkit model export`.") from error
     if has != FORMAT:
         raise DeployError(f"{folder} is a bundle of format {has}; legal is {FORMAT}; {_AGAIN}.")
     if missing := [name for name in _NEEDED if name not in info]:
         raise DeployError(f"{folder}/bundle.json lacks {', '.join(missing)}; {_AGAIN}.")
+    files = {"bundle.json": (folder / "bundle.json", sha256_of(folder / "bundle.json"))}
     for name, sha256 in wanted.items():
         if name != Path(name).name or name.startswith("."):
             raise DeployError(f"{folder}/bundle.json names {name!r}, which lies outside the folder; {_AGAIN}.")
@@ -68,4 +64,5 @@ def read(folder: Path | str) -> Bundle:
             raise DeployError(f"{folder}/{name} cannot be read ({error.strerror}); {_AGAIN}.") from error
         if found != sha256:
             raise DeployError(f"{folder}/{name} was changed since it was exported; {_AGAIN}.")
-    return Bundle(folder, info, {**wanted, "bundle.json": sha256_of(folder / "bundle.json")})
+        files[name] = (folder / name, sha256)
+    return Bundle(folder, info, files)

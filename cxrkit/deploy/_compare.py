@@ -91,7 +91,6 @@ def agreement(
     thresholds: Mapping[str, float],
     truth: np.ndarray,
     patients: Sequence[str] | np.ndarray | None,
-    seed: int = 0,
 ) -> Agreement:
     """Compare two sets of predictions for the same images.
 
@@ -101,7 +100,6 @@ def agreement(
         labels, thresholds: of the network.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
         patients: (images,), the patient of each image; None: every image has another patient.
-        seed: for resampling patients.
     Returns:
         The comparison.
     """
@@ -123,8 +121,8 @@ def agreement(
         right = [np.where(known, each == (truth == 1), 0.0).sum(axis=1) for each in positive]
         count = known.sum(axis=1)
         means = [np.where(count > 0, each / np.maximum(count, 1), np.nan) for each in right]
-        shares = [metrics.mean_by_patient(each, patients, seed=seed) for each in means]
-        difference = metrics.mean_by_patient(means[1] - means[0], patients, seed=seed)
+        shares = [metrics.mean_by_patient(each, patients) for each in means]
+        difference = metrics.mean_by_patient(means[1] - means[0], patients)
     return Agreement(
         len(names),
         float(apart.max(initial=0.0)),
