@@ -22,8 +22,8 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import data, deploy, film, networks
-from cxrkit.deploy import _export, runner
+from cxrkit import data, deploy, networks
+from cxrkit.deploy import runner
 from cxrkit.labels import COVID, COVID_CLASSES
 
 RUNNER = Path(runner.__file__)
@@ -50,26 +50,12 @@ def films(tmp_path_factory):
 
 
 def bundle_of(folder, *, batch=1, source=None):
-    """Make a bundle of a network, by default the tiny one, without measuring it on images."""
+    """Make a bundle of a network, by default the tiny one."""
     source = source or tiny_models.covid_model(folder / "network")
-    original, out = networks.load(source), folder / "bundle"
-    out.mkdir()
-    models = []
-    for size in dict.fromkeys((batch, 1)):
-        path = out / f"model-{size}.onnx"
-        weights, live = _export.write(source, path, "onnx", "fp32", size, False, np.empty(0))
-        models.append(
-            {"file": path.name, "precision": "fp32", "batch": size, "sha256": film.sha256_of(path)}
-            | {"weights_bytes": weights, "activation_bytes": live}
-        )
-    (out / "runner.py").write_bytes(RUNNER.read_bytes())
-    info = {
-        "format": 1, "name": "tiny", "version": "1", "labels": list(original.labels), "scored": [COVID],
-        "thresholds": original.thresholds, "input_size": original.input_size, "models": models,
-        "runner_sha256": film.sha256_of(RUNNER), "original": {"sha256": original.sha256},
-    }  # fmt: skip
-    (out / "bundle.json").write_text(json.dumps(info))
-    return out
+    (folder / "film.png").write_bytes(tiny_models.png(tiny_models.film(0.3)))
+    (folder / "manifest.csv").write_text("image\nfilm.png\n")
+    images = data.read_manifest(folder / "manifest.csv")
+    return deploy.export(source, folder / "bundle", target="onnx", batch=batch, images=images).folder
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +132,7 @@ def test_it_prints_the_reports_log_and_writes_what_it_measured(python, bundle, f
     result = result_of(tmp_path)
     assert result["accuracy"] == {"right": 4, "of": 5, "value": 0.8}
     assert result["images"] == {"predicted": 5, "failed": 0}
-    assert result["ran"]["sha256"] == hashlib.sha256((bundle / "model-1.onnx").read_bytes()).hexdigest()
+    assert result["ran"]["sha256"] == hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
     assert (result["ran"]["engine"], result["ran"]["precision"], result["ran"]["batch"]) == ("onnxruntime", "fp32", 1)
     for part in ("reading", "preprocessing", "inference", "total"):
         seconds = result["seconds"][part]
@@ -277,8 +263,8 @@ def test_numpy_is_told_of_a_jetsons_processor(python, bundle, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "model-1.onnx").write_bytes(b"cut"), "was changed or cut short; copy the bundle"),
-        (lambda folder: (folder / "model-1.onnx").unlink(), "is missing, was changed"),
+        (lambda folder: (folder / "model.onnx").write_bytes(b"cut"), "was changed or cut short; copy the bundle"),
+        (lambda folder: (folder / "model.onnx").unlink(), "is missing, was changed"),
         (lambda folder: (folder / "bundle.json").write_text("{"), "is no bundle"),
         (lambda folder: (folder / "bundle.json").write_text('{"format": 9}'), "has format 9; this runner reads 1"),
         (lambda folder: (folder / "images.csv").write_bytes("image\nBrüche.png\n".encode("latin-1")), "can't decode"),

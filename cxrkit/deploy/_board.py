@@ -160,8 +160,8 @@ def table30(
 
 def _bench(board: Board, bundle: Bundle, out: Path, films: Films | None, scratch: Path) -> tuple[Run | None, Any]:
     with _linked(board) as link:
-        pillow = board.dry or bool(_probe(link, board)["pillow"])
-        packed = pack(films or Films(), bundle.info, scratch, pillow=pillow)
+        there = _probe(link, board)
+        packed = pack(films or Films(), bundle.info, scratch, pillow=link.dry or bool(there["pillow"]))
         place, _ = _install(link, board, bundle.files, "bundles")
         images, _ = _install(link, board, packed.files, "images")
         _run(link, board, place, f"{images}/images.csv", out)

@@ -121,8 +121,8 @@ def agreement(
         right = [np.where(known, each == (truth == 1), 0.0).sum(axis=1) for each in positive]
         count = known.sum(axis=1)
         means = [np.where(count > 0, each / np.maximum(count, 1), np.nan) for each in right]
-        shares = [metrics.mean_by_patient(each, patients) for each in means]
-        difference = metrics.mean_by_patient(means[1] - means[0], patients)
+        shares = [metrics.mean_by_patient(each, patients, seed=0) for each in means]
+        difference = metrics.mean_by_patient(means[1] - means[0], patients, seed=0)
     return Agreement(
         len(names),
         float(apart.max(initial=0.0)),
