@@ -21,21 +21,16 @@ from cxrkit.data import ADAPTERS, radiologist_labels
 from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.metrics import Estimate
 
-#: Lower ends of the groups of patients by how many films they have; the last group is open.
-FILM_GROUPS = (1, 2, 3, 4, 5, 6, 11, 21, 51)
+#: Groups of patients by how many images they have, with their lower ends.
+FILM_GROUPS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6-10": 6, "11-20": 11, "21-50": 21, "51+": 51}
+_OPACITIES = ("Infiltration", "Pneumonia", "Consolidation", "Edema")
 #: For each comparison: the radiologists' label, and the mined labels of which at least one must be there. Which of them
 #: correspond is our reading: the label files do not define it.
 READ_AS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Pneumothorax": ("Pneumothorax", ("Pneumothorax",)),
     "Nodule or mass": ("Nodule or mass", ("Nodule", "Mass")),
-    "Airspace opacity": (
-        "Airspace opacity",
-        ("Atelectasis", "Infiltration", "Pneumonia", "Consolidation", "Edema"),
-    ),
-    "Airspace opacity, no atelectasis": (
-        "Airspace opacity",
-        ("Infiltration", "Pneumonia", "Consolidation", "Edema"),
-    ),
+    "Airspace opacity": ("Airspace opacity", ("Atelectasis", *_OPACITIES)),
+    "Airspace opacity, no atelectasis": ("Airspace opacity", _OPACITIES),
 }
 #: Measures of the agreement, under the names that a reader of studies knows.
 AGREEMENT = {"recall": "sensitivity", "specificity": "specificity", "precision": "PPV", "kappa": "kappa"}
@@ -168,8 +163,14 @@ def leakage(frame: pd.DataFrame) -> pd.Series:
     elsewhere = set(frame.loc[~test & (frame["split"] != ""), "patient_id"])
     owners = frame.loc[test, "patient_id"]
     shared = owners[owners.isin(elsewhere)]
-    counts = (len(owners), owners.nunique(), len(shared), shared.nunique())
-    return pd.Series(dict(zip(("test films", "test patients", "films shared", "patients shared"), counts, strict=True)))
+    return pd.Series(
+        {
+            "test films": len(owners),
+            "test patients": owners.nunique(),
+            "films shared": len(shared),
+            "patients shared": shared.nunique(),
+        }
+    )
 
 
 def memorised(frame: pd.DataFrame) -> np.ndarray:
@@ -195,15 +196,10 @@ def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         patients and films (int) by group of `FILM_GROUPS`: "1", ..., "6-10", ..., "51+".
     """
-    ends = [*FILM_GROUPS[1:], None]
-    names = [
-        f"{low}+" if end is None else str(low) if end == low + 1 else f"{low}-{end - 1}"
-        for low, end in zip(FILM_GROUPS, ends, strict=True)
-    ]
     sizes = frame["patient_id"].value_counts()
-    groups = pd.Series(pd.cut(sizes, [*FILM_GROUPS, np.inf], right=False, labels=names))
+    groups = pd.Series(pd.cut(sizes, [*FILM_GROUPS.values(), np.inf], right=False, labels=list(FILM_GROUPS)))
     grouped = sizes.groupby(groups, observed=False)
-    return pd.DataFrame({"patients": grouped.size(), "films": grouped.sum()}).set_axis(names)
+    return pd.DataFrame({"patients": grouped.size(), "films": grouped.sum()}).set_axis(list(FILM_GROUPS))
 
 
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
@@ -243,7 +239,8 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000, seed: int = 0) -> 
     keras = ADAPTERS["chestxray14"](folder, split="chexnet-keras").rows
     read = radiologist_labels(folder)
     seen, mined, patients = compare_labels(official, read)
-    counts = {name: _counts(seen[:, k] == 1, mined[:, k] == 1) for k, name in enumerate(READ_AS)}
+    # True, false positives, false, true negatives.
+    counts = [((seen == true) & (mined == said)).sum(axis=0) for true, said in ((1, 1), (0, 1), (1, 0), (0, 0))]
     per_split = keras.groupby("split")["patient_id"].agg(films="size", patients="nunique")
     looked_for = list(dict.fromkeys(column for column, _ in READ_AS.values()))
     return NihSurvey(
@@ -254,7 +251,7 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000, seed: int = 0) -> 
         agreement=metrics.score_table(
             seen, mined, patients, labels=list(READ_AS), metrics=tuple(AGREEMENT), resamples=resamples, seed=seed
         ),
-        confusion=pd.DataFrame(counts, index=["tp", "fp", "fn", "tn"]).T,
+        confusion=pd.DataFrame(counts, ["tp", "fp", "fn", "tn"], list(READ_AS)).T,
     )
 
 
@@ -273,11 +270,6 @@ def compare_labels(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray,
     seen = np.column_stack([films[column].to_numpy(int) for column, _ in READ_AS.values()])
     said = np.column_stack([labelled[list(names)].max(axis=1).to_numpy(int) for _, names in READ_AS.values()])
     return seen, said, _patients(films)
-
-
-def _counts(truth: np.ndarray, positive: np.ndarray) -> list[int]:
-    both = ((truth, positive), (~truth, positive), (truth, ~positive), (~truth, ~positive))
-    return [int((first & second).sum()) for first, second in both]
 
 
 def agreement_rows(found: NihSurvey) -> dict[str, dict[str, Estimate]]:
