@@ -22,7 +22,7 @@ def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, monkeypa
     assert f"`cxrkit experiment augmenters {path} --root images --out out" in text
     assert "| mine.json |" in text
     assert "(SIMULATED)" not in text
-    files = {"results.md", "table.csv", "cells.csv", "figure.png", "run"}
+    files = {"results.md", "table.csv", "cells.csv", "films.csv", "figure.png", "run"}
     assert {found.name for found in (tmp_path / "out").iterdir()} == files
     kept = (tmp_path / "out" / "run" / "cells.jsonl").read_bytes()
     assert run_here("experiment", *command)[0] == 0

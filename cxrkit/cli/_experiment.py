@@ -155,7 +155,7 @@ def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: boo
             progress=progress,
             **arguments,
         )
-    for file, frame in {"table": result.table, "cells": result.cells, **result.frames}.items():
+    for file, frame in result.frames.items():
         frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
     for file, figure in show.experiments.figures(result, sets.test).items():
         (out / f"{file}.png").write_bytes(figure.png())

@@ -325,10 +325,10 @@ settings = {
     )
     for name, how in recipes.items()
 }
-measured = experiments.measure("elsewhere", settings, tests, plan=plan, seeds=SEEDS, out=Path(OUT, "elsewhere"))
+measured = experiments.measure("elsewhere", sets, settings, tests, plan=plan, seeds=SEEDS, out=Path(OUT, "elsewhere"))
 
 # %%
-tables = {test: measured.table(test, reference="none").set_index("setting") for test in tests}
+tables = {test: measured.score(test, reference="none").set_index("setting") for test in tests}
 areas = {name: {test: Estimate.from_row(table.loc[name]) for test, table in tables.items()} for name in recipes}
 show.experiments.matrix(
     areas, trained="augmented with", tested="the same test patients, films ...", simulated=sets.simulated

@@ -56,12 +56,12 @@ def augmenters(
         )
         for label, recipe in chosen.items()
     }
-    measured = measure(name, settings, {"test": sets.test}, plan=base, **options)
-    table = measured.table(measures=("AUROC", "accuracy", "recall", "specificity"), reference="none")
+    measured = measure(name, sets, settings, plan=base, **options)
+    table = measured.score(measures=("AUROC", "accuracy", "recall", "specificity"), reference="none")
     if "figure 11" not in chosen:
-        return measured.result(sets, table)
+        return replace(measured, table=table)
     probs = measured.probs["figure 11"]["test"][0]
-    return measured.result(sets, table, examples=examples(sets, probs), probs=probs)
+    return replace(measured, table=table, extra={"examples": examples(sets, probs), "probs": probs})
 
 
 def composite(sets: Sets, plan: Plan, **options: Any) -> Result:

@@ -26,6 +26,8 @@ THRESHOLD = 0.5
 _DIGITS = 9
 #: (networks done, networks in all)
 Progress = Callable[[int, int], None]
+#: Images, or a function from the seed to images.
+Films = FilmSet | Callable[[int], FilmSet]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +36,13 @@ class Setting:
 
     Attributes:
         plan: how its networks are trained.
-        films: to train on: images, or a function from the seed to images.
-        val: to choose on, likewise.
+        films, val: to train on, and to choose on.
         about: further columns of the table of networks.
     """
 
     plan: Plan
-    films: FilmSet | Callable[[int], FilmSet]
-    val: FilmSet | Callable[[int], FilmSet]
+    films: Films
+    val: Films
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -56,10 +57,12 @@ class Result:
         films: their counts, as `Sets.counts`.
         plan: what all its networks have in common.
         seeds: of the networks.
+        cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
+            `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
+        computed: number of networks that were trained now; the others were kept from an earlier run.
+        tests, probs: test images by name; by setting and test the probabilities of COVID-19, (seeds, films).
         table: tidy, a row per measure and setting: `value`, `low`, `high`, `n`, `runs`, `reason`, and where there is a
             reference `difference`, its ends, `p` and `p (Holm)`; further columns depend on the experiment.
-        cells: a row per network, as `Measured.cells`.
-        computed: number of networks that were trained now; the others were kept from an earlier run.
         extra: further tables by name, which depend on the experiment.
     """
 
@@ -69,30 +72,60 @@ class Result:
     films: pd.DataFrame
     plan: Plan
     seeds: tuple[int, ...]
-    table: pd.DataFrame
     cells: pd.DataFrame
-    computed: int
+    computed: int = 0
+    tests: dict[str, FilmSet] = field(default_factory=dict)
+    probs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
     extra: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def frames(self) -> dict[str, pd.DataFrame]:
-        """The tables in `extra`."""
-        return {name: part for name, part in self.extra.items() if isinstance(part, pd.DataFrame)}
-
-    def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
-        """Return estimates of the table by the values of two of its columns.
+    def score(
+        self,
+        test: str = "test",
+        measures: Sequence[str] = ("AUROC",),
+        *,
+        settings: Sequence[str] | None = None,
+        reference: str | None = None,
+        where: np.ndarray | None = None,
+    ) -> pd.DataFrame:
+        """Measure settings on a test set.
 
         Args:
-            rows, columns: names of columns, such as "trained on" and "tested on".
-            where: values of further columns, with _ for a space in their names: `variant="unchanged"`.
+            test: name of the test set.
+            measures: as `metrics.runs_table` takes them; the threshold is 0.5.
+            settings: names; None for all.
+            reference: the setting that the others are compared with, paired by image and seed.
+            where: (films,), bool: these images only; None for all.
         Returns:
-            By row, the estimates by column.
+            A row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
+        """
+        films = self.tests[test]
+        where = np.ones(len(films), bool) if where is None else where
+        y, patients = positive(films)[where].astype(int), films.patients[where]
+        probs = {name: self.probs[name][test][:, where] for name in settings or self.probs}
+        options: dict[str, Any] = {"reference": reference, "threshold": THRESHOLD, "seed": 0}
+        parts = [metrics.runs_table(name, y, probs, patients, **options).assign(measure=name) for name in measures]
+        table = pd.concat(parts, ignore_index=True)
+        return table[["measure", *table.columns.drop("measure")]]
+
+    def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
+        """Return the estimates of the table by two of its columns, such as "trained on" and "tested on".
+
+        Args:
+            rows, columns: names of the columns.
+            where: values of further columns, with _ for a space in their names: `variant="unchanged"`.
         """
         found: dict[str, dict[str, Estimate]] = {}
         for record in self.table.to_dict("records"):
             if all(record[name.replace("_", " ")] == value for name, value in where.items()):
                 found.setdefault(record[rows], {})[record[columns]] = Estimate.from_row(record)
         return found
+
+    @property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All tables by name, those in `extra` too."""
+        extra = {name: part for name, part in self.extra.items() if isinstance(part, pd.DataFrame)}
+        return {"films": self.films, "table": self.table, "cells": self.cells, **extra}
 
     def write(self, path: Path, *, made_by: str) -> None:
         """Write the result into a JSON file, numbers to five decimals; it holds no image and no patient.
@@ -101,17 +134,10 @@ class Result:
             path: of the file.
             made_by: the command and the day.
         """
-        frames = {"films": self.films, "table": self.table, "cells": self.cells, **self.frames}
-        parts: dict[str, Any] = {
-            "made_by": made_by,
-            "name": self.name,
-            "data": self.data,
-            "simulated": self.simulated,
-            "seeds": list(self.seeds),
-            # Without its folder, whose name may tell whose machine it was.
-            "plan": self.plan.as_dict() | {"start": Path(self.plan.start).name},
-        }
-        for name, frame in frames.items():
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("name", "data", "simulated", "seeds")}
+        # Without its folder, whose name may tell whose machine it was.
+        parts |= {"made_by": made_by, "plan": self.plan.as_dict() | {"start": Path(self.plan.start).name}}
+        for name, frame in self.frames.items():
             rows = frame.round(5).astype(object).where(frame.notna(), None).to_numpy().tolist()
             parts[name] = {"columns": list(frame.columns), "rows": rows}
         lines = [f"{json.dumps(key)}: {json.dumps(part)}" for key, part in parts.items()]
@@ -130,86 +156,28 @@ class Result:
         plan = Plan(**parts["plan"] | {"recipe": None if recipe is None else augment.from_json(recipe)})
         films, table, cells = (frames.pop(name) for name in ("films", "table", "cells"))
         about = (parts["name"], parts["data"], parts["simulated"], films, plan, tuple(parts["seeds"]))
-        return cls(*about, table, cells, 0, {**frames, "made by": parts["made_by"]})
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What the networks of an experiment predicted.
-
-    Attributes:
-        name, plan, seeds: of the experiment.
-        probs: by setting and test set the probabilities of COVID-19, (seeds, films).
-        tests: the test sets.
-        cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
-            `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
-        computed: number of networks that were trained now.
-    """
-
-    name: str
-    plan: Plan
-    seeds: tuple[int, ...]
-    probs: dict[str, dict[str, np.ndarray]]
-    tests: dict[str, FilmSet]
-    cells: pd.DataFrame
-    computed: int
-
-    def table(
-        self,
-        test: str = "test",
-        measures: Sequence[str] = ("AUROC",),
-        *,
-        settings: Sequence[str] | None = None,
-        reference: str | None = None,
-        where: np.ndarray | None = None,
-    ) -> pd.DataFrame:
-        """Return measures of settings on a test set.
-
-        Args:
-            test: name of the test set.
-            measures: as `metrics.runs_table` takes them; the threshold is 0.5.
-            settings: names; None for all.
-            reference: the setting that the others are compared with, paired by image and seed.
-            where: (films,), bool: these images only; None for all.
-        Returns:
-            A row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
-        """
-        films = self.tests[test]
-        where = np.ones(len(films), bool) if where is None else where
-        y, patients = positive(films)[where].astype(int), films.patients[where]
-        probs = {name: self.probs[name][test][:, where] for name in settings or self.probs}
-        parts = [
-            metrics.runs_table(name, y, probs, patients, reference=reference, threshold=THRESHOLD, seed=0).assign(
-                measure=name
-            )
-            for name in measures
-        ]
-        table = pd.concat(parts, ignore_index=True)
-        return table[["measure", *table.columns.drop("measure")]]
-
-    def result(self, sets: Sets, table: pd.DataFrame, **extra: Any) -> Result:
-        """Return the result of the experiment."""
-        data = (sets.name, sets.simulated, sets.counts)
-        return Result(self.name, *data, self.plan, self.seeds, table, self.cells, self.computed, extra)
+        return cls(*about, cells, table=table, extra={**frames, "made by": parts["made_by"]})
 
 
 def measure(
     name: str,
+    sets: Sets,
     settings: Mapping[str, Setting],
-    tests: Mapping[str, FilmSet],
+    tests: Mapping[str, FilmSet] | None = None,
     *,
     plan: Plan,
     seeds: Sequence[int] = (0, 1, 2),
     out: Path | str | None = None,
     restart: bool = False,
     progress: Progress | None = None,
-) -> Measured:
+) -> Result:
     """Train each setting with each seed, and predict the test images with each network.
 
     Args:
         name: of the experiment.
+        sets: the images.
         settings: by name.
-        tests: test images by name.
+        tests: test images by name; None for the sets' own, "test".
         plan: what all settings have in common.
         seeds: of the networks, each from 0 on and once.
         out: folder that keeps each network's predictions. A run that was interrupted resumes there. A folder that was
@@ -217,7 +185,7 @@ def measure(
         restart: delete what `out` holds.
         progress: called with (networks done, networks in all).
     Returns:
-        The predictions.
+        The result, still without a table.
     Raises:
         ValueError: no setting or no seed, a seed below 0 or twice; `out` holds another experiment or is in use; or as
             for `learn`.
@@ -227,6 +195,7 @@ def measure(
             f"there must be a setting, and seeds from 0, each once; got {len(settings)} settings and seeds "
             f"{list(seeds)}."
         )
+    tests = {"test": sets.test} if tests is None else dict(tests)
     fingerprint = {
         "experiment": name,
         "plan": plan.as_dict(),
@@ -239,14 +208,8 @@ def measure(
         for done, (seed, setting) in enumerate(((s, name) for s in seeds for name in settings), start=1):
             chosen = settings[setting]
             films, val = (some(seed) if callable(some) else some for some in (chosen.films, chosen.val))
-            cell = {
-                "setting": setting,
-                "plan": chosen.plan.as_dict(),
-                "seed": seed,
-                "films": _digest(films),
-                "val": _digest(val),
-            }
-            key = json.dumps(cell, sort_keys=True)
+            cell = {"setting": setting, "plan": chosen.plan.as_dict(), "seed": seed}
+            key = json.dumps({**cell, "films": _digest(films), "val": _digest(val)}, sort_keys=True)
             if key not in journal:
                 journal.add(key, {"record": _network(films, val, chosen.plan, seed, tests)})
                 journal.sync()
@@ -263,7 +226,8 @@ def measure(
         for setting, kept in records.items()
         for seed, record in zip(seeds, kept, strict=True)
     ]
-    return Measured(name, plan, tuple(seeds), probs, dict(tests), pd.DataFrame(cells), computed)
+    about = (name, sets.name, sets.simulated, sets.counts, plan, tuple(seeds))
+    return Result(*about, pd.DataFrame(cells), computed, tests, probs)
 
 
 def _network(films: FilmSet, val: FilmSet, plan: Plan, seed: int, tests: Mapping[str, FilmSet]) -> dict[str, Any]:

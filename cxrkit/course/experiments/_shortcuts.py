@@ -99,6 +99,7 @@ def shortcuts(
         measured.append(
             measure(
                 f"shortcuts, {variant}",
+                shown,
                 _settings(now, tested, plan),
                 {"all": now.train.join(now.val, now.test)},
                 plan=plan,
@@ -118,8 +119,8 @@ def shortcuts(
     table = _areas(test, tested, trained_on, probs, resamples)
     shares = _predicted_positive(test, trained_on, probs, resamples)
     cells = pd.concat([one.cells.assign(variant=variant) for variant, one in zip(variants, measured, strict=True)])
-    whole = replace(measured[0], name="shortcuts", cells=cells, computed=sum(one.computed for one in measured))
-    return whole.result(shown, table, **{"predicted positive": shares, "left out": left_out})
+    computed, extra = sum(one.computed for one in measured), {"predicted positive": shares, "left out": left_out}
+    return replace(measured[0], name="shortcuts", cells=cells, computed=computed, table=table, extra=extra)
 
 
 @dataclass(frozen=True, eq=False)

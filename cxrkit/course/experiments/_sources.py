@@ -11,7 +11,7 @@ import pandas as pd
 from cxrkit import metrics
 from cxrkit.course import published
 from cxrkit.course.experiments._learn import Plan
-from cxrkit.course.experiments._measure import Measured, Result, Setting, measure
+from cxrkit.course.experiments._measure import Result, Setting, measure
 from cxrkit.course.experiments._sets import Sets, both_classes, positive
 from cxrkit.data import FilmSet
 
@@ -53,9 +53,9 @@ def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
     for name, chosen in usable.items():
         part = sets.of(chosen)
         settings[name] = Setting(plan, part.train, part.val, {"sources": ", ".join(chosen)})
-    measured = measure("unseen", settings, {"test": sets.test}, plan=plan, **options)
+    measured = measure("unseen", sets, settings, plan=plan, **options)
     parts = [_of_source(measured, name, chosen, source) for name, chosen in usable.items() for source in sources]
-    return measured.result(sets, pd.concat(parts, ignore_index=True))
+    return replace(measured, table=pd.concat(parts, ignore_index=True))
 
 
 def _usable(sets: Sets, sources: Sequence[str]) -> bool:
@@ -64,19 +64,19 @@ def _usable(sets: Sets, sources: Sequence[str]) -> bool:
     return both_classes(part.train) and both_classes(part.val)
 
 
-def _of_source(measured: Measured, name: str, chosen: Sequence[str], source: str) -> pd.DataFrame:
+def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) -> pd.DataFrame:
     test = measured.tests["test"]
     of_source, has = test.sources == source, positive(test)
     ill, well = int((of_source & has).sum()), int((of_source & ~has).sum())
     measures = ["recall"] * bool(ill) + ["specificity"] * bool(well)
-    parts = [measured.table(measures=measures, settings=[name], where=of_source)]
+    parts = [measured.score(measures=measures, settings=[name], where=of_source)]
     if ill and well:
-        parts.append(measured.table(settings=[name], where=of_source))
+        parts.append(measured.score(settings=[name], where=of_source))
     else:
         # A source that was left out: the other class comes from the sources that were not.
         others = np.isin(test.sources, chosen) & ~of_source & (has != bool(ill))
         if others.any():
-            across = measured.table(settings=[name], where=of_source | others)
+            across = measured.score(settings=[name], where=of_source | others)
             parts.append(across.assign(measure="AUROC across"))
     about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": source in chosen}
     return pd.concat(parts).assign(**about, **{"COVID-19": ill, "other": well})
@@ -146,19 +146,19 @@ def mixing(
         )
         for name, mix in (report_mixes() if mixes is None else mixes).items()
     }
-    measured = measure("mixing", settings, {"test": sets.test}, plan=base, **options)
+    measured = measure("mixing", sets, settings, plan=base, **options)
     reference = next(iter(settings))
     has, of_other = positive(sets.test), sets.test.sources == other
-    parts = [measured.table(measures=("AUROC", "accuracy", "precision", "recall", "F1"), reference=reference)]
+    parts = [measured.score(measures=("AUROC", "accuracy", "precision", "recall", "F1"), reference=reference)]
     for heading, where in (("own", ~has & ~of_other), ("other", ~has & of_other)):
         if where.any():
-            part = measured.table(measures=("specificity",), reference=reference, where=where)
+            part = measured.score(measures=("specificity",), reference=reference, where=where)
             parts.append(part.assign(measure=f"specificity, {heading}"))
     table = pd.concat(parts, ignore_index=True)
     about = pd.DataFrame({name: setting.about for name, setting in settings.items()}).T
     table = table.merge(about, left_on="setting", right_index=True, how="left")
     never = metrics.proportion(~has, sets.test.patients)
-    return measured.result(sets, table, other=other, **{"always no": never})
+    return replace(measured, table=table, extra={"other": other, "always no": never})
 
 
 def _largest_without(sets: Sets) -> str:

@@ -51,12 +51,12 @@ def transfer(
         )
         for size, mode in places
     }
-    measured = measure("transfer", settings, {"test": sets.test}, plan=plan, **options)
+    measured = measure("transfer", sets, settings, plan=plan, **options)
     films = measured.cells.groupby("setting")["films"].mean()
     parts = []
     for size in dict.fromkeys(size for size, _ in places):
         names = {f"{mode}, {size} patients": mode for mode in modes}
         reference = f"scratch, {size} patients" if "scratch" in modes else None
-        part = measured.table(measures=("AUROC", "accuracy"), settings=list(names), reference=reference)
+        part = measured.score(measures=("AUROC", "accuracy"), settings=list(names), reference=reference)
         parts.append(part.assign(mode=part["setting"].map(names), patients=size, films=part["setting"].map(films)))
-    return measured.result(sets, pd.concat(parts, ignore_index=True))
+    return replace(measured, table=pd.concat(parts, ignore_index=True))
