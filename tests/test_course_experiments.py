@@ -87,7 +87,7 @@ def test_simulated_sources_are_assigned_by_patient_one_with_both_classes_and_two
     film = int(np.flatnonzero(found.train.sources == "B")[0])
     np.testing.assert_array_equal(found.train.pixels[film], phantom.restyled(before.train.pixels[film], "B"))
     assert experiments.simulated_sources(before).train.sources.tolist() == found.train.sources.tolist()
-    with pytest.raises(ValueError, match="tiny has real images, which have sources of their own"):
+    with pytest.raises(ValueError, match="tiny has real images, whose sources are known"):
         experiments.simulated_sources(sets(simulated=False))
     with pytest.raises(ValueError, match="has no images of z; its sources are A, B, C"):
         found.of(["z"])

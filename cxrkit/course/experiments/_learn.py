@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: What is trained: a new head on fixed features; all layers from pretrained weights; all layers from random weights.
 MODES = ("frozen", "fine-tuned", "scratch")
 BEST_BY = ("val_loss", "auroc")
-#: A start without pretrained weights.
+#: Random weights instead of pretrained ones.
 RANDOM = "random"
 #: Regularisation strengths that "frozen" tries on val, as scikit-learn's C; the strongest first.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -33,11 +33,10 @@ class Plan:
     """How all networks of an experiment are trained.
 
     Attributes:
-        start: the layers before the new head: a bundled model or a model folder ("findings14-small": the report too
-            starts from its 14-finding network), a file of SqueezeNet's ImageNet weights (.h5), or "random" for a
-            SqueezeNet with random weights.
-        mode: "frozen": a logistic regression on features, computed once per image and draw; "fine-tuned": all layers,
-            from the start's weights; "scratch": all layers of the same network, from random weights.
+        start: what the layers before the new head are: a bundled model or a model folder (the report too uses its
+            14-finding network), a file of SqueezeNet's ImageNet weights (.h5), or "random" for a SqueezeNet.
+        mode: "frozen": a logistic regression on the features of these layers; "fine-tuned": all layers, from pretrained
+            weights; "scratch": all layers, from random weights.
         size_px: side of the network's input, pixels.
         recipe: augmentation of the training images; None for none.
         draws: for "frozen" with a recipe: augmented copies of each training image.
@@ -138,11 +137,7 @@ def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
 
 
 class Features:
-    """The pooled features of a network, each computed once per image, whatever set the image comes in.
-
-    Attributes:
-        computed: number of features computed so far, of images and of augmented copies.
-    """
+    """The pooled features of a network, each computed once per image and draw, whatever set the image comes in."""
 
     def __init__(self, start: str, size_px: int, seed: int) -> None:
         self._start, self._size, self._seed = start, size_px, seed
@@ -157,15 +152,7 @@ class Features:
         return keras.Model(model.input, model.layers[-1].input)
 
     def of(self, films: FilmSet, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
-        """Return the features of images.
-
-        Args:
-            films: any.
-            recipe: the augmentation; None for none.
-            draw: number of the draw; it depends on the image, the recipe and this number alone.
-        Returns:
-            (films, features), float32.
-        """
+        """Return features (films, features), float32, of images or of a numbered draw of a recipe for them."""
         name = "" if recipe is None else recipe.to_json()
         keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
         missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
@@ -189,7 +176,7 @@ def _seed(key: tuple[bytes, str, int]) -> int:
 
 @functools.lru_cache(maxsize=4)
 def features_of(start: str, size_px: int, seed: int) -> Features:
-    """Return the features of a start, the same object each time: networks of one experiment share them."""
+    """Return the features of a network, the same object each time: the networks of an experiment share them."""
     return Features(start, size_px, seed)
 
 
@@ -292,18 +279,7 @@ def _compiled(start: str, size_px: int, learning_rate: float, steps: int) -> "ke
 
 
 def network(start: str, size_px: int, *, seed: int, scratch: bool = False) -> "keras.Model":
-    """Build a network with a new two-class head.
-
-    Args:
-        start: as `Plan.start`.
-        size_px: side of its input, pixels.
-        seed: of the head's weights, and of all others that are random.
-        scratch: keep the network but not its weights.
-    Returns:
-        (N, size_px, size_px, 1) in [0, 1] -> (N, 2), probabilities of `labels.COVID_CLASSES`.
-    Raises:
-        ModelError, ValueError, FileNotFoundError: no such start, or one that cannot take images of that size.
-    """
+    """Build a network with a new two-class head; with `scratch` all its weights are new. See `Learned.model`."""
     import keras
 
     from cxrkit import networks, train
@@ -320,7 +296,7 @@ def network(start: str, size_px: int, *, seed: int, scratch: bool = False) -> "k
 
 @functools.lru_cache(maxsize=2)
 def _loaded(start: str, size_px: int) -> "keras.Model":
-    """Load a start once for all networks of an experiment; it is only copied."""
+    """Load pretrained weights once for all networks of an experiment, which copy them."""
     from cxrkit import networks
 
     if start.endswith(".h5"):
@@ -329,7 +305,7 @@ def _loaded(start: str, size_px: int) -> "keras.Model":
 
 
 def sha256_of_start(start: str) -> str:
-    """Return the checksum of a start's weights; "" for random ones."""
+    """Return the checksum of the pretrained weights; "" for random ones."""
     from cxrkit import networks
 
     if start == RANDOM:
@@ -339,7 +315,7 @@ def sha256_of_start(start: str) -> str:
 
 
 def _weights(films: FilmSet, share: float | None) -> np.ndarray:
-    """Return (films,), sum 1: the weight of each image, so that those with COVID-19 weigh `share` together."""
+    """Return weights (films,) with the sum 1, of which images with COVID-19 have `share` together."""
     y = positive(films)
     if share is None:
         return np.full(len(films), 1 / len(films))

@@ -44,24 +44,21 @@ class FaintFilms:
     lungs: dict[str, np.ndarray]
 
 
-def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96, seed: int = 0) -> FaintFilms:
+def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96) -> FaintFilms:
     """Simulate images on which COVID-19 is hard to see.
 
     Args:
-        counts: images by split; None: `COUNTS`, which takes about 15 seconds.
+        counts: images by split, at least two each; None: `COUNTS`, which takes about 15 seconds.
         size_px: side of the images, pixels.
-        seed: of severities and findings; the patients stay the same.
-    Returns:
-        The images.
     Raises:
-        ValueError: splits other than train, val and test, each with at least two images.
+        ValueError: splits other than train, val and test, or too few images.
     """
     counts = dict(COUNTS if counts is None else counts)
     if set(counts) != set(SPLITS) or min(counts.values()) < 2:
         raise ValueError(f"counts must give {', '.join(SPLITS)} two images or more each; got {counts}.")
     films, lungs = {}, {}
     for split in SPLITS:
-        made = list(phantom.simulate_many(_specs(split, counts[split], seed), size_px=size_px))
+        made = list(phantom.simulate_many(_specs(split, counts[split]), size_px=size_px))
         films[split] = FilmSet(
             np.stack([film.pixels for film in made]),
             np.array([[film.covid] for film in made], np.float32),
@@ -72,8 +69,8 @@ def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96, s
     return FaintFilms(Sets("faint COVID-19, simulated", films, simulated=True), lungs)
 
 
-def _specs(split: str, count: int, seed: int) -> list[dict]:
-    random, specs = np.random.default_rng([seed, _FIRST_SEED[split]]), []
+def _specs(split: str, count: int) -> list[dict]:
+    random, specs = np.random.default_rng([0, _FIRST_SEED[split]]), []
     for k in range(count):
         severity, finding = float(random.uniform(*_FAINT)), str(random.choice(_ALIKE))
         covid = bool(k % 2)
@@ -88,7 +85,7 @@ def _specs(split: str, count: int, seed: int) -> list[dict]:
     return specs
 
 
-def marked(films: FilmSet, mark: str, *, swapped: float = 0.0, seed: int = 0) -> FilmSet:
+def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
     """Add a mark: images with COVID-19 get that of one hospital, the others that of the other, except for a share.
 
     Args:
@@ -96,9 +93,8 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0, seed: int = 0) ->
         mark: one of `MARKS`. "frame": images with COVID-19 get the appearance of source C (black strips above and
             below), the others that of B (a black border at the sides, more contrast). "letter": images with COVID-19
             get a letter in the upper left corner, the others nothing.
-        swapped: share of the images of each class that get the other mark, in [0, 1]; at 0.5 the mark carries no
-            information.
-        seed: of the choice; a larger share includes the images of a smaller one.
+        swapped: share of the images of each class that get the other mark, in [0, 1]; a larger share includes the
+            images of a smaller one. At 0.5 the mark carries no information.
     Returns:
         The images; `sources` is "C" or "B", whose mark each has.
     Raises:
@@ -109,7 +105,7 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0, seed: int = 0) ->
     has = positive(films)
     of_with = has.copy()
     for number, of_class in enumerate((has, ~has)):
-        rows = np.random.default_rng([seed, number]).permutation(np.flatnonzero(of_class))
+        rows = np.random.default_rng([0, number]).permutation(np.flatnonzero(of_class))
         chosen = rows[: round(swapped * len(rows))]
         of_with[chosen] = ~of_with[chosen]
     add = _framed if mark == "frame" else _lettered
@@ -154,14 +150,9 @@ class MarkLab:
         self._learned = functools.lru_cache(maxsize=64)(self._learn)
 
     def films(self, split: str, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> FilmSet:
-        """Return the images of a split with marks, and then a variant of them.
+        """Return the images of a split with marks, as `marked` adds them (None: none), and then a variant of them.
 
-        Args:
-            split: "train", "val" or "test".
-            mark, swapped: as for `marked`; None adds no mark.
-            variant: one of `VARIANTS`. Histograms are matched to the training images without COVID-19.
-        Returns:
-            The images.
+        Histograms are matched to the training images without COVID-19.
         """
         return self._films(split, mark, swapped, variant)
 
@@ -187,7 +178,7 @@ class MarkLab:
             swapped: of the training images; None: the network was trained without marks.
             resamples: of test patients.
         Returns:
-            The AUROC with its interval over test patients, by the names of `tests`.
+            The AUROC by the names of `tests`, with its interval over test patients.
         """
         trained_on = (None, 0.0) if swapped is None else (mark, swapped)
         network = self.learned(trained_on[0], swapped=trained_on[1], variant=variant)
@@ -197,11 +188,10 @@ class MarkLab:
         """Test a network on COVID-19 that never saw it: it was trained to recognise the hospital by its mark.
 
         Args:
-            mark, variant: as for `films`.
-            resamples: of test patients.
+            mark, variant, resamples: as for `areas`.
         Returns:
-            The AUROC of its probabilities for COVID-19, by the names of `tests`; and under "hospital" that for the
-            hospital, on test images without COVID-19, half of them with each mark.
+            As `areas`; and under "hospital" the AUROC for the hospital, on test images without COVID-19, half of them
+            with each mark.
         """
         train, val, test = (self._without(split, mark, variant) for split in SPLITS)
         network = learn(train, val, self._plan, seed=0)

@@ -70,8 +70,7 @@ class Sets:
             patients: number of patients, at least 2; None, or more than there are, chooses all.
             seed: of the choice.
         Returns:
-            All training images of these patients. The share of patients with COVID-19 is that of all training
-            patients, with at least one patient of each kind.
+            All their images. Patients with COVID-19 have the same share as in training, at least one of each kind.
         Raises:
             ValueError: less than 2 patients, or no patient with (or without) COVID-19.
         """
@@ -118,16 +117,7 @@ def both_classes(films: FilmSet) -> bool:
 
 
 def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -> tuple[pd.DataFrame, Path, str]:
-    """Return the rows of a manifest whose class is known, the folder of the images, and a name.
-
-    Args:
-        path: any CSV that `data.read_manifest` reads; None: the course's manifest.
-        root: the folder that image paths are relative to; None: the manifest's folder, or the course's.
-    Returns:
-        The rows whose image exists, with the manifest's `split`, or split 3:1:1 by patient (seed 0) where it has none.
-    Raises:
-        ValueError: no image is known to show COVID-19, or none is known not to.
-    """
+    """Return the rows of a manifest with a known class and an existing image, their folder, and a name; as `load`."""
     found = read_manifest(path, root=root, need=("covid", "split"))
     known = found.frame[found.frame["covid"].notna()].reset_index(drop=True)
     if known["covid"].nunique() < 2:
@@ -169,26 +159,25 @@ def load(
     return Sets(name, films, bool(frame["seed"].notna().all()))
 
 
-def simulated_sources(sets: Sets, *, seed: int = 0) -> Sets:
+def simulated_sources(sets: Sets) -> Sets:
     """Give simulated images the appearance of three sources, which differ as public COVID-19 data sets do.
 
-    Source A has both classes and few patients, B has no COVID-19, and C has COVID-19 only. B stands for ChestX-ray14,
-    which is older than the disease; C for a collection of COVID-19 cases.
+    Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, which is older than the disease,
+    and C has COVID-19 only, like a collection of cases.
 
     Args:
         sets: simulated images of one source.
-        seed: of the assignment of patients to sources.
     Returns:
-        The images with their appearance (`phantom.restyled`) and the sources "A", "B" and "C". Images without
-        COVID-19 of a patient of source C are left out.
+        The images with their appearance (`phantom.restyled`) and the sources "A", "B" and "C", assigned by patient.
+        Images without COVID-19 of a patient of source C are left out.
     Raises:
-        ValueError: real images: they have sources of their own.
+        ValueError: real images: their sources are known.
     """
     if not sets.simulated:
-        raise ValueError(f"{sets.name} has real images, which have sources of their own; pass simulated ones.")
+        raise ValueError(f"{sets.name} has real images, whose sources are known; pass simulated ones.")
     films = {}
     for number, (split, some) in enumerate(sets.films.items()):
-        source_of = _assigned(some, np.random.default_rng([seed, number]))
+        source_of = _assigned(some, np.random.default_rng([0, number]))
         sources = np.array([source_of[patient] for patient in some.patients.tolist()])
         pixels = [phantom.restyled(film, source) for film, source in zip(some.pixels, sources, strict=True)]
         restyled = replace(some, pixels=np.stack(pixels), sources=sources)

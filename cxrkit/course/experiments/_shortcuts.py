@@ -31,12 +31,8 @@ def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
     Each source with both classes is a group; those with one class are a group together, because an AUROC needs both;
     the last group is all sources.
 
-    Args:
-        sets: images of several sources.
-    Returns:
-        Two groups or more, and `ALL`.
     Raises:
-        ValueError: less than two groups with both classes in train, val and test.
+        ValueError: less than two groups (without the last) with both classes in train, val and test.
     """
     counts = sets.counts.groupby("source")[["COVID-19", "other"]].sum()
     both = [str(name) for name, row in counts.iterrows() if row["COVID-19"] and row["other"]]
@@ -65,10 +61,10 @@ def shortcuts(
     """Train on each group of sources with each variant of the images, and test on all: what part of a high AUROC is due
     to the source?
 
-    For each variant one network is trained for COVID-19 on each of `groups`, one on all sources in balance, and one
-    for the *source*, on images without COVID-19 (whether the source has COVID-19 at all); that one is then tested on
-    COVID-19. Training and test images have the same variant. Images without lungs are left out of all variants.
-    Histograms are matched to the training images of the largest source.
+    For each variant, networks are trained for COVID-19 on each of `groups` and on all sources in balance, and one for
+    the *source*, on images without COVID-19: whether the source has COVID-19 at all. It too is tested on COVID-19.
+    Training and test images have the same variant. Images without lungs are left out. Histograms are matched to the
+    training images of the largest source.
 
     Args:
         sets: images of several sources.
@@ -78,13 +74,12 @@ def shortcuts(
         out, progress: as for `measure`.
         options: `seeds` and `restart` of `measure`.
     Returns:
-        The result. Its table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC with
-        its interval and its difference from the unchanged images; `seen` is "same sources", "partly seen" or "never
-        seen". A group that the network never saw is tested on all its images, the others on those in test. Rows whose
-        `tested on` is "the source" give the AUROC for the source, on test images without COVID-19. In `extra`:
-        "predicted positive", the share of images predicted positive at 0.5 by `trained on`, `variant`, `source` and
-        `COVID-19` (whether they show it); and "left out", images without lungs by source. Intervals cover other
-        patients of the same sources and other seeds, not other sources.
+        The result. Its table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC and
+        its difference from the unchanged images. `seen` is "same sources", "partly seen" or "never seen"; a group that
+        the network never saw is tested on all its images, the others on those in test. `tested on` "the source" is the
+        AUROC for the source, on test images without COVID-19. In `extra`: "predicted positive", the share of images
+        predicted positive at 0.5 by network, variant, source and class; "left out", images without lungs by source.
+        Intervals cover other patients of the same sources and other seeds, not other sources.
     Raises:
         ValueError: sources that do not allow it, an unknown variant, or as for `measure`.
     """
