@@ -1,7 +1,8 @@
 """Whether an image can be used: six flags, each with the measure behind it.
 
 The limits and weights in quality.npz were fitted on training images by tools/fit_quality.py of version 0.1 (commit
-f0771ba); docs/results/2026-11-23-quality.md has how they do on held-out images. A flag means "check this image", not "this image is bad". Not a medical device.
+f0771ba); docs/results/2026-11-23-quality.md has results on held-out images. A flag means "check this image", not "this
+image is bad". Not a medical device.
 """
 
 from dataclasses import dataclass
