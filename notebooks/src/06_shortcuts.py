@@ -415,7 +415,7 @@ print(f"Simulated: {home.value:.2f} at home, {areas['swapped'].value:.2f} on the
 print(f"{by_variant['lungs masked out']['as in training'].value:.2f} at home without lungs,")
 print(f"{never['as in training'].value:.2f} by a network that never saw the disease.")
 print(f"Real: {area[everything][everything].value:.2f} on mixed sources;", end=" ")
-print(f"{area['films without COVID-19'][everything].value:.2f} by the network that never saw the disease,")
+print(f"{area['images without COVID-19'][everything].value:.2f} by the network that never saw the disease,")
 print(f"{bare.value:.2f} without lungs.")
 show.disclaimer(simulated=True)
 
