@@ -1,7 +1,8 @@
-"""Heat maps: laws that tie them together, networks of every kind and nesting, boxes and what is shown of them."""
+"""Heat maps: laws that tie them together, networks of every kind, boxes and what is shown of them."""
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import keras
@@ -9,17 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_models
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from keras import layers
 from scipy.ndimage import zoom
 
-from cxrkit import explain, metrics, networks, show
+from cxrkit import explain, networks
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 SIZE = 64
-slow_machine = settings(deadline=None, max_examples=60)
 
 
 def film(shape=(80, 70), seed=0):
@@ -39,15 +36,9 @@ def backbone(channels=1, name="trunk"):
     return keras.Model(films, layers.ReLU(name="last_map")(x), name=name)
 
 
-def with_head(trunk, count, activation):
-    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
-    pooled = layers.GlobalAveragePooling2D()(trunk(films, training=False))
-    return keras.Model(films, layers.Dense(count, activation=activation, bias_initializer="uniform")(pooled))
-
-
-def flat(count=3, activation="sigmoid"):
+def flat(count=3, activation="sigmoid", channels=1):
     """The backbone's layers and the head in one graph."""
-    trunk = backbone()
+    trunk = backbone(channels)
     pooled = layers.GlobalAveragePooling2D(name="pool")(trunk.output)
     dense = layers.Dense(count, activation=activation, bias_initializer="uniform", name="probs")
     return keras.Model(trunk.input, dense(pooled), name="flat")
@@ -94,12 +85,6 @@ def test_grad_cam_of_pooling_and_a_dense_layer_is_the_class_activation_map(folde
     # Up to the scale that normalising takes away: the gradient of a mean over 8 x 8 places is a 64th.
     raw = explainer.raw_maps([film()], [0], "grad-cam")
     assert raw * 64 == pytest.approx(predictor.predict_maps([film()])[1][:, :1], abs=1e-4)
-
-
-def test_the_two_classes_of_a_softmax_are_each_others_opposite(folders):
-    raw = explain.explainer(folders["softmax"]).raw_maps([film()], [0, 1], "grad-cam")
-    assert raw[0, 0] == pytest.approx(-raw[0, 1], abs=1e-6)
-    assert np.abs(raw).max() > 1e-4
 
 
 def test_class_activation_maps_need_no_tensorflow(tmp_path):
@@ -179,15 +164,6 @@ def test_score_cam_weighs_feature_maps_by_the_probability_under_them(activation,
     assert raw == pytest.approx(covered[0] * blocks + covered[1] * (1 - blocks), abs=1e-4)
 
 
-def test_score_cam_takes_no_more_channels_than_there_are(folders):
-    explainer = explain.explainer(folders["sigmoid"])
-    every = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=None)
-    many = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=999)
-    one = explain.heat_maps(explainer, [film()], ["Effusion"], method="score-cam", score_cam_channels=1)
-    assert np.array_equal(every[0], many[0])
-    assert not np.allclose(every[0], one[0], atol=0.01)
-
-
 @pytest.mark.parametrize("method", explain.KERAS_METHODS)
 def test_large_logits_still_give_finite_maps(method):
     (heat,) = explain.heat_maps(explain.explainer(corner_model("sigmoid", (4e4, -4e4))), [film()], method=method)
@@ -201,56 +177,11 @@ def test_weights_that_are_not_finite_are_said_to_be():
         explain.heat_maps(explain.explainer(model), [film()], method="grad-cam")
 
 
-# --- networks within networks -----------------------------------------------------------------------------------
-
-
-def in_sequential(trunk):
-    return keras.Sequential([trunk, layers.GlobalAveragePooling2D(), layers.Dense(2, activation="softmax")])
-
-
-def called_as_layer(trunk):
-    return with_head(trunk, 2, "softmax")
-
-
-def two_deep(trunk):
-    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
-    inner = keras.Sequential([layers.Rescaling(1.0, name="scale"), keras.Sequential([trunk])], name="inner")
-    head = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(2), layers.Softmax()])
-    return keras.Model(films, head(inner(films)))
-
-
-def with_operations(trunk):
-    films = keras.Input((SIZE, SIZE, trunk.input_shape[3]))
-    pooled = keras.ops.mean(trunk((films * 2.0 - 1.0 + 1.0) / 2.0), axis=(1, 2))
-    return keras.Model(films, layers.Activation("softmax")(layers.Dense(2)(pooled)))
-
-
-@pytest.mark.parametrize("nest", [in_sequential, called_as_layer, two_deep, with_operations])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_backbone_inside_of_another_model_is_found_and_explained(nest, channels):
-    trunk = backbone(channels)
-    model = nest(trunk)
-    explainer = explain.explainer(model, COVID_CLASSES)
-    assert (explainer.layer, explainer.activation) == ("last_map", "softmax")
-    shown = np.repeat(film((SIZE, SIZE))[None, ..., None], channels, axis=3)
-    assert explainer.predict([film((SIZE, SIZE))]) == pytest.approx(np.asarray(model(shown)), abs=1e-6)
-    # What it must be: the trunk's features weighed by the dense layer, against the mean over the classes.
-    (dense,) = (layer for layer in model._flatten_layers() if isinstance(layer, layers.Dense))
-    kernel = np.asarray(dense.kernel)
-    cam = np.asarray(trunk(shown))[0] @ (kernel - kernel.mean(axis=1, keepdims=True))
-    raw = explainer.raw_maps([film((SIZE, SIZE))], [0, 1], "grad-cam")[0]
-    assert raw * 64 == pytest.approx(np.moveaxis(cam, 2, 0), abs=1e-4)
-
-
-@pytest.mark.parametrize("method", explain.KERAS_METHODS)
-def test_every_method_takes_a_nested_network(method):
-    (heat,) = explain.heat_maps(explain.explainer(called_as_layer(backbone(3))), [film()], method=method)
-    assert heat.shape == (2, 80, 70)
-    assert heat.max() == 1
+# --- networks ---------------------------------------------------------------------------------------------------
 
 
 def test_explaining_changes_nothing_and_follows_further_training(tmp_path):
-    model = called_as_layer(backbone())
+    model = flat()
     before, text = np.asarray(model(film((1, SIZE, SIZE, 1)))), model.to_json()
     explainer = explain.explainer(model)
     explain.heat_maps(explainer, [film()], method="score-cam")
@@ -263,35 +194,6 @@ def test_explaining_changes_nothing_and_follows_further_training(tmp_path):
     assert explainer.raw_maps([film()], [0], "grad-cam") == pytest.approx(-old, abs=1e-6)
 
 
-def test_layers_of_one_name_at_different_depths_are_told_apart():
-    trunk = backbone()
-    films = keras.Input((SIZE, SIZE, 1))
-    x = trunk(layers.Conv2D(1, 3, padding="same", name="first")(films))
-    x = layers.Conv2D(4, 3, name="second", activation="relu")(x)
-    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D()(x)))
-    explainer = explain.explainer(model)
-    assert explainer.layer == "second"
-    assert explainer.raw_maps([film()], [0], "grad-cam").shape == (1, 1, 6, 6)
-    shown = film((1, SIZE, SIZE, 1))
-    assert explainer.predict([shown[0, :, :, 0]]) == pytest.approx(np.asarray(model(shown)), abs=1e-6)
-
-
-def test_a_backbone_used_twice_has_no_one_last_map_until_a_layer_is_named():
-    trunk, films = backbone(), keras.Input((SIZE, SIZE, 1))
-    left, right = trunk(films), layers.Conv2D(3, 3, name="other")(films)
-    pooled = [layers.GlobalAveragePooling2D()(x) for x in (left, right)]
-    model = keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.Concatenate()(pooled)), name="both")
-    with pytest.raises(
-        ValueError, match=r"both has no one last feature map: its head reads last_map, other. Pass layer="
-    ):
-        explain.explainer(model)
-    assert explain.explainer(model, layer="other").raw_maps([film()], [0], "grad-cam").shape == (1, 1, 62, 62)
-    with pytest.raises(
-        ValueError, match=r"layer must be one of both's that give feature maps, .*last_map; got 'nowhere'"
-    ):
-        explain.explainer(model, layer="nowhere")
-
-
 def test_squeeze_and_excite_is_no_last_map():
     films = keras.Input((SIZE, SIZE, 1))
     x = layers.Conv2D(4, 3, name="wide")(films)
@@ -301,29 +203,20 @@ def test_squeeze_and_excite_is_no_last_map():
     assert explain.explainer(model).layer == "gated"
 
 
-def test_a_network_of_any_size_is_told_which():
-    films = keras.Input((None, None, 3))
-    model = keras.Model(films, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(films))), name="any")
-    with pytest.raises(ValueError, match=r"any takes films of any size .* say which with input_size=224"):
-        explain.explainer(model)
-    explainer = explain.explainer(model, input_size=40)
-    assert (explainer.input_size, explainer.activation) == (40, "")
-
-
 def test_logits_are_explained_but_never_taken_for_probabilities():
     films = keras.Input((SIZE, SIZE, 1))
     dense = layers.Dense(2, bias_initializer=keras.initializers.Constant(7.0))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(films))
     bare = keras.Model(films, dense(x), name="bare")
     done = keras.Model(films, layers.Activation("sigmoid")(bare.output))
-    with pytest.raises(ValueError, match=r"bare answers .* which are no probabilities. End it in"):
+    with pytest.raises(ValueError, match=r"bare gives .* which are no probabilities. End it in"):
         explain.explainer(bare).predict([film()])
     raw = [explain.explainer(model).raw_maps([film()], [1], "grad-cam") for model in (bare, done)]
     assert raw[0] == pytest.approx(raw[1], abs=1e-6)
 
 
 def test_preprocessing_outside_of_the_graph_is_carried_out():
-    model = with_head(backbone(3), 2, "sigmoid")
+    model = flat(2, channels=3)
     explainer = explain.explainer(model, preprocess=lambda batch: batch * 255)
     shown = np.repeat(film((SIZE, SIZE))[None, ..., None], 3, axis=3)
     assert explainer.predict([film((SIZE, SIZE))]) == pytest.approx(np.asarray(model(shown * 255)), abs=1e-6)
@@ -334,25 +227,38 @@ class Own(keras.Model):
         return films
 
 
+def with_two_outputs():
+    trunk = backbone()
+    return keras.Model(trunk.input, [trunk.output, trunk.output])
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: Own(), "functional or Sequential to be explained; own.* is a Own with a call of its own"),
-        (lambda: keras.Sequential([layers.Dense(2)]), "has no input yet; call it on a film"),
-        (lambda: backbone(), "a model must answer .N, labels. to be explained; trunk answers"),
+        (lambda: Own(), "functional or Sequential to be explained; own.* is a Own"),
+        (lambda: keras.Sequential([layers.Dense(2)]), "has no input yet; use model.build"),
+        (
+            lambda: keras.Sequential([backbone(), layers.Flatten(), layers.Dense(2)]),
+            r"holds another model, trunk, .* keras",
+        ),
+        (lambda: backbone(), r"give \(N, labels\) to be explained; trunk takes"),
         (lambda: keras.Sequential([keras.Input((9, 9, 2)), layers.Flatten(), layers.Dense(2)]), "1 or 3"),
-        (lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(2)]), "the film itself"),
+        (lambda: keras.Sequential([keras.Input((9, 12, 1)), layers.Flatten(), layers.Dense(2)]), "fixed square input"),
+        (lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(2)]), "of which are none"),
         (lambda: with_two_outputs(), "one input and one output .* has 1 and 2"),
     ],
 )
-def test_models_that_cannot_be_explained_say_why(model, message):
+def test_models_that_cannot_be_explained_are_refused_with_the_reason(model, message):
     with pytest.raises(ValueError, match=message):
         explain.explainer(model())
 
 
-def with_two_outputs():
-    trunk = backbone()
-    return keras.Model(trunk.input, [trunk.output, trunk.output])
+def test_labels_and_layer_must_fit():
+    with pytest.raises(ValueError, match="labels must be 3, one for each output of flat; got 1"):
+        explain.explainer(flat(), ["Mass"])
+    with pytest.raises(ValueError, match=r"flat's that give feature maps, .*last_map; got 'nowhere'"):
+        explain.explainer(flat(), layer="nowhere")
+    assert explain.explainer(flat(), layer="first").raw_maps([film()], [0], "grad-cam").shape == (1, 1, 16, 16)
 
 
 #: The report's networks: the side of a small input, and the layer that global pooling reads.
@@ -363,70 +269,29 @@ NETWORKS = {
     "ResNet50": (64, "conv5_block3_out"),
     "InceptionV3": (128, "mixed10"),
     "InceptionResNetV2": (128, "conv_7b_ac"),
-    "NASNetMobile": (64, "activation_187"),
+    "NASNetMobile": (64, "activation"),
 }
-
-
-def test_all_of_the_reports_networks_are_tested():
-    assert tuple(NETWORKS) == networks.BACKBONES
+assert tuple(NETWORKS) == networks.BACKBONES
 
 
 @pytest.mark.parametrize(
-    "name", [name if name.startswith("VGG") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+    "name",
+    [name if name in ("VGG16", "DenseNet121") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
 )
-def test_each_of_the_reports_networks_is_explained_inside_of_another(name):
+def test_each_of_the_reports_networks_is_explained(name):
     size, layer = NETWORKS[name]
-    built = networks.build(name, input_size=size)
-    (pool,) = (layer for layer in built.layers if isinstance(layer, layers.GlobalAveragePooling2D))
-    trunk = keras.Model(built.input, pool.input)
-    model = keras.Sequential([trunk, layers.GlobalAveragePooling2D(), layers.Dense(14, activation="sigmoid")])
+    model = networks.build(name, input_size=size)
     explainer = explain.explainer(model, FINDINGS)
-    assert explainer.layer.startswith(layer.rstrip("0123456789"))
+    assert explainer.layer.startswith(layer)
     shown = film((size, size))
-    cam = np.asarray(trunk(shown[None, ..., None]))[0] @ np.asarray(model.layers[-1].kernel)[:, 2]
+    (pool,) = (one for one in model.layers if isinstance(one, layers.GlobalAveragePooling2D))
+    features = np.asarray(keras.Model(model.input, pool.input)(shown[None, ..., None]))[0]
+    cam = features @ np.asarray(model.layers[-1].kernel)[:, 2]
     raw = explainer.raw_maps([shown], [2], "grad-cam")[0, 0]
     assert raw * cam.size == pytest.approx(cam, abs=1e-3 * float(np.abs(cam).max()))
-    # The other methods work on the same graph; tracing the three slowest for Score-CAM takes a minute.
-    for method in explain.KERAS_METHODS[1:] if name in ("DenseNet121", "VGG16", "VGG19", "ResNet50") else ():
-        (heat,) = explain.heat_maps(explainer, [shown], ["Effusion"], method=method, score_cam_channels=2)
-        assert heat.shape == (1, size, size)
-        assert heat.max() == 1
 
 
 # --- what heat_maps asks and promises ---------------------------------------------------------------------------
-
-
-@slow_machine
-@given(
-    arrays(
-        np.float32, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.floats(-(2.0**100), 2.0**100, width=32)
-    )
-)
-def test_normalising_keeps_the_order_of_what_speaks_for_the_label(heat):
-    done = explain.normalise(heat)
-    assert done.shape == heat.shape
-    assert done.min() >= 0
-    assert done.max() in (0, 1)
-    assert (done[heat <= 0] == 0).all()
-    order = np.argsort(heat, axis=None)
-    assert (np.diff(done.ravel()[order]) >= 0).all()
-    assert explain.normalise(done) == pytest.approx(done)
-
-
-def test_a_map_without_heat_stays_empty():
-    assert not explain.normalise(np.full((3, 3), -1.0)).any()
-    assert not explain.normalise(np.full((3, 3), 1e-45)).any()
-
-
-def test_a_map_is_cut_after_it_was_resized():
-    # Between 1 and -1, a quarter of the way: 0.5; half a pixel at each edge is the edge's own.
-    row = explain.normalise(explain.to_shape(np.array([[1.0, -1.0]]), (1, 4)))
-    assert row == pytest.approx(np.array([[1, 0.5, 0, 0]]))
-
-
-def test_no_film_gives_no_map(folders):
-    assert explain.heat_maps(networks.load(folders["sigmoid"]), []) == []
-    assert explain.heat_maps(explain.explainer(folders["sigmoid"]), [], method="saliency") == []
 
 
 def test_more_films_than_a_batch_keep_their_order(folders):
@@ -435,11 +300,6 @@ def test_more_films_than_a_batch_keep_their_order(folders):
     together = explain.heat_maps(predictor, films, ["Effusion"])
     assert len(together) == 11
     assert together[10] == pytest.approx(explain.heat_maps(predictor, films[10:], ["Effusion"])[0], abs=1e-4)
-
-
-def test_maps_take_the_shape_asked_for(folders):
-    (heat,) = explain.heat_maps(networks.load(folders["sigmoid"]), [film()], shape=(9, 12))
-    assert heat.shape == (3, 9, 12)
 
 
 @pytest.mark.parametrize(
@@ -456,24 +316,6 @@ def test_what_cannot_be_asked_is_said(folders, source, options, message):
     made = networks.load(folders["sigmoid"]) if source == "onnx" else explain.explainer(folders["sigmoid"])
     with pytest.raises(ValueError, match=message):
         explain.heat_maps(made, [film()], **options)
-
-
-def test_labels_must_fit_and_films_be_square(folders):
-    with pytest.raises(ValueError, match="labels must be 3, one for each output of flat; got 1"):
-        explain.explainer(flat(), ["Mass"])
-    films = keras.Input((32, 64, 1))
-    wide = keras.Model(films, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(films))), name="wide")
-    with pytest.raises(ValueError, match="wide takes films of 32 x 64 px"):
-        explain.explainer(wide)
-
-
-def test_a_folders_file_that_was_changed_is_refused(folders, tmp_path):
-    for path in folders["sigmoid"].iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    with open(tmp_path / "model.keras", "ab") as file:
-        file.write(b"more")
-    with pytest.raises(networks.ModelError, match=r"model.keras is missing or not the file that model.json names"):
-        explain.explainer(tmp_path)
 
 
 def test_the_bundled_networks_maps_agree_with_and_without_tensorflow():
@@ -515,7 +357,7 @@ def test_films_come_with_all_of_their_boxes(tmp_path):
     assert first.boxes == {"Mass": ((0, 0, 0.1, 0.1), (0.5, 0, 0.1, 0.1)), "Nodule": ((0, 0, 0.3, 0.3),)}
     assert first.pixels == pytest.approx(0.2, abs=1e-6)
     assert [film.patient_id for film in explain.films_with_boxes(boxes, tmp_path)] == ["b.png", "a.png"]
-    with pytest.raises(ValueError, match=r"b.png has a box but is not in the manifest .1 films"):
+    with pytest.raises(ValueError, match=r"b.png has a box but is not in the manifest .1 images"):
         list(explain.films_with_boxes(boxes, tmp_path, manifest[:1]))
 
 
@@ -545,38 +387,23 @@ def bright_blocks(tmp_path):
     return networks.load(tiny_models.findings_model(tmp_path)), films
 
 
-def test_films_are_scored_by_hand(bright_blocks):
+def test_images_are_scored_by_hand(bright_blocks):
     predictor, films = bright_blocks
     scores = explain.score_films(predictor, films, thresholds=(0.5,))
     assert len(scores) == 3 * 2 * 5
     assert list(scores.columns[:7]) == ["film", "image", "patient_id", "finding", "method", "prob", "called"]
-    # Finding k has the logit 20 x 0.25 - k: Effusion, k = 2, is called, and Mass, k = 4, too.
+    # Finding k has the logit 20 x 0.25 - k: Effusion, k = 2, is positive, and Mass, k = 4, too.
     assert scores.groupby("finding")["prob"].first().round(3).to_dict() == {"Effusion": 0.953, "Mass": 0.731}
     effusion = scores[scores["finding"] == "Effusion"].pivot(index="image", columns="measure", values="value")
     assert effusion["pointing game"].to_dict() == {"in": 1, "half": 0, "out": 0}
     assert effusion["box area"].to_dict() == {"in": 0.5, "half": 0.25, "out": 0.5}
     # Between blocks of 16 the map falls off linearly, so half of it is reached at the bright half's own edge.
     assert effusion["mask IoU"].to_dict() == pytest.approx({"in": 1, "half": 0.5, "out": 0}, abs=1e-6)
-    table = metrics.localisation_table(scores, by=("method", "finding"), seed=0)
-    text = show.table(table, {"hits": ("pointing game", None), "IoU": ("mask IoU", 0.5)}, by=("finding",))
-    assert "| finding | hits | IoU | n |" in text
-    assert "| Effusion | 0.333 (0.061 to 0.792) | 0.500 (0.000 to 1.000) | 3 |" in text
-    with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0.3, which 'IoU' asks for"):
-        show.table(table, {"IoU": ("mask IoU", 0.3)})
 
 
 def test_findings_that_the_network_does_not_have_are_passed_over(bright_blocks):
     predictor, _ = bright_blocks
     assert explain.score_films(predictor, [boxed("a", "Lung Opacity", (0, 0, 1, 1))]).empty
-
-
-def scored(values, finding="Mass"):
-    rows = []
-    for film_, (image, value) in enumerate(values.items()):
-        about = (film_, image, "p", finding, "cam", 0.7, True)
-        rows += [(*about, "mask IoU", 0.5, value, ""), (*about, "energy inside", np.nan, 0.1 * film_, "")]
-    names = ["film", "image", "patient_id", "finding", "method", "prob", "called"]
-    return pd.DataFrame(rows, columns=[*names, "measure", "threshold", "value", "reason"])
 
 
 @pytest.mark.parametrize(
@@ -585,44 +412,39 @@ def scored(values, finding="Mass"):
         ({"a": 0.3}, {"only": "a"}),
         ({"a": 0.3, "b": 0.4}, {"better": "b", "worse": "a"}),
         ({"a": 0.3, "b": 0.4, "c": np.nan}, {"better": "b", "worse": "c"}),
-        # Nine films: a quarter of the way from each end.
+        # Nine images: a quarter of the way from each end.
         (dict(zip("abcdefghi", range(9), strict=True)), {"better": "g", "worse": "c"}),
         # Ties by energy, which here grows with the letter.
         (dict.fromkeys("abcde", 0.0), {"better": "d", "worse": "b"}),
     ],
 )
-def test_examples_are_chosen_by_the_quarters(values, expected):
-    chosen = explain.choose_examples(scored(values))
-    assert dict(zip(chosen["which"], chosen["image"], strict=True)) == expected
-    assert not chosen["value"].isna().any()
-
-
-def test_examples_are_of_one_method_and_a_measure_that_is_there():
-    both = pd.concat([scored({"a": 0.1}), scored({"a": 0.1}).assign(method="saliency")])
-    with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
-        explain.choose_examples(both)
+def test_examples_are_chosen_by_the_quarters(bright_blocks, values, expected):
+    predictor, (one, *_) = bright_blocks
+    rows = []
+    for number, (image, value) in enumerate(values.items()):
+        about = (number, image, "p", "Mass", "cam", 0.7, True)
+        rows += [(*about, "mask IoU", 0.5, value, ""), (*about, "energy inside", np.nan, 0.1 * number, "")]
+    names = [
+        "film",
+        "image",
+        "patient_id",
+        "finding",
+        "method",
+        "prob",
+        "called",
+        "measure",
+        "threshold",
+        "value",
+        "reason",
+    ]
+    scores = pd.DataFrame(rows, columns=names)
+    films = [replace(one, name=name) for name in values]
+    found = explain.examples(predictor, films, scores)
+    assert {example.which: example.film.name for example in found} == expected
+    assert all(example.value >= 0 and example.heat.shape == (SIZE, SIZE) for example in found)
     with pytest.raises(ValueError, match=r"scores hold no box IoU at the threshold 0.5"):
-        explain.choose_examples(scored({"a": 0.1}), measure="box IoU")
-
-
-def test_examples_are_drawn_with_the_truth_in_blue(bright_blocks):
-    predictor, films = bright_blocks
-    chosen = explain.choose_examples(explain.score_films(predictor, films))
-    examples = explain.show_examples(predictor, films, chosen)
-    assert [(example.finding, example.which, example.film.name) for example in examples] == [
-        ("Effusion", "better", "in"), ("Effusion", "worse", "out"), ("Mass", "better", "in"), ("Mass", "worse", "out")
-    ]  # fmt: skip
-    figure = show.heat_maps(examples, title="class activation maps", simulated=True)
-    (first, overlay, *_) = figure.axes
-    assert [axis.get_title(loc="left") for axis in (first, overlay)] == ["Effusion: better", "mask IoU 1.00, p 0.95"]
-    (box,) = first.patches
-    # The left half of 64 pixels, whose first begins at -0.5.
-    assert (box.get_xy(), box.get_width(), box.get_height()) == ((-0.5, -0.5), 32, 64)
-    red, green, blue, _ = box.get_edgecolor()
-    assert blue > 0.9 > 0.5 > max(red, green)
-    assert len(overlay.images) == 2
-    assert figure.png().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="films lack out, which were chosen"):
-        explain.show_examples(predictor, films[:2], chosen)
-    with pytest.raises(ValueError, match="needs an example and an opacity"):
-        show.heat_maps([])
+        explain.examples(predictor, films, scores, measure="box IoU")
+    with pytest.raises(ValueError, match="which was scored; pass the images that were scored"):
+        explain.examples(predictor, [], scores)
+    with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
+        explain.examples(predictor, films, pd.concat([scores, scores.assign(method="saliency")]))

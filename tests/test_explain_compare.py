@@ -7,7 +7,7 @@ import pytest
 import tiny_models
 from keras import layers
 
-from cxrkit import explain, metrics, networks, show
+from cxrkit import explain, metrics, networks
 
 SIZE = 64
 
@@ -84,7 +84,7 @@ def test_answers_and_places_are_counted_apart():
     ]
     places = explain.right_places(table(*rows))
     assert places.to_numpy().tolist() == [["Mass", 4, 1, 2, 1, 0], ["Hernia", 1, 0, 0, 0, 1]]
-    assert list(places)[2:] == ["called, inside", "called, outside", "not called, inside", "not called, outside"]
+    assert list(places)[2:] == ["positive, inside", "positive, outside", "negative, inside", "negative, outside"]
     with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
         explain.right_places(table(*rows, score(0, "Mass", "saliency", 1.0)))
 
@@ -96,8 +96,7 @@ def test_answers_and_places_are_counted_apart():
 def network():
     keras.utils.set_random_seed(3)
     films = keras.Input((SIZE, SIZE, 1))
-    trunk = keras.Sequential([keras.Input((SIZE, SIZE, 1)), layers.Conv2D(6, 5, strides=8, activation="relu")])
-    pooled = layers.GlobalAveragePooling2D()(trunk(films))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 5, strides=8, activation="relu")(films))
     return keras.Model(films, layers.Dense(2, activation="sigmoid", bias_initializer="uniform")(pooled))
 
 
@@ -114,44 +113,3 @@ def test_a_shuffled_copy_has_the_same_numbers_elsewhere_and_the_model_stays(netw
     np.testing.assert_array_equal(answers[1], answers[2])
     assert not np.allclose(answers[0], answers[1])
     assert not np.allclose(answers[1], answers[3])
-
-
-# --- figures -----------------------------------------------------------------------------------------------------
-
-
-def test_methods_stand_side_by_side_with_the_truth_on_each(bright_left):
-    films = bright_left[1]
-    maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
-    figure = show.heat_maps(films, ["Effusion", "Effusion"], maps, simulated=True)
-    titles = [axis.get_title(loc="left") for axis in figure.axes]
-    assert titles == ["Effusion", "cam", "saliency", ""] * 2
-    assert [len(axis.images) for axis in figure.axes] == [1, 2, 2, 0] * 2
-    assert [len(axis.patches) for axis in figure.axes] == [1, 1, 1, 0] * 2
-    assert figure.axes[5].patches[0].get_x() == 31.5
-    alone = show.heat_maps(films, ["Effusion", "Effusion"], maps, over_film=False)
-    assert [len(axis.images) for axis in alone.axes] == [1, 1, 1, 0] * 2
-    assert figure.png().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("films", "findings", "maps", "opacity"),
-    [(0, 0, [], 0.6), (1, 2, [1], 0.6), (1, 1, [2], 0.6), (1, 1, [], 0.6), (1, 1, [1], 1.5)],
-)
-def test_films_findings_and_maps_must_fit(bright_left, films, findings, maps, opacity):
-    found = {f"method {k}": [np.ones((4, 4))] * count for k, count in enumerate(maps)}
-    with pytest.raises(ValueError, match="heat_map_methods needs films, a finding and a map of each method"):
-        show.heat_maps(bright_left[1][:films], ["Effusion"] * findings, found, opacity=opacity)
-
-
-def test_scores_are_drawn_beside_what_an_even_map_would_reach(bright_left):
-    predictor, films = bright_left
-    by_finding = metrics.localisation_table(explain.score_films(predictor, films), by=("finding",), seed=0)
-    figure = show.forest(by_finding, not_shown=["Mass"], simulated=True)
-    (axis,) = figure.axes
-    assert [text.get_text() for text in axis.get_yticklabels()] == ["Effusion (2)", "Mass † (1)"]
-    (chance,) = [line for line in axis.lines if line.get_marker() == "|"]
-    assert chance.get_xdata().tolist() == [0.5, 0.5]
-    iou = show.forest(by_finding, measure="mask IoU", threshold=0.5)
-    assert [line for line in iou.axes[0].lines if line.get_marker() == "|"] == []
-    with pytest.raises(ValueError, match=r"scores hold no mask IoU at the threshold 0\.3"):
-        show.forest(by_finding, measure="mask IoU", threshold=0.3)

@@ -100,8 +100,8 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
 
     frame = pd.read_csv(path)
     if "Image Index" in frame and "Finding Label" in frame:
-        frame = frame.iloc[:, [frame.columns.get_loc(name) for name in ("Image Index", "Finding Label")] + [2, 3, 4, 5]]
-        frame = frame.set_axis(list(BOX_COLUMNS), axis=1)
+        columns = ["Image Index", "Finding Label", *frame.columns[2:6]]
+        frame = frame[columns].set_axis(list(BOX_COLUMNS), axis=1)
     if missing := [column for column in BOX_COLUMNS if column not in frame]:
         raise ValueError(
             f"a table of boxes has the columns {', '.join(BOX_COLUMNS)} (or is BBox_List_2017.csv); "
@@ -206,8 +206,9 @@ def score_films(
         if not named:
             continue
         probs = dict(zip(source.labels, map(float, source.predict([film.pixels])[0]), strict=True))
-        options = {"method": method, "shape": size, "score_cam_channels": score_cam_channels}
-        (maps,) = heat_maps(source, [film.pixels], named, **options)
+        (maps,) = heat_maps(
+            source, [film.pixels], named, method=method, shape=size, score_cam_channels=score_cam_channels
+        )
         for finding, heat in zip(named, maps, strict=True):
             positive = probs[finding] >= source.thresholds[finding]
             about.append((film.name, film.patient_id, finding, method, probs[finding], positive))

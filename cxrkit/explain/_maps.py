@@ -118,9 +118,9 @@ def heat_maps(
             else source.raw_maps(part, columns, method, score_cam_channels=score_cam_channels)
         )
         if not np.isfinite(raw).all():
-            film, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])
+            place, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])
             raise ValueError(
-                f"the {method} map of film {film} for {source.labels[columns[column]]} holds NaN or infinity: the "
+                f"the {method} map of film {place} for {source.labels[columns[column]]} holds NaN or infinity: the "
                 "weights or predictions of the network are not finite. Check its predictions first."
             )
         for film, maps in zip(part, raw, strict=True):

@@ -465,7 +465,7 @@ def _many(axis: Axes, frame: pd.DataFrame, x: str, columns: Sequence[str]) -> No
             frame, x=x, y=column, color=COLOURS.get(finding, INK), linewidth=width, legend=False, ax=axis,
             marker="o" if column == mean else None, errorbar=None,
         )  # fmt: skip
-    named = last[[*best.index, *([mean] if mean else [])]].dropna().to_dict()
+    named: dict[Any, float] = last[[*best.index, *([mean] if mean else [])]].dropna().to_dict()
     low, high = axis.get_ylim()
     heights = style.apart(list(named.values()), 0.05 * (high - low))
     for (column, value), height in zip(named.items(), heights, strict=True):
