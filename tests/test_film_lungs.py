@@ -94,4 +94,4 @@ def test_the_card_says_what_the_figures_say():
     assert train_lungs.card(info) == (_lungs.FOLDER / "README.md").read_text(encoding="utf-8")
     assert info["parameters"] < 150_000
     assert info["size_px"] == _lungs.SIZE_PX
-    assert "What it is not" in train_lungs.card(info)
+    assert "## Limits" in train_lungs.card(info)

@@ -243,22 +243,24 @@ def card(info: dict) -> str:
         for row in figures.itertuples()
     ]
     lines = [
-        "# lungs: where the lungs lie on a frontal chest film",
+        "# lungs: where the lungs are on a frontal chest radiograph",
         f"**{DISCLAIMER}**",
-        f"A U-Net of {info['parameters']:,} parameters: a film of {info['size_px']} by {info['size_px']} pixels in, "
-        "the probability of lung for each pixel out. `cxrkit.film.lung_masks` runs it; TensorFlow is not needed.",
-        "## What it is not",
-        "- It is no measurement of a lung: not of its size, its air or its disease. It is for pixel interventions in "
-        "experiments: to mask the lungs out, to crop to them.\n"
-        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed hangs on disease, so "
-        "the outline itself tells a network something.\n"
-        "- Real masks existed for films of one source (`cohen`). On films of `nih` and `hannover` it was looked at, "
-        "and not measured.\n"
-        "- Children and lateral views were not tried. On pictures of other parts of the body it finds lungs too, as on "
-        "an MR and an ultrasound picture: `cxrkit.film.assess` flags what is no frontal chest film.",
+        f"A U-Net of {info['parameters']:,} parameters: an image of {info['size_px']} by {info['size_px']} pixels in, "
+        "the probability of lung for each pixel out. `cxrkit.film.lung_masks` runs it without TensorFlow.",
+        "## Limits",
+        "- It does not measure a lung's size, air or disease. It serves experiments that change pixels: masking the "
+        "lungs, or cropping to them.\n"
+        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed depends on the disease, "
+        "so a network can learn the disease from the outline alone.\n"
+        "- Real masks existed for images of one source (`cohen`). Images of `nih` and `hannover` were only inspected by "
+        "eye.\n"
+        "- Children and lateral views were not tried. On images of other parts of the body it finds lungs too, for "
+        "example on an MR and an ultrasound image: `cxrkit.film.assess` flags what is no frontal chest image.",
         "## Measured",
-        "Overlap with the truth after `cxrkit.film.lung_outline`, mean over films, 95% interval by patient.",
-        "\n".join(["| films | measure | value | lowest film | n | patients |", "|---|---|---:|---:|---:|---:|", *body]),
+        "Overlap with the truth after `cxrkit.film.lung_outline`, mean over images, 95% interval by patient.",
+        "\n".join(
+            ["| images | measure | value | lowest image | n | patients |", "|---|---|---:|---:|---:|---:|", *body]
+        ),
         "## Training",
         "\n".join(
             ["| what | how |", "|---|---|", *(f"| {key} | {value} |" for key, value in info["training"].items())]

@@ -227,7 +227,7 @@ def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> networks.Predi
     except networks.ModelError:
         raise
     except Exception as error:
-        # ONNX Runtime has exceptions of its own, and raises them on a file that has the right checksum too.
+        # ONNX Runtime has exceptions of its own, and also for a file with the right checksum.
         raise networks.ModelError(
             f"model {name_or_folder} does not load or run ({type(error).__name__}); export it again with "
             "cxrkit.networks.save."

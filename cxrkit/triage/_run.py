@@ -1,7 +1,7 @@
 """A folder of files in, three tables out; resumable.
 
-Each file is read and predicted on its own, by one thread, with a batch of one and single-threaded kernels. So its
-numbers depend on the file and the models alone, and a run that was interrupted and resumed gives the same bytes as one
+Each file is read and predicted alone, by one thread, with a batch of one and single-threaded kernels. So its numbers
+depend on the file and the models alone, and a run that was interrupted and resumed gives the same bytes as one
 that was not. A journal in the output folder keeps what is done.
 """
 
@@ -311,7 +311,7 @@ class _Run:
 
 
 def _heatmap(found: Reading) -> bytes:
-    """Return the image as a PNG, with the maps of its positive labels over it, each on its own scale."""
+    """Return the image as a PNG, with the maps of its positive labels over it, each scaled by its largest value."""
     assert found.radiograph is not None
     grey = film.to_uint8(found.radiograph, _HEATMAP_PX)
     heats = [film.heat(cam, grey.shape) for cam in found.maps.values()]
