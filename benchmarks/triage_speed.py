@@ -193,9 +193,8 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     packages = ", ".join(f"{name} {version(name)}" for name in ("cxrkit", "onnxruntime", "numpy"))
     print("# Speed of triage\n")
-    print(
-        f"{date.today()}; {platform.machine()}, {cores} cores, load {load:.1f} before and {os.getloadavg()[0]:.1f} after;"
-    )
+    loads = f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after"
+    print(f"{date.today()}; {platform.machine()}, {cores} cores, {loads};")
     print(f"Python {platform.python_version()}, {packages}. Median (lowest to highest) of {options.rounds} turns,")
     print(f"{options.starts} for the starts, one for memory.\n")
     print("| what | triage | comparison | wanted |\n|---|---|---|---|")

@@ -250,10 +250,10 @@ def card(info: dict) -> str:
         "## Limits",
         "- It does not measure a lung's size, air or disease. It serves experiments that change pixels: masking the "
         "lungs, or cropping to them.\n"
-        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed depends on the disease, "
-        "so a network can learn the disease from the outline alone.\n"
-        "- Real masks existed for images of one source (`cohen`). Images of `nih` and `hannover` were only inspected by "
-        "eye.\n"
+        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed depends on the "
+        "disease, so a network can learn the disease from the outline alone.\n"
+        "- Real masks existed for images of one source (`cohen`). Images of `nih` and `hannover` were only inspected "
+        "by eye.\n"
         "- Children and lateral views were not tried. On images of other parts of the body it finds lungs too, for "
         "example on an MR and an ultrasound image: `cxrkit.film.assess` flags what is no frontal chest image.",
         "## Measured",
