@@ -279,6 +279,18 @@ def test_the_command_refuses_another_backend_once_keras_is_in_use(films, tmp_pat
     assert "backend must be tensorflow or jax; got 'torch'" in str(done.exception)
 
 
+@pytest.mark.slow
+def test_the_command_trains_and_tensorflow_stays_quiet(films, tmp_path):
+    options = ["--backbone", "SqueezeNet", "--weights", "none", "--size", "64", "--epochs", "1", "--steps", "1"]
+    command = [sys.executable, "-m", "cxrkit", "train", "findings", str(films), "--out", str(tmp_path), *options]
+    plain = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, capture_output=True, text=True, env=plain, check=False, timeout=LIMIT_S)
+    # On a busy machine decoding takes long enough for lines about it.
+    assert (done.returncode, [line for line in done.stderr.splitlines() if not line.startswith("decoded")]) == (0, [])
+    assert done.stdout.startswith("Epoch 00001: val_loss improved from inf to ")
+    assert "Simulated images, source phantom, test split" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 # --- kills, cards, machines, backends --------------------------------------------------------------------------
 
 

@@ -163,7 +163,7 @@ for name in TRAIN:
 # %% [markdown]
 # ### Figure 3: what is printed after each epoch
 #
-# Here the last epoch. (`epochs.jsonl` and TensorBoard have them all; a run that was finished before prints nothing.)
+# Here the last epoch. (`epochs.csv` has them all; a run that was finished before prints nothing.)
 
 # %%
 run = Path(OUT, TRAIN[-1], "run")
