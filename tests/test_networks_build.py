@@ -3,9 +3,6 @@
 import hashlib
 import importlib
 import json
-import os
-import subprocess
-import sys
 import urllib.error
 
 import h5py
@@ -43,12 +40,6 @@ def test_each_network_of_the_report_takes_films_as_its_authors_prepared_pictures
     assert model.predict(batch, verbose=0) == pytest.approx(expected, abs=2e-4)
 
 
-def test_the_findings_head_has_14_independent_outputs():
-    model = networks.build("MobileNetV2", input_size=64)
-    assert model.output_shape == (None, len(FINDINGS))
-    assert model.layers[-1].activation is keras.activations.sigmoid
-
-
 @pytest.mark.parametrize("backbone", ["SqueezeNet", "MobileNetV3Small"])
 def test_other_networks_are_built_with_the_same_function(backbone):
     model = networks.build(backbone, ("a", "b", "c"), activation="softmax", input_size=64)
@@ -68,18 +59,6 @@ def test_batch_normalisation_keeps_the_momentum_it_is_given_when_saved_and_its_o
     assert momenta(keras.models.load_model(tmp_path / "model.keras")) == {0.75}
 
 
-def test_a_lower_momentum_lets_a_few_steps_reach_the_statistics_of_the_films():
-    batch, running = films(8, 32), {}
-    for momentum in (0.5, None):
-        keras.utils.set_random_seed(0)
-        model = networks.build("MobileNetV2", input_size=32, batch_norm_momentum=momentum)
-        for _ in range(3):
-            model(batch, training=True)
-        running[momentum] = keras.ops.convert_to_numpy(model.get_layer("bn_Conv1").moving_mean)
-    # From 0, three steps go 1 - 0.5 ** 3 of the way to the films' mean, or 1 - 0.999 ** 3.
-    assert running[None] / (1 - 0.999**3) == pytest.approx(running[0.5] / (1 - 0.5**3), rel=1e-3, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,12 +66,12 @@ def test_a_lower_momentum_lets_a_few_steps_reach_the_statistics_of_the_films():
             {"backbone": "VGG16", "batch_norm_momentum": 1.0},
             r"batch_norm_momentum must be in \[0, 1\), or None for the network's own; got 1.0",
         ),
-        ({"backbone": "DenseNet12"}, "backbone must be one of DenseNet121, VGG16, .*; got 'DenseNet12'"),
         ({"backbone": "VGG16", "head": "three"}, "head must be one of findings, covid or the names .*; got 'three'"),
         ({"backbone": "VGG16", "head": ("a", "a")}, "each once; got"),
         ({"backbone": "VGG16", "activation": "relu"}, '"sigmoid" or "softmax"; got \'relu\''),
         ({"backbone": "InceptionV3", "input_size": 40}, "InceptionV3 cannot take images of 40 px"),
         ({"backbone": "SqueezeNet", "input_size": 32}, "at least 64 pixels; got 32"),
+        ({"backbone": "VGG17"}, "backbone must be one of DenseNet121, .*; got 'VGG17'"),
     ],
 )
 def test_what_cannot_be_built_is_named(options, message):
@@ -287,23 +266,13 @@ def test_the_thin_network_has_vgg16s_convolutions_at_a_fraction_of_the_width():
     assert [layer.filters * 8 for layer in thin] == [layer.filters for layer in full]
 
 
-def test_normalisation_follows_each_convolution_when_asked_for():
-    names = [layer.name for layer in networks.thin_vgg(["a"], input_size=32, width=2, batch_norm=True).layers]
-    normalised = [name for name in names if name.endswith("_norm")]
-    assert [name.removesuffix("_norm") for name in normalised] == [
-        name for name in names if "conv" in name and name.count("_") == 1
-    ]
-    assert len(normalised) == 13
-
-
 def test_the_thin_network_answers_each_label_and_has_maps():
     model = networks.thin_vgg(["a", "b"], input_size=32, width=2)
     films = np.zeros((3, 32, 32, 1), np.float32)
     assert model(films).shape == (3, 2)
     assert networks.with_maps(model)(films)["maps"].shape == (3, 1, 1, 2)
-
-
-def test_an_input_that_cannot_be_pooled_five_times_is_refused():
+    normalised = networks.thin_vgg(["a"], input_size=32, width=2, batch_norm=True).layers
+    assert sum(layer.name.endswith("_norm") for layer in normalised) == 13
     with pytest.raises(ValueError, match="input_size must be at least 32 pixels, for five poolings; got 31"):
         networks.thin_vgg(["a"], input_size=31)
 
@@ -332,18 +301,3 @@ def test_no_variable_of_a_timed_network_waits_to_be_drawn(monkeypatch):
     # Where such a scope ends, Keras draws what was left without a value.
     with keras.StatelessScope():
         pass
-
-
-def test_a_backbone_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"backbone must be one of DenseNet121, .*; got 'VGG17'"):
-        networks.costs(["VGG17"], input_size=32)
-
-
-def test_costs_are_the_same_on_jax():
-    code = (
-        "from cxrkit import networks; costs = networks.costs(['VGG16'], input_size=32, films=1).iloc[0]; "
-        "print(costs['parameters'], costs['ms per film'] > 0)"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(VGG16_PARAMETERS), "True"]

@@ -45,30 +45,23 @@ def chexnet(tmp_path_factory):
 
 @pytest.fixture
 def peers(monkeypatch):
-    """torch and torchxrayvision as if the extra were installed, in a process that has not imported them."""
+    """Run code in a process that has torch and torchxrayvision, as if the extra were installed."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(PEERS)]))
-
-    def run(code):
-        shim = (
-            "import torch\n"
-            "operators = torch.library.Library('torchvision', 'DEF')\n"
-            "for name in ('nms', 'qnms'):\n"
-            "    operators.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
-        )
-        preamble = """from pathlib import Path
+    preamble = """
+import torch
 from cxrkit import networks
-import_model = networks.import_model
+operators = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 def refused(*arguments, **named):
     try:
-        import_model(*arguments, **named)
+        networks.import_model(*arguments, **named)
     except networks.ModelError as error:
         print(error)
 
 """
-        return subprocess.run([sys.executable, "-c", shim + preamble + code], capture_output=True, text=True)
-
-    return run
+    return lambda code: subprocess.run([sys.executable, "-c", preamble + code], capture_output=True, text=True)
 
 
 @pytest.mark.slow
@@ -86,7 +79,7 @@ def test_chexnet_keras_answers_as_it_did_in_keras_2(chexnet, tmp_path, name):
 @pytest.mark.slow
 def test_a_state_dict_of_torchxrayvision_answers_as_it_did_in_torch(xrv, tmp_path, peers):
     source, films, answers = xrv
-    done = peers(f"import_model({str(source / 'state.pt')!r}, {str(tmp_path / 'model')!r})")
+    done = peers(f"networks.import_model({str(source / 'state.pt')!r}, {str(tmp_path / 'model')!r})")
     assert done.returncode == 0, done.stderr
     predictor = networks.load(tmp_path / "model")
     assert predictor.labels == (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
@@ -100,7 +93,7 @@ def test_a_state_dict_of_torchxrayvision_answers_as_it_did_in_torch(xrv, tmp_pat
 def test_a_release_brings_its_gaps_and_its_operating_points(xrv, tmp_path, peers):
     source, films, answers = xrv
     code = (
-        f"import_model({str(source / 'whole.pt')!r}, {str(tmp_path / 'model')!r}, trust=True, "
+        f"networks.import_model({str(source / 'whole.pt')!r}, {str(tmp_path / 'model')!r}, trust=True, "
         "release='densenet121-res224-nih')\n"
         "import torchxrayvision\n"
         "print(torchxrayvision.models.model_urls['densenet121-res224-nih']['op_threshs'][13])\n"
@@ -117,7 +110,7 @@ def test_a_release_brings_its_gaps_and_its_operating_points(xrv, tmp_path, peers
 def test_a_pickle_is_not_opened_without_consent(xrv, tmp_path, peers):
     source = xrv[0]
     for name in ("whole.pt", "evil.pt"):
-        done = peers(f"import_model({str(source / name)!r}, {str(tmp_path / 'model')!r})")
+        done = peers(f"networks.import_model({str(source / name)!r}, {str(tmp_path / 'model')!r})")
         assert "opening it runs the code that it names" in done.stderr
     assert not (source / "was-run").exists()
     assert not (tmp_path / "model").exists()
@@ -129,7 +122,7 @@ def test_a_pickle_is_opened_when_its_sha256_is_the_one_that_was_named(xrv, tmp_p
     digest = hashlib.sha256(whole.read_bytes()).hexdigest()
     done = peers(
         f"refused({str(whole)!r}, {str(tmp_path / 'no')!r}, expected_sha256={'0' * 64!r})\n"
-        f"import_model({str(whole)!r}, {str(model)!r}, expected_sha256={digest!r})"
+        f"networks.import_model({str(whole)!r}, {str(model)!r}, expected_sha256={digest!r})"
     )
     assert done.returncode == 0, done.stderr
     assert "it is another file, or it was damaged" in done.stdout
@@ -175,19 +168,6 @@ def test_an_h5_file_of_another_network_is_named(tmp_path):
     with pytest.raises(networks.ModelError, match=r"conv1_conv/kernel it has shape \(3, 3, 3, 64\), .*7, 7, 3"):
         networks.import_model(tmp_path / "small.h5", tmp_path / "model")
     assert not (tmp_path / "model").exists()
-
-
-def test_a_layer_of_torch_has_its_keras_name():
-    cases = {
-        "conv0": "conv1_conv",
-        "norm0": "conv1_bn",
-        "norm5": "bn",
-        "denseblock1.denselayer1.norm1": "conv2_block1_0_bn",
-        "denseblock4.denselayer16.conv2": "conv5_block16_2_conv",
-        "denseblock2.denselayer3.norm2": "conv3_block3_1_bn",
-        "transition3.conv": "pool4_conv",
-    }
-    assert {name: _imports._keras_layer(name.split(".")) for name in cases} == cases
 
 
 def test_operating_points_that_are_no_probability_become_a_half():

@@ -1,5 +1,9 @@
 """Keras models on disk: class activation maps beside the probabilities, and the model folder."""
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -60,6 +64,7 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         The folder.
     Raises:
         ValueError: the sidecar's labels or input size are not the model's.
+        RuntimeError: with another backend than TensorFlow, the export failed in the process that does it.
     """
     folder = Path(folder)
     size, count = model.input_shape[1], model.output_shape[1]
@@ -69,6 +74,8 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
             f"the model has {count} at {size} px. Write the sidecar from the model."
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if keras.backend.backend() != "tensorflow":
+        return _save_with_tensorflow(model, folder, sidecar)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         exported, kept = Path(scratch) / "model.onnx", Path(scratch) / "model.keras"
         inference = with_maps(model)
@@ -84,6 +91,27 @@ def save(model: keras.Model, folder: Path | str, sidecar: dict[str, Any]) -> Pat
         for path in (exported, kept):
             path.replace(folder / path.name)
     return write_sidecar(folder, sidecar)
+
+
+def _save_with_tensorflow(model: keras.Model, folder: Path, sidecar: dict[str, Any]) -> Path:
+    """Save in another process: Keras exports ONNX on TensorFlow; on other backends it needs further packages."""
+    code = (
+        "import json, sys; from cxrkit import networks; save = networks.save; import keras; "
+        "save(keras.models.load_model(sys.argv[1], compile=False), sys.argv[2], json.load(sys.stdin))"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save(kept := f"{scratch}/model.keras")
+        done = subprocess.run(
+            [sys.executable, "-c", code, kept, str(folder)],
+            input=json.dumps(sidecar),
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"the model could not be exported: {done.stderr.strip()}")
+    return folder
 
 
 def load_keras(name_or_folder: str | Path, *, input_size: int | None = None) -> keras.Model:

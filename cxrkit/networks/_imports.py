@@ -23,24 +23,9 @@ from cxrkit.networks._predictor import ModelError
 
 #: Outputs of TorchXRayVision's DenseNets, in order; a released model has gaps where it was not trained.
 _XRV_LABELS = (
-    "Atelectasis",
-    "Consolidation",
-    "Infiltration",
-    "Pneumothorax",
-    "Edema",
-    "Emphysema",
-    "Fibrosis",
-    "Effusion",
-    "Pneumonia",
-    "Pleural_Thickening",
-    "Cardiomegaly",
-    "Nodule",
-    "Mass",
-    "Hernia",
-    "Lung Lesion",
-    "Fracture",
-    "Lung Opacity",
-    "Enlarged Cardiomediastinum",
+    *("Atelectasis", "Consolidation", "Infiltration", "Pneumothorax", "Edema", "Emphysema", "Fibrosis", "Effusion"),
+    *("Pneumonia", "Pleural_Thickening", "Cardiomegaly", "Nodule", "Mass", "Hernia"),
+    *("Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum"),
 )
 #: Pixel range of TorchXRayVision's networks, instead of [0, 1].
 _XRV_RANGE = (-1024.0, 1024.0)
@@ -143,16 +128,13 @@ def _keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
         if "layer_names" not in root.attrs:
             raise ModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
         found = {}
-        for layer in map(_text, root.attrs["layer_names"]):
-            for weight in map(_text, root[layer].attrs["weight_names"]):
+        # Older files hold names as bytes.
+        for layer in (n.decode() if isinstance(n, bytes) else n for n in root.attrs["layer_names"]):
+            for weight in (n.decode() if isinstance(n, bytes) else n for n in root[layer].attrs["weight_names"]):
                 # "conv1/conv" was renamed "conv1_conv"; the head was called "predictions".
                 name = "probs" if layer == "predictions" else layer.replace("/", "_")
                 found[name, weight.rsplit("/", 1)[1].split(":")[0]] = root[layer][weight][()]
     return found
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
@@ -179,36 +161,25 @@ def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[s
                 "file could do anything on this machine. Give its sha256 if you know it, or --trust if you know where "
                 "the file came from; or save its state_dict() where it was made, which needs neither."
             ) from error
-        loaded = _pickle(path)
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=False)
+        except ModuleNotFoundError as missing:
+            raise ModelError(
+                f"{path.name} is a pickle that needs {missing.name}; install that too, or save a state_dict()."
+            ) from missing
     state = loaded.state_dict() if hasattr(loaded, "state_dict") else loaded
     if not isinstance(state, dict) or "classifier.weight" not in state or "features.conv0.weight" not in state:
         raise ModelError(
             f"{path.name} holds no DenseNet of TorchXRayVision (features.conv0.weight to classifier.weight)."
         )
-    state = {name: np.asarray(value.detach()) for name, value in state.items() if hasattr(value, "detach")}
-    return state
-
-
-def _pickle(path: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{path.name} is a pickle that needs {error.name}; install that too, or save a state_dict()."
-        ) from error
+    return {name: np.asarray(value.detach()) for name, value in state.items() if hasattr(value, "detach")}
 
 
 def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], list[float]]:
+    """Return the labels ("" where the release has none) and the operating points, 0.5 where there is none."""
     count = len(state["classifier.bias"])
-    if release is None:
-        if count != len(_XRV_LABELS):
-            raise ModelError(
-                f"the network has {count} outputs, not the {len(_XRV_LABELS)} of TorchXRayVision; name its release."
-            )
-        names, points = list(_XRV_LABELS), state.get("op_threshs", [math.nan] * count)
-    else:
+    names, points = list(_XRV_LABELS), state.get("op_threshs", [math.nan] * count)
+    if release is not None:
         if importlib.util.find_spec("torchxrayvision") is None:
             raise ModelError(
                 "a release's labels and operating points are in the package torchxrayvision; install it with "
@@ -219,11 +190,13 @@ def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], lis
         known = {name: about for name, about in torchxrayvision.models.model_urls.items() if "densenet121" in name}
         if release not in known:
             raise ModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
-        names = known[release]["labels"]
+        names = list(known[release]["labels"])
         points = known[release].get("op_threshs", [math.nan] * len(names))
-        if len(names) != count:
-            raise ModelError(f"{release} has {len(names)} outputs, this file {count}: it is another release.")
-    return list(names), [float(p) if 0 <= float(p) <= 1 else 0.5 for p in points]
+    if len(names) != count:
+        raise ModelError(
+            f"the network has {count} outputs, and {release or 'TorchXRayVision'} has {len(names)}; name its release."
+        )
+    return names, [float(p) if 0 <= float(p) <= 1 else 0.5 for p in points]
 
 
 def _from_torch(state: dict[str, np.ndarray], rows: list[int]) -> dict[tuple[str, str], np.ndarray]:

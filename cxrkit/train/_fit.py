@@ -15,6 +15,14 @@ import h5py
 import keras
 import numpy as np
 import pandas as pd
+from keras.callbacks import (
+    BackupAndRestore,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+)
 
 from cxrkit.train._devices import Devices, local
 
@@ -40,7 +48,7 @@ def fit(
     folder: Path | str | None = None,
     devices: Devices | None = None,
 ) -> pd.DataFrame:
-    """Train a model and leave the best epoch's weights in it.
+    """Train a model and leave the best epoch's weights in it; of several processes, in `folder` only.
 
     Args:
         model: built in `devices.scope()`; trained in place.
@@ -73,13 +81,9 @@ def fit(
         scored = _Scored(validation, batches, devices, None if folder is None else Path(folder))
         callbacks: list[Any] = [scored]
         if schedule == "plateau":
-            callbacks.append(
-                keras.callbacks.ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0)
-            )
+            callbacks.append(ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0))
         if folder is None:
-            callbacks.append(
-                keras.callbacks.EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True)
-            )
+            callbacks.append(EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True))
         else:
             callbacks += _kept(Path(folder), devices)
         try:
@@ -93,7 +97,12 @@ def fit(
             ) from error
     curve = _with_best(pd.DataFrame(scored.rows)) if folder is None else history(folder)
     if folder is not None and devices.process == 0:
-        _load_best(model, Path(folder), curve)
+        best = Path(folder) / f"best-{curve['epoch'][curve['best']].max()}.weights.h5"
+        for path in Path(folder).glob("best-*.weights.h5"):
+            if path != best:
+                path.unlink()
+        if devices.processes == 1:
+            model.load_weights(best)
     return curve
 
 
@@ -234,7 +243,7 @@ class _Scored(keras.callbacks.Callback):
             return self._validation(self._twin)
 
 
-class _Best(keras.callbacks.ModelCheckpoint):
+class _Best(ModelCheckpoint):
     """Keras' own; it makes variables when it saves, which one process alone cannot put on all machines."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -242,7 +251,7 @@ class _Best(keras.callbacks.ModelCheckpoint):
             super().on_epoch_end(epoch, logs)
 
 
-class _Backup(keras.callbacks.BackupAndRestore):
+class _Backup(BackupAndRestore):
     """Keras' own; of several processes the first keeps the checkpoint and sends it to the others before a start."""
 
     def __init__(self, folder: Path, devices: Devices) -> None:
@@ -299,17 +308,8 @@ def _kept(folder: Path, devices: Devices) -> list[keras.callbacks.Callback]:
         save_weights_only=True,
         initial_value_threshold=None if before.empty else before["score"].max(),
     )
-    callbacks = [best, keras.callbacks.CSVLogger(folder / _TABLE, append=True)]
+    callbacks = [best, CSVLogger(folder / _TABLE, append=True)]
     if importlib.util.find_spec("tensorboard"):
-        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+        callbacks.append(TensorBoard(folder / "tensorboard", write_graph=False))
     # The checkpoint last: a kill before it repeats the epoch.
     return [*callbacks, backup]
-
-
-def _load_best(model: keras.Model, folder: Path, curve: pd.DataFrame) -> None:
-    best = folder / f"best-{curve['epoch'][curve['best']].max()}.weights.h5"
-    with local():
-        model.load_weights(best)
-    for path in folder.glob("best-*.weights.h5"):
-        if path != best:
-            path.unlink()
