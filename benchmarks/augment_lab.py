@@ -1,12 +1,9 @@
 """Time a redraw of the augmentation lab: everything between a moved slider and the new pictures.
 
-    python benchmarks/augment_lab.py
     python benchmarks/augment_lab.py --out docs/results/DATE-augment-lab.md
 
-A redraw alters the films, asks the network for probabilities and maps, lays maps over films, encodes the pictures, and
-writes tree, JSON, code, strip and histogram; the browser's own work is not in it. Eight draws of one film of 224 px are
-shown. Clock time is what a person waits; processor time is what is left of it on a machine with nothing else to do.
-Each case moves a control as a hand does, in turn with the others.
+A redraw augments the images, predicts probabilities and maps, draws maps over images, encodes the pictures, and writes
+tree, JSON, code, strip and histogram; the browser's work is not included. Eight draws of one image of 224 px are shown.
 """
 
 import argparse
@@ -29,7 +26,7 @@ WANTED_MS = 150
 
 
 def moves(lab: AugmentLab) -> dict[str, Callable[[int], None]]:
-    """What is done, by name: a function of how often it was done."""
+    """Return what is moved, by name: a function of the repeat."""
 
     def drag(k: int) -> None:
         # The third step of figure 11's composite is Add; its upper end is dragged.
@@ -51,7 +48,7 @@ def moves(lab: AugmentLab) -> dict[str, Callable[[int], None]]:
 
 
 def measure(recipe: str, network: str, repeats: int, draws: int) -> dict[str, np.ndarray]:
-    """Return (repeats, 2) milliseconds by what was done: clock and processor."""
+    """Return (repeats, 2) milliseconds by what is moved: clock and processor."""
     film = phantom.simulate(7, size_px=224, covid=True).pixels
     lab = AugmentLab({"a film": film}, recipe=recipe, draws=draws, simulated=True)
     lab.network.value = network
@@ -75,16 +72,19 @@ def measure(recipe: str, network: str, repeats: int, draws: int) -> dict[str, np
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table, and write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    load = os.getloadavg()[0]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "opencv-python-headless"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "imaug"))
     lines = [
+        f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load "
+        f"{os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, {packages}.",
+        f"{options.draws} draws of one simulated image of 224 px; {options.repeats} repeats. Limit: {WANTED_MS} ms.",
+        "",
         "| recipe | network | what is moved | n | clock, ms: median (95th percentile) | processor, ms: median (95th) |",
         "|---|---|---|---:|---|---|",
     ]
@@ -96,16 +96,9 @@ def main() -> None:
                     f"| `{recipe}` | {network} | {name} | {len(each)} | {clock:.0f} ({late:.0f}) | "
                     f"{processor:.0f} ({late_processor:.0f}) |"
                 )
-    head = (
-        f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} at the "
-        f"start and {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}, {packages}.\n"
-        f"{options.draws} draws of one simulated film of 224 px; {options.repeats} repeats; a move that changed "
-        f"nothing is not counted. Wanted: {WANTED_MS} ms."
-    )
-    text = "\n".join([head, "", *lines]) + "\n"
-    print(text)
+    print("\n".join(lines))
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

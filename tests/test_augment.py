@@ -146,7 +146,6 @@ def test_a_draw_is_a_fixed_recipe_that_imgaug_performs(recipe, seed, index):
     altered = augment.apply(recipe, film, seed, first=index)
     np.testing.assert_array_equal(augment.apply(drawn, film, 99), altered)
     np.testing.assert_array_equal(made["augmenter"](image=film[0]), altered[0])
-    np.testing.assert_array_equal(augment.to_imgaug(drawn)(image=film[0]), altered[0])
 
 
 # --- draws -------------------------------------------------------------------------------------------------------
@@ -253,7 +252,6 @@ states = random.getstate(), np.random.get_state()[1].tolist()
 made = []
 for _ in range(2):
     made += [augment.apply(augment.named(name), films, 3).tobytes() for name in augment.NAMES]
-    made += [augment.to_imgaug(augment.named(name), 3)(images=films).tobytes() for name in augment.NAMES]
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states
     import imgaug.random
     # imgaug makes its global generator, of a number from NumPy's, when the first augmenter has no seed.

@@ -86,7 +86,8 @@ def move(recipe: Recipe, place: Place, to: Place) -> tuple[Recipe, Place]:
     _check_target(recipe, to)
     tree = _opened(recipe)
     old, new = _siblings(tree, place), _siblings(tree, to)
-    moved, hole = old[place[-1]], [None, []]
+    moved: _Node = old[place[-1]]
+    hole: _Node = [None, []]
     old[place[-1]] = hole
     new.insert(to[-1], moved)
     old.remove(hole)
@@ -128,11 +129,10 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
             probability of 0.5.
     """
     children = (recipe,) if isinstance(recipe, Op) else tuple(recipe.children)
-    order = bool(getattr(recipe, "random_order", False))
     if kind == "Sequential":
-        return Sequential(children, random_order=order)
+        return Sequential(children, random_order=recipe.random_order)
     if kind == "SomeOf":
-        return SomeOf((0, None), children, random_order=order)
+        return SomeOf((0, None), children, random_order=recipe.random_order)
     if kind == "OneOf":
         return OneOf(children)
     if kind == "Sometimes":

@@ -1,6 +1,6 @@
 """A nested call of imgaug's classes as data, which becomes Python source or an augmenter."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +24,12 @@ class Call:
     positional: tuple[Any, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, seeds: Iterator[int]) -> "Augmenter":
-        """Make the augmenter; imgaug is imported here.
-
-        Args:
-            seeds: one is taken for each augmenter. An augmenter without a seed would use imgaug's global generator.
-        """
+    def augmenter(self) -> "Augmenter":
+        """Make the augmenter of a single operation; imgaug is imported here."""
         from imgaug import augmenters
 
-        def built(part: Any) -> Any:
-            if isinstance(part, list):
-                return [built(each) for each in part]
-            return part.build(seeds) if isinstance(part, Call) else part
-
-        positional = [built(part) for part in self.positional]
-        if self.name == "Sometimes":
-            # imgaug would make a Sequential of each list, without a seed.
-            positional[1:] = [augmenters.Sequential(each, seed=next(seeds)) for each in positional[1:]]
-        return getattr(augmenters, self.name)(*positional, **{"seed": next(seeds), **self.named})
+        # An augmenter without a seed would use imgaug's global generator.
+        return getattr(augmenters, self.name)(*self.positional, **{"seed": 0, **self.named})
 
     def source(self) -> str:
         """Return Python source that makes the augmenter, as `augmenter`."""

@@ -1,18 +1,15 @@
-"""Recipes by name: the report's, and those that training uses.
+"""Recipes by name: the report's, and those of training.
 
-Names and what the report prints of them:
-
-- `table05/X`: table 5's seven augmenters, one each, with its ranges. It writes noise as [0, 0.03*255].
-- `fig08/X`: figure 8, the structure of the experiment with one augmenter at a time (table 7): of a mirroring and
-  `table05/X`, none to both, in random order. The figure shows it for Add; the text says that all had it.
+- `table05/X`: the seven augmenters of table 5, with its ranges. It prints noise as [0, 0.03*255].
+- `fig08/X`: figure 8, the experiment with one augmenter at a time (table 7): none to both of a flip and `table05/X`, in
+  random order. The figure shows Add; the text says that all augmenters had this structure.
 - `fig11`: figure 11, the composite with the best weights.
-- `round/A` to `round/J`: the rounds of the multi-round algorithm, tables 17 to 22, 24 to 26 and 28. A to F are printed
-  with their settings. Of the stacks G to J only the order is printed; **their settings are our choice**: the mildest of
-  the two that the report kept for each, which is round A's blur (sigma 1.0), round C's gamma (0.7) and round E's
-  sharpening (alpha 0.03, lightness 0.5), the first of each pair throughout. Where the pair is printed in one
-  order in table 23 and another is chosen in tables 24 to 26, the chosen one is taken.
-- `none`, `flip`: nothing; a mirroring of every second film, as CheXNet-Keras trains.
-- `vary`: what the bundled networks were trained with; ours, not the report's.
+- `round/A` to `round/J`: the rounds of the multi-round algorithm, tables 17 to 22, 24 to 26 and 28. The report prints
+  the settings of A to F. Of the stacks G to J it prints the order alone. **Their settings are our choice**: the first,
+  and mildest, of the two that the report kept for each operation, which are those of A (blur), C (gamma) and E
+  (sharpening). Where tables 23 and 24 to 26 print different orders, we take the order of tables 24 to 26.
+- `none`, `flip`: no augmentation; a flip of every second image on average, as CheXNet-Keras trains.
+- `vary`: the recipe that trained the bundled networks; ours, not the report's.
 """
 
 from pathlib import Path
@@ -88,7 +85,7 @@ _RECIPES: dict[str, Recipe] = {
     **{f"round/{name}": recipe for name, recipe in _ROUNDS.items()},
 }
 
-#: What `named` takes.
+#: The names.
 NAMES: tuple[str, ...] = tuple(_RECIPES)
 
 
@@ -96,7 +93,7 @@ def load(source: Recipe | Path | str) -> Recipe:
     """Return a recipe by name, or from a file that holds its JSON.
 
     Args:
-        source: one of `NAMES`, or a file; a recipe is returned as it is.
+        source: one of `NAMES`, a file, or a recipe, which is returned.
     Raises:
         ValueError: neither, or a file that holds no recipe.
     """
@@ -116,7 +113,7 @@ def named(name: str) -> Recipe:
     """Return a recipe by name.
 
     Args:
-        name: one of `NAMES`; this module's docstring says what each is.
+        name: one of `NAMES`; docs/augment.md explains them.
     Raises:
         ValueError: another name.
     """

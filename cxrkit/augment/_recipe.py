@@ -1,6 +1,5 @@
 """A recipe: a tree of operations as a value, checked when it is made, that JSON keeps exactly."""
 
-import dataclasses
 import functools
 import json
 import math
@@ -28,8 +27,9 @@ class Recipe:
     A recipe is a value: it can be compared and hashed, and never changes.
     """
 
-    #: The recipes that it combines, in order.
+    #: The recipes that it combines, in order, and whether in an order that is drawn for each image.
     children: Sequence["Recipe"]
+    random_order: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON, with the version of this form."""
@@ -45,7 +45,7 @@ class Recipe:
 
     def call(self) -> Call:
         """Return the call of imgaug that makes the same augmenter."""
-        order = {"random_order": True} if getattr(self, "random_order", False) else {}
+        order = {"random_order": True} if self.random_order else {}
         n = (self.n,) if isinstance(self, SomeOf) else ()
         return Call(type(self).__name__, (*n, [child.call() for child in self.children]), order)
 
@@ -231,7 +231,8 @@ def from_json(source: str | Mapping[str, Any]) -> Recipe:
     return _from_plain(data["recipe"], "recipe", 0)
 
 
-def _adopt(parent: Any, children: Any, at_least: int = 0) -> None:
+def _adopt(parent: Recipe, children: Any, at_least: int = 0) -> None:
+    """Check the children of a group, and keep them as a tuple."""
     kind = type(parent).__name__
     if not isinstance(children, list | tuple):
         raise ValueError(f"children of {kind} must be a list of recipes; got {type(children).__name__}.")
@@ -243,9 +244,8 @@ def _adopt(parent: Any, children: Any, at_least: int = 0) -> None:
     object.__setattr__(parent, "children", tuple(children))
     if parent.depth > MAX_DEPTH:
         raise ValueError(f"recipes may be nested {MAX_DEPTH} deep; this {kind} is deeper.")
-    order = getattr(parent, "random_order", False)
-    if not isinstance(order, bool):
-        raise ValueError(f"random_order of {kind} must be true or false; got {order!r}.")
+    if not isinstance(parent.random_order, bool):
+        raise ValueError(f"random_order of {kind} must be true or false; got {parent.random_order!r}.")
 
 
 def _python_number(value: Any) -> Any:
@@ -262,34 +262,35 @@ def _is_number(value: Any) -> bool:
 
 
 def _checked(name: str, parameter: Parameter, value: Any) -> Any:
+    """Return a legal value with Python's numbers, and a list as a `Choice`."""
     if isinstance(value, tuple) and value == parameter.left_out:
         return value
     several = isinstance(value, list | tuple | Choice)
     given = value.values if isinstance(value, Choice) else value if several else (value,)
     numbers = tuple(map(_python_number, given))
-    if parameter.options:
-        kinds = [(type(option), option) for option in parameter.options]
-        legal = not several and (type(numbers[0]), numbers[0]) in kinds
-    else:
-        is_legal = _is_whole if parameter.whole else _is_number
-        legal = all(is_legal(number) and parameter.low <= number <= parameter.high for number in numbers)
-        if several:
-            legal = (
-                legal and parameter.drawn and len(numbers) > 0 and (not isinstance(value, tuple) or len(numbers) == 2)
-            )
-    if legal:
+    count = 2 if isinstance(value, tuple) else max(1, len(numbers))
+    if len(numbers) == count and (parameter.drawn or not several) and all(_legal(parameter, one) for one in numbers):
         return numbers if isinstance(value, tuple) else Choice(numbers) if several else numbers[0]
     if parameter.options:
-        way_out = f"Legal are {', '.join(map(repr, parameter.options))}."
+        legal = ", ".join(map(repr, parameter.options))
     else:
-        kind = "whole numbers" if parameter.whole else "numbers"
-        how = (
-            ", a range as a tuple (low, high), or a list to draw from" if parameter.drawn else ", no range and no list"
-        )
-        way_out = f"Legal are {kind} from {parameter.low:g} to {parameter.high:g}{how}."
-    if value is None:
-        raise ValueError(f"{name} needs {parameter.name}; got none. {way_out}")
-    raise ValueError(f"{parameter.name} of {name} cannot be {value!r}. {way_out}")
+        legal = f"{'whole numbers' if parameter.whole else 'numbers'} from {parameter.low:g} to {parameter.high:g}, "
+        legal += "a range as a tuple (low, high), or a list to draw from" if parameter.drawn else "no range and no list"
+    wrong = (
+        f"{name} needs {parameter.name}; got none"
+        if value is None
+        else f"{parameter.name} of {name} cannot be {value!r}"
+    )
+    raise ValueError(f"{wrong}. Legal are {legal}.")
+
+
+def _legal(parameter: Parameter, number: Any) -> bool:
+    if parameter.options:
+        return any(type(number) is type(option) and number == option for option in parameter.options)
+    assert parameter.low is not None
+    assert parameter.high is not None
+    kind = _is_whole if parameter.whole else _is_number
+    return kind(number) and parameter.low <= number <= parameter.high
 
 
 def _lines(plain: Any, indent: int) -> str:
@@ -305,15 +306,23 @@ def _lines(plain: Any, indent: int) -> str:
     return opened + "\n" + ",\n".join(inner) + "\n" + " " * indent + closed
 
 
+#: By name: the class of a group, the fields that it needs, and those that it may have.
+_GROUPS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
+    "Sequential": (Sequential, ("children",), ("random_order",)),
+    "SomeOf": (SomeOf, ("n", "children"), ("random_order",)),
+    "OneOf": (OneOf, ("children",), ()),
+    "Sometimes": (Sometimes, ("p", "then"), ("otherwise",)),
+}
+
+
 def _to_plain(value: Any) -> Any:
     """Return a recipe, or a field of a group, as JSON has it."""
     if isinstance(value, Op):
         return {value.name: {key: _value_to_plain(one) for key, one in value.written().items()}}
     if isinstance(value, Recipe):
-        given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
-        # Only `otherwise` may be None and left out.
-        given = {key: one for key, one in given.items() if one is not None or key == "n"}
-        return {type(value).__name__: {key: _to_plain(one) for key, one in given.items()}}
+        _, needed, optional = _GROUPS[type(value).__name__]
+        given = [*needed, *(key for key in optional if getattr(value, key) is not None)]
+        return {type(value).__name__: {key: _to_plain(getattr(value, key)) for key in given}}
     return list(map(_to_plain, value)) if isinstance(value, tuple) else value
 
 
@@ -324,18 +333,14 @@ def _value_to_plain(value: Any) -> Any:
 
 
 def _value_from_plain(plain: Any) -> Any:
-    if isinstance(plain, dict) and len(plain) == 1:
-        [(kind, numbers)] = plain.items()
-        if kind in ("range", "choice") and isinstance(numbers, list):
-            return tuple(numbers) if kind == "range" else numbers
+    for key, kind in (("range", tuple), ("choice", list)):
+        if isinstance(plain, dict) and plain.keys() == {key} and isinstance(plain[key], list):
+            return kind(plain[key])
     if isinstance(plain, dict | list):
         raise ValueError(
             f'a value is a number, {{"range": [low, high]}} or {{"choice": [...]}}; got {json.dumps(plain)}.'
         )
     return plain
-
-
-_GROUPS: dict[str, type] = {each.__name__: each for each in (Sequential, SomeOf, OneOf, Sometimes)}
 
 
 def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
@@ -346,10 +351,8 @@ def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
     [(name, given)] = plain.items()
     if name not in OPERATIONS and name not in _GROUPS:
         raise ValueError(f"{where}: a recipe is one of {', '.join([*_GROUPS, *OPERATIONS])}; got {name!r}.")
-    where = f"{where}.{name}"
-    made = {}
+    where, made = f"{where}.{name}", dict(given)
     for key, value in given.items() if name in _GROUPS else ():
-        made[key] = value
         if key in ("then", "otherwise"):
             made[key] = _from_plain(value, f"{where}.{key}", depth + 1)
         elif key == "children" and isinstance(value, list):
@@ -357,12 +360,10 @@ def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
     try:
         if name in OPERATIONS:
             return Op(name, **{key: _value_from_plain(value) for key, value in given.items()})
-        known = {
-            each.name: each.default is dataclasses.MISSING for each in dataclasses.fields(_GROUPS[name]) if each.init
-        }
-        if not {key for key, needed in known.items() if needed} <= given.keys() <= known.keys():
-            has = ", ".join(key if needed else f"{key} (optional)" for key, needed in known.items())
+        group, needed, optional = _GROUPS[name]
+        if not set(needed) <= given.keys() <= {*needed, *optional}:
+            has = ", ".join([*needed, *(f"{key} (optional)" for key in optional)])
             raise ValueError(f"{name} has {has}; got {', '.join(given) or 'nothing'}.")
-        return _GROUPS[name](**made)
+        return group(**made)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

@@ -173,8 +173,10 @@ class AugmentLab(Panel):
         super()._say_controls()
         self.steps.label, self.steps.help = self._say("lab.steps"), self._say("lab.steps.help")
         self._texts.titles = (self._say("lab.json.title"), self._say("lab.code.title"))
-        for spoken in (self._json_out, self._code_out, *self.values.values()):
-            spoken.say(self.language)
+        for out in (self._json_out, self._code_out):
+            out.say(self.language)
+        for editor in self.values.values():
+            editor.say(self.language)
 
     def _say_shown(self) -> None:
         self._show_rows()
