@@ -65,7 +65,7 @@ def main() -> None:
         f"Simulated images of {options.size_px} px in batches of {len(films)}; processor time; median of "
         f"{options.repeats} repeats, and 10th to 90th percentile of the ratio.",
         "",
-        "| recipe | cxrkit, ms an image | imgaug, image by image | imgaug, whole batch | cxrkit / imgaug, image by image |",
+        "| recipe | cxrkit, ms an image | imgaug, image by image | imgaug, whole batch | cxrkit / imgaug, by image |",
         "|---|---:|---:|---:|---|",
     ]
     for name, recipe in recipes.items():
