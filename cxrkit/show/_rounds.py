@@ -9,7 +9,7 @@ import pandas as pd
 from cxrkit.metrics import Estimate
 from cxrkit.rounds import COMBINED, Search, Sweep
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
-from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, forest, key, new_figure
+from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, forest, key, new_figure, patch
 from cxrkit.show._tables import disclaimer
 from cxrkit.show._tables import table as as_table
 
@@ -158,9 +158,9 @@ def rounds_figure(measures: pd.DataFrame, search: Search, *, measure: str = "acc
     figure = new_figure(WIDTH, 0.3 * len(frame) + 1.7, simulated=simulated)
     axis = figure.subplots()
     colours = dict(zip(frame["name"], frame["kind"].map({"one round": SERIES[0]}).fillna(SERIES[1]), strict=True))
-    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], digits=None)
+    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], reference_name="untouched", digits=None)
     axis.set(xlabel=f"{measure} on the test images")
-    axis.set_title("Each round, and all rounds combined", loc="left")
+    key(figure, [patch(SERIES[0], "one round"), patch(SERIES[1], "all rounds combined")])
     return figure
 
 
