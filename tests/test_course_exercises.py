@@ -19,11 +19,7 @@ GAPS = {"swapped": {"lungs only": 0.7, "cropped": 0.2}, "unmarked": {"lungs only
 #: By exercise: what the notebook computed, right answers, wrong answers.
 CASES = {
     "00.1": ({"probs": PROBS}, [2], [3]),
-    "00.2": (
-        {"probs": PROBS, "thresholds": dict.fromkeys(FINDINGS, 0.6) | {"Hernia": 0.3}},
-        ["Hernia"],
-        ["Mass"],
-    ),
+    "00.2": ({"probs": PROBS, "thresholds": dict.fromkeys(FINDINGS, 0.6) | {"Hernia": 0.3}}, ["Hernia"], ["Mass"]),
     "01.1": ({"prevalence": 0.002}, [0.998], [0.5]),
     # Of 238 images labelled positive a reader who is never wrong finds 109 positive.
     "01.2": ({"tp": 109, "fp": 129}, [0.46], [1.0]),

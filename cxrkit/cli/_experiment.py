@@ -147,13 +147,7 @@ def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: boo
         sets = experiments.simulated_sources(sets)
     with _terminal.progress("networks") as progress:
         result = getattr(experiments, name)(
-            sets,
-            plan,
-            seeds=range(chosen["seeds"]),
-            out=out,
-            restart=chosen["restart"],
-            progress=progress,
-            **arguments,
+            sets, plan, seeds=range(chosen["seeds"]), out=out, restart=chosen["restart"], progress=progress, **arguments
         )
     for file, frame in result.frames.items():
         frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)

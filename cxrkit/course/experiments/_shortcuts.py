@@ -1,7 +1,8 @@
 """Experiment 7: what a COVID-19 network uses. Trained on some sources, tested on others, on variants of the images."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -107,23 +108,20 @@ def shortcuts(
         name: {variant: one.probs[name]["all"] for variant, one in zip(variants, measured, strict=True)}
         for name in measured[0].probs
     }
+    films = shown.train.join(shown.val, shown.test)
     in_test = np.repeat([False, False, True], [len(shown.train), len(shown.val), len(shown.test)])
-    test = _Test(shown.train.join(shown.val, shown.test), in_test)
     # A source that has no image without COVID-19 is not part of the training for the source.
-    trained_on = {**tested, BALANCED: shown.sources, SOURCE: _sources(test.films, ~positive(test.films))}
-    table = _areas(test, tested, trained_on, probs, resamples)
-    shares = _predicted_positive(test, trained_on, probs, resamples)
+    trained_on = {**tested, BALANCED: shown.sources, SOURCE: _sources(films, ~positive(films))}
+    areas, shares = [], []
+    for name, by_variant in probs.items():
+        compare = functools.partial(_compared, films, by_variant, resamples=resamples)
+        areas += _areas(compare, films, in_test, tested, name, set(trained_on[name]))
+        if name != SOURCE:
+            shares += _predicted_positive(compare, films, in_test, name, trained_on[name])
     cells = pd.concat([one.cells.assign(variant=variant) for variant, one in zip(variants, measured, strict=True)])
-    computed, extra = sum(one.computed for one in measured), {"predicted positive": shares, "left out": left_out}
+    extra = {"predicted positive": pd.concat(shares, ignore_index=True), "left out": left_out}
+    computed, table = sum(one.computed for one in measured), pd.concat(areas, ignore_index=True)
     return replace(measured[0], name="shortcuts", cells=cells, computed=computed, table=table, extra=extra)
-
-
-@dataclass(frozen=True, eq=False)
-class _Test:
-    """All images, and which of them are in test."""
-
-    films: FilmSet
-    in_test: np.ndarray
 
 
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
@@ -189,75 +187,60 @@ def _source_task(sets: Sets) -> Sets:
     return sets.map(relabelled)
 
 
-def _areas(
-    test: _Test,
-    tested: Mapping[str, tuple[str, ...]],
-    trained_on: Mapping[str, tuple[str, ...]],
-    probs: Mapping[str, Mapping[str, np.ndarray]],
+def _compared(
+    films: FilmSet,
+    by_variant: Mapping[str, np.ndarray],
+    metric: str,
+    truth: np.ndarray,
+    where: np.ndarray,
+    *,
     resamples: int,
+    **about: Any,
 ) -> pd.DataFrame:
-    films, has = test.films, positive(test.films)
-    parts = []
-    for name, by_variant in probs.items():
-        tests = []
-        for group, sources in tested.items():
-            shared = set(sources) & set(trained_on[name])
-            seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
-            tests.append((group, seen, has, np.isin(films.sources, sources) & (test.in_test | (seen == NEVER))))
-        if name == SOURCE:
-            tests.append(("the source", SEEN, np.isin(films.sources, _sources(films, has)), test.in_test & ~has))
-        for group, seen, truth, where in tests:
-            table = metrics.runs_table(
-                "AUROC",
-                truth[where].astype(int),
-                {variant: one[:, where] for variant, one in by_variant.items()},
-                films.patients[where],
-                reference=UNCHANGED,
-                resamples=resamples,
-                seed=0,
-            )
-            about = {
-                "target": "source" if name == SOURCE else "COVID-19",
-                "trained on": name,
-                "tested on": group,
-                "seen": seen,
-                "positives": int(truth[where].sum()),
-                "patients": len(np.unique(films.patients[where])),
-            }
-            parts.append(table.rename(columns={"setting": "variant"}).assign(**about))
-    return pd.concat(parts, ignore_index=True)
+    """Measure the variants on some of the images, each compared with the unchanged images."""
+    probs = {variant: one[:, where] for variant, one in by_variant.items()}
+    y, patients = truth[where].astype(int), films.patients[where]
+    options: dict[str, Any] = {"reference": UNCHANGED, "threshold": THRESHOLD, "resamples": resamples, "seed": 0}
+    table = metrics.runs_table(metric, y, probs, patients, **options).rename(columns={"setting": "variant"})
+    return table.assign(**about, positives=int(y.sum()), patients=len(np.unique(patients)))
+
+
+def _areas(
+    compare: Callable[..., pd.DataFrame],
+    films: FilmSet,
+    in_test: np.ndarray,
+    tested: Mapping[str, tuple[str, ...]],
+    name: str,
+    trained_on: set[str],
+) -> list[pd.DataFrame]:
+    """Return the AUROCs of one kind of network on every group of sources."""
+    about = {"target": "source" if name == SOURCE else "COVID-19", "trained on": name}
+    has, parts = positive(films), []
+    for group, sources in tested.items():
+        shared = set(sources) & trained_on
+        seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
+        where = np.isin(films.sources, sources) & (in_test | (seen == NEVER))
+        parts.append(compare("AUROC", has, where, **about, **{"tested on": group, "seen": seen}))
+    if name == SOURCE:
+        having = np.isin(films.sources, _sources(films, has))
+        parts.append(compare("AUROC", having, in_test & ~has, **about, **{"tested on": "the source", "seen": SEEN}))
+    return parts
 
 
 def _predicted_positive(
-    test: _Test,
-    trained_on: Mapping[str, tuple[str, ...]],
-    probs: Mapping[str, Mapping[str, np.ndarray]],
-    resamples: int,
-) -> pd.DataFrame:
-    """Return the share of images predicted positive, by network, variant, source and class."""
-    films, has = test.films, positive(test.films)
-    parts = []
-    for name in probs:
-        for source in np.unique(films.sources).tolist() if name != SOURCE else []:
-            seen = SEEN if source in trained_on[name] else NEVER
-            for ill in (True, False):
-                where = (films.sources == source) & (has == ill) & (test.in_test | (seen == NEVER))
-                if not where.any():
-                    continue
-                # With all images counted as positive, the recall is the share predicted positive.
-                table = metrics.runs_table(
-                    "recall",
-                    np.ones(int(where.sum()), int),
-                    {variant: one[:, where] for variant, one in probs[name].items()},
-                    films.patients[where],
-                    threshold=THRESHOLD,
-                    resamples=resamples,
-                    seed=0,
-                ).rename(columns={"setting": "variant"})
+    compare: Callable[..., pd.DataFrame], films: FilmSet, in_test: np.ndarray, name: str, trained_on: tuple[str, ...]
+) -> list[pd.DataFrame]:
+    """Return the share of images that one kind of network predicts positive, by variant, source and class."""
+    has, parts = positive(films), []
+    for source in np.unique(films.sources).tolist():
+        seen = SEEN if source in trained_on else NEVER
+        for ill in (True, False):
+            where = (films.sources == source) & (has == ill) & (in_test | (seen == NEVER))
+            if where.any():
                 about = {"trained on": name, "source": source, "COVID-19": ill, "seen": seen}
-                parts.append(table.assign(**about))
-    columns = ["trained on", "variant", "source", "COVID-19", "seen", "value", "low", "high", "n"]
-    return pd.concat(parts, ignore_index=True)[columns]
+                # With all images counted as positive, the recall is the share predicted positive.
+                parts.append(compare("recall", np.ones(len(films), bool), where, **about))
+    return parts
 
 
 def _part(progress: Progress | None, number: int, of: int) -> "Callable[[int, int], None] | None":

@@ -44,10 +44,7 @@ def transfer(
     places = [(size, mode) for size in sorted({min(size, every) for size in sizes}) for mode in modes]
     settings = {
         f"{mode}, {size} patients": Setting(
-            replace(plan, mode=mode),
-            functools.partial(sets.choose, size),
-            sets.val,
-            {"mode": mode, "size": size},
+            replace(plan, mode=mode), functools.partial(sets.choose, size), sets.val, {"mode": mode, "size": size}
         )
         for size, mode in places
     }

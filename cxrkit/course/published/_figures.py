@@ -17,10 +17,7 @@ _UNKNOWN_NUMBER = "the number of images is not printed; table 4's 97 and 309 tes
 #: Numbers without an interval, and the reason: by table, or by table and row or column.
 _WITHOUT: dict[str | tuple[str, str], tuple[str, str]] = {
     "table01": _COUNT,
-    "table02": (
-        "accuracy",
-        "no number of images gives these values, so they are not shares of images",
-    ),
+    "table02": ("accuracy", "no number of images gives these values, so they are not shares of images"),
     "table04": _COUNT,
     "table05": _SETTING,
     "table07": ("accuracy", _UNKNOWN_NUMBER),
