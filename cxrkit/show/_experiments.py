@@ -13,6 +13,7 @@ from cxrkit.course import published
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate
 from cxrkit.show import _style as style
+from cxrkit.show._plots import forest
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
 from cxrkit.show._style import Drawing
 from cxrkit.show._tables import table as as_table
@@ -272,13 +273,13 @@ def variants(result: "Result", trained_on: str, *, title: str = "") -> Drawing:
         trained_on: the training set.
         title: above the axis.
     Returns:
-        The figure, as `dots`.
+        The figure, as `show.forest`.
     """
     table = result.table[result.table["trained on"] == trained_on]
     groups: dict[str, dict[str, Estimate]] = {}
     for row in table.to_dict("records"):
         groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = Estimate.from_row(row)
-    return dots(groups, title=title or f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
+    return forest(groups, title=title or f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
 def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None, *, title: str = "") -> Drawing:
@@ -294,7 +295,7 @@ def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None
     found = _shares(result)
     groups = {f"trained on {name}": found[name] for name in trained_on or found}
     words = "share of images predicted positive"
-    return dots(groups, xlabel=words, chance=False, title=title, simulated=result.simulated)
+    return forest(groups, xlabel=words, reference=None, title=title, simulated=result.simulated)
 
 
 def figures(result: "Result", test: "FilmSet | None" = None) -> dict[str, Drawing]:
@@ -361,40 +362,6 @@ def matrix(
     axis.xaxis.set_label_position("top")
     axis.set_xlabel(tested, loc="left", fontstyle="italic")
     axis.set_ylabel(trained, loc="top", fontstyle="italic")
-    return figure
-
-
-def dots(
-    groups: Mapping[str, Mapping[str, Estimate]],
-    *,
-    xlabel: str = "AUROC",
-    chance: bool = True,
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw a measure with its interval for several groups, name by name.
-
-    Args:
-        groups: by group, the measure by name, from top to bottom; at most six groups.
-        xlabel: what is measured.
-        chance: draw the line at 0.5.
-        title: above the axis.
-        simulated: the note at the foot names the images as simulated.
-    Returns:
-        The figure.
-    Raises:
-        ValueError: more than six groups.
-    """
-    frame = style.tidy_estimates(groups)
-    frame["words"] = [
-        f"{plain(Estimate.from_row(row), digits=2)}, n = {row['n']:,}" for row in frame.to_dict("records")
-    ]
-    height = (0.22 * len(groups) + 0.18) * frame["name"].nunique() + 1.6
-    figure = style.new_figure(style.WIDTH, height, simulated=simulated, title=title)
-    axis = figure.subplots()
-    handles = style.forest(axis, frame, hue="group", reference=_CHANCE if chance else None, reference_name="chance")
-    axis.set(xlim=(0, 1), xlabel=xlabel)
-    style.key(figure, handles, columns=min(len(handles), 2))
     return figure
 
 
@@ -638,21 +605,12 @@ def _shares(result: "Result") -> dict[str, dict[str, Estimate]]:
 
 
 def _unseen_table(result: "Result") -> Markdown:
-    rows = []
-    for (trained_on, tested), cell in result.table.groupby(["trained on", "tested on"], sort=False):
-        first = cell.iloc[0]
-        found = {record["measure"]: _brief(Estimate.from_row(record)) for record in cell.to_dict("records")}
-        rows.append(
-            {
-                "trained on": trained_on,
-                "tested on": tested,
-                "seen": "yes" if first["seen"] else "no",
-                "COVID-19": first["COVID-19"],
-                "other": first["other"],
-                **{name: found.get(name, "") for name in ("AUROC", "AUROC across", "recall", "specificity")},
-            }
-        )
-    return as_table(pd.DataFrame(rows))
+    table = result.table.astype({"seen": str}).replace({"seen": {"True": "", "False": ", never seen"}})
+    names = [
+        f"{row['trained on']} → {row['tested on']} ({row['COVID-19']} COVID-19, {row['other']} other{row['seen']})"
+        for row in table.to_dict("records")
+    ]
+    return as_table(table.assign(name=names), by=["name"], first="trained on → tested on")
 
 
 def _of_measure(result: "Result", measure: str) -> pd.DataFrame:

@@ -42,5 +42,5 @@ class MarkPanel(widgets.VBox):
         mark, share, variant = self.mark.value, self.share.value, self.variant.value
         areas = self._lab.areas(mark, swapped=share, variant=variant, resamples=self._resamples)
         title = f"mark: {mark}; other mark: {share:.0%} of each class; variant: {variant}"
-        figure = show.experiments.dots({"test patients": areas}, title=title, simulated=True)
+        figure = show.forest({"test patients": areas}, title=title, simulated=True)
         self.picture.value = figure.png()

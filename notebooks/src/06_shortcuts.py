@@ -198,7 +198,7 @@ print(f"Dice {dice.mean():.3f} in the mean of {len(dice)} simulated films, {dice
 
 # %%
 by_variant = {variant: lab.areas(MARK, variant=variant, resamples=RESAMPLES) for variant in VARIANTS}
-show.experiments.dots(
+show.forest(
     {f"marks {name}": {variant: areas[name] for variant, areas in by_variant.items()} for name in tests},
     title="Each variant trained and tested for itself",
     simulated=True,
@@ -270,7 +270,7 @@ show.experiments.shares(curves, title="Films of the other kind mixed in, in each
 # trained while you wait, a few seconds. First as a picture:
 
 # %%
-show.experiments.dots(
+show.forest(
     {"test patients": lab.areas(MARK, swapped=0.05, variant="cropped and matched", resamples=RESAMPLES)},
     title=f"mark: {MARK}; mixed in: 5% of each class; films cropped and matched",
     simulated=True,
