@@ -374,12 +374,16 @@ def test_a_run_under_a_boards_memory_brings_all_results_back(nano, server, bundl
     assert list(found.table["image"])[:2] == ["00000-film_0.png.npy", "00001-film_1.jpg.npy"]
 
 
-def test_a_run_that_is_killed_is_explained_and_removed(nano, server, bundle, films, tmp_path):
+@pytest.mark.parametrize(
+    ("victim", "message"),
+    [("$$", "killed by signal 9, on a board most often because memory is short"), ("$PPID", "it disappeared")],
+)
+def test_a_run_that_is_killed_is_explained_and_removed(nano, server, bundle, films, tmp_path, victim, message):
     # The probe comes first, without BUNDLE and IMAGES.
     killed = tmp_path / "python-killed"
-    killed.write_text('#!/bin/sh\ntest "$2" = --probe && exec python3 "$@"\nkill -9 $$\n')
+    killed.write_text(f'#!/bin/sh\ntest "$2" = --probe && exec python3 "$@"\nkill -9 {victim}\n')
     killed.chmod(0o755)
-    with pytest.raises(deploy.DeployError, match="killed by signal 9, on a board most often because memory is short"):
+    with pytest.raises(deploy.DeployError, match=message):
         deploy.bench(replace(nano, python=str(killed)), bundle, tmp_path / "out", deploy.Films(films))
     assert list((server.home / FOLDER / "runs").iterdir()) == []
 
@@ -390,7 +394,7 @@ def test_a_run_that_cannot_begin_gives_the_runners_words(nano, bundle, films, tm
 
 
 def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
-    log, ends, printed = "内存不足\n".encode() + b"\xff!\nend\n", iter((4, 13, 99)), []
+    log, ends, printed = "内存不足\n".encode() + b"\xff!\nend", iter((4, 13, 99)), []
 
     class Pieces(_link.FolderLink):
         def run(self, command, **_):

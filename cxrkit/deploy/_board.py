@@ -293,16 +293,24 @@ def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
 def _follow(link: Link, board: Board, place: str) -> tuple[int, str]:
     """Say each line of a run's log as it comes; return its exit code and the last line."""
     read, rest, last = 0, b"", "it printed nothing"
+    # The code is read before the log, so that a log read after it is complete. Without a code and without the process,
+    # the board was restarted, or the shell that would write the code was killed.
+    state = (
+        f"if test -e {place}/code; then cat {place}/code; "
+        f"elif test ! -e {place}/pid || kill -0 $(cat {place}/pid) 2>/dev/null; then echo -; "
+        f"else sleep 1; cat {place}/code 2>/dev/null || echo lost; fi"
+    )
     while True:
-        # The code is read first, so that a log read after it is complete.
-        answer = link.run(f"cat {place}/code 2>/dev/null || echo -; tail -c +{read + 1} {place}/log.txt", check=False)
+        answer = link.run(f"{state}; tail -c +{read + 1} {place}/log.txt", check=False)
         code, _, new = (b"0", b"", b"") if link.dry else answer.partition(b"\n")
         read += len(new)
         # Whole lines only: a piece may end in the middle of a letter.
         *lines, rest = (rest + new).split(b"\n")
-        for line in lines:
+        for line in [*lines, rest] if rest and code != b"-" else lines:
             last = line.decode(errors="replace")
             board.say(last)
+        if code == b"lost":
+            return -1, "it disappeared: the board was restarted, or a process there was killed"
         if code.isdigit():
             return int(code), last
         time.sleep(_POLL_S)
