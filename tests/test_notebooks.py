@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 
 import build_notebooks
-import nbformat
 import pytest
 import run_notebooks
 from PIL import Image
@@ -56,29 +55,11 @@ def test_no_notebook_holds_an_output():
     assert [cell["id"] for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
 
 
-def test_a_source_always_makes_the_same_bytes():
-    assert build_notebooks.build(SOURCE, name="00_a") == build_notebooks.build(SOURCE, name="00_a")
-
-
-def test_a_built_notebook_is_valid_and_names_the_python3_kernel():
-    built = nbformat.reads(build_notebooks.build(SOURCE, name="00_a"), as_version=4)
-    nbformat.validate(built)
-    assert built.metadata.kernelspec.name == "python3"
-    assert [cell.cell_type for cell in built.cells] == ["markdown", "code", "code", "code"]
-    assert built.cells[2].metadata == {"tags": ["parameters"]}
-
-
 def test_a_new_cell_leaves_the_ids_of_the_others():
     def ids(source):
         return [cell["id"] for cell in json.loads(build_notebooks.build(source, name="00_a"))["cells"]]
 
     assert ids(with_cells("1 + 1"))[:4] == ids(SOURCE)
-
-
-def test_equal_cells_get_different_ids():
-    built = json.loads(build_notebooks.build(with_cells("x = 1", "x = 1"), name="00_a"))
-    ids = [cell["id"] for cell in built["cells"]]
-    assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize(
@@ -107,20 +88,6 @@ def test_check_names_what_is_stale_missing_or_without_source(tmp_path, capsys):
     assert "01_missing.ipynb is missing" in said
     assert "02_orphan.ipynb has no src/02_orphan.py" in said
     assert (tmp_path / "00_stale.ipynb").read_text(encoding="utf-8") == "{}"
-
-
-def test_building_writes_what_check_then_accepts(tmp_path):
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "00_a.py").write_text(SOURCE, encoding="utf-8")
-    assert build_notebooks.main(["--folder", str(tmp_path)]) == 0
-    assert build_notebooks.main(["--check", "--folder", str(tmp_path)]) == 0
-
-
-def test_a_source_with_another_kind_of_name_is_refused(tmp_path, capsys):
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "intro.py").write_text(SOURCE, encoding="utf-8")
-    assert build_notebooks.main(["--folder", str(tmp_path)]) == 2
-    assert "intro.py must be named NN_name.py" in capsys.readouterr().err
 
 
 def test_a_notebook_is_run_in_a_folder_that_holds_it_alone(notebook):
