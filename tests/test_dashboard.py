@@ -125,7 +125,7 @@ def test_rounds_are_those_of_triage(session, tmp_path):
     with open(tmp_path / "out" / "combined.csv", encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     film = session.open_sample("infiltration")
-    look = session.look(film.key)
+    look = session.run_rounds(film.key)
     assert look.combined[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
     said = _view.rounds_values(film, look, 0.33)
     assert [one["name"] for one in said["each"]] == ["none", *"ABCDEFGHIJ"]
@@ -138,7 +138,7 @@ def test_what_is_unknown_is_refused(session):
     with pytest.raises(ValueError, match="this session has no image 'me'"):
         session.film("me")
     with pytest.raises(ValueError, match="has no rounds"):
-        session.look(session.add("a.png", b"none").key)
+        session.run_rounds(session.add("a.png", b"none").key)
 
 
 def test_no_pixels_of_a_large_film_stay(session):
@@ -233,7 +233,7 @@ def test_the_film_that_is_shown_keeps_its_rounds_when_it_is_chosen_again(dashboa
 def test_rounds_of_a_film_that_was_left_meanwhile_are_not_looked_at(dashboard, monkeypatch):
     ask(dashboard, "sample", name="heart")
     looked = []
-    monkeypatch.setattr(dashboard.session, "look", looked.append)
+    monkeypatch.setattr(dashboard.session, "run_rounds", looked.append)
     assert ask(dashboard, "rounds", key="covid") == [{"number": 7}]
     assert (looked, dashboard.page.rounds) == ([], {})
 

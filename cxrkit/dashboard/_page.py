@@ -52,14 +52,7 @@ class Dashboard(widgets.VBox):
     """
 
     def __init__(self, session: Session | None = None, *, language: str = "en") -> None:
-        """Create the page and read the first sample.
-
-        Args:
-            session: None uses the bundled networks.
-            language: the first language, one of `words.LANGUAGES`.
-        Raises:
-            ValueError: another language.
-        """
+        """Create the page and read the first sample; without a session it uses the bundled networks."""
         words.table(language)
         self.session = Session() if session is None else session
         self._uploads = Uploads(max_bytes(self.session.limits))
@@ -130,7 +123,9 @@ class Dashboard(widgets.VBox):
             if film.key != self.page.shown["key"]:
                 # Another image was chosen meanwhile; it must not wait for rounds that nobody will see.
                 return
-            self.page.rounds = _view.rounds_values(film, self.session.look(film.key), self.session.reader.threshold)
+            self.page.rounds = _view.rounds_values(
+                film, self.session.run_rounds(film.key), self.session.reader.threshold
+            )
         elif what == "piece":
             self._piece(request, buffers)
         elif what == "came":
@@ -213,11 +208,9 @@ class Dashboard(widgets.VBox):
 
 
 def dashboard(language: str = "en") -> Dashboard:
-    """Return the dashboard, to be shown as the last line of a notebook cell.
+    """Return the dashboard for the last line of a notebook cell.
 
     Args:
         language: the first language, one of `words.LANGUAGES`; a viewer's choice has priority.
-    Raises:
-        ValueError: another language.
     """
     return Dashboard(language=language)

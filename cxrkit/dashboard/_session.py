@@ -47,7 +47,7 @@ class Film:
         sample: the sample; None for a viewer's image.
         reading: the result of reading it, without its pixels.
         shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, shown by page and panels; None if the file is no image.
-        asked: float32 (S, S) in [0, 1], the input of the COVID-19 network; None if the file is no image.
+        model_input: float32 (S, S) in [0, 1], the input of the COVID-19 network; None if the file is no image.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Film:
     sample: samples.Sample | None
     reading: triage.Reading
     shown: np.ndarray | None
-    asked: np.ndarray | None
+    model_input: np.ndarray | None
 
 
 class Session:
@@ -66,25 +66,14 @@ class Session:
     """
 
     def __init__(self, reader: triage.Reader | None = None, limits: Limits = LIMITS) -> None:
-        """Create an empty session.
-
-        Args:
-            reader: None uses the bundled networks.
-            limits: of the session.
-        """
+        """Create an empty session; without a reader it uses the bundled networks."""
         self.reader = triage.Reader(*triage.load_networks()) if reader is None else reader
         self.limits = limits
         self.films: dict[str, Film] = {}
         self._viewer = Viewer(self.reader.covid)
 
     def open_sample(self, name: str) -> Film:
-        """Read a sample, or return it if it is here already.
-
-        Args:
-            name: of one of `samples.every()`.
-        Raises:
-            ValueError: no such sample.
-        """
+        """Read a sample of `samples.every()`, or return it if it is here already."""
         if name in self.films:
             return self.films[name]
         known = {sample.name: sample for sample in samples.every()}
@@ -114,36 +103,19 @@ class Session:
         return self._keep(f"film-{len(self.films)}", self._free(name), *found)
 
     def fault(self, name: str, why: words.Saying) -> Film:
-        """Add a row for a file that was not accepted.
-
-        Args:
-            name: of the file.
-            why: the reason.
-        Raises:
-            ValueError: the session is full.
-        """
+        """Add a row for a file that was not accepted, with the reason."""
         self._see_room()
         return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), triage.Reading.failed(why))
 
-    def look(self, key: str) -> OneImage:
-        """Predict an image in the report's rounds, combined by their mean.
-
-        Args:
-            key: of a film.
-        Raises:
-            ValueError: no such image, or a file that is none.
-        """
+    def run_rounds(self, key: str) -> OneImage:
+        """Predict an image in the report's rounds, combined by their mean."""
         film = self.film(key)
-        if film.asked is None:
+        if film.model_input is None:
             raise ValueError("a file that could not be read has no rounds.")
-        return self._viewer.run(film.asked, label=COVID, threshold=self.reader.threshold)
+        return self._viewer.run(film.model_input, label=COVID, threshold=self.reader.threshold)
 
     def film(self, key: str) -> Film:
-        """Return an image of this session.
-
-        Raises:
-            ValueError: no such image.
-        """
+        """Return an image of this session, or raise ValueError."""
         if key not in self.films:
             raise ValueError(f"this session has no image {key!r}.")
         return self.films[key]
@@ -163,12 +135,12 @@ class Session:
 
         def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray]:
             assert found.radiograph is not None
-            asked = self.reader.covid.prepare(found.radiograph.pixels)
-            return _pictures.shown(found.radiograph.pixels), asked
+            model_input = self.reader.covid.prepare(found.radiograph.pixels)
+            return _pictures.shown(found.radiograph.pixels), model_input
 
         found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
-        shown, asked = found.made or (None, None)
-        return replace(found, radiograph=None, made=None), shown, asked
+        shown, model_input = found.made or (None, None)
+        return replace(found, radiograph=None, made=None), shown, model_input
 
     def _keep(
         self,
@@ -176,11 +148,11 @@ class Session:
         name: str,
         found: triage.Reading,
         shown: np.ndarray | None = None,
-        asked: np.ndarray | None = None,
+        model_input: np.ndarray | None = None,
         *,
         sample: samples.Sample | None = None,
     ) -> Film:
-        self.films[key] = Film(key, name, sample, found, shown, asked)
+        self.films[key] = Film(key, name, sample, found, shown, model_input)
         return self.films[key]
 
     def _name(self, name: str) -> str:

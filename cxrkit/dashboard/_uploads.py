@@ -7,11 +7,7 @@ class Uploads:
     """Assembles one file at a time."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Create it.
-
-        Args:
-            max_bytes: largest file size.
-        """
+        """Create it for files of at most `max_bytes`."""
         self.max_bytes = max_bytes
         self._id: str | None = None
         self._size = 0
