@@ -24,6 +24,8 @@ MODES = ("frozen", "fine-tuned", "scratch")
 BEST_BY = ("val_loss", "auroc")
 #: Random weights instead of pretrained ones.
 RANDOM = "random"
+#: Images that are augmented at once, which bounds the memory.
+_AT_ONCE = 1024
 #: Regularisation strengths that "frozen" tries on val, as scikit-learn's C; the strongest first.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -156,16 +158,15 @@ class Features:
         name = "" if recipe is None else recipe.to_json()
         keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
         missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
-        if missing:
+        for rows in (missing[first : first + _AT_ONCE] for first in range(0, len(missing), _AT_ONCE)):
             from cxrkit import train
 
-            some = films.where(np.array(missing))
+            some = films.where(np.array(rows))
             if recipe is not None:
-                some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(keys[row]) for row in missing]))
-            self._kept |= {
-                keys[row]: vector for row, vector in zip(missing, train.predict(self._body, some), strict=True)
-            }
-            self.computed += len(missing)
+                some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(keys[row]) for row in rows]))
+            computed = train.predict(self._body, some)
+            self._kept |= {keys[row]: vector for row, vector in zip(rows, computed, strict=True)}
+            self.computed += len(rows)
         return np.stack([self._kept[key] for key in keys])
 
 
