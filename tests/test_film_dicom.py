@@ -22,6 +22,9 @@ from pydicom.uid import (
 from cxrkit import words
 from cxrkit.film import UnreadableImage, read
 
+# pydicom warns about the values that these tests write on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
+
 
 def test_dicom_without_a_window_is_stretched():
     found = read(dicom(TWELVE, bits=12))
@@ -256,7 +259,6 @@ def everything(found):
     return repr({name: value for name, value in vars(found).items() if name != "pixels"}) + repr(found)
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 @pytest.mark.filterwarnings("ignore:The value length")
 def test_no_patient_data_comes_out_of_an_image_or_an_error(capfd, caplog, recwarn, tmp_path):
     ds = dataset(SQUARE, bits=12, **SECRET)

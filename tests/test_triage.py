@@ -381,6 +381,10 @@ def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
     assert (bright["prob_COVID-19"], bright["rounds_calling"]) == ("1.000000", "11")
     assert [row["Predict label"] for row in found.values()] == [COVID, FINDINGS[0], FIRST_FIVE, ""]
     assert found["letter.png"]["rounds_calling"] == ""
+    # One path from file to probabilities: the unchanged image gives what a run without rounds gives.
+    triage.run(films, tmp_path / "plain", **networks)
+    plain = {name: row["prob_COVID-19"] for name, row in rows(tmp_path / "plain").items()}
+    assert plain == {name: row["prob_COVID-19_round_none"] for name, row in found.items()}
     about = json.loads(result.run_file.read_text(encoding="utf-8"))
     assert about["rounds"] == {"names": list(rounds.REPORT), "combine": "majority"}
 

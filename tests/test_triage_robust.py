@@ -87,33 +87,15 @@ def journal_keys(out):
 
 # --- names -----------------------------------------------------------------------------------------------------
 
+# fmt: off
 ODD_NAMES = [
-    b"comma, semicolon; tab\t.png",
-    b'"quoted".png',
-    b"line\nbreak.png",
-    b"carriage\rreturn.png",
-    b"both\r\n",
-    b"=1+1",
-    b"+1",
-    b"-1",
-    b"@SUM(A1)",
-    b"\ttab first",
-    b"\rreturn first",
-    b"'apostrophe",
-    b";=1+1",
-    b" blanks ",
-    b"NA",
-    b"nan",
-    b"back\\slash\\xff",
-    b"not UTF-8 \xff\xfe.png",
-    b"a surrogate \xed\xa0\x80",
-    "gr\u00fc\u00df \U0001fac1 \u2028 \x85 \u202e.png".encode(),
-    "\uff1d1+1".encode(),
-    b"\x1b[31mred",
-    b"n" * 255,
-    b"no ending",
-    b"..hidden",
+    b"comma, semicolon; tab\t.png", b'"quoted".png', b"line\nbreak.png", b"carriage\rreturn.png", b"both\r\n",
+    b"=1+1", b"+1", b"-1", b"@SUM(A1)", b"\ttab first", b"\rreturn first", b"'apostrophe", b";=1+1", b" blanks ",
+    b"NA", b"nan", b"back\\slash\\xff", b"not UTF-8 \xff\xfe.png", b"a surrogate \xed\xa0\x80",
+    "gr\u00fc\u00df \U0001fac1 \u2028 \x85 \u202e.png".encode(), "\uff1d1+1".encode(), b"\x1b[31mred",
+    b"n" * 255, b"no ending", b"..hidden",
 ]
+# fmt: on
 
 
 @LINUX_NAMES

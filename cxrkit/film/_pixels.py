@@ -100,12 +100,8 @@ def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> 
     if min(height, width, frames) < 1:
         raise UnreadableImage("unreadable.no_pixels")
     if height * width * frames > max_pixels:
-        fields = {
-            "width": f"{width}",
-            "height": f"{height}",
-            "megapixels": f"{height * width * frames / 1e6:.3g}",
-            "most": f"{max_pixels / 1e6:g}",
-        }
+        megapixels, most = f"{height * width * frames / 1e6:.3g}", f"{max_pixels / 1e6:g}"
+        fields = {"width": f"{width}", "height": f"{height}", "megapixels": megapixels, "most": most}
         if frames > 1:
             raise UnreadableImage("unreadable.too_many_pixels.frames", **fields, frames=f"{frames}")
         raise UnreadableImage("unreadable.too_many_pixels", **fields)

@@ -51,7 +51,7 @@ def run_demo(folder: Path, out_dir: Path, progress: Callable[[int, int], None] |
 def _covid_lines(found: TriageScore) -> list[str]:
     (hit, missed), (false, right) = found.confusion.tolist()
     return [
-        f"  {'':27} {'predicted':>9}",
+        f"  {'':27} {'predicted':^19}",
         f"  {COVID:27} {'positive':>9} {'negative':>9}",
         f"  {f'{hit + missed} images with it':27} {hit:9} {missed:9}   sensitivity {_text(found.covid['sensitivity'])}",
         f"  {f'{right + false} without it':27} {false:9} {right:9}   specificity {_text(found.covid['specificity'])}",

@@ -14,7 +14,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,8 +119,8 @@ def run(
         raise TriageError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
     if threshold is not None and not 0 <= threshold <= 1:
         raise TriageError(f"threshold must be a probability in [0, 1]; got {threshold}.")
-    if rounds is not None:
-        _check_rule(rounds)
+    if rounds is not None and rounds not in (rules := _rules()):
+        raise TriageError(f"rounds must be combined by one of {', '.join(rules)}; got {rounds!r}.")
     if workers is not None and workers < 1:
         raise TriageError(f"workers must be at least 1; got {workers}. None takes one per core.")
     if not folder.exists():
@@ -318,11 +318,10 @@ def _heatmap(found: Reading) -> bytes:
     return film.encode(film.overlay(grey, np.max(heats, axis=0)) if heats else grey)
 
 
-def _check_rule(rule: str) -> None:
+def _rules() -> Sequence[str]:
     from cxrkit.rounds import COMBINES
 
-    if rule not in COMBINES:
-        raise TriageError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {rule!r}.")
+    return COMBINES
 
 
 def _identity(network: Predictor) -> dict[str, str]:
