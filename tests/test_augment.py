@@ -1,6 +1,5 @@
 """Recipes: what is legal, how they are drawn, that imgaug performs them, and that JSON and imgaug's code keep them."""
 
-import functools
 import json
 import pickle
 import subprocess
@@ -421,13 +420,12 @@ def test_the_code_of_a_recipe_reads_as_a_person_writes_it():
     [
         ("{", "a recipe must be JSON as `Recipe.to_json` writes it"),
         ("[" * 100_000, "a recipe must be JSON as `Recipe.to_json` writes it"),
-        ("[]", r'a recipe\'s JSON is {"version": 1, "recipe": {...}}; got list'),
-        ('{"version": 1}', "a recipe's JSON is .*; got version"),
+        ("[]", r"a recipe's JSON is {\"version\": 1, .*; got list"),
         ('{"version": 2, "recipe": {"Noop": {}}}', "reads recipes of version 1; got 2. Use the cxrkit that wrote it"),
         ('{"version": true, "recipe": {"Noop": {}}}', "reads recipes of version 1; got True"),
     ],
 )
-def test_json_of_another_kind_is_refused(text, message):
+def test_json_that_holds_no_recipe_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         augment.from_json(text)
 
@@ -435,27 +433,19 @@ def test_json_of_another_kind_is_refused(text, message):
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
-        ({}, r'recipe: a recipe is {"name": {...}} with one name; got {}'),
         ({"Add": 7}, r'recipe: a recipe is {"name": {...}} with one name; got {"Add": 7}'),
         ({"Wave": {}}, r"recipe: a recipe is one of Sequential, .*; got 'Wave'"),
         ({"Add": {"value": [1, 2]}}, r'recipe.Add: a value is a number, {"range": \[low, high\]} or {"choice": '),
         ({"Add": {"value": {"range": 3}}}, r'recipe.Add: a value is a number, {"range"'),
         ({"Add": {"value": {"range": [1]}}}, r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers from -255"),
-        ({"Add": {"much": 3}}, r"recipe.Add: Add has value; got 'much'"),
         ({"OneOf": {}}, "recipe.OneOf: OneOf has children; got nothing"),
-        (
-            {"SomeOf": {"n": 1, "children": [], "order": 1}},
-            r"SomeOf has n, children, random_order \(optional\); got n,",
-        ),
-        (
-            {"Sequential": {"children": 7}},
-            "recipe.Sequential: children of Sequential must be a list of recipes; got",
-        ),
+        ({"SomeOf": {"n": 1, "children": [], "order": 1}}, r"SomeOf has n, children, random_order \(optional\); got n"),
+        ({"Sequential": {"children": 7}}, "recipe.Sequential: children of Sequential must be a list of recipes; got"),
         ({"OneOf": {"children": [{"Add": {}}]}}, r"recipe.OneOf\[0\].Add: Add needs value; got none"),
         ({"Sometimes": {"p": 1, "then": 3}}, r"recipe.Sometimes.then: a recipe is"),
     ],
 )
-def test_json_that_is_no_recipe_is_refused_with_the_place(plain, message):
+def test_a_part_of_json_that_is_no_recipe_is_refused_with_its_place(plain, message):
     with pytest.raises(ValueError, match=message):
         augment.from_json({"version": 1, "recipe": plain})
 
@@ -469,31 +459,24 @@ def test_json_that_is_no_recipe_is_refused_with_the_place(plain, message):
         (lambda: Op("Ad", value=1), "operation must be one of Noop, Fliplr, .*; got 'Ad'"),
         (lambda: Op("Add"), "Add needs value; got none. Legal are numbers from -255 to 255, a range as a tuple"),
         (lambda: Op("Add", mul=1), "Add has value; got 'mul'"),
-        (lambda: Op("Noop", p=1), "Noop has no parameters; got 'p'"),
-        (lambda: Op("Add", value=300), "value of Add cannot be 300"),
-        (lambda: Op("Add", value=(0, 1, 2)), r"value of Add cannot be \(0, 1, 2\)"),
-        (lambda: Op("Add", value=[]), r"value of Add cannot be \[\]"),
-        (lambda: Op("Add", value=[1, 300]), r"value of Add cannot be \[1, 300\]"),
-        (lambda: Op("Add", value=True), "value of Add cannot be True"),
-        (lambda: Op("Add", value="7"), "value of Add cannot be '7'"),
-        (lambda: Op("Add", value=float("nan")), "value of Add cannot be nan"),
-        (lambda: Op("Fliplr", p=(0, 1)), r"p of Fliplr cannot be .* numbers from 0 to 1, no range"),
+        *(
+            (lambda value=value: Op("Add", value=value), "value of Add cannot be ")
+            for value in (300, (0, 1, 2), [], [1, 300], True, "7", float("nan"), 10**400)
+        ),
+        (lambda: Op("Fliplr", p=(0, 1)), "p of Fliplr cannot be .* numbers from 0 to 1, no range"),
+        (lambda: Op("SaltAndPepper", p=0.1, seed=(0, 5)), "seed of SaltAndPepper cannot be .* whole .* no range"),
+            lambda: Op("SaltAndPepper", p=0.1, seed=(0, 5)),
+            "seed of SaltAndPepper cannot be .* whole numbers .* no range",
+        ),
         (lambda: Op("Cutout", nb_iterations=1.5), "nb_iterations of Cutout cannot be 1.5. Legal are whole numbers"),
-        (lambda: Op("Affine", mode="black"), "mode of Affine cannot be 'black'. Legal are 'constant', 'edge'"),
-        (lambda: Op("Add", value=10**400), "value of Add cannot be 1000"),
-        (lambda: Op("Affine", order=1.0), "order of Affine cannot be 1.0. Legal are 0, 1, 3"),
-        (lambda: Op("Affine", order=[1]), r"order of Affine cannot be \[1\]. Legal are 0, 1, 3"),
-        (lambda: SomeOf(1001, (ADD,)), "n of SomeOf must be a whole number from 0 to 1000"),
-        (lambda: Op("Affine", order=True), "order of Affine cannot be True. Legal are 0, 1, 3"),
-        (lambda: augment.default("Ad"), "operation must be one of"),
+        *((lambda order=order: Op("Affine", order=order), "Legal are 0, 1, 3") for order in (1.0, [1], True, 2)),
         (lambda: Sequential(ADD), "children of Sequential must be a list of recipes; got Op"),
         (lambda: Sequential([7]), "children of Sequential must be recipes, such as Op.*; got 7"),
         (lambda: Sequential((ADD,), random_order=1), "random_order of Sequential must be true or false; got 1"),
-        (lambda: SomeOf(1, ()), "SomeOf needs at least 1 recipe to draw from; got 0"),
         (lambda: OneOf(()), "OneOf needs at least 1 recipe to draw from; got 0"),
         *(
-            (lambda n=n: SomeOf(n, (ADD,)), "n of SomeOf must be a whole number from 0")
-            for n in (-1, 1.5, True, (2, 1), (None, 2), (None, None), (1, 2, 3), (1,), "2")
+            (lambda n=n: SomeOf(n, (ADD,)), "n of SomeOf must be a whole number from 0 to 1000")
+            for n in (-1, 1001, 1.5, True, (2, 1), (None, 2), (1, 2, 3), "2")
         ),
         (lambda: Sometimes(2, ADD), "p of Sometimes must be a number from 0 to 1; got 2"),
         (lambda: Sometimes(0.5, "Add"), "children of Sometimes must be recipes"),
@@ -530,17 +513,3 @@ def test_every_operation_can_be_put_on_a_slider():
         for key, parameter in parameters.items():
             assert parameter.options or (parameter.low < parameter.high and parameter.step > 0)
             assert made[key] == parameter.default
-
-
-# --- tf.data -----------------------------------------------------------------------------------------------------
-
-
-def test_a_recipe_maps_in_tf_data():
-    import tensorflow as tf
-
-    recipe, pixels, seeds = augment.named("fig11"), films(6), np.arange(6)
-    alter = functools.partial(augment.apply, recipe)
-    data = tf.data.Dataset.from_tensor_slices((pixels, seeds)).batch(2)
-    data = data.map(lambda x, k: tf.numpy_function(alter, [x, k], tf.uint8), num_parallel_calls=tf.data.AUTOTUNE)
-    found = np.concatenate(list(data.as_numpy_iterator()))
-    np.testing.assert_array_equal(found, augment.apply(recipe, pixels, seeds))

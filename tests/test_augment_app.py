@@ -1,4 +1,4 @@
-"""The augmentation lab, without a browser: what a control does to the recipe, and what is shown of it."""
+"""The augmentation lab without a browser: how controls change the recipe, and what is shown."""
 
 import datetime
 import json
@@ -272,15 +272,6 @@ def test_a_group_that_needs_its_last_step_keeps_it_and_says_so():
     assert lab.recipe == recipe
 
 
-def test_keys_of_the_tree_do_what_the_buttons_do():
-    lab = three()
-    choose(lab, "1")
-    lab.steps._handle_custom_msg({"do": "up"}, [])
-    assert names(lab) == ["Add", "Noop", "Fliplr"]
-    lab.steps._handle_custom_msg({"do": "remove"}, [])
-    assert names(lab) == ["Noop", "Fliplr"]
-
-
 def test_a_step_is_added_after_the_chosen_one_or_into_the_chosen_group():
     lab = three()
     lab.operation.value = "GaussianBlur"
@@ -291,12 +282,9 @@ def test_a_step_is_added_after_the_chosen_one_or_into_the_chosen_group():
     choose(lab, "")
     lab.add.click()
     assert names(lab)[-1] == "GaussianBlur"
-
-
-def test_a_second_step_makes_a_sequence_of_the_first():
-    lab = a_lab(Op("Noop"))
+    lab.recipe = Op("Noop")
     lab.add.click()
-    assert lab.recipe == Sequential([Op("Noop"), augment.default("Add")])
+    assert lab.recipe == Sequential([Op("Noop"), augment.default("GaussianBlur")])
 
 
 def test_the_kind_of_a_group_is_switched_and_its_steps_stay():
@@ -370,14 +358,6 @@ def test_illegal_json_is_said_and_the_recipe_stays(text):
     assert lab.recipe == before
     assert lab.json.value == text
     assert "recipe" in lab.message.value
-
-
-def test_the_json_of_the_same_recipe_is_written_out_again():
-    lab = a_lab(Op("Noop"))
-    written = lab.json.value
-    lab.json.value = written.replace(" ", "")
-    lab.use_json.click()
-    assert lab.json.value == written
 
 
 def test_what_is_saved_is_loaded_and_never_written_over(tmp_path):
@@ -516,11 +496,6 @@ def test_the_histogram_says_what_was_cut_off():
     lab = a_lab(Op("Add", value=255))
     assert "Mean grey level: 64 before, 255 after" in lab.histogram.value
     assert "White pixels: 0.0% before, 100.0% after" in lab.histogram.value
-
-
-def test_large_films_are_reduced_and_keep_their_shape():
-    lab = a_lab("flip", films={"large": np.zeros((448, 300), np.uint8)})
-    assert lab.trial.films[0].shape == (224, 150)
 
 
 @pytest.mark.parametrize(

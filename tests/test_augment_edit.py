@@ -1,19 +1,18 @@
-"""Recipes edited: parts put, moved and taken, by hand-worked trees and by laws."""
+"""Changes of recipes: hand-worked trees, and laws."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrkit import augment
-from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
+from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes, edit
 
 A, B, C, D = (Op("Add", value=k) for k in range(4))
 TREE = Sequential([A, OneOf([B, C]), D])
 
 
 def test_places_are_listed_parents_first():
-    assert [place for place, _ in augment.edit.places(TREE)] == [(), (0,), (1,), (1, 0), (1, 1), (2,)]
-    assert all(augment.edit.part(TREE, place) == part for place, part in augment.edit.places(TREE))
+    assert [place for place, _ in edit.places(TREE)] == [(), (0,), (1,), (1, 0), (1, 1), (2,)]
+    assert all(edit.part(TREE, place) == part for place, part in edit.places(TREE))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ def test_places_are_listed_parents_first():
     ],
 )
 def test_a_moved_part_lies_where_it_was_put(place, to, wanted, then):
-    assert augment.edit.move(TREE, place, to) == (wanted, then)
+    assert edit.move(TREE, place, to) == (wanted, then)
 
 
 PARTS = st.recursive(
@@ -43,57 +42,57 @@ PARTS = st.recursive(
 @given(data=st.data())
 def test_moving_loses_and_doubles_nothing(data):
     recipe = Sequential([data.draw(PARTS), data.draw(PARTS)])
-    places = [place for place, _ in augment.edit.places(recipe)]
+    places = [place for place, _ in edit.places(recipe)]
     place, to = data.draw(st.sampled_from(places[1:])), data.draw(st.sampled_from(places[1:]))
     if to[: len(place)] == place and to != place:
         with pytest.raises(ValueError, match="cannot be moved into itself"):
-            augment.edit.move(recipe, place, to)
+            edit.move(recipe, place, to)
         return
-    moved, then = augment.edit.move(recipe, place, to)
-    assert augment.edit.part(moved, then) == augment.edit.part(recipe, place)
+    moved, then = edit.move(recipe, place, to)
+    assert edit.part(moved, then) == edit.part(recipe, place)
     assert sorted(map(repr, leaves(moved))) == sorted(map(repr, leaves(recipe)))
 
 
 def leaves(recipe):
-    return [part for _, part in augment.edit.places(recipe) if isinstance(part, Op)]
+    return [part for _, part in edit.places(recipe) if isinstance(part, Op)]
 
 
 @given(recipe=PARTS, data=st.data())
 def test_what_is_inserted_can_be_removed_again(recipe, data):
     group = Sequential([recipe])
-    place = data.draw(st.sampled_from([place for place, _ in augment.edit.places(group)][1:]))
-    assert augment.edit.remove(augment.edit.insert(group, place, D), place) == group
+    place = data.draw(st.sampled_from([place for place, _ in edit.places(group)][1:]))
+    assert edit.remove(edit.insert(group, place, D), place) == group
 
 
 def test_a_part_is_put_in_the_place_of_another():
-    assert augment.edit.put(TREE, (1, 0), D) == Sequential([A, OneOf([D, C]), D])
-    assert augment.edit.put(TREE, (), A) == A
+    assert edit.put(TREE, (1, 0), D) == Sequential([A, OneOf([D, C]), D])
+    assert edit.put(TREE, (), A) == A
 
 
 def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
     some = SomeOf((1, 2), [A, B], random_order=True)
-    assert augment.edit.grouped(some, "Sequential") == Sequential([A, B], random_order=True)
-    assert augment.edit.grouped(some, "OneOf") == OneOf([A, B])
-    assert augment.edit.grouped(some, "Sometimes") == Sometimes(0.5, A, B)
-    assert augment.edit.grouped(A, "SomeOf") == SomeOf((0, None), [A])
+    assert edit.grouped(some, "Sequential") == Sequential([A, B], random_order=True)
+    assert edit.grouped(some, "OneOf") == OneOf([A, B])
+    assert edit.grouped(some, "Sometimes") == Sometimes(0.5, A, B)
+    assert edit.grouped(A, "SomeOf") == SomeOf((0, None), [A])
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"),
+    ("change", "message"),
     [
-        (lambda: augment.edit.part(TREE, (1, 2)), "place must be a place of the recipe"),
-        (lambda: augment.edit.put(TREE, (0, 0), A), "place must be a place of the recipe"),
-        (lambda: augment.edit.insert(TREE, (), A), "beside a whole recipe"),
-        (lambda: augment.edit.insert(TREE, (0, 0), A), "place must be in a group"),
-        (lambda: augment.edit.insert(TREE, (4,), A), "place must be in a group"),
-        (lambda: augment.edit.remove(TREE, ()), "whole recipe cannot be removed"),
-        (lambda: augment.edit.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
-        (lambda: augment.edit.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
-        (lambda: augment.edit.move(TREE, (), (0,)), "cannot be moved into itself or out"),
-        (lambda: augment.edit.move(TREE, (0,), (9,)), "place must be in a group"),
-        (lambda: augment.edit.grouped(A, "AllOf"), "kind must be one of Sequential"),
+        (lambda: edit.part(TREE, (1, 2)), "place must be a place of the recipe"),
+        (lambda: edit.put(TREE, (0, 0), A), "place must be a place of the recipe"),
+        (lambda: edit.insert(TREE, (), A), "beside a whole recipe"),
+        (lambda: edit.insert(TREE, (0, 0), A), "place must be in a group"),
+        (lambda: edit.insert(TREE, (4,), A), "place must be in a group"),
+        (lambda: edit.remove(TREE, ()), "whole recipe cannot be removed"),
+        (lambda: edit.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
+        (lambda: edit.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
+        (lambda: edit.move(TREE, (), (0,)), "cannot be moved into itself or out"),
+        (lambda: edit.move(TREE, (0,), (9,)), "place must be in a group"),
+        (lambda: edit.grouped(A, "AllOf"), "kind must be one of Sequential"),
     ],
 )
-def test_an_edit_that_makes_no_recipe_is_refused(edit, message):
+def test_a_change_that_gives_no_recipe_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        edit()
+        change()
