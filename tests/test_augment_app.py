@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from test_augment import RECIPES
 
 from cxrkit import augment, networks
 from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
@@ -76,40 +76,8 @@ def test_a_named_recipe_is_shown_and_stays_what_it_is(lab, name):
     assert lab.name.value == name
 
 
-def numbers(parameter):
-    if parameter.whole:
-        return st.integers(parameter.low, parameter.high)
-    return st.floats(parameter.low, parameter.high, allow_subnormal=False) | st.integers(
-        int(np.ceil(parameter.low)), int(parameter.high)
-    )
-
-
-def values(parameter):
-    if parameter.options:
-        return st.sampled_from(parameter.options)
-    one = numbers(parameter)
-    return one | st.tuples(one, one) | st.lists(one, min_size=1, max_size=3) if parameter.drawn else one
-
-
-OPS = st.sampled_from(sorted(augment.OPERATIONS)).flatmap(
-    lambda name: st.fixed_dictionaries(
-        {p.name: values(p) for p in augment.OPERATIONS[name].values() if p.name != "seed"}
-    ).map(lambda given: Op(name, **given))
-)
-
-
-def groups(parts):
-    some = st.lists(parts, min_size=1, max_size=3)
-    return (
-        st.builds(Sequential, some, st.booleans())
-        | st.builds(SomeOf, st.sampled_from([None, 1, 7, (0, None), (1, 2), (2, 9)]), some, st.booleans())
-        | st.builds(OneOf, some)
-        | st.builds(Sometimes, st.floats(0, 1), parts, st.none() | parts)
-    )
-
-
 @settings(max_examples=25, deadline=None)
-@given(recipe=st.recursive(OPS, groups, max_leaves=4))
+@given(recipe=RECIPES)
 def test_any_recipe_is_shown_and_stays_what_it_is(lab, recipe):
     lab.json.value = recipe.to_json()
     lab.use_json.click()
