@@ -321,7 +321,7 @@ def test_each_seed_trains_as_if_alone_and_the_global_random_state_stays():
 
 
 def test_nothing_to_compare_is_refused():
-    with pytest.raises(ValueError, match="there must be a start, a seed and an epoch"):
+    with pytest.raises(ValueError, match="starts, seeds and epochs must not be empty; got 0, 1 and 1"):
         compare({})
     with pytest.raises(ValueError, match=r"learning_rate must be above 0; got 0\. Begin with 1e-3"):
         train.Start(small_model, 0)

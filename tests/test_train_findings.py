@@ -23,7 +23,7 @@ from cxrkit.data import ManifestError, load_films, read_manifest, write_manifest
 from cxrkit.labels import COVID, FINDINGS, join_findings
 
 WORKER = Path(train_worker.__file__)
-LIMIT_S = 300
+LIMIT_S = 600
 #: How far two trainings that add the same numbers up in another order may differ.
 NEAR = 1e-4
 

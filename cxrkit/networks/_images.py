@@ -43,7 +43,7 @@ def predict_images(
         sources: files, or their bytes. An image that cannot be read has a result with a reason; nothing is raised.
         threads: images in work at a time, and so in memory; None: as many as there are cores.
     Yields:
-        One result per source, in order, as soon as it is known.
+        One result per source, in their order.
     """
     count = threads or os.cpu_count() or 1
     waiting: deque[Future[ImageResult]] = deque()

@@ -1,6 +1,7 @@
 """Batches by number: which images are in one, and how they are augmented."""
 
 import functools
+import os
 from collections.abc import Callable
 
 import keras
@@ -44,7 +45,8 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
         rows: slice = slice(None),
     ) -> None:
-        super().__init__()
+        # Threads make batches ahead of the network; what is in a batch does not depend on them.
+        super().__init__(workers=min(4, os.cpu_count() or 1))
         if not len(films):
             raise ValueError("there must be images to train on; got none. See the manifest's column split.")
         self._share = None

@@ -100,7 +100,7 @@ def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (
             raise ValueError(f"this must be a place in machines, 0 to {len(machines) - 1}; got {this}.")
         keras.distribution.initialize(",".join(machines), len(machines), this)
         names = keras.distribution.list_devices()
-        # Each process makes its own part of a batch, so Keras must not divide it again.
+        # Each process makes only its part of a batch, so Keras must not divide it again.
         strategy = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
         return Devices(len(names), len(machines), this, strategy)
     if this is not None:

@@ -15,14 +15,7 @@ import h5py
 import keras
 import numpy as np
 import pandas as pd
-from keras.callbacks import (
-    BackupAndRestore,
-    CSVLogger,
-    EarlyStopping,
-    ModelCheckpoint,
-    ReduceLROnPlateau,
-    TensorBoard,
-)
+from keras import callbacks as kc
 
 from cxrkit.train._devices import Devices, local
 
@@ -81,9 +74,9 @@ def fit(
         scored = _Scored(validation, batches, devices, None if folder is None else Path(folder))
         callbacks: list[Any] = [scored]
         if schedule == "plateau":
-            callbacks.append(ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0))
+            callbacks.append(kc.ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0))
         if folder is None:
-            callbacks.append(EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True))
+            callbacks.append(kc.EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True))
         else:
             callbacks += _kept(Path(folder), devices)
         try:
@@ -172,14 +165,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def report(row: Mapping[str, float], lowest: float) -> str:
-    """Describe an epoch as the report's figure 3 does.
-
-    Args:
-        row: of the table of epochs.
-        lowest: the lowest val_loss before.
-    Returns:
-        Lines of text.
-    """
+    """Describe an epoch (a row of the table) as the report's figure 3 does; `lowest` is the lowest val_loss before."""
     epoch, before = int(row["epoch"]), "inf" if lowest == math.inf else f"{lowest:.5f}"
     lines = [f"Epoch {epoch:05d}"]
     if "val_loss" in row:
@@ -200,7 +186,7 @@ def _shown(value: float) -> str:
     return "undefined (images of one class)" if math.isnan(value) else f"{value:.6f}"
 
 
-class _Scored(keras.callbacks.Callback):
+class _Scored(kc.Callback):
     """After each epoch: puts the validation's numbers into the logs, for the callbacks that follow, and prints them."""
 
     def __init__(self, validation: Callable, batches: Any, devices: Devices, folder: Path | None) -> None:
@@ -234,7 +220,7 @@ class _Scored(keras.callbacks.Callback):
     def _scores(self) -> dict[str, float]:
         if self._devices.processes == 1:
             return self._validation(self.model)
-        # `predict` cannot collect results from other machines, so each process scores a copy of its own.
+        # `predict` cannot collect results from other machines, so each process scores a local copy.
         with local():
             if self._twin is None:
                 self._twin = type(self.model).from_config(self.model.get_config())
@@ -243,16 +229,16 @@ class _Scored(keras.callbacks.Callback):
             return self._validation(self._twin)
 
 
-class _Best(ModelCheckpoint):
-    """Keras' own; it makes variables when it saves, which one process alone cannot put on all machines."""
+class _Best(kc.ModelCheckpoint):
+    """Keras' own, outside of the distribution: it makes variables when it saves, and one process alone cannot."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         with local():
             super().on_epoch_end(epoch, logs)
 
 
-class _Backup(BackupAndRestore):
-    """Keras' own; of several processes the first keeps the checkpoint and sends it to the others before a start."""
+class _Backup(kc.BackupAndRestore):
+    """Keras' own; of several processes, the first keeps the checkpoint and sends it to the others."""
 
     def __init__(self, folder: Path, devices: Devices) -> None:
         super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
@@ -291,10 +277,10 @@ def _restore_torn(folder: Path) -> None:
                 os.replace(f"{path}.bkp", path)
 
 
-def _kept(folder: Path, devices: Devices) -> list[keras.callbacks.Callback]:
+def _kept(folder: Path, devices: Devices) -> list[kc.Callback]:
     """Return the callbacks that write to a folder; of several processes, only the first writes results."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Processes may share a folder, and each needs its own copy of the checkpoint.
+    # Processes may share a folder, and each needs a copy of the checkpoint.
     backup = _Backup(folder / (f"state-{devices.process}" if devices.process else "state"), devices)
     if devices.process:
         return [backup]
@@ -308,8 +294,8 @@ def _kept(folder: Path, devices: Devices) -> list[keras.callbacks.Callback]:
         save_weights_only=True,
         initial_value_threshold=None if before.empty else before["score"].max(),
     )
-    callbacks = [best, CSVLogger(folder / _TABLE, append=True)]
+    callbacks = [best, kc.CSVLogger(folder / _TABLE, append=True)]
     if importlib.util.find_spec("tensorboard"):
-        callbacks.append(TensorBoard(folder / "tensorboard", write_graph=False))
+        callbacks.append(kc.TensorBoard(folder / "tensorboard", write_graph=False))
     # The checkpoint last: a kill before it repeats the epoch.
     return [*callbacks, backup]

@@ -74,10 +74,10 @@ def compare_starts(
         probabilities within 1e-6 of 0 or 1). A spread of almost 0 means the same prediction for every image: with
         `certain` near 1 the signal exploded, with 0 it vanished.
     Raises:
-        ValueError: no start, no seed or no epoch.
+        ValueError: nothing to train.
     """
     if not starts or epochs < 1 or not seeds:
-        raise ValueError(f"there must be a start, a seed and an epoch; got {len(starts)}, {len(seeds)} and {epochs}.")
+        raise ValueError(f"starts, seeds and epochs must not be empty; got {len(starts)}, {len(seeds)} and {epochs}.")
     loss = loss_named("crossentropy", films.targets)
 
     def scores(model: keras.Model) -> dict[str, float]:
