@@ -13,7 +13,7 @@ from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Someti
 Place = tuple[int, ...]
 #: The ways to combine recipes, by name.
 GROUPS: tuple[str, ...] = ("Sequential", "SomeOf", "OneOf", "Sometimes")
-#: A recipe opened for changes: itself and its opened children. What is legal is checked when it is closed.
+#: A recipe as lists that can be changed: the recipe and its children. `_closed` makes a recipe again and checks it.
 _Node = list[Any]
 
 

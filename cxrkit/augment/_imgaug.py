@@ -42,7 +42,7 @@ def _source(part: Any, indent: int) -> str:
         items += [f"{key}={_source(value, indent + 1)}" for key, value in part.named.items()]
         opened, closed = f"iaa.{part.name}(", ")"
         if len(items) == 1 and "\n" in items[0]:
-            # One long list needs no lines of its own for the brackets of the call.
+            # The brackets of the call and of its one list share their lines.
             return opened + _source(part.positional[0], indent) + closed
     elif isinstance(part, list):
         items, opened, closed = [_source(each, indent + 1) for each in part], "[", "]"

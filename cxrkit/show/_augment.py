@@ -26,7 +26,7 @@ _TITLE = 26
 #: Least width of an image, pixels of the page: two beside one another on a telephone, nine on a screen.
 _LEAST_PX = 130
 _BINS, _PLOT_W, _PLOT_H = 64, 512, 100
-#: With a contrast of 3:1 or more on white and on black; also told apart by shape.
+#: Contrast of 3:1 or more on white and on black; their shapes differ too.
 _BEFORE, _AFTER = "#8c8c8c", "#2a6fb0"
 
 

@@ -64,7 +64,7 @@ class Panel(widgets.VBox):
         self._say_shown()
 
     def _say_shown(self) -> None:
-        """Set the texts of the results; each panel has its own."""
+        """Set the texts of the results; every panel implements this."""
         raise NotImplementedError
 
     def _say_controls(self) -> None:

@@ -1,4 +1,4 @@
-"""Widgets that the lab and the explorer share. They have no texts of their own: the panel sets all of them."""
+"""Widgets that the lab and the explorer share. They contain no texts: the panel sets all of them."""
 
 from pathlib import Path
 
