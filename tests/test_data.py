@@ -169,7 +169,6 @@ def test_a_gzipped_table_is_read(tmp_path):
     ("column", "value", "legal"),
     [
         ("image", " ", "a path of one line"),
-        ("image", "a.png", "each image once"),
         ("covid", "maybe", "0, 1, or empty"),
         ("findings", "Effusoin|Mass", "Atelectasis, Cardiomegaly"),
         ("split", "trian", "train, val, test, or empty"),
@@ -416,3 +415,15 @@ def test_splits_that_cannot_be_trained_on_are_refused():
         check_splits(table(rows[0], rows[2]))
     with pytest.raises(ManifestError, match=r"1 patient is in more than one split \(p0 in train and test\)"):
         check_splits(table(*rows, film("x.png", patient_id="p0", split="test")))
+
+
+def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_not(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    path = tmp_path / "m.csv"
+    path.write_text("image,findings,day\na.png,Mass,1\na.png,Mass,2\n", encoding="utf-8")
+    found = read_manifest(path)
+    assert found.frame["image"].tolist() == ["a.png"]
+    assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
+    path.write_text("image,findings\na.png,Mass\na.png,Edema\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="row 2, image: got 'a.png'; legal: a path of one line, each image once"):
+        read_manifest(path)

@@ -137,7 +137,14 @@ def read_manifest(
     path = Path(path)
     folder = path.parent if root is None else Path(root)
     text, notes = known_columns(read_table(path, strict=True), need, path.name)
-    text, faults = clean(text)
+    # Rows that repeat an image and agree in what decides a result are one row; `clean` refuses those that disagree.
+    equal = text.duplicated([column for column in DECISIVE if column in text])
+    if equal.any():
+        names = text["image"][equal].unique()
+        notes.append(
+            f"{int(equal.sum())} rows repeat an image; the first row of each is used ({', '.join(names[:3])})."
+        )
+    text, faults = clean(text[~equal])
     decisive = faults["column"].isin(DECISIVE)
     if decisive.any():
         raise faulty(faults[decisive], path.name)
