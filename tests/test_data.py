@@ -425,5 +425,5 @@ def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_no
     assert found.frame["image"].tolist() == ["a.png"]
     assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
     path.write_text("image,findings\na.png,Mass\na.png,Edema\n", encoding="utf-8")
-    with pytest.raises(ManifestError, match="row 2, image: got 'a.png'; legal: a path of one line, each image once"):
+    with pytest.raises(ManifestError, match=r"row 2, image: got 'a.png'; legal: a path of one line, each image once"):
         read_manifest(path)
