@@ -130,7 +130,7 @@ def test_a_finished_folder_does_not_change(trained, films):
 
 
 def test_the_same_seed_gives_the_same_curve_and_leaves_the_global_random_state(trained, films, tmp_path):
-    state = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not be touched
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not change
     train_worker.main(str(films), str(tmp_path), {})
     assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002 - as above
     assert_same_training(trained, tmp_path)
@@ -215,11 +215,6 @@ def test_an_edited_recipe_is_another_run(films, tmp_path):
     (tmp_path / "mine.json").write_text(augment.named("vary").to_json(), encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds a run with other settings \(augment was .*Fliplr.* now .*Affine"):
         train.findings(films, out, train.Settings(**options), network=train_worker.network)
-
-
-def test_a_source_that_is_not_there_is_refused(films, tmp_path):
-    with pytest.raises(ValueError, match="the manifest has no images of nih; its sources are phantom"):
-        train.findings(films, tmp_path, train.Settings(sources=("nih",)))
 
 
 def test_a_network_of_another_size_is_refused(films, tmp_path):
