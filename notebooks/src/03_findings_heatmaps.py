@@ -302,7 +302,7 @@ show.overlay(without, cam_without, label=label, scale=scale, title=title, simula
 # %% [markdown]
 # ### Not whether the answer is right, nor why
 #
-# A finding can be called for what lies elsewhere. Each row below is films that *have* the finding: *called, outside* is
+# A finding can be called for what lies elsewhere. Each row below is films that *have* the finding: *positive, outside* is
 # a right answer with its hottest place outside of every box.
 
 # %%
@@ -348,7 +348,7 @@ show.table(area.rename("box area").round(4).astype(str).reset_index())
 
 # %%
 game = overall.set_index("measure").loc[["pointing game", "box area"]]
-outside, called = places["called, outside"].sum(), places[["called, inside", "called, outside"]].sum().sum()
+outside, called = places["positive, outside"].sum(), places[["positive, inside", "positive, outside"]].sum().sum()
 worst = by_finding[by_finding["measure"] == "pointing game"].nsmallest(3, "value")["finding"]
 print(f"{(answers['Predict label'] != '').sum()} of {len(answers)} films got a finding in the spreadsheet.")
 print("The hottest place lies in a box in {value:.2f} ({low:.2f} to {high:.2f}) of".format(**game.iloc[0]), end=" ")
@@ -375,8 +375,8 @@ check_answer("03.1", answer, area=area.iloc[0], cells=cells)
 
 # %%
 answer = None
-outside = dict(zip(places["finding"], places["called, outside"], strict=True))
-called = {row["finding"]: row["called, inside"] + row["called, outside"] for row in places.to_dict("records")}
+outside = dict(zip(places["finding"], places["positive, outside"], strict=True))
+called = {row["finding"]: row["positive, inside"] + row["positive, outside"] for row in places.to_dict("records")}
 check_answer("03.2", answer, called=called, outside=outside)
 
 # %% [markdown]
