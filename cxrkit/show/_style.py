@@ -27,10 +27,7 @@ from matplotlib.patches import Patch, Rectangle
 from cxrkit import film
 from cxrkit.labels import COLOURS, DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.show._rendered import escape_markdown as escape_markdown
-from cxrkit.show._rendered import markdown_table as markdown_table
-from cxrkit.show._rendered import plain as plain
-from cxrkit.show._rendered import pretty as pretty
+from cxrkit.show._rendered import plain, pretty
 
 #: Width of a figure that fills a notebook's column, inches.
 WIDTH = 9.0

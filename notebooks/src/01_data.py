@@ -137,7 +137,9 @@ counts = {found.name: found.films_per_patient for found in (nih.survey, here)}
 counts = pd.concat(counts, names=["data set", "images of a patient"])
 shares = (counts / counts.groupby("data set").transform("sum")).rename_axis(columns="of").stack().rename("share")
 bars = {"x": "images of a patient", "y": "share", "hue": "data set", "col": "of"}
-sns.catplot(shares.reset_index(), kind="bar", height=3.2, aspect=1.3, palette="colorblind", **bars)
+grid = sns.catplot(shares.reset_index(), kind="bar", height=3.2, aspect=1.3, palette="colorblind", **bars)
+grid.set_titles("share of {col_name}").tick_params("x", rotation=30)
+
 
 # %% [markdown]
 # ## Leakage: one patient, two splits
