@@ -302,8 +302,8 @@ show.overlay(without, cam_without, label=label, scale=scale, title=title, simula
 # %% [markdown]
 # ### Not whether the answer is right, nor why
 #
-# A finding can be called for what lies elsewhere. Each row below is films that *have* the finding: *positive, outside* is
-# a right answer with its hottest place outside of every box.
+# A finding can be positive because of what lies elsewhere. Each row below is films that *have* the finding: *positive,
+# outside* is a right answer with its hottest place outside of every box.
 
 # %%
 places = explain.right_places(scores)
