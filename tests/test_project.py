@@ -381,12 +381,13 @@ def test_triage_dashboard_and_command_line_start_without_tensorflow():
         "    heavy = {'tensorflow', 'keras', 'tf_keras_vis', 'tf2onnx', 'jax', 'imgaug'} & set(sys.modules)\n"
         "    assert not heavy, f'{name} imports {heavy}'\n"
     )
-    faces = sorted(f"cxrkit.{room}" for room in rooms())
+    faces = sorted(f"cxrkit.{room}" for room in rooms() if room != "train")
     done = subprocess.run([sys.executable, "-c", code, *faces], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-EXCEPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore)")
+#: An exception from ruff or mypy without a reason after it: `# noqa: X - why` or `# type: ignore[x]  # why`.
+EXCEPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore)(?!.*(?: - |# ))")
 
 
 def test_every_exception_from_ruff_or_mypy_has_its_reason_beside_it():
@@ -394,7 +395,7 @@ def test_every_exception_from_ruff_or_mypy_has_its_reason_beside_it():
     for path in tracked_files():
         lines = path.read_text(encoding="utf-8").splitlines() if path.suffix == ".py" else []
         for number, (line, above) in enumerate(zip(lines, ["", *lines], strict=False), 1):
-            if EXCEPTION.search(line) and " - " not in line and not above.lstrip().startswith("# "):
+            if EXCEPTION.search(line) and not above.lstrip().startswith("# "):
                 without.append(f"{path.relative_to(ROOT)}:{number}")
     assert without == []
 

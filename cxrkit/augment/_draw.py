@@ -83,7 +83,7 @@ def _seeds(seed: Seed, n: int, first: int) -> list[tuple[int, int]]:
     """Return seed and index of each image."""
     if np.ndim(seed) == 0:
         return [(seed, first + k) for k in range(n)]  # type: ignore[misc]  # `draw` refuses what is no whole number
-    seeds = list(seed)  # type: ignore[arg-type]
+    seeds = list(seed)  # type: ignore[arg-type]  # as above
     if len(seeds) != n or first:
         raise ValueError(
             f"seed must be one number, or one for each of the {n} images and first 0; got {len(seeds)} seeds and "

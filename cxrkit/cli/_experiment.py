@@ -114,7 +114,7 @@ def _add(
 
     command.__doc__ = text
     # Typer reads the options from the signature.
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
         [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(key, default), annotation=kind)
             for key, (kind, default) in options.items()

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+__all__ = ["LANGUAGES", "Saying", "WordedError", "label", "say", "table"]
+
 #: Each language's name in that language, by BCP 47 tag; the first is the default.
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "zh-Hant": "繁體中文"})
 _FOLDER = Path(__file__).parent
