@@ -121,7 +121,7 @@ def test_our_own_names_are_taken_before_others(tmp_path):
 
 def test_a_table_without_a_known_name_is_told_what_to_rename(tmp_path):
     path = put(tmp_path, "Bild,Befund", "a.png,Mass")
-    with pytest.raises(ManifestError, match=r"no column of images; it has the columns Bild, Befund. Rename"):
+    with pytest.raises(ManifestError, match=r"no column of images; it has Bild, Befund. Rename"):
         read_manifest(path)
 
 

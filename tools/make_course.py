@@ -21,7 +21,8 @@ import pandas as pd
 from cxrkit import phantom
 from cxrkit.data import COURSE_MANIFEST, simulate_row
 from cxrkit.data._course import PATIENT_SEEDS
-from cxrkit.data._manifest import to_csv, write_text
+from cxrkit.data._journal import write_whole
+from cxrkit.data._manifest import to_csv
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _patients as rates
 
@@ -125,7 +126,7 @@ def main() -> int:
         print(f"data_manifest.csv {'is what the phantom gives' if same else 'would change; run `make data_manifest`'}")
         return 0 if same else 1
     for path in (COURSE_MANIFEST, ROOT / "data_manifest.csv"):
-        write_text(path, text)
+        write_whole(path, text.encode())
     counts = frame.groupby("split").agg(
         images=("image", "size"), patients=("patient_id", "nunique"), covid=("covid", "sum")
     )

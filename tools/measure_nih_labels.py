@@ -17,14 +17,12 @@ from cxrkit import show
 from cxrkit.course import survey
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT = ROOT / "cxrkit" / "course" / "nih_labels.json"
 COMMAND = "python tools/measure_nih_labels.py ../shared/real-cxr/nih-labels"
 
 
 def results(found: survey.NihSurvey) -> str:
     """Return the page for docs/results."""
-    whole, rows = found.survey, survey.agreement_rows(found)
-    counted = survey.beside_table01(found.table01)
+    whole, counted = found.survey, survey.beside_table01(found.table01)
     differences = int((counted.filter(like="differs").iloc[:-1] != "").sum().sum())
     return "\n\n".join(
         [
@@ -42,7 +40,7 @@ def results(found: survey.NihSurvey) -> str:
             "## The mined labels compared with radiologists'",
             "Google's labels (Majkowska et al., Radiology 2020). Which mined labels stand for what the radiologists "
             "looked for is `cxrkit.course.survey.READ_AS`; PPV is that among these images.",
-            show.table(rows, first="finding"),
+            show.table(found.agreement, first="finding"),
             show.table(found.confusion.rename_axis("images").reset_index()),
             "## Prevalence by split of the official split",
             show.table(
@@ -59,10 +57,11 @@ def main() -> int:
     folder = parser.parse_args().folder
     today = datetime.date.today().isoformat()
     found = dataclasses.replace(survey.measure_nih(folder), made_by=f"`{COMMAND}`, {today}")
-    OUT.write_text(survey.to_json(found), encoding="utf-8")
+    out = Path(str(survey.RECORDED))
+    out.write_text(survey.to_json(found), encoding="utf-8")
     page = ROOT / "docs" / "results" / f"{today}-nih-labels.md"
     page.write_text(results(found) + "\n", encoding="utf-8")
-    print(f"wrote {OUT} and {page}")
+    print(f"wrote {out} and {page}")
     return 0
 
 

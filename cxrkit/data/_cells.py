@@ -1,7 +1,7 @@
 """The columns of a manifest: what is legal in each, the usual spelling of a cell, and errors that name it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,14 @@ VIEWS = ("PA", "AP", "AP Supine", "LL", "RL")
 FRONTAL = VIEWS[:3]
 MAX_AGE = 120
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
-_SHOWN_FAULTS = 20
 
 
 class ManifestError(ValueError):
-    """A table that cannot be used as a manifest.
-
-    Attributes:
-        faults: a frame with a row for each wrong cell: row, column, value, legal.
-    """
+    """A table that cannot be used as a manifest; `faults` has a row for each wrong cell: row, column, value, legal."""
 
     def __init__(self, message: str, faults: pd.DataFrame | None = None) -> None:
         super().__init__(message)
-        self.faults = pd.DataFrame(columns=["row", "column", "value", "legal"]) if faults is None else faults
+        self.faults = faults
 
 
 Rule = Callable[[str], str | None]
@@ -54,6 +49,7 @@ def _age(cell: str) -> str | None:
 
 
 def findings_of(cell: str) -> str | None:
+    """Return findings in their usual spelling and order; None for a word that is none of the 14."""
     try:
         return join_findings([cell])
     except ValueError:
@@ -101,23 +97,22 @@ DECISIVE = ("image", "patient_id", "covid", "findings", "split", "sha256")
 def clean(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give rows of str cells all columns of a manifest, in their usual spelling.
 
-    Args:
-        rows: some of `COLUMNS`, and others.
     Returns:
         `COLUMNS` in order, then the others; and the faults: row (of the index), column, value, legal. A cell at fault
         is empty.
     """
-    out, faults = {}, []
+    frame, faults = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows]))), []
     for column, (rule, legal) in RULES.items():
-        cells = rows[column] if column in rows else pd.Series("", index=rows.index, dtype=object)
+        if column not in rows:
+            frame[column] = ""
+            continue
+        cells = rows[column]
         known = {cell: rule(cell if rule in (_text, _named) else cell.strip()) for cell in cells.unique()}
         wrong = cells.map(known).isna()
         if column == "image":
             wrong |= cells.duplicated(keep=False)
-        if column in rows:
-            faults += [{"row": row, "column": column, "value": cells[row], "legal": legal} for row in rows.index[wrong]]
-        out[column] = cells.map(known).fillna("").astype(object)
-    frame = pd.DataFrame(out, index=rows.index).join(rows.drop(columns=list(COLUMNS), errors="ignore"))
+        faults += [(row, column, cells[row], legal) for row in rows.index[wrong]]
+        frame[column] = cells.map(known).fillna("").astype(object)
     found = pd.DataFrame(faults, columns=["row", "column", "value", "legal"])
     return frame, found.sort_values("row", kind="stable").reset_index(drop=True)
 
@@ -128,29 +123,33 @@ def notes_on(faults: pd.DataFrame) -> list[str]:
     for column, cells in faults.groupby("column", sort=False)["value"]:
         values = cells.unique()
         shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
-        notes.append(
-            f"column {column}: {len(cells)} cell{'s' * (len(cells) > 1)} not understood ({shown}) and left empty."
-        )
+        count = f"{len(cells)} cell{'s' * (len(cells) > 1)}"
+        notes.append(f"column {column}: {count} not understood ({shown}) and left empty.")
     return notes
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Check a frame and give it the columns and types that `read_manifest` promises.
+    """Return a frame with the columns and types that `read_manifest` promises, index 0, 1, 2, ...
 
     Args:
         frame: with `image` and `patient_id`; NaN, None and "" all mean not known.
-    Returns:
-        A new frame, its index 0, 1, 2, ...
     Raises:
         ManifestError: cells at fault; rows are counted from 0.
     """
-    if lacking := [column for column in ("image", "patient_id") if column not in frame]:
-        raise ManifestError(f"the frame lacks {', '.join(lacking)}; it has {', '.join(map(str, frame.columns))}.")
+    need_columns(frame, ("image", "patient_id"), "the frame")
     cells = {column: [as_text(cell) for cell in frame[column].tolist()] for column in frame}
     text, faults = clean(pd.DataFrame(cells, dtype=object))
     if len(faults):
         raise faulty(faults, "the frame")
     return typed(text)
+
+
+def need_columns(frame: pd.DataFrame, columns: Iterable[str], name: str) -> None:
+    """Raise ManifestError if a table lacks a column."""
+    if lacking := [column for column in columns if column not in frame]:
+        legal = "".join(f" ({column}: {RULES[column][1]})" for column in lacking if column in RULES)
+        has = ", ".join(map(str, frame.columns))
+        raise ManifestError(f"{name} lacks the column {', '.join(lacking)}, which is needed here{legal}; it has {has}.")
 
 
 def as_text(cell: Any) -> str:
@@ -174,8 +173,9 @@ def typed(text: pd.DataFrame) -> pd.DataFrame:
 
 
 def faulty(faults: pd.DataFrame, name: str) -> ManifestError:
+    """Return the error that names the first faults of a table."""
     lines = []
-    for row, column, value, legal in faults.head(_SHOWN_FAULTS).astype(str).itertuples(index=False):
+    for row, column, value, legal in faults.head(20).astype(str).itertuples(index=False):
         shown = repr(value) if len(value) < 78 else f"{value[:74]!r}..."
         lines.append(f"  row {row}{', ' + column if column else ''}: got {shown}; legal: {legal}")
     if more := len(faults) - len(lines):

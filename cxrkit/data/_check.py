@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.fft
 
 from cxrkit.data._cells import validate
+from cxrkit.data._splits import shared_patients
 from cxrkit.film import UnreadableImage, read, resize
-from cxrkit.labels import SPLITS
 
 #: Images whose perceptual hashes differ in at most this many of 256 bits are compared pixel by pixel.
 NEAR_BITS = 48
@@ -28,12 +28,12 @@ class CheckResult:
     """What `check_manifest` found; every frame is tidy, and empty when all is well.
 
     Attributes:
-        shared_patients: patients in more than one split: patient_id, splits (joined by `|`), images.
-        duplicates: images whose files are the same bytes: group, image, patient_id, split.
-        near_duplicates: pairs that look the same: image_a, image_b, bits (of 256 that differ), correlation, patient_a,
-            patient_b, split_a, split_b; nearest first, at most 100,000.
+        shared_patients: patients in more than one split: patient_id, splits (joined by `|`).
+        duplicates: images whose files are the same bytes: image, patient_id, split, sha256.
+        near_duplicates: pairs that look the same: image, patient_id and split of both (image_a, image_b, ...), bits (of
+            256 that differ), correlation; nearest first, of the first 100,000 candidates.
         missing: images without a file: image.
-        changed: images whose file is not the one listed: image, expected, found (sha256).
+        changed: images whose file is not the one listed: image, sha256, found.
         unreadable: images that cannot be decoded: image, reason.
     """
 
@@ -47,7 +47,7 @@ class CheckResult:
     @property
     def leaks(self) -> int:
         """How many patients, groups of equal files and pairs that look the same are in more than one split."""
-        groups = self.duplicates.groupby("group")["split"].nunique()
+        groups = self.duplicates.groupby("sha256")["split"].nunique()
         pairs = self.near_duplicates
         return len(self.shared_patients) + int((groups > 1).sum()) + int((pairs["split_a"] != pairs["split_b"]).sum())
 
@@ -57,20 +57,14 @@ class CheckResult:
         return not (self.leaks or len(self.missing) or len(self.changed) or len(self.unreadable))
 
     def summary(self, *, shown: int = 5) -> str:
-        """Describe what was found, with the first of each kind.
-
-        Args:
-            shown: how many of each kind to name.
-        Returns:
-            Lines of text.
-        """
-        groups = self.duplicates.groupby("group")["image"].agg(" = ".join)
-        pairs = "{image_a} ({patient_a}, {split_a}) and {image_b} ({patient_b}, {split_b}): correlation {correlation}"
-        near = self.near_duplicates.assign(correlation=self.near_duplicates["correlation"].map("{:.2f}".format))
+        """Describe in lines of text what was found, with the first `shown` of each kind."""
+        groups = self.duplicates.groupby("sha256", sort=False)["image"].agg(" = ".join)
+        near = self.near_duplicates.replace({"split_a": "", "split_b": ""}, "no split")
+        pair = "{image_a} ({patient_id_a}, {split_a}) and {image_b} ({patient_id_b}, {split_b}): "
         kinds = [
             ("patients in more than one split", self.shared_patients, "{patient_id} in {splits}"),
             (f"groups of equal files ({len(self.duplicates)} images)", groups.to_frame(), "{image}"),
-            ("pairs of images that look the same", near.replace({"split_a": "", "split_b": ""}, "no split"), pairs),
+            ("pairs of images that look the same", near, pair + "correlation {correlation:.2f}"),
             ("images missing", self.missing, "{image}"),
             ("images changed", self.changed, "{image}"),
             ("images unreadable", self.unreadable, "{image}: {reason}"),
@@ -83,85 +77,65 @@ class CheckResult:
 
 
 def check_manifest(
-    frame: pd.DataFrame,
-    root: str | os.PathLike[str] = ".",
-    *,
-    progress: Callable[[int, int], None] | None = None,
+    frame: pd.DataFrame, root: str | os.PathLike[str] = ".", *, progress: Callable[[int, int], None] | None = None
 ) -> CheckResult:
     """Search for what would spoil a manifest's splits or images.
 
     Near-duplicates are found in two steps: a perceptual hash selects pairs of images, and `correlation` compares their
     detail pixel by pixel. Measured with benchmarks/near_duplicates.py on 1,811 real images (2026-11-23): of 300 images,
-    every copy is found that was re-encoded, resized, or changed in contrast, and 296 of those cropped by 1% on each
-    side; of those cropped by 3%, 43. Of 1.6 million pairs of images of two patients, two count as near: both are one
-    image under two names. Of 1,585 pairs of images of one patient, two count as near.
+    every copy is found that was re-encoded, resized, or changed in contrast, 296 of those cropped by 1% on each side,
+    43 of those cropped by 3%. Of 1.6 million pairs of images of two patients, two count as near: one image
+    under two names each.
 
     Args:
         frame: as `read_manifest` gives (`rows`, so that missing files are counted).
         root: the folder that image paths are relative to.
         progress: called with how many images are done, and of how many.
-    Returns:
-        What was found.
     Raises:
         ManifestError: `frame` is no manifest.
     """
-    frame, root = validate(frame), Path(root)
-    prints = []
+    frame, root, prints = validate(frame), Path(root), []
     # Several at once: hashing and decoding release Python's lock.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for found in pool.map(lambda image: _fingerprint(root / image), frame["image"]):
             prints.append(found)
             if progress is not None:
                 progress(len(prints), len(frame))
-    by_patient = frame[frame["split"] != ""].groupby("patient_id")["split"]
-    shared = by_patient.agg(splits=lambda names: "|".join(name for name in SPLITS if name in set(names)), images="size")
-    digests = pd.Series([found.sha256 for found in prints], index=frame.index, dtype=object)
-    there = digests[digests != ""]
-    repeated = there[there.duplicated(keep=False)]
-    duplicates = frame.loc[repeated.index, ["image", "patient_id", "split"]]
-    duplicates.insert(0, "group", pd.factorize(repeated)[0])
-    differs = (digests != "") & (frame["sha256"] != "") & (digests != frame["sha256"])
-    changed = pd.DataFrame({"image": frame["image"], "expected": frame["sha256"], "found": digests})[differs]
-    unreadable = [(image, found.error) for image, found in zip(frame["image"], prints, strict=True) if found.error]
-    absent = [image for image, found in zip(frame["image"], prints, strict=True) if not (found.sha256 or found.error)]
+    listed = frame["sha256"]
+    frame = frame[["image", "patient_id", "split"]].assign(
+        **pd.DataFrame(prints, frame.index, ["sha256", "bits", "reason"], dtype=object)
+    )
+    there, unreadable = frame["sha256"] != "", frame["reason"] != ""
+    equal = frame[there & frame["sha256"].duplicated(keep=False)]
+    changed = frame.assign(found=frame["sha256"], sha256=listed)[there & (listed != "") & (listed != frame["sha256"])]
     return CheckResult(
-        shared_patients=shared[shared["splits"].str.contains("|", regex=False)].reset_index(),
-        duplicates=duplicates.sort_values(["group", "image"]).reset_index(drop=True),
-        near_duplicates=_confirmed(_near_pairs(frame, prints), root),
-        missing=pd.DataFrame({"image": absent}, dtype=object),
-        changed=changed.reset_index(drop=True),
-        unreadable=pd.DataFrame(unreadable, columns=["image", "reason"], dtype=object),
+        shared_patients=shared_patients(frame).reset_index(),
+        duplicates=equal[["image", "patient_id", "split", "sha256"]].reset_index(drop=True),
+        near_duplicates=_confirmed(_near_pairs(frame[frame["bits"].notna()]), root),
+        missing=frame.loc[~there & ~unreadable, ["image"]].reset_index(drop=True),
+        changed=changed[["image", "sha256", "found"]].reset_index(drop=True),
+        unreadable=frame.loc[unreadable, ["image", "reason"]].reset_index(drop=True),
     )
 
 
-@dataclass(frozen=True)
-class _Fingerprint:
-    sha256: str = ""
-    bits: np.ndarray | None = None
-    error: str = ""
-
-
-def _fingerprint(path: Path) -> _Fingerprint:
+def _fingerprint(path: Path) -> tuple[str, np.ndarray | None, str]:
+    """Return sha256 ("" without a file), perceptual hash, and why the file cannot be read ("" if it can)."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return _Fingerprint()
+        return "", None, ""
     except (OSError, ValueError) as error:
-        return _Fingerprint(error=getattr(error, "strerror", None) or str(error))
+        return "", None, getattr(error, "strerror", None) or str(error)
     digest = hashlib.sha256(data).hexdigest()
     try:
-        return _Fingerprint(digest, perceptual_hash(read(data).pixels))
+        return digest, perceptual_hash(read(data).pixels), ""
     except UnreadableImage as error:
-        return _Fingerprint(digest, error=str(error))
+        return digest, None, str(error)
 
 
 def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
-    """Hash an image so that copies that were re-encoded, resized or brightened have nearly the same hash.
+    """Hash (H, W) pixels in [0, 1] to (256,) bool; re-encoded, resized or brightened copies have nearly the same hash.
 
-    Args:
-        pixels: (H, W), in [0, 1].
-    Returns:
-        (256,), bool.
     Source: the DCT hash of Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, with
         16 x 16 terms instead of 8 x 8: at 64 bits, images of different people are as alike as copies.
     """
@@ -169,32 +143,23 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
     return (terms > np.median(terms)).ravel()
 
 
-def _near_pairs(frame: pd.DataFrame, prints: list[_Fingerprint]) -> pd.DataFrame:
-    rows = np.array([row for row, found in enumerate(prints) if found.bits is not None], dtype=int)
+def _near_pairs(films: pd.DataFrame) -> pd.DataFrame:
+    """Pair images with nearly the same `bits`, but another `sha256`."""
     found: list[tuple[int, int, int]] = []
-    if len(rows):
-        # Bits as -1 and +1: a product of two hashes is 256 - 2 * (bits that differ), and BLAS compares all with all.
-        signs = np.stack([prints[row].bits for row in rows]).astype(np.float32) * 2 - 1
-        for top in range(0, len(rows), 1024):
-            for left in range(top, len(rows), 8192):
-                alike = signs[top : top + 1024] @ signs[left : left + 8192].T
-                for a, b in np.argwhere(alike >= 256 - 2 * NEAR_BITS):
-                    first, second = rows[top + a], rows[left + b]
-                    if first < second and prints[first].sha256 != prints[second].sha256:
-                        found.append((int(256 - alike[a, b]) // 2, int(first), int(second)))
-            if len(found) > _MAX_PAIRS:
-                break
-    found = sorted(found)[:_MAX_PAIRS]
-    a, b = [first for _, first, _ in found], [second for _, _, second in found]
-    names = {"image": "image", "patient": "patient_id", "split": "split"}
-    cells = {
-        f"{ours}_{side}": frame[column].iloc[at].tolist()
-        for ours, column in names.items()
-        for side, at in (("a", a), ("b", b))
-    }
-    pairs = pd.DataFrame(cells, dtype=object)
-    pairs.insert(2, "bits", np.array([bits for bits, _, _ in found], dtype=np.int64))
-    return pairs
+    # Bits as -1 and +1: a product of two hashes is 256 - 2 * (bits that differ), and BLAS compares all with all.
+    signs = np.array(films["bits"].tolist(), np.float32).reshape(-1, 256) * 2 - 1
+    digests = films["sha256"].tolist()
+    for top in range(0, len(films), 256):
+        differing = (256 - signs[top : top + 256] @ signs[top:].T) / 2
+        for a, b in np.argwhere(differing <= NEAR_BITS):
+            if a < b and digests[top + a] != digests[top + b]:
+                found.append((int(differing[a, b]), top + a, top + b))
+        if len(found) > _MAX_PAIRS:
+            break
+    bits, first, second = np.array(sorted(found)[:_MAX_PAIRS], int).reshape(-1, 3).T
+    named = films[["image", "patient_id", "split"]]
+    sides = [named.iloc[rows].add_suffix(side).reset_index(drop=True) for rows, side in ((first, "_a"), (second, "_b"))]
+    return pd.concat(sides, axis=1).assign(bits=bits)
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -208,21 +173,18 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     """
     import cv2
 
-    place, best = _detail(first, 160), -1.0
+    def detail(pixels: np.ndarray, size_px: int) -> np.ndarray:
+        small = resize(pixels, size_px)
+        return small - cv2.GaussianBlur(small, (0, 0), 3.0)
+
+    place, best = detail(first, 160), -1.0
     for size in range(148, 174, 3):
         edge = size // 5
-        part = _detail(second, size)[edge : size - edge, edge : size - edge]
+        part = detail(second, size)[edge : size - edge, edge : size - edge]
         # A blank part has no correlation with anything; OpenCV then returns what is no number.
         if part.std() > 1e-6:
             best = max(best, float(np.nan_to_num(cv2.matchTemplate(place, part, cv2.TM_CCOEFF_NORMED)).max()))
     return best
-
-
-def _detail(pixels: np.ndarray, size_px: int) -> np.ndarray:
-    import cv2
-
-    small = resize(pixels, size_px)
-    return small - cv2.GaussianBlur(small, (0, 0), 3.0)
 
 
 def _confirmed(pairs: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -233,7 +195,7 @@ def _confirmed(pairs: pd.DataFrame, root: Path) -> pd.DataFrame:
         # At 256 pixels, 128 images need little memory.
         return resize(read(root / image).pixels, 256)
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(pool.map(lambda a, b: correlation(film(a), film(b)), pairs["image_a"], pairs["image_b"]))
-    pairs.insert(3, "correlation", np.array(found, dtype=float))
+    pairs = pairs.assign(correlation=np.array(found, float))
     return pairs[pairs["correlation"] >= NEAR_CORRELATION].reset_index(drop=True)

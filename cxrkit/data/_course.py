@@ -2,21 +2,21 @@
 
 A row holds all that makes its image: `seed` (the patient), `follow_up`, `view`, `sex`, `age`, `width` and the column
 `severity` (`Effusion=0.35|COVID-19=0.6`). The images are kept in a cache folder and checked by sha256 at each use.
-Simulated images teach and test; they do not replace real ones, and nothing here is a medical device.
+Simulated images teach and test; they do not replace real ones.
 """
 
 import csv
-import functools
 import hashlib
+import itertools
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cxrkit.data._journal import write_whole
 from cxrkit.labels import COVID, FINDINGS, SPLITS
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ _WORTH_WORKERS = 24
 
 
 def course_manifest() -> "pd.DataFrame":
-    """Return the course's manifest, as `read_manifest` gives it, with the further column `severity`.
-
-    `image` is relative to the folder that `course_images()` returns.
-    """
+    """Return the manifest with the further column `severity`; `image` is relative to `course_images()`."""
     from cxrkit.data._cells import validate
     from cxrkit.data._manifest import read_table
 
@@ -46,22 +43,23 @@ def course_manifest() -> "pd.DataFrame":
 def course_images(split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Path:
     """Make the course images in the cache where they are missing, and return their folder.
 
-    The cache is the folder CXRKIT_CACHE if set, else the user's cache folder for cxrkit. Images that are there and
-    unchanged stay; the others are simulated again. Several processes may do this at once.
+    The cache is the folder CXRKIT_CACHE if set, else the user's cache folder for cxrkit. Images that are missing or
+    changed are simulated again. Several processes may do this at once.
 
     Args:
         split: "train", "val" or "test" for these images alone; None for all.
         progress: called with how many images are there, and of how many.
     Returns:
-        The folder of the images: for all splits one with the folders train, val and test; for one split that one.
+        The folder with train, val and test; for one split that one of the three.
     Raises:
         ValueError: an unknown split, or an image whose sha256 is not that of the manifest.
         OSError: the cache cannot be written to.
     """
     if split not in (None, *SPLITS):
         raise ValueError(f"split must be {', '.join(SPLITS)} or None; got {split!r}.")
-    text, rows = _manifest_rows(COURSE_MANIFEST)
-    rows = [row for row in rows if split in (None, row["split"])]
+    # Read with the standard library alone: the demo then starts without pandas.
+    text = COURSE_MANIFEST.read_bytes()
+    rows = [row for row in csv.DictReader(text.decode().splitlines()) if split in (None, row["split"])]
     # A folder for each edition of the manifest, so that images of two editions never mix.
     edition = hashlib.sha256(text).hexdigest()[:12]
     folder = default_cache_dir() / "course" / edition
@@ -69,11 +67,8 @@ def course_images(split: str | None = None, *, progress: Callable[[int, int], No
         for part in SPLITS if split is None else (split,):
             (folder / part).mkdir(parents=True, exist_ok=True)
         missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"])]
-        done = len(rows) - len(missing)
-        if progress is not None:
-            progress(done, len(rows))
-        for _ in _make(missing, folder):
-            done += 1
+        made = itertools.chain([None], _make(missing, folder))
+        for done, _ in enumerate(made, len(rows) - len(missing)):
             if progress is not None:
                 progress(done, len(rows))
     except OSError as error:
@@ -93,90 +88,64 @@ def default_cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("cxrkit"))
 
 
-def simulate_row(row: Mapping[str, object]) -> "SimulatedFilm":
-    """Simulate the image of one row of the course's manifest, with its masks and boxes.
-
-    Args:
-        row: a row of `course_manifest()`, as a mapping or a pandas Series.
-    Returns:
-        The simulated image; its `png()` has the row's sha256.
-    """
+def simulate_row(row: Mapping[Any, Any]) -> "SimulatedFilm":
+    """Simulate the image of one row of `course_manifest()`, with its masks and boxes; its `png()` has its sha256."""
     from cxrkit import phantom
 
-    signs = (part.split("=") for part in str(row["severity"]).split("|") if part)
+    signs = (part.split("=") for part in row["severity"].split("|") if part)
     severity = {name: float(value) for name, value in signs}
     return phantom.simulate(
-        int(str(row["seed"])),
-        size_px=int(str(row["width"])),
+        int(row["seed"]),
+        size_px=int(row["width"]),
         findings=tuple(name for name in severity if name != COVID),
         covid=COVID in severity,
         severity=severity,
-        view=str(row["view"]),
-        sex=str(row["sex"]),
-        age=float(str(row["age"])),
-        follow_up=int(str(row["follow_up"])),
+        view=row["view"],
+        sex=row["sex"],
+        age=float(row["age"]),
+        follow_up=int(row["follow_up"]),
     )
 
 
 def course_boxes(split: str | None = None) -> "pd.DataFrame":
     """Return where the findings of the course's images lie, in the form of `cxrkit.explain.read_boxes`.
 
-    Boxes are no part of the manifest: the images are simulated again for them, about 40 ms each.
+    The images of the split (None: of all) are simulated again for this, about 40 ms each.
 
-    Args:
-        split: "train", "val" or "test" for these images alone; None for all.
     Returns:
         One row per box: `image` as in the manifest, `finding` (of the 14), `x`, `y`, `w`, `h` as fractions of the
         image from its upper left corner. A finding too slight to be marked has no box.
-    Raises:
-        ValueError: an unknown split.
     """
     import pandas as pd
 
-    if split not in (None, *SPLITS):
-        raise ValueError(f"split must be {', '.join(SPLITS)} or None; got {split!r}.")
-    frame = course_manifest()
+    from cxrkit.data._manifest import chosen
+
     found = []
-    for _, row in frame[frame["findings"] != ""].iterrows():
-        if split not in (None, row["split"]):
-            continue
-        film = simulate_row({str(name): value for name, value in row.items()})
+    frame = chosen(course_manifest(), split)
+    for row in frame[frame["findings"] != ""].to_dict("records"):
+        film = simulate_row(row)
         height, width = film.pixels.shape
-        for finding, places in film.boxes.items():
-            if finding in FINDINGS:
-                found += [
-                    (row["image"], finding, x / width, y / height, w / width, h / height) for x, y, w, h in places
-                ]
+        for finding in filter(FINDINGS.__contains__, film.boxes):
+            for x, y, w, h in film.boxes[finding]:
+                found.append((row["image"], finding, x / width, y / height, w / width, h / height))
     return pd.DataFrame(found, columns=["image", "finding", "x", "y", "w", "h"])
-
-
-@functools.cache
-def _manifest_rows(path: Path) -> tuple[bytes, list[dict[str, str]]]:
-    """Read the manifest with the standard library alone: the demo then starts without pandas."""
-    text = path.read_bytes()
-    return text, list(csv.DictReader(text.decode().splitlines()))
 
 
 def _is_there(path: Path, sha256: str) -> bool:
     try:
-        data = path.read_bytes()
+        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     except FileNotFoundError:
         return False
-    return hashlib.sha256(data).hexdigest() == sha256
 
 
 def _make(rows: list[dict[str, str]], folder: Path) -> Iterator[None]:
-    """Simulate images into the folder, in this process or in several; yield after each."""
-    if len(rows) < _WORTH_WORKERS:
-        for row in rows:
-            _make_one(row, folder)
-            yield
-        return
+    """Simulate images into the folder; yield after each."""
     import joblib
 
     # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the images
     # are the parallel part; and they end soon, for a notebook has little memory.
-    with joblib.parallel_config("loky", n_jobs=-1, inner_max_num_threads=1, idle_worker_timeout=5):
+    workers = 1 if len(rows) < _WORTH_WORKERS else -1
+    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1, idle_worker_timeout=5):
         parallel = joblib.Parallel(return_as="generator_unordered")
         yield from parallel(joblib.delayed(_make_one)(row, folder) for row in rows)
 
@@ -190,13 +159,7 @@ def _make_one(row: Mapping[str, str], folder: Path) -> None:
             f"this machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) differs from the one that "
             "made the manifest. Install the versions of requirements.lock; if the error stays, report this line."
         )
-    path = folder / row["image"]
-    # First under another name: other processes may make or read the same image. And in another folder: what a kill
-    # leaves among the images would be one more file to triage.
-    part = folder.with_name(f"{folder.name}.parts") / f"{os.getpid()}.{threading.get_ident()}"
-    part.parent.mkdir(exist_ok=True)
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    # In another folder: what a kill leaves among the images would be one more file to triage.
+    parts = folder.with_name(f"{folder.name}.parts")
+    parts.mkdir(exist_ok=True)
+    write_whole(folder / row["image"], data, by_way_of=parts)

@@ -11,10 +11,12 @@ import tarfile
 import urllib.parse
 import zipfile
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_RETRIES = 6
 
 
 class FetchError(OSError):
@@ -23,14 +25,7 @@ class FetchError(OSError):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to download.
-
-    Attributes:
-        url: https, or http on this machine.
-        name: what it is called on disk.
-        size: in bytes; None where the publisher does not name it.
-        checksum: "sha256:..." or "md5:..."; "" where none is published.
-    """
+    """One file to download: `size` in bytes and `checksum` ("sha256:..." or "md5:...") where the publisher has them."""
 
     url: str
     name: str
@@ -44,10 +39,7 @@ class Source:
 
     Attributes:
         name: for `fetch`, and of its adapter in `ADAPTERS`.
-        title: for people.
-        homepage: where terms and descriptions are.
         license: in short; "" where only the home page has it.
-        files: what is downloaded.
         kaggle: OWNER/NAME at Kaggle, for a set that is there.
         note: what a user should know before.
     """
@@ -61,18 +53,13 @@ class Source:
     note: str = ""
 
 
-def _sources() -> dict[str, Source]:
-    # Checksums of ChestX-ray14: of archives from its FAQ_CHESTXRAY.pdf, question 7; of tables as Box publishes them.
-    # GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
-    table = json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8"))
-    return {
-        name: Source(name, **{**source, "files": tuple(RemoteFile(**file) for file in source.get("files", ()))})
-        for name, source in table.items()
-    }
-
-
-#: What can be fetched, by name; the table is sources.json.
-SOURCES = _sources()
+# Checksums of ChestX-ray14: of archives from its FAQ_CHESTXRAY.pdf, question 7; of tables as Box publishes them.
+# GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
+#: What can be fetched, by name.
+SOURCES = {
+    name: Source(name, **about | {"files": tuple(RemoteFile(**file) for file in about.get("files", ()))})
+    for name, about in json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8")).items()
+}
 
 
 def fetch(
@@ -82,26 +69,24 @@ def fetch(
     only: Collection[str] | None = None,
     unpack: bool = True,
     progressbar: bool = False,
-    retries: int = 6,
 ) -> list[Path]:
     """Download a data set, check it and unpack it. If interrupted, call it again to resume.
 
-    A file that is there, with the right checksum, is not downloaded again.
+    A file that is there, with the right checksum, is not downloaded again. After a cut, a timeout, a busy server or a
+    wrong checksum it is tried six times more.
 
     Args:
-        name: one of `SOURCES`, or a Source of your own.
+        name: one of `SOURCES`, or a Source.
         dest: the folder to fill; made when missing. For Kaggle it must be empty.
         only: names of the files wanted; None: all.
         unpack: unpack .zip and .tar.gz archives into `dest`. What comes from Kaggle is always unpacked.
         progressbar: show the progress of each file on stderr.
-        retries: how often a file is tried again after a cut, a timeout, a busy server or a wrong checksum.
     Returns:
         The files; of Kaggle the folder.
     Raises:
         ValueError: no such source or file.
         FetchError: refused, not found, interrupted too often, wrong content, no room, an archive that cannot be
             unpacked or that reaches outside `dest`, or another process that downloads into `dest`.
-        OSError: `dest` cannot be written to.
     """
     if isinstance(name, str) and name not in SOURCES:
         raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}.")
@@ -112,34 +97,35 @@ def fetch(
     if source.kaggle:
         return [_from_kaggle(source, folder)]
     import filelock
-    import pooch
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [file for file in source.files if only is None or file.name in only]
-    store = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.name: file.checksum or None for file in files},
-        urls={file.name: file.url for file in files},
-        retry_if_failed=retries,
-    )
     try:
         with filelock.FileLock(folder / ".fetch.lock", timeout=0):
-            return [_fetched(store, file, source, unpack, progressbar) for file in files]
+            return [_fetched(file, folder, source, unpack, progressbar) for file in files]
     except filelock.Timeout:
         raise FetchError(f"another process is downloading into {folder}; wait until it has finished.") from None
 
 
-def _fetched(store: Any, file: RemoteFile, source: Source, unpack: bool, progressbar: bool) -> Path:
+def _fetched(file: RemoteFile, folder: Path, source: Source, unpack: bool, progressbar: bool) -> Path:
+    import pooch
     import requests
 
+    def download(url: str, output_file: str, _: object) -> None:
+        _download(file, folder, source, progressbar)
+        os.replace(folder / f".{file.name}.part", output_file)
+        (folder / f".{file.name}.version").unlink(missing_ok=True)
+
+    store = pooch.create(
+        path=folder,
+        base_url="",
+        registry={file.name: file.checksum or None},
+        urls={file.name: file.url},
+        retry_if_failed=_RETRIES,
+    )
     is_archive = unpack and file.name.endswith((".zip", ".tar.gz"))
     try:
-        store.fetch(
-            file.name,
-            processor=_unpacked if is_archive else None,
-            downloader=_resuming(file, Path(store.path), source, progressbar),
-        )
+        store.fetch(file.name, processor=_unpacked if is_archive else None, downloader=download)
     except requests.RequestException as error:
         raise FetchError(
             f"{file.name} could not be downloaded ({error}). What came is kept: run the same command again to resume."
@@ -149,58 +135,49 @@ def _fetched(store: Any, file: RemoteFile, source: Source, unpack: bool, progres
             f"{file.name}: {error} The publisher may have changed it: compare with {source.homepage}, or report it to "
             "cxrkit."
         ) from None
-    return Path(store.path) / file.name
+    return folder / file.name
 
 
-def _resuming(file: RemoteFile, folder: Path, source: Source, progressbar: bool) -> Callable[[str, str, object], None]:
-    """Return a downloader for pooch that continues a file by HTTP range; pooch itself begins again at each try."""
+def _download(file: RemoteFile, folder: Path, source: Source, progressbar: bool) -> None:
+    """Download the rest of a file by HTTP range into its part; pooch itself begins again at each try."""
+    import requests
+    from tqdm import tqdm
+
     part, version = folder / f".{file.name}.part", folder / f".{file.name}.version"
-
-    def download(url: str, output_file: str, _: object) -> None:
-        import requests
-        from tqdm import tqdm
-
-        have = part.stat().st_size if part.exists() else 0
-        known = version.read_text(encoding="utf-8") if version.exists() else ""
-        # Without a version the server may have another file by now, and only a checksum would find that out.
-        if not (known or file.checksum):
-            have = 0
-        # Without `identity` a server may compress, and ranges would count compressed bytes.
-        headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers |= {"Range": f"bytes={have}-"} | ({"If-Range": known} if known else {})
-        if not have or have != file.size:
-            hooks = {"response": lambda response, **_: _check(response, file, source)}
-            with requests.get(_secure(url), headers=headers, stream=True, timeout=60, hooks=hooks) as response:
-                resumed = response.status_code == 206
-                if response.status_code == 416 or (
-                    resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-                ):
-                    part.unlink()
-                    raise requests.ConnectionError("the server cannot continue the file")
-                have = have if resumed else 0
-                total = have + int(response.headers.get("Content-Length", 0))
-                if file.size and total and total != file.size:
-                    raise FetchError(
-                        f"{file.name} has {total:,} bytes at {source.homepage}, and {file.size:,} are expected: the "
-                        "publisher has changed it, or a web page came instead. Download it in a browser."
-                    )
-                if (needed := total - have) > (free := shutil.disk_usage(folder).free):
-                    raise FetchError(f"{file.name} needs {needed:,} bytes, {folder} has {free:,} left; make room.")
-                # Only a strong ETag promises the same bytes (RFC 9110, 13.1.5); else the time of the last change.
-                etag = response.headers.get("ETag", "W/")
-                tag = response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
-                version.write_text(tag, encoding="utf-8")
-                shown = {"desc": file.name, "unit": "B", "unit_scale": True, "disable": not progressbar}
-                with part.open("ab" if resumed else "wb") as out, tqdm(total=total, initial=have, **shown) as bar:
-                    # A cut loses the block that it falls into, so blocks are small.
-                    for block in response.iter_content(1 << 16):
-                        out.write(block)
-                        bar.update(len(block))
-        os.replace(part, output_file)
-        version.unlink(missing_ok=True)
-
-    return download
+    known = version.read_text(encoding="utf-8") if version.exists() else ""
+    # Without a version the server may have another file by now, and only a checksum would find that out.
+    have = part.stat().st_size if part.exists() and (known or file.checksum) else 0
+    if have and have == file.size:
+        return
+    # Without `identity` a server may compress, and ranges would count compressed bytes.
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": known} if known else {})
+    hooks = {"response": lambda response, **_: _check(response, file, source)}
+    with requests.get(_secure(file.url), headers=headers, stream=True, timeout=60, hooks=hooks) as response:
+        resumed = response.status_code == 206
+        is_next = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if response.status_code == 416 or (resumed and not is_next):
+            part.unlink()
+            raise requests.ConnectionError("the server cannot continue the file")
+        have = have if resumed else 0
+        total = have + int(response.headers.get("Content-Length", 0))
+        if file.size and total and total != file.size:
+            raise FetchError(
+                f"{file.name} has {total:,} bytes at {source.homepage}, and {file.size:,} are expected: the "
+                "publisher has changed it, or a web page came instead. Download it in a browser."
+            )
+        if (needed := total - have) > (free := shutil.disk_usage(folder).free):
+            raise FetchError(f"{file.name} needs {needed:,} bytes, {folder} has {free:,} left; make room.")
+        # Only a strong ETag promises the same bytes (RFC 9110, 13.1.5); else the time of the last change.
+        etag = response.headers.get("ETag", "W/")
+        version.write_text(response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag, "utf-8")
+        shown = {"desc": file.name, "unit": "B", "unit_scale": True, "disable": not progressbar}
+        with part.open("ab" if resumed else "wb") as out, tqdm(total=total, initial=have, **shown) as bar:
+            # A cut loses the block that it falls into, so blocks are small.
+            for block in response.iter_content(1 << 16):
+                out.write(block)
+                bar.update(len(block))
 
 
 def _secure(url: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit.data._manifest import write_text
+from cxrkit.data._journal import write_whole
 from cxrkit.film import read, resize
 from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
 
@@ -54,21 +54,16 @@ class FilmSet:
 
 
 def truth(frame: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Return which images of a manifest have which labels.
+    """Return which images of a manifest have which labels: findings, COVID-19, its opposite, or others.
 
-    Args:
-        frame: with `covid` and `findings`; an empty `findings` means none of the 14.
-        labels: findings, COVID-19 and its opposite, or others.
     Returns:
         (images, labels), float64: 1 where the image has the label, 0 where not, NaN where the manifest does not know,
-        as for a label that is none of these.
+        as for any other label. An empty cell `findings` means none of the 14.
     """
     covid = frame["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
-    found = [set(split_findings(cell)) for cell in frame["findings"]]
-    columns = {name: np.array([name in names for names in found], float) for name in FINDINGS}
-    columns |= {COVID: covid, NOT_COVID: 1 - covid}
-    unknown = np.full(len(frame), np.nan)
-    return np.stack([columns.get(label, unknown) for label in labels], axis=1)
+    known = frame["findings"].map(lambda cell: "|".join(split_findings(cell))).str.get_dummies("|")
+    known = known.reindex(columns=list(FINDINGS), fill_value=0).assign(**{COVID: covid, NOT_COVID: 1 - covid})
+    return known.reindex(columns=list(labels)).to_numpy(float)
 
 
 def load_films(
@@ -82,59 +77,52 @@ def load_films(
 ) -> FilmSet:
     """Read the images of a manifest's rows, in their order, each squashed to a square.
 
-    With `cache`, decoded images are kept in a file, for the next run and after a kill. The file is mapped, so that the
-    processes of a machine share its memory.
-
     Args:
         frame: rows as `read_manifest` gives them.
         root: the folder that image paths are relative to.
         size_px: side of the square.
         labels: of the targets, as for `truth`.
-        cache: a folder for decoded images, size_px * size_px bytes each; None: in memory.
+        cache: a folder that keeps decoded images, size_px * size_px bytes each, for the next run and after a kill. The
+            processes of a machine then share their memory. None: in the memory of this process.
         progress: called with how many images are decoded, and of how many.
-    Returns:
-        The images; targets are (images, labels).
     Raises:
         ValueError: files that do not exist or cannot be read: how many, and the first with its reason.
     """
-    paths = [Path(root) / image for image in frame["image"]]
+    paths, progress = [Path(root) / image for image in frame["image"]], progress or (lambda *_: None)
+    if absent := [path for path in paths if not path.is_file()]:
+        raise ValueError(f"{len(absent)} of {len(paths)} images do not exist; the first is {absent[0]}. See --root.")
     if cache is None or not paths:
-        pixels = _read(paths, size_px)
-        if progress is not None:
-            progress(len(paths), len(paths))
+        pixels = np.empty((len(paths), size_px, size_px), np.uint8)
+        _decode(paths, pixels)
+        progress(len(paths), len(paths))
     else:
         pixels = _kept(paths, size_px, Path(cache), progress)
     known = truth(frame, labels).astype(np.float32)
     return FilmSet(pixels, known, frame["source"].to_numpy(str), frame["patient_id"].to_numpy(str))
 
 
-def _read(paths: Sequence[Path], size_px: int) -> np.ndarray:
-    """Return (images, size_px, size_px), uint8; refuse unreadable files together."""
-    pixels = np.empty((len(paths), size_px, size_px), np.uint8)
+def _decode(paths: Sequence[Path], pixels: np.ndarray) -> None:
+    """Read images into (images, S, S), uint8; refuse unreadable files together."""
 
-    def one(place: int) -> str:
+    def one(path: Path, place: np.ndarray) -> str:
         try:
-            film = read(paths[place])
+            place[:] = np.rint(resize(read(path).pixels, len(place)) * 255)
         except (ValueError, OSError) as error:
-            return f"{paths[place]}: {getattr(error, 'strerror', None) or error}"
-        pixels[place] = np.rint(resize(film.pixels, size_px) * 255)
+            return f"{path}: {getattr(error, 'strerror', None) or error}"
         return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if faults := [fault for fault in pool.map(one, range(len(paths))) if fault]:
+        if faults := [fault for fault in pool.map(one, paths, pixels) if fault]:
             raise ValueError(
                 f"{len(faults)} of {len(paths)} images cannot be read; the first is {faults[0]} `cxrkit data check` "
                 "lists all such images of a manifest; take them out of it."
             )
-    return pixels
 
 
-def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None] | None) -> np.ndarray:
+def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None]) -> np.ndarray:
     """Decode images once into a file and map it read-only; when one of the files changes, all are decoded again."""
     import filelock
 
-    if absent := [path for path in paths if not path.is_file()]:
-        raise ValueError(f"{len(absent)} of {len(paths)} images do not exist; the first is {absent[0]}. See --root.")
     folder.mkdir(parents=True, exist_ok=True)
     stats = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
     key = hashlib.sha256(json.dumps([size_px, stats]).encode()).hexdigest()[:16]
@@ -145,11 +133,10 @@ def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[
         shape = (len(paths), size_px, size_px)
         films = np.lib.format.open_memmap(file, "r+" if first else "w+", np.uint8, None if first else shape)
         for start in range(first, len(paths), _BLOCK):
-            rows = slice(start, min(start + _BLOCK, len(paths)))
-            films[rows] = _read(paths[rows], size_px)
+            stop = min(start + _BLOCK, len(paths))
+            _decode(paths[start:stop], films[start:stop])
             # In this order: images noted as done that are not there would never be found out.
             films.flush()
-            write_text(done, str(rows.stop))
-            if progress is not None:
-                progress(rows.stop, len(paths))
+            write_whole(done, str(stop).encode())
+            progress(stop, len(paths))
     return np.load(file, mmap_mode="r")

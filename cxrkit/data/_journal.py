@@ -1,7 +1,8 @@
-"""A journal of records: what is written stays written, also when the process is killed or the disk is full."""
+"""Files that stay whole, also when the process is killed or the disk is full: a lock, a journal, a whole file."""
 
 import json
 import os
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +12,24 @@ from typing import Any
 import filelock
 
 
+def write_whole(path: Path, data: bytes, *, by_way_of: Path | None = None) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    The unfinished file has a hidden name in the folder of `path`, or in the folder `by_way_of` of the same disk.
+    """
+    part = (by_way_of or path.parent) / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends.
+    """Hold a lock that ends with the process, however it ends; ValueError if another process holds it.
 
-    Args:
-        path: the lock's file, in a sub-folder of the output folder; made when missing.
-    Raises:
-        ValueError: another process holds it.
-        OSError: the disk has no locks.
+    `path` is the lock's file, in a sub-folder of the output folder; it is made when missing.
     """
     try:
         with filelock.FileLock(path, timeout=0):
@@ -43,11 +53,25 @@ class Journal:
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
         self._path = path
         self._where: dict[str, int] = {}
-        end = self._read(fingerprint) if path.is_file() else 0
+        path.touch()
         # Open until `close`, so that a record is one write.
-        self._file = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 - `close` closes it
-        self._file.truncate(end)
+        self._file = open(path, "r+b")  # noqa: SIM115 - `close` closes it
+        end = 0
+        for line in self._file:
+            if (record := _parse(line)) is None:
+                break
+            if end:
+                self._where[record["key"]] = end
+            elif (before := record.get("fingerprint", {})) != fingerprint:
+                self._file.close()
+                changed = sorted(key for key in {*before, *fingerprint} if before.get(key) != fingerprint.get(key))
+                raise ValueError(
+                    f"the output folder holds a run with another {', '.join(changed)}; "
+                    "name another folder with --out, or start again with --restart."
+                )
+            end += len(line)
         self._file.seek(end)
+        self._file.truncate()
         if not end:
             self._file.write(_line({"fingerprint": fingerprint}))
             self.sync()
@@ -56,10 +80,7 @@ class Journal:
         return key in self._where
 
     def add(self, key: str, record: dict[str, Any]) -> None:
-        """Append a record: at once safe from a kill, after the next `sync` from a power cut too.
-
-        A key that was there before now has the new record.
-        """
+        """Append a record, or replace that of its key: safe from a kill, and after `sync` from a power cut too."""
         position = self._file.tell()
         self._file.write(_line({"key": key, **record}))
         self._file.flush()
@@ -88,20 +109,6 @@ class Journal:
             # Closing flushes again; after a full disk it fails again, and the torn line is cut off next time.
             self._file.raw.close()
 
-    def _read(self, fingerprint: dict[str, Any]) -> int:
-        end = 0
-        with open(self._path, "rb") as file:
-            for line in file:
-                record = _parse(line)
-                if record is None:
-                    break
-                if end == 0 and record.get("fingerprint") != fingerprint:
-                    raise ValueError(_difference(record.get("fingerprint") or {}, fingerprint))
-                if end:
-                    self._where[record["key"]] = end
-                end += len(line)
-        return end
-
 
 def _line(record: dict[str, Any]) -> bytes:
     body = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode()
@@ -112,11 +119,3 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n") or len(line) < 10 or line[:8] != b"%08x" % zlib.crc32(line[9:-1]):
         return None
     return json.loads(line[9:])
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-    return (
-        f"the output folder holds a run with another {', '.join(changed) or 'layout'}; "
-        "name another folder with --out, or start again with --restart."
-    )

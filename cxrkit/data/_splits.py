@@ -1,13 +1,12 @@
 """Splits by patient: made, and refused where one patient is in two of them."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from cxrkit.data._cells import ManifestError, as_text
-from cxrkit.labels import FINDINGS, SPLITS, split_findings
+from cxrkit.data._cells import ManifestError, as_text, need_columns
+from cxrkit.labels import FINDINGS, SPLITS, join_findings
 
 
 def split_by_patient(
@@ -17,9 +16,8 @@ def split_by_patient(
     seed: int,
     stratify: str | Sequence[str] | None = "covid",
 ) -> pd.DataFrame:
-    """Split images into train, val and test by patient.
+    """Split images into train, val and test by patient: two images of one person in train and test inflate AUROC.
 
-    # By patient: two images of one person in train and test inflate AUROC.
     The images of a split differ from its share by less than twice the images of the patient with the most. The result
     depends on the rows, not on their order.
 
@@ -39,68 +37,62 @@ def split_by_patient(
         raise ValueError(f"ratios must be three numbers >= 0, not all 0, for train, val and test; got {ratios!r}.")
     shares = shares / shares.sum()
     columns = (stratify,) if isinstance(stratify, str) else tuple(stratify or ())
-    if missing := [column for column in ("patient_id", *columns) if column not in frame]:
-        raise ValueError(f"the frame lacks {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}.")
+    need_columns(frame, ("patient_id", *columns), "the frame")
     patients = frame["patient_id"].map(as_text)
-    if (patients == "").any():
+    if unknown := int((patients == "").sum()):
         raise ValueError(
-            f"{(patients == '').sum()} images have no patient_id, so images of one person could be in two splits; give "
-            "each image of an unknown person a different patient_id, such as its file name."
+            f"{unknown} images have no patient_id, so images of one person could be in two splits; give each image of "
+            "an unknown person a different patient_id, such as its file name."
         )
-    sizes: dict[str, int] = Counter(patients)
-    strata: dict[tuple[str, ...], list[str]] = {}
-    keys = [_stratum_of(frame[column], patients) for column in columns]
-    for patient in sorted(sizes):
-        strata.setdefault(tuple(key[patient] for key in keys), []).append(patient)
-    rng = np.random.default_rng(seed)
-    lacking = np.zeros(3)
-    split_of: dict[str, str] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for stratum in sorted(strata, key=repr):
-            members = strata[stratum]
-            # What one stratum has too many or too few goes into the next, or the errors of many strata would add up.
-            lacking += shares * sum(sizes[patient] for patient in members)
-            shuffled = [members[i] for i in rng.permutation(len(members))]
-            # Large patients first: the small ones then fill what is left open.
-            for patient in sorted(shuffled, key=sizes.__getitem__, reverse=True):
-                which = int(np.argmax(np.where(shares > 0, lacking / shares, -np.inf)))
-                lacking[which] -= sizes[patient]
-                split_of[patient] = SPLITS[which]
+    sizes = patients.groupby(patients).size()
+    strata = pd.Series("", index=sizes.index)
+    for column in columns:
+        strata += "\n" + _stratum(frame[column], patients)
+    rng, lacking, split_of = np.random.default_rng(seed), np.zeros(3), {}
+    for _, members in sizes.groupby(strata):
+        # What one stratum has too many or too few goes into the next, or the errors of many strata would add up.
+        lacking += shares * members.sum()
+        # Large patients first: the small ones then fill what is left open.
+        shuffled = members.iloc[rng.permutation(len(members))].sort_values(ascending=False, kind="stable")
+        for patient, size in shuffled.items():
+            which = int(np.argmax(np.divide(lacking, shares, out=np.full(3, -np.inf), where=shares > 0)))
+            lacking[which] -= size
+            split_of[patient] = SPLITS[which]
     return frame.assign(split=patients.map(split_of))
 
 
-def _stratum_of(column: pd.Series, patients: pd.Series) -> dict[str, str]:
-    values: dict[str, set[str]] = {}
-    for patient, cell in zip(patients, column.tolist(), strict=True):
-        text = as_text(cell)
-        values.setdefault(patient, set()).update(split_findings(text) if column.name == "findings" else (text,))
+def _stratum(column: pd.Series, patients: pd.Series) -> pd.Series:
+    """Return each patient's stratum by one column."""
+    cells = column.map(as_text)
     if column.name != "findings":
-        return {patient: "|".join(sorted(found)) for patient, found in values.items()}
-    counts = Counter(name for found in values.values() for name in found)
-    rarest_first = sorted(FINDINGS, key=counts.__getitem__)
-    return {patient: next((name for name in rarest_first if name in found), "") for patient, found in values.items()}
+        return cells.groupby(patients).agg(lambda values: "|".join(sorted(set(values))))
+    names = cells.map(lambda cell: join_findings([cell])).str.get_dummies("|")
+    has = names.reindex(columns=list(FINDINGS), fill_value=0).groupby(patients).max()
+    rarest_first = has.sum().sort_values(kind="stable").index
+    return has[rarest_first].idxmax(axis=1).where(has.any(axis=1), "")
+
+
+def shared_patients(frame: pd.DataFrame) -> pd.Series:
+    """Return the splits, joined by `|`, of the patients who are in more than one."""
+    by_patient = frame[frame["split"] != ""].groupby("patient_id")["split"]
+    found = by_patient.agg(lambda names: "|".join(name for name in SPLITS if name in set(names))).rename("splits")
+    return found[found.map(lambda splits: "|" in splits).astype(bool)]
 
 
 def check_splits(frame: pd.DataFrame) -> None:
-    """Refuse a manifest whose splits cannot be trained and tested on.
+    """Refuse a manifest whose splits cannot be trained and tested on; rows without a split do not count.
 
-    # Two images of one person in train and test inflate AUROC.
-
-    Args:
-        frame: as `read_manifest` gives it; rows without a split do not count.
     Raises:
         ManifestError: no image in train, val or test, or a patient in two of them.
     """
-    rows = frame[frame["split"] != ""]
-    if empty := [name for name in SPLITS if not (rows["split"] == name).any()]:
+    if empty := [name for name in SPLITS if not (frame["split"] == name).any()]:
         raise ManifestError(
             f"images are needed in train, val and test; the column split has none in {', '.join(empty)}. Use the data "
             "set's official split, or split by patient with cxrkit.data.split_by_patient."
         )
-    found = rows.groupby("patient_id")["split"].agg(lambda names: [name for name in SPLITS if name in set(names)])
-    shared = found[found.map(len) > 1]
+    shared = shared_patients(frame)
     if len(shared):
-        named = "; ".join(f"{patient} in {' and '.join(names)}" for patient, names in shared.head(5).items())
+        named = "; ".join(f"{patient} in {splits.replace('|', ' and ')}" for patient, splits in shared.head(5).items())
         more = f"; and {len(shared) - 5} more" if len(shared) > 5 else ""
         raise ManifestError(
             f"{len(shared)} patient{'s are' if len(shared) > 1 else ' is'} in more than one split ({named}{more}): "

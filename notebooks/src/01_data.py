@@ -204,7 +204,7 @@ show.forest(here.memorised, title=f"{here.name}, dealt by film: answers that loo
 # as if it were a network.
 
 # %%
-agreement = survey.agreement_rows(nih)
+agreement = nih.agreement
 show.table(agreement, first="mined label")
 
 # %%
