@@ -32,120 +32,90 @@ from cxrkit.film import MAX_BYTES, Radiograph, UnreadableImage, as_pixels, encod
 # Pillow warns about damaged files; here they are damaged on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 QUIET = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+COLOUR = np.stack([RAMP, RAMP.T.reshape(RAMP.shape), 255 - RAMP], axis=2)
+LOSSLESS = {"WEBP": {"lossless": True}}
+DEEP_RGB = np.repeat(DEEP[..., None], 3, axis=2)
+
+
+def assert_pixels(data, expected, atol=1e-6):
+    found = read(data)
+    assert_image(found)
+    np.testing.assert_allclose(found.pixels, expected, atol=atol)
+    return found
 
 
 # --- grey levels ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("PNG", {}),
-        ("BMP", {}),
-        ("WEBP", {"lossless": True}),
-        ("TIFF", {}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {"compression": "tiff_adobe_deflate"}),
-        ("TIFF", {"compression": "packbits"}),
-    ],
+@QUIET
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.sampled_from(["PNG", "BMP", "WEBP", "TIFF", "tiff_lzw", "tiff_adobe_deflate", "packbits"]),
+    st.randoms(use_true_random=False),
 )
-def test_eight_bit_images_are_divided_by_255(kind, options):
-    found = read(saved(RAMP, kind, **options))
-    assert_image(found)
-    np.testing.assert_allclose(found.pixels, RAMP / 255, atol=1e-7)
-    assert (found.format, found.original_size, found.bit_depth, found.colour) == (kind, (48, 40), 8, 0)
-    assert (found.view, found.sex, found.age, found.modality) == (None, None, None, None)
+def test_eight_bit_images_are_divided_by_255(shape, kind, random):
+    array = np.frombuffer(random.randbytes(shape[0] * shape[1]), np.uint8).reshape(shape)
+    known = kind.isupper()
+    data = saved(array, kind, **LOSSLESS.get(kind, {})) if known else saved(array, "TIFF", compression=kind)
+    found = assert_pixels(data, array / 255, atol=1e-7)
+    assert (found.format, found.original_size, found.colour) == (kind if known else "TIFF", shape, 0)
+    assert (found.view, found.modality, found.body_part) == (None, None, None)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg_is_read_to_within_its_losses(progressive):
     smooth = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
-    found = read(saved(smooth, "JPEG", quality=95, progressive=progressive))
-    assert found.format == "JPEG"
-    np.testing.assert_allclose(found.pixels, smooth / 255, atol=3 / 255)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bit_images_are_divided_by_65535(kind):
-    found = read(saved(DEEP, kind))
-    np.testing.assert_allclose(found.pixels, DEEP / 65535, atol=1e-7)
-    assert found.bit_depth == 16
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_sixteen_bit_colour_keeps_its_lower_byte(suffix):
-    bgr = np.zeros((9, 7, 3), np.uint16)
-    bgr[..., 0], bgr[..., 1], bgr[..., 2] = 1000, 20000, 50000
-    found = read(by_opencv(bgr, suffix))
-    # 0.299 * 50000 + 0.587 * 20000 + 0.114 * 1000 = 26804
-    np.testing.assert_allclose(found.pixels, 26804 / 65535, atol=2 / 65535)
-    # One tint throughout is not coloured.
-    assert (found.bit_depth, found.colour) == (16, 0)
+    assert_pixels(saved(smooth, "JPEG", quality=95, progressive=progressive), smooth / 255, atol=3 / 255)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_one_bit_images_are_black_and_white(kind):
-    found = read(saved(Image.fromarray(RAMP > 100), kind))
-    np.testing.assert_array_equal(found.pixels, RAMP > 100)
-    assert found.bit_depth == 1
+def test_other_depths_are_divided_by_their_full_range(kind):
+    assert_pixels(saved(Image.fromarray(RAMP > 100), kind), RAMP > 100)
+    if kind == "BMP":
+        return
+    assert_pixels(saved(DEEP, kind), DEEP / 65535, atol=1e-7)
+    bgr = np.full((9, 7, 3), (1000, 20000, 50000), np.uint16)
+    # 0.299 * 50000 + 0.587 * 20000 + 0.114 * 1000 = 26804; one tint throughout is not coloured.
+    assert assert_pixels(by_opencv(bgr, f".{kind.lower()}"), 26804 / 65535, atol=2 / 65535).colour == 0
 
 
 @pytest.mark.parametrize("array", [RAMP, DEEP], ids=["8 bit", "16 bit"])
 def test_tiff_whose_white_is_zero_is_turned_over(array):
     full = np.iinfo(array.dtype).max
-    np.testing.assert_allclose(read(tiff(full - array, 0)).pixels, array / full, atol=1e-6)
+    assert_pixels(tiff(full - array, 0), array / full)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sixteen_bit_colour_is_turned_like_any_other(orientation):
-    colour = read(tiff(np.repeat(DEEP[..., None], 3, axis=2), 2, orientation=orientation))
     grey = read(tiff(DEEP, 1, orientation=orientation))
-    np.testing.assert_allclose(colour.pixels, grey.pixels, atol=2 / 65535)
+    colour = assert_pixels(tiff(DEEP_RGB, 2, orientation=orientation), grey.pixels, atol=2 / 65535)
     assert colour.original_size == grey.original_size == (48, 40)
 
 
 def test_sixteen_bit_colour_in_planes_is_refused_rather_than_misread():
-    shallow = read(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True))
-    np.testing.assert_allclose(shallow.pixels, RAMP / 255, atol=1e-6)
-    assert "rare kind" in reason(tiff(np.repeat(DEEP[..., None], 3, axis=2), 2, planes=True))
+    assert_pixels(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True), RAMP / 255)
+    assert "rare kind" in reason(tiff(DEEP_RGB, 2, planes=True))
 
 
 def test_sixteen_bit_alpha_is_composited():
     array = np.stack([DEEP, np.full_like(DEEP, 65535)], axis=2).astype(">u2")
     opaque = png(40, 48, 16, 4, b"".join(b"\0" + row.tobytes() for row in array))
-    np.testing.assert_allclose(read(opaque).pixels, DEEP / 65535, atol=2 / 65535)
+    assert_pixels(opaque, DEEP / 65535, atol=2 / 65535)
     array = np.full((6, 6, 4), 40000, np.uint16)
     array[:3, :, 3], array[3:, :, 3] = 65535, 0
-    found = read(by_opencv(array))
-    np.testing.assert_allclose(found.pixels[:3], 40000 / 65535, atol=1e-4)
-    assert (found.pixels[3:] == 0).all()
+    assert_pixels(by_opencv(array), np.repeat([[40000 / 65535], [0]], 3, axis=0) * np.ones(6), atol=1e-4)
 
 
 def test_floats_in_the_unit_range_are_kept_and_others_stretched():
     unit = (RAMP / 510).astype(np.float32)
     np.testing.assert_array_equal(read(saved(unit, "TIFF")).pixels, unit)
     wide = unit * 3000 - 1000
-    found = read(saved(wide, "TIFF"))
-    np.testing.assert_allclose(found.pixels, (wide - wide.min()) / np.ptp(wide), atol=1e-6)
-    assert "stretched from lowest to highest value" in found.notes
+    assert_pixels(saved(wide, "TIFF"), (wide - wide.min()) / np.ptp(wide))
     integers = np.array([[0, 500], [1000, 4000]], np.int32) * 1000
-    np.testing.assert_allclose(read(saved(integers, "TIFF")).pixels, integers / 4e6, atol=1e-6)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_floats_that_are_not_finite_are_refused(value):
-    array = np.full((4, 4), 0.5, np.float32)
-    array[1, 2] = value
-    assert "not finite" in reason(saved(array, "TIFF"))
-
-
-@QUIET
-@given(
-    st.integers(1, 12), st.integers(1, 12), st.sampled_from(["PNG", "BMP", "TIFF"]), st.randoms(use_true_random=False)
-)
-def test_written_then_read_gives_the_same(height, width, kind, random):
-    array = np.frombuffer(random.randbytes(height * width), np.uint8).reshape(height, width)
-    np.testing.assert_allclose(read(saved(array, kind)).pixels, array / 255, atol=1e-7)
+    assert_pixels(saved(integers, "TIFF"), integers / 4e6)
+    for value in (np.nan, np.inf):
+        unit[1, 2] = value
+        assert "not finite" in reason(saved(unit, "TIFF"))
 
 
 # --- colour, alpha, palette -----------------------------------------------------------------------------------------
@@ -154,17 +124,13 @@ def test_written_then_read_gives_the_same(height, width, kind, random):
 def test_colour_becomes_luma_and_its_share_is_measured():
     array = np.zeros((10, 10, 3), np.uint8)
     array[:5] = (255, 0, 0)
-    found = read(saved(array))
     # 0.299 * 255 = 76.2
-    np.testing.assert_allclose(found.pixels[:5], 76 / 255, atol=1e-6)
-    assert (found.pixels[5:] == 0).all()
+    found = assert_pixels(saved(array), np.repeat([[76 / 255], [0]], 5, axis=0) * np.ones(10))
     assert found.colour == pytest.approx(0.5)
 
 
 def test_grey_saved_as_colour_and_a_tint_throughout_are_not_coloured():
-    found = read(saved(np.repeat(RAMP[..., None], 3, axis=2)))
-    np.testing.assert_allclose(found.pixels, RAMP / 255, atol=1e-7)
-    assert found.colour == 0
+    assert assert_pixels(saved(np.repeat(RAMP[..., None], 3, axis=2)), RAMP / 255).colour == 0
     tinted = np.stack([RAMP * 0.75, RAMP * 0.85, RAMP * 1.0], axis=2).astype(np.uint8)
     assert read(saved(tinted)).colour == 0
     tinted[10:20, 10:20] = (255, 40, 0)
@@ -172,35 +138,20 @@ def test_grey_saved_as_colour_and_a_tint_throughout_are_not_coloured():
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-@pytest.mark.parametrize(
-    ("alpha", "weight", "note"),
-    [
-        (255, 1.0, "opaque alpha channel dropped"),
-        (0, 1.0, "empty alpha channel dropped"),
-        (51, 0.2, "alpha channel composited over black"),
-    ],
-)
-def test_alpha_is_composited_over_black_unless_opaque_or_empty(mode, alpha, weight, note):
+@pytest.mark.parametrize(("alpha", "weight"), [(255, 1.0), (0, 1.0), (51, 0.2)], ids=["opaque", "empty", "clear"])
+def test_alpha_is_composited_over_black_unless_opaque_or_empty(mode, alpha, weight):
     picture = Image.fromarray(RAMP).convert(mode)
     picture.putalpha(alpha)
-    found = read(saved(picture))
-    np.testing.assert_allclose(found.pixels, weight * RAMP / 255, atol=1e-6)
-    assert note in found.notes
-
-
-def test_the_transparent_grey_of_a_png_is_black():
-    found = read(saved(np.array([[10, 200]], np.uint8), transparency=200))
-    np.testing.assert_allclose(found.pixels, [[10 / 255, 0]], atol=1e-6)
+    assert_pixels(saved(picture), weight * RAMP / 255)
+    # The transparent grey of a PNG is black.
+    assert_pixels(saved(np.array([[10, 200]], np.uint8), transparency=200), [[10 / 255, 0]])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_a_palette_is_applied(kind):
     picture = Image.fromarray((RAMP % 4).astype(np.uint8), "P")
     picture.putpalette([0, 0, 0, 90, 90, 90, 180, 180, 180, 255, 255, 255])
-    found = read(saved(picture, kind))
-    np.testing.assert_allclose(found.pixels, np.array([0, 90, 180, 255])[RAMP % 4] / 255, atol=1e-6)
-    assert "palette" in found.notes
-    assert found.colour == 0
+    assert assert_pixels(saved(picture, kind), np.array([0, 90, 180, 255])[RAMP % 4] / 255).colour == 0
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -208,9 +159,7 @@ def test_cmyk_is_turned_to_grey(kind):
     ink = np.zeros((16, 16, 4), np.uint8)
     ink[:, 8:, 3] = 255
     found = read(saved(Image.fromarray(ink, "CMYK"), kind))
-    np.testing.assert_allclose(found.pixels[:, :7], 1, atol=0.02)
-    np.testing.assert_allclose(found.pixels[:, 9:], 0, atol=0.02)
-    assert any("CMYK" in note for note in found.notes)
+    np.testing.assert_allclose(found.pixels[:, [*range(7), *range(9, 16)]], [[1] * 7 + [0] * 7] * 16, atol=0.02)
 
 
 # --- orientation, pages, names --------------------------------------------------------------------------------------
@@ -221,35 +170,25 @@ def test_cmyk_is_turned_to_grey(kind):
 def test_exif_orientation_is_applied_as_pillow_does(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"TIFF": {"tiffinfo": {274: orientation}}}.get(kind, {"exif": exif})
-    data = saved(RAMP, kind, **options)
+    data = saved(RAMP, kind, **({"tiffinfo": {274: orientation}} if kind == "TIFF" else {"exif": exif}))
     with Image.open(io.BytesIO(data)) as picture:
         upright = np.asarray(ImageOps.exif_transpose(picture).convert("L"))
-    found = read(data)
-    np.testing.assert_allclose(found.pixels, upright / 255, atol=1.5 / 255)
-    assert found.original_size == (48, 40)
-    assert any("orientation" in note for note in found.notes) == (orientation != 1)
+    assert assert_pixels(data, upright / 255, atol=1.5 / 255).original_size == (48, 40)
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "WEBP", "PNG"])
 def test_the_first_of_several_pictures_is_read(kind):
-    first, second = Image.fromarray(RAMP), Image.fromarray(255 - RAMP)
-    options = {"lossless": True} if kind == "WEBP" else {}
-    found = read(saved(first, kind, save_all=True, append_images=[second], **options))
-    np.testing.assert_allclose(found.pixels, RAMP / 255, atol=1e-7)
-    assert any("first of" in note for note in found.notes)
+    more = {"save_all": True, "append_images": [Image.fromarray(255 - RAMP)], **LOSSLESS.get(kind, {})}
+    assert_pixels(saved(Image.fromarray(RAMP), kind, **more), RAMP / 255)
 
 
-@pytest.mark.parametrize("data", [saved(RAMP), dicom(RAMP)], ids=["PNG", "DICOM"])
-@pytest.mark.parametrize("name", ["film.png", "film.dcm", "film", "Fílm, \n'x'.txt"])
-def test_the_content_decides_and_not_the_name(tmp_path, name, data):
-    path = tmp_path / name
-    path.write_bytes(data)
-    for source in (path, str(path), data, bytearray(data), memoryview(data)):
-        assert read(source).format == ("PNG" if data.startswith(b"\x89PNG") else "DICOM")
-
-
-def test_what_is_neither_path_nor_bytes_is_a_type_error():
+@pytest.mark.parametrize(("kind", "data"), [("PNG", saved(RAMP)), ("DICOM", dicom(RAMP))], ids=["PNG", "DICOM"])
+def test_the_content_decides_and_not_the_name(tmp_path, kind, data):
+    for name in ("film.png", "film.dcm", "film", "Fílm, \n'x'.txt"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        for source in (path, str(path), data, bytearray(data), memoryview(data)):
+            assert read(source).format == kind
     with pytest.raises(TypeError):
         read(5)
 
@@ -257,16 +196,12 @@ def test_what_is_neither_path_nor_bytes_is_a_type_error():
 # --- limits and what is no image ------------------------------------------------------------------------------------
 
 
-def test_a_bomb_is_refused_by_its_header():
+def test_a_bomb_is_refused_by_its_header_and_the_limit_is_inclusive():
     assert "10000 x 10001 = 100 megapixels" in reason(png(10000, 10001, 8, 0, bytes(1000)))
     assert "megapixels" in reason(png(2**31 - 1, 2**31 - 1, 8, 0, bytes(1000)))
-
-
-def test_the_limit_of_pixels_is_inclusive():
-    data = saved(RAMP)
-    assert read(data, max_pixels=RAMP.size).pixels.shape == RAMP.shape
-    assert "megapixels" in reason(data, max_pixels=RAMP.size - 1)
-    assert "megapixels" in reason(dicom(RAMP), max_pixels=RAMP.size - 1)
+    for data in (saved(RAMP), dicom(RAMP)):
+        assert read(data, max_pixels=RAMP.size).pixels.shape == RAMP.shape
+        assert "megapixels" in reason(data, max_pixels=RAMP.size - 1)
 
 
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
@@ -279,17 +214,17 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path):
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    assert "pipe, socket or device" in reason(tmp_path / "pipe.png")
-    assert "pipe, socket or device" in reason("/dev/zero")
-    assert "a folder" in reason(tmp_path)
-
-
-def test_missing_files_and_dead_links_are_refused(tmp_path):
-    assert "no such file" in reason(tmp_path / "none.png")
     os.symlink(tmp_path / "none.png", tmp_path / "link.png")
-    assert "no such file" in reason(tmp_path / "link.png")
     os.symlink("loop.png", tmp_path / "loop.png")
-    assert "cannot be read" in reason(tmp_path / "loop.png")
+    for path, message in (
+        (tmp_path / "pipe.png", "pipe, socket or device"),
+        ("/dev/zero", "pipe, socket or device"),
+        (tmp_path, "a folder"),
+        (tmp_path / "none.png", "no such file"),
+        (tmp_path / "link.png", "no such file"),
+        (tmp_path / "loop.png", "cannot be read"),
+    ):
+        assert message in reason(path)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +233,6 @@ def test_missing_files_and_dead_links_are_refused(tmp_path):
         (b"", "empty"),
         (bytes(5000), "nothing but zeros"),
         (b"%PDF-1.7 \xff\xfe", "a PDF"),
-        (b"GIF89a\x01\x00\x01\x00", "a GIF"),
-        (b"PK\x03\x04rest", "a ZIP"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"<svg xmlns='x'/>", "SVG"),
@@ -337,29 +270,25 @@ def test_a_reason_exists_in_every_language(data, key, fields):
 # --- any bytes at all -----------------------------------------------------------------------------------------------
 
 
-def samples():
-    """Give one small file of every kind."""
-    colour = np.stack([RAMP, RAMP.T.reshape(RAMP.shape), 255 - RAMP], axis=2)
-    rle = dataset(SQUARE, bits=12, WindowCenter=1800, WindowWidth=3000)
-    rle.compress(RLELossless)
-    j2k = dataset(SQUARE, bits=12)
-    j2k.compress(JPEG2000Lossless)
-    return {
-        "png": saved(RAMP),
-        "png 16": by_opencv(np.repeat(DEEP[..., None], 3, axis=2)),
-        "jpeg": saved(colour, "JPEG"),
-        "webp": saved(colour, "WEBP"),
-        "tiff": saved(RAMP, "TIFF", compression="tiff_lzw"),
-        "tiff 16": saved(DEEP, "TIFF"),
-        "bmp": saved(colour, "BMP"),
-        "dicom": dicom(TWELVE, bits=12, RescaleSlope=2, RescaleIntercept=1, WindowCenter=900, WindowWidth=2000),
-        "dicom deflated": dicom(TWELVE, bits=12, syntax=DeflatedExplicitVRLittleEndian),
-        "dicom rle": written(rle),
-        "dicom j2k": written(j2k),
-    }
+def compressed(syntax):
+    ds = dataset(SQUARE, bits=12, WindowCenter=1800, WindowWidth=3000)
+    ds.compress(syntax)
+    return written(ds)
 
 
-SAMPLES = samples()
+SAMPLES = {
+    "png": saved(RAMP),
+    "png 16": by_opencv(DEEP_RGB),
+    "jpeg": saved(COLOUR, "JPEG"),
+    "webp": saved(COLOUR, "WEBP"),
+    "tiff": saved(RAMP, "TIFF", compression="tiff_lzw"),
+    "tiff 16": saved(DEEP, "TIFF"),
+    "bmp": saved(COLOUR, "BMP"),
+    "dicom": dicom(TWELVE, bits=12, RescaleSlope=2, RescaleIntercept=1, WindowCenter=900, WindowWidth=2000),
+    "dicom deflated": dicom(TWELVE, bits=12, syntax=DeflatedExplicitVRLittleEndian),
+    "dicom rle": compressed(RLELossless),
+    "dicom j2k": compressed(JPEG2000Lossless),
+}
 STARTS = (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP", b"II*\0", b"MM\0*", b"BM")
 DICOM_STARTS = (bytes(128) + b"DICM", b"\x08\x00\x05\x00CS", b"\x02\x00\x00\x00UL")
 
@@ -401,14 +330,10 @@ def test_shrinking_averages_areas_and_growing_interpolates():
     # Each axis by its own rule.
     both = np.array([[2.0, 3.0], [2.0, 3.0], [0.0, 1.0], [0.0, 1.0]])
     np.testing.assert_allclose(resize(both, (2, 4)), [[2, 2.25, 2.75, 3], [0, 0.25, 0.75, 1]])
-
-
-def test_resizing_gives_a_copy_in_float32():
     pixels = RAMP.astype(np.float32)
     same = resize(pixels, pixels.shape)
-    same[:] = -1
-    assert pixels.min() >= 0
-    assert resize(RAMP, 10).dtype == np.float32
+    assert not np.shares_memory(same, pixels)
+    assert same.dtype == resize(RAMP, 10).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -421,7 +346,7 @@ def test_resizing_refuses_another_shape_or_size(pixels, size):
 
 def test_pixels_of_every_kind_come_to_one_range():
     expected = np.array([[0, 0.2, 1]], np.float32)
-    image = Radiograph(expected, "PNG", (1, 3), 8)
+    image = Radiograph(expected, "PNG", (1, 3))
     for pixels in (expected, expected.astype(float), image, np.array([[0, 51, 255]], np.uint8), [[0, 0.2, 1]]):
         np.testing.assert_allclose(as_pixels(pixels), expected, atol=1e-7)
         assert as_pixels(pixels).dtype == np.float32
@@ -442,9 +367,8 @@ def test_pixels_of_every_kind_come_to_one_range():
     ],
 )
 def test_pixels_of_another_shape_or_range_are_refused(pixels, message):
-    for function in (as_pixels, to_uint8):
-        with pytest.raises(ValueError, match=message):
-            function(pixels)
+    with pytest.raises(ValueError, match=message):
+        as_pixels(pixels)
 
 
 def test_an_image_is_reduced_for_the_screen_and_never_enlarged():
@@ -453,17 +377,11 @@ def test_an_image_is_reduced_for_the_screen_and_never_enlarged():
     np.testing.assert_array_equal(to_uint8(RAMP, 100), RAMP)
 
 
-# --- overlay --------------------------------------------------------------------------------------------------------
-
-
-def test_heat_is_the_positive_part_of_a_map_on_its_own_or_a_given_scale():
+def test_an_overlay_is_clear_without_heat_and_covers_with_its_opacity():
     cam = np.array([[-3.0, 1.0, 2.0]])
     np.testing.assert_allclose(heat(cam, (1, 3)), [[0, 0.5, 1]])
     np.testing.assert_allclose(heat(cam, (1, 3), scale=4), [[0, 0.25, 0.5]])
     assert not heat(-np.ones((2, 2)), 4).any()
-
-
-def test_an_overlay_is_clear_without_heat_and_covers_with_its_opacity():
     grey = np.full((2, 4), 100, np.uint8)
     strength = np.array([[0.0, 0.0, 1.0, 1.0]] * 2)
     shown = overlay(grey, strength, opacity=1.0)
@@ -474,8 +392,7 @@ def test_an_overlay_is_clear_without_heat_and_covers_with_its_opacity():
         overlay(grey, strength, opacity=1.5)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_picture_encoded_is_the_same_decoded(channels):
-    picture = np.random.default_rng(0).integers(0, 256, (6, 5, channels), np.uint8)
-    picture = picture[..., 0] if channels == 1 else picture
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
+def test_a_picture_encoded_is_the_same_decoded(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode(picture)))), picture)

@@ -25,8 +25,8 @@ from cxrkit import words
 from cxrkit.film._pixels import Radiograph, UnreadableImage, check_size, grey, resize
 
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
-_VIEWS = frozenset({"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"})
-_LATERAL = {"LATERAL": "LL", "LAT": "LL"}
+_VIEWS = {view: view for view in ("PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")}
+_VIEWS |= {"LATERAL": "LL", "LAT": "LL"}
 # fmt: off
 _MODALITIES = frozenset({
     "BI", "CR", "CT", "DX", "ES", "IO", "IVOCT", "KO", "LS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PT", "PX",
@@ -46,15 +46,15 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def _quietly() -> Iterator[list]:
+def _quietly() -> Iterator[None]:
     """Keep pydicom's messages about a file: they quote header values."""
     logger = logging.getLogger("pydicom")
-    with _LOCK, warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
-        warnings.simplefilter("always")
+    with _LOCK, warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
         level = logger.level
         logger.setLevel(logging.CRITICAL + 1)
         try:
-            yield caught
+            yield
         finally:
             logger.setLevel(level)
 
@@ -67,51 +67,30 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
         max_pixels: refuse more, by rows * columns * frames in the header, before decoding.
         max_bytes: refuse a deflated file that grows beyond this.
     Returns:
-        A Radiograph with view, sex, age, modality and body part if the header has them.
+        A Radiograph with view, modality and body part if the header has them.
     Raises:
         UnreadableImage: damaged, beyond a limit, without an image, of several frames or of floats.
     Source: DICOM PS3.3, sections C.7.6.3, C.11.1, C.11.2, C.8.11.3.
     """
-    notes: list[str] = []
     try:
-        with _quietly() as caught:
+        with _quietly():
             _check_deflated(data, max_bytes)
             dataset = pydicom.dcmread(io.BytesIO(data), force=True)
             _check_picture(dataset, max_pixels)
             stored = pixel_array(dataset)
-            height, width = stored.shape[:2]
-            pixels, colour = _grey(stored, dataset, notes)
-            pixels = _square(pixels, dataset, max_pixels, notes)
-            if caught:
-                notes.append("its header strays from the standard")
-            modality = _term(dataset, "Modality", _MODALITIES)
+            pixels, colour = _grey(stored, dataset)
+            pixels = _square(pixels, dataset, max_pixels)
             # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
             parts = re.split(r"[\s_,/-]+", _text(dataset, "BodyPartExamined"))
             body_part = next((part for part in parts if part in _BODY_PARTS), None)
-            view = _LATERAL.get(_text(dataset, "ViewPosition"), _term(dataset, "ViewPosition", _VIEWS))
-            sex, age = _term(dataset, "PatientSex", frozenset("FM")), _age(dataset)
-            depth = int(dataset.BitsStored)
+            view = _VIEWS.get(_text(dataset, "ViewPosition"))
+            modality = text if (text := _text(dataset, "Modality")) in _MODALITIES else None
     except UnreadableImage:
         raise
     # pydicom and the decoders raise any exception on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage("unreadable.dicom.damaged") from None
-    notes.append(f"modality {modality or 'unknown'}")
-    if body_part:
-        notes.append(f"body part {body_part}")
-    return Radiograph(
-        pixels=pixels,
-        format="DICOM",
-        original_size=(int(height), int(width)),
-        bit_depth=depth,
-        view=view,
-        sex=sex,
-        age=age,
-        notes=tuple(notes),
-        colour=colour,
-        modality=modality,
-        body_part=body_part,
-    )
+    return Radiograph(pixels, "DICOM", stored.shape[:2], colour, view, modality, body_part)
 
 
 def _check_deflated(data: bytes, max_bytes: int) -> None:
@@ -175,10 +154,10 @@ def _coded_size(frame: bytes) -> tuple[int, int, int] | None:
 
 def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
     """Return whether every RLE segment unpacks to the header's pixels: a few bytes could otherwise fill the memory."""
-    header = np.frombuffer(frame[:64], "<u4")
-    if header.size < 16 or header[0] != segments:
+    header = np.frombuffer(frame[:64], "<u4").tolist()
+    if len(header) < 16 or header[0] != segments:
         return False
-    bounds = [*(int(offset) for offset in header[1 : segments + 1]), len(frame)]
+    bounds = [*header[1 : segments + 1], len(frame)]
     for start, end in itertools.pairwise(bounds):
         at, size = start, 0
         while at < end and size < pixels:
@@ -195,15 +174,13 @@ def _rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
     return True
 
 
-def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarray, float]:
+def _grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, float]:
     """Turn stored values into (H, W) float32 in [0, 1], bones bright; also the share of coloured pixels."""
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        notes.append("palette")
         coloured = apply_color_lut(stored, dataset)
         return grey(coloured, int(np.iinfo(coloured.dtype).max))
     if stored.ndim == 3:
-        notes.append("colour turned to grey")
         deep = stored.astype(np.uint16 if int(dataset.BitsStored) > 8 else np.uint8)
         return grey(deep, 2 ** int(dataset.BitsStored) - 1)
     if stored.dtype.kind not in "iu":
@@ -215,53 +192,44 @@ def _grey(stored: np.ndarray, dataset: Any, notes: list[str]) -> tuple[np.ndarra
     low, high = int(kept.min()), int(kept.max())
     # The LUTs are computed once per value that occurs, then looked up: CR images have millions of pixels.
     if high - low < 2**17:
-        table = _shown(np.arange(low, high + 1), dataset, notes).astype(np.float32)
+        table = _shown(np.arange(low, high + 1), dataset).astype(np.float32)
         wide = stored.astype(np.int64)
         pixels = table[(wide if padding is None else np.clip(wide, low, high)) - low]
     else:
-        pixels = _shown(np.clip(stored, low, high), dataset, notes).astype(np.float32)
-    if photometric == "MONOCHROME1":
-        notes.append("MONOCHROME1 turned over")
-        pixels = 1 - pixels
-    elif _text(dataset, "PresentationLUTShape") == "INVERSE":
-        notes.append("INVERSE shape turned over")
+        pixels = _shown(np.clip(stored, low, high), dataset).astype(np.float32)
+    if photometric == "MONOCHROME1" or _text(dataset, "PresentationLUTShape") == "INVERSE":
         pixels = 1 - pixels
     if padding is not None and padding.any():
-        notes.append("padding set to black")
         pixels[padding] = 0
     return np.ascontiguousarray(pixels), 0.0
 
 
 def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
     """Mask the padding outside the image (PS3.3 C.7.5.1.1.2), in stored values."""
-    first = dataset.get("PixelPaddingValue")
-    if not isinstance(first, int):
+    ends = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    if not isinstance(ends[0], int):
         return None
-    last = dataset.get("PixelPaddingRangeLimit")
-    last = last if isinstance(last, int) else first
-    return (stored >= min(first, last)) & (stored <= max(first, last))
+    low, high = sorted(ends if isinstance(ends[1], int) else ends[:1] * 2)
+    return (stored >= low) & (stored <= high)
 
 
-def _shown(values: np.ndarray, dataset: Any, notes: list[str]) -> np.ndarray:
+def _shown(values: np.ndarray, dataset: Any) -> np.ndarray:
     """Map stored values to what a viewer shows, in [0, 1]: modality LUT, then the first VOI LUT or window."""
     values = apply_modality_lut(values, dataset)
     voi = dataset.get("VOILUTSequence")
     if voi and voi[0].get("LUTDescriptor") and voi[0].get("LUTData") is not None:
-        notes.append("VOI LUT applied")
         return np.clip(apply_voi(values, dataset, 0) / (2.0 ** int(voi[0].LUTDescriptor[2]) - 1), 0, 1)
     if _number(dataset, "WindowCenter") is not None and (_number(dataset, "WindowWidth") or 0) >= 1:
-        notes.append("window applied")
         # Both ends of the range that pydicom maps to, for any function, sign and rescale.
         far = np.concatenate([np.ravel(values), [-1e30, 1e30]])
         shown = apply_windowing(far, dataset, 0)
         dark, bright = shown[-2], shown[-1]
         return ((shown[:-2] - dark) / (bright - dark)).reshape(values.shape)
-    notes.append("no window: stretched from lowest to highest value")
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.zeros(values.shape)
 
 
-def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: list[str]) -> np.ndarray:
+def _square(pixels: np.ndarray, dataset: Any, max_pixels: int) -> np.ndarray:
     """Make pixels square by enlarging the axis on which they are longer."""
     for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
         tall, wide = _number(dataset, name, 0), _number(dataset, name, 1)
@@ -270,24 +238,20 @@ def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: list[str])
     else:
         return pixels
     ratio = tall / wide
-    if abs(ratio - 1) < 0.005:
-        return pixels
-    if not 0.1 <= ratio <= 10:
-        notes.append("pixel aspect out of range, ignored")
+    # Beyond ten to one the header is wrong.
+    if abs(ratio - 1) < 0.005 or not 0.1 <= ratio <= 10:
         return pixels
     height, width = pixels.shape
     size = (round(height * ratio), width) if ratio > 1 else (height, round(width / ratio))
     check_size(*size, max_pixels)
-    notes.append(f"pixels made square ({ratio:.3g} times as tall as wide)")
     return resize(pixels, size)
 
 
 def _number(dataset: Any, name: str, index: int = 0) -> float | None:
     """Read one number of an element that may be missing, empty, single or malformed."""
     value = dataset.get(name)
-    values = list(value) if isinstance(value, pydicom.multival.MultiValue | list) else [value]
     try:
-        number = float(values[index])
+        number = float((value if isinstance(value, pydicom.multival.MultiValue | list) else [value])[index])
     except (IndexError, TypeError, ValueError):
         return None
     return number if np.isfinite(number) else None
@@ -295,16 +259,3 @@ def _number(dataset: Any, name: str, index: int = 0) -> float | None:
 
 def _text(dataset: Any, name: str) -> str:
     return str(dataset.get(name) or "").strip().upper()
-
-
-def _term(dataset: Any, name: str, legal: frozenset[str]) -> str | None:
-    return text if (text := _text(dataset, name)) in legal else None
-
-
-def _age(dataset: Any) -> float | None:
-    """Years from an age string such as 037Y, 006M, 003W or 010D."""
-    match = re.fullmatch(r"(\d{1,3})([DWMY])", _text(dataset, "PatientAge"))
-    if match is None:
-        return None
-    years = int(match[1]) / {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}[match[2]]
-    return years if years <= 130 else None

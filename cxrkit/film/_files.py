@@ -22,14 +22,11 @@ def read_bytes(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
         OSError: the file is missing, forbidden, or on a failing disk. Its message holds the path.
     """
     # On Windows a folder cannot be opened at all.
-    if not stat.S_ISREG(mode := os.stat(path).st_mode):
-        raise _not_a_file(mode)
+    _check_ordinary(os.stat(path))
     # Not blocking, and checked again: the path may have become a pipe since.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise _not_a_file(status.st_mode)
+        _check_ordinary(status := os.fstat(handle))
         check_bytes(status.st_size, max_bytes)
         data = file.read(max_bytes + 1)
     check_bytes(len(data), max_bytes)
@@ -42,9 +39,10 @@ def check_bytes(size: int, max_bytes: int) -> None:
         raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
 
 
-def _not_a_file(mode: int) -> UnreadableImage:
-    what = "unreadable.path.folder" if stat.S_ISDIR(mode) else "unreadable.path.pipe"
-    return UnreadableImage("unreadable.path", what=words.Saying(what, {}))
+def _check_ordinary(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "unreadable.path.folder" if stat.S_ISDIR(status.st_mode) else "unreadable.path.pipe"
+        raise UnreadableImage("unreadable.path", what=words.Saying(what, {}))
 
 
 def sha256_of(path: Path | str) -> str:

@@ -52,13 +52,9 @@ def encode(picture: np.ndarray, kind: Literal["png", "jpeg"] = "png", *, quality
 
     Args:
         picture: uint8, (H, W) grey, (H, W, 3) red, green, blue, or (H, W, 4) with alpha (PNG only).
-        kind: "png" or "jpeg".
-        quality: of a JPEG, 0 to 100.
+        kind, quality: the format; of a JPEG, 0 to 100.
     """
     if picture.ndim == 3:
         picture = picture[..., [2, 1, 0, 3][: picture.shape[2]]]
     options = (cv2.IMWRITE_JPEG_QUALITY, quality) if kind == "jpeg" else ()
-    done, data = cv2.imencode(f".{kind}", np.ascontiguousarray(picture), options)
-    if not done:
-        raise ValueError(f"a picture of shape {picture.shape} could not be written as {kind.upper()}.")
-    return data.tobytes()
+    return cv2.imencode(f".{kind}", np.ascontiguousarray(picture), options)[1].tobytes()

@@ -28,25 +28,15 @@ class Radiograph:
         pixels: (H, W), float32, in [0, 1], bones bright, pixels square.
         format: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "DICOM", by the file's content.
         original_size: (height, width) in the file, before any turning or resampling.
-        bit_depth: bits of one sample in the file.
-        view: "PA", "AP", "LL", ... from the header; None if unknown.
-        sex: "F" or "M"; None if unknown.
-        age: years; None if unknown.
-        notes: what was done or ignored while reading, short phrases without patient data.
         colour: share of the image that is coloured, in [0, 1]; 0 for grey files.
-        modality: DICOM modality ("DX", "CT", ...); None outside DICOM.
-        body_part: DICOM body part ("CHEST", "LEG", ...) if it is a term of the standard, else None.
+        view, modality, body_part: terms of DICOM ("PA", "LL", ...; "DX", "CT", ...; "CHEST", ...); None if unknown.
     """
 
     pixels: np.ndarray
     format: str
     original_size: tuple[int, int]
-    bit_depth: int
-    view: str | None = None
-    sex: str | None = None
-    age: float | None = None
-    notes: tuple[str, ...] = ()
     colour: float = 0.0
+    view: str | None = None
     modality: str | None = None
     body_part: str | None = None
 
@@ -81,15 +71,12 @@ def to_uint8(pixels: "np.ndarray | Radiograph", longest_px: int | None = None) -
 
     Args:
         pixels: (H, W), as `as_pixels` takes it.
-        longest_px: reduce a larger image to this longest side; a smaller image keeps its size, as does any with None.
+        longest_px: reduce a larger image to this longest side; None keeps the size.
     Returns:
         (h, w), uint8, at least one pixel a side.
-    Raises:
-        ValueError: as `as_pixels`.
     """
     array = as_pixels(pixels)
-    shrink = max(array.shape) / longest_px if longest_px else 1.0
-    if shrink > 1:
+    if longest_px and (shrink := max(array.shape) / longest_px) > 1:
         height, width = (max(1, round(side / shrink)) for side in array.shape)
         array = resize(array, (height, width))
     return np.rint(array * 255).astype(np.uint8)
@@ -100,11 +87,11 @@ def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> 
     if min(height, width, frames) < 1:
         raise UnreadableImage("unreadable.no_pixels")
     if height * width * frames > max_pixels:
-        megapixels, most = f"{height * width * frames / 1e6:.3g}", f"{max_pixels / 1e6:g}"
-        fields = {"width": f"{width}", "height": f"{height}", "megapixels": megapixels, "most": most}
-        if frames > 1:
-            raise UnreadableImage("unreadable.too_many_pixels.frames", **fields, frames=f"{frames}")
-        raise UnreadableImage("unreadable.too_many_pixels", **fields)
+        raise UnreadableImage(
+            "unreadable.too_many_pixels.frames" if frames > 1 else "unreadable.too_many_pixels",
+            **{"width": f"{width}", "height": f"{height}", "frames": f"{frames}"},
+            **{"megapixels": f"{height * width * frames / 1e6:.3g}", "most": f"{max_pixels / 1e6:g}"},
+        )
 
 
 def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:
@@ -117,20 +104,16 @@ def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:
         (H, W) float32 in [0, 1], composited over black where there is alpha, and the share of pixels that are
         coloured. Grey is the luma of ITU-R BT.601, rounded to the file's depth.
     """
-    colour = 0.0
-    alpha = None
-    if array.ndim == 3 and array.shape[2] in (2, 4):
-        alpha = array[..., -1]
-        array = array[..., :-1]
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim == 3:
-        step = max(1, max(array.shape[:2]) // 256)
-        colour = _coloured(array[::step, ::step].astype(np.float32) / full)
-        array = cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_RGB2GRAY)
-    pixels = np.divide(array, np.float32(full), dtype=np.float32)
-    if alpha is not None:
-        pixels *= np.divide(alpha, np.float32(full), dtype=np.float32)
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    shades, colour = array.reshape(*array.shape[:2], channels)[..., 0], 0.0
+    if channels >= 3:
+        rgb = np.ascontiguousarray(array[..., :3])
+        step = max(1, max(rgb.shape[:2]) // 256)
+        colour = _coloured(rgb[::step, ::step].astype(np.float32) / full)
+        shades = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    pixels = np.divide(shades, np.float32(full), dtype=np.float32)
+    if channels in (2, 4):
+        pixels *= np.divide(array[..., -1], np.float32(full), dtype=np.float32)
     return pixels, colour
 
 
@@ -168,9 +151,7 @@ def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
     """
     film: np.ndarray = np.ascontiguousarray(pixels, dtype=np.float32)
     if film.ndim != 2 or not film.size:
-        raise ValueError(
-            f"pixels must be (H, W) with at least one pixel; got shape {film.shape}. Resize one image at a time."
-        )
+        raise ValueError(f"pixels must be (H, W) and not empty; got shape {film.shape}. Resize one image at a time.")
     height, width = (size_px, size_px) if isinstance(size_px, int | np.integer) else size_px
     if height < 1 or width < 1:
         raise ValueError(f"size_px must be at least 1; got {size_px}. Pass a side, or (height, width).")

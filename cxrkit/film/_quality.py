@@ -50,21 +50,16 @@ class Quality:
 
 
 @cache
-def _model() -> dict[str, np.ndarray]:
+def _stored() -> dict[str, np.ndarray]:
     """Return the arrays of quality.npz: mean, axes, whole, part, polarity, and line_MEASURE for each limit."""
     with np.load(Path(__file__).parent / "quality.npz") as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files if not name.startswith("line_")}
+        return {name: stored[name] if name.startswith("line_") else stored[name].astype(np.float32) for name in stored}
 
 
 @cache
-def _limits() -> dict[str, float]:
-    with np.load(Path(__file__).parent / "quality.npz") as stored:
-        return {name.removeprefix("line_"): float(stored[name]) for name in stored.files if name.startswith("line_")}
-
-
 def quality_limits() -> dict[str, float]:
     """Return the value of each measure at which its flag changes, by measure: below "detail" an image is blurred."""
-    return dict(_limits())
+    return {name.removeprefix("line_"): float(at) for name, at in _stored().items() if name.startswith("line_")}
 
 
 def assess(radiograph: Radiograph) -> Quality:
@@ -86,26 +81,25 @@ def assess(radiograph: Radiograph) -> Quality:
       DICOM header that names another modality, body part or view.
     - `colour`: `colour`, the share of coloured pixels; one tint throughout does not count.
 
-    Args:
-        radiograph: from `read`.
     Returns:
         A Quality; its measures are finite for any image.
     """
-    limits = _limits()
+    limits = quality_limits()
     small = resize(radiograph.pixels, SIDE)
+    top, bottom, left, right = _inside(small)
+    vector = _features(small)
     measures = {
         "detail": detail(small),
-        "spread": spread(small),
-        "kept": kept(small),
+        "spread": float(_range(resize(small, _THUMB).ravel())),
+        "kept": (bottom - top) * (right - left) / small.size,
         "aspect": max(radiograph.pixels.shape) / min(radiograph.pixels.shape),
         "colour": radiograph.colour,
+        "polarity": float(vector[-(_GREYS**2) :] @ _stored()["polarity"]),
     }
-    vector = features(small)
-    measures["polarity"] = float(greys(vector) @ _model()["polarity"])
     measures["frontal"], measures["part"] = _scores(vector)
     flags = set()
     if measures["polarity"] < limits["polarity"]:
-        frontal, part = _scores(features(1 - small))
+        frontal, part = _scores(_features(1 - small))
         if frontal >= limits["frontal"] and frontal > measures["frontal"]:
             flags.add("inverted")
             measures["frontal"], measures["part"] = frontal, part
@@ -129,12 +123,10 @@ def assess(radiograph: Radiograph) -> Quality:
 
 
 def detail(pixels: np.ndarray) -> float:
-    """Measure fine against coarser detail.
+    """Return the natural log of the ratio of energies in fine and coarser detail; lower is more blurred.
 
     Args:
         pixels: (H, W), float in [0, 1] or uint8; measured at 256 by 256 pixels.
-    Returns:
-        Natural log of the ratio of energies; lower is more blurred.
     """
     # Kernels reach three sigmas. The coarser band is whole at half the size, which takes a fifth of the time.
     once = cv2.GaussianBlur(resize(as_pixels(pixels), SIDE), (7, 7), 1)
@@ -150,50 +142,36 @@ def detail(pixels: np.ndarray) -> float:
     return float(np.log((fine + floor) / (coarse + floor)))
 
 
-# The functions below take `small`: (256, 256), float32, in [0, 1].
-
-
-def spread(small: np.ndarray) -> float:
-    """Measure contrast: the 95% less the 5% grey of a thumbnail, in [0, 1]."""
-    return float(_range(resize(small, _THUMB).ravel(), 0.05))
-
-
-def kept(small: np.ndarray) -> float:
-    """Measure the share of the image inside its blank border, in [0, 1]."""
-    top, bottom, left, right = inside(small)
-    return (bottom - top) * (right - left) / small.size
-
-
-def _range(values: np.ndarray, share: float) -> np.ndarray:
-    """Subtract the lower `share` quantile from the upper along the last axis; np.quantile takes ten times longer."""
+def _range(values: np.ndarray) -> np.ndarray:
+    """Subtract the 5% quantile from the 95% one along the last axis; np.quantile takes ten times longer."""
     values = np.sort(values)
-    at = round(share * (values.shape[-1] - 1))
+    at = round(0.05 * (values.shape[-1] - 1))
     return values[..., -1 - at] - values[..., at]
 
 
-def inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Return (first row, row after the last, first column, column after the last) inside the blank border.
+def _inside(small: np.ndarray) -> tuple[int, int, int, int]:
+    """Return (first row, row after the last, first column, column after the last) inside the blank border; all are even.
 
-    All are even; four zeros if all is blank.
+    Four zeros if all of `small`, (256, 256), is blank.
     """
     thumb = resize(small, SIDE // 2)
-    rows = np.flatnonzero(_range(thumb, 0.05) >= _BLANK_STEP)
+    rows = np.flatnonzero(_range(thumb) >= _BLANK_STEP)
     if not rows.size:
         return 0, 0, 0, 0
     top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb[top:bottom].T), 0.05) >= _BLANK_STEP)
+    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb[top:bottom].T)) >= _BLANK_STEP)
     if not columns.size:
         return 0, 0, 0, 0
     return 2 * top, 2 * bottom, 2 * int(columns[0]), 2 * int(columns[-1]) + 2
 
 
-def features(small: np.ndarray) -> np.ndarray:
+def _features(small: np.ndarray) -> np.ndarray:
     """Describe an image's layout: oriented gradients and greys of its thumbnail, without blank border and contrast.
 
     Returns:
         (2020,) float32: 1764 gradients, then 16 x 16 greys.
     """
-    top, bottom, left, right = inside(small)
+    top, bottom, left, right = _inside(small)
     if min(bottom - top, right - left) >= SIDE // 4:
         small = small[top:bottom, left:right]
     thumb = resize(small, _THUMB)
@@ -205,28 +183,15 @@ def features(small: np.ndarray) -> np.ndarray:
     return np.concatenate([gradients, 0.15 * grey.ravel()]).astype(np.float32)
 
 
-def greys(vectors: np.ndarray) -> np.ndarray:
-    """Return the greys of one or many vectors of `features`: (..., 2020) to (..., 256)."""
-    return vectors[..., -(_GREYS**2) :]
-
-
-def coordinates(vectors: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Place images among the principal components of frontal ones.
-
-    Args:
-        vectors: (images, 2020), of `features`.
-        mean: (2020,).
-        axes: (components, 2020), orthonormal.
-    Returns:
-        (images, components + 2): coordinates, three times the log of the squared distance to their span, and one.
-    """
-    centred = vectors - mean
-    along = centred @ axes.T
-    rest = np.maximum(np.square(centred).sum(1) - np.square(along).sum(1), 1e-3)
-    return np.column_stack([along, 3 * np.log(rest), np.ones(len(vectors))])
-
-
 def _scores(vector: np.ndarray) -> tuple[float, float]:
-    model = _model()
-    place = coordinates(vector[None], model["mean"], model["axes"])[0]
-    return float(place @ model["whole"]), float(place @ model["part"])
+    """Return the scores "frontal" and "part" of a vector of `_features`.
+
+    Both are linear in the coordinates among the principal components of frontal images, and in the log of the squared
+    distance to their span.
+    """
+    stored = _stored()
+    centred = vector - stored["mean"]
+    along = centred @ stored["axes"].T
+    rest = np.maximum(np.square(centred).sum() - np.square(along).sum(), 1e-3)
+    place = np.concatenate([along, [3 * np.log(rest), 1.0]])
+    return float(place @ stored["whole"]), float(place @ stored["part"])

@@ -1,4 +1,4 @@
-"""Any file to one radiograph: float32 (H, W) in [0, 1], bones bright, with notes on what was done.
+"""Any file to one radiograph: float32 (H, W) in [0, 1], bones bright.
 
 The content decides what a file is, never its name. Pillow reads the ordinary formats, pydicom reads DICOM.
 """
@@ -15,34 +15,33 @@ from cxrkit import words
 from cxrkit.film._files import check_bytes, read_bytes
 from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
-#: Pillow's reader of each ordinary format. The classes are used directly: Image.open compares the size with
-#: Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
-_READERS = {
-    "PNG": ("PngImagePlugin", "PngImageFile"),
-    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
-    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
-    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
-    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+#: The first bytes of each ordinary format, and the name of Pillow's module and class that read it.
+_FORMATS = {
+    "PNG": ((b"\x89PNG\r\n\x1a\n",), "Png"),
+    "JPEG": ((b"\xff\xd8\xff",), "Jpeg"),
+    "WEBP": ((b"RIFF",), "WebP"),
+    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "Tiff"),
+    "BMP": ((b"BM",), "Bmp"),
 }
 
-#: The first bytes of other files, and the text that names each.
+#: The first bytes of other files, and the text "unreadable.stranger." that names each.
 _STRANGERS = {
-    b"%PDF": "unreadable.stranger.pdf",
-    b"GIF8": "unreadable.stranger.gif",
-    b"PK\x03\x04": "unreadable.stranger.zip",
-    b"\x1f\x8b": "unreadable.stranger.gzip",
-    b"BZh": "unreadable.stranger.bzip2",
-    b"7z\xbc\xaf": "unreadable.stranger.7zip",
-    b"Rar!": "unreadable.stranger.rar",
-    b"\x00\x00\x00\x0cjP  ": "unreadable.stranger.jpeg2000",
-    b"\xff\x4f\xff\x51": "unreadable.stranger.jpeg2000",
-    b"\x00\x00\x00\x0cJXL ": "unreadable.stranger.jpegxl",
-    b"\xff\x0a": "unreadable.stranger.jpegxl",
-    b"\x93NUMPY": "unreadable.stranger.numpy",
-    b"\x89HDF": "unreadable.stranger.hdf5",
-    b"NRRD": "unreadable.stranger.nrrd",
-    b"\x7fELF": "unreadable.stranger.program",
-    b"MZ": "unreadable.stranger.program",
+    b"%PDF": "pdf",
+    b"GIF8": "gif",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"7z\xbc\xaf": "7zip",
+    b"Rar!": "rar",
+    b"\x00\x00\x00\x0cjP  ": "jpeg2000",
+    b"\xff\x4f\xff\x51": "jpeg2000",
+    b"\x00\x00\x00\x0cJXL ": "jpegxl",
+    b"\xff\x0a": "jpegxl",
+    b"\x93NUMPY": "numpy",
+    b"\x89HDF": "hdf5",
+    b"NRRD": "nrrd",
+    b"\x7fELF": "program",
+    b"MZ": "program",
 }
 
 _ORIENTATION = 0x0112
@@ -66,8 +65,6 @@ def read(
         path_or_bytes: a path, or the content of the file.
         max_pixels: refuse more pixels than this, by the header, before decoding.
         max_bytes: refuse a larger file before reading it.
-    Returns:
-        A Radiograph; its notes list what was done.
     Raises:
         UnreadableImage: no image, damaged or incomplete, beyond a limit, or a path that cannot be read.
         TypeError: neither a path nor bytes.
@@ -91,7 +88,7 @@ def read(
 
         return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
     if kind is None:
-        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(f"unreadable.stranger.{_stranger(data)}", {}))
     return _picture(data, kind, max_pixels)
 
 
@@ -100,16 +97,10 @@ def _kind(data: bytes) -> str | None:
     # First, because the 128 bytes in front may hold anything, also the start of a TIFF.
     if data[128:132] == b"DICM":
         return "DICOM"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if data.startswith(b"BM") and len(data) >= 26:
-        return "BMP"
+    for kind, (starts, _) in _FORMATS.items():
+        # Of WebP and BMP the first bytes alone could be those of another file.
+        if data.startswith(starts) and (kind != "WEBP" or data[8:12] == b"WEBP") and (kind != "BMP" or len(data) >= 26):
+            return kind
     # DICOM without its preamble starts with group 0002 or 0008, little endian; an explicit VR or a short length.
     if data[:2] in (b"\x02\x00", b"\x08\x00") and len(data) > 16:
         vr, length = data[4:6], int.from_bytes(data[4:8], "little")
@@ -119,42 +110,40 @@ def _kind(data: bytes) -> str | None:
 
 
 def _stranger(data: bytes) -> str:
-    """Return the text that names another kind of file."""
+    """Name another kind of file, by the end of a text's key."""
+    head = data[:4096]
     if not data:
-        return "unreadable.stranger.empty"
+        return "empty"
     for start, name in _STRANGERS.items():
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "unreadable.stranger.heic"
-    head = data[:4096]
+        return "heic"
     if not head.strip(b"\0"):
-        return "unreadable.stranger.zeros"
+        return "zeros"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "unreadable.stranger.html"
+        return "html"
     if text.startswith((b"<svg", b"<?xml")):
-        return "unreadable.stranger.xml"
-    binary = any(byte < 9 or 13 < byte < 32 for byte in head)
-    return "unreadable.stranger.unknown" if binary else "unreadable.stranger.text"
+        return "xml"
+    return "unknown" if any(byte < 9 or 13 < byte < 32 for byte in head) else "text"
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     """Decode an ordinary format."""
-    module, name = _READERS[kind]
     try:
-        image = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+        # Pillow's classes are used directly: Image.open compares the size with Image.MAX_IMAGE_PIXELS, a global that
+        # other code may depend on.
+        name = _FORMATS[kind][1]
+        plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
+        image = getattr(plugin, f"{name}ImageFile")(io.BytesIO(data))
         # Pillow and OpenCV turn a TIFF while decoding; Pillow then swaps the size and drops the tag.
         width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
-        turned = image.tag_v2.get(_ORIENTATION, 1) if kind == "TIFF" else 1
+        turned = kind == "TIFF" and image.tag_v2.get(_ORIENTATION, 1) in range(2, 9)
         check_size(height, width, max_pixels)
-        notes: list[str] = []
-        pixels, depth, colour = _samples(image, data, kind, notes)
-        if turned in range(2, 9):
-            notes.append(f"turned by its EXIF orientation {turned}")
-        else:
-            pixels = _turn(pixels, image, notes)
-        _note_rest(image, kind, notes)
+        pixels, colour = _samples(image, data, kind)
+        if not turned:
+            pixels = _turn(pixels, image)
     except UnreadableImage:
         raise
     # Decoders raise any exception on a damaged file (SyntaxError, struct.error, KeyError, ...), and their messages
@@ -162,85 +151,51 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     except Exception as error:
         how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
         raise UnreadableImage(how, kind=kind) from None
-    return Radiograph(
-        pixels=pixels,
-        format=kind,
-        original_size=(height, width),
-        bit_depth=depth,
-        notes=tuple(notes),
-        colour=colour,
-    )
+    return Radiograph(pixels, kind, (height, width), colour)
 
 
-def _samples(image: Any, data: bytes, kind: str, notes: list[str]) -> tuple[np.ndarray, int, float]:
-    """Decode to grey (H, W) float32 in [0, 1]; also the bit depth and the share of coloured pixels."""
-    depth = _bit_depth(image, data, kind)
+def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, float]:
+    """Decode to grey (H, W) float32 in [0, 1]; also the share of coloured pixels."""
+    depth = 8
+    if image.mode != "P" and kind in ("PNG", "TIFF"):
+        depth = data[24] if kind == "PNG" else int(max(image.tag_v2.get(258, (1,))))
     image.load()
     mode = image.mode
     if mode in ("F", "I"):
-        return _stretched(np.asarray(image), depth, notes), depth, 0.0
+        return _stretched(np.asarray(image), depth), 0.0
     array: np.ndarray
     if mode.startswith("I;16"):
         array, full = np.asarray(image).astype(np.uint16), 2**depth - 1
         if kind == "TIFF" and image.tag_v2.get(262) == 0:
-            notes.append("white is zero: turned over")
+            # White is zero.
             array = full - array
     elif depth == 16:
         # Pillow keeps only the upper byte of 16-bit colour. It decodes first all the same, because cv2 would return
         # half a picture of an incomplete file.
-        notes.append("16-bit colour")
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
-            raise ValueError("OpenCV and Pillow disagree")
+        # Fails, as it should, where OpenCV finds no picture in colour.
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
         # Both misread a planar 16-bit TIFF, in different ways.
         if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
             raise ValueError("OpenCV and Pillow disagree")
         full = 65535
     else:
-        full = 255
         if mode in ("P", "PA"):
-            notes.append("palette")
             image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
         elif "transparency" in image.info and mode in ("1", "L", "RGB"):
             image = image.convert("RGBA")
         elif mode not in ("1", "L", "LA", "RGB", "RGBA"):
-            notes.append(f"{mode} turned to RGB")
             image = image.convert("RGB")
-        array = np.asarray(image)
+        array, full = np.asarray(image), 255
         if array.dtype == bool:
             array = array.astype(np.uint8) * np.uint8(255)
-    if array.ndim == 3 and array.shape[2] in (2, 4):
-        array = _see_through(array, full, notes)
-    pixels, colour = grey(array, full)
-    if array.ndim == 3 and array.shape[2] > 2:
-        notes.append("RGB turned to grey" if colour == 0 else "colour turned to grey")
-    return pixels, depth, colour
+    # An opaque alpha channel has no effect; an empty one, which would hide the image, was written by mistake.
+    if array.ndim == 3 and array.shape[2] in (2, 4) and (array[..., -1].min() == full or not array[..., -1].any()):
+        array = array[..., :-1]
+    return grey(array, full)
 
 
-def _bit_depth(image: Any, data: bytes, kind: str) -> int:
-    if kind == "PNG":
-        return 8 if image.mode == "P" else data[24]
-    if kind == "TIFF":
-        return 8 if image.mode == "P" else int(max(image.tag_v2.get(258, (1,))))
-    return 1 if image.mode == "1" else 8
-
-
-def _see_through(array: np.ndarray, full: int, notes: list[str]) -> np.ndarray:
-    """Drop an alpha channel that is opaque or empty; keep any other for compositing."""
-    alpha = array[..., -1]
-    if alpha.min() == full:
-        notes.append("opaque alpha channel dropped")
-    elif alpha.max() == 0:
-        # Nothing of the image would be seen: the channel was written by mistake.
-        notes.append("empty alpha channel dropped")
-    else:
-        notes.append("alpha channel composited over black")
-        return array
-    return array[..., :-1]
-
-
-def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
+def _stretched(array: np.ndarray, depth: int) -> np.ndarray:
     """Bring floats and wide or signed integers to [0, 1]: floats in [0, 1] unchanged, others lowest to highest."""
     if array.dtype.kind == "i" and depth == 32 and array.min() < 0:
         # Pillow has no unsigned 32-bit mode. Signed ones come here too: 32-bit images are not negative.
@@ -249,22 +204,18 @@ def _stretched(array: np.ndarray, depth: int, notes: list[str]) -> np.ndarray:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("unreadable.not_finite")
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
-        notes.append("floats in [0, 1] unchanged")
         return array.astype(np.float32)
-    notes.append("stretched from lowest to highest value")
     return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
 
 
-def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
+def _turn(pixels: np.ndarray, image: Any) -> np.ndarray:
     """Apply the EXIF orientation (TIFF 6.0, tag 274)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # A damaged EXIF leaves the image unturned.
-        notes.append("damaged EXIF ignored")
         return pixels
     if orientation not in range(2, 9):
         return pixels
-    notes.append(f"turned by its EXIF orientation {orientation}")
     if orientation >= 5:
         pixels = pixels.T
     if orientation in (3, 4, 7, 8):
@@ -272,19 +223,3 @@ def _turn(pixels: np.ndarray, image: Any, notes: list[str]) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _note_rest(image: Any, kind: str, notes: list[str]) -> None:
-    """Note what was ignored: further pages or pictures, colour profiles, gamma."""
-    if kind == "TIFF":
-        try:
-            image.seek(1)
-            notes.append("first of several pages")
-        except EOFError:
-            pass
-    elif getattr(image, "n_frames", 1) > 1:
-        notes.append(f"first of {image.n_frames} pictures")
-    if "icc_profile" in image.info:
-        notes.append("colour profile not applied")
-    if abs(image.info.get("gamma", 0.45455) - 0.45455) > 0.01:
-        notes.append("gamma not applied")
