@@ -150,9 +150,9 @@ def _range(values: np.ndarray) -> np.ndarray:
 
 
 def _inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Return (first row, row after the last, first column, column after the last) inside the blank border; all are even.
+    """Return (first row, row after the last, first column, column after the last) inside the blank border.
 
-    Four zeros if all of `small`, (256, 256), is blank.
+    All are even; four zeros if all of `small`, (256, 256), is blank.
     """
     thumb = resize(small, SIDE // 2)
     rows = np.flatnonzero(_range(thumb) >= _BLANK_STEP)

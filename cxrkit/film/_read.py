@@ -24,24 +24,24 @@ _FORMATS = {
     "BMP": ((b"BM",), "Bmp"),
 }
 
-#: The first bytes of other files, and the text "unreadable.stranger." that names each.
+#: The first bytes of other files, and the text that names each.
 _STRANGERS = {
-    b"%PDF": "pdf",
-    b"GIF8": "gif",
-    b"PK\x03\x04": "zip",
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"7z\xbc\xaf": "7zip",
-    b"Rar!": "rar",
-    b"\x00\x00\x00\x0cjP  ": "jpeg2000",
-    b"\xff\x4f\xff\x51": "jpeg2000",
-    b"\x00\x00\x00\x0cJXL ": "jpegxl",
-    b"\xff\x0a": "jpegxl",
-    b"\x93NUMPY": "numpy",
-    b"\x89HDF": "hdf5",
-    b"NRRD": "nrrd",
-    b"\x7fELF": "program",
-    b"MZ": "program",
+    b"%PDF": "unreadable.stranger.pdf",
+    b"GIF8": "unreadable.stranger.gif",
+    b"PK\x03\x04": "unreadable.stranger.zip",
+    b"\x1f\x8b": "unreadable.stranger.gzip",
+    b"BZh": "unreadable.stranger.bzip2",
+    b"7z\xbc\xaf": "unreadable.stranger.7zip",
+    b"Rar!": "unreadable.stranger.rar",
+    b"\x00\x00\x00\x0cjP  ": "unreadable.stranger.jpeg2000",
+    b"\xff\x4f\xff\x51": "unreadable.stranger.jpeg2000",
+    b"\x00\x00\x00\x0cJXL ": "unreadable.stranger.jpegxl",
+    b"\xff\x0a": "unreadable.stranger.jpegxl",
+    b"\x93NUMPY": "unreadable.stranger.numpy",
+    b"\x89HDF": "unreadable.stranger.hdf5",
+    b"NRRD": "unreadable.stranger.nrrd",
+    b"\x7fELF": "unreadable.stranger.program",
+    b"MZ": "unreadable.stranger.program",
 }
 
 _ORIENTATION = 0x0112
@@ -88,7 +88,7 @@ def read(
 
         return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
     if kind is None:
-        raise UnreadableImage("unreadable.stranger", what=words.Saying(f"unreadable.stranger.{_stranger(data)}", {}))
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
     return _picture(data, kind, max_pixels)
 
 
@@ -110,23 +110,24 @@ def _kind(data: bytes) -> str | None:
 
 
 def _stranger(data: bytes) -> str:
-    """Name another kind of file, by the end of a text's key."""
+    """Return the text that names another kind of file."""
     head = data[:4096]
     if not data:
-        return "empty"
+        return "unreadable.stranger.empty"
     for start, name in _STRANGERS.items():
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "heic"
+        return "unreadable.stranger.heic"
     if not head.strip(b"\0"):
-        return "zeros"
+        return "unreadable.stranger.zeros"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "html"
+        return "unreadable.stranger.html"
     if text.startswith((b"<svg", b"<?xml")):
-        return "xml"
-    return "unknown" if any(byte < 9 or 13 < byte < 32 for byte in head) else "text"
+        return "unreadable.stranger.xml"
+    binary = any(byte < 9 or 13 < byte < 32 for byte in head)
+    return "unreadable.stranger.unknown" if binary else "unreadable.stranger.text"
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
