@@ -4,27 +4,17 @@ import gzip
 import re
 import subprocess
 import sys
-from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrkit.data import (
-    ManifestError,
-    check_splits,
-    course_manifest,
-    read_manifest,
-    split_by_patient,
-    write_manifest,
-)
+from cxrkit.data import ManifestError, check_splits, course_manifest, read_manifest, split_by_patient, write_manifest
 from cxrkit.data._cells import COLUMNS, VIEWS, validate
-from cxrkit.data._manifest import DataSet
 from cxrkit.labels import FINDINGS, SPLITS
-
-HEADER = ",".join(COLUMNS)
 
 
 def film(image="a.png", **cells):
@@ -38,26 +28,25 @@ def table(*rows):
     return pd.DataFrame(rows)
 
 
-def put(folder, *lines, name="m.csv", encoding="utf-8"):
+def put(folder, *lines, encoding="utf-8"):
     """Write a table, and an empty file for every cell of it that ends in .png, but not for gone.png."""
     for image in re.findall(r"[\w/]+\.png", "\n".join(lines)):
         if image != "gone.png":
             (folder / image).parent.mkdir(parents=True, exist_ok=True)
             (folder / image).touch()
-    (folder / name).write_bytes("\n".join([*lines, ""]).encode(encoding))
-    return folder / name
+    (folder / "m.csv").write_bytes("\n".join([*lines, ""]).encode(encoding))
+    return folder / "m.csv"
 
 
 def cxrkit(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "cxrkit", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "cxrkit", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
 def test_a_manifest_has_the_promised_columns_and_types(tmp_path):
-    path = put(tmp_path, HEADER + ",day", "a.png,nih,p1,2.0,PA,F,61,1.0,Mass|Effusion,train,,,1024,1024,x,kept")
-    found = read_manifest(path)
+    line = "a.png,nih,p1,2.0,PA,F,61,1.0,Mass|Effusion,train,,,1024,1024,x,kept"
+    found = read_manifest(put(tmp_path, ",".join([*COLUMNS, "day"]), line))
     assert found.notes == ()
     frame = found.frame
     assert list(frame) == [*COLUMNS, "day"]
@@ -83,7 +72,6 @@ def test_any_table_of_images_is_a_manifest_and_what_was_guessed_is_told(tmp_path
     ]  # fmt: skip
     assert frame.loc["b.png", ["covid", "other", "view", "patient_id"]].tolist() == [1, "ARDS", "", "table:b.png"]
     assert found.missing["image"].tolist() == ["gone.png"]
-    assert found.rows["image"].tolist() == ["a.png", "b.png", "gone.png"]
     for words in (
         "read 'Image Index' as image, 'Patient ID' as patient_id",
         "'SARS' 1",
@@ -95,9 +83,12 @@ def test_any_table_of_images_is_a_manifest_and_what_was_guessed_is_told(tmp_path
         assert words in caplog.text
 
 
-@pytest.mark.parametrize("column", ["image", "Image Index", "filename", "image_id", "ImageID", "Path", "file name"])
-def test_a_column_of_images_is_known_by_its_usual_names(tmp_path, column):
-    assert read_manifest(put(tmp_path, f"{column},patientId", "a.png,7")).frame["patient_id"].tolist() == ["7"]
+@pytest.mark.parametrize(
+    "names", ["image", "Image Index", "filename", "image_id", "ImageID", "Path", "file name", "image,filename"]
+)
+def test_a_column_of_images_is_known_by_its_usual_names_and_ours_comes_first(tmp_path, names):
+    frame = read_manifest(put(tmp_path, f"patientId,{names}", f"7,a.png{',x' * names.count(',')}")).frame
+    assert frame[["image", "patient_id"]].values.tolist() == [["a.png", "7"]]
 
 
 def test_findings_may_have_a_column_each(tmp_path):
@@ -107,30 +98,33 @@ def test_findings_may_have_a_column_each(tmp_path):
     assert any("findings are the columns Effusion, Pleural Thickening" in note for note in found.notes)
 
 
-def test_findings_that_name_none_of_the_14_are_no_use_where_they_are_needed(tmp_path):
-    path = put(tmp_path, "image,label", "a.png,positive", "b.png,negative")
-    assert read_manifest(path).frame["other"].tolist() == ["positive", "negative"]
-    with pytest.raises(ManifestError, match=r"findings of m\.csv name none of the 14 .'positive' 1, 'negative' 1"):
-        read_manifest(path, need=("findings",))
-
-
-def test_our_own_names_are_taken_before_others(tmp_path):
-    frame = read_manifest(put(tmp_path, "filename,image,label,findings", "x,a.png,y,Mass")).frame
-    assert frame.loc[0, ["image", "filename", "label", "findings"]].tolist() == ["a.png", "x", "y", "Mass"]
-
-
-def test_a_table_without_a_known_name_is_told_what_to_rename(tmp_path):
-    path = put(tmp_path, "Bild,Befund", "a.png,Mass")
-    with pytest.raises(ManifestError, match=r"no column of images; it has Bild, Befund. Rename"):
+def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_not(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    path = tmp_path / "m.csv"
+    path.write_text("image,findings,day\na.png,Mass,1\na.png,Mass,2\n", encoding="utf-8")
+    found = read_manifest(path)
+    assert found.frame["image"].tolist() == ["a.png"]
+    assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
+    path.write_text("image,findings\na.png,Mass\na.png,Edema\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match=r"row 2, image: got 'a.png'; legal: a path of one line, each image once"):
         read_manifest(path)
 
 
-def test_a_needed_column_that_is_missing_is_named_with_what_is_legal(tmp_path):
-    path = put(tmp_path, "filename,sex", "a.png,F")
-    with pytest.raises(
-        ManifestError, match=r"lacks the column covid, which is needed here \(covid: 0, 1, or empty\); it"
-    ):
-        read_manifest(path, need=("covid",))
+@pytest.mark.parametrize(
+    ("lines", "need", "message"),
+    [
+        (("Bild,Befund", "a.png,Mass"), (), r"no column of images; it has Bild, Befund. Rename"),
+        (
+            ("filename,sex", "a.png,F"),
+            ("covid",),
+            r"lacks the column covid, .* needed here \(covid: 0, 1, or empty\); it",
+        ),
+        (("image,label", "a.png,positive"), ("findings",), r"findings of m\.csv name none of the 14 .'positive' 1"),
+    ],
+)
+def test_a_table_that_lacks_something_is_told_what_is_legal(tmp_path, lines, need, message):
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(put(tmp_path, *lines), need=need)
 
 
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
@@ -151,18 +145,18 @@ def test_rows_of_a_split_and_of_sources_can_be_chosen(tmp_path):
     ):
         with pytest.raises(ManifestError, match=message):
             read_manifest(path, **options)
+    course = read_manifest(root=tmp_path, split="test")
+    assert (course.name, course.root, len(course.frame)) == ("the course", tmp_path, 120)
+    assert set(course.frame["split"]) == {"test"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path, encoding):
+def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path, encoding):
     (tmp_path / "é.png").touch()
-    assert read_manifest(put(tmp_path, "image", "é.png", encoding=encoding)).frame.loc[0, "image"] == "é.png"
-
-
-def test_a_gzipped_table_is_read(tmp_path):
-    path = put(tmp_path, "image", "a.png")
+    path = put(tmp_path, "image", "é.png", encoding=encoding)
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
-    assert len(read_manifest(tmp_path / "m.csv.gz").frame) == 1
+    for table in (path, tmp_path / "m.csv.gz"):
+        assert read_manifest(table).frame.loc[0, "image"] == "é.png"
 
 
 @pytest.mark.parametrize(
@@ -197,11 +191,9 @@ def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_f
 
 
 def test_all_faults_are_kept_and_the_first_twenty_shown(tmp_path):
-    with pytest.raises(ManifestError, match="30 faults") as caught:
+    with pytest.raises(ManifestError, match=r"30 faults:(\n  row .*){20}\n  and 10 more") as caught:
         read_manifest(put(tmp_path, "image,covid", *(f"{number}.png,x" for number in range(30))))
     assert caught.value.faults["row"].tolist() == list(range(2, 32))
-    assert str(caught.value).count("\n") == 21
-    assert "and 10 more" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -222,12 +214,10 @@ def test_a_file_that_is_no_manifest_tells_the_way_out(tmp_path, content, message
         read_manifest(tmp_path / "m.csv")
 
 
-# --- where the images are ---------------------------------------------------------------------------------------------
-
-
 def test_images_that_are_all_elsewhere_stop_every_command_before_the_first_image(tmp_path):
-    path = put(tmp_path, "Image Index,covid,split", *(f"x/{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)))
-    path = path.rename((tmp_path / "elsewhere").mkdir() or tmp_path / "elsewhere/m.csv")
+    path = tmp_path / "m.csv"
+    rows = [f"x/{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)]
+    path.write_text("\n".join(["Image Index,covid,split", *rows]))
     for command in (
         ("model", "predict", "covid-small", path, "--out", tmp_path / "out.csv"),
         ("data", "check", path),
@@ -236,19 +226,16 @@ def test_images_that_are_all_elsewhere_stop_every_command_before_the_first_image
     ):
         code, said, complaint = cxrkit(*command)
         assert (code, said) == (2, "")
-        assert "none of the 12 images of m.csv exists in" in complaint
-        assert "--root" in complaint
+        assert re.search("none of the 12 images of m.csv exists in .*--root", complaint, re.DOTALL)
     assert not list(tmp_path.glob("out*"))
 
 
 def test_a_plain_table_and_a_root_are_taken_by_every_command(tmp_path):
     (tmp_path / "tables").mkdir()
-    rows = [film(f"{k}.png", patient_id=f"p{k}", covid=k % 2, split=SPLITS[k // 2 % 3]) for k in range(12)]
     for k in range(11):
-        pixels = np.random.default_rng(k).integers(0, 255, (64, 64)).astype(np.uint8)
-        (tmp_path / f"{k}.png").write_bytes(_png(pixels))
-    plain = table(*rows)[["image", "covid", "split"]].rename(columns={"image": "filename"})
-    plain.to_csv(tmp_path / "tables/m.csv", index=False)
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.random.default_rng(k).integers(0, 255, (64, 64)).astype(np.uint8))
+    rows = [f"{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)]
+    (tmp_path / "tables/m.csv").write_text("\n".join(["filename,covid,split", *rows]))
     for command in (
         ("model", "predict", "covid-small", tmp_path / "tables/m.csv", "--out", tmp_path / "out.csv"),
         ("data", "check", tmp_path / "tables/m.csv"),
@@ -260,15 +247,9 @@ def test_a_plain_table_and_a_root_are_taken_by_every_command(tmp_path):
         assert f"not found in {tmp_path}: 1 of 12 images (11.png)" in complaint
 
 
-def _png(pixels):
-    import cv2
-
-    return cv2.imencode(".png", pixels)[1].tobytes()
-
-
 def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(tmp_path):
     (tmp_path / "set/images").mkdir(parents=True)
-    (tmp_path / "set/images/RA-1.jpg").write_bytes(_png(np.eye(64, dtype=np.uint8) * 255))
+    cv2.imwrite(str(tmp_path / "set/images/RA-1.jpg"), np.eye(64, dtype=np.uint8) * 255)
     (tmp_path / "set/metadata.csv").write_text(
         "patientid,offset,sex,age,finding,view,modality,folder,filename\n1,0,M,65,COVID-19,PA,X-ray,images,RA-1.jpg\n"
     )
@@ -279,15 +260,6 @@ def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(tmp_pat
     code, said, _ = cxrkit("data", "check", tmp_path / "here/m.csv")
     assert (code, "0 images missing" in said) == (0, True)
 
-
-def test_the_course_is_the_manifest_of_no_file(tmp_path):
-    found = read_manifest(root=tmp_path, split="test")
-    assert isinstance(found, DataSet)
-    assert (found.name, found.root, len(found.frame)) == ("the course", Path(tmp_path), 120)
-    assert set(found.frame["split"]) == {"test"}
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
 
 texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), max_size=12)
 films = st.fixed_dictionaries(
@@ -325,22 +297,22 @@ def test_writing_then_reading_gives_the_same(tmp_path_factory, rows):
     assert (folder / "m.csv").read_bytes() == first
 
 
-def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"sex": "X"}, "row 0, sex"),
+        ({"image": "a\nb.png"}, "row 0, image: .*a path of one line"),
+        ({"image": ""}, "row 0, image: .*a path of one line"),
+    ],
+)
+def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path, cells, message):
     write_manifest(table(film()), tmp_path / "m.csv")
     before = (tmp_path / "m.csv").read_bytes()
-    with pytest.raises(ManifestError, match="row 0, sex"):
-        write_manifest(table(film(sex="X")), tmp_path / "m.csv")
+    with pytest.raises(ManifestError, match=message):
+        write_manifest(table(film() | cells), tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
 
-
-@pytest.mark.parametrize("image", ["a\nb.png", ""])
-def test_a_frame_needs_names_of_one_line(image):
-    with pytest.raises(ManifestError, match=r"row 0, image: .*a path of one line"):
-        validate(table(film(image)))
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------
 
 patients = st.lists(
     st.tuples(st.integers(1, 6), st.sampled_from([0, 1, None]), st.sampled_from(["", "Mass", "Hernia|Mass"])),
@@ -379,30 +351,19 @@ def test_a_split_keeps_patients_whole_and_the_ratios_whatever_the_order(people, 
     pd.testing.assert_series_equal(turned["split"].sort_index(), done["split"])
 
 
-def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding():
+def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding_and_a_seed_draws_it():
     people = [(1, 1, "")] * 10 + [(1, 0, "Hernia|Mass")] * 5 + [(1, 0, "Mass")] * 35
     done = split_by_patient(cohort(people), seed=3, stratify=("covid", "findings"))
     assert done[done["covid"] == 1]["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
-    assert done[done["findings"] == "Hernia|Mass"]["split"].value_counts().to_dict() == {
-        "train": 3,
-        "val": 1,
-        "test": 1,
-    }
-
-
-def test_another_seed_gives_another_split():
-    frame = cohort([(1, 0, "")] * 30)
-    found = {tuple(split_by_patient(frame, seed=seed)["split"]) for seed in range(5)}
-    assert len(found) == 5
+    hernias = done[done["findings"] == "Hernia|Mass"]["split"].value_counts()
+    assert hernias.to_dict() == {"train": 3, "val": 1, "test": 1}
+    assert len({tuple(split_by_patient(cohort(people), seed=seed)["split"]) for seed in range(5)}) == 5
 
 
 @pytest.mark.parametrize("ratios", [(3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)])
-def test_ratios_that_cannot_be_used(ratios):
+def test_ratios_that_cannot_be_used_and_images_without_a_patient_are_refused(ratios):
     with pytest.raises(ValueError, match="three numbers >= 0"):
         split_by_patient(table(film()), ratios, seed=0)
-
-
-def test_images_without_a_patient_are_not_split():
     with pytest.raises(ValueError, match="1 images have no patient_id"):
         split_by_patient(table(film(), film("b.png", patient_id="")), seed=0)
 
@@ -415,15 +376,3 @@ def test_splits_that_cannot_be_trained_on_are_refused():
         check_splits(table(rows[0], rows[2]))
     with pytest.raises(ManifestError, match=r"1 patient is in more than one split \(p0 in train and test\)"):
         check_splits(table(*rows, film("x.png", patient_id="p0", split="test")))
-
-
-def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_not(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"")
-    path = tmp_path / "m.csv"
-    path.write_text("image,findings,day\na.png,Mass,1\na.png,Mass,2\n", encoding="utf-8")
-    found = read_manifest(path)
-    assert found.frame["image"].tolist() == ["a.png"]
-    assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
-    path.write_text("image,findings\na.png,Mass\na.png,Edema\n", encoding="utf-8")
-    with pytest.raises(ManifestError, match=r"row 2, image: got 'a.png'; legal: a path of one line, each image once"):
-        read_manifest(path)
