@@ -14,19 +14,15 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import logit, logsumexp, softmax
 
-from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.labels import FINDINGS
 
 OUT = Path(__file__).resolve().parents[1] / "cxrkit" / "phantom" / "cooccurrence.json"
 
 
 def count(path: str) -> tuple[int, np.ndarray]:
     """Count images, and those that have both of two findings: int (14, 14), single findings on the diagonal."""
-    column = pd.read_csv(path, usecols=["Finding Labels"])["Finding Labels"]
-    pairs = np.zeros((len(FINDINGS), len(FINDINGS)), np.int64)
-    for text, films in column.value_counts().items():
-        has = np.array([name in split_findings(str(text)) for name in FINDINGS])
-        pairs += films * np.outer(has, has)
-    return len(column), pairs
+    has = pd.read_csv(path)["Finding Labels"].str.get_dummies("|")[list(FINDINGS)].to_numpy()
+    return len(has), has.T @ has
 
 
 def fit(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +50,6 @@ def fit(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Read the table, fit, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", help="Data_Entry_2017_v2020.csv or .csv.gz of ChestX-ray14")
     labels = parser.parse_args().labels
@@ -62,23 +57,16 @@ def main() -> None:
     # Half an image for pairs never seen: a rate of zero would need an infinite coupling.
     rates = np.maximum(pairs, 0.5) / n
     field, coupling = fit(rates)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps(
-            {
-                "source": "ChestX-ray14, Data_Entry_2017_v2020; aggregate rates only",
-                "findings": list(FINDINGS),
-                "n_films": n,
-                "single": [round(float(v), 8) for v in np.diag(rates)],
-                "pair": [[round(float(v), 8) for v in row] for row in rates],
-                "field": [round(float(v), 6) for v in field],
-                "coupling": [[round(float(v), 6) for v in row] for row in coupling],
-            },
-            indent=1,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    model = {
+        "source": "ChestX-ray14, Data_Entry_2017_v2020; aggregate rates only",
+        "findings": list(FINDINGS),
+        "n_films": n,
+        "single": np.diag(rates).round(8).tolist(),
+        "pair": rates.round(8).tolist(),
+        "field": field.round(6).tolist(),
+        "coupling": coupling.round(6).tolist(),
+    }
+    OUT.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
     print(f"{n} images; rates and model written to {OUT}")
 
 

@@ -37,6 +37,8 @@ FIFTHS = {"train": 3, "val": 1, "test": 1}
 SERIES_KINDS = ("findings", "covid", "findings", "findings", "covid", "findings", "findings")
 SINGLE_KINDS = ("findings", "covid", "none", "findings", "none", "findings", "covid", "findings", "none", "findings")
 MAX_FINDINGS = 3
+# Cells that all rows share.
+SAME = {"source": "phantom", "width": SIZE_PX, "height": SIZE_PX, "license": "CC0-1.0"}
 # Of so many sets of findings drawn at ChestX-ray14's rates, take the one that is best for an even count.
 CHOICES = 3
 
@@ -58,11 +60,11 @@ def draw_severities(rng: np.random.RandomState, shown: tuple[str, ...], films: i
     if films == 1:
         return [{name: round(low + (high - low) * rng.random_sample(), 3) for name in shown}]
     series: list[dict[str, float]] = [{} for _ in range(films)]
-    courses = list(phantom.COURSES)
+    courses = list(phantom.COURSES.values())
     for name in shown:
         run = courses[int(rng.random_sample() * len(courses))]
         scale = 0.4 + 0.6 * rng.random_sample()
-        for film, value in zip(series, phantom.COURSES[run](np.linspace(0.0, 1.0, films)), strict=True):
+        for film, value in zip(series, run(np.linspace(0.0, 1.0, films)), strict=True):
             severity = round(float(min(value * scale, 1.0)), 3)
             if severity > 0:
                 film[name] = severity
@@ -70,8 +72,7 @@ def draw_severities(rng: np.random.RandomState, shown: tuple[str, ...], films: i
 
 
 def draw_rows() -> list[dict]:
-    rows = []
-    seeds = iter(PATIENT_SEEDS)
+    rows, seeds = [], iter(PATIENT_SEEDS)
     for split, fifths in FIFTHS.items():
         counts: Counter = Counter()
         for films, patients in FILMS_OF_PATIENTS.items():
@@ -85,28 +86,24 @@ def draw_rows() -> list[dict]:
                 age = 18 + int(rng.random_sample() * 73)
                 shown = draw_findings(rng, counts) if kind == "findings" else (COVID,) * (kind == "covid")
                 patient = f"sim-{seed - PATIENT_SEEDS.start + 1:04d}"
+                person = {
+                    "patient_id": patient,
+                    "view": view,
+                    "sex": sex,
+                    "age": float(age),
+                    "split": split,
+                    "seed": seed,
+                }
                 for follow_up, severity in enumerate(draw_severities(rng, shown, films)):
                     counts.update(severity)
-                    rows.append(
-                        {
-                            "image": f"{split}/{patient}-{follow_up}.png",
-                            "source": "phantom",
-                            "patient_id": patient,
-                            "follow_up": follow_up,
-                            "view": view,
-                            "sex": sex,
-                            "age": float(age),
-                            "covid": int(COVID in severity),
-                            "findings": "|".join(name for name in FINDINGS if name in severity),
-                            "split": split,
-                            "seed": seed,
-                            "sha256": "",
-                            "width": SIZE_PX,
-                            "height": SIZE_PX,
-                            "license": "CC0-1.0",
-                            "severity": "|".join(f"{name}={value:g}" for name, value in severity.items()),
-                        }
-                    )
+                    film = {
+                        "image": f"{split}/{patient}-{follow_up}.png",
+                        "follow_up": follow_up,
+                        "covid": int(COVID in severity),
+                        "findings": "|".join(name for name in FINDINGS if name in severity),
+                        "severity": "|".join(f"{name}={value:g}" for name, value in severity.items()),
+                    }
+                    rows.append(SAME | person | film)
     return rows
 
 
@@ -127,10 +124,7 @@ def main() -> int:
         return 0 if same else 1
     for path in (COURSE_MANIFEST, ROOT / "data_manifest.csv"):
         write_whole(path, text.encode())
-    counts = frame.groupby("split").agg(
-        images=("image", "size"), patients=("patient_id", "nunique"), covid=("covid", "sum")
-    )
-    print(counts)
+    print(frame.groupby("split").agg({"image": "size", "patient_id": "nunique", "covid": "sum"}))
     return 0
 
 
