@@ -20,12 +20,11 @@ from cxrkit.deploy import runner
 CLOSE = 1 / 255 / 1000
 
 
-def picture(height, width, channels=1, kind=np.uint8, seed=0):
+def picture(height, width, channels=1, kind=np.uint8):
     """A smooth picture with some noise."""
-    draws = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     smooth = np.sin(y / 7)[..., None] + np.cos(x / 11 + np.arange(channels)[:, None, None]).transpose(1, 2, 0) + 2
-    pixels = smooth / 4 * 0.9 + draws.random((height, width, channels)) * 0.1
+    pixels = smooth / 4 * 0.9 + np.random.default_rng(0).random((height, width, channels)) * 0.1
     pixels = (pixels * np.iinfo(kind).max).astype(kind)
     return pixels if channels > 1 else pixels[..., 0]
 
@@ -40,12 +39,16 @@ def png(pixels):
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def prepared(data, side):
-    return runner.prepare(runner.read_image(data), side)
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
-def expected(data, side):
-    return film.resize(film.read(data).pixels, side)
+def is_the_same_here_and_there(data, side):
+    there = runner.prepare(runner.read_image(data), side)
+    assert (there.shape, there.dtype) == ((side, side), np.float32)
+    assert there == pytest.approx(film.resize(film.read(data).pixels, side), abs=CLOSE)
 
 
 SHAPES = [
@@ -56,18 +59,13 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_resized_image_is_the_same_within_a_thousandth_of_a_grey_level(shape, kind):
-    pixels, full = picture(*shape, kind=kind), np.iinfo(kind).max
-    here = film.resize(np.divide(pixels, np.float32(full), dtype=np.float32), 64)
-    assert runner.prepare((pixels, full), 64) == pytest.approx(here, abs=CLOSE)
+    is_the_same_here_and_there(png(picture(*shape, kind=kind)), 64)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 80), st.integers(0, 99))
 def test_an_image_of_any_shape_is_resized_as_here(height, width, side, seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
-    there = runner.prepare((pixels, 255), side)
-    assert (there.shape, there.dtype) == ((side, side), np.float32)
-    assert there == pytest.approx(film.resize(np.divide(pixels, np.float32(255)), side), abs=CLOSE)
+    is_the_same_here_and_there(png(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)), side)
 
 
 @pytest.mark.parametrize(
@@ -84,40 +82,29 @@ def test_an_image_of_any_shape_is_resized_as_here(height, width, side, seed):
     ids=["grey", "colour", "alpha", "16 bits", "1", "P", "LA", "RGBA", "clear", "JPEG", "JPEG colour", "BMP"],
 )
 def test_a_file_gives_the_pixels_of_cxrkit(data):
-    assert prepared(data, 48) == pytest.approx(expected(data, 48), abs=CLOSE)
+    is_the_same_here_and_there(data, 48)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG of 16 bits"])
-def test_an_image_is_turned_by_its_exif(orientation, kind):
+@pytest.mark.parametrize(("suffix", "kind"), [("JPEG", np.uint8), ("PNG", np.uint16)])
+def test_an_image_is_turned_by_its_exif(orientation, suffix, kind):
     exif = Image.Exif()
     exif[274] = orientation
-    deep = kind != "JPEG"
-    image = Image.fromarray(picture(60, 90, kind=np.uint16 if deep else np.uint8))
-    data = encoded(image, "PNG" if deep else "JPEG", exif=exif)
-    assert prepared(data, 32) == pytest.approx(expected(data, 32), abs=CLOSE)
+    is_the_same_here_and_there(encoded(Image.fromarray(picture(60, 90, kind=kind)), suffix, exif=exif), 32)
 
 
 def test_a_prepared_array_stays_the_same():
     pixels = np.random.default_rng(0).random((24, 24), np.float32)
-    file = io.BytesIO()
-    np.save(file, pixels)
-    np.testing.assert_array_equal(prepared(file.getvalue(), 24), pixels)
+    np.testing.assert_array_equal(runner.prepare(runner.read_image(npy(pixels)), 24), pixels)
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_grey_is_opencvs_to_the_bit(channels):
     pixels = np.random.default_rng(0).integers(0, 256, (300, 41, channels)).astype(np.uint8)
     pixels[..., 3:] = 255
-    found, full = runner._grey(pixels)
+    found, full = runner.read_image(encoded(Image.fromarray(pixels)))
     assert full == 255
     np.testing.assert_array_equal(found, cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY))
-
-
-def npy(array):
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -125,8 +112,7 @@ def npy(array):
     [
         (b"%PDF-1.4", "legal are PNG, JPEG, BMP and NPY"),
         (b"", "legal are PNG"),
-        (png(picture(9, 9))[:20], "damaged"),
-        (png(picture(9, 9))[:60], "damaged"),
+        *((png(picture(9, 9))[:size], "damaged") for size in (20, 60)),
         (png(picture(9, 9, 3, np.uint16)), "8 of the 16 bits"),
         (b"\xff\xd8\xff\xe0damaged", "damaged"),
         (b"\x93NUMPYdamaged", "NPY is damaged"),
@@ -139,33 +125,30 @@ def test_what_is_no_image_is_refused_with_a_reason(data, message):
         runner.read_image(data)
 
 
-def test_without_pillow_a_png_is_refused_with_the_way_out(monkeypatch):
+def test_without_pillow_or_memory_a_png_is_refused_with_the_way_out(monkeypatch):
+    # Before it is decoded.
+    monkeypatch.setattr(runner, "free_bytes", lambda: 1000)
+    with pytest.raises(runner.UnreadableError, match="64 x 64 pixels take more memory than is free; prepare it on the"):
+        runner.read_image(png(picture(64, 64)))
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(runner.UnreadableError, match=r"no Pillow; install it, or prepare it on the PC"):
         runner.read_image(png(picture(9, 9)))
 
 
-def test_an_image_that_does_not_fit_into_memory_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(runner, "free_bytes", lambda: 1000)
-    with pytest.raises(runner.UnreadableError, match="64 x 64 pixels take more memory than is free"):
-        runner.read_image(png(picture(64, 64)))
-
-
-SOUND = {
-    "png": png(picture(20, 17)),
-    "16 bits": png(picture(20, 17, 1, np.uint16)),
-    "jpeg": cv2.imencode(".jpg", picture(20, 17))[1].tobytes(),
-    "npy": npy(picture(20, 17) / np.float32(255)),
-}
+SOUND = [
+    *(png(picture(20, 17, 1, kind)) for kind in (np.uint8, np.uint16)),
+    cv2.imencode(".jpg", picture(20, 17))[1].tobytes(),
+    npy(picture(20, 17) / np.float32(255)),
+]
 
 
 @given(
-    kind=st.sampled_from(sorted(SOUND)),
+    sound=st.sampled_from(SOUND),
     cut=st.integers(0, 400),
     flips=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=3),
 )
-def test_a_damaged_image_is_read_or_refused_and_never_ends_a_run(kind, cut, flips):
-    data = bytearray(SOUND[kind])
+def test_a_damaged_image_is_read_or_refused_and_never_ends_a_run(sound, cut, flips):
+    data = bytearray(sound)
     for place, value in flips:
         data[min(place, len(data) - 1)] = value
     for some in (bytes(data), bytes(data[:cut])):

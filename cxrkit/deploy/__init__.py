@@ -5,18 +5,15 @@ Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
 """
 
 from cxrkit.deploy._board import Board, bench, install, probe, table30
-from cxrkit.deploy._bundle import Bundle, DeployError, read
-from cxrkit.deploy._compare import Agreement, Comparison, Run, compare, read_run
-from cxrkit.deploy._export import PRECISIONS, TOLERANCES, Export, default_folder, export
+from cxrkit.deploy._bundle import DeployError, read
+from cxrkit.deploy._compare import Comparison, Run, compare, read_run
+from cxrkit.deploy._export import PRECISIONS, Export, default_folder, export
 from cxrkit.deploy._films import Films
 from cxrkit.deploy._link import LinkError
 
 __all__ = [
     "PRECISIONS",
-    "TOLERANCES",
-    "Agreement",
     "Board",
-    "Bundle",
     "Comparison",
     "DeployError",
     "Export",

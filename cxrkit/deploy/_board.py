@@ -91,11 +91,8 @@ def probe(board: Board) -> dict[str, Any]:
 
 
 def install(board: Board, bundle: Path | str) -> tuple[str, int]:
-    """Copy a bundle to a board; it appears there whole and verified, or not at all.
+    """Copy a bundle of `export` to a board; it appears there whole and verified, or not at all.
 
-    Args:
-        board: where to.
-        bundle: a folder that `export` wrote.
     Returns:
         The path of the bundle there, and the bytes that were copied: 0 when it was there already.
     Raises:
@@ -108,7 +105,7 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
 
 
 def bench(board: Board, bundle: Path | str, out: Path | str, films: Films | None = None) -> Run | None:
-    """Run a bundle on a board over images and fetch what it measured.
+    """Run a bundle on a board over images and fetch what it measured; None in a dry run.
 
     The run there continues when the link breaks, and is found again.
 
@@ -117,8 +114,6 @@ def bench(board: Board, bundle: Path | str, out: Path | str, films: Films | None
         bundle: a folder that `export` wrote.
         out: the folder for result.json, predictions.csv and log.txt.
         films: the images; None: 100 of the course's test images.
-    Returns:
-        The run; None in a dry run.
     Raises:
         DeployError, LinkError: as for `install`; or a run that failed.
     """
@@ -170,13 +165,8 @@ def _bench(board: Board, bundle: Bundle, out: Path, films: Films | None, scratch
 
 @contextmanager
 def _linked(board: Board) -> Iterator[Link]:
-    link: Link
-    if board.dry:
-        link = Link(board.host, board.say)
-    elif board.simulated:
-        link = FolderLink(board.host, board.say)
-    else:
-        link = SshLink(board.host, board.say, board.config)
+    kind: type[Link] = Link if board.dry else FolderLink if board.simulated else SshLink
+    link = kind(board.host, board.say, board.config)
     try:
         yield link
     finally:
@@ -230,9 +220,11 @@ def _copy(link: Link, files: Mapping[str, tuple[Path, str]], listed: str, folder
     """Copy files into a folder there and check them; return the bytes copied."""
     size, copied = sum(path.stat().st_size for path, _ in files.values()), 0
     cells = link.run(f"df -Pk {_q(folder)} | tail -n 1", check=False).split()
-    if len(cells) > 3 and cells[3].isdigit() and int(cells[3]) * 1024 < size + 2**20:
-        free = int(cells[3]) * 1024 / 1e6
-        raise DeployError(f"the disk of {link.host} has {free:.1f} MB free and {size / 1e6:.1f} MB are to be copied.")
+    free = int(cells[3]) * 1024 if len(cells) > 3 and cells[3].isdigit() else size + 2**20
+    if free < size + 2**20:
+        raise DeployError(
+            f"the disk of {link.host} has {free / 1e6:.1f} MB free and {size / 1e6:.1f} MB are to be copied."
+        )
     wrong = list(files)
     for _ in range(2):
         for name in wrong:
@@ -242,9 +234,8 @@ def _copy(link: Link, files: Mapping[str, tuple[Path, str]], listed: str, folder
         wrong = _wrong(link, listed, folder)
         if not wrong:
             return copied
-    raise DeployError(
-        f"{', '.join(wrong[:5])} has a wrong sha256 on {link.host} after two copies. Its disk may be failing."
-    )
+    names = ", ".join(wrong[:5])
+    raise DeployError(f"{names} has a wrong sha256 on {link.host} after two copies. Its disk may be failing.")
 
 
 def _wrong(link: Link, listed: str, folder: str) -> list[str]:

@@ -41,13 +41,7 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run over images.
-
-    Attributes:
-        folder: where its files lie.
-        result: the content of result.json: what ran, seconds, memory, temperatures, fallbacks.
-        table: predictions.csv, one row per image: `image`, `status`, `truth`, `predicted`, `prob_LABEL`, seconds.
-    """
+    """One run over images: the folder of its files, the content of result.json, and predictions.csv."""
 
     folder: Path
     result: dict[str, Any]
@@ -100,47 +94,31 @@ def agreement(
         labels, thresholds: of the network.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
         patients: (images,), the patient of each image; None: every image has another patient.
-    Returns:
-        The comparison.
     """
-    before, after = np.asarray(before, float), np.asarray(after, float)
-    apart = np.abs(after - before)
-    columns = [list(labels).index(name) for name in scored(labels)]
-    limits = np.array([thresholds[name] for name in scored(labels)])
-    positive = [probs[:, columns] >= limits for probs in (before, after)]
-    changed = (positive[0] != positive[1]).any(axis=1)
-    known = ~np.isnan(truth)
-    if len(columns) == 1:
+    kept, known = scored(labels), ~np.isnan(truth)
+    columns, limits = [list(labels).index(name) for name in kept], [thresholds[name] for name in kept]
+    first, second = (probs[:, columns] >= limits for probs in (before, after))
+    if len(kept) == 1:
         rows = known[:, 0]
-        y, first, second = truth[rows, 0] == 1, positive[0][rows, 0], positive[1][rows, 0]
+        y, *positive = (each[rows, 0].astype(int) for each in (truth, first, second))
         owners = None if patients is None else np.asarray(patients)[rows]
-        shares = [metrics.proportion(each == y, owners) for each in (first, second)]
-        # `second` comes first because McNemar's difference is its first argument less its second.
-        difference = metrics.mcnemar(y.astype(int), second.astype(int), first.astype(int)).difference
+        shares = [metrics.proportion(each == y, owners) for each in positive]
+        # McNemar's difference is its first argument less its second.
+        difference = metrics.mcnemar(y, positive[1], positive[0]).difference
     else:
-        right = [np.where(known, each == (truth == 1), 0.0).sum(axis=1) for each in positive]
-        count = known.sum(axis=1)
-        means = [np.where(count > 0, each / np.maximum(count, 1), np.nan) for each in right]
+        right = [np.ma.masked_array(each == truth, ~known) for each in (first, second)]
+        means = [each.mean(axis=1).filled(np.nan) for each in right]
         shares = [metrics.mean_by_patient(each, patients, seed=0) for each in means]
         difference = metrics.mean_by_patient(means[1] - means[0], patients, seed=0)
-    return Agreement(
-        len(names),
-        float(apart.max(initial=0.0)),
-        float(apart.mean()) if apart.size else 0.0,
-        tuple(name for name, differs in zip(names, changed, strict=True) if differs),
-        shares[0],
-        shares[1],
-        difference,
-    )
+    apart = np.abs(after - before)
+    mean = float(apart.mean()) if apart.size else 0.0
+    changed = tuple(np.array(names)[(first != second).any(axis=1)].tolist())
+    return Agreement(len(names), float(apart.max(initial=0.0)), mean, changed, shares[0], shares[1], difference)
 
 
 def read_run(folder: Path | str) -> Run:
-    """Read a run and check the sha256 of its predictions.
+    """Read the run in a folder and check the sha256 of its predictions.
 
-    Args:
-        folder: holds result.json and predictions.csv.
-    Returns:
-        The run.
     Raises:
         DeployError: no run, or predictions that were changed.
     """
@@ -167,31 +145,22 @@ def compare(
         board, here: over the same images in the same order.
         thresholds: of the network.
         patients: the patient of each image; None: every image has another patient.
-    Returns:
-        The comparison.
     Raises:
         DeployError: the runs have other images or labels.
     """
-    labels = tuple(here.result["labels"])
-    if tuple(board.result["labels"]) != labels or list(board.table["image"]) != list(here.table["image"]):
+    labels = here.result["labels"]
+    if board.result["labels"] != labels or list(board.table["image"]) != list(here.table["image"]):
         raise DeployError("the two runs are not of the same images and labels; run both on one list.")
     both = ((board.table["status"] == "ok") & (here.table["status"] == "ok")).to_numpy()
     first, second = (run.table[both].reset_index(drop=True) for run in (here, board))
     before, after = (table[[f"prob_{label}" for label in labels]].to_numpy(float) for table in (first, second))
-    kept = scored(labels)
-    truth = np.full((len(first), len(kept)), np.nan)
+    truth = np.full((len(first), len(scored(labels))), np.nan)
     if board.result["accuracy"] is not None:
-        cells = [text.split("|") for text in first["truth"]]
-        truth = np.array([[label in cell for label in kept] for cell in cells], float).reshape(truth.shape)
-    found = agreement(
-        list(first["image"]),
-        before,
-        after,
-        labels=labels,
-        thresholds=thresholds,
-        truth=truth,
-        patients=None if patients is None else np.asarray(patients)[both],
-    )
+        # The column `truth` joins labels with a bar.
+        truth = first["truth"].str.get_dummies().reindex(columns=scored(labels), fill_value=0).to_numpy(float)
+    owners = None if patients is None else np.asarray(patients)[both]
+    names = list(first["image"])
+    found = agreement(names, before, after, labels=labels, thresholds=thresholds, truth=truth, patients=owners)
     differing = first[["image", "truth"]].assign(
         here=first["predicted"], board=second["predicted"], difference=np.abs(after - before).max(axis=1, initial=0.0)
     )

@@ -16,7 +16,7 @@ from cxrkit import data, networks
 from cxrkit.deploy._bundle import RUNNER, DeployError
 from cxrkit.deploy._compare import Agreement, agreement, scored
 from cxrkit.deploy._films import spread
-from cxrkit.deploy.runner import FORMAT
+from cxrkit.deploy.runner import FORMAT, OnnxEngine
 from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import DISCLAIMER
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cxrkit.data._manifest import DataSet
 
 _SUFFIX = {"jetson-nano": ".onnx", "onnx": ".onnx", "litert": ".tflite"}
-TARGETS = tuple(_SUFFIX)
 #: By precision, the largest difference of a probability from the original's, on any image that is measured; above it,
 #: the export fails. fp32 leaves room for the order of sums, the others for their smaller numbers.
 TOLERANCES = {"fp32": 1e-4, "fp16": 0.02, "int8": 0.25}
@@ -35,13 +34,7 @@ CALIBRATION_IMAGES, MEASURED_IMAGES = 64, 200
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """A bundle that was written.
-
-    Attributes:
-        folder: holds the model files, bundle.json and runner.py.
-        info: the content of bundle.json.
-        agreement: of the exported network with the original.
-    """
+    """A bundle that was written: its folder, the content of bundle.json, how far it agrees with the original."""
 
     folder: Path
     info: dict[str, Any]
@@ -88,7 +81,7 @@ def export(
             cannot be read.
     """
     out = Path(out)
-    for name, value, legal in (("target", target, TARGETS), ("precision", precision, PRECISIONS)):
+    for name, value, legal in (("target", target, _SUFFIX), ("precision", precision, PRECISIONS)):
         if value not in legal:
             raise ValueError(f"{name} must be one of {', '.join(legal)}; got {value!r}.")
     if batch < 1:
@@ -108,6 +101,8 @@ def export(
                 raise ValueError(f"{name}: {error}") from error
         return pixels
 
+    names, patients = list(test["image"]), list(test["patient_id"])
+    labels, truth = original.labels, data.truth(test, scored(original.labels))
     calibration, measured = prepared(learn), prepared(test)
     # One by one: together, 200 images of 224 px take more memory than a small machine has.
     before = np.concatenate([original.predict(image[None], prepared=True) for image in measured])
@@ -118,20 +113,14 @@ def export(
         models, agreements = [], []
         for size in dict.fromkeys((batch, 1)):
             path = unfinished / f"model{'' if size == batch else '-1'}{_SUFFIX[target]}"
-            weights, live = write(source, path, target, precision, size, maps, calibration)
+            weights, live = _write(source, path, target, precision, size, maps, calibration)
             entry = {"file": path.name, "precision": precision, "batch": size, "sha256": sha256_of(path)}
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
-            agreements.append(
-                agreement(
-                    [str(name) for name in test["image"]],
-                    before,
-                    run(path, measured, size),
-                    labels=original.labels,
-                    thresholds=original.thresholds,
-                    truth=data.truth(test, scored(original.labels)),
-                    patients=[str(name) for name in test["patient_id"]],
-                )
+            after = run(path, measured, size)
+            found = agreement(
+                names, before, after, labels=labels, thresholds=original.thresholds, truth=truth, patients=patients
             )
+            agreements.append(found)
         worst = float(np.max([found.largest for found in agreements]))
         # NaN is above any tolerance.
         if not worst <= allowed:
@@ -141,26 +130,29 @@ def export(
                 "Use a higher --precision, or allow more with --tolerance."
             )
         shutil.copyfile(RUNNER, unfinished / RUNNER.name)
+        notes = {
+            "the Jetson Nano's GPU (compute capability 5.3) has no int8: TensorRT refuses this file there, and the "
+            "runner falls back to ONNX Runtime on the CPU": target == "jetson-nano" and precision == "int8",
+            "made for TensorRT 8.2 from its documentation; it was not run on a board": target == "jetson-nano",
+            f"not shown to work on real films: {', '.join(sorted(original.not_shown))}": bool(original.not_shown),
+        }
         # Images are counted, not named, because a name may be a patient's. pandas writes NaN as null.
-        measures = {**asdict(agreements[0]), "changed": len(agreements[0].changed)}
+        measures = {**asdict(agreements[0]), "changed": len(agreements[0].changed), "on": words, "tolerance": allowed}
         info = {
             "format": FORMAT,
             "name": original.name,
             "version": original.version,
-            "labels": list(original.labels),
-            "scored": list(scored(original.labels)),
+            "labels": list(labels),
+            "scored": list(scored(labels)),
             "thresholds": original.thresholds,
-            "not_shown": sorted(original.not_shown),
             "input_size": original.input_size,
             "pixel_range": [0, 1],
             "target": target,
             "models": models,
             "runner_sha256": sha256_of(unfinished / RUNNER.name),
             "original": {"file": "model.onnx", "sha256": original.sha256},
-            "agreement": json.loads(
-                pd.Series({**measures, "on": words, "tolerance": allowed}).to_json(double_precision=15)
-            ),
-            "notes": _notes(target, precision, original.not_shown),
+            "agreement": json.loads(pd.Series(measures).to_json(double_precision=15)),
+            "notes": [note for note, holds in notes.items() if holds],
             "made_by": f"cxrkit {cxrkit.__version__}",
             "notice": DISCLAIMER,
         }
@@ -203,17 +195,10 @@ def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.D
     return learn, test, root, f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
 
 
-def write(
+def _write(
     source: Path, path: Path, target: str, precision: str, batch: int, maps: bool, images: np.ndarray
 ) -> tuple[int, int]:
-    """Write one model file; return the bytes of its weights and of the values that are held at once in a run.
-
-    Args:
-        source: the model folder.
-        path: the file to write.
-        target, precision, batch, maps: as for `export`.
-        images: (images, S, S), to calibrate int8 on.
-    """
+    """Write one model file; return the bytes of its weights and of the values that are held at once in a run."""
     import onnx
 
     from cxrkit.deploy import _graph
@@ -224,24 +209,18 @@ def write(
         networks.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=images)
         return weights, live
     if precision == "fp16":
-        model = _halved(model)
+        from onnxruntime.transformers import float16
+
+        # The functions that turn scores into probabilities are small and would lose most.
+        kept = [*float16.DEFAULT_OP_BLOCK_LIST, "Softmax", "Sigmoid"]
+        half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=kept)
+        model = onnx.shape_inference.infer_shapes(half)
     if precision == "int8":
         model = quantised(model, batch, images)
     if target == "jetson-nano":
         _graph.check_board(model)
     onnx.save(model, path)
     return _graph.bytes_of(model)[0], live
-
-
-def _halved(model: Any) -> Any:
-    """Return the graph in half precision; inputs and outputs stay float32."""
-    import onnx
-    from onnxruntime.transformers import float16
-
-    # The functions that turn scores into probabilities are small and would lose most.
-    kept = [*float16.DEFAULT_OP_BLOCK_LIST, "Softmax", "Sigmoid"]
-    half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=kept)
-    return onnx.shape_inference.infer_shapes(half)
 
 
 def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool = True) -> Any:
@@ -296,32 +275,8 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
 
 def run(path: Path, images: np.ndarray, batch: int) -> np.ndarray:
     """Return the probabilities (images, labels) of a written file; the last batch is filled up with zeros."""
-    if path.suffix == ".tflite":
-        one = networks.load_litert(path)
-    else:
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-
-        def one(batch: np.ndarray) -> np.ndarray:
-            return session.run(["probs"], {name: batch})[0]
-
+    one = networks.load_litert(path) if path.suffix == ".tflite" else OnnxEngine(str(path), {}, 0).run
     full = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:], 1), np.float32)
     full[: len(images), ..., 0] = images
     found = np.concatenate([one(full[start : start + batch]) for start in range(0, len(full), batch)])
     return np.clip(found[: len(images)].astype(np.float64), 0.0, 1.0)
-
-
-def _notes(target: str, precision: str, not_shown: frozenset[str]) -> list[str]:
-    notes = []
-    if target == "jetson-nano" and precision == "int8":
-        notes.append(
-            "the Jetson Nano's GPU (compute capability 5.3) has no int8: TensorRT refuses this file there, and the "
-            "runner falls back to ONNX Runtime on the CPU"
-        )
-    if target == "jetson-nano":
-        notes.append("made for TensorRT 8.2 from its documentation; it was not run on a board")
-    if not_shown:
-        notes.append(f"not shown to work on real films: {', '.join(sorted(not_shown))}")
-    return notes

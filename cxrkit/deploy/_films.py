@@ -10,7 +10,6 @@ import pandas as pd
 
 from cxrkit import data, film
 from cxrkit.deploy._compare import scored
-from cxrkit.film import sha256_of
 
 if TYPE_CHECKING:
     from cxrkit.data._manifest import DataSet
@@ -48,7 +47,7 @@ class Packed:
 
 
 def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> Packed:
-    """Write images into a folder as a runner takes them.
+    """Write images as a runner takes them.
 
     Args:
         films: which images.
@@ -63,39 +62,38 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> P
     """
     found = films.images or data.read_manifest(split="test")
     manifest = spread(found.rows, films.most)
-    names, sources, reasons, files = [], [], [], {}
+    files: dict[str, tuple[Path, str]] = {}
+    listed = []
     for place, image in enumerate(manifest["image"]):
-        path = found.root / str(image)
+        source = path = found.root / str(image)
         # Characters that any board's file system and locale can hold.
         name, reason = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", ""
-        sources.append(str(path.absolute()))
         try:
             if films.prepared or not pillow or not _is_read_there(path):
                 name += ".npy"
-                np.save(folder / name, film.resize(film.read(path).pixels, info["input_size"]))
                 path = folder / name
-            files[name] = (path, sha256_of(path))
+                np.save(path, film.resize(film.read(source).pixels, info["input_size"]))
+            files[name] = (path, film.sha256_of(path))
         except film.UnreadableImage as error:
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read ({error.strerror})"
-        names.append(name)
-        reasons.append(reason)
-    if reasons and all(reasons):
+        listed.append((name, reason, str(source.absolute())))
+    rows = pd.DataFrame(listed, columns=["image", "reason", "file"])
+    if not files and listed:
         raise ValueError(
-            f"none of the {len(reasons)} images can be read; check the manifest and --root. The first, "
-            f"{Path(sources[0]).name}: {reasons[0]}"
+            f"none of the {len(listed)} images can be read; check the manifest and --root. The first, "
+            f"{Path(rows['file'][0]).name}: {rows['reason'][0]}"
         )
-    rows = pd.DataFrame({"image": names, "reason": reasons})
     labels = scored(info["labels"])
     truth = data.truth(manifest, labels)
     # A row whose truth is only partly known would be read as "none of the others".
     if not np.isnan(truth).any():
         rows["truth"] = ["|".join(np.array(labels)[row == 1]) for row in truth]
     sent, here = folder / "images.csv", folder / "here.csv"
-    rows.to_csv(sent, index=False, lineterminator="\n")
-    rows.assign(file=sources).to_csv(here, index=False, lineterminator="\n")
-    return Packed({**files, sent.name: (sent, sha256_of(sent))}, here, tuple(map(str, manifest["patient_id"])))
+    rows.drop(columns="file").to_csv(sent, index=False, lineterminator="\n")
+    rows.to_csv(here, index=False, lineterminator="\n")
+    return Packed({**files, sent.name: (sent, film.sha256_of(sent))}, here, tuple(map(str, manifest["patient_id"])))
 
 
 def spread(rows: pd.DataFrame, most: int | None) -> pd.DataFrame:

@@ -31,8 +31,8 @@ _REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "
 _WAY_OUT = "Build the network of other layers, or export it with --target onnx."
 
 
-def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSET) -> onnx.ModelProto:
-    """Return the network at an older opset, with a fixed batch.
+def lowered(model: onnx.ModelProto, *, batch: int, maps: bool) -> onnx.ModelProto:
+    """Return the network at opset 13 (an older one keeps its opset), with a fixed batch and all shapes filled in.
 
     `onnx.version_converter` cannot go down from opset 14. Operators stay the same here, so the caller has to measure
     whether the result agrees.
@@ -41,26 +41,26 @@ def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSE
         model: input (N, S, S, 1); outputs "probs" and "maps".
         batch: images of one run.
         maps: keep the feature maps as second output; else drop them and what only they need.
-        opset: the highest opset of the result; an older model keeps its opset.
-    Returns:
-        A model with the shape of every value filled in.
     Raises:
         DeployError: an operator that the older opset does not have.
     """
-    (films,), outputs = model.graph.input, [value.name for value in model.graph.output]
-    if missing := {"probs", *(["maps"] if maps else [])} - set(outputs):
+    wanted, outputs = ["probs", "maps"][: 1 + maps], [value.name for value in model.graph.output]
+    if missing := [name for name in wanted if name not in outputs]:
         raise DeployError(
-            f"the network has no output {' or '.join(sorted(missing))}; it has {', '.join(outputs)}. Save it with "
+            f"the network has no output {' or '.join(missing)}; it has {', '.join(outputs)}. Save it with "
             "cxrkit.networks.save."
         )
-    was = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=opset)
+    was = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OPSET)
     lower = onnx.ModelProto()
     lower.CopyFrom(model)
-    if was > opset:
-        _axes_to_attributes(lower.graph)
-    lower = Extractor(lower).extract_model([films.name], ["probs", "maps"] if maps else ["probs"])
+    stored = {tensor.name: tensor for tensor in lower.graph.initializer}
+    for node in lower.graph.node:
+        if was > OPSET and node.op_type in _REDUCTIONS and len(node.input) == 2 and node.input[1] in stored:
+            axes = numpy_helper.to_array(stored[node.input.pop()]).tolist()
+            node.attribute.append(onnx.helper.make_attribute("axes", axes))
+    lower = Extractor(lower).extract_model([model.graph.input[0].name], wanted)
     del lower.opset_import[:]
-    lower.opset_import.append(onnx.helper.make_opsetid("", min(was, opset)))
+    lower.opset_import.append(onnx.helper.make_opsetid("", min(was, OPSET)))
     lower.ir_version = min(model.ir_version, IR_VERSION)
     for value in (*lower.graph.input, *lower.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch
@@ -71,14 +71,12 @@ def lowered(model: onnx.ModelProto, *, batch: int, maps: bool, opset: int = OPSE
         return onnx.shape_inference.infer_shapes(lower, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         why = " ".join(str(error).split())[:200]
-        raise DeployError(f"the network cannot be written at opset {opset} ({why}). {_WAY_OUT}") from error
+        raise DeployError(f"the network cannot be written at opset {OPSET} ({why}). {_WAY_OUT}") from error
 
 
 def check_board(model: onnx.ModelProto) -> None:
-    """Check that the board's TensorRT can parse a graph.
+    """Check that the board's TensorRT can parse a graph of `lowered`.
 
-    Args:
-        model: from `lowered`.
     Raises:
         DeployError: an operator that is not in `BOARD_OPS`, or an input that must be a stored number and is computed.
     """
@@ -101,13 +99,10 @@ def check_board(model: onnx.ModelProto) -> None:
 
 
 def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:
-    """Return the memory that a graph needs.
+    """Return the memory that a graph of `lowered` needs, bytes; a runtime needs more to work in.
 
-    Args:
-        model: from `lowered`.
     Returns:
-        Bytes of its stored numbers; and most bytes of values that are held at once, if each is freed after its last
-        use. A runtime needs further memory to work in.
+        Its stored numbers; and most values that are held at once, if each is freed after its last use.
     """
     graph = model.graph
     weights = sum(math.prod(tensor.dims) * _width(tensor.data_type) for tensor in graph.initializer)
@@ -123,14 +118,6 @@ def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:
         peak = max(peak, live)
         live -= sum(sizes.get(name, 0) for name in {*node.input, *node.output} if last.get(name, place) == place)
     return weights, peak
-
-
-def _axes_to_attributes(graph: onnx.GraphProto) -> None:
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type in _REDUCTIONS and len(node.input) == 2 and node.input[1] in stored:
-            axes = numpy_helper.to_array(stored[node.input.pop()]).tolist()
-            node.attribute.append(onnx.helper.make_attribute("axes", axes))
 
 
 def _width(element: int) -> int:

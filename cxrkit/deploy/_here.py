@@ -21,7 +21,7 @@ from cxrkit.deploy._compare import Run, read_run, scored
 _ENGINES = {"onnx": ("model.onnx", "onnxruntime"), "keras": ("model.keras", "keras")}
 
 
-def run_here(model: str | Path, images: Path, out: Path, *, engine: str = "onnx") -> Run:
+def run_here(model: str | Path, images: Path, out: Path, *, engine: str) -> Run:
     """Run a model over a list of images (a CSV for `runner.images_in`) in a separate process; write into `out`."""
     command = [sys.executable, "-m", "cxrkit.deploy._here", str(model), str(images), str(out), engine]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def main(model: str, images: str, out: str, engine: str) -> int:
     sizes = {"weights_bytes": 0, "activation_bytes": 0}
     tries = iter([(engine, "onnxruntime", sizes, lambda: _Engine(predictor, engine))])
     info = {**predictor.info, "scored": list(scored(predictor.labels))}
-    return runner.measure(info, runner.Engines(tries, print), prepare, images, out, 3, memory, print)
+    return runner.measure(info, runner.Engines(tries), prepare, images, out, memory)
 
 
 if __name__ == "__main__":

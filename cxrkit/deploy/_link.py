@@ -23,10 +23,8 @@ FOLDER = "folder:"
 TRIES, PAUSE_S = 4, 1.0
 #: A link counts as broken after three keepalive questions, 5 s apart, without an answer. A key or an agent opens a
 #: board: a password would have to be typed, kept or logged somewhere.
-_OPTIONS = {"connect_timeout": 15, "keepalive_interval": 5, "keepalive_count_max": 3} | {
-    "password_auth": False,
-    "kbdint_auth": False,
-}
+_OPTIONS = {"connect_timeout": 15, "keepalive_interval": 5, "keepalive_count_max": 3}
+_OPTIONS |= {"password_auth": False, "kbdint_auth": False}
 
 Say = Callable[[str], None]
 
@@ -40,19 +38,17 @@ class Link:
 
     dry = True
 
-    def __init__(self, host: str, say: Say) -> None:
-        self.host, self._say = host, say
+    def __init__(self, host: str, say: Say, config: Path | str | None = None) -> None:
+        self.host, self._say, self._config = host, say, config
 
     def run(self, command: str, *, stdin: bytes = b"", source: str = "", check: bool = True) -> bytes:
-        """Run a shell command.
+        """Run a shell command and return what it wrote to stdout; b"" in a dry run.
 
         Args:
             command: for a POSIX shell; quote its parts.
             stdin: what it reads.
             source: the name of `stdin` in a dry run.
             check: raise when it fails.
-        Returns:
-            What it wrote to stdout; b"" in a dry run.
         Raises:
             DeployError: it failed.
             LinkError: the link breaks again and again.
@@ -102,15 +98,13 @@ class SshLink(Link):
     dry = False
 
     def __init__(self, host: str, say: Say, config: Path | str | None) -> None:
-        super().__init__(host, say)
+        super().__init__(host, say, config)
         try:
             import asyncssh
         except ModuleNotFoundError as error:
-            raise DeployError(
-                f"to reach a board, asyncssh is needed and {error.name} is not installed for {sys.executable}; install "
-                "cxrkit's extra jetson."
-            ) from error
-        self._asyncssh, self._config, self._was_there = asyncssh, config, False
+            missing = f"to reach a board, asyncssh is needed and {error.name} is not installed for {sys.executable}"
+            raise DeployError(f"{missing}; install cxrkit's extra jetson.") from error
+        self._asyncssh, self._was_there = asyncssh, False
         self._connection: asyncssh.SSHClientConnection | None = None
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._log)
@@ -127,21 +121,21 @@ class SshLink(Link):
         # What the login shell prints before the mark is not part of the output.
         mark = secrets.token_hex(8)
         broken = (OSError, self._asyncssh.DisconnectError, self._asyncssh.ChannelOpenError)
-        for attempt in range(TRIES):
+        for attempt in range(1, TRIES + 1):
             try:
                 done = self._wait(self._once(f"echo {mark}; {command}", stdin))
-                return done.exit_status, done.stdout.partition(f"{mark}\n".encode())[2], done.stderr
+                break
             except broken as error:
                 self._wait(self._drop())
                 why = f"the link to {self.host} broke during `{_short(command)}` ({str(error) or type(error).__name__})"
-                if attempt == TRIES - 1:
+                if attempt == TRIES:
                     raise LinkError(
                         f"{why}, {TRIES} times. Check the host's name, the network and the board's power, then run the "
                         "same command again."
                     ) from error
                 self._say(f"note: {why}; trying again")
-                time.sleep(PAUSE_S * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+                time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        return done.exit_status, done.stdout.partition(f"{mark}\n".encode())[2], done.stderr
 
     async def _once(self, command: str, stdin: bytes) -> Any:
         if self._connection is None or self._connection.is_closed():
@@ -157,8 +151,7 @@ class SshLink(Link):
         user, _, host = self.host.rpartition("@")
         # () stands for the files that `ssh` reads.
         given: dict[str, Any] = {**_OPTIONS, "config": () if self._config is None else [str(self._config)]}
-        if user:
-            given["username"] = user
+        given |= {"username": user} if user else {}
         try:
             options = await ssh.SSHClientConnectionOptions.construct(host=host, **given)
             if options.known_hosts is None:

@@ -44,6 +44,8 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 FORMAT = 1
+#: What bundle.json must have beside `format` and `models`.
+NEEDED = ("name", "version", "labels", "scored", "thresholds", "input_size", "original", "runner_sha256")
 NOTICE = "Teaching and research only; not a medical device."
 #: Exit codes: all went well; some images have no prediction; the run was not possible.
 OK, ERROR_ROWS, MISUSE = 0, 1, 2
@@ -55,10 +57,14 @@ RESERVE = 64 * MEGABYTE
 #: ("around 800Mb" for cuBLAS, cuDNN and TensorRT 5: forums.developer.nvidia.com/t/79158); we did not measure it.
 RUNTIME_BYTES = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
 #: Choices of --engine. "auto" takes the first of the others that works.
-ENGINES = ("auto", "tensorrt", "onnxruntime", "litert")
+ENGINES = ("auto", *RUNTIME_BYTES)
 #: Most memory that TensorRT may use to try kernels while it builds, bytes.
 WORKSPACE = 256 * MEGABYTE
+#: Runs of zeros before anything is timed.
+WARM_UP = 3
 MAX_PIXELS = 100 * 1000 * 1000
+#: Red, green, blue: the luma of ITU-R BT.601 as OpenCV rounds it.
+_LUMA = (9798 / 32768.0, 19235 / 32768.0, 3735 / 32768.0, 0)
 _ON_PC = "prepare it on the PC (cxrkit jetson bench --prepared)"
 
 
@@ -70,16 +76,18 @@ class UnreadableError(Exception):
     """An image that cannot be read; the message says why and what to do."""
 
 
+def say(text):
+    """Print a note or an error."""
+    print(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
 def _found(path, pattern):
     """Return the first group of a pattern in a small text file, or None."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            match = re.search(pattern, file.read(), re.MULTILINE)
-    except OSError:
-        return None
+    match = re.search(pattern, _text(path), re.MULTILINE)
     return match.group(1).strip() if match else None
 
 
@@ -88,25 +96,27 @@ def _number(path, pattern=r"(\d+)"):
     return int(text) if text else None
 
 
+def _text(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def _cgroups(listed="/proc/self/cgroup", root="/sys/fs/cgroup"):
     """Yield the files with limit, usage and statistics of each cgroup of this process (versions 1 and 2)."""
-    try:
-        with open(listed) as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if not kinds:
+    for kinds, path in re.findall(r"^\d+:(.*?):(.*)$", _text(listed), re.MULTILINE):
+        if kinds == "":
             folder, names = root, ("memory.max", "memory.current", "memory.stat")
         elif "memory" in kinds.split(","):
-            folder = os.path.join(root, "memory")
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
+            folder, names = root + "/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
         else:
             continue
-        parts = [part for part in path.split("/") if part]
-        for count in range(len(parts), -1, -1):
-            yield tuple(os.path.join(folder, *([*parts[:count], name])) for name in names)
+        place = (folder + os.path.normpath(path)).rstrip("/")
+        while place.startswith(folder):
+            yield tuple(os.path.join(place, name) for name in names)
+            place = os.path.dirname(place)
 
 
 def free_bytes():
@@ -151,7 +161,7 @@ def read_image(data):
     Args:
         data: the bytes of an NPY file with floats in [0, 1]; with Pillow also of a PNG, JPEG or BMP.
     Returns:
-        (H, W) of uint8, uint16 or float32, bones bright, and the value of full white.
+        (H, W) of uint8, uint16 or float32, bones bright, alpha over black; and the value of full white.
     Raises:
         UnreadableError: another format, a damaged file, or too little memory.
     """
@@ -179,11 +189,15 @@ def read_image(data):
         if sixteen:
             # Pillow calls this mode I or I;16, depending on the release.
             return np.asarray(image).astype(np.uint16), 65535
-        if image.mode == "PA" or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
+        alpha = None
+        if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
             image = image.convert("RGBA")
-        elif image.mode not in ("L", "LA", "RGB", "RGBA"):
-            image = image.convert("L" if image.mode == "1" else "RGB")
-        return _grey(np.asarray(image))
+            alpha = np.asarray(image.getchannel("A"))
+        grey = np.asarray(image.convert("L") if image.mode in ("1", "L") else image.convert("RGB").convert("L", _LUMA))
+        # An alpha channel that is opaque or empty everywhere was written by mistake.
+        if alpha is None or alpha.min() == 255 or alpha.max() == 0:
+            return grey, 255
+        return (grey / np.float32(255)) * (alpha / np.float32(255)), 1
     except UnreadableError:
         raise
     except Exception:  # Decoders raise errors of any type on a damaged file.
@@ -201,35 +215,9 @@ def _npy(data):
     return pixels.astype(np.float32), 1
 
 
-def _grey(pixels):
-    """Return (H, W) and its full white: the luma of ITU-R BT.601 as OpenCV rounds it; alpha is put over black.
-
-    An alpha channel that is opaque or empty everywhere was written by mistake and is dropped.
-    """
-    alpha = None
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        alpha, pixels = pixels[..., -1], pixels[..., :-1]
-        if alpha.min() == 255 or alpha.max() == 0:
-            alpha = None
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        grey = pixels.reshape(pixels.shape[:2])
-    else:
-        grey = np.empty(pixels.shape[:2], np.uint8)
-        # In strips, because the sums take four times the memory of the image.
-        for top in range(0, len(grey), 256):
-            red, green, blue = (pixels[top : top + 256, :, k].astype(np.uint32) for k in range(3))
-            grey[top : top + 256] = (9798 * red + 19235 * green + 3735 * blue + 16384) >> 15
-    if alpha is None:
-        return grey, 255
-    return (grey / np.float32(255)) * (alpha / np.float32(255)), 1
-
-
 def prepare(image, side):
-    """Resize an image to a square as cxrkit does: by area where an axis shrinks, linearly where it grows.
+    """Resize the result of `read_image` as cxrkit does: by area where an axis shrinks, linearly where it grows.
 
-    Args:
-        image: pixels and full white, from `read_image`.
-        side: side of the square, pixels.
     Returns:
         (side, side), float32, in [0, 1].
     """
@@ -324,23 +312,15 @@ def _litert_module():
 
 
 def tensorrt_plan(path, plan_path, precision):
-    """Return TensorRT's plan for an ONNX file: the one kept beside it, or a new one.
+    """Return TensorRT's plan for an ONNX file: the one kept at `plan_path`, or a new one, which is then kept.
 
     Written from the documentation of TensorRT 8.2. It was never run on a board.
-
-    Args:
-        path: the ONNX file.
-        plan_path: where the plan is kept.
-        precision: "fp32", "fp16" or "int8".
-    Returns:
-        (plan, seconds that building took; 0 when it was kept).
     """
     import tensorrt
 
     if os.path.exists(plan_path):
         with open(plan_path, "rb") as file:
-            return file.read(), 0.0
-    began = time.perf_counter()
+            return file.read()
     logger = tensorrt.Logger(tensorrt.Logger.WARNING)
     builder = tensorrt.Builder(logger)
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
@@ -357,9 +337,8 @@ def tensorrt_plan(path, plan_path, precision):
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise RuntimeError("TensorRT could not build it, most likely because memory is short")
-    plan = bytes(plan)
-    write_whole(plan_path, plan)
-    return plan, time.perf_counter() - began
+    write_whole(plan_path, bytes(plan))
+    return bytes(plan)
 
 
 class TensorrtEngine:
@@ -372,7 +351,7 @@ class TensorrtEngine:
         import tensorrt
 
         self.version, self.model = tensorrt.__version__, model
-        plan, self.build_s = tensorrt_plan(path, plan_path, model["precision"])
+        plan = tensorrt_plan(path, plan_path, model["precision"])
         self.cuda = _cuda()
         self.runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
         self.engine = self.runtime.deserialize_cuda_engine(plan)
@@ -422,12 +401,10 @@ def _cuda():
 def engines_here():
     """Return the runtimes that can be imported: name -> version."""
     found = {}
-    for name in ENGINES[1:]:
-        try:
+    for name in RUNTIME_BYTES:
+        with contextlib.suppress(ImportError):
             module = _litert_module() if name == "litert" else importlib.import_module(name)
-        except ImportError:
-            continue
-        found[name] = getattr(module, "__version__", "unknown")
+            found[name] = getattr(module, "__version__", "unknown")
     return found
 
 
@@ -444,11 +421,8 @@ def attempts(bundle, info, engines, wanted, threads):
         able = [wanted]
     here = [name for name in able if name in engines]
     if not here:
-        raise RunnerError(
-            "none of {} is installed for {}; install one, or use the Python that has it".format(
-                ", ".join(able), sys.executable
-            )
-        )
+        text = "none of {} is installed for {}; install one, or use the Python that has it"
+        raise RunnerError(text.format(", ".join(able), sys.executable))
     for name in here:
         for model in models:
             lower = ["fp16"] if name == "tensorrt" and model["precision"] == "fp32" else []
@@ -469,8 +443,8 @@ def _load(name, bundle, model, version, threads):
 class Engines:
     """The runtimes to try, in order; `engine` is the one that works."""
 
-    def __init__(self, tries, say):
-        self.tries, self.say = tries, say
+    def __init__(self, tries):
+        self.tries = tries
         self.engine, self.label, self.notes, self.load_s = None, "", [], 0.0
 
     def next(self, why=None):
@@ -495,7 +469,7 @@ class Engines:
             self.load_s = time.perf_counter() - began
             if self.notes:
                 self._note(f"running {label} instead")
-            return self.engine
+            return
         raise RunnerError(
             "no runtime is left that can run this bundle here; see the notes above. Free some memory (on a Jetson, "
             "`sudo systemctl isolate multi-user.target` ends the desktop), or export with a smaller --batch"
@@ -503,7 +477,7 @@ class Engines:
 
     def _note(self, text):
         self.notes.append(text)
-        self.say("note: " + text)
+        say("note: " + text)
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------
@@ -588,14 +562,22 @@ def load_bundle(folder):
     try:
         with open(os.path.join(folder, "bundle.json"), encoding="utf-8") as file:
             info = json.load(file)
-    except (OSError, ValueError) as error:
-        raise RunnerError(f"{folder} is no bundle ({first_line(error)}); copy it again") from error
-    if info.get("format") != FORMAT:
-        raise RunnerError("the bundle has format {}; this runner reads {}".format(info.get("format"), FORMAT))
-    for model in info["models"]:
-        path = os.path.join(folder, model["file"])
-        if not os.path.isfile(path) or sha256_of(path) != model["sha256"]:
-            raise RunnerError("{} is missing, was changed or cut short; copy the bundle again".format(model["file"]))
+        if info["format"] != FORMAT:
+            raise RunnerError("{} is a bundle of format {}; legal is {}".format(folder, info["format"], FORMAT))
+        missing = [name for name in NEEDED if name not in info]
+        models = {model["file"]: model["sha256"] for model in info["models"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunnerError(
+            f"{folder} is no bundle ({first_line(error)}); make one with `cxrkit model export`"
+        ) from error
+    if missing:
+        raise RunnerError("{}/bundle.json lacks {}".format(folder, ", ".join(missing)))
+    for name, sha256 in models.items():
+        path = os.path.join(folder, name)
+        if name != os.path.basename(name) or name.startswith("."):
+            raise RunnerError(f"{folder}/bundle.json names {name!r}, which lies outside the folder")
+        if not os.path.isfile(path) or sha256_of(path) != sha256:
+            raise RunnerError(f"{path} is missing, was changed or cut short; copy the bundle again")
     return info
 
 
@@ -644,119 +626,76 @@ def probe():
     }
 
 
-class Run:
-    """One run over images: writes predictions as they come and keeps the times.
-
-    Args:
-        info: labels, scored, thresholds and input_size of the network.
-        engines: the runtimes to try; one is loaded.
-        prepare: from the bytes of a file to (S, S), float32, in [0, 1].
-        table: the open predictions.csv.
-        say: takes notes.
-    """
-
-    def __init__(self, info, engines, prepare, table, say):
-        self.info, self.engines, self.prepare, self.say = info, engines, prepare, say
-        self.labels, self.side = info["labels"], info["input_size"]
-        self.seconds = {name: array.array("d") for name in ("reading", "preprocessing", "inference", "total")}
-        self.done = self.failed = self.right = self.judged = 0
-        self.table = csv.writer(table)
-        self.table.writerow(
-            ["index", "image", "status", "reason", "truth", "predicted"]
-            + ["prob_" + label for label in self.labels]
-            + ["sha256", "reading_s", "preprocessing_s", "inference_s"]
-        )
-
-    def warm_up(self, count):
-        """Run zeros; return the seconds of the first and of the last run."""
-        seconds = []
-        for _ in range(count):
-            began = time.perf_counter()
-            self._infer([])
-            seconds.append(time.perf_counter() - began)
-        return {"runs": count, "first": seconds[0] if seconds else None, "last": seconds[-1] if seconds else None}
-
-    def predict(self, images):
-        """Predict all images of `images_in`; only one batch is held at a time."""
-        waiting = []
-        for index, (name, path, truth, reason) in enumerate(images):
-            image, began, digest = None, time.perf_counter(), ""
-            try:
-                if not reason:
-                    with open(path, "rb") as file:
-                        data = file.read()
-                    digest = hashlib.sha256(data).hexdigest()
-                    read = time.perf_counter()
-                    image = self.prepare(data)
-            except UnreadableError as error:
-                reason = first_line(error)
-            except OSError as error:
-                reason = f"cannot be read: {error.strerror}"
-            except MemoryError:
-                reason = "memory is short; " + _ON_PC
-            if image is None:
-                self._failed(index, name, truth, digest, reason)
-                continue
-            waiting.append((index, name, truth, digest, image, read - began, time.perf_counter() - read))
-            if len(waiting) >= self.engines.engine.model["batch"]:
-                self._predict(waiting)
-                waiting = []
-        self._predict(waiting)
-
-    def _predict(self, waiting):
-        while waiting:
-            part = waiting[: self.engines.engine.model["batch"]]
-            began = time.perf_counter()
-            probs = self._infer([entry[4] for entry in part])
-            if probs is None:
-                # The runtime that took over may have another batch size.
-                continue
-            seconds = (time.perf_counter() - began) / len(part)
-            for entry, row in zip(part, probs):
-                self._row(entry, row, seconds)
-            waiting = waiting[len(part) :]
-
-    def _infer(self, images):
-        """Run one batch, filled up with zeros; None when it failed and another runtime was loaded."""
-        batch = np.zeros((self.engines.engine.model["batch"], self.side, self.side, 1), np.float32)
-        for place, image in enumerate(images):
-            batch[place, :, :, 0] = image
-        try:
-            return np.array(self.engines.engine.run(batch))
-        except Exception as error:  # As in `Engines.next`: the next runtime is tried after any error.
-            why = first_line(error)
-        # Outside of `except`: there the error still holds the failed runtime and its memory.
-        self.engines.next(why)
-        return None
-
-    def _row(self, entry, probs, seconds):
-        index, name, truth, digest, _, reading, preprocessing = entry
-        print(f"inference-{index} {name} result: [{np.array2string(probs, max_line_width=10**6)}]")
-        print(f"needed time in inference-{index}: {seconds}")
-        positive = [label for label, prob in zip(self.labels, probs) if prob >= self.info["thresholds"][label]]
-        scored = self.info["scored"]
-        if len(scored) == 1 and len(self.labels) == 2:
-            # Two classes that exclude each other: the threshold of the scored one decides.
-            positive = [label for label in self.labels if (label == scored[0]) == (scored[0] in positive)]
-        if truth is not None:
-            known = truth.split("|")
-            self.judged += len(scored)
-            self.right += sum((label in known) == (label in positive) for label in scored)
-        times = (reading, preprocessing, seconds)
-        for key, value in zip(("reading", "preprocessing", "inference", "total"), (*times, sum(times))):
-            self.seconds[key].append(value)
-        numbers = [repr(float(prob)) for prob in probs] + [digest] + [f"{value:.6f}" for value in times]
-        self.table.writerow([index, name, "ok", "", truth or "", "|".join(positive), *numbers])
-        self.done += 1
-
-    def _failed(self, index, name, truth, digest, reason):
-        self.say(f"image {index} {name}: no prediction: {reason}")
-        empty = [""] * len(self.labels)
-        self.table.writerow([index, name, "error", reason, truth or "", "", *empty, digest, "", "", ""])
-        self.failed += 1
+def predictions(info, engines, prepare, images):
+    """Yield a row of predictions.csv for each image of `images_in`, in order; only one batch of pixels is held."""
+    rows, waiting = [], []
+    for index, (name, path, truth, reason) in enumerate(images):
+        row = {"index": index, "image": name, "status": "error", "reason": reason, "truth": truth}
+        rows.append(row)
+        if not reason:
+            _read(row, path, prepare)
+        if row["status"] == "ok":
+            waiting.append(row)
+        if not waiting or len(waiting) >= engines.engine.model["batch"]:
+            _predict(waiting, info, engines)
+            yield from rows
+            rows, waiting = [], []
+    _predict(waiting, info, engines)
+    yield from rows
 
 
-def measure(info, engines, prepare, images, out, warm_up, memory, say):
+def _read(row, path, prepare):
+    began = time.perf_counter()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        row["sha256"] = hashlib.sha256(data).hexdigest()
+        read = time.perf_counter()
+        row["pixels"] = prepare(data)
+        row.update(status="ok", reading_s=read - began, preprocessing_s=time.perf_counter() - read)
+    except UnreadableError as error:
+        row["reason"] = first_line(error)
+    except OSError as error:
+        row["reason"] = f"cannot be read: {error.strerror}"
+    except MemoryError:
+        row["reason"] = "memory is short; " + _ON_PC
+
+
+def _infer(engines, images, side):
+    """Return (images, labels), at most one batch; None when it failed and another runtime was loaded."""
+    batch = np.zeros((engines.engine.model["batch"], side, side, 1), np.float32)
+    for place, image in enumerate(images):
+        batch[place, :, :, 0] = image
+    try:
+        return np.array(engines.engine.run(batch))[: len(images)]
+    except Exception as error:  # As in `Engines.next`: the next runtime is tried after any error.
+        why = first_line(error)
+    # Outside of `except`: there the error still holds the failed runtime and its memory.
+    engines.next(why)
+    return None
+
+
+def _predict(waiting, info, engines):
+    labels, scored = info["labels"], info["scored"]
+    while waiting:
+        part = waiting[: engines.engine.model["batch"]]
+        began = time.perf_counter()
+        found = _infer(engines, [row["pixels"] for row in part], info["input_size"])
+        if found is None:
+            # The runtime that took over may have another batch size.
+            continue
+        seconds = (time.perf_counter() - began) / len(part)
+        for row, probs in zip(part, found):
+            positive = [label for label, prob in zip(labels, probs) if prob >= info["thresholds"][label]]
+            if len(scored) == 1 and len(labels) == 2:
+                # Two classes that exclude each other: the threshold of the scored one decides.
+                positive = [label for label in labels if (label == scored[0]) == (scored[0] in positive)]
+            row.update(probs=probs, predicted="|".join(positive), inference_s=seconds)
+            row.update(("prob_" + label, float(prob)) for label, prob in zip(labels, probs))
+        waiting = waiting[len(part) :]
+
+
+def measure(info, engines, prepare, images, out, memory):
     """Predict images, measure, and write result.json and predictions.csv; return the exit code.
 
     Args:
@@ -765,58 +704,73 @@ def measure(info, engines, prepare, images, out, warm_up, memory, say):
         prepare: from the bytes of a file to (S, S), float32, in [0, 1].
         images: a folder or a CSV, for `images_in`.
         out: the folder for the results.
-        warm_up: runs before anything is timed.
         memory: what was held before, MB.
-        say: takes notes.
     """
     os.makedirs(out, exist_ok=True)
     engines.next()
     memory["loaded"] = memory_mb()
-    predictions = os.path.join(out, "predictions.csv")
-    with tegrastats() as readings, open(predictions + ".part", "w", newline="", encoding="utf-8") as table:
-        run = Run(info, engines, prepare, table, say)
-        warm = run.warm_up(warm_up)
+    path = os.path.join(out, "predictions.csv")
+    times = ("reading_s", "preprocessing_s", "inference_s")
+    head = ["index", "image", "status", "reason", "truth", "predicted", *("prob_" + name for name in info["labels"])]
+    seconds = {name[:-2]: array.array("d") for name in (*times, "total_s")}
+    failed = right = judged = 0
+    with tegrastats() as readings, open(path + ".part", "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [*head, "sha256", *times], restval="", extrasaction="ignore")
+        table.writeheader()
+        warm_up = []
+        for _ in range(WARM_UP):
+            began = time.perf_counter()
+            _infer(engines, [], info["input_size"])
+            warm_up.append(time.perf_counter() - began)
         began = time.perf_counter()
-        run.predict(images_in(images))
+        for row in predictions(info, engines, prepare, images_in(images)):
+            if row["status"] == "error":
+                say("image {index} {image}: no prediction: {reason}".format(**row))
+                failed += 1
+            else:
+                # The words of the report's figure 18, here and below.
+                print("inference-{index} {image} result:".format(**row), end=" ")
+                print("[{}]".format(np.array2string(row["probs"], max_line_width=10**6)))
+                print("needed time in inference-{index}: {inference_s}".format(**row))
+                row["total_s"] = sum(row[name] for name in times)
+                for part, values in seconds.items():
+                    values.append(row[part + "_s"])
+                if row["truth"] is not None:
+                    known, found = row["truth"].split("|"), row["predicted"].split("|")
+                    judged += len(info["scored"])
+                    right += sum((label in known) == (label in found) for label in info["scored"])
+                row.update((name, round(row[name], 6)) for name in times)
+            table.writerow(row)
         wall = time.perf_counter() - began
-    os.replace(predictions + ".part", predictions)
+    os.replace(path + ".part", path)
     engine = engines.engine
-    seconds = {name: summary(times) for name, times in run.seconds.items()}
-    accuracy = run.right / float(run.judged) if run.judged else None
+    statistics = {name: summary(values) for name, values in seconds.items()}
+    accuracy = {"right": right, "of": judged, "value": right / float(judged)} if judged else None
+    ran = {name: engine.model[name] for name in ("file", "sha256", "precision", "batch")}
     result = {
         "format": FORMAT,
         "notice": NOTICE,
         "name": info["name"],
         "version": info["version"],
         "labels": info["labels"],
-        "ran": {
-            "file": engine.model["file"],
-            "sha256": engine.model["sha256"],
-            "runner_sha256": sha256_of(os.path.abspath(__file__)),
-            "engine": engine.name,
-            "engine_version": engine.version,
-            "precision": engine.model["precision"],
-            "batch": engine.model["batch"],
-            "build_s": getattr(engine, "build_s", None),
-        },
+        "ran": dict(ran, engine=engine.name, engine_version=engine.version, runner_sha256=sha256_of(__file__)),
         "device": probe(),
-        "images": {"predicted": run.done, "failed": run.failed},
-        "seconds": dict(seconds, load=engines.load_s, warm_up=warm, all=wall),
+        "images": {"predicted": len(seconds["total"]), "failed": failed},
+        "seconds": dict(statistics, load=engines.load_s, warm_up={"first": warm_up[0], "last": warm_up[-1]}, all=wall),
         "memory_mb": dict(memory, peak=memory_mb("VmHWM")),
         "sensors": readings or None,
-        "accuracy": {"right": run.right, "of": run.judged, "value": accuracy} if run.judged else None,
+        "accuracy": accuracy,
         "fallbacks": engines.notes,
-        "predictions_sha256": sha256_of(predictions),
+        "predictions_sha256": sha256_of(path),
     }
     write_whole(os.path.join(out, "result.json"), (json.dumps(result, indent=2) + "\n").encode("utf-8"))
-    # The words of the report's figure 18.
-    if run.done:
-        print("average inference time: {}".format(seconds["inference"]["mean"]))
-    if run.judged:
-        print(f"ACC : {accuracy}")
+    if seconds["total"]:
+        print("average inference time: {}".format(statistics["inference"]["mean"]))
+    if accuracy:
+        print("ACC : {}".format(accuracy["value"]))
     print("peak memory: {:.0f} MB".format(memory_mb("VmHWM")))
     print(NOTICE)
-    return ERROR_ROWS if run.failed else OK
+    return ERROR_ROWS if failed else OK
 
 
 def main(arguments=None):
@@ -827,13 +781,8 @@ def main(arguments=None):
     parser.add_argument("--out", default="run", help="folder for result.json and predictions.csv")
     parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES)
     parser.add_argument("--threads", type=int, default=0, help="threads of one run; 0 lets the runtime choose")
-    parser.add_argument("--warm-up", type=int, default=3, help="runs before anything is timed")
     parser.add_argument("--probe", action="store_true", help="print what this device has, as JSON")
     options = parser.parse_args(arguments)
-
-    def say(text):
-        print(text, file=sys.stderr)
-        sys.stderr.flush()
 
     try:
         if options.probe:
@@ -841,27 +790,16 @@ def main(arguments=None):
             return OK
         if not options.bundle or not options.images:
             raise RunnerError("name a bundle and images, or --probe")
-        # Image names may hold characters that the device's locale cannot print.
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        else:
-            # Python 3.6.
-            sys.stdout = io.TextIOWrapper(sys.stdout.buffer, sys.stdout.encoding, "backslashreplace")
         info = load_bundle(options.bundle)
         memory = {"start": memory_mb()}
         here = engines_here()
         memory["with_runtime"] = memory_mb()
-        engines = Engines(attempts(options.bundle, info, here, options.engine, options.threads), say)
-        return measure(
-            info,
-            engines,
-            lambda data: prepare(read_image(data), info["input_size"]),
-            options.images,
-            options.out,
-            options.warm_up,
-            memory,
-            say,
-        )
+        engines = Engines(attempts(options.bundle, info, here, options.engine, options.threads))
+
+        def prepared(data):
+            return prepare(read_image(data), info["input_size"])
+
+        return measure(info, engines, prepared, options.images, options.out, memory)
     except RunnerError as error:
         say(f"runner: {error}.")
     except OSError as error:
@@ -872,4 +810,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    # Image names may hold characters that the device's locale cannot print.
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, errors="backslashreplace", line_buffering=True)
     sys.exit(main())
