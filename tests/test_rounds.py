@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from cxrkit import augment, film, networks, rounds, triage
 from cxrkit.augment import Op, Sequential, SomeOf, Sometimes
-from cxrkit.rounds._combine import Rule, rule_of
-from cxrkit.rounds._result import Result, combine_probs
-from cxrkit.rounds._stop import decided, earliest
-from cxrkit.rounds._views import round_seed
+from cxrkit.rounds._combine import Rule, combine_probs, rule_of
+from cxrkit.rounds._passes import round_seed
+from cxrkit.rounds._result import Result
 
 NOISE = Op("AdditiveGaussianNoise", scale=(0, 20.0))
 GAMMA = Op("GammaContrast", gamma=(0.5, 2.0))
@@ -445,11 +444,11 @@ def left_early(rule, probs, cuts, places):
     """What early stop sees of each image: NaN for rounds that were not made."""
     seen = np.full_like(probs, np.nan)
     active = np.ones(len(probs), bool)
-    together = earliest(rule, places, cuts)
+    together = rule.earliest(places, cuts)
     for stage in (places[:together], *([place] for place in places[together:])):
         for place in stage:
             seen[active, place] = probs[active, place]
-        active[active] = ~decided(rule, seen[active], cuts)
+        active[active] = ~rule.decided(seen[active], cuts)
     return seen
 
 
@@ -472,12 +471,12 @@ def test_an_image_leaves_as_soon_as_nothing_can_change_and_no_sooner(case):
     for count in range(1, len(places) + 1):
         seen = np.full_like(probs, np.nan)
         seen[:, places[:count]] = probs[:, places[:count]]
-        leaves = decided(rule, seen, cuts)
+        leaves = rule.decided(seen, cuts)
         # Both ends of what is possible, and values between them.
         ways = [np.full_like(probs, 0.0), np.full_like(probs, 1.0), *(any_probs(rng, *probs.shape) for _ in range(3))]
         each = np.stack([rule.combined(np.where(np.isnan(seen), way, seen), cuts) >= rule.cuts(cuts) for way in ways])
         np.testing.assert_array_equal(leaves, ~(each != each[0]).any(axis=0)[:, 0])
-        assert count >= earliest(rule, places, cuts) or not leaves.any()
+        assert count >= rule.earliest(places, cuts) or not leaves.any()
 
 
 @pytest.mark.parametrize("rule", rounds.COMBINES)
@@ -521,7 +520,7 @@ def result(probs, rule="majority", cuts=(0.5,)):
     rule = rule_of(rule, names) if isinstance(rule, str) else rule
     combined, positive = combine_probs(p, rule, cuts)
     passes, thresholds = np.full(len(p), p.shape[1]), dict(zip(labels, cuts, strict=True))
-    return Result(names, labels, p, combined, positive, passes, rule, thresholds, "independent", 0, False)
+    return Result(names, labels, p, combined, positive, passes, rule, thresholds, "independent", False)
 
 
 def test_bounds_are_what_is_still_possible_after_each_round():

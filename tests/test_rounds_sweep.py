@@ -10,9 +10,7 @@ import tiny_models
 from cxrkit import augment, metrics, rounds
 from cxrkit.augment import Op, Sequential
 from cxrkit.course import published
-from cxrkit.rounds._combine import rule_of
-from cxrkit.rounds._result import combine_probs
-from cxrkit.rounds._search import CHOSEN_BY
+from cxrkit.rounds._combine import combine_probs, rule_of
 
 
 def bright(batch):
@@ -207,7 +205,7 @@ def accuracy(rule, probs, y):
 def test_rounds_are_chosen_on_val_and_scored_on_test():
     found = rounds.search(bright, cases(30), cases(40, first=1000), ["none", "C", "D", Op("Add", value=(-40, 40))])
     for chosen, result, y in (
-        (found.chosen.val, found.val, found.val_targets),
+        (found.chosen.val, found.val, np.array(cases(30).targets)),
         (found.claimed.test, found.test, found.test_targets),
     ):
         probs = result.probs[:, :, 0]
@@ -228,7 +226,7 @@ def test_rounds_are_chosen_on_val_and_scored_on_test():
 @pytest.mark.parametrize("measure", ["accuracy", "F1", "Youden"])
 def test_the_measure_of_the_choice_is_that_of_the_tables(measure):
     found = rounds.search(bright, cases(30), cases(40, first=1000), ["none", "C", "D"], measure=measure)
-    y, share = found.val_targets, found.val_targets.mean()
+    y = np.array(cases(30).targets)
     places = [found.val.rounds.index(name) for name in found.chosen.rounds]
     positive = combine_probs(found.val.probs[:, places], found.chosen.combine, np.array([0.5]))[1][:, 0]
     recall, specificity = positive[y == 1].mean(), 1 - positive[y == 0].mean()
@@ -237,7 +235,6 @@ def test_the_measure_of_the_choice_is_that_of_the_tables(measure):
         "F1": 2 * (positive & (y == 1)).sum() / (positive.sum() + y.sum()),
         "Youden": recall + specificity - 1,
     }[measure]
-    assert CHOSEN_BY[measure](recall, specificity, share) == pytest.approx(by_hand)
     assert found.chosen.val.value == pytest.approx(by_hand)
 
 
@@ -277,7 +274,7 @@ def test_cumulative_rounds_have_no_order_to_choose():
         ({"val": rounds.Cases(CASES.films[:1], [1])}, "val must have images of both classes; all 1 are 1"),
         ({"most": 0}, "most must be from 1, and leave at most 5000 sets"),
         ({"recipes": ["A"] * 20}, "up to 20 of 20 rounds make 1048575. Pass a smaller one"),
-        ({"test": rounds.Cases(CASES.films, [0, 1])}, "test must have one target for each image, .* got 2 targets, 24"),
+        ({"test": rounds.Cases(CASES.films, [0, 1])}, r"targets must be \(films,\), one for each of 24 images; got shape \(2,\)"),
     ],
 )
 def test_an_illegal_search_is_refused(arguments, message):

@@ -6,12 +6,10 @@
 
 from cxrkit.rounds._combine import COMBINES
 from cxrkit.rounds._dask import cluster
-from cxrkit.rounds._one import OneImage, Viewer
 from cxrkit.rounds._recipes import GRIDS, MODES, REPORT, describe, named, stacks
 from cxrkit.rounds._result import COMBINED, Result
-from cxrkit.rounds._run import run
-from cxrkit.rounds._search import Cases, Search, search
-from cxrkit.rounds._sweep import Sweep, sweep
+from cxrkit.rounds._run import OneImage, Viewer, run
+from cxrkit.rounds._study import Cases, Search, Sweep, search, sweep
 
 __all__ = [
     "COMBINED",

@@ -1,4 +1,4 @@
-"""Rules that combine the rounds' probabilities into one: five fixed rules, and two that are fitted.
+"""Rules that combine the rounds' probabilities into one, and early stop: which images no further round can change.
 
 Every rule except "stacked" is monotone: a higher probability in one round never lowers the combined one, not even by
 rounding. So the rounds that are still to come, set to 0 and to 1, give the lowest and the highest possible outcome.
@@ -16,9 +16,7 @@ _MARGIN = 1e-6
 
 def _exact_sums(terms: np.ndarray) -> np.ndarray:
     """Sum (films, rounds, labels) over rounds exactly, and round once: the order of the rounds has no effect."""
-    films, rounds, labels = terms.shape
-    rows = np.moveaxis(terms, 1, 2).reshape(films * labels, rounds).tolist()
-    return np.array([math.fsum(row) for row in rows], np.float64).reshape(films, labels)
+    return np.apply_along_axis(math.fsum, 1, terms) if terms.size else terms.sum(axis=1)
 
 
 def _within(mean: np.ndarray, probs: np.ndarray) -> np.ndarray:
@@ -26,26 +24,22 @@ def _within(mean: np.ndarray, probs: np.ndarray) -> np.ndarray:
     return np.clip(mean, probs.min(axis=1), probs.max(axis=1))
 
 
-def _median(probs: np.ndarray) -> np.ndarray:
-    ordered = np.sort(probs, axis=1)
-    middle = probs.shape[1] // 2
-    return (ordered[:, middle] + ordered[:, -1 - middle]) / 2
-
-
 _FIXED: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": lambda probs, thresholds: _within(_exact_sums(probs) / probs.shape[1], probs),
-    "median": lambda probs, thresholds: _median(probs),
+    "median": lambda probs, thresholds: np.median(probs, axis=1),
     "majority": lambda probs, thresholds: (probs >= thresholds).sum(axis=1) / probs.shape[1],
     "any": lambda probs, thresholds: probs.max(axis=1),
     "all": lambda probs, thresholds: probs.min(axis=1),
 }
-#: Names of the rules that need no fitting.
-COMBINES = tuple(_FIXED)
+#: Names of the rules that need no fitting, and of those that are fitted on validation images.
+COMBINES, FITTED = tuple(_FIXED), ("weighted", "stacked")
 
 
 @dataclass(frozen=True)
 class Rule:
     """How the rounds' probabilities become one.
+
+    In all methods `probs` are (films, rounds, labels), in [0, 1], and `thresholds` (labels,).
 
     Attributes:
         name: one of `COMBINES`; "weighted", a weighted mean; or "stacked", a logistic regression on log odds.
@@ -64,15 +58,16 @@ class Rule:
         """Whether a higher probability in a round never lowers the combined one; then images may leave early."""
         return self.name != "stacked"
 
-    def combined(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-        """Combine.
+    def check_monotone(self) -> None:
+        """Refuse a rule that does not let images leave early."""
+        if not self.monotone:
+            raise ValueError(
+                f"with combine {self.name!r} a round may count against a label, so no image can leave early. Make "
+                "every round, or use another rule."
+            )
 
-        Args:
-            probs: (films, rounds, labels), in [0, 1].
-            thresholds: (labels,).
-        Returns:
-            (films, labels), float64, in [0, 1].
-        """
+    def combined(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """Return the combined probabilities: (films, labels), float64, in [0, 1]."""
         if self.name in _FIXED:
             return _FIXED[self.name](probs, thresholds)
         weights = np.array(self.weights)
@@ -88,16 +83,51 @@ class Rule:
         # A majority is more than half: a tie is negative.
         return np.full(len(thresholds), np.nextafter(0.5, 1)) if self.name == "majority" else thresholds
 
+    def ends(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """Return the lowest and the highest combined value that is still possible: (2, films, labels).
+
+        Rounds to come are NaN. The rule must be monotone.
+        """
+        return np.stack([self.combined(np.nan_to_num(probs, nan=value), thresholds) for value in (0.0, 1.0)])
+
+    def decided(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """Return which images no further round can change: (films,), bool; `probs` as for `ends`.
+
+        Both ends are computed with the same sums and the same rounding as the final result. So an image that leaves
+        has the label that all rounds would have given, and an image that stays could still get either label.
+        """
+        lowest, highest = self.ends(probs, thresholds) >= self.cuts(thresholds)
+        return (lowest == highest).all(axis=1)
+
+    def earliest(self, places: Sequence[int], thresholds: np.ndarray) -> int:
+        """Return the smallest number of rounds, made in the order of `places`, after which an image can leave."""
+        # No image is decided sooner than one with 0 or 1 in every round.
+        certain = np.broadcast_to(np.array([0.0, 1.0])[:, None, None], (2, len(places), len(thresholds)))
+        counts = range(1, len(places))
+        early = (count for count in counts if self.decided(seen_only(certain, places[:count]), thresholds).any())
+        return next(early, len(places))
+
+
+def seen_only(probs: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """Return probabilities (films, rounds, labels) with NaN in all rounds except these."""
+    seen = np.full(probs.shape, np.nan)
+    seen[:, list(places)] = probs[:, list(places)]
+    return seen
+
+
+def combine_probs(probs: np.ndarray, rule: Rule, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Combine (films, rounds, labels), NaN for rounds after an image left.
+
+    Returns:
+        Combined probabilities (films, labels), NaN for images that left; and whether they are positive.
+    """
+    lowest = rule.combined(np.nan_to_num(probs, nan=0.0), thresholds)
+    # An image that left is decided: its lowest possible value has the label of all others.
+    return np.where(np.isnan(probs).any(axis=1), np.nan, lowest), lowest >= rule.cuts(thresholds)
+
 
 def rule_of(rule: str | Rule, rounds: Sequence[str]) -> Rule:
-    """Return a fixed rule by name, or a fitted rule after a check.
-
-    Args:
-        rule: one of `COMBINES`, or from `Result.fit_rule`.
-        rounds: names of the rounds to combine.
-    Raises:
-        ValueError: an unknown name, or a rule that was fitted for other rounds.
-    """
+    """Return a fixed rule by name, or a fitted rule after a check that it was fitted for these rounds."""
     if isinstance(rule, Rule):
         if rule.rounds and tuple(rounds) != rule.rounds:
             raise ValueError(
@@ -123,41 +153,24 @@ def fit(name: str, y: np.ndarray, p: np.ndarray, rounds: tuple[str, ...]) -> Rul
         raise ValueError(f"name must be one of {', '.join(FITTED)}; got {name!r}.")
     if not np.isin(y, (0, 1)).all() or y.min(initial=1) == y.max(initial=0):
         raise ValueError(f"targets must be 0 and 1, with both classes; got {np.unique(y)[:5].tolist()}.")
-    return FITTED[name](y.astype(bool), p, rounds)
+    if name == "stacked":
+        from sklearn.linear_model import LogisticRegression
 
-
-def _fit_weighted(y: np.ndarray, p: np.ndarray, rounds: tuple[str, ...]) -> Rule:
+        fitted = LogisticRegression(max_iter=5000).fit(_log_odds(p), y)
+        return Rule(name, rounds, tuple(fitted.coef_[0].tolist()), float(fitted.intercept_[0]))
     from scipy.optimize import minimize
 
-    right = np.clip(np.where(y[:, None], p, 1 - p), _MARGIN, 1)
+    right = np.clip(np.where(y[:, None] == 1, p, 1 - p), _MARGIN, 1)
     count = len(rounds)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         mixed = np.maximum(right @ weights, _MARGIN)
         return -float(np.log(mixed).mean()), -(right / mixed[:, None]).mean(axis=0)
 
+    sum_to_one = {"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": lambda weights: np.ones(count)}
     found = minimize(
-        loss,
-        np.full(count, 1 / count),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, 1)] * count,
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": lambda weights: np.ones(count)},
+        loss, np.full(count, 1 / count), jac=True, method="SLSQP", bounds=[(0, 1)] * count, constraints=sum_to_one,
         options={"maxiter": 500, "ftol": 1e-10},
-    )
+    )  # fmt: skip
     weights = np.where(found.x < 1e-6, 0.0, found.x)
-    return Rule("weighted", rounds, tuple((weights / weights.sum()).tolist()))
-
-
-def _fit_stacked(y: np.ndarray, p: np.ndarray, rounds: tuple[str, ...]) -> Rule:
-    from sklearn.linear_model import LogisticRegression
-
-    fitted = LogisticRegression(max_iter=5000).fit(_log_odds(p), y)
-    return Rule("stacked", rounds, tuple(fitted.coef_[0].tolist()), float(fitted.intercept_[0]))
-
-
-#: Rules that are fitted on validation images.
-FITTED: dict[str, Callable[[np.ndarray, np.ndarray, tuple[str, ...]], Rule]] = {
-    "weighted": _fit_weighted,
-    "stacked": _fit_stacked,
-}
+    return Rule(name, rounds, tuple((weights / weights.sum()).tolist()))

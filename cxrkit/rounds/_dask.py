@@ -1,7 +1,7 @@
 """Blocks of images on a Dask cluster; Dask (the extra `scale`) is imported here alone, when a cluster is used."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,45 +34,24 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> "Ite
         import distributed
     except ImportError as error:
         raise ValueError("a cluster needs Dask; install it with `pip install cxrkit[scale]`.") from error
-    if scheduler is not None:
-        with distributed.Client(scheduler, timeout="10s") as client:
-            yield client
-        return
-    with (
-        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as local,
-        distributed.Client(local) as client,
-    ):
-        yield client
+    with ExitStack() as stack:
+        options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+        address = scheduler or stack.enter_context(distributed.LocalCluster(**options))
+        yield stack.enter_context(distributed.Client(address, timeout="10s"))
 
 
-def over(client: "distributed.Client", work: Callable[..., Any], calls: Iterable[tuple]) -> Iterator[tuple[int, Any]]:
-    """Call a function on the workers, with a few calls waiting at a time.
+def over(client: "distributed.Client", work: Callable[..., Any], calls: Iterable[tuple]) -> Iterator[Any]:
+    """Yield the results of calls on the workers in the order in which they finish; a few calls wait at a time.
 
     If a worker dies, its calls are repeated elsewhere, so a call may depend on nothing except its arguments.
-
-    Args:
-        client: of the cluster.
-        work: can be pickled.
-        calls: arguments of each call.
-    Yields:
-        The number of the call and its result, in the order in which they finish.
     """
     import distributed
 
+    # The futures are held here alone, so that a finished block frees its memory.
     waiting = distributed.as_completed(with_results=True)
-    numbers: dict[Any, int] = {}
-
-    def finished() -> tuple[int, Any]:
-        future, result = next(waiting)
-        return numbers.pop(future.key), result
-
-    for number, arguments in enumerate(calls):
-        future = client.submit(work, *arguments, pure=False)
-        numbers[future.key] = number
-        waiting.add(future)
-        # Held by `waiting` alone, so that a finished block frees its memory.
-        del future
-        if len(numbers) >= _AHEAD * max(1, sum(client.nthreads().values())):
-            yield finished()
-    while numbers:
-        yield finished()
+    for arguments in calls:
+        waiting.add(client.submit(work, *arguments, pure=False))
+        if waiting.count() >= _AHEAD * max(1, sum(client.nthreads().values())):
+            yield next(waiting)[1]
+    for _, result in waiting:
+        yield result

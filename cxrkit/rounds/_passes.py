@@ -2,19 +2,16 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cxrkit import film, networks
+from cxrkit import augment, film, networks
 from cxrkit.augment import Recipe
 from cxrkit.labels import NOT_COVID
 from cxrkit.rounds._combine import Rule
-from cxrkit.rounds._stop import decided
-from cxrkit.rounds._views import Film, Views, pixels_of
 
 if TYPE_CHECKING:
     import distributed
@@ -22,45 +19,65 @@ if TYPE_CHECKING:
 #: A callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); a `Predictor`; or the name of a
 #: bundled model or a model folder.
 Model = Callable[[np.ndarray], Any] | networks.Predictor | str | Path
+#: An image: a file, a Radiograph, or pixels (H, W), uint8 or float in [0, 1].
+Film = str | Path | film.Radiograph | np.ndarray
 #: Images that are decoded at a time. A batch holds images of one block.
 FILMS_AT_ONCE = 64
 #: Called with the number of images that are done and of all images (0 if unknown).
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
 class Network:
-    """A network ready to predict, the same for a callable and for a model.
+    """A network ready to predict, the same for a callable and for a model; arguments as for `run`.
 
     Attributes:
-        predict: the callable.
+        predict: from float32 (n, H, W) in [0, 1] to probabilities.
         labels: names of its outputs; None: unknown before its first prediction.
         thresholds: by label, of a model.
         prepare: pixels (H, W) in [0, 1] -> its input, float32 in [0, 1].
     """
 
-    predict: Callable[[np.ndarray], Any]
-    labels: tuple[str, ...] | None
-    thresholds: Mapping[str, float]
-    prepare: Callable[[np.ndarray], np.ndarray]
+    def __init__(self, source: Model, labels: Sequence[str] | None, size_px: int | None) -> None:
+        model = networks.load(source) if isinstance(source, str | Path) else source
+        self.source, self.size_px = source, size_px
+        self.labels = None if labels is None else tuple(labels)
+        self.thresholds: Mapping[str, float] = {}
+        self.prepare: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+        self.predict: Callable[[np.ndarray], Any]
+        if isinstance(model, networks.Predictor):
+            self._take(model)
+            return
+        self.predict = model
+        if not callable(model):
+            raise ValueError(
+                f"predict must be callable, a Predictor, or a model's name or folder; got {type(model).__name__}."
+            )
+        if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) < len(labels)):
+            raise ValueError(f"labels must be names, each once; got {labels!r}.")
+        if size_px is not None:
+            self.prepare = functools.partial(film.resize, size_px=size_px)
+
+    def _take(self, model: networks.Predictor) -> None:
+        if self.size_px not in (None, model.input_size):
+            size = model.input_size
+            raise ValueError(f"{model.name} takes images of {size} px; got size_px {self.size_px}. Leave it out.")
+        # "Not COVID-19" is the complement of COVID-19.
+        wanted = tuple(each for each in model.labels if each != NOT_COVID) if self.labels is None else self.labels
+        unknown = [label for label in wanted if label not in model.labels]
+        if unknown or not wanted:
+            raise ValueError(f"labels must be of {', '.join(model.labels)}; got {', '.join(unknown) or 'none'}.")
+        columns = [model.labels.index(label) for label in wanted]
+        self.predict = lambda batch: model.predict(batch, prepared=True)[:, columns]
+        self.labels, self.thresholds, self.prepare = wanted, model.thresholds, model.prepare
 
     def probs(self, views: Sequence[np.ndarray], names: Sequence[str]) -> np.ndarray:
-        """Predict one batch, and check the result.
-
-        Args:
-            views: float32 (H, W), of one size.
-            names: of the views, for the error.
-        Returns:
-            (views, labels), float64, in [0, 1].
-        Raises:
-            ValueError: views of several sizes, an output of another shape, NaN, or values outside [0, 1].
-        """
+        """Predict a batch, and check the result: (views, labels), float64; `names` of the views for the error."""
         sizes = sorted({view.shape for view in views})
         if len(sizes) > 1:
             raise ValueError(f"images must have one size; got {sizes[0]} and {sizes[-1]}. Pass size_px.")
         n = len(views)
         outputs = np.asarray(self.predict(np.stack(views)))
-        if outputs.ndim not in (1, 2) or len(outputs) != n or (outputs.ndim == 2 and not outputs.shape[1]):
+        if outputs.ndim not in (1, 2) or len(outputs) != n or not outputs.size:
             raise ValueError(
                 f"predict must return (n,) or (n, labels) for images (n, H, W); for n = {n} it returned shape "
                 f"{outputs.shape}."
@@ -73,75 +90,50 @@ class Network:
             )
         wrong = ~((probs >= -1e-6) & (probs <= 1 + 1e-6)).all(axis=1)
         if wrong.any():
-            k = int(np.flatnonzero(wrong)[0])
+            k = int(wrong.argmax())
             raise ValueError(
                 f"predict must return probabilities, in [0, 1]; for {names[k]} it returned {probs[k].tolist()}. Apply "
                 "a sigmoid or a softmax to logits; if there are NaN, check the network."
             )
         return np.clip(probs, 0.0, 1.0)
 
+    def cuts(self, threshold: Any, labels: Sequence[str] | None) -> np.ndarray:
+        """Return the threshold of each label: (labels,), or (1,) if the labels are not known yet."""
+        if threshold is None:
+            threshold = self.thresholds or 0.5
+        if not isinstance(threshold, Mapping):
+            cuts = [threshold] * (1 if labels is None else len(labels))
+        elif labels is None:
+            raise ValueError("thresholds by label need labels: pass the names of predict's outputs as labels.")
+        elif missing := [label for label in labels if label not in threshold]:
+            raise ValueError(f"threshold must name {', '.join(labels)}; it lacks {', '.join(missing)}.")
+        else:
+            cuts = [threshold[label] for label in labels]
+        values = np.array(cuts, np.float64)
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError(f"threshold must be a probability, in [0, 1]; got {threshold!r}.")
+        return values
 
-def network(predict: Model, labels: Sequence[str] | None, size_px: int | None) -> Network:
-    """Return a network ready to predict.
 
-    Args:
-        predict: as `Model`.
-        labels: of a model: which of its labels, by default all except "Not COVID-19", the complement of COVID-19; of
-            a callable: the names of its outputs.
-        size_px: side of the square that images are resized to, for a callable; None for a model.
-    Raises:
-        ValueError: labels or a size that the model does not have.
-    """
-    if isinstance(predict, str | Path):
-        predict = networks.load(predict)
-    if not isinstance(predict, networks.Predictor):
-        if not callable(predict):
-            raise ValueError(
-                f"predict must be callable, a Predictor, or a model's name or folder; got {type(predict).__name__}."
-            )
-        if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) < len(labels)):
-            raise ValueError(f"labels must be names, each once; got {labels!r}.")
-        prepare = (lambda pixels: pixels) if size_px is None else functools.partial(film.resize, size_px=size_px)
-        return Network(predict, None if labels is None else tuple(labels), {}, prepare)
-    model = predict
-    if size_px not in (None, model.input_size):
-        raise ValueError(f"{model.name} takes images of {model.input_size} px; got size_px {size_px}. Leave it out.")
-    wanted = tuple(label for label in model.labels if label != NOT_COVID) if labels is None else tuple(labels)
-    unknown = [label for label in wanted if label not in model.labels]
-    if unknown or not wanted:
-        raise ValueError(f"labels must be of {', '.join(model.labels)}; got {', '.join(unknown) or 'none'}.")
-    columns = [model.labels.index(label) for label in wanted]
-    return Network(
-        lambda batch: model.predict(batch, prepared=True)[:, columns], wanted, model.thresholds, model.prepare
-    )
+def round_seed(seed: int, round: int) -> int:
+    """Return the seed of the random draws in a round: image k has `augment.draw(recipe, round_seed(seed, r), k)`."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0; got {seed!r}.")
+    return int(np.random.SeedSequence(seed, spawn_key=(round,)).generate_state(1, np.uint64)[0])
 
 
 def predict_rounds(
-    predict: Model,
+    model: Network,
     films: Iterable[Film],
-    recipes: Mapping[str, Recipe],
-    seeds: Sequence[int],
     *,
-    labels: Sequence[str] | None = None,
-    size_px: int | None = None,
-    cumulative: bool = False,
-    stages: Sequence[Sequence[int]] = (),
-    rule: Rule | None = None,
-    cuts: np.ndarray | None = None,
     batch_size: int = 16,
     films_at_once: int = FILMS_AT_ONCE,
     client: "distributed.Client | None" = None,
     progress: Progress | None = None,
+    **how: Any,
 ) -> np.ndarray:
-    """Predict all views of all images, here or on a cluster.
+    """Predict all views of all images, here or on a cluster; `how` as for `_predict_block`, all else as for `run`.
 
-    Args:
-        predict, films, labels, size_px, batch_size, films_at_once, client, progress: as for `run`.
-        recipes: by round.
-        seeds: of the random draws, by round.
-        cumulative: each round changes the view of the round before.
-        stages: places of rounds that share batches; after each stage images may leave. Empty: one stage.
-        rule, cuts: decide which images leave; None: none.
     Returns:
         (films, rounds, labels), float64; NaN for rounds that were not made.
     """
@@ -151,108 +143,119 @@ def predict_rounds(
     if isinstance(films, str | Path):
         raise ValueError(f"films must be a sequence of images; got {str(films)!r}. For one image pass [image].")
     total = len(films) if isinstance(films, Sized) else 0
-    work = functools.partial(
-        _predict_block, recipes=recipes, seeds=seeds, labels=labels, size_px=size_px, cumulative=cumulative,
-        stages=stages or [range(len(recipes))], rule=rule, cuts=cuts, batch_size=batch_size,
-    )  # fmt: skip
-    calls = ((block, k * films_at_once) for k, block in enumerate(_blocks(films, films_at_once)))
+    rest = iter(films)
+    blocks = zip(count(0, films_at_once), iter(lambda: list(islice(rest, films_at_once)), []))
+    work: Callable[..., Any] = functools.partial(_predict_block, batch_size=batch_size, **how)
+    results = (work(*block, model) for block in blocks) if client is None else _there(model, work, blocks, client)
     found: dict[int, np.ndarray] = {}
     done = 0
-    for k, part in _here(predict, work, calls) if client is None else _there(predict, work, calls, client):
-        found[k] = part
-        _check_width(next(iter(found.values())), part)
+    for first, part in results:
+        found[first] = part
         done += len(part)
         if progress is not None:
             progress(done, total)
     if not found:
-        return np.empty((0, len(recipes), len(labels or ("",))))
-    return np.concatenate([found[k] for k in sorted(found)])
+        return np.empty((0, len(how["recipes"]), len(model.labels or ("",))))
+    return np.concatenate([found[first] for first in sorted(found)])
 
 
 def _predict_block(
-    films: Sequence[Film],
     first: int,
-    predict: Model,
+    films: Sequence[Film],
+    model: Network,
     *,
+    batch_size: int,
     recipes: Mapping[str, Recipe],
     seeds: Sequence[int],
-    labels: Sequence[str] | None,
-    size_px: int | None,
-    cumulative: bool,
-    stages: Sequence[Sequence[int]],
-    rule: Rule | None,
-    cuts: np.ndarray | None,
-    batch_size: int,
-) -> np.ndarray:
-    """Predict all views of a block of images, as `predict_rounds`; `first` is the place of its first image."""
-    names, model = list(recipes), network(predict, labels, size_px)
-    views = [
-        Views(model.prepare(pixels_of(image, k)), k, list(recipes.values()), seeds, cumulative=cumulative)
-        for k, image in enumerate(films, first)
-    ]
+    cumulative: bool = False,
+    stages: Sequence[Sequence[int]] = (),
+    rule: Rule | None = None,
+    cuts: np.ndarray | None = None,
+) -> tuple[int, np.ndarray]:
+    """Predict all views of a block of images.
+
+    Args:
+        first: place of its first image.
+        films, model, batch_size: as for `predict_rounds`.
+        recipes: by round.
+        seeds: of the random draws, by round.
+        cumulative: each round changes the view of the round before.
+        stages: places of rounds that share batches; after each stage images may leave. Empty: one stage.
+        rule, cuts: decide which images leave; None: none.
+    Returns:
+        `first`, and (films, rounds, labels) as `predict_rounds`.
+    """
+    prepared = [model.prepare(_pixels(image, k)) for k, image in enumerate(films, first)]
+    #: uint8; None until a recipe has changed it.
+    last: list[np.ndarray | None] = [None] * len(films)
+    names, ways = list(recipes), list(recipes.values())
+
+    def view(k: int, r: int) -> np.ndarray:
+        """Return the view of an image in a round: (H, W), float32 in [0, 1]. If cumulative, rounds come in order."""
+        view, drawn = last[k], augment.draw(ways[r], seeds[r], first + k)
+        if drawn.children:
+            # imgaug works on 8 bits. A view without augmentation keeps its pixels, as in `Predictor.predict`.
+            [view] = augment.apply(drawn, (film.to_uint8(prepared[k]) if view is None else view)[None])
+        if cumulative:
+            last[k] = view
+        return prepared[k] if view is None else film.as_pixels(view)
+
     found = np.empty((len(films), len(names), 0))
     active = list(range(len(films)))
-    for stage in stages:
+    for stage in stages or [range(len(names))]:
         pairs = [(k, r) for k in active for r in stage]
         for start in range(0, len(pairs), batch_size):
             batch = pairs[start : start + batch_size]
             which = [f"image {first + k} in {names[r]}" for k, r in batch]
-            probs = model.probs([views[k].of(r) for k, r in batch], which)
+            probs = model.probs([view(k, r) for k, r in batch], which)
             if not found.shape[2]:
                 found = np.full((len(films), len(names), probs.shape[1]), np.nan)
-            _check_width(found, probs)
+            if probs.shape[1] != found.shape[2]:
+                raise ValueError(
+                    f"predict must return as many labels for every image; it returned {found.shape[2]}, then "
+                    f"{probs.shape[1]}."
+                )
             found[tuple(np.transpose(batch))] = probs
         if rule is not None and cuts is not None and active:
-            leave = decided(rule, found[active], cuts)
+            leave = rule.decided(found[active], cuts)
             active = [k for k, leaves in zip(active, leave, strict=True) if not leaves]
-    return found
+    return first, found
 
 
-def _check_width(before: np.ndarray, now: np.ndarray) -> None:
-    if before.shape[-1] != now.shape[-1]:
-        raise ValueError(
-            f"predict must return as many labels for every image; it returned {before.shape[-1]}, then {now.shape[-1]}."
-        )
-
-
-def _blocks(films: Iterable[Film], at_once: int) -> Iterator[list[Film]]:
-    rest = iter(films)
-    while block := list(islice(rest, at_once)):
-        yield block
-
-
-def _here(
-    predict: Model, work: Callable[..., np.ndarray], calls: Iterable[tuple[list[Film], int]]
-) -> Iterator[tuple[int, np.ndarray]]:
-    model = networks.load(predict) if isinstance(predict, str | Path) else predict
-    for k, (block, first) in enumerate(calls):
-        yield k, work(block, first, model)
+def _pixels(image: Film, k: int) -> np.ndarray:
+    """Return the pixels of an image: (H, W), float32 in [0, 1]; k is its place, for the error."""
+    try:
+        return film.read(image).pixels if isinstance(image, str | Path) else film.as_pixels(image)
+    except ValueError as error:
+        if isinstance(image, str | Path):
+            raise ValueError(f"{image}: {error} `cxrkit data check` lists all such files of a manifest.") from error
+        raise ValueError(f"image {k}: {error}") from error
 
 
 def _there(
-    predict: Model,
-    work: Callable[..., np.ndarray],
-    calls: Iterable[tuple[list[Film], int]],
+    model: Network,
+    work: Callable[..., tuple[int, np.ndarray]],
+    blocks: Iterable[tuple[int, list[Film]]],
     client: "distributed.Client",
 ) -> Iterator[tuple[int, np.ndarray]]:
     from cxrkit.rounds import _dask
 
-    if isinstance(predict, networks.Predictor):
+    if isinstance(model.source, networks.Predictor):
         raise ValueError(
-            f"a Predictor cannot be sent to a worker; pass the name or the folder of {predict.name} instead."
+            f"a Predictor cannot be sent to a worker; pass the name or the folder of {model.source.name} instead."
         )
-    # A worker has another working directory.
-    if isinstance(predict, str | Path) and str(predict) not in networks.bundled():
-        predict = Path(predict).absolute()
-    absolute = (
-        ([Path(one).absolute() if isinstance(one, str | Path) else one for one in block], first, predict)
-        for block, first in calls
-    )
-    yield from _dask.over(client, functools.partial(_remote, work), absolute)
+
+    def absolute(one: Any) -> Any:
+        """A worker has another working directory."""
+        return Path(one).absolute() if isinstance(one, str | Path) else one
+
+    source = model.source if str(model.source) in networks.bundled() else absolute(model.source)
+    calls = ((first, list(map(absolute, films)), source) for first, films in blocks)
+    yield from _dask.over(client, functools.partial(_remote, work, (model.labels, model.size_px)), calls)
 
 
-def _remote(work: Callable[..., np.ndarray], films: Sequence[Film], first: int, predict: Model) -> np.ndarray:
-    return work(films, first, _loaded(str(predict)) if isinstance(predict, str | Path) else predict)
+def _remote(work: Callable[..., Any], how: tuple, first: int, films: Sequence[Film], source: Model) -> Any:
+    return work(first, films, Network(_loaded(str(source)) if isinstance(source, str | Path) else source, *how))
 
 
 @functools.lru_cache(maxsize=4)

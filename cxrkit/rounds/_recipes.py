@@ -1,7 +1,7 @@
 """The rounds as data: the report's ten, its grids of single augmentations, and stacks in every order."""
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,10 @@ STACKED: dict[str, Source] = {"blur": "A", "gamma": "C", "sharpen": "E"}
 
 
 def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]:
-    """Return the recipes of the rounds by name.
+    """Return the recipes of the rounds by name, in order.
 
     Args:
-        recipes: in order; by name, or a list in which each is named after itself. If a name comes again, a number
-            is added to it.
-    Returns:
-        Recipes by name, in order.
+        recipes: by name, or a list in which each is named after itself; if a name comes again, a number is added.
     Raises:
         ValueError: no recipe, or something that is not a recipe.
     """
@@ -42,11 +39,9 @@ def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]
     found: dict[str, Recipe] = {}
     for source in recipes:
         recipe = _recipe(source)
-        first = name = source if isinstance(source, str) else describe(recipe)
-        number = 2
-        while name in found:
-            name, number = f"{first} ({number})", number + 1
-        found[name] = recipe
+        name = source if isinstance(source, str) else describe(recipe)
+        again = (f"{name} ({number})" for number in count(2))
+        found[name if name not in found else next(each for each in again if each not in found)] = recipe
     return found
 
 
@@ -73,7 +68,7 @@ def stacks(recipes: Mapping[str, Source] = STACKED, *, lengths: Sequence[int] = 
         recipes: by name.
         lengths: of the stacks: 2 for all ordered pairs, 3 for all ordered triples.
     Returns:
-        By name: "blur>gamma" is blur, then gamma.
+        Recipes by name: "blur>gamma" is blur, then gamma.
     Raises:
         ValueError: a length below 1 or above the number of recipes.
     """
@@ -87,7 +82,7 @@ def stacks(recipes: Mapping[str, Source] = STACKED, *, lengths: Sequence[int] = 
     }
 
 
-def _ranges(operation: str, name: str, values: Sequence[Any]) -> dict[str, Recipe]:
+def _ranges(operation: str, name: str, *values: Any) -> dict[str, Recipe]:
     """Return one operation with each value, named as the report's first column: "GammaContrast((0.5,1.0))"."""
     return {f"{operation}({value})".replace(" ", ""): Op(operation, **{name: value}) for value in values}
 
@@ -96,16 +91,16 @@ def _ranges(operation: str, name: str, values: Sequence[Any]) -> dict[str, Recip
 #: augmentation, tables 23 and 27 stack two and three in every order. To imgaug a pair such as (0.5, 1.0) is a range:
 #: a value is drawn for each image.
 GRIDS: dict[str, dict[str, Recipe]] = {
-    "table10": _ranges("Add", "value", (-10, 0.01, 0.1, 10, 100)),
-    "table11": _ranges("Multiply", "mul", (0.99, 1.01, 1.1, 1.5)),
+    "table10": _ranges("Add", "value", -10, 0.01, 0.1, 10, 100),
+    "table11": _ranges("Multiply", "mul", 0.99, 1.01, 1.1, 1.5),
     "table12": {
         f"Sharpen(alpha=0.03,lightness={value})": Op("Sharpen", alpha=0.03, lightness=value)
         for value in (0.05, 0.5, 1.1, 1.5)
     },
-    "table13": _ranges("GammaContrast", "gamma", [(0.5, high) for high in (0.5, 1.0, 1.5, 2.0, 2.5)]),
-    "table14": _ranges("GammaContrast", "gamma", [(low, 2.5) for low in (1.0, 1.5, 2.0, 2.5)]),
-    "table15": _ranges("GaussianBlur", "sigma", [(0.0, high) for high in (1.0, 3.0, 5.0, 7.0, 9.0)]),
-    "table16": _ranges("GaussianBlur", "sigma", [(low, 1.0) for low in (1.0, 2.0, 3.0, 4.0, 5.0)]),
+    "table13": _ranges("GammaContrast", "gamma", *[(0.5, high) for high in (0.5, 1.0, 1.5, 2.0, 2.5)]),
+    "table14": _ranges("GammaContrast", "gamma", *[(low, 2.5) for low in (1.0, 1.5, 2.0, 2.5)]),
+    "table15": _ranges("GaussianBlur", "sigma", *[(0.0, high) for high in (1.0, 3.0, 5.0, 7.0, 9.0)]),
+    "table16": _ranges("GaussianBlur", "sigma", *[(low, 1.0) for low in (1.0, 2.0, 3.0, 4.0, 5.0)]),
     "table23": stacks(lengths=[2]),
     "table27": stacks(lengths=[3]),
 }

@@ -1,18 +1,18 @@
-"""The multi-round algorithm: predict each image several times, augmented differently each time, and combine."""
+"""The multi-round algorithm over many images (`run`), and over one image with class activation maps (`Viewer`)."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cxrkit import networks
-from cxrkit.rounds._combine import Rule, rule_of
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Model, Network, Progress, network, predict_rounds
+from cxrkit.augment import Recipe
+from cxrkit.rounds._combine import Rule, combine_probs, rule_of
+from cxrkit.rounds._passes import FILMS_AT_ONCE, Film, Model, Network, Progress, predict_rounds, round_seed
 from cxrkit.rounds._recipes import MODES, REPORT, Source, named
-from cxrkit.rounds._result import Result, combine_probs
-from cxrkit.rounds._stop import earliest, places_of
-from cxrkit.rounds._views import Film, round_seed
+from cxrkit.rounds._result import Result
 
 if TYPE_CHECKING:
     import distributed
@@ -38,15 +38,14 @@ def run(
 ) -> Result:
     """Predict each image in several rounds, and combine the probabilities.
 
-    The random draws for image k in round r depend only on `seed`, k and r, not on batches or on the order of rounds.
-    The round "none" is the prediction of `Predictor.predict`. A network may give the same image slightly different
-    float32 values in another batch; batches depend on `batch_size`, `films_at_once` and on which images left.
+    The random draws for image k in round r depend on `seed`, k and r alone. The round "none" is the prediction of
+    `Predictor.predict`. A network may give an image slightly different float32 values in another batch.
 
     Args:
         predict: a callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); a
             `networks.Predictor`; or the name of a bundled model or a model folder.
-        films: images, each taken once: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. An image is
-            first resized to the network's input; before a recipe changes it, it is rounded to 8 bits.
+        films: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. An image is first resized to the
+            network's input; before a recipe changes it, it is rounded to 8 bits.
         recipes: of the rounds, in order: names ("none", "A" to "J", those of `augment.NAMES`), JSON files or recipes;
             or these by name.
         mode: "independent", each recipe on the original; or "cumulative", each on the view of the round before.
@@ -58,17 +57,14 @@ def run(
         seed: of the random draws, from 0.
         early_stop: an image leaves as soon as no further round can change its labels. For the same probabilities the
             labels are those of all rounds.
-        order: with `early_stop` and "independent": names of the rounds, for example from `Result.fit_order`. The
-            random draws stay those of the listed place.
-        labels: of a model: which of its labels, by default all except "Not COVID-19". Of a callable: their names.
+        order: with `early_stop` and "independent": names of the rounds as they are made, from `Result.fit_order`.
+        labels: of a model: which ones, by default all except "Not COVID-19"; of a callable: their names.
         size_px: side of the square that images are resized to, for a callable; None: images have one size.
         batch_size: views per batch.
         films_at_once: images in memory at a time; with a client, in each of its workers.
-        client: of a Dask cluster, from `cluster`: its workers predict. Then give a model by name or folder, or a
-            callable that can be pickled. None: this process predicts.
+        client: from `cluster`: its workers predict. Then give a model by name or folder, or a callable that can be
+            pickled. None: this process predicts.
         progress: called after each block of images.
-    Returns:
-        The result; without images it has no rows.
     Raises:
         ValueError: an illegal argument, an image that cannot be read, or a network output of another shape, with NaN
             or outside [0, 1]: an image without a prediction would look like a normal one.
@@ -80,23 +76,22 @@ def run(
             f"before); got {mode!r}."
         )
     rule = rule_of(combine, tuple(rounds))
-    places = places_of(order, tuple(rounds), rule, mode=mode, early_stop=early_stop)
-    if isinstance(predict, str | Path) and client is None:
-        predict = networks.load(predict)
-    model = network(predict, labels, size_px)
+    if early_stop:
+        rule.check_monotone()
+    places = list(range(len(rounds))) if order is None else _places(order, list(rounds), mode, early_stop)
+    model = Network(predict, labels, size_px)
     # Without names all labels have the same threshold, so that one stands for all.
-    cuts = thresholds_of(threshold, model, model.labels)
-    together = earliest(rule, places, cuts) if early_stop else len(places)
+    cuts = model.cuts(threshold, model.labels)
+    together = rule.earliest(places, cuts) if early_stop else len(places)
     probs = predict_rounds(
-        predict, films, rounds, [round_seed(seed, place) for place in range(len(rounds))],
-        labels=model.labels, size_px=size_px, cumulative=mode == "cumulative",
-        stages=[places[:together], *([place] for place in places[together:])],
+        model, films, recipes=rounds, seeds=[round_seed(seed, place) for place in range(len(rounds))],
+        cumulative=mode == "cumulative", stages=[places[:together], *([place] for place in places[together:])],
         rule=rule if early_stop else None, cuts=cuts,
         batch_size=batch_size, films_at_once=films_at_once, client=client, progress=progress,
     )  # fmt: skip
     count = probs.shape[2]
     names = model.labels or (("label",) if count == 1 else tuple(f"label {k}" for k in range(count)))
-    cuts = thresholds_of(threshold, model, names)
+    cuts = model.cuts(threshold, names)
     combined, positive = combine_probs(probs, rule, cuts)
     return Result(
         rounds=tuple(rounds),
@@ -108,25 +103,115 @@ def run(
         combine=rule,
         thresholds=dict(zip(names, cuts.tolist(), strict=True)),
         mode=mode,
-        seed=seed,
         early_stop=early_stop,
     )
 
 
-def thresholds_of(threshold: Any, model: Network, labels: Sequence[str] | None) -> np.ndarray:
-    """Return the threshold of each label: (labels,), or (1,) if the labels are not known yet."""
-    if isinstance(threshold, Mapping):
-        if labels is None:
-            raise ValueError("thresholds by label need labels: pass the names of predict's outputs as labels.")
-        missing = [label for label in labels if label not in threshold]
-        if missing:
-            raise ValueError(f"threshold must name {', '.join(labels)}; it lacks {', '.join(missing)}.")
-        cuts = [threshold[label] for label in labels]
-    elif threshold is None and labels is not None and model.thresholds:
-        cuts = [model.thresholds[label] for label in labels]
-    else:
-        cuts = [0.5 if threshold is None else threshold] * (1 if labels is None else len(labels))
-    values = np.array(cuts, np.float64)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"threshold must be a probability, in [0, 1]; got {threshold!r}.")
-    return values
+def _places(order: Sequence[str], rounds: Sequence[str], mode: str, early_stop: bool) -> list[int]:
+    """Return the places of the rounds in the order in which they are made."""
+    if not early_stop:
+        raise ValueError("order needs early_stop: without it every round is made, in any order. Leave order out.")
+    if mode == "cumulative":
+        raise ValueError("order needs independent rounds: the result of cumulative ones depends on it. Leave it out.")
+    if sorted(order) != sorted(rounds):
+        raise ValueError(f"order must name each of {', '.join(rounds)} once; got {', '.join(map(str, order))}.")
+    return [rounds.index(name) for name in order]
+
+
+@dataclass(frozen=True, eq=False)
+class OneImage:
+    """One image in all rounds, for one label.
+
+    Attributes:
+        recipes: by round, in order.
+        views: by round, uint8 (S, S), what the network gets, for display.
+        maps: (rounds, h, w), class activation maps of the label.
+        result: of `run`: one image, one label, every round made.
+        lowest, highest: (rounds,), the range of final values that is still possible after each round.
+        stops: after so many rounds no further round can change the label.
+    """
+
+    recipes: dict[str, Recipe]
+    views: dict[str, np.ndarray]
+    maps: np.ndarray
+    result: Result
+    lowest: np.ndarray
+    highest: np.ndarray
+    stops: int
+
+    @property
+    def probs(self) -> np.ndarray:
+        """The probability in each round: (rounds,), in [0, 1]."""
+        return self.result.probs[0, :, 0]
+
+    @property
+    def round_positive(self) -> np.ndarray:
+        """Whether each round is positive: (rounds,), bool."""
+        return self.result.round_positive[0, :, 0]
+
+    @property
+    def combined(self) -> tuple[float, bool]:
+        """The combined probability, and whether it is positive."""
+        return float(self.result.combined[0, 0]), bool(self.result.positive[0, 0])
+
+    def changed(self, other: "OneImage") -> tuple[str, ...]:
+        """Return the rounds of `other` whose view differs from the view of the same round here."""
+        return tuple(name for name, view in other.views.items() if not np.array_equal(self.views[name], view))
+
+
+class Viewer:
+    """A network that predicts one image in rounds, and predicts the same view only once."""
+
+    def __init__(self, predictor: networks.Predictor) -> None:
+        self.predictor = predictor
+        self._known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def run(
+        self,
+        film: np.ndarray,
+        recipes: Mapping[str, Source] | Sequence[Source] = REPORT,
+        *,
+        label: str,
+        mode: str = "independent",
+        combine: str = "mean",
+        threshold: float | None = None,
+        seed: int = 0,
+    ) -> OneImage:
+        """Predict an image in rounds, with the random draws of the first image of `rounds.run`.
+
+        Args:
+            film: (H, W), uint8 or float in [0, 1].
+            recipes, mode, combine, threshold, seed: as for `rounds.run`.
+            label: one of the network's.
+        Raises:
+            ValueError: an unknown label, or as `rounds.run`.
+        """
+        if label not in self.predictor.labels:
+            raise ValueError(f"label must be one of {', '.join(self.predictor.labels)}; got {label!r}.")
+        column = self.predictor.labels.index(label)
+        views: list[np.ndarray] = []
+        maps: list[np.ndarray] = []
+
+        def predict(batch: np.ndarray) -> np.ndarray:
+            found = [self._predict(view) for view in batch]
+            # With every round made, rounds come in the order in which they are listed.
+            views.extend(np.rint(batch * 255).astype(np.uint8))
+            maps.extend(cams[column] for _, cams in found)
+            return np.array([probs[column] for probs, _ in found])
+
+        result = run(
+            predict, [film], recipes, mode=mode, combine=combine, seed=seed, labels=[label],
+            threshold=self.predictor.thresholds[label] if threshold is None else threshold,
+            size_px=self.predictor.input_size,
+        )  # fmt: skip
+        lowest, highest = (end[0, :, 0] for end in result.bounds())
+        by_round, [stops] = dict(zip(result.rounds, views, strict=True)), result.stops()
+        return OneImage(named(recipes), by_round, np.stack(maps), result, lowest, highest, int(stops))
+
+    def _predict(self, view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # One by one: a network may give slightly different values in another batch.
+        key = hashlib.sha256(view.tobytes()).digest()
+        if key not in self._known:
+            probs, maps = self.predictor.predict_maps(view[None], prepared=True)
+            self._known[key] = probs[0], maps[0]
+        return self._known[key]

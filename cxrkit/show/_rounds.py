@@ -23,25 +23,15 @@ _HERE, _REPORT = "measured here", "report (2020)"
 
 
 def estimates(table: pd.DataFrame, by: str) -> dict[str, dict[str, Estimate]]:
-    """Return the estimates of a tidy table by row and measure.
-
-    Args:
-        table: with the column `by`, `measure`, and those of an estimate.
-        by: "row", "round" or "rule".
-    """
-    found: dict[str, dict[str, Estimate]] = {}
-    for row in table.to_dict("records"):
-        found.setdefault(str(row[by]), {})[str(row["measure"])] = Estimate.from_row(row)
-    return found
+    """Return the estimates of a tidy table by row and measure; `by` is its column "row", "round" or "rule"."""
+    rows = table.astype({by: str}).groupby(by, sort=False)
+    return {
+        str(name): {each["measure"]: Estimate.from_row(each) for each in row.to_dict("records")} for name, row in rows
+    }
 
 
 def flips_table(table: pd.DataFrame, by: str) -> Markdown:
-    """Return the labels that differ from the untouched image as a Markdown table.
-
-    Args:
-        table: from `Result.flips`, `Sweep.flips` or `Search.flips`.
-        by: "row", "round" or "rule".
-    """
+    """Return the labels that differ from the untouched image, of a result, sweep or search, as a Markdown table."""
     rows = []
     for row in table.to_dict("records"):
         shown = {
@@ -76,27 +66,16 @@ def sweep_table(sweep: Sweep) -> Markdown:
     return as_table(pd.DataFrame(rows))
 
 
-def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, title: str = "") -> Drawing:
-    """Draw a measure of each row with its interval, the range over draws, and the report's value if given.
+def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
+    """Draw the accuracy of each row with its interval, the range over draws, and the report's value if given.
 
-    Args:
-        sweep: from `rounds.sweep`.
-        measure: of its table.
-        simulated: the images are simulated.
-        title: above the axis.
-    Returns:
-        The figure; the broken line is the untouched image.
-    Raises:
-        ValueError: a measure that the sweep does not have.
+    The broken line is the untouched image.
     """
-    table = sweep.table[sweep.table["measure"] == measure]
-    if table.empty:
-        raise ValueError(f"measure must be one of {', '.join(sweep.table['measure'].unique())}; got {measure!r}.")
+    table = sweep.table[sweep.table["measure"] == "accuracy"]
     parts = [table.assign(source=_HERE)]
     if "report" in table and table["report"].notna().any():
-        theirs = table.drop(columns=["value", "low", "high"]).rename(
-            columns={"report": "value", "report low": "low", "report high": "high"}
-        )
+        names = {"report": "value", "report low": "low", "report high": "high"}
+        theirs = table.drop(columns=[*names.values()]).rename(columns=names)
         parts.append(theirs[theirs["value"].notna()].assign(source=_REPORT))
     frame = pd.concat(parts, ignore_index=True)
     figure = new_figure(WIDTH, 0.42 * len(table) + 1.5, simulated=simulated)
@@ -110,7 +89,7 @@ def sweep_figure(sweep: Sweep, *, measure: str = "accuracy", simulated: bool, ti
         marks: dict[str, Any] = {"color": INK, "marker": "|", "linestyle": "none", "label": "lowest and highest draw"}
         at = drawn.index.to_numpy() - (0.2 if len(parts) > 1 else 0)
         handles += axis.plot(drawn[["lowest", "highest"]], [[y, y] for y in at], **marks, markersize=11, zorder=4)[:1]
-    axis.set(xlabel=f"{measure} on the test images")
+    axis.set(xlabel="accuracy on the test images")
     axis.set_title(title, loc="left")
     key(figure, handles)
     return figure
@@ -120,14 +99,13 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
     """Return sweeps as a Markdown document, ready for docs/results.
 
     Args:
-        sweeps: any.
-        nulls: for each sweep, `row`, `measure`, `where` and `why` of every measure without a value.
+        sweeps: from `rounds.sweep`, of the same images.
+        nulls: for each sweep, from `published.nulls`.
         about: as for `rounds_markdown`.
     """
     first = sweeps[0]
-    head = _head("Single augmentations and stacks", first.label, first.threshold, first.targets, about)
     lines = [
-        *head,
+        *_head("Single augmentations and stacks", first.label, first.threshold, first.targets, about),
         f"{_INTERVALS} If values are drawn at random, the table shows the first of {len(first.seeds)} draws (seeds "
         f"{', '.join(map(str, first.seeds))}) and the range over all draws. The report used another network and 97 "
         "positive and 300 negative images. Its values are rebuilt from what it printed; the last column of its tables "
@@ -141,31 +119,25 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
     return "\n\n".join(lines) + "\n"
 
 
-def rounds_figure(measures: pd.DataFrame, search: Search, *, measure: str = "accuracy", simulated: bool) -> Drawing:
-    """Draw a measure of each round and of each rule over all rounds.
+def rounds_figure(measures: pd.DataFrame, search: Search, *, simulated: bool) -> Drawing:
+    """Draw the accuracy of each round (`Result.measures`) and of each rule over all rounds.
 
-    Args:
-        measures: from `Result.measures` on the test images.
-        search: on the same images.
-        measure: of both.
-        simulated: the images are simulated.
-    Returns:
-        The figure; the broken line is the untouched image.
+    The broken line is the untouched image.
     """
     single = measures[measures["round"] != COMBINED].rename(columns={"round": "name"}).assign(kind="one round")
     rules = search.rules.rename(columns={"rule": "name"}).assign(kind="all rounds combined")
-    frame = pd.concat([single, rules[~rules["name"].isin(single["name"])]]).query("measure == @measure")
+    frame = pd.concat([single, rules[~rules["name"].isin(single["name"])]]).query("measure == 'accuracy'")
     figure = new_figure(WIDTH, 0.3 * len(frame) + 1.7, simulated=simulated)
     axis = figure.subplots()
     colours = dict(zip(frame["name"], frame["kind"].map({"one round": SERIES[0]}).fillna(SERIES[1]), strict=True))
     forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], reference_name="untouched", digits=None)
-    axis.set(xlabel=f"{measure} on the test images")
+    axis.set(xlabel="accuracy on the test images")
     key(figure, [patch(SERIES[0], "one round"), patch(SERIES[1], "all rounds combined")])
     return figure
 
 
 def verdict(search: Search) -> str:
-    """Return two sentences: whether all rounds help, and whether the chosen ones do. p below `SHOWN` counts."""
+    """Return two sentences: whether all rounds help, and whether the chosen ones do; p below `SHOWN` counts."""
     mean = search.flips[search.flips["rule"] == "mean"].iloc[0].to_dict()
     against = "the untouched image" if mean["reference"] == "none" else mean["reference"]
     every = _gain(Estimate.from_row(mean, "difference"), mean["p"])
@@ -196,7 +168,6 @@ def rounds_markdown(
     """
     test = search.test
     [(label, threshold)] = test.thresholds.items()
-    each = {name: row for name, row in estimates(measures, "round").items() if name != COMBINED}
     together = agreement[agreement["round"] == "all"].iloc[0].to_dict()
     same = plain(Estimate.from_row(together | {"value": together["agreement"]}))
     lines = [
@@ -205,14 +176,14 @@ def rounds_markdown(
         _INTERVALS,
         "## Each round",
         f"Rounds are {test.mode}.",
-        as_table(each, first="round"),
+        as_table(measures[measures["round"] != COMBINED], by=["round"]),
         flips_table(flipped[flipped["round"] != COMBINED], "round"),
         f"All rounds give the same label for {same} of the images.",
         "## All rounds combined",
-        as_table(estimates(search.rules, "rule"), first="rule"),
+        as_table(search.rules, by=["rule"]),
         flips_table(search.flips, "rule"),
         "## The choice",
-        f"{search.tried:,} sets of rounds with a rule were compared by {search.measure} on {len(search.val_targets)} "
+        f"{search.tried:,} sets of rounds with a rule were compared by {search.measure} on {len(search.val.probs)} "
         "validation images, and the best was scored once on the test images. The second row shows what a choice on the "
         "test images, as in the report, would have claimed. Its interval and p ignore the choice.",
         choices_table(search),
@@ -227,18 +198,10 @@ def choices_table(search: Search) -> Markdown:
     """Return a Markdown table of the choice on validation images and the claim of a choice on test images."""
     rows = []
     for chosen_on, choice in (("validation images", search.chosen), ("test images", search.claimed)):
-        against = choice.against_untouched
-        rows.append(
-            {
-                "chosen on": chosen_on,
-                "rounds": ", ".join(choice.rounds),
-                "combined by": choice.combine.name,
-                "validation": plain(choice.val),
-                "test": plain(choice.test),
-                "accuracy gained": "" if against is None else plain(against.difference, signed=True),
-                "p": "" if against is None else p_value(against.p),
-            }
-        )
+        against, row = choice.against_untouched, {"chosen on": chosen_on, "rounds": ", ".join(choice.rounds)}
+        row |= {"combined by": choice.combine.name, "validation": plain(choice.val), "test": plain(choice.test)}
+        row["accuracy gained"] = "" if against is None else plain(against.difference, signed=True)
+        rows.append(row | {"p": "" if against is None else p_value(against.p)})
     return as_table(pd.DataFrame(rows))
 
 
