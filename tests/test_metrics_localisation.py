@@ -136,9 +136,10 @@ def test_scores_are_a_row_for_each_film_measure_and_threshold():
 
 def test_the_table_has_shares_and_means_with_intervals():
     scores = metrics.score_maps([QUARTER] * 3 + [QUARTER[::-1]], [[UPPER_LEFT]] * 4, thresholds=(0.5,))
-    table = metrics.localisation_table(scores, iou_wanted=(0.5,), resamples=200, seed=0)
+    table = metrics.localisation_table(scores, resamples=200, seed=0)
     assert table["measure"].tolist() == [
-        "pointing game", "energy inside", "box area", "mask IoU", "box IoU", "box IoU >= 0.5",
+        "pointing game", "energy inside", "box area", "mask IoU", "box IoU",
+        "box IoU >= 0.1", "box IoU >= 0.25", "box IoU >= 0.5",
     ]  # fmt: skip
     by_name = table.set_index("measure")
     assert by_name.loc["pointing game", ["value", "low", "high", "n"]].tolist() == [

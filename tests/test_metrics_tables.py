@@ -48,9 +48,8 @@ def test_a_table_holds_what_the_functions_return():
     closed = metrics.Confusion.count(y, p, 0.5).estimates()
     assert {name: as_estimate(row(table, label="Mass", metric=name)) for name in closed} == closed
     assert as_estimate(row(table, label="Mass", metric="AUROC")) == metrics.auroc(y, p)
-    for name in ("average precision", "ECE", "Brier"):
-        drawn = metrics.bootstrap(name, y, p, resamples=50, seed=1)
-        assert as_estimate(row(table, label="Mass", metric=name)) == drawn
+    drawn = metrics.bootstrap("average precision", y, p, resamples=50, seed=1)
+    assert as_estimate(row(table, label="Mass", metric="average precision")) == drawn
     assert row(table, label="Mass", metric="AUROC")["positives"] == y.sum()
 
 
@@ -107,26 +106,21 @@ def test_left_out_films_do_not_change_the_resamples_of_the_others():
 
 def test_thresholds_by_label():
     _, targets, probs = cohort()
-    cuts = (0.2, 0.6, 0.9)
-    for given in (cuts, dict(zip(LABELS, cuts, strict=True))):
-        table = metrics.score_table(
-            targets, probs, labels=LABELS, metrics=["recall"], thresholds=given, resamples=2, seed=0
-        )
-        expected = metrics.Confusion.count(targets[:, 1], probs[:, 1], 0.6).measure("recall")
-        assert as_estimate(row(table, label="Mass")) == expected
+    cuts = dict(zip(LABELS, (0.2, 0.6, 0.9), strict=True))
+    table = metrics.score_table(targets, probs, labels=LABELS, metrics=["recall"], thresholds=cuts, seed=0)
+    assert as_estimate(row(table, label="Mass")) == metrics.Confusion.count(targets[:, 1], probs[:, 1], 0.6).measure(
+        "recall"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"labels": LABELS[:2]}, r"with a name for each label; got \(300, 3\), \(300, 3\) and 2 names"),
-        ({"metrics": ["MCC"]}, "metric must be a function or one of AUROC, .*; got 'MCC'"),
-        ({"metrics": [max]}, "metrics must be names; for a function of your own use bootstrap"),
-        ({"thresholds": (0.1, 0.2)}, "thresholds must be one number, or one for each of 3 labels; got \\(0.1, 0.2\\)"),
+        ({"metrics": ["MCC"]}, "metrics must be of AUROC, .*; got MCC"),
         ({"thresholds": {"Mass": 0.2}}, "thresholds must have every label; Effusion, Hernia is missing"),
-        ({"thresholds": math.nan}, "thresholds must be one number.*; got nan"),
-        ({"probs": np.full((300, 3), 1.5), "metrics": ["Brier"]}, r"probs must lie in \[0, 1\] for Brier and ECE"),
-        ({"targets": np.full((300, 3), 2)}, r"targets must be 0, 1 or NaN \(not known\); got \[2.0\]"),
+        ({"thresholds": math.nan}, "threshold must be a number; got NaN"),
+        ({"targets": np.full((300, 3), 2)}, r"targets must be \(images,\), 0 or 1; got .*\[2.0\]. Leave out"),
         ({"patients": ["a"]}, r"one for each of 300 images; got shape \(1,\)"),
     ],
 )

@@ -1,11 +1,19 @@
 """Measures of a classifier with their intervals.
 
-Every measure is an `Estimate`: a value, an interval, how many images it is measured on, and, where it is undefined
-(NaN), the reason. Images of one patient are alike, so intervals without a closed form are bootstrapped by patient.
+Every measure is an `Estimate`: a value, a 95% interval, how many images it is measured on, and, where it is undefined
+(NaN), the reason. The arguments mean the same everywhere:
+
+    targets: (images,), 0 or 1.
+    probs: (images,), larger for 1, on any scale.
+    threshold: an image is predicted positive from it on.
+    patients: (images,), the patient of each image; images of one patient are alike, so they are drawn together or
+        counted as fewer. None: images are independent.
+    resamples, seed: how many draws of as many patients as there are, and the seed of the draws.
+
+Images that do not fit together, targets other than 0 and 1 and probabilities that are NaN raise a ValueError.
 """
 
 from cxrkit.metrics._bootstrap import mean_by_patient
-from cxrkit.metrics._calibration import reliability
 from cxrkit.metrics._compare import Comparison, auroc_by_patient, bootstrap, compare, mcnemar
 from cxrkit.metrics._confusion import Confusion
 from cxrkit.metrics._estimate import Estimate, proportion, wilson
@@ -30,7 +38,6 @@ __all__ = [
     "mcnemar",
     "mean_by_patient",
     "proportion",
-    "reliability",
     "runs_table",
     "score_maps",
     "score_table",

@@ -1,14 +1,14 @@
 """Counts of true and false positives and negatives at a threshold, and the measures that follow from them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, adder
-from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, proportion, ratio, wilson
+from cxrkit.metrics._estimate import Estimate, Patients, Z, checked, proportion, ratio, wilson
 
 _TP, _FP, _FN, _TN = range(4)
 
@@ -48,15 +48,7 @@ class Confusion:
 
     @classmethod
     def count(cls, targets: npt.ArrayLike, probs: npt.ArrayLike, threshold: float) -> "Confusion":
-        """Count images by truth and prediction.
-
-        Args:
-            targets: (images,), 0 or 1.
-            probs: (images,); an image is predicted positive from the threshold on.
-            threshold: on the scale of `probs`.
-        Raises:
-            ValueError: lengths that differ, targets other than 0 and 1, probabilities or a threshold that are NaN.
-        """
+        """Count images by truth and prediction."""
         return cls(*(int(count) for count in np.bincount(_outcomes(*checked(targets, probs), threshold), minlength=4)))
 
     @property
@@ -69,19 +61,16 @@ class Confusion:
         """All images."""
         return sum(self.counts)
 
-    def estimates(self, *, level: float = 0.95) -> dict[str, Estimate]:
+    def estimates(self) -> dict[str, Estimate]:
         """Return all measures by name, as `measure` does."""
-        return {name: self.measure(name, level=level) for name in (*SHARES, *COMBINED)}
+        return {name: self.measure(name) for name in (*SHARES, *COMBINED)}
 
-    def measure(self, name: str, *, level: float = 0.95) -> Estimate:
-        """Return one measure.
+    def measure(self, name: str) -> Estimate:
+        """Return one measure; undefined with a reason where there is nothing to divide by.
 
         Args:
             name: "accuracy", "precision", "recall" (the sensitivity), "specificity", "NPV", "F1", "Youden"
                 (sensitivity + specificity - 1) or "kappa" (Cohen's).
-            level: of the interval, in (0, 1).
-        Returns:
-            The estimate; undefined with a reason where there is nothing to divide by.
         Source:
             Shares: Wilson's interval. F1 is 2 q / (1 + q), where q is the share of true positives among images that are
             positive or predicted positive, and so is its interval. Youden: Newcombe 1998, Stat. Med. 17, 873, method
@@ -89,42 +78,39 @@ class Confusion:
             Psychol. Bull. 72, 323; where that is 0 because all images agree, or none, Wilson's interval of the share
             that agrees.
         """
+        n = _images(name, self.counts)
         if reason := _reason(name, self.counts):
-            return Estimate.undefined(0 if name in SHARES or name == "F1" else self.n, reason)
+            return Estimate.undefined(n, reason)
         if name in SHARES:
-            holds, among = (sum(self.counts[k] for k in part) for part in SHARES[name][:2])
-            return wilson(holds, among, level=level)
+            return wilson(sum(self.counts[k] for k in SHARES[name][0]), n)
         if name == "F1":
-            share = wilson(self.tp, self.tp + self.fp + self.fn, level=level)
+            share = wilson(self.tp, n)
             value, low, high = (2 * q / (1 + q) for q in (share.value, share.low, share.high))
-            return Estimate(value, low, high, share.n)
+            return Estimate(value, low, high, n)
         value = float(COMBINED[name](*self.counts))
-        low, high = (self._kappa_ends if name == "kappa" else self._youden_ends)(value, level)
-        return Estimate(value, max(-1.0, min(low, value)), min(1.0, max(high, value)), self.n)
+        low, high = self._kappa_ends(value, n) if name == "kappa" else self._youden_ends()
+        return Estimate(value, max(-1.0, min(low, value)), min(1.0, max(high, value)), n)
 
-    def _youden_ends(self, value: float, level: float) -> tuple[float, float]:
+    def _youden_ends(self) -> tuple[float, float]:
         from statsmodels.stats.proportion import confint_proportions_2indep
 
         # Sensitivity minus the false-positive rate is a difference of two independent shares.
         pairs = (self.tp, self.tp + self.fn, self.fp, self.fp + self.tn)
-        return confint_proportions_2indep(*pairs, method="newcomb", compare="diff", alpha=1 - level)
+        return confint_proportions_2indep(*pairs, method="newcomb", compare="diff")
 
-    def _kappa_ends(self, value: float, level: float) -> tuple[float, float]:
+    def _kappa_ends(self, value: float, n: int) -> tuple[float, float]:
         from statsmodels.stats.inter_rater import cohens_kappa
 
         if self.fp + self.fn and self.tp + self.tn:
             error = cohens_kappa(np.array([[self.tp, self.fn], [self.fp, self.tn]])).std_kappa
-            half = normal_quantile(level) * float(error)
-            return value - half, value + half
-        share = wilson(self.tp + self.tn, self.n, level=level)
+            return value - Z * float(error), value + Z * float(error)
+        share = wilson(self.tp + self.tn, n)
         positives = (self.tp + self.fn) * (self.tp + self.fp)
-        chance = (positives + (self.fp + self.tn) * (self.fn + self.tn)) / self.n**2
+        chance = (positives + (self.fp + self.tn) * (self.fn + self.tn)) / n**2
         return (share.low - chance) / (1 - chance), (share.high - chance) / (1 - chance)
 
 
-def share_by_patient(
-    name: str, y: np.ndarray, p: np.ndarray, threshold: float, patients: Sequence | np.ndarray | None
-) -> Estimate:
+def share_by_patient(name: str, y: np.ndarray, p: np.ndarray, threshold: float, patients: Patients) -> Estimate:
     """Return one of `SHARES` with the interval of `proportion`: y (images,) bool, p (images,)."""
     holds, among, reason = SHARES[name]
     outcome = _outcomes(y, p, threshold)
@@ -134,30 +120,25 @@ def share_by_patient(
     return proportion(np.isin(outcome[counted], holds), None if patients is None else np.asarray(patients)[counted])
 
 
-def confusion_scorer(
-    name: str, y: np.ndarray, p: np.ndarray, threshold: float, *, images: np.ndarray | None = None
-) -> Scorer:
-    """Return a measure of `SHARES` or `COMBINED` at a threshold.
-
-    Args:
-        name: the measure.
-        y: (images,), bool.
-        p: (images,).
-        threshold: an image is predicted positive from it on.
-        images: which of the weights are those of the images; None: all.
-    """
+def confusion_scorer(name: str, y: np.ndarray, p: np.ndarray, threshold: float) -> Scorer:
+    """Return a measure of `SHARES` or `COMBINED` at a threshold: y (images,) bool, p (images,)."""
     outcome = _outcomes(y, p, threshold)
-    sums = adder(outcome, 4, images=images)
+    by_outcome = adder(outcome, 4)
     counts = tuple(int(count) for count in np.bincount(outcome, minlength=4))
-    n = sum(counts[k] for k in SHARES[name][1]) if name in SHARES else sum(counts[:3] if name == "F1" else counts)
 
     def of(weights: np.ndarray) -> np.ndarray:
-        four = sums(weights)
+        four = by_outcome(weights)
         if name in SHARES:
             return ratio(*(four[list(part)].sum(axis=0) for part in SHARES[name][:2]))
         return COMBINED[name](*four)
 
-    return Scorer(of, n, _reason(name, counts))
+    return Scorer(of, _images(name, counts), _reason(name, counts))
+
+
+def _images(name: str, counts: tuple[int, ...]) -> int:
+    """Return how many images a measure is measured on."""
+    among = SHARES[name][1] if name in SHARES else (_TP, _FP, _FN) if name == "F1" else range(4)
+    return sum(counts[k] for k in among)
 
 
 def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:
@@ -172,10 +153,9 @@ def _reason(name: str, counts: tuple[int, ...]) -> str:
     tp, fp, fn, tn = counts
     if not sum(counts):
         return "no images"
-    if name in SHARES:
-        return "" if sum(counts[k] for k in SHARES[name][1]) else SHARES[name][2]
-    if name == "F1":
-        return "" if tp + fp + fn else "no image is positive or predicted positive"
+    if name in SHARES or name == "F1":
+        why = SHARES[name][2] if name in SHARES else "no image is positive or predicted positive"
+        return "" if _images(name, counts) else why
     if not tp + fn or not tn + fp:
         return f"all {sum(counts)} images are {'positive' if tp + fn else 'negative'}"
     if name == "kappa" and not (tp + fp and tn + fn):

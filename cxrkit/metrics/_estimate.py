@@ -1,4 +1,4 @@
-"""A measure with its interval, and the interval of a share."""
+"""A measure with its interval, the interval of a share, and the checks that all measures share."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+#: The patient of each image; None where images are independent.
+Patients = Sequence | np.ndarray | None
+#: An interval of 95% reaches so many standard deviations to either side.
+Z = NormalDist().inv_cdf(0.975)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -16,7 +21,7 @@ class Estimate:
 
     Attributes:
         value: the measure; NaN when undefined.
-        low, high: its interval, of 95% unless a `level` is given; NaN when undefined.
+        low, high: its 95% interval; NaN when undefined.
         n: number of images it is measured on.
         reason: why something is NaN, or what was left out; empty otherwise.
     """
@@ -46,13 +51,9 @@ class Estimate:
         return cls(row["value"], row["low"], row["high"], int(row["n"]), row["reason"])
 
 
-def wilson(k: int, n: int, *, level: float = 0.95) -> Estimate:
+def wilson(k: int, n: int) -> Estimate:
     """Return the proportion k / n with its Wilson score interval, for independent images.
 
-    Args:
-        k: images for which it holds, 0 to n.
-        n: images.
-        level: of the interval, in (0, 1).
     Returns:
         The estimate; undefined for n = 0.
     Raises:
@@ -60,13 +61,12 @@ def wilson(k: int, n: int, *, level: float = 0.95) -> Estimate:
     Source:
         Wilson 1927, J. Am. Stat. Assoc. 22, 209; statsmodels.
     """
-    normal_quantile(level)
     if not 0 <= k <= n:
         raise ValueError(f"k must be from 0 to n; got k = {k} of n = {n}.")
-    return _wilson(k / n, n, n, level) if n else Estimate.undefined(0, "no images")
+    return _wilson(k / n, n, n) if n else Estimate.undefined(0, "no images")
 
 
-def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = None) -> Estimate:
+def proportion(holds: npt.ArrayLike, patients: Patients = None) -> Estimate:
     """Return the share of images for which something holds, with Wilson's interval for images that come by patient.
 
     The interval is that of the effective number of independent images: their number divided by the design effect,
@@ -75,11 +75,9 @@ def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = No
 
     Args:
         holds: (images,), bool or 0 and 1.
-        patients: (images,), the patient of each image; None treats images as independent, like `wilson`.
+        patients: the patient of each image; None: like `wilson`.
     Returns:
         The estimate; undefined without images; without an interval where all images are of one patient and differ.
-    Raises:
-        ValueError: lengths that differ, or something other than 0 and 1.
     Source:
         Rao and Scott 1992, Biometrics 48, 577 (design effect); with Wilson's interval: Saha, Miller and Wang 2016,
         Int. J. Biostat. 12(2).
@@ -89,44 +87,28 @@ def proportion(holds: npt.ArrayLike, patients: Sequence | np.ndarray | None = No
     if patients is None or n == 0:
         return wilson(k, n)
     owner, count = owners(patients, n)
-    share, sizes = k / n, np.bincount(owner, minlength=count)
+    share = k / n
     if k in (0, n):
-        effect = float((sizes**2).sum()) / n
+        effect = float((np.bincount(owner) ** 2).sum()) / n
     elif count < 2:
         return Estimate(share, math.nan, math.nan, n, "an interval needs images of two patients")
     else:
-        excess = np.bincount(owner, weights=true - share, minlength=count)
+        excess = np.bincount(owner, weights=true - share)
         # Both variances with their n - 1, so that one image per patient gives Wilson's interval itself.
         effect = count / (count - 1) * (n - 1) / n * float((excess**2).sum()) / (n * share * (1 - share))
     return _wilson(share, n / max(1.0, effect), n)
 
 
-def _wilson(share: float, effective: float, n: int, level: float = 0.95) -> Estimate:
+def _wilson(share: float, effective: float, n: int) -> Estimate:
     from statsmodels.stats.proportion import proportion_confint
 
-    low, high = proportion_confint(share * effective, effective, alpha=1 - level, method="wilson")
+    low, high = proportion_confint(share * effective, effective, method="wilson")
     # Rounding would else leave a share of 0 or 1 outside of its own interval.
     return Estimate(share, min(float(low), share), max(float(high), share), n)
 
 
-def normal_quantile(level: float) -> float:
-    """Return how many standard deviations either side of the mean hold `level` of a normal distribution."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, as 0.95; got {level!r}.")
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def owners(patients: Sequence | np.ndarray | None, images: int) -> tuple[np.ndarray, int]:
-    """Number the patients.
-
-    Args:
-        patients: (images,), any values that can be compared; None: each image is its own patient.
-        images: how many there must be.
-    Returns:
-        (images,), the number of each image's patient from 0 on; how many patients there are.
-    Raises:
-        ValueError: not one patient per image.
-    """
+def owners(patients: Patients, images: int) -> tuple[np.ndarray, int]:
+    """Return the number (images,) of each image's patient, from 0 on, and how many patients there are."""
     if patients is None:
         return np.arange(images), images
     names = np.asarray(patients)
@@ -148,12 +130,8 @@ def zeros_and_ones(name: str, values: npt.ArrayLike) -> np.ndarray:
     return bits.astype(bool)
 
 
-def checked(targets: npt.ArrayLike, probs: npt.ArrayLike, *, unit: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return targets (images,) as bool and probs (images,) as float64; with `unit` probs must lie in [0, 1].
-
-    Raises:
-        ValueError: shapes that differ, targets other than 0 and 1, probabilities that are NaN or out of range.
-    """
+def checked(targets: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets (images,) as bool and probs (images,) as float64."""
     y, p = zeros_and_ones("targets", targets), np.asarray(probs, np.float64)
     if y.shape != p.shape:
         raise ValueError(f"targets and probs must be (images,) and alike; got shapes {y.shape} and {p.shape}.")
@@ -161,8 +139,6 @@ def checked(targets: npt.ArrayLike, probs: npt.ArrayLike, *, unit: bool = False)
         raise ValueError(
             f"probs must be numbers; {int(np.isnan(p).sum())} of {len(p)} are NaN. Leave those images out."
         )
-    if unit and not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"probs must lie in [0, 1]; got {p.min():g} to {p.max():g}. Apply a sigmoid to scores first.")
     return y, p
 
 
@@ -173,6 +149,16 @@ def one_class(targets: np.ndarray) -> str:
     if targets.all() or not targets.any():
         return f"all {len(targets)} images are {'positive' if targets.all() else 'negative'}"
     return ""
+
+
+def left_out(known: np.ndarray) -> str:
+    """Return how many of some values (images,) are not known; empty for none."""
+    return "" if known.all() else f"{int((~known).sum())} of {len(known)} are undefined and were left out"
+
+
+def together(*reasons: str) -> str:
+    """Join reasons, each once; empty ones are left out."""
+    return "; ".join(filter(None, dict.fromkeys(reasons)))
 
 
 def ratio(above: npt.ArrayLike, below: npt.ArrayLike, *, undefined: float = math.nan) -> np.ndarray:

@@ -7,14 +7,14 @@ is evidence against the finding and counts as none.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import mean_by_patient
-from cxrkit.metrics._estimate import Estimate, proportion
+from cxrkit.metrics._estimate import Estimate, left_out, proportion, together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,23 +57,18 @@ def score_maps(
         values, corners = np.asarray(heat, np.float64), _corners(truth)
         if values.ndim != 2 or not values.size:
             raise ValueError(f"a map must be (h, w); got shape {values.shape}.")
-        finite = bool(np.isfinite(values).all())
-        values = np.maximum(values, 0) if finite else np.zeros(values.shape)
-        reason = "the map holds NaN or infinity" if not finite else "no heat above 0" if not values.any() else ""
-        reason = reason or ("" if len(corners) else "no truth box")
-        for measure, threshold, value in _measures(values, corners, thresholds, defined=not reason):
-            why = reason if measure != "box area" or not len(corners) else ""
-            rows.append((number, measure, threshold, value, why))
+        reason = "" if len(corners) else "no truth box"
+        if not np.isfinite(values).all():
+            reason, values = "the map holds NaN or infinity", np.zeros(values.shape)
+        elif not (values > 0).any():
+            reason = "no heat above 0"
+        for measure, threshold, value in _measures(np.maximum(values, 0), corners, thresholds, defined=not reason):
+            rows.append((number, measure, threshold, value, reason if math.isnan(value) else ""))
     return pd.DataFrame(rows, columns=["film", "measure", "threshold", "value", "reason"])
 
 
 def localisation_table(
-    scores: "pd.DataFrame",
-    *,
-    by: Sequence[str] = (),
-    iou_wanted: Sequence[float] = IOU_WANTED,
-    resamples: int = 2000,
-    seed: int,
+    scores: "pd.DataFrame", *, by: Sequence[str] = (), resamples: int = 2000, seed: int
 ) -> "pd.DataFrame":
     """Combine the localisation scores of many images.
 
@@ -81,9 +76,7 @@ def localisation_table(
         scores: as `score_maps` gives, with any further columns, such as `method` or `finding`; the column `patient_id`,
             if there is one, names the patient of each image.
         by: columns whose values are kept apart, in the order in which they appear.
-        iou_wanted: from which IoU of boxes a finding counts as localised.
-        resamples: draws of as many patients as there are.
-        seed: of the draws.
+        resamples, seed: as for all measures.
     Returns:
         Tidy: the columns of `by`, `measure`, `threshold`, `value`, `low`, `high`, `n` (images), `reason`. The pointing
         game and "box IoU >= 0.5" are shares with the interval of `proportion`; all else are means with that of
@@ -106,7 +99,7 @@ def localisation_table(
             rows.append({**about, **asdict(_share(values, patients))})
             continue
         rows.append({**about, **asdict(mean_by_patient(values, patients, resamples=resamples, seed=seed))})
-        for wanted in iou_wanted if about["measure"] == "box IoU" else ():
+        for wanted in IOU_WANTED if about["measure"] == "box IoU" else ():
             reached = np.where(np.isnan(values), np.nan, values >= wanted)
             rows.append({**about, "measure": f"box IoU >= {wanted:g}", **asdict(_share(reached, patients))})
     return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n", "reason"])
@@ -114,11 +107,9 @@ def localisation_table(
 
 def _share(holds: np.ndarray, patients: np.ndarray | None) -> Estimate:
     known = ~np.isnan(holds)
-    share = proportion(holds[known], None if patients is None else patients[known])
-    lost = f"{int((~known).sum())} of {len(holds)} are undefined and were left out" if not known.all() else ""
+    share, lost = proportion(holds[known], None if patients is None else patients[known]), left_out(known)
     # Nothing left is named once.
-    reasons = [lost, share.reason if share.n or not lost else ""]
-    return Estimate(share.value, share.low, share.high, share.n, "; ".join(filter(None, reasons)))
+    return replace(share, reason=together(lost, share.reason if share.n or not lost else ""))
 
 
 def _measures(
@@ -187,11 +178,8 @@ def _corners(boxes: npt.ArrayLike) -> np.ndarray:
 
 
 def _cut(values: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut the image along all edges of pixels and boxes.
+    """Cut the image along all edges of pixels (h, w) and boxes (boxes, 4).
 
-    Args:
-        values: (h, w).
-        corners: (boxes, 4).
     Returns:
         For each piece (rows, columns): whether it lies in a box, its share of the image, its heat per area.
     """

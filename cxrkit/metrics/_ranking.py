@@ -6,20 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, adder
-from cxrkit.metrics._estimate import Estimate, checked, normal_quantile, one_class, ratio
+from cxrkit.metrics._estimate import Estimate, Z, checked, one_class, ratio
 
 
 def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike) -> Estimate:
-    """Return the area under the ROC curve with DeLong's interval, for independent images.
+    """Return the area under the ROC curve with DeLong's interval, for independent images; ties count half.
 
-    Args:
-        targets: (images,), 0 or 1.
-        probs: (images,), larger for 1; any scale, ties count half.
     Returns:
         The estimate; undefined when all images are of one class. Where positives and negatives do not overlap,
-        DeLong's variance is 0 and the interval is undefined, and the reason says so.
-    Raises:
-        ValueError: lengths that differ, targets other than 0 and 1, or probabilities that are NaN.
+        DeLong's variance is 0 and the interval is undefined.
     Source:
         DeLong et al. 1988, Biometrics 44, 837; midranks after Sun and Xu 2014, IEEE Signal Proc. Lett. 21, 1389.
     """
@@ -32,18 +27,18 @@ def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike) -> Estimate:
     variance = wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)
     if variance == 0:
         return Estimate(area, math.nan, math.nan, len(p), "no spread: DeLong's variance is 0")
-    half = normal_quantile(0.95) * math.sqrt(variance)
-    return Estimate(area, max(0.0, area - half), min(1.0, area + half), len(p))
+    return _around(area, variance, len(p))
+
+
+def _around(area: float, variance: float, n: int) -> Estimate:
+    half = Z * math.sqrt(variance)
+    return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
 
 
 def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the AUROC, how often each positive beats the negatives, and how often each negative loses.
+    """Return the AUROC, and how often each positive (positives,) beats the negatives and each negative loses.
 
-    Args:
-        y: (images,), bool, both classes.
-        p: (images,).
-    Returns:
-        The AUROC; (positives,) and (negatives,), shares in [0, 1], ties half, whose mean is the AUROC.
+    The mean of either is the AUROC; ties count half. y is (images,) bool with both classes, p (images,).
     """
     from scipy.stats import rankdata
 
@@ -53,16 +48,12 @@ def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndar
     return area, (ranks[y] - rankdata(p[y])) / n, 1 - (ranks[~y] - rankdata(p[~y])) / m
 
 
-def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float = 0.95) -> Estimate:
+def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
     """Return the interval of an AUROC that was printed without one, from the number of images of each class.
 
     DeLong's interval (`auroc`) needs the probability of each image. This one computes the spread from the area alone,
     as if the scores of both classes were exponentially distributed, and images independent.
 
-    Args:
-        area: the AUROC, in [0, 1].
-        positives, negatives: images of each class, >= 1.
-        level: of the interval, in (0, 1).
     Returns:
         The estimate; without an interval at 0 and 1, where the formula leaves no spread.
     Raises:
@@ -70,7 +61,7 @@ def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float =
     Source:
         Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
     """
-    z, n = normal_quantile(level), positives + negatives
+    n = positives + negatives
     if not 0 <= area <= 1:
         raise ValueError(f"area must lie in [0, 1]; got {area!r}.")
     if min(positives, negatives) < 1:
@@ -82,8 +73,7 @@ def hanley_mcneil(area: float, positives: int, negatives: int, *, level: float =
     above = (
         area * (1 - area) + (positives - 1) * (two_positives - area**2) + (negatives - 1) * (two_negatives - area**2)
     )
-    half = z * math.sqrt(above / (positives * negatives))
-    return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
+    return _around(area, above / (positives * negatives), n)
 
 
 def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike, *, sensitivity: float | None = None) -> float:
@@ -92,13 +82,10 @@ def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike, *, sensitivit
     Choose it on validation images; measure it on test images with `Confusion.count` or `score_table`.
 
     Args:
-        targets: (images,), 0 or 1.
-        probs: (images,); an image is predicted positive from the threshold on.
+        targets, probs: as for all measures.
         sensitivity: wanted at least, in (0, 1]; None: the first kind, the highest of several.
     Returns:
         The threshold, one of `probs`; NaN when all images are of one class.
-    Raises:
-        ValueError: as for `auroc`, or a sensitivity outside of (0, 1].
     Source:
         Youden 1950, Cancer 3, 32.
     """
@@ -114,27 +101,18 @@ def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike, *, sensitivit
     return float(thresholds[np.argmax(true - false if sensitivity is None else true >= sensitivity - 1e-12)])
 
 
-def ranking_scorer(name: str, y: np.ndarray, p: np.ndarray, images: np.ndarray | None = None) -> Scorer:
-    """Return a measure of ranking for many weights at once, which scikit-learn computes for one set of them.
-
-    Args:
-        name: "AUROC" or "average precision".
-        y: (images,), bool.
-        p: (images,).
-        images: which of the weights are those of the images; None: all.
-    Source:
-        sklearn.metrics.roc_auc_score, average_precision_score.
-    """
+def ranking_scorer(name: str, y: np.ndarray, p: np.ndarray) -> Scorer:
+    """Return "AUROC" or "average precision", which scikit-learn computes for one set of weights, for many at once."""
     if reason := one_class(y):
         return Scorer(lambda weights: np.full(len(weights), np.nan), len(y), reason)
     # Images fall into places in order of probability: odd ones at the value of a positive, even ones between two.
     values = np.unique(p[y])
     place = np.searchsorted(values, p, "left") + np.searchsorted(values, p, "right")
-    where = np.arange(len(y)) if images is None else images
-    sums = [adder(place[of], 2 * len(values) + 1, images=where[of]) for of in (y, ~y)]
+    count = 2 * len(values) + 1
+    by_place = adder(place + count * ~y, 2 * count)
 
     def measure(weights: np.ndarray) -> np.ndarray:
-        positive, negative = (add(weights) for add in sums)
+        positive, negative = np.split(by_place(weights), 2)
         above = [part[::-1].cumsum(axis=0)[::-1] for part in (positive, negative)]
         positives, negatives = above[0][0], above[1][0]
         if name == "AUROC":

@@ -1,7 +1,7 @@
 """Networks trained several times: a measure averaged over runs, and what one setting gains over another."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cxrkit.metrics._bootstrap import draw_scores, from_draws
 from cxrkit.metrics._compare import Metric, compared, make_scorer
 from cxrkit.metrics._confusion import SHARES, share_by_patient
-from cxrkit.metrics._estimate import checked
+from cxrkit.metrics._estimate import Patients, checked, together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def runs_table(
     metric: Metric,
     targets: npt.ArrayLike,
     probs: Mapping[str, npt.ArrayLike],
-    patients: Sequence | np.ndarray | None = None,
+    patients: Patients = None,
     *,
     reference: str | None = None,
     threshold: float = 0.5,
@@ -40,24 +40,20 @@ def runs_table(
     The interval of a share that all images have in all runs, or none, is that of `proportion`.
 
     Args:
-        metric: as for `bootstrap`.
-        targets: (images,), 0 or 1.
+        metric, targets, patients, threshold, resamples, seed: as for `bootstrap`.
         probs: by setting, (runs, images), as many runs for all.
-        patients: (images,), the patient of each image; None: each image is its own patient.
         reference: the setting that the others are compared with; None: none.
-        threshold: an image is predicted positive from it on.
-        resamples: how many.
-        seed: of the resamples.
     Returns:
         One row per setting: `setting`, `value` (mean over runs), `low`, `high`, `n` (images), `runs`, `reason`; with a
         reference also `difference` (setting minus reference), `difference low`, `difference high`, `p` (as in
         `compare`) and `p (Holm)` (corrected for the number of comparisons); NaN in the reference's row.
     Raises:
-        ValueError: no setting, shapes that do not fit, an unknown reference, or as for `bootstrap`.
+        ValueError: no setting, settings of different numbers of runs, an unknown reference.
     Source:
         Rao and Wu 1988, J. Am. Stat. Assoc. 83, 231 (one draw less); Holm 1979, Scand. J. Stat. 6, 65.
     """
     import pandas as pd
+    from statsmodels.stats.multitest import multipletests
 
     runs = {name: np.atleast_2d(np.asarray(values, np.float64)) for name, values in probs.items()}
     shapes = {values.shape for values in runs.values()}
@@ -68,7 +64,7 @@ def runs_table(
     if reference is not None and reference not in runs:
         raise ValueError(f"reference must be one of {', '.join(runs)}; got {reference!r}.")
     count, images = len(next(iter(runs.values()))), len(np.asarray(targets))
-    scorers = [make_scorer(metric, targets, one, threshold=threshold) for values in runs.values() for one in values]
+    scorers = [make_scorer(metric, targets, one, threshold) for values in runs.values() for one in values]
     found, drawn = draw_scores(scorers, patients, images, resamples=resamples, seed=seed)
     drawn = drawn.reshape(resamples, len(runs), count)
     chosen = np.random.default_rng([seed, 1]).integers(count, size=(resamples, 1, max(count - 1, 1)))
@@ -81,8 +77,8 @@ def runs_table(
         if metric in SHARES and value[name] in (0, 1):
             # All resamples are alike where all images are right: the interval of a share of all holds instead.
             estimate = share_by_patient(str(metric), *checked(targets, values[0]), threshold, patients)
-        notes = [estimate.reason, _about_runs(values)]
-        row = {"setting": name, **asdict(estimate), "runs": count, "reason": "; ".join(filter(None, notes))}
+        reason = together(estimate.reason, _about_runs(values))
+        row = {"setting": name, **asdict(estimate), "runs": count, "reason": reason}
         if reference is not None:
             apart = draws[name] - draws[reference]
             gain = compared(value[name], value[reference], apart, one, by_patient=patients is not None)
@@ -92,18 +88,9 @@ def runs_table(
         rows.append(row)
     table = pd.DataFrame(rows)
     if reference is not None:
-        table["p (Holm)"] = _holm(table["p"])
+        known = table["p"].notna()
+        table.loc[known, "p (Holm)"] = multipletests(table["p"][known], method="holm")[1] if known.any() else math.nan
     return table
-
-
-def _holm(p: "pd.Series") -> "pd.Series":
-    """Return p-values corrected after Holm; NaN stays NaN and does not count."""
-    from statsmodels.stats.multitest import multipletests
-
-    known, adjusted = p.notna(), p.copy()
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
-    return adjusted
 
 
 def _about_runs(probs: np.ndarray) -> str:

@@ -261,7 +261,7 @@ def score(
         patients,
         labels=list(columns),
         metrics=measures,
-        thresholds=[cut for _, cut in columns.values()],
+        thresholds={name: cut for name, (_, cut) in columns.items()},
         seed=0,
     )
     return table.rename(columns={"label": by, "metric": "measure"})

@@ -374,8 +374,10 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
         intervals; sensitivity, specificity and predictive values with their intervals; and 10,000 images counted.
     """
     name, images, words = pretty(finding), 10_000, ""
-    if all(map(math.isfinite, found.of_images(images))):
-        ill, hits, alarms = (round(count) for count in (images * found.prevalence, *found.of_images(images)[:2]))
+    hit, spared = (found.estimates[measure].value for measure in ("sensitivity", "specificity"))
+    if math.isfinite(hit) and math.isfinite(spared):
+        ill = round(images * found.prevalence)
+        hits, alarms = round(images * found.prevalence * hit), round(images * (1 - found.prevalence) * (1 - spared))
         words = (
             f"Of {images:,} images {ill:,} have {name}: {hits:,} are positive, {ill - hits:,} are missed. "
             f"Of the other {images - ill:,}, {alarms:,} are positive."
@@ -388,8 +390,8 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     colours = {"PPV": COLOURS[COVID], "NPV": BLUE, "sensitivity": INK, "specificity": INK}
     values = style.tidy_estimates(
         {
-            "PPV: has it if positive": dict(zip(found.prevalences, found.ppv, strict=True)),
-            "NPV: has it not if negative": dict(zip(found.prevalences, found.npv, strict=True)),
+            "PPV: has it if positive": found.curve["PPV"],
+            "NPV: has it not if negative": found.curve["NPV"],
         }
     )
     palette = dict(zip(values["group"].unique(), colours.values(), strict=False))
@@ -397,7 +399,7 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
         left, values, "name", "value", hue="group", palette=palette, interval=("low", "high"), markers=False
     )
     left.axvline(found.prevalence, color=INK, linewidth=2)
-    left.set(xscale="log", xlim=(found.prevalences[0], found.prevalences[-1]), ylim=(0, 1), ylabel="predictive value")
+    left.set(xscale="log", xlim=(0.001, 0.5), ylim=(0, 1), ylabel="predictive value")
     left.set_xticks([0.001, 0.003, 0.01, 0.03, 0.1, 0.3], ["0.1%", "0.3%", "1%", "3%", "10%", "30%"])
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
