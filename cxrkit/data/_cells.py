@@ -11,7 +11,6 @@ from cxrkit.labels import FINDINGS, SPLITS, join_findings
 
 VIEWS = ("PA", "AP", "AP Supine", "LL", "RL")
 FRONTAL = VIEWS[:3]
-MAX_AGE = 120
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
 
 
@@ -45,7 +44,7 @@ def _age(cell: str) -> str | None:
     if match is None:
         return "" if cell.lower() in ("", "nan") else None
     years = float(match[1]) / {"": 1, "Y": 1, "M": 12, "W": 52.18, "D": 365.25}[match[2]]
-    return repr(round(years, 2)).removesuffix(".0") if years <= MAX_AGE else None
+    return repr(round(years, 2)).removesuffix(".0") if years <= 120 else None
 
 
 def findings_of(cell: str) -> str | None:
@@ -79,7 +78,7 @@ RULES: dict[str, tuple[Rule, str]] = {
     "follow_up": _whole,
     "view": (_view, f"{', '.join(VIEWS)}, or empty"),
     "sex": (_sex, "F, M, or empty"),
-    "age": (_age, f"years from 0 to {MAX_AGE}, or empty"),
+    "age": (_age, "years from 0 to 120, or empty"),
     "covid": (_covid, "0, 1, or empty"),
     "findings": (findings_of, f"{', '.join(FINDINGS)}, joined by |, or empty"),
     "split": (_split, f"{', '.join(SPLITS)}, or empty"),
@@ -101,12 +100,9 @@ def clean(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         `COLUMNS` in order, then the others; and the faults: row (of the index), column, value, legal. A cell at fault
         is empty.
     """
-    frame, faults = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows]))), []
-    for column, (rule, legal) in RULES.items():
-        if column not in rows:
-            frame[column] = ""
-            continue
-        cells = rows[column]
+    frame, faults = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])), fill_value=""), []
+    for column in filter(rows.columns.__contains__, COLUMNS):
+        cells, (rule, legal) = rows[column], RULES[column]
         known = {cell: rule(cell if rule in (_text, _named) else cell.strip()) for cell in cells.unique()}
         wrong = cells.map(known).isna()
         if column == "image":
@@ -131,10 +127,7 @@ def notes_on(faults: pd.DataFrame) -> list[str]:
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with the columns and types that `read_manifest` promises, index 0, 1, 2, ...
 
-    Args:
-        frame: with `image` and `patient_id`; NaN, None and "" all mean not known.
-    Raises:
-        ManifestError: cells at fault; rows are counted from 0.
+    NaN, None and "" all mean not known. ManifestError names cells at fault, with rows counted from 0.
     """
     need_columns(frame, ("image", "patient_id"), "the frame")
     cells = {column: [as_text(cell) for cell in frame[column].tolist()] for column in frame}

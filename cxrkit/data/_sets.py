@@ -25,15 +25,13 @@ from cxrkit.labels import SPLITS
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
 #: What the radiologists of `radiologist_labels` looked for.
 RADIOLOGIST_LABELS = ["Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass"]
-#: Folder of a class, in lower case -> (covid, findings, other).
+#: Folder of a class, in lower case, without underscores -> (covid, findings, other).
 _CLASSES = {
     "covid": ("1", "", ""),
     "covid-19": ("1", "", ""),
     "normal": ("0", "", ""),
-    "lung_opacity": ("0", "", "Lung Opacity"),
     "lung opacity": ("0", "", "Lung Opacity"),
     "viral pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
-    "viral_pneumonia": ("0", "Pneumonia", "Viral Pneumonia"),
     "pneumonia": ("", "Pneumonia", ""),
 }
 Folder = str | os.PathLike[str]
@@ -257,7 +255,7 @@ def _by_class(unpacked: _Unpacked, name: str, classes: Sequence[str]) -> tuple[p
     """Label images by the folder they lie in; return the rows, and (file, reason) of images that are left out."""
     rows, out = [], []
     for path in unpacked.images:
-        folders = [part for part in PurePosixPath(path.lower()).parts[:-1] if part != "images"]
+        folders = [part for part in PurePosixPath(path.lower().replace("_", " ")).parts[:-1] if part != "images"]
         *_, part, last = ["", "", *folders]
         if "masks" in folders:
             out.append((path, "a lung mask"))
