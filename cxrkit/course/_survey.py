@@ -83,11 +83,7 @@ class NihSurvey:
 
 
 def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey:
-    """Survey a manifest, as `data.read_manifest` gives it; `resamples` of patients give the intervals of `memorised`.
-
-    Raises:
-        ValueError: no image in `test`, or none outside of it.
-    """
+    """Survey a manifest with images in `test` and in another split; `resamples` are for the intervals of `memorised`."""
     splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
         raise ValueError(
@@ -95,7 +91,7 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey
             f"{', '.join(splits) or 'no splits'}. Split it with data.split_by_patient."
         )
     by_film, has, patients = split_by_film(frame, seed=0), _findings(frame), frame["patient_id"].to_numpy(str)
-    groups = {"all": np.ones(len(frame), bool)} | {split: (frame["split"] == split).to_numpy() for split in splits}
+    groups = {"all": frame["split"].notna()} | {split: frame["split"] == split for split in splits}
     test = by_film["split"] == "test"
     areas = metrics.auroc_by_patient(
         has[test].to_numpy(), memorised(by_film), patients[test], resamples=resamples, seed=0
@@ -175,12 +171,8 @@ def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
 def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
     """Survey ChestX-ray14's label files; no image is needed.
 
-    Args:
-        folder: holds Data_Entry_2017*.csv, train_val_list.txt, CheXNet-Keras' dev.csv and test.csv (or
-            chexnet_keras_*.csv), google2019_nih-chest-xray-labels.csv; each plain or .gz.
-        resamples: of patients.
-    Raises:
-        ManifestError: a file is missing, or lacks a column.
+    `folder` holds Data_Entry_2017*.csv, train_val_list.txt, CheXNet-Keras' dev.csv and test.csv (or
+    chexnet_keras_*.csv), google2019_nih-chest-xray-labels.csv; each plain or .gz. ManifestError names what is missing.
     """
     official, keras = (ADAPTERS["chestxray14"](folder, split=split).rows for split in ("official", "chexnet-keras"))
     seen, mined, patients = compare_labels(official, radiologist_labels(folder))

@@ -158,7 +158,7 @@ def _download(file: RemoteFile, folder: Path, source: Source, progressbar: bool)
         resumed = response.status_code == 206
         is_next = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status_code == 416 or (resumed and not is_next):
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise requests.ConnectionError("the server cannot continue the file")
         have = have if resumed else 0
         total = have + int(response.headers.get("Content-Length", 0))
