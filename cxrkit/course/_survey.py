@@ -83,7 +83,7 @@ class NihSurvey:
 
 
 def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey:
-    """Survey a manifest with images in `test` and in another split; `resamples` are for the intervals of `memorised`."""
+    """Survey a manifest with images in `test` and in another split; `resamples` give the intervals of `memorised`."""
     splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
         raise ValueError(
