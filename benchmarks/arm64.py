@@ -12,7 +12,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-from datetime import date
 from importlib.metadata import version
 from os import environ
 from pathlib import Path
@@ -23,15 +22,13 @@ from cxrkit.deploy import _films
 MODEL = "covid-small"
 #: What pip may take for ARM; Debian 12 has glibc 2.36.
 WHEELS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
+#: This machine's Python without the packages of its site.
+HERE = (sys.executable, "-S")
 
 
-def call(*command: str | Path) -> str:
-    """Run a command to its end; return what it printed, or exit with its last line."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
-        raise SystemExit(f"{Path(command[0]).name} failed: {lines[-1]}")
-    return done.stdout
+def call(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    """Run a command to its end; what it prints goes to stderr, because stdout is the table."""
+    subprocess.run(command, env=env, check=True, stdout=sys.stderr)
 
 
 def wheels(folder: Path, runtime: str, numpy: str, *options: str) -> Path:
@@ -41,28 +38,27 @@ def wheels(folder: Path, runtime: str, numpy: str, *options: str) -> Path:
     return folder
 
 
-def predict(python: list[str], packages: Path, bundle: Path, images: Path, out: Path) -> deploy.Run:
+def predict(python: tuple[str, ...], packages: Path, bundle: Path, images: Path, out: Path) -> deploy.Run:
     """Run a bundle's runner in a Python that sees those packages alone, with one thread."""
     held = {"PATH": environ["PATH"], "HOME": str(out.parent), "PYTHONPATH": str(packages), "OPENBLAS_NUM_THREADS": "1"}
-    command = [*python, bundle / "runner.py", bundle, images, "--out", out, "--engine", "onnxruntime", "--threads", "1"]
-    done = subprocess.run(command, env=held, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"the runner ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    options = ("--out", out, "--engine", "onnxruntime", "--threads", "1")
+    call(*python, bundle / "runner.py", bundle, images, *options, env=held)
     return deploy.read_run(out)
 
 
-def packed(bundle: Path, count: int, folder: Path) -> _films.Packed:
-    """Prepare course images: neither side has Pillow."""
+def packed(bundle: Path, count: int, folder: Path) -> Path:
+    """Prepare course images, for Pythons without Pillow; return their list."""
     folder.mkdir()
-    return _films.pack(deploy.Films(most=count), deploy.read(bundle).info, folder, pillow=False)
+    films = _films.pack(deploy.Films(most=count), deploy.read(bundle).info, folder, pillow=False)
+    return films.files["images.csv"][0]
 
 
-def machine(folder: Path) -> list[str]:
+def machine(folder: Path) -> tuple[str, ...]:
     """Fetch and unpack qemu and an arm64 Python; return the command that runs it."""
     state, cache, root = folder / "apt", folder / "cache", folder / "root"
     (state / "lists/partial").mkdir(parents=True)
     (cache / "archives/partial").mkdir(parents=True)
-    # An empty list of installed packages and lists of its own: those of the machine stay unchanged.
+    # An empty list of installed packages and separate lists: those of the machine stay unchanged.
     (state / "status").touch()
     options = [f"Dir::State={state}", f"Dir::State::status={state / 'status'}", f"Dir::Cache={cache}"]
     options += ["APT::Architectures::=amd64", "APT::Architectures::=arm64"]
@@ -70,11 +66,10 @@ def machine(folder: Path) -> list[str]:
     call(*apt, "update")
     wanted = ("python3:arm64", "libstdc++6:arm64", "qemu-user-static:amd64")
     call(*apt, "install", "--download-only", "--yes", "--no-install-recommends", *wanted)
-    for package in (cache / "archives").glob("*.deb"):
-        if package.name.endswith("_arm64.deb") or package.name.startswith("qemu-user-static_"):
-            call("dpkg-deb", "-x", package, root if package.name.endswith("_arm64.deb") else folder / "qemu")
-    python = str((root / "usr/bin/python3").resolve())
-    return [str(folder / "qemu/usr/bin/qemu-aarch64-static"), "-L", str(root), python]
+    for name, place in (("*_arm64.deb", root), ("qemu-user-static_*.deb", folder / "qemu")):
+        for package in (cache / "archives").glob(name):
+            call("dpkg-deb", "-x", package, place)
+    return str(folder / "qemu/usr/bin/qemu-aarch64-static"), "-L", str(root), str((root / "usr/bin/python3").resolve())
 
 
 def main() -> None:
@@ -87,28 +82,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         arm = machine(folder)
-        release = call(*arm, "-c", "import sys; print(*sys.version_info[:2], sep='.')").strip()
+        release = Path(arm[-1]).name.removeprefix("python")
         tags = [f"--platform={tag}" for tag in WHEELS] + ["--implementation=cp", f"--python-version={release}"]
-        there = wheels(folder / "arm64", options.runtime, version("numpy"), *tags)
-        # The same releases here, so that only the processor differs.
-        here = wheels(folder / "x86_64", options.runtime, version("numpy"))
         bundle = deploy.export(MODEL, folder / "bundle", target="jetson-nano").folder
-        films = packed(bundle, options.films, folder / "films")
-        images = films.files["images.csv"][0]
+        images = packed(bundle, options.films, folder / "films")
+        # The same releases on both sides, so that only the processor differs.
         runs = [
-            predict(arm, there, bundle, images, folder / "arm"),
-            # Without the packages of its site.
-            predict([sys.executable, "-S"], here, bundle, images, folder / "here"),
+            predict(
+                python, wheels(folder / kind, options.runtime, version("numpy"), *some), bundle, images, folder / out
+            )
+            for python, kind, some, out in ((arm, "arm64", tags, "there"), (HERE, "x86_64", (), "here"))
         ]
-        found = deploy.compare(*runs, thresholds=deploy.read(bundle).info["thresholds"], patients=films.patients)
-    print(f"## 64-bit ARM, EMULATED\n\n{date.today()}; {MODEL}'s fp32 bundle, {len(films.patients)} course images.\n")
+        found = deploy.compare(*runs, thresholds=deploy.read(bundle).info["thresholds"]).agreement
+    print(f"## 64-bit ARM, EMULATED\n\n{MODEL}'s fp32 bundle, {options.films} course images.\n")
     print("| machine | Python | NumPy | ONNX Runtime | ms per image |\n|---|---|---|---|---|")
     for run in runs:
         device, ms = run.result["device"], 1000 * run.result["seconds"]["inference"]["mean"]
-        cells = [device["machine"], device["python"], device["numpy"], run.result["ran"]["engine_version"]]
-        print("| " + " | ".join([*cells, f"{ms:.0f}"]) + " |")
-    print(f"\nProbabilities differ by at most {found.agreement.largest:.2g}; predicted labels of ", end="")
-    print(f"{len(found.agreement.changed)} of {found.agreement.images} images differ.")
+        cells = [device["machine"], device["python"], device["numpy"], run.result["ran"]["engine_version"], f"{ms:.0f}"]
+        print(f"| {' | '.join(cells)} |")
+    print(f"\nProbabilities differ by at most {found.largest:.2g}; predicted labels of ", end="")
+    print(f"{len(found.changed)} of {found.images} images differ.")
 
 
 if __name__ == "__main__":

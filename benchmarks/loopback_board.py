@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cxrkit import deploy
+from cxrkit import deploy, show
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
@@ -18,8 +18,6 @@ import loopback
 
 
 def main() -> None:
-    head = ("precision", "limit", "machine", "accuracy (95% interval)", "ms per image", "peak memory", "other label")
-    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         python = loopback.bare_python(folder / "python")
@@ -34,12 +32,8 @@ def main() -> None:
                     found = deploy.table30(board, bundle, "covid-small", place / "out")
                 finally:
                     server.stop()
-                agreement = found.agreement
-                apart = f"{len(agreement.changed)} of {agreement.images}, by at most {agreement.largest:.2g}"
-                for row in found.table.to_dict("records"):
-                    accuracy = f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-                    cells = [precision, f"{megabytes} MB", row["machine"], accuracy, f"{1000 * row['seconds']:.1f}"]
-                    print("| " + " | ".join([*cells, f"{row['memory_mb']:.0f} MB", apart]) + " |", flush=True)
+                print(f"## {precision}, SIMULATED board of {megabytes} MB\n")
+                print(f"{show.device.table30(found)}\n\n{show.device.verdict(found)}\n", flush=True)
 
 
 if __name__ == "__main__":
