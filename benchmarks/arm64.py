@@ -49,8 +49,8 @@ def predict(python: tuple[str, ...], packages: Path, bundle: Path, images: Path,
 def packed(bundle: Path, count: int, folder: Path) -> Path:
     """Prepare course images, for Pythons without Pillow; return their list."""
     folder.mkdir()
-    films = _films.pack(deploy.Films(most=count), deploy.read(bundle).info, folder, pillow=False)
-    return films.files["images.csv"][0]
+    files, *_ = _films.pack(deploy.Films(most=count), deploy.read(bundle).info, folder, pillow=False)
+    return files["images.csv"][0]
 
 
 def machine(folder: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from cxrkit import film, networks
-from cxrkit.deploy import _export, _graph
+from cxrkit.deploy import _compare, _export, _graph
 
 
 def main() -> None:
@@ -23,7 +23,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in networks.bundled():
         original = networks.load(name)
-        limits = [original.thresholds[label] for label in original.labels]
+        scored = _compare.scored(original.labels)
+        columns, limits = [original.labels.index(s) for s in scored], [original.thresholds[s] for s in scored]
         learn, test, root, _ = _export.choose(None, "int8")
         pixels = [
             np.stack([original.prepare(film.read(root / image).pixels) for image in rows["image"]])
@@ -39,7 +40,9 @@ def main() -> None:
                 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
                 feed = session.get_inputs()[0].name
                 after = np.array([session.run(["probs"], {feed: image[None, ..., None]})[0][0] for image in pixels[1]])
-                apart, changed = np.abs(after - before), ((after >= limits) != (before >= limits)).any(axis=1)
+                apart = np.abs(after - before)
+                positive = [probs[:, columns] >= limits for probs in (before, after)]
+                changed = (positive[0] != positive[1]).any(axis=1)
                 cells = [name, f"{bits} bits", how, f"{apart.max():.3f}", f"{apart.mean():.4f}"]
                 print(f"| {' | '.join(cells)} | {changed.sum()} of {len(changed)} |", flush=True)
 

@@ -78,7 +78,7 @@ def test_without_labels_there_is_no_accuracy(tmp_path):
     found = deploy.compare(*runs, thresholds=THRESHOLDS)
     assert found.table["accuracy"].isna().all()
     assert found.agreement.changed == ()
-    assert "| not known |" in device.table30(found)
+    assert "| undefined |" in device.table30(found)
 
 
 def test_changed_predictions_and_a_folder_without_a_run_are_refused(tmp_path):
@@ -95,7 +95,7 @@ def test_the_document_has_table_30_the_network_the_notes_and_each_image_that_dif
     for part in (
         "# Board and PC\n\n2026-11-24; `cxrkit jetson compare nano`; tiny 1, over made\\_up.",
         "| board | x\\_86, e 1, fp32, batch 1 | 0.750 (",
-        "| 7.0 | 14.0 | 10.0 | 50 MB |\n| PC | x\\_86, e 1, fp32, batch 1 | 1.000 (",
+        "| 7.0 | 14.0 | 10.0 | 50.0 |\n| PC | x\\_86, e 1, fp32, batch 1 | 1.000 (",
         "| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891) | 110.0 |  |",
         "4 images, probabilities differ by at most 0.2, 1 with another predicted label",
         "- c\\_\\[1\\]: PC Not COVID-19, board COVID-19, true not known or none",

@@ -114,7 +114,7 @@ def test_the_change_of_accuracy_is_measured_and_shown(make, images, tmp_path):
     ):  # fmt: skip
         assert part in text
     unknown = make(out=tmp_path / "b", images=of(images, covid=pd.array([pd.NA] * 12, "Int64")))
-    assert "| not known | not known | not known |" in device.exported(unknown)
+    assert "| undefined | undefined | undefined |" in device.exported(unknown)
 
 
 def test_the_fourteen_findings_are_exported_too(make, tmp_path):

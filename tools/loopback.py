@@ -6,6 +6,7 @@ Needs Debian's openssh-server.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shlex
@@ -49,12 +50,9 @@ class Server:
     process: subprocess.Popen
 
     def config(self, *, port: int | None = None, known: str | None = None, key: str = "user") -> Path:
-        """Write an SSH configuration that calls this server `nano`; return its path.
+        """Write an SSH configuration that calls this server `nano`, and return its path.
 
-        Args:
-            port: instead of the server's own.
-            known: a known_hosts instead of the one that names the server.
-            key: of the folder.
+        Port, known_hosts and the name of the key may be others than those of the server.
         """
         path = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
         path.write_text(
@@ -77,17 +75,12 @@ class Server:
         path.chmod(0o755)
 
     def stop(self) -> None:
-        """End the server."""
         self.process.terminate()
         self.process.wait(timeout=20)
 
 
 def bare_python(folder: Path) -> Path:
-    """Make a Python with `PACKAGES` alone, linked from this one; return its interpreter.
-
-    Args:
-        folder: a new one.
-    """
+    """Make a Python with `PACKAGES` alone, linked from this one, in a new folder; return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     for name in PACKAGES:
@@ -122,13 +115,11 @@ def free_port() -> int:
 
 
 def serve(folder: Path, python: Path) -> Server:
-    """Start a server on a free port, with keys of its own.
+    """Start a server on a free port, with new keys, which ends with `stop` or with this process.
 
     Args:
         folder: for all that it needs; made when missing.
         python: `python` and `python3` there are those of its folder.
-    Returns:
-        The server; it ends with `stop`, or with this process.
     """
     home, port = folder / "home", free_port()
     home.mkdir(parents=True)
@@ -153,20 +144,14 @@ def serve(folder: Path, python: Path) -> Server:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     server = Server(folder, home, port, process)
     end = time.monotonic() + 30
-    while not _answers(port):
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+            if link.recv(4) == b"SSH-":
+                return server
         if process.poll() is not None or time.monotonic() > end:
             server.stop()
             raise RuntimeError(f"OpenSSH's server does not start: {(folder / 'sshd.log').read_text()}")
         time.sleep(0.02)
-    return server
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
-            return link.recv(4) == b"SSH-"
-    except OSError:
-        return False
 
 
 def environment() -> dict[str, str]:
@@ -192,30 +177,24 @@ class Cutter:
             link.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 near, _ = self._server.accept()
-            except OSError:
-                return
-            number, self.connections = self.connections, self.connections + 1
-            far = socket.create_connection(("127.0.0.1", self._to))
-            self._open += [near, far]
-            threading.Thread(target=self._carry, args=(near, far, number), daemon=True).start()
-            threading.Thread(target=self._carry, args=(far, near, None), daemon=True).start()
+                far = socket.create_connection(("127.0.0.1", self._to))
+                number, self.connections = self.connections, self.connections + 1
+                self._open += [near, far]
+                threading.Thread(target=self._carry, args=(near, far, number), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near, None), daemon=True).start()
 
     def _carry(self, source: socket.socket, sink: socket.socket, number: int | None) -> None:
         carried = 0
-        try:
+        with contextlib.suppress(OSError):
             while data := source.recv(16384):
                 carried += len(data)
                 if number is not None and self._cut(number, carried):
                     break
                 sink.sendall(data)
-        except OSError:
-            pass
         for end in (source, sink):
             # Both directions end, whichever thread is waiting.
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue

@@ -11,7 +11,7 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from cxrkit import networks
 from cxrkit.deploy import _bundle
 from cxrkit.deploy._bundle import Bundle, DeployError
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run
-from cxrkit.deploy._films import Films, pack
+from cxrkit.deploy._films import Files, Films, pack
 from cxrkit.deploy._here import run_here
-from cxrkit.deploy._link import FOLDER, FolderLink, Link, LinkError, Say, SshLink
+from cxrkit.deploy._link import FOLDER, FolderLink, Link, Say, SshLink
 from cxrkit.deploy.runner import ENGINES
 
 #: Seconds between two looks at the log of a run.
@@ -146,21 +146,24 @@ def table30(
     if networks.load(model).sha256 != found.info["original"]["sha256"]:
         raise DeployError(f"the bundle was not made from {model}; name its original, {found.info['name']}.")
     with tempfile.TemporaryDirectory() as scratch:
-        run, packed = _bench(board, found, out / "board", films, Path(scratch))
+        run, images, patients = _bench(board, found, out / "board", films, Path(scratch))
         if run is None:
             return None
-        here = run_here(model, packed.here, out / "here", engine=engine)
-    return compare(run, here, thresholds=found.info["thresholds"], patients=packed.patients)
+        here = run_here(model, images, out / "here", engine=engine)
+    return compare(run, here, thresholds=found.info["thresholds"], patients=patients)
 
 
-def _bench(board: Board, bundle: Bundle, out: Path, films: Films | None, scratch: Path) -> tuple[Run | None, Any]:
+def _bench(
+    board: Board, bundle: Bundle, out: Path, films: Films | None, scratch: Path
+) -> tuple[Run | None, Path, list[str]]:
+    """Return the run, and the images' list and patients for a run here."""
     with _linked(board) as link:
-        there = _probe(link, board)
-        packed = pack(films or Films(), bundle.info, scratch, pillow=link.dry or bool(there["pillow"]))
+        pillow = link.dry or bool(_probe(link, board)["pillow"])
+        files, here, patients = pack(films or Films(), bundle.info, scratch, pillow=pillow)
         place, _ = _install(link, board, bundle.files, "bundles")
-        images, _ = _install(link, board, packed.files, "images")
+        images, _ = _install(link, board, files, "images")
         _run(link, board, place, f"{images}/images.csv", out)
-    return None if board.dry else read_run(out), packed
+    return None if board.dry else read_run(out), here, patients
 
 
 @contextmanager
@@ -182,7 +185,7 @@ def _probe(link: Link, board: Board) -> dict[str, Any]:
         raise DeployError(f"{board.host} did not answer as a runner does: {answer[:200]!r}. See --python.") from error
 
 
-def _install(link: Link, board: Board, files: Mapping[str, tuple[Path, str]], kind: str) -> tuple[str, int]:
+def _install(link: Link, board: Board, files: Files, kind: str) -> tuple[str, int]:
     """Copy files to a folder there that is named after all their sha256; return it and the bytes copied."""
     listed = "".join(f"{sha256}  {name}\n" for name, (_, sha256) in sorted(files.items()))
     place = f"{board.folder}/{kind}/{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
@@ -206,17 +209,15 @@ def _install(link: Link, board: Board, files: Mapping[str, tuple[Path, str]], ki
             link.run(f"rm -rf {_q(growing)}")
             copied = 0
         return place, copied
-    except LinkError:
-        raise
-    except BaseException as error:
+    except (DeployError, KeyboardInterrupt) as error:
         link.run(f"rm -rf {_q(growing)}", check=False)
-        if not isinstance(error, DeployError):
+        if isinstance(error, KeyboardInterrupt):
             raise
         way = "If its disk is full, free some space there, or name another folder with --folder."
         raise DeployError(f"{error} Nothing was installed. {way}") from error
 
 
-def _copy(link: Link, files: Mapping[str, tuple[Path, str]], listed: str, folder: str) -> int:
+def _copy(link: Link, files: Files, listed: str, folder: str) -> int:
     """Copy files into a folder there and check them; return the bytes copied."""
     size, copied = sum(path.stat().st_size for path, _ in files.values()), 0
     cells = link.run(f"df -Pk {_q(folder)} | tail -n 1", check=False).split()

@@ -31,22 +31,11 @@ class Films:
     prepared: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Packed:
-    """Images ready to be sent.
-
-    Attributes:
-        files: name -> (file, sha256), with images.csv.
-        here: a CSV with the same images under the same names for a run on this machine, from their own files.
-        patients: the patient of each image, in order; never sent.
-    """
-
-    files: dict[str, tuple[Path, str]]
-    here: Path
-    patients: tuple[str, ...]
+#: Files to be copied: name -> (path, sha256).
+Files = dict[str, tuple[Path, str]]
 
 
-def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> Packed:
+def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> tuple[Files, Path, list[str]]:
     """Write images as a runner takes them.
 
     Args:
@@ -55,14 +44,15 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> P
         folder: an empty folder for the files that have to be made.
         pillow: the board has Pillow.
     Returns:
-        The images. Each is named after its place in the list and the last part of its path. One that cannot be read is
-        in both lists with the reason and is not sent.
+        The files, with images.csv; a CSV with the same images under the same names for a run on this machine, from
+        their own files; and the patient of each image, which is never sent. Each image is named after its place in the
+        list and the last part of its path. One that cannot be read is in both lists with the reason and is not sent.
     Raises:
         ValueError: none of the images can be read.
     """
     found = films.images or data.read_manifest(split="test")
     manifest = spread(found.rows, films.most)
-    files: dict[str, tuple[Path, str]] = {}
+    files: Files = {}
     listed = []
     for place, image in enumerate(manifest["image"]):
         source = path = found.root / str(image)
@@ -93,7 +83,7 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> P
     sent, here = folder / "images.csv", folder / "here.csv"
     rows.drop(columns="file").to_csv(sent, index=False, lineterminator="\n")
     rows.to_csv(here, index=False, lineterminator="\n")
-    return Packed({**files, sent.name: (sent, film.sha256_of(sent))}, here, tuple(map(str, manifest["patient_id"])))
+    return {**files, sent.name: (sent, film.sha256_of(sent))}, here, list(manifest["patient_id"])
 
 
 def spread(rows: pd.DataFrame, most: int | None) -> pd.DataFrame:

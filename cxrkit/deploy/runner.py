@@ -145,9 +145,9 @@ def memory_mb(kind="VmRSS"):
 def needed_bytes(model, engine):
     """Return the most memory that loading and running a network may take, from the sizes in its bundle.
 
-    A runtime keeps the file, converted weights and, during the conversion, two more copies. The values of one
-    run take several times the least possible, because images are unfolded for convolutions. DenseNet121 at 224 px took
-    131 to 155 MB with ONNX Runtime; this estimate gives 200 (docs/results/2026-11-24-device.md).
+    A runtime keeps the file, converted weights and, during the conversion, two more copies. The values of one run take
+    several times the least possible, because images are unfolded for convolutions. DenseNet121 at 224 px took 131 to
+    155 MB with ONNX Runtime; this estimate gives 200 (docs/results/2026-11-24-device.md).
     """
     return RUNTIME_BYTES[engine] + 4 * model["weights_bytes"] + 4 * model["activation_bytes"]
 
@@ -369,10 +369,10 @@ class TensorrtEngine:
 
     def run(self, batch):
         """Return (batch, labels) of (batch, S, S, 1)."""
+        probs = self.host[self.output]
         self._copy(self.device[self.input], batch.ctypes.data_as(ctypes.c_void_p), batch.nbytes, 1)
         if not self.context.execute_v2([pointer.value for pointer in self.device]):
             raise RuntimeError("TensorRT could not run the network")
-        probs = self.host[self.output]
         self._copy(probs.ctypes.data_as(ctypes.c_void_p), self.device[self.output], probs.nbytes, 2)
         return probs
 
@@ -391,10 +391,8 @@ class TensorrtEngine:
 
 def _cuda():
     for name in ("libcudart.so", "libcudart.so.10.2", "/usr/local/cuda/lib64/libcudart.so"):
-        try:
+        with contextlib.suppress(OSError):
             return ctypes.CDLL(name)
-        except OSError:
-            continue
     raise ImportError("CUDA's runtime library, libcudart.so, is not there")
 
 
@@ -415,10 +413,9 @@ def attempts(bundle, info, engines, wanted, threads):
     """
     models = info["models"]
     able = ["litert"] if models[0]["file"].endswith(".tflite") else ["tensorrt", "onnxruntime"]
-    if wanted != "auto":
-        if wanted not in able:
-            raise RunnerError("{} cannot run {}; leave out --engine".format(wanted, models[0]["file"]))
-        able = [wanted]
+    if wanted not in ("auto", *able):
+        raise RunnerError("{} cannot run {}; leave out --engine".format(wanted, models[0]["file"]))
+    able = [name for name in able if wanted in ("auto", name)]
     here = [name for name in able if name in engines]
     if not here:
         text = "none of {} is installed for {}; install one, or use the Python that has it"
@@ -496,17 +493,16 @@ def read_tegrastats(text):
 
     A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`: the present value and the mean.
     """
-    found = {"temperature_c": {}, "power_mw": {}}  # type: dict
-    for name, value in re.findall(r"(\w+)@(-?[\d.]+)C\b", text):
-        # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
-        if name != "PMIC" and float(value) > -256:
-            found["temperature_c"].setdefault(name, []).append(float(value))
-    for name, value in re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text):
-        found["power_mw"].setdefault(name, []).append(float(value))
-    for sensors in found.values():
-        for name, values in sensors.items():
-            sensors[name] = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
-    return {kind: sensors for kind, sensors in found.items() if sensors}
+    # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
+    heat = [pair for pair in re.findall(r"(\w+)@(-?[\d.]+)C\b", text) if pair[0] != "PMIC" and pair[1] != "-256"]
+    power = re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text)
+    found = {}  # type: dict
+    for kind, pairs in (("temperature_c", heat), ("power_mw", power)):
+        for name in dict(pairs):
+            values = [float(value) for sensor, value in pairs if sensor == name]
+            statistics = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
+            found.setdefault(kind, {})[name] = statistics
+    return found
 
 
 @contextlib.contextmanager
@@ -551,10 +547,10 @@ def write_whole(path, data):
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.replace(path + ".part", path)
     except OSError:
         os.remove(path + ".part")
         raise
-    os.replace(path + ".part", path)
 
 
 def load_bundle(folder):

@@ -26,35 +26,33 @@ def exports(found: Sequence[Export]) -> Markdown:
     for each in found:
         one = each.agreement
         cells = [each.info["models"][0]["precision"], f"{each.size / 1e6:.2f} MB", f"{one.largest:.2g}"]
-        cells += [f"{len(one.changed)} of {one.images}", _accuracy(one.before), _accuracy(one.after)]
-        body.append([*cells, _accuracy(one.difference, signed=True)])
+        cells += [f"{len(one.changed)} of {one.images}", plain(one.before), plain(one.after)]
+        body.append([*cells, plain(one.difference, signed=True)])
     head = ["precision", "size", "largest difference", "other label", "accuracy before", "after", "change"]
     return Markdown(markdown_table(head, body))
 
 
 def exported(found: Export) -> str:
     """Return in a few lines what was written, what it costs, and what to know before using it."""
-    agreement, info = found.agreement, found.info
-    first, measured = info["models"][0], info["agreement"]
+    first, measured = found.info["models"][0], found.info["agreement"]
     lines = [
         f"{found.folder}: {first['file']}, {first['precision']}, batch {first['batch']}, compared with the original on "
         f"{measured['on']}; a probability may differ by {measured['tolerance']:g}",
         exports([found]),
     ]
-    if agreement.changed:
-        names = ", ".join(agreement.changed[:10]) + (", ..." if len(agreement.changed) > 10 else "")
-        lines.append(f"another predicted label: {names}")
-    return "\n\n".join([*lines, *(f"note: {note}" for note in info["notes"])])
+    if changed := found.agreement.changed:
+        lines.append(f"another predicted label: {', '.join(changed[:10])}{', ...' if len(changed) > 10 else ''}")
+    return "\n\n".join([*lines, *(f"note: {note}" for note in found.info["notes"])])
 
 
 def with_report(found: Comparison) -> pd.DataFrame:
     """Return the table of a comparison with the two rows of the report's table 30, whose intervals are ours."""
     rows = []
     for name in map(str, published.table("table30").index):
-        accuracy = published.estimate("table30", name, "accuracy")
-        row: dict[str, object] = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
-        row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
-        rows.append(row | {"seconds": published.estimate("table30", name, "seconds_per_image").value})
+        accuracy, seconds = (published.estimate("table30", name, part) for part in ("accuracy", "seconds_per_image"))
+        row = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
+        numbers = {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
+        rows.append({**row, **numbers, "seconds": seconds.value})
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
 
 
@@ -69,27 +67,28 @@ def table30(found: Comparison) -> Markdown:
     """Return board, PC and the report's two rows as a Markdown table: accuracy, milliseconds per image, memory."""
     body = []
     for row, accuracy in zip(with_report(found).to_dict("records"), accuracies(found).values(), strict=True):
-        cells = [escape_markdown(row["machine"]), escape_markdown(row["what"]), _accuracy(accuracy)]
-        seconds = (row["seconds"], row["p95"], row["all_seconds"])
-        cells += [f"{1000 * value:.1f}" if math.isfinite(value) else "" for value in seconds]
-        body.append([*cells, f"{row['memory_mb']:.0f} MB" if math.isfinite(row["memory_mb"]) else ""])
+        numbers = [1000 * row["seconds"], 1000 * row["p95"], 1000 * row["all_seconds"], row["memory_mb"]]
+        cells = ["" if math.isnan(number) else f"{number:.1f}" for number in numbers]
+        body.append([escape_markdown(row["machine"]), escape_markdown(row["what"]), plain(accuracy), *cells])
     head = ["machine", "what", "accuracy (95% interval)", "ms per image", "95th percentile", "with reading"]
-    return Markdown(markdown_table([*head, "peak memory"], body))
+    return Markdown(markdown_table([*head, "peak memory, MB"], body))
 
 
 def verdict(found: Comparison) -> Markdown:
     """Return in words how far board and PC differ, with every image whose predicted label differs."""
-    agreement, change = found.agreement, found.agreement.difference
+    agreement = found.agreement
     lines = [
         f"Image by image: {agreement.images} images, probabilities differ by at most {agreement.largest:.2g}, "
         f"{len(agreement.changed)} with another predicted label."
     ]
-    if change.n:
-        lines.append(f"Accuracy, board less PC: {_accuracy(change, signed=True)}.")
+    if agreement.difference.n:
+        lines.append(f"Accuracy, board less PC: {plain(agreement.difference, signed=True)}.")
+    cells = found.differing.replace(
+        {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
+    ).map(escape_markdown)
     lines += [
-        f"- {escape_markdown(row['image'])}: PC {escape_markdown(row['here'] or 'none')}, "
-        f"board {escape_markdown(row['board'] or 'none')}, true {escape_markdown(row['truth'] or 'not known or none')}"
-        for row in found.differing.to_dict("records")
+        f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}"
+        for row in cells.to_dict("records")
     ]
     if found.unpredicted:
         lines.append(f"No prediction on one of them: {escape_markdown(', '.join(found.unpredicted))}.")
@@ -108,18 +107,15 @@ def document(found: Comparison, *, command: str, date: str, images: str, note: s
     """
     result = found.board.result
     ran = result["ran"]
-    network = f"{result['name']} {result['version']}"
     parts = [
-        "# Board and PC",
-        f"{date}; `{command}`; {escape_markdown(network)}, over {escape_markdown(images)}.",
-        f"**{escape_markdown(note)}**" if note else "",
-        table30(found),
-        verdict(found),
-        f"The board ran {ran['file']} (sha256 {ran['sha256']}).",
-        "\n".join(f"- note of the board: {escape_markdown(line)}" for line in result["fallbacks"]),
-        f"> **{DISCLAIMER}**",
+        f"# Board and PC\n\n{date}; `{command}`; ",
+        f"{escape_markdown(result['name'])} {escape_markdown(result['version'])}, over {escape_markdown(images)}.\n\n",
+        f"**{escape_markdown(note)}**\n\n" if note else "",
+        f"{table30(found)}\n\n{verdict(found)}\n\nThe board ran {ran['file']} (sha256 {ran['sha256']}).\n\n",
+        *(f"- note of the board: {escape_markdown(line)}\n" for line in result["fallbacks"]),
+        f"\n> **{DISCLAIMER}**\n",
     ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "".join(parts)
 
 
 def log(run: Run, *, last: int = 4) -> str:
@@ -139,30 +135,27 @@ def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool
         note: below it, such as what stands in for a board.
         simulated: the images are simulated.
     """
-    table = with_report(found)
     runs = {"board": found.board, "PC": found.here}
-    parts = [(name, part, run.result["seconds"][part]["mean"]) for name, run in runs.items() for part in _PARTS]
-    parts += [(row["machine"], "inference", row["seconds"]) for row in table[len(runs) :].to_dict("records")]
-    frame = pd.DataFrame(parts, columns=["machine", "part", "ms"])
-    frame["ms"] = 1000 * frame["ms"].astype(float).fillna(0)
+    frame = with_report(found).set_index("machine")[["seconds"]].rename(columns={"seconds": "inference"})
+    for part in _PARTS:
+        frame.loc[list(runs), part] = [run.result["seconds"][part]["mean"] for run in runs.values()]
+    frame = 1000 * frame[list(_PARTS)].fillna(0)
     figure = new_figure(WIDTH, 4.2, simulated=simulated, title=title)
     axis = figure.subplots()
-    # A stack begins with the last level of the hue.
-    seaborn.histplot(
-        frame, y="machine", weights="ms", hue="part", hue_order=list(_PARTS)[::-1], multiple="stack", shrink=0.6,
-        palette={part: colour for part, (colour, _) in _PARTS.items()}, alpha=1, edgecolor=INK, legend=False, ax=axis,
-    )  # fmt: skip
+    colours = [colour for colour, _ in _PARTS.values()]
+    frame.plot.barh(stacked=True, ax=axis, color=colours, edgecolor=INK, width=0.6, legend=False)
+    axis.invert_yaxis()
     for bars, (_, hatch) in zip(axis.containers, _PARTS.values(), strict=True):
         for bar in bars:
             bar.set_hatch(hatch)
-    for place, (name, total) in enumerate(frame.groupby("machine", sort=False)["ms"].sum().items()):
+    for place, (name, total) in enumerate(frame.sum(axis=1).items()):
         run = runs.get(str(name))
         p95 = 1000 * (run.result["seconds"]["total"]["p95"] or 0.0) if run else total
         if run:
             axis.vlines(p95, place - 0.38, place + 0.38, color=INK, linewidth=2)
         words = f"{total:.1f} ms, 95th percentile {p95:.1f}" if run else f"{total:.0f} ms, inference as printed"
         axis.annotate(words, (max(total, p95), place), (6, 0), textcoords="offset points", va="center", fontsize=9)
-    axis.set(xlabel=_with_note("milliseconds per image, mean", note, 110), ylabel="")
+    axis.set(xlabel="\n".join(["milliseconds per image, mean", *textwrap.wrap(note, 110)]), ylabel="")
     tidy(axis)
     axis.margins(x=0.35)
     axis.set_xlim(left=0)
@@ -194,22 +187,14 @@ def probabilities(
     axis.axvspan(0, threshold, threshold, 1, color=PALE, alpha=0.6, linewidth=0)
     axis.axvspan(threshold, 1, 0, threshold, color=PALE, alpha=0.6, linewidth=0)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    order = {"hue_order": [f"true {label}", "other"], "style_order": [f"true {label}", "other"]}
+    names = [f"true {label}", "other"]
     seaborn.scatterplot(
-        frame, x="PC", y="board", hue="truth", style="truth", markers=("D", "o"), palette=[SERIES[1], SERIES[0]],
-        s=32, alpha=0.7, ax=axis, **order,
+        frame, x="PC", y="board", hue="truth", style="truth", hue_order=names, style_order=names, markers=("D", "o"),
+        palette=[SERIES[1], SERIES[0]], s=32, alpha=0.7, ax=axis,
     )  # fmt: skip
     ringed = frame.loc[list(found.agreement.changed)]
     axis.scatter(ringed["PC"], ringed["board"], 150, "none", edgecolors=INK, label="other predicted label")
-    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axis.set(xlabel=_with_note(f"probability of {label}, PC", note, 60), ylabel=f"probability of {label}, board")
+    axis.set(xlabel="\n".join([f"probability of {label}, PC", *textwrap.wrap(note, 60)]))
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", ylabel=f"probability of {label}, board")
     axis.legend(loc="upper left")
     return figure
-
-
-def _with_note(words: str, note: str, width: int) -> str:
-    return "\n".join([words, *textwrap.wrap(note, width)])
-
-
-def _accuracy(value: Estimate, *, signed: bool = False) -> str:
-    return plain(value, signed=signed) if math.isfinite(value.value) else "not known"
