@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from cxrkit import triage
-from cxrkit.data import course_manifest, simulate_row, write_manifest
+from cxrkit.data import course_images, course_manifest, simulate_row, write_manifest
 from cxrkit.labels import COVID, FINDINGS
 
 
@@ -42,7 +42,7 @@ def confusion(text):
 
 def test_predictions_stand_beside_the_truth_and_each_run_starts_anew(small_course, tmp_path):
     calls = []
-    folder = triage.demo_images(lambda *call: calls.append(call))
+    folder = course_images("test", progress=lambda *call: calls.append(call))
     assert calls[-1] == (8, 8)
     first = triage.run_demo(folder, tmp_path / "out", lambda *call: calls.append(call))
     assert calls[-8:] == [(done, 8) for done in range(1, 9)]
@@ -64,7 +64,7 @@ def test_predictions_stand_beside_the_truth_and_each_run_starts_anew(small_cours
 
 
 def test_it_names_the_tables_and_what_to_open(small_course, tmp_path):
-    text = triage.run_demo(triage.demo_images(), tmp_path / "out")
+    text = triage.run_demo(course_images("test"), tmp_path / "out")
     for name in ("covid.csv", "not_covid.csv", "combined.csv"):
         assert str(tmp_path / "out" / name) in text
     for notebook in re.findall(r"\d\d_\w+", text):

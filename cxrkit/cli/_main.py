@@ -152,10 +152,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("demo-out"),
 ) -> None:
     """Triage the course's simulated test images and compare with the truth."""
-    from cxrkit import triage
+    from cxrkit import data, triage
 
     with _terminal.progress("simulating images") as progress:
-        folder = triage.demo_images(progress)
+        folder = data.course_images("test", progress=progress)
     with _terminal.progress("images") as progress:
         print(triage.run_demo(folder, out, progress))
 

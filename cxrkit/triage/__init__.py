@@ -4,29 +4,26 @@
 what is known of the images. Not a medical device.
 """
 
-from cxrkit.triage._demo import demo_images, run_demo
+from cxrkit.triage._demo import run_demo
 from cxrkit.triage._folder import path_of
 from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, load_networks
-from cxrkit.triage._run import TriageError, TriageResult, run, summary
+from cxrkit.triage._run import TriageResult, run, summary
 from cxrkit.triage._score import (
     operating_points,
     predict_manifest,
-    read_table,
     score,
     score_findings,
     score_predictions,
     write_table,
 )
-from cxrkit.triage._tables import table_texts
+from cxrkit.triage._tables import read_table, table_texts
 
 __all__ = [
     "COVID_MODEL",
     "FINDINGS_MODEL",
     "Reader",
     "Reading",
-    "TriageError",
     "TriageResult",
-    "demo_images",
     "load_networks",
     "operating_points",
     "path_of",

@@ -75,18 +75,18 @@ def _inside(path: str, name: str) -> list[str]:
 
 
 def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
+    fault = ""
     try:
         target = Path(os.path.realpath(path, strict=True))
+        if not target.is_relative_to(root):
+            fault = "link leaves the folder; copy the image into it"
+        elif leave_out is not None and target.is_relative_to(leave_out):
+            fault = "link into the output folder is not followed"
+        elif os.path.isdir(target):
+            fault = "link to a folder is not followed"
     except OSError as error:
-        loop = error.errno == errno.ELOOP
-        return Entry(path, portable(name), "link forms a loop" if loop else f"cannot be opened: {error.strerror}")
-    if not target.is_relative_to(root):
-        return Entry(path, portable(name), "link leaves the folder; copy the image into it")
-    if leave_out is not None and target.is_relative_to(leave_out):
-        return Entry(path, portable(name), "link into the output folder is not followed")
-    if os.path.isdir(target):
-        return Entry(path, portable(name), "link to a folder is not followed")
-    return _entry(path, name)
+        fault = "link forms a loop" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}"
+    return Entry(path, portable(name), fault) if fault else _entry(path, name)
 
 
 def _entry(path: str, name: str) -> Entry:
@@ -112,10 +112,9 @@ def harmless(text: str) -> str:
 
 def path_of(cell: str) -> Path:
     """Return the path of a file, below the folder that was triaged, from its cell "Image Index"."""
-    name = cell[1:] if cell.startswith("'") else cell
     plain = re.sub(
         rb"\\\\|\\x[0-9a-f]{2}",
         lambda found: b"\\" if found[0] == rb"\\" else bytes.fromhex(found[0][2:].decode()),
-        name.encode(),
+        cell.removeprefix("'").encode(),
     )
     return Path(os.fsdecode(plain))

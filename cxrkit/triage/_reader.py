@@ -1,7 +1,6 @@
 """One file read and predicted: a COVID-19 network first, then the fourteen findings of what is negative.
 
-This is the order of the report's section on integration. Triage does it for each file of a folder, the dashboard for a
-file that a viewer opens.
+This is the order of the report's section on integration.
 """
 
 import hashlib
@@ -14,6 +13,7 @@ import numpy as np
 
 from cxrkit import film, networks, words
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, join_findings
+from cxrkit.networks import ModelError, Predictor
 
 #: The networks that are used unless others are named.
 COVID_MODEL, FINDINGS_MODEL = "covid-small", "findings14-small"
@@ -31,8 +31,8 @@ class Reading:
             "rounds_calling", the number of rounds that are positive.
         radiograph: the image; None if the file could not be read or predicted.
         probs: by label, all that were predicted.
-        maps: by label, (h, w) float32, class activation maps, row 0 at the top; of the labels that were wanted.
-        made: what `then` made of it.
+        maps: class activation maps by label, of the wanted labels: (h, w) float32, row 0 at the top.
+        made: the result of `then`.
         why: the reason why there is no result; the record holds it in English.
     """
 
@@ -45,13 +45,7 @@ class Reading:
 
     @classmethod
     def failed(cls, why: words.Saying, sha256: str = "", *, again: bool = False) -> "Reading":
-        """Return the reading of a file without a result.
-
-        Args:
-            why: the reason, in any language.
-            sha256: of the file, if it could be read.
-            again: the next run tries the file again: the disk may be back by then.
-        """
+        """Return the reading of a file without a result; the arguments are those of `failed_record`."""
         return cls(failed_record(why.say("en"), sha256, again=again), why=why)
 
 
@@ -62,29 +56,16 @@ class NoAnswerError(words.WordedError):
 class Reader:
     """Reads and predicts one file after another; safe to use from several threads.
 
-    Attributes:
-        covid, findings: the two networks.
-        threshold: probability from which an image is positive for COVID-19.
-        rounds: names of the rounds of the COVID-19 network; () for a single prediction.
-        combine: how the rounds are combined, or None.
+    Args:
+        covid, findings: the two networks, from `load_networks`.
+        threshold: probability in [0, 1] from which an image is positive for COVID-19; None takes the network's.
+        combine: predict COVID-19 in the report's rounds, whose names are then in `rounds`, and combine their
+            probabilities by this rule, one of `cxrkit.rounds.COMBINES`; None predicts once.
     """
 
     def __init__(
-        self,
-        covid: networks.Predictor,
-        findings: networks.Predictor,
-        *,
-        threshold: float | None = None,
-        combine: str | None = None,
+        self, covid: Predictor, findings: Predictor, *, threshold: float | None = None, combine: str | None = None
     ) -> None:
-        """Prepare the two stages.
-
-        Args:
-            covid, findings: from `load_networks`.
-            threshold: in [0, 1]; None takes the network's own.
-            combine: predict COVID-19 in the report's rounds and combine their probabilities by this rule, one of
-                `cxrkit.rounds.COMBINES`; None predicts once.
-        """
         self.covid, self.findings, self.combine = covid, findings, combine
         self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
         self.rounds: tuple[str, ...] = ()
@@ -133,28 +114,24 @@ class Reader:
             return Reading.failed(words.Saying("no_answer.unknown", {"error": type(error).__name__}), sha256)
 
     def _predict(self, radiograph: film.Radiograph, sha256: str, maps: Maps) -> Reading:
-        flags = film.assess(radiograph).flags
         record: dict[str, Any] = {}
+        predicted: dict[str, float] = {}
         cams: dict[str, np.ndarray] = {}
         if maps != "none" or not self.rounds:
             probs, cams = _predict(self.covid, radiograph.pixels, maps)
-            is_covid = probs[COVID] >= self.threshold
+            predicted[COVID], is_covid = probs[COVID], probs[COVID] >= self.threshold
         if self.rounds:
-            record, covid, is_covid = self._in_rounds(radiograph.pixels)
-        else:
-            covid = probs[COVID]
-        predicted = {COVID: covid}
+            record, predicted[COVID], is_covid = self._in_rounds(radiograph.pixels)
         if not is_covid or maps == "all":
             findings, more = _predict(self.findings, radiograph.pixels, maps)
             predicted, cams = predicted | findings, cams | more
-        if is_covid:
-            positive: tuple[str, ...] = (COVID,)
-        else:
-            positive = tuple(name for name in FINDINGS if predicted[name] >= self.findings.thresholds[name])
+        limits = self.findings.thresholds
+        positive = (COVID,) if is_covid else tuple(name for name in FINDINGS if predicted[name] >= limits[name])
         doubtful = self.covid.not_shown | self.findings.not_shown
+        flags = film.assess(radiograph).flags
         record |= {
             "label": COVID if is_covid else join_findings(positive),
-            "probs": {COVID: covid} if is_covid else predicted,
+            "probs": {COVID: predicted[COVID]} if is_covid else predicted,
             "not_shown": [name for name in positive if name in doubtful],
             "quality": list(flags),
             "status": "flagged" if flags else "ok",
@@ -171,15 +148,8 @@ class Reader:
         assert self.combine is not None
         try:
             # One batch of one image's rounds, so that its numbers depend on this image alone.
-            found = rounds.run(
-                self.covid,
-                [pixels],
-                self.rounds,
-                combine=self.combine,
-                threshold={COVID: self.threshold},
-                labels=[COVID],
-                batch_size=len(self.rounds),
-            )
+            options: dict[str, Any] = {"threshold": {COVID: self.threshold}, "batch_size": len(self.rounds)}
+            found = rounds.run(self.covid, [pixels], self.rounds, combine=self.combine, labels=[COVID], **options)
         except ValueError as error:
             raise NoAnswerError("no_answer.no_probability", model=self.covid.name, error=str(error)) from error
         each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
@@ -187,13 +157,10 @@ class Reader:
         return {"rounds": each, "rounds_calling": positive}, float(found.combined[0, 0]), bool(found.positive[0, 0])
 
 
-def _predict(
-    predictor: networks.Predictor, pixels: np.ndarray, maps: Maps
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def _predict(predictor: Predictor, pixels: np.ndarray, maps: Maps) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Return one image's probabilities and, if wanted, class activation maps, both by label."""
-    cams: dict[str, np.ndarray] = {}
     if maps == "none":
-        probs = predictor.predict([pixels])
+        probs, cams = predictor.predict([pixels]), {}
     else:
         probs, stacked = predictor.predict_maps([pixels])
         cams = dict(zip(predictor.labels, stacked[0], strict=True))
@@ -204,12 +171,11 @@ def _predict(
 
 def load_networks(
     covid_model: str | Path = COVID_MODEL, findings_model: str | Path = FINDINGS_MODEL
-) -> tuple[networks.Predictor, networks.Predictor]:
+) -> tuple[Predictor, Predictor]:
     """Load the two networks, and check that they run.
 
     Args:
-        covid_model: a bundled name or a model folder with the two labels of `labels.COVID_CLASSES`.
-        findings_model: the same with the 14 findings.
+        covid_model, findings_model: a bundled name or a model folder; the first has the labels `labels.COVID_CLASSES`.
     Returns:
         COVID-19 network, findings network; one thread for each forward pass.
     Raises:
@@ -218,42 +184,37 @@ def load_networks(
     return _load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS)
 
 
-def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> networks.Predictor:
+def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> Predictor:
     try:
         predictor = networks.load(name_or_folder, threads=1)
-        if predictor.labels == labels:
-            # A model that cannot run would turn every file into an error; better refused before the first.
-            shape = predictor.predict_maps([np.zeros((8, 8))])[0].shape
-    except networks.ModelError:
+        if predictor.labels != labels:
+            have, need = ", ".join(predictor.labels), ", ".join(labels)
+            raise ModelError(f"model {predictor.name} predicts {have}; this place needs a model that predicts {need}.")
+        # A model that cannot run would turn every file into an error; better refused before the first.
+        numbers = predictor.predict_maps([np.zeros((8, 8))])[0].shape[1:]
+        if numbers != (len(labels),):
+            raise ModelError(
+                f"model {predictor.name} gives {numbers} numbers an image, its model.json names {len(labels)} labels; "
+                "export it again with cxrkit.networks.save."
+            )
+    except ModelError:
         raise
     except Exception as error:
         # ONNX Runtime has exceptions of its own, and also for a file with the right checksum.
-        raise networks.ModelError(
+        raise ModelError(
             f"model {name_or_folder} does not load or run ({type(error).__name__}); export it again with "
             "cxrkit.networks.save."
         ) from error
-    if predictor.labels != labels:
-        raise networks.ModelError(
-            f"model {predictor.name} predicts {', '.join(predictor.labels)}; this place needs a model that predicts "
-            f"{', '.join(labels)}."
-        )
-    if shape != (1, len(labels)):
-        raise networks.ModelError(
-            f"model {predictor.name} gives {shape[1:]} numbers an image, its model.json names {len(labels)} labels; "
-            "export it again with cxrkit.networks.save."
-        )
     return predictor
 
 
 def failed_record(reason: str, sha256: str = "", *, again: bool = False) -> dict[str, Any]:
-    """Return the record of a file without a result; the arguments are those of `Reading.failed`."""
-    return {
-        **({"again": True} if again else {}),
-        "label": "",
-        "probs": {},
-        "quality": [],
-        "status": "error",
-        "reason": " ".join(reason.split()),
-        "not_shown": [],
-        "sha256": sha256,
-    }
+    """Return the record of a file without a result.
+
+    Args:
+        reason: in English.
+        sha256: of the file, if it could be read.
+        again: the next run tries the file again: the disk may be back by then.
+    """
+    record = {"label": "", "probs": {}, "quality": [], "status": "error", "reason": " ".join(reason.split())}
+    return record | {"not_shown": [], "sha256": sha256} | ({"again": True} if again else {})

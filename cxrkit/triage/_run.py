@@ -8,13 +8,14 @@ that was not. A journal in the output folder keeps what is done.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import platform
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,20 +30,15 @@ import cxrkit
 from cxrkit import film
 from cxrkit.data import Journal, locked
 from cxrkit.labels import DISCLAIMER
-from cxrkit.networks import Predictor
 from cxrkit.triage import _folder, _tables
 from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, failed_record, load_networks
 
 #: Where a run keeps its journal, inside the output folder.
 STATE = ".cxrkit-triage"
-#: Records are synced to the disk at least this often: what a power cut can cost. A kill costs what is being read.
-_SYNC_FILES, _SYNC_S = 64, 1.0
+#: Seconds between two syncs of the journal: what a power cut can cost. A kill costs what is being read.
+_SYNC_S = 1.0
 #: Longest side of a heat map's picture, pixels.
 _HEATMAP_PX = 512
-
-
-class TriageError(ValueError):
-    """A run that cannot start or continue; the message has the reason and the way out."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +46,7 @@ class TriageResult:
     """The outcome of a run.
 
     Attributes:
-        tables: "covid", "not_covid", "combined" -> file.
-        run_file: run.json.
+        tables: "covid", "not_covid", "combined" -> file; run.json is beside them.
         counts: files by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
         done: files that this run read; the journal already had the other `all` less `done`.
         seconds: of this run.
@@ -60,16 +55,11 @@ class TriageResult:
     """
 
     tables: dict[str, Path]
-    run_file: Path
     counts: dict[str, int]
     done: int
     seconds: float
     not_shown: tuple[str, ...]
     folders_passed: int
-
-
-#: (files done, files in all) after each file.
-Progress = Callable[[int, int], None]
 
 
 def run(
@@ -84,16 +74,14 @@ def run(
     rounds: str | None = None,
     format: str = "csv",
     restart: bool = False,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TriageResult:
     """Sort a folder of images into COVID-19 and not, and predict the findings of those that are not.
 
     Args:
         folder: the images; or one image.
         out_dir: where covid, not_covid and combined, and run.json go; made when missing. It may be inside `folder`.
-        covid_model: a bundled name or a model folder with the two labels of `labels.COVID_CLASSES`.
-        findings_model: the same with the 14 findings.
+        covid_model, findings_model: as for `load_networks`.
         threshold: probability from which an image is positive for COVID-19; None takes the model's.
         recursive: include sub-folders.
         heatmaps: draw the class activation maps of the positive labels over each image, into out_dir/heatmaps.
@@ -101,14 +89,12 @@ def run(
             `cxrkit.rounds.COMBINES`; None predicts once.
         format: "csv" or "parquet".
         restart: delete the results of an earlier run in out_dir.
-        workers: files at a time; None: one per core that this process may use.
-        progress: called after each file.
+        progress: called with (files done, files in all) after each file.
     Returns:
         The result. A file that cannot be read is a row with a reason, never an exception.
     Raises:
-        TriageError: a folder that is missing or empty; an output folder that cannot be written or is full; an illegal
-            option.
-        ValueError: the output folder holds a run with other models or options, or another run is writing to it.
+        ValueError: a folder that is missing or empty; an illegal option; an output folder that cannot be written, is
+            full, holds a run with other models or options, or is in use by another run.
         ModelError: a model that cannot be used, or that does not run.
     """
     started = time.monotonic()
@@ -116,22 +102,23 @@ def run(
     if folder.is_dir():
         folder = folder.resolve()
     if format not in _tables.FORMATS:
-        raise TriageError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
+        raise ValueError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise TriageError(f"threshold must be a probability in [0, 1]; got {threshold}.")
-    if rounds is not None and rounds not in (rules := _rules()):
-        raise TriageError(f"rounds must be combined by one of {', '.join(rules)}; got {rounds!r}.")
-    if workers is not None and workers < 1:
-        raise TriageError(f"workers must be at least 1; got {workers}. None takes one per core.")
+        raise ValueError(f"threshold must be a probability in [0, 1]; got {threshold}.")
+    if rounds is not None:
+        from cxrkit.rounds import COMBINES
+
+        if rounds not in COMBINES:
+            raise ValueError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {rounds!r}.")
     if not folder.exists():
-        raise TriageError(f"{folder} does not exist; name a folder of images, or one image.")
+        raise ValueError(f"{folder} does not exist; name a folder of images, or one image.")
     if out_dir == folder:
-        raise TriageError(f"the tables cannot go into {folder} itself; name another folder with --out, even inside it.")
+        raise ValueError(f"the tables cannot go into {folder} itself; name another folder with --out, even inside it.")
     reader = Reader(*load_networks(covid_model, findings_model), threshold=threshold, combine=rounds)
     try:
-        return _Run(folder, out_dir, reader, heatmaps, recursive, format, started).run(restart, workers, progress)
+        return _Run(folder, out_dir, reader, heatmaps, recursive, format, started).run(restart, progress)
     except OSError as error:
-        raise TriageError(_disk_message(error, out_dir)) from error
+        raise ValueError(_disk_message(error, out_dir)) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +137,12 @@ class _Run:
     def state(self) -> Path:
         return self.out_dir / STATE
 
-    def run(self, restart: bool, workers: int | None, progress: Progress | None) -> TriageResult:
+    def run(self, restart: bool, progress: Callable[[int, int], None] | None) -> TriageResult:
         entries = list(_folder.walk(self.folder, recursive=self.recursive, leave_out=self.out_dir))
         passed = 0 if self.recursive else self._sub_folders()
         if not entries:
             inside = f"; it has {passed} sub-folders: add --recursive to include them" if passed else ""
-            raise TriageError(f"{self.folder} has no files{inside or '; name a folder of images'}.")
+            raise ValueError(f"{self.folder} has no files{inside or '; name a folder of images'}.")
         self.state.mkdir(parents=True, exist_ok=True)
         with locked(self.state / "lock"):
             journal_file = self.state / "journal.jsonl"
@@ -165,33 +152,29 @@ class _Run:
                 torn.unlink()
             with contextlib.closing(Journal(journal_file, self._fingerprint())) as journal:
                 todo = [entry for entry in entries if not self._is_done(entry, journal)]
-                self._read_all(todo, len(entries), journal, workers or _cores(), progress)
+                self._read_all(todo, len(entries), journal, progress)
                 return self._finish(entries, len(todo), passed, journal)
 
-    def _read_all(
-        self, todo: list[_folder.Entry], total: int, journal: Journal, workers: int, progress: Progress | None
-    ) -> None:
+    def _read_all(self, todo: list[_folder.Entry], total: int, journal: Journal, progress: Any) -> None:
         """Read every entry, a few at a time; memory does not grow with their number."""
         waiting: dict[Future[dict[str, Any]], _folder.Entry] = {}
-        rest = iter(todo)
-        done, since_sync, synced = total - len(todo), 0, time.monotonic()
+        done, synced, workers = total - len(todo), time.monotonic(), _cores()
         with ThreadPoolExecutor(workers, thread_name_prefix="triage") as pool:
             try:
+                rest = iter(todo)
                 while True:
-                    for entry in rest:
+                    for entry in itertools.islice(rest, 2 * workers - len(waiting)):
                         waiting[pool.submit(self._read, entry)] = entry
-                        if len(waiting) >= 2 * workers:
-                            break
                     if not waiting:
                         break
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         journal.add(_key(waiting.pop(future)), future.result())
-                        done, since_sync = done + 1, since_sync + 1
+                        done += 1
                         if progress is not None:
                             progress(done, total)
-                    if since_sync >= _SYNC_FILES or time.monotonic() - synced > _SYNC_S:
+                    if time.monotonic() - synced > _SYNC_S:
                         journal.sync()
-                        since_sync, synced = 0, time.monotonic()
+                        synced = time.monotonic()
             except BaseException:
                 # Ctrl-C or a full disk: nothing new is started; what was being read is kept if there is room.
                 pool.shutdown(cancel_futures=True)
@@ -206,26 +189,23 @@ class _Run:
         """Return the record of one entry; only a disk that cannot be written raises."""
         if entry.fault:
             return {**failed_record(entry.fault), "heatmap": ""}
-        found = self.reader.read(
-            lambda: film.read_bytes(entry.path),
-            maps="positive" if self.heatmaps else "none",
-            then=_heatmap if self.heatmaps else None,
-        )
+        options: dict[str, Any] = {"maps": "positive", "then": _heatmap} if self.heatmaps else {}
+        found = self.reader.read(lambda: film.read_bytes(entry.path), **options)
         return {**found.record, "heatmap": "" if found.made is None else self._keep(entry, found.made)}
 
     def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
-        # Not the image's own name, which may have 255 bytes, or differ from another in its ending only.
+        # Not the image's name, which may have 255 bytes, or differ from another in its ending only.
         name = f"{hashlib.sha256(entry.name.encode()).hexdigest()[:24]}.png"
-        target = self.out_dir / "heatmaps" / name[:2] / name
-        unfinished = self.state / f"{threading.get_ident()}-{name}"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished, relative = self.state / f"{threading.get_ident()}-{name}", f"heatmaps/{name[:2]}/{name}"
+        (self.out_dir / relative).parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(picture)
-        os.replace(unfinished, target)
-        return f"heatmaps/{name[:2]}/{name}"
+        os.replace(unfinished, self.out_dir / relative)
+        return relative
 
     def _finish(self, entries: list[_folder.Entry], done: int, passed: int, journal: Journal) -> TriageResult:
         counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "error"), 0)
         positive: set[str] = set()
+        reader = self.reader
 
         def records() -> Iterator[tuple[str, dict[str, Any]]]:
             for entry in entries:
@@ -233,11 +213,13 @@ class _Run:
 
         for _, record in records():
             counts["all"] += 1
-            counts[_tables.members(record)[0] if record["status"] != "error" else "error"] += 1
+            counts["error" if record["status"] == "error" else _tables.members(record)[0]] += 1
             counts["flagged"] += record["status"] == "flagged"
             positive.update(record["not_shown"])
-        unfinished = _tables.write(self.state, self.kind, self.heatmaps, records, rounds=self.reader.rounds)
+        unfinished = _tables.write(self.state, self.kind, records, heatmaps=self.heatmaps, rounds=reader.rounds)
         seconds = time.monotonic() - self.started
+        models = (reader.covid, reader.findings)
+        covid, findings = ({"name": one.name, "version": one.version, "sha256": one.sha256} for one in models)
         about = {
             "notice": DISCLAIMER,
             "cxrkit": cxrkit.__version__,
@@ -250,26 +232,18 @@ class _Run:
             "sub_folders_not_entered": passed,
             "counts": counts,
             "tables": {table: path.name for table, path in unfinished.items()},
-            **self._models(),
-        }
-        tables, run_file = _tables.publish(
-            self.out_dir, self.state, unfinished, json.dumps(about, indent=2, ensure_ascii=True) + "\n"
-        )
-        not_shown = tuple(label for label in _tables.PROBS if label in positive)
-        return TriageResult(tables, run_file, counts, done, seconds, not_shown, passed)
-
-    def _models(self) -> dict[str, Any]:
-        """Return the models, thresholds and rounds, for run.json."""
-        covid, findings, rounds = self.reader.covid, self.reader.findings, self.reader.rounds
-        return {
             "not_shown_to_work_on_real_films": {
-                "covid_model": sorted(covid.not_shown),
-                "findings_model": sorted(findings.not_shown),
+                "covid_model": sorted(reader.covid.not_shown),
+                "findings_model": sorted(reader.findings.not_shown),
             },
-            "rounds": {"names": rounds, "combine": self.reader.combine} if rounds else None,
-            "covid_model": {**_identity(covid), "threshold": self.reader.threshold},
-            "findings_model": {**_identity(findings), "thresholds": findings.thresholds},
+            "rounds": {"names": reader.rounds, "combine": reader.combine} if reader.rounds else None,
+            "covid_model": {**covid, "threshold": reader.threshold},
+            "findings_model": {**findings, "thresholds": reader.findings.thresholds},
         }
+        text = json.dumps(about, indent=2, ensure_ascii=True) + "\n"
+        tables = _tables.publish(self.out_dir, self.state, unfinished, text)
+        not_shown = tuple(label for label in _tables.PROBS if label in positive)
+        return TriageResult(tables, counts, done, seconds, not_shown, passed)
 
     def _fingerprint(self) -> dict[str, Any]:
         """Return all that a record depends on besides the image."""
@@ -318,25 +292,11 @@ def _heatmap(found: Reading) -> bytes:
     return film.encode(film.overlay(grey, np.max(heats, axis=0)) if heats else grey)
 
 
-def _rules() -> Sequence[str]:
-    from cxrkit.rounds import COMBINES
-
-    return COMBINES
-
-
-def _identity(network: Predictor) -> dict[str, str]:
-    return {"name": network.name, "version": network.version, "sha256": network.sha256}
-
-
 def _libraries() -> dict[str, str]:
     import onnxruntime
 
-    return {
-        "numpy": np.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "opencv": cv2.__version__,
-        "pillow": PIL.__version__,
-    }
+    libraries = {"numpy": np, "onnxruntime": onnxruntime, "opencv": cv2, "pillow": PIL}
+    return {name: library.__version__ for name, library in libraries.items()}
 
 
 def _key(entry: _folder.Entry) -> str:
@@ -352,18 +312,11 @@ def _disk_message(error: OSError, out_dir: Path) -> str:
     what = error.strerror or type(error).__name__
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no room left for {out_dir} ({what}); make room and run the same command again to resume."
-    where = error.filename or out_dir
-    return f"{where}: {what}; check that the folder can be read and the output folder written."
+    return f"{error.filename or out_dir}: {what}; check that the folder can be read and the output folder written."
 
 
 def summary(result: TriageResult) -> str:
-    """Describe in a few lines what a run found and where it is.
-
-    Args:
-        result: of `run`.
-    Returns:
-        Lines for a terminal.
-    """
+    """Describe in a few lines for a terminal what a run found and where it is."""
     counts = result.counts
     rate = f", {result.done / result.seconds:.1f} a second" if result.done else ""
     lines = [
@@ -375,5 +328,6 @@ def summary(result: TriageResult) -> str:
         lines.append(f"{result.folders_passed} sub-folders were not entered: add --recursive")
     if result.not_shown:
         lines.append(f"predicted positive, but NOT SHOWN TO WORK ON REAL IMAGES: {', '.join(result.not_shown)}")
-    lines += [*(f"{table:>10}: {path}" for table, path in result.tables.items()), f"{'run':>10}: {result.run_file}"]
+    files = {**result.tables, "run": result.tables["combined"].with_name("run.json")}
+    lines += [f"{name:>10}: {path}" for name, path in files.items()]
     return "\n".join([*lines, DISCLAIMER])

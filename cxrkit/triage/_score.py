@@ -1,4 +1,4 @@
-"""A triage, or the predictions of one network, compared with a manifest that knows the truth; and tables read back.
+"""A triage, or the predictions of one network, compared with a manifest that knows the truth.
 
 pandas and the measures are imported inside functions: triage itself starts without them.
 """
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from cxrkit.metrics import Estimate
 
+#: Of the resampling of patients, for the intervals of AUROC.
+_SEED = 0
+
 
 @dataclass(frozen=True, eq=False)
 class TriageScore:
@@ -34,47 +37,21 @@ class TriageScore:
             `is covid` (bool), `covid positive` (bool) and, as tuples, `true findings` and `positive findings`.
         confusion: (2, 2), images; row 0 those with COVID-19, column 0 those predicted positive for it.
         covid: AUROC, sensitivity, specificity, precision and accuracy of the COVID-19 stage.
-        findings: for each finding AUROC, sensitivity and specificity over the images that reached the 14-finding
-            network.
-        unmatched: rows of `combined.csv` whose image is not in the manifest, or was not predicted.
+        findings: for each finding AUROC, sensitivity and specificity over the images that reached its network.
     """
 
     films: "pd.DataFrame"
     confusion: np.ndarray
     covid: "dict[str, Estimate]"
     findings: "dict[str, dict[str, Estimate]]"
-    unmatched: int
 
 
-def read_table(path: Path | str) -> "pd.DataFrame":
-    """Read covid, not_covid or combined, as triage writes them, CSV or Parquet; or what `write_table` wrote.
-
-    Args:
-        path: the file.
-    Returns:
-        One row per file; probabilities as float, NaN where the image was not predicted; all else as text.
-    """
-    import pandas as pd
-
-    if Path(path).suffix == ".parquet":
-        return pd.read_parquet(path)
-    head = pd.read_csv(path, dtype=str, nrows=0, encoding="utf-8")
-    probs = [column for column in map(str, head) if column.startswith("prob_")]
-    # A file may be named "NA": only an empty probability means that there is none.
-    missing = {column: [""] for column in probs}
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=missing, encoding="utf-8")
-    return frame.astype(dict.fromkeys(probs, "float64"))
-
-
-def score(combined: "pd.DataFrame", manifest: "pd.DataFrame", *, seed: int = 0) -> TriageScore:
-    """Compare a triage with a manifest.
-
-    Images are matched by sha256, so that their folders and names do not matter.
+def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
+    """Compare a triage with a manifest; images are matched by sha256, wherever they are.
 
     Args:
         combined: `combined.csv` as `read_table` gives it.
         manifest: rows with `sha256`, `patient_id`, `covid` and `findings`.
-        seed: of the resampling of patients for the intervals of AUROC.
     Returns:
         The score; intervals of AUROC by patient, of shares after Wilson.
     Raises:
@@ -82,10 +59,9 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame", *, seed: int = 0) 
     """
     from cxrkit import metrics
 
-    known = manifest[["sha256", "patient_id", "covid", "findings"]].drop_duplicates("sha256")
-    films = combined[combined["status"] != "error"].merge(
-        known.rename(columns={"covid": "is covid", "findings": "true findings"}), on="sha256"
-    )
+    names = {"covid": "is covid", "findings": "true findings"}
+    known = manifest[["sha256", "patient_id", *names]].drop_duplicates("sha256").rename(columns=names)
+    films = combined[combined["status"] != "error"].merge(known, on="sha256")
     if films.empty:
         raise ValueError(
             f"none of the {len(combined)} rows is in the manifest ({len(manifest)} images), by sha256 of the file. "
@@ -97,56 +73,44 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame", *, seed: int = 0) 
     films["true findings"] = films["true findings"].map(split_findings)
     films["positive findings"] = label.where(~films["covid positive"], "").map(split_findings)
     y, positive = films["is covid"].to_numpy(), films["covid positive"].to_numpy()
-    confusion = np.array(
-        [[(y & positive).sum(), (y & ~positive).sum()], [(~y & positive).sum(), (~y & ~positive).sum()]]
-    )
-    patients = films["patient_id"].to_numpy()
-    covid = {
-        "AUROC": metrics.auroc_by_patient(y, films[f"prob_{COVID}"].to_numpy(), patients, seed=seed)[0],
-        **_shares(y, positive),
-        "accuracy": metrics.wilson(int((y == positive).sum()), len(films)),
-    }
+    confusion = np.array([[(truth & sign).sum() for sign in (positive, ~positive)] for truth in (y, ~y)])
+    probs, patients = films[f"prob_{COVID}"].to_numpy(), films["patient_id"].to_numpy()
+    (area,) = metrics.auroc_by_patient(y, probs, patients, seed=_SEED)
+    accuracy = metrics.wilson(int((y == positive).sum()), len(films))
+    covid = {"AUROC": area, **_shares(y, positive), "accuracy": accuracy}
     reached = films[films[[f"prob_{name}" for name in FINDINGS]].notna().all(axis=1)]
-    return TriageScore(films, confusion, covid, score_findings(reached, seed=seed), len(combined) - len(films))
+    return TriageScore(films, confusion, covid, score_findings(reached))
 
 
-def score_findings(
-    films: "pd.DataFrame", *, findings: Sequence[str] = FINDINGS, seed: int = 0
-) -> "dict[str, dict[str, Estimate]]":
+def score_findings(films: "pd.DataFrame") -> "dict[str, dict[str, Estimate]]":
     """Score the findings of images that reached the 14-finding network.
 
     Args:
         films: rows as in `TriageScore.films`, all with probabilities of the findings.
-        findings: which to score.
-        seed: of the resampling of patients for the intervals of AUROC.
     Returns:
-        For each finding AUROC, sensitivity and specificity; undefined (NaN, with a reason) where the images hold no
-        example of one class.
+        For each finding AUROC, sensitivity and specificity; NaN with a reason without an example of one class.
     """
     from cxrkit import metrics
 
     known, positive = (
-        np.array([[name in names for name in findings] for names in films[column]], bool).reshape(-1, len(findings))
+        np.array([[name in names for name in FINDINGS] for names in films[column]], bool).reshape(-1, len(FINDINGS))
         for column in ("true findings", "positive findings")
     )
-    probs = films[[f"prob_{name}" for name in findings]].to_numpy(float)
-    areas = metrics.auroc_by_patient(known, probs, films["patient_id"].to_numpy(), seed=seed)
-    scores = {}
-    for k, name in enumerate(findings):
-        shares = _shares(known[:, k], positive[:, k])
-        scores[name] = {"AUROC": areas[k], **{share: shares[share] for share in ("sensitivity", "specificity")}}
-    return scores
+    probs = films[[f"prob_{name}" for name in FINDINGS]].to_numpy(float)
+    areas = metrics.auroc_by_patient(known, probs, films["patient_id"].to_numpy(), seed=_SEED)
+    shares = [_shares(y, sign) for y, sign in zip(known.T, positive.T, strict=True)]
+    return {
+        name: {"AUROC": area, "sensitivity": share["sensitivity"], "specificity": share["specificity"]}
+        for name, area, share in zip(FINDINGS, areas, shares, strict=True)
+    }
 
 
 def operating_points(y: np.ndarray, probs: np.ndarray, thresholds: Sequence[float]) -> "dict[str, dict[str, Estimate]]":
-    """Score one label at several thresholds.
+    """Return sensitivity, specificity and precision by threshold, written with two decimals.
 
     Args:
-        y: (images,), 0 or 1: the truth.
-        probs: (images,), in [0, 1].
+        y, probs: (images,), the truth, 0 or 1, and probabilities in [0, 1].
         thresholds: an image is positive from each on.
-    Returns:
-        By threshold, to two decimals: sensitivity, specificity and precision.
     """
     known, p = np.asarray(y, bool), np.asarray(probs, float)
     return {f"{threshold:.2f}": _shares(known, p >= threshold) for threshold in thresholds}
@@ -173,51 +137,43 @@ def predict_manifest(
 
     Args:
         predictor: any network.
-        manifest: rows with `image`.
-        root: folder that `image` is relative to.
+        manifest, root: rows with `image`, a path relative to this folder.
         progress: called with (images done, images in all).
     Returns:
         One row per row of the manifest, in its order: `Image Index`, `Predict label` (the positive labels joined by
         `|`, or empty; of a network for COVID-19 or not, one of the two), `prob_LABEL` for each label, `status` ("ok" or
-        "error"), `reason`, `sha256` of the file and a notice. An image that cannot be read is a row with a reason and
-        without probabilities.
+        "error"), `reason`, `sha256` of the file and a notice. An image that cannot be read has no probabilities.
     """
     import pandas as pd
 
-    rows: list[list[Any]] = []
+    rows: list[dict[str, Any]] = []
     names = [str(name) for name in manifest["image"]]
-    found = networks.predict_images(predictor, (Path(root) / name for name in names))
-    for name, result in zip(names, found, strict=True):
-        probs = [math.nan] * len(predictor.labels) if result.probs is None else result.probs.tolist()
-        status = "error" if result.probs is None else "ok"
-        label = "" if result.probs is None else _predict_label(predictor, probs)
-        rows.append([name, label, *probs, status, result.reason, result.sha256, _tables.NOTICE])
+    columns = [f"prob_{label}" for label in predictor.labels]
+    for found in networks.predict_images(predictor, (Path(root) / name for name in names)):
+        probs = [math.nan] * len(columns) if found.probs is None else found.probs.tolist()
+        label, status = ("", "error") if found.probs is None else (_predict_label(predictor, probs), "ok")
+        row = {"Image Index": names[len(rows)], "Predict label": label, **dict(zip(columns, probs, strict=True))}
+        row |= {"status": status, "reason": found.reason, "sha256": found.sha256, "notice": _tables.NOTICE}
+        rows.append(row)
         if progress is not None:
             progress(len(rows), len(names))
-    columns = [f"prob_{label}" for label in predictor.labels]
-    head = ["Image Index", "Predict label", *columns, "status", "reason", "sha256", "notice"]
-    return pd.DataFrame(rows, columns=head).astype(dict.fromkeys(columns, "float64"))
+    return pd.DataFrame(rows)
 
 
 def _predict_label(predictor: Predictor, probs: Sequence[float]) -> str:
-    positive = [
-        label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= predictor.thresholds[label]
-    ]
+    limits = predictor.thresholds
+    positive = [label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= limits[label]]
     if set(predictor.labels) == {COVID, NOT_COVID}:
         return COVID if COVID in positive else NOT_COVID
     return "|".join(positive)
 
 
-def score_predictions(
-    predictions: "pd.DataFrame", manifest: "pd.DataFrame", predictor: Predictor, *, resamples: int = 2000, seed: int = 0
-) -> "pd.DataFrame":
+def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", predictor: Predictor) -> "pd.DataFrame":
     """Compare one network's predictions with a manifest's truth: all images, and subgroups.
 
     Args:
-        predictions: of `predict_manifest` for that manifest.
-        manifest: the same rows in the same order.
+        predictions, manifest: of `predict_manifest`, and the same rows in the same order.
         predictor: the network, with its thresholds. Of a network for COVID-19 or not, COVID-19 is scored.
-        resamples, seed: of the patients, for the intervals.
     Returns:
         As `metrics.subgroup_table` gives it. What is undefined is NaN with a reason.
     Raises:
@@ -236,31 +192,26 @@ def score_predictions(
         predictions[[f"prob_{label}" for label in labels]].to_numpy(float),
         labels=labels,
         thresholds=predictor.thresholds,
-        resamples=resamples,
-        seed=seed,
+        seed=_SEED,
     )
 
 
 def write_table(frame: "pd.DataFrame", path: Path | str) -> Path:
     """Write a table of predictions as CSV, whole or not at all; `read_table` reads it back.
 
+    As in triage's tables, probabilities have six decimals, and a cell that a spreadsheet would run as a formula has an
+    apostrophe in front.
+
     Args:
         frame: as `predict_manifest` gives it, or any part of its rows and columns.
-        path: the file; an old one is replaced.
-    Returns:
-        The path. As in triage's tables, probabilities have six decimals, and a cell that a spreadsheet would run as a
-        formula has an apostrophe in front.
+        path: the file, which is returned; an old one is replaced.
     """
     path = Path(path)
-    columns = [
-        [("" if math.isnan(value) else f"{value:.6f}") for value in frame[name]]
-        if str(name).startswith("prob_")
-        else [harmless(str(value)) for value in frame[name]]
+    cells = [
+        [_tables.number(cell) if str(name).startswith("prob_") else harmless(str(cell)) for cell in frame[name]]
         for name in frame
     ]
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        unfinished = Path(scratch) / path.name
-        rows = (list(cells) for cells in zip(*columns, strict=True))
-        _tables.write_csv(unfinished, [str(column) for column in frame], rows)
-        os.replace(unfinished, path)
+        _tables.save(Path(scratch, path.name), map(_tables.line, [map(str, frame), *zip(*cells, strict=True)]))
+        os.replace(Path(scratch, path.name), path)
     return path

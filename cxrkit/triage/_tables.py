@@ -1,15 +1,18 @@
 """The three tables of a triage run: their columns, and files that appear whole or not at all."""
 
-import itertools
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage._folder import harmless, portable
 from cxrkit.triage._reader import failed_record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTICE = "Teaching and research only; not a medical device."
 FORMATS = ("csv", "parquet")
@@ -18,8 +21,6 @@ PROBS = (COVID, *FINDINGS)
 #: A cell with one of these is quoted; some end a field or a row only for some readers, such as a spreadsheet that
 #: separates by semicolons and would find a formula behind one.
 _QUOTED = re.compile('[",;\t\r\n]')
-#: Rows of a Parquet table that are held at a time.
-_GROUP_ROWS = 2000
 
 
 def members(record: dict[str, Any]) -> tuple[str, ...]:
@@ -30,26 +31,24 @@ def members(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def columns(*, heatmaps: bool = False, rounds: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the columns of a run; the arguments are those of `row`."""
-    return tuple(row("", {**failed_record(""), "heatmap": ""}, heatmaps=heatmaps, rounds=rounds))
+    """Return the columns of a run; the arguments are those of `_row`."""
+    return tuple(_row("", {**failed_record(""), "heatmap": ""}, heatmaps=heatmaps, rounds=rounds))
 
 
-def row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: Sequence[str] = ()) -> dict[str, str]:
+def _row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: Sequence[str] = ()) -> dict[str, str]:
     """Return a record's cells by column, harmless to a spreadsheet.
 
     The first two columns are the report's. Probabilities that were not predicted are empty.
 
     Args:
-        name: of the file.
-        record: `Reading.record`.
-        heatmaps: add the picture's path under the output folder.
-        rounds: names of rounds: add the probability of each, and the number of rounds that are positive.
+        name, record: of the file, and `Reading.record`.
+        heatmaps, rounds: add the picture's path under the output folder, and the probability of each round by name.
     """
     probs, each = record["probs"], record.get("rounds", {})
     cells = {"Image Index": name, "Predict label": record["label"]}
-    cells |= {f"prob_{label}": _number(probs.get(label)) for label in PROBS}
+    cells |= {f"prob_{label}": number(probs.get(label)) for label in PROBS}
     if rounds:
-        cells |= {f"prob_{COVID}_round_{one}": _number(each.get(one)) for one in rounds}
+        cells |= {f"prob_{COVID}_round_{one}": number(each.get(one)) for one in rounds}
         cells["rounds_calling"] = str(record["rounds_calling"]) if each else ""
     cells |= {"quality": "|".join(record["quality"]), "status": record["status"], "reason": record["reason"]}
     cells["not_shown"] = "|".join(record["not_shown"])
@@ -59,114 +58,101 @@ def row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: Se
     return {column: harmless(cell) for column, cell in cells.items()}
 
 
-def _number(prob: float | None) -> str:
-    return "" if prob is None else f"{prob:.6f}"
+def number(prob: float | None) -> str:
+    """Return a probability's cell, empty for None and NaN."""
+    return "" if prob is None or math.isnan(prob) else f"{prob:.6f}"
 
 
 def write(
-    scratch: Path,
-    kind: str,
-    heatmaps: bool,
-    records: Callable[[], Iterable[tuple[str, dict[str, Any]]]],
-    *,
-    rounds: Sequence[str] = (),
+    scratch: Path, kind: str, records: Callable[[], Iterable[tuple[str, dict[str, Any]]]], **options: Any
 ) -> dict[str, Path]:
     """Write the three tables into a scratch folder; `publish` makes them appear.
 
     Args:
         scratch: a folder on the disk where they are to appear.
         kind: "csv" or "parquet".
-        heatmaps, rounds: as for `row`.
         records: gives (name, record) in order, again at each call.
+        options: heatmaps and rounds, as for `_row`.
     Returns:
         Table name -> file in `scratch`.
     """
     unfinished = {table: scratch / f"{table}.{kind}" for table in NAMES}
     for table, path in unfinished.items():
-        rows = (
-            [*row(name, record, heatmaps=heatmaps, rounds=rounds).values()]
-            for name, record in records()
-            if table in members(record)
-        )
-        (write_csv if kind == "csv" else _write_parquet)(path, columns(heatmaps=heatmaps, rounds=rounds), rows)
+        csv = path.with_suffix(".csv")
+        save(csv, _lines(table, records(), **options))
+        if kind == "parquet":
+            import pyarrow as pa
+
+            # Named, because a table without rows would have columns without a type.
+            types = [(name, pa.float64() if name.startswith("prob_") else pa.string()) for name in columns(**options)]
+            with open(path, "wb") as file:
+                read_table(csv).to_parquet(file, index=False, schema=pa.schema(types))
+                _sync(file)
+            csv.unlink()
     return unfinished
 
 
-def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> tuple[dict[str, Path], Path]:
+def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> dict[str, Path]:
     """Make tables and run.json appear, each whole, and delete those of the other format.
 
     All is on the disk before anything appears, so that a full disk leaves the old ones. run.json is deleted first and
     appears last: if it exists, the tables belong together.
 
     Args:
-        folder: where they appear.
-        scratch: a folder on the same disk.
-        tables: of `write`.
-        run: the text of run.json.
+        folder, scratch: where they appear, and a folder on the same disk.
+        tables, run: of `write`; the text of run.json.
     Returns:
-        Table name -> file in `folder`, and run.json.
+        Table name -> file in `folder`.
     """
     unfinished, run_file = scratch / "run.json", folder / "run.json"
-    with open(unfinished, "w", encoding="utf-8", newline="") as file:
-        file.write(run)
-        _sync(file)
+    save(unfinished, [run])
     run_file.unlink(missing_ok=True)
     for table, path in tables.items():
         os.replace(path, folder / path.name)
-        for kind in FORMATS:
-            if path.name != f"{table}.{kind}":
-                (folder / f"{table}.{kind}").unlink(missing_ok=True)
+        for other in {f"{table}.{kind}" for kind in FORMATS} - {path.name}:
+            (folder / other).unlink(missing_ok=True)
     os.replace(unfinished, run_file)
-    return {table: folder / path.name for table, path in tables.items()}, run_file
+    return {table: folder / path.name for table, path in tables.items()}
 
 
 def table_texts(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the three tables as CSV without writing files, for a few images.
+    """Return the three tables as CSV text, by table; of a few images' `Reading.record`, by name of the file."""
+    named = sorted((portable(name), record) for name, record in records.items())
+    return {table: "".join(_lines(table, named)) for table in NAMES}
 
-    Args:
-        records: `Reading.record` by name of the file.
+
+def read_table(path: Path | str) -> "pd.DataFrame":
+    """Read a table of triage, CSV or Parquet, or what `write_table` wrote.
+
     Returns:
-        Table name -> text.
+        One row per file; probabilities as float, NaN where the image was not predicted; all else as text.
     """
-    named = {portable(name): record for name, record in records.items()}
-    texts = {}
-    for table in NAMES:
-        rows = ([*row(name, named[name]).values()] for name in sorted(named) if table in members(named[name]))
-        texts[table] = "".join(_lines(columns(), rows))
-    return texts
+    import pandas as pd
+
+    if Path(path).suffix == ".parquet":
+        return pd.read_parquet(path)
+    # A file may be named "NA": only an empty probability means that there is none.
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    probs = [name for name in map(str, frame) if name.startswith("prob_")]
+    return frame.assign(**frame[probs].replace("", "nan").astype("float64"))
 
 
-def write_csv(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.writelines(_lines(head, rows))
-        _sync(file)
+def _lines(table: str, records: Iterable[tuple[str, dict[str, Any]]], **options: Any) -> Iterator[str]:
+    yield line(columns(**options))
+    for name, record in records:
+        if table in members(record):
+            yield line(_row(name, record, **options).values())
 
 
-def _lines(head: Sequence[str], rows: Iterable[list[str]]) -> Iterator[str]:
+def line(cells: Iterable[str]) -> str:
     # Not csv.writer, which leaves a bare "\r" in a name unquoted; its reader then ends the row there.
-    for cells in itertools.chain([head], rows):
-        yield ",".join(map(_quoted, cells)) + "\n"
+    return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells) + "\n"
 
 
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell
-
-
-def _write_parquet(path: Path, head: Sequence[str], rows: Iterator[list[str]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([(name, pa.float64() if name.startswith("prob_") else pa.string()) for name in head])
-    with open(path, "wb") as file:
-        with pq.ParquetWriter(file, schema) as writer:
-            while group := list(itertools.islice(rows, _GROUP_ROWS)):
-                arrays = [
-                    pa.array([float(cell) if cell else None for cell in cells], field.type)
-                    if field.type == pa.float64()
-                    else pa.array(cells, field.type)
-                    for field, cells in zip(schema, zip(*group, strict=True), strict=True)
-                ]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+def save(path: Path, lines: Iterable[str]) -> None:
+    """Write a text, so that it is on the disk."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)
         _sync(file)
 
 
