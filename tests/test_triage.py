@@ -367,7 +367,7 @@ def test_a_network_that_gives_nan_gives_errors_and_not_healthy_images(
 
 
 def test_rounds_have_columns_of_their_own_and_decide(films, networks, tmp_path):
-    result = triage.run(films, tmp_path / "out", **networks, rounds="majority")
+    triage.run(films, tmp_path / "out", **networks, rounds="majority")
     found = rows(tmp_path / "out")
     head = list(found["bright.png"])
     of_rounds = [f"prob_COVID-19_round_{name}" for name in rounds.REPORT]
