@@ -60,21 +60,19 @@ def rounds(
 
     Rounds, their order and their combination are chosen on the split val, and scored once on test.
     """
+    import pandas as pd
+
     from cxrkit import rounds as rounds_
     from cxrkit.show import _rounds as show
 
-    cluster = _cluster(workers, scheduler)
     about, rows, [val, test] = _read(model, manifest, root, ("val", "test"))
-    with cluster as client, _terminal.progress("images") as progress:
-        options: dict[str, Any] = {
-            "threshold": threshold,
-            "batch_size": batch_size,
-            "client": client,
-            "progress": progress,
-        }
-        options |= {"mode": mode, "seed": seed, "measure": measure, "most": most, "label": COVID}
-        found = rounds_.search(model, val, test, recipe or rounds_.REPORT, **options)
+    with _cluster(workers, scheduler) as client, _terminal.progress("images") as progress:
+        found = rounds_.search(
+            model, val, test, recipe or rounds_.REPORT, mode=mode, measure=measure, most=most, threshold=threshold,
+            seed=seed, batch_size=batch_size, client=client, progress=progress, label=COVID,
+        )  # fmt: skip
     y, patients = found.test_targets, test.patients
+    probs = pd.DataFrame(found.test.probs[:, :, 0], rows.index, list(found.test.rounds)).add_prefix("prob in round ")
     tables = {
         "table": found.test.measures(y, patients),
         "rules": found.rules,
@@ -82,12 +80,11 @@ def rounds(
         "rule-flips": found.flips,
         "agreement": found.test.agreement(patients),
         "passes": found.passes,
-        "probs": _probs(rows, found.test.rounds, found.test.probs[:, :, 0]),
+        "probs": pd.concat([rows[["image", "patient_id", "covid"]], probs], axis=1),
     }
     text = show.rounds_markdown(found, tables["table"], tables["flips"], tables["agreement"], **about)
     figure = show.rounds_figure(tables["table"], found, simulated=about["simulated"])
-    _write(out, tables, {"figure": figure})
-    _terminal.write_results(out, markdown, text)
+    _write(out, tables, {"figure": figure}, text, markdown)
 
 
 def sweep(
@@ -122,15 +119,16 @@ def sweep(
     if unknown := [name for name in grid or () if name not in rounds_.GRIDS]:
         raise ValueError(f"--grid must be one of {', '.join(rounds_.GRIDS)}; got {', '.join(unknown)}.")
     ways: list[Any] = [rounds_.named(recipe)] if recipe else list(dict.fromkeys(grid or rounds_.GRIDS))
-    cluster = _cluster(workers, scheduler)
     about, _, [test] = _read(model, manifest, root, ("test",))
     found = []
-    with cluster as client:
+    with _cluster(workers, scheduler) as client:
         for way in ways:
             with _terminal.progress("images" if recipe else f"images of {way}") as progress:
-                options: dict[str, Any] = {"threshold": threshold, "seeds": range(seeds), "label": COVID}
-                options |= {"patients": test.patients, "batch_size": batch_size, "client": client, "progress": progress}
-                found.append(published.beside(rounds_.sweep(model, test.films, test.targets, way, **options)))
+                swept = rounds_.sweep(
+                    model, test.films, test.targets, way, patients=test.patients, threshold=threshold, label=COVID,
+                    seeds=range(seeds), batch_size=batch_size, client=client, progress=progress,
+                )  # fmt: skip
+                found.append(published.beside(swept))
     nulls = [published.nulls(each) for each in found]
     parts = {"table": [each.table for each in found], "flips": [each.flips for each in found], "nulls": nulls}
     tables = {
@@ -142,17 +140,12 @@ def sweep(
         for each in found
     }
     text = show.sweeps_markdown(found, nulls, **about)
-    _write(out, tables, figures)
-    _terminal.write_results(out, markdown, text)
+    _write(out, tables, figures, text, markdown)
 
 
 def _cluster(workers: int | None, scheduler: str | None) -> contextlib.AbstractContextManager[Any]:
     from cxrkit import rounds as rounds_
 
-    if workers is not None and scheduler is not None:
-        raise ValueError("--workers starts processes here, --scheduler connects to a cluster; give one of them.")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers must be at least 1; got {workers}.")
     if workers is None and scheduler is None:
         return contextlib.nullcontext()
     return rounds_.cluster(workers=workers, scheduler=scheduler)
@@ -161,11 +154,7 @@ def _cluster(workers: int | None, scheduler: str | None) -> contextlib.AbstractC
 def _read(
     model: str, manifest: Path | None, root: Path | None, splits: tuple[str, ...]
 ) -> "tuple[dict[str, Any], pd.DataFrame, list[Cases]]":
-    """Read a manifest, after a check of the model.
-
-    Returns:
-        What results.md states about data and model; the rows of the last split; and the images of each split.
-    """
+    """Return what results.md states about data and model, the rows of the last split, and the images of each split."""
     from cxrkit import data, networks
     from cxrkit.rounds import Cases
 
@@ -192,18 +181,12 @@ def _read(
     return about, rows, cases
 
 
-def _probs(rows: "pd.DataFrame", names: tuple[str, ...], probs: Any) -> "pd.DataFrame":
-    """Return the probability of each image in each round."""
-    import pandas as pd
-
-    columns = pd.DataFrame(probs, columns=[f"prob in round {name}" for name in names], index=rows.index)
-    return pd.concat([rows[["image", "patient_id", "covid"]], columns], axis=1)
-
-
-def _write(out: Path, tables: "dict[str, pd.DataFrame]", figures: dict[str, Any]) -> None:
-
+def _write(
+    out: Path, tables: "dict[str, pd.DataFrame]", figures: dict[str, Any], text: str, markdown: Path | None
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(out / f"{name}.csv", index=False)
     for name, figure in figures.items():
         (out / f"{name}.png").write_bytes(figure.png())
+    _terminal.write_results(out, markdown, text)

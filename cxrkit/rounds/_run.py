@@ -181,8 +181,9 @@ class Viewer:
 
         Args:
             film: (H, W), uint8 or float in [0, 1].
-            recipes, mode, combine, threshold, seed: as for `rounds.run`.
+            recipes, mode, threshold, seed: as for `rounds.run`.
             label: one of the network's.
+            combine: one of `rounds.COMBINES`.
         Raises:
             ValueError: an unknown label, or as `rounds.run`.
         """

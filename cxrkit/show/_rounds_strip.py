@@ -11,15 +11,14 @@ import numpy as np
 
 from cxrkit import augment, words
 from cxrkit.film import heat, overlay
-from cxrkit.rounds import COMBINES, OneImage, describe
+from cxrkit.rounds import OneImage, describe
 from cxrkit.show._rendered import Html
 from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, figure, foot, kind, rich, side_by_side
 
 #: Smallest width of a view, pixels of the page: eleven fit side by side on a screen of 1280 pixels.
 _LEAST_PX = 102
-#: Largest width of the plot of votes. It is drawn smaller than that, so that its text is readable on a telephone.
-_WIDEST_PX = 520
-_PLOT_W, _PLOT_H, _LEFT = 460, 100, 34
+#: The plot of votes is drawn smaller than it is shown, so that its text is readable on a telephone.
+_SHOWN_PX, _PLOT_W, _PLOT_H, _LEFT = 520, 460, 100, 34
 _BAND = "#4c78a8"
 
 
@@ -42,11 +41,10 @@ def strip(
         one: from `rounds.Viewer`.
         film, network: their names.
         opacity: of the map's strongest place, in [0, 1]; 0 shows the views alone.
-        scale: value of a map drawn strongest, above 0; None: the largest of these rounds. All rounds share it.
+        scale: value of a map drawn strongest, above 0, for all rounds; None: the largest of these rounds.
         marked: rounds whose view differs from that in the order above.
         title: above it.
-        not_shown: the label is not shown to work on real images.
-        simulated: the image is simulated.
+        not_shown, simulated: the label is not shown to work on real images; the image is simulated.
         language: one of `words.LANGUAGES`.
     Returns:
         HTML; every picture has a text alternative.
@@ -62,14 +60,13 @@ def strip(
         recipe = done(one.recipes[name], language)
         predicted = answer(one.probs[k], one.round_positive[k], language)
         last = k + 1 == one.stops and one.stops < count
-        notes = {"rounds.votes": True, "rounds.other_picture": name in marked}
-        notes |= {"rounds.could_stop": last, "rounds.no_change": k >= one.stops}
-        noted = {key: say(key, votes=votes[k], count=k + 1) for key, holds in notes.items() if holds}
+        notes = {"votes": True, "other_picture": name in marked, "could_stop": last, "no_change": k >= one.stops}
+        noted = {key: say(f"rounds.{key}", votes=votes[k], count=k + 1) for key, holds in notes.items() if holds}
         lines = [
             f"<b>{k + 1}. {html.escape(name)}</b>",
             *([f'<span style="color:{FAINT}">{breaking(recipe)}</span>'] if recipe != name else []),
             html.escape(predicted),
-            *(f"<b>{note}</b>" if key == "rounds.could_stop" else note for key, note in noted.items()),
+            *(f"<b>{note}</b>" if key == "could_stop" else note for key, note in noted.items()),
         ]
         shown = overlay(view, heat(one.maps[k], view.shape, scale=strongest), opacity=opacity)
         all_notes = say("panel.and").join(noted.values())
@@ -108,13 +105,10 @@ def verdict(one: OneImage, language: str = "en") -> str:
     }
     if count == 1:
         return say("rounds.verdict.one", **about)
-    key = "rounds.verdict.stop_called" if positive else "rounds.verdict.stop_not_called"
-    if one.stops == count:
-        key = "rounds.verdict.last"
-    about["mode"] = say(f"rounds.mode.{one.result.mode}")
-    # A fitted rule has no translated name.
-    about["rule"] = say(f"rounds.combine.{rule}") if rule in COMBINES else rule
-    return say("rounds.verdict.many", count=count, stop=say(key, stops=one.stops, left=count - one.stops), **about)
+    key = "last" if one.stops == count else "stop_called" if positive else "stop_not_called"
+    about["mode"], about["rule"] = say(f"rounds.mode.{one.result.mode}"), say(f"rounds.combine.{rule}")
+    stop = say(f"rounds.verdict.{key}", stops=one.stops, left=count - one.stops)
+    return say("rounds.verdict.many", count=count, stop=stop, **about)
 
 
 def done(recipe: augment.Recipe, language: str = "en") -> str:
@@ -123,20 +117,14 @@ def done(recipe: augment.Recipe, language: str = "en") -> str:
 
 
 def difference(one: OneImage, other: OneImage, swapped: tuple[str, str], language: str = "en") -> str:
-    """Return what a swap of two rounds changes, in plain words.
-
-    Args:
-        one, other: the image with the rounds in order, and swapped.
-        swapped: the two rounds.
-        language: one of `words.LANGUAGES`.
-    """
+    """Return what a swap of two rounds changes, in plain words: `one` has the rounds in order, `other` swapped."""
     say = functools.partial(words.say, language)
     first, second = swapped
     if first == second:
         return say("rounds.difference.choose")
     changed = one.changed(other)
-    key = f"rounds.pictures.{'changed' if changed else 'same'}.{one.result.mode}"
-    pictures = say(key, changed=len(changed), count=len(other.views), names=", ".join(changed))
+    pictures = f"rounds.pictures.{'changed' if changed else 'same'}.{one.result.mode}"
+    pictures = say(pictures, changed=len(changed), count=len(other.views), names=", ".join(changed))
     (prob, positive), (prob_other, positive_other) = one.combined, other.combined
     if positive != positive_other:
         before, now = answer(prob, positive, language), answer(prob_other, positive_other, language)
@@ -161,59 +149,46 @@ def _votes(one: OneImage, language: str) -> str:
     cut = float(one.result.combine.cuts(np.array(list(one.result.thresholds.values())))[0])
     say = functools.partial(words.say, language)
     what = say("rounds.plot.majority" if one.result.combine.name == "majority" else "rounds.plot.prob")
-    text = f'font-size="12" fill="{INK}"'
-    parts, ranges = [], []
-    for k in range(count):
-        x, y = _LEFT + (k + 0.5) * step, (1 - one.highest[k]) * _PLOT_H
-        height = max(2.0, (one.highest[k] - one.lowest[k]) * _PLOT_H)
-        pale = 0.5 if k >= one.stops else 1
+
+    def text(x: float, y: float, anchor: str, shown: object) -> str:
+        where = f'x="{x:.1f}" y="{y:.0f}" text-anchor="{anchor}"'
+        return f'<text {where} font-size="12" fill="{INK}">{shown}</text>'
+
+    def line(x: tuple[float, float], y: tuple[float, float], style: str) -> str:
+        return f'<line x1="{x[0]:.1f}" x2="{x[1]:.1f}" y1="{y[0]:.1f}" y2="{y[1]:.1f}" {style}/>'
+
+    parts = [text(_LEFT - 6, (1 - tick) * _PLOT_H + 4, "end", f"{tick:g}") for tick in (0, 0.5, 1)]
+    ranges = []
+    for k, (low, high) in enumerate(zip(one.lowest, one.highest, strict=True)):
+        x, height = _LEFT + (k + 0.5) * step, max(2.0, (high - low) * _PLOT_H)
         parts.append(
-            f'<rect x="{x - 7:.1f}" y="{min(y, _PLOT_H - height):.1f}" width="14" height="{height:.1f}" '
-            f'fill="{_BAND}" opacity="{pale}"/><circle cx="{x:.1f}" cy="{_PLOT_H + 12}" r="4.5" stroke="{INK}" '
+            f'<rect x="{x - 7:.1f}" y="{min((1 - high) * _PLOT_H, _PLOT_H - height):.1f}" width="14" '
+            f'height="{height:.1f}" fill="{_BAND}" opacity="{0.5 if k >= one.stops else 1}"/>'
+            f'<circle cx="{x:.1f}" cy="{_PLOT_H + 12}" r="4.5" stroke="{INK}" '
             f'fill="{INK if one.round_positive[k] else "none"}"/>'
-            f'<text x="{x:.1f}" y="{_PLOT_H + 30}" text-anchor="middle" {text}>{k + 1}</text>'
         )
-        ranges.append(say("rounds.plot.range", k=k + 1, low=f"{one.lowest[k]:.2f}", high=f"{one.highest[k]:.2f}"))
-    line = (1 - cut) * _PLOT_H
-    parts.append(
-        f'<line x1="{_LEFT}" x2="{_PLOT_W}" y1="{line:.1f}" y2="{line:.1f}" stroke="{INK}" stroke-dasharray="5 3"/>'
-        + "".join(
-            f'<text x="{_LEFT - 6}" y="{(1 - tick) * _PLOT_H + 4:.0f}" text-anchor="end" {text}>{tick:g}</text>'
-            for tick in (0, 0.5, 1)
-        )
-    )
+        parts.append(text(x, _PLOT_H + 30, "middle", k + 1))
+        ranges.append(say("rounds.plot.range", k=k + 1, low=f"{low:.2f}", high=f"{high:.2f}"))
+    at = (1 - cut) * _PLOT_H
+    parts.append(line((_LEFT, _PLOT_W), (at, at), f'stroke="{INK}" stroke-dasharray="5 3"'))
     if one.stops < count:
         x = _LEFT + one.stops * step
+        parts.append(line((x, x), (-6, _PLOT_H + 18), f'stroke="{EDGE}" stroke-width="3" stroke-dasharray="4 3"'))
         # Above the bars, on the side with room.
-        anchor = "end" if x > _PLOT_W / 2 else "start"
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-6" y2="{_PLOT_H + 18}" stroke="{EDGE}" stroke-width="3" '
-            f'stroke-dasharray="4 3"/>'
-            f'<text x="{x:.1f}" y="-11" text-anchor="{anchor}" {text}>{rich(language, "rounds.plot.stop")}</text>'
-        )
+        parts.append(text(x, -11, "end" if x > _PLOT_W / 2 else "start", rich(language, "rounds.plot.stop")))
     alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("panel.and").join(ranges))
     return (
-        f'<svg viewBox="0 -24 {_PLOT_W} {_PLOT_H + 60}" style="width:100%;max-width:{_WIDEST_PX}px;display:block;'
+        f'<svg viewBox="0 -24 {_PLOT_W} {_PLOT_H + 60}" style="width:100%;max-width:{_SHOWN_PX}px;display:block;'
         f'margin-top:8px" role="img" aria-label="{alt}">{"".join(parts)}</svg>'
         f'<p style="margin:0;font-size:12px;color:{FAINT}">{rich(language, "rounds.plot.caption", what=what)}</p>'
     )
 
 
 def rows(recipes: dict[str, augment.Recipe], language: str = "en") -> list[dict[str, object]]:
-    """Return rounds as rows of a `StepTree`, "2. A: GaussianBlur(sigma=1.0)".
-
-    Args:
-        recipes: by round, in order.
-        language: one of `words.LANGUAGES`.
-    """
-    steps = [(name, done(recipe, language)) for name, recipe in recipes.items()]
-    return [
-        {
-            "place": str(k),
-            "depth": 0,
-            "text": f"{k + 1}. "
-            + (name if does == name else words.say(language, "panel.named", name=name, values=does)),
-            "group": False,
-        }
-        for k, (name, does) in enumerate(steps)
-    ]
+    """Return recipes by round as rows of a `StepTree`, "2. A: GaussianBlur(sigma=1.0)"."""
+    found: list[dict[str, object]] = []
+    for k, (name, recipe) in enumerate(recipes.items()):
+        does = done(recipe, language)
+        text = name if does == name else words.say(language, "panel.named", name=name, values=does)
+        found.append({"place": str(k), "depth": 0, "text": f"{k + 1}. {text}", "group": False})
+    return found

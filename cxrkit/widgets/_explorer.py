@@ -3,6 +3,7 @@
 The order is a tuple of names. Every control makes a new order, and the controls and pictures follow it.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,8 @@ from cxrkit.widgets._parts import Message, StepTree
 
 #: Step of the threshold's slider; a network's own threshold lies between two steps.
 _STEP = 0.01
-#: Returns a new order, and the place in it to select.
-_Edit = Callable[[], tuple[tuple[str, ...], int]]
+#: A new order, and the place in it to select.
+_Edited = tuple[tuple[str, ...], int]
 
 
 class RoundsExplorer(Panel):
@@ -59,8 +60,7 @@ class RoundsExplorer(Panel):
             predictors: networks; None takes the two bundled ones.
             order: the first rounds, each once: names of `rounds.REPORT`, of `augment.NAMES`, or of `recipes`.
             recipes: further ones, by name.
-            label: the first label; None takes the network's first.
-            mode, combine, seed: the first ones, as for `rounds.run`.
+            label, mode, combine, seed: the first ones, as for `rounds.run`; label None takes the network's first.
             simulated: the images are simulated, and every picture states it.
             language: one of `words.LANGUAGES`.
         Raises:
@@ -71,15 +71,14 @@ class RoundsExplorer(Panel):
         self._films, self._simulated = dict(films), simulated
         self._recipes = rounds.named(list(dict.fromkeys((*rounds.REPORT, *augment.NAMES))))
         self._recipes |= rounds.named(recipes) if recipes else {}
-        self._first_order = tuple(order)
         self._make_controls(mode, combine, seed)
         if label is not None:
             self.label.value = label
         self._take_threshold()
         self.children = self._laid_out()
-        self._wire()
+        self._wire(tuple(order))
         self._follow(self._say_controls)
-        self.order = self._first_order
+        self.order = tuple(order)
 
     @traitlets.validate("order")
     def _known_rounds(self, proposal: Any) -> tuple[str, ...]:
@@ -91,8 +90,6 @@ class RoundsExplorer(Panel):
                 f"{', '.join(map(str, order)) or 'none'}. Pass your own recipes as recipes={{name: recipe}}."
             )
         return order
-
-    # ------------------------------------------------------------------------------------------ controls
 
     def _make_controls(self, mode: str, combine: str, seed: int) -> None:
         near, field = {"description_width": "6.5em"}, {"width": "20em", "max_width": NARROW}
@@ -140,49 +137,39 @@ class RoundsExplorer(Panel):
         def row(*controls: widgets.Widget) -> widgets.HBox:
             return widgets.HBox(controls, layout=ROW)
 
-        left = widgets.VBox(
-            [self.steps, row(self.up, self.down, self.remove, self.reset), row(self.further, self.add)],
-            layout={"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"},
-        )
-        right = widgets.VBox(
-            [row(self.film, self.opacity), row(self.network, self.label), self.mode,
-             row(self.combine, self.threshold, self.seed), row(self.one, self.two), self.message],
-            layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"},
-        )  # fmt: skip
-        top = widgets.HBox([left, right], layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"})
+        left = [self.steps, row(self.up, self.down, self.remove, self.reset), row(self.further, self.add)]
+        right = [row(self.film, self.opacity), row(self.network, self.label), self.mode]
+        right += [row(self.combine, self.threshold, self.seed), row(self.one, self.two), self.message]
+        narrow = {"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"}
+        wide = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
+        columns = [widgets.VBox(left, layout=narrow), widgets.VBox(right, layout=wide)]
+        top = widgets.HBox(columns, layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"})
         return [top, self.strip, self.difference, self.swapped, self._access]
 
-    def _wire(self) -> None:
+    def _wire(self, first: tuple[str, ...]) -> None:
         self.observe(self._show_order, "order")
         self.steps.on_msg(lambda widget, content, buffers: self._asked(content))
-        edits: dict[widgets.Button, _Edit] = {self.add: self._added, self.remove: self._removed}
-        edits |= {self.up: lambda: self._moved(-1), self.down: lambda: self._moved(1)}
-        edits |= {self.reset: lambda: (self._first_order, 0)}
+        edits: dict[widgets.Button, Callable[[], _Edited]] = {self.add: self._added, self.remove: self._removed}
+        edits |= {self.up: lambda: self._moved(-1), self.down: lambda: self._moved(1), self.reset: lambda: (first, 0)}
         for button, edit in edits.items():
             button.on_click(lambda _, edit=edit: self._edit(edit))
-        self.network.observe(self._network_chosen, "value")
-        self.label.observe(self._label_chosen, "value")
-        for control in (self.film, self.mode, self.combine, self.threshold, self.seed):
-            control.observe(self._draw, "value")
-        for control in (self.one, self.two):
-            control.observe(self._draw_swapped, "value")
-        self.opacity.observe(self._picture, "value")
-
-    @property
-    def _viewer(self) -> rounds.Viewer:
-        return self._viewers[self.network.value]
+        redraws: dict[widgets.Widget, Callable[[], None]] = {self.network: self._network_chosen}
+        redraws |= {self.label: self._label_chosen, self.opacity: self._show_pictures}
+        redraws |= dict.fromkeys((self.film, self.mode, self.combine, self.threshold, self.seed), self._draw)
+        redraws |= dict.fromkeys((self.one, self.two), self._draw_swapped)
+        for control, redraw in redraws.items():
+            # Controls that follow others, without a user, do not draw.
+            control.observe(lambda _, redraw=redraw: self._following or redraw(), "value")
 
     @property
     def _predictor(self) -> Predictor:
-        return self._viewer.predictor
-
-    # --------------------------------------------------------------------------------- controls to order
+        return self._viewers[self.network.value].predictor
 
     @property
     def _place(self) -> int:
         return int(self.steps.chosen or 0)
 
-    def _edit(self, edit: _Edit) -> None:
+    def _edit(self, edit: Callable[[], _Edited]) -> None:
         """Take the order that an edit returns and choose a place in it, or show the error."""
         try:
             order, place = edit()
@@ -195,20 +182,20 @@ class RoundsExplorer(Panel):
             self.steps.chosen = str(min(max(place, 0), len(order) - 1))
         self._tell(None)
 
-    def _added(self) -> tuple[tuple[str, ...], int]:
+    def _added(self) -> _Edited:
         if self.further.value is None:
             raise words.WordedError("rounds.error.all_there")
         return (*self.order, self.further.value), len(self.order)
 
-    def _removed(self) -> tuple[tuple[str, ...], int]:
+    def _removed(self) -> _Edited:
         if len(self.order) == 1:
             raise words.WordedError("rounds.error.last")
         return self.order[: self._place] + self.order[self._place + 1 :], self._place
 
-    def _moved(self, by: int) -> tuple[tuple[str, ...], int]:
+    def _moved(self, by: int) -> _Edited:
         return self._put(self._place, min(max(self._place + by, 0), len(self.order) - 1))
 
-    def _put(self, place: int, to: int) -> tuple[tuple[str, ...], int]:
+    def _put(self, place: int, to: int) -> _Edited:
         """Move a round to a place that counts without it."""
         rest = self.order[:place] + self.order[place + 1 :]
         return (*rest[:to], self.order[place], *rest[to:]), to
@@ -222,9 +209,7 @@ class RoundsExplorer(Panel):
         elif asked in ("up", "down", "remove"):
             {"up": self.up, "down": self.down, "remove": self.remove}[asked].click()
 
-    # --------------------------------------------------------------------------------- order to controls
-
-    def _show_order(self, change: object = None) -> None:
+    def _show_order(self, change: object) -> None:
         self._follow(self._show_controls)
         self._draw()
 
@@ -236,7 +221,7 @@ class RoundsExplorer(Panel):
         self.further.value = kept or next(iter(left), None)
         # Rounds that are still there stay chosen.
         pair = [name for name in (self.one.value, self.two.value) if name in self.order]
-        # The untouched image is the last to be suggested.
+        # The untouched image is suggested last.
         others = sorted((name for name in self.order if name not in pair), key=lambda name: name == "none")
         first, second = (*pair, *others, self.order[0])[:2]
         for control, value in ((self.one, first), (self.two, second)):
@@ -254,20 +239,17 @@ class RoundsExplorer(Panel):
     def _take_threshold(self) -> None:
         self.threshold.value = self._predictor.thresholds[self.label.value]
 
-    def _network_chosen(self, change: object) -> None:
+    def _network_chosen(self) -> None:
         self._follow(lambda: setattr(self.label, "options", labels(self.language, self._predictor)))
         self._label_chosen()
 
-    def _label_chosen(self, change: object = None) -> None:
-        if not self._following:
-            self._follow(self._take_threshold)
-            self._draw()
-
-    # ---------------------------------------------------------------------------------------- pictures
+    def _label_chosen(self) -> None:
+        self._follow(self._take_threshold)
+        self._draw()
 
     def _seen(self, order: Sequence[str]) -> rounds.OneImage:
         own = self._predictor.thresholds[self.label.value]
-        return self._viewer.run(
+        return self._viewers[self.network.value].run(
             self._films[self.film.value],
             self._in_order(order),
             label=self.label.value,
@@ -278,34 +260,28 @@ class RoundsExplorer(Panel):
             seed=self.seed.value,
         )
 
-    def _draw(self, change: object = None) -> None:
-        if not self._following:
-            self.seen = self._seen(self.order)
-            self._draw_swapped()
+    def _draw(self) -> None:
+        self.seen = self._seen(self.order)
+        self._draw_swapped()
 
-    def _draw_swapped(self, change: object = None) -> None:
-        if not self._following:
-            exchange = {self.one.value: self.two.value, self.two.value: self.one.value}
-            self.seen_swapped = self._seen([exchange.get(name, name) for name in self.order])
-            self._picture()
-
-    def _picture(self, change: object = None) -> None:
-        if not self._following:
-            self._show_pictures()
+    def _draw_swapped(self) -> None:
+        exchange = {self.one.value: self.two.value, self.two.value: self.one.value}
+        self.seen_swapped = self._seen([exchange.get(name, name) for name in self.order])
+        self._show_pictures()
 
     def _show_pictures(self) -> None:
-        about = {
-            "film": self.film.value,
-            "network": self.network.value,
-            "opacity": self.opacity.value,
-            "scale": max(float(self.seen.maps.max()), float(self.seen_swapped.maps.max()), 1e-6),
-            "not_shown": self.label.value in self._predictor.not_shown,
-            "simulated": self._simulated,
-            "language": self.language,
-        }
-        pair = (self.one.value, self.two.value)
-        self.strip.value = str(show.strip(self.seen, **about))
-        self.difference.value = show.difference(self.seen, self.seen_swapped, pair, self.language)
-        about["title"] = self._say("rounds.swapped", one=pair[0], two=pair[1])
-        changed = self.seen.changed(self.seen_swapped)
-        self.swapped.value = str(show.strip(self.seen_swapped, marked=changed, **about))
+        strip = functools.partial(
+            show.strip,
+            film=self.film.value,
+            network=self.network.value,
+            opacity=self.opacity.value,
+            scale=max(float(self.seen.maps.max()), float(self.seen_swapped.maps.max()), 1e-6),
+            not_shown=self.label.value in self._predictor.not_shown,
+            simulated=self._simulated,
+            language=self.language,
+        )
+        one, two = self.one.value, self.two.value
+        self.strip.value = str(strip(self.seen))
+        self.difference.value = show.difference(self.seen, self.seen_swapped, (one, two), self.language)
+        title, changed = self._say("rounds.swapped", one=one, two=two), self.seen.changed(self.seen_swapped)
+        self.swapped.value = str(strip(self.seen_swapped, marked=changed, title=title))
