@@ -16,74 +16,21 @@ programs.
 """
 
 import argparse
-import json
-import math
+import multiprocessing
 import os
 import platform
-import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from cxrkit import phantom
-
-NETWORK = """
-import sys
-from cxrkit import networks
+from cxrkit import film, networks, phantom, rounds
 from cxrkit.labels import COVID_CLASSES
-networks.start_tensorflow()
-import keras
-keras.utils.set_random_seed(1)
-sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224,
-           "pixel_range": [0, 1], "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": list(COVID_CLASSES)}
-networks.save(networks.build("DenseNet121", "covid", input_size=224), sys.argv[1], sidecar)
-"""
-
-PLAIN = """
-import json, sys, time
-from cxrkit import film, networks
-networks.start_tensorflow()
-import imgaug.augmenters as iaa
-import keras
-import numpy as np
-blur, gamma = iaa.GaussianBlur(sigma=1.0), iaa.GammaContrast(0.7)
-sharpen = iaa.Sharpen(alpha=0.03, lightness=0.5)
-augmenters = [
-    iaa.Noop(), blur, iaa.GaussianBlur(sigma=2.5), gamma, iaa.GammaContrast(1.3), sharpen,
-    iaa.Sharpen(alpha=0.03, lightness=1.1), iaa.Sequential([blur, gamma]), iaa.Sequential([sharpen, blur]),
-    iaa.Sequential([gamma, sharpen]), iaa.Sequential([gamma, blur, sharpen]),
-]
-folder, paths = sys.argv[1], json.loads(sys.argv[2])
-model = keras.models.load_model(folder + "/model.keras")
-model.predict(np.zeros((1, 224, 224, 1), np.float32), verbose=0)
-start, processor, probs = time.perf_counter(), time.process_time(), []
-for path in paths:
-    pixels = np.rint(film.resize(film.read(path).pixels, 224) * 255).astype(np.uint8)
-    views = [augmenter(image=pixels)[None, :, :, None] / np.float32(255) for augmenter in augmenters]
-    probs.append([float(model.predict(view, verbose=0)[0, 0]) for view in views])
-print(json.dumps({"seconds": time.perf_counter() - start, "processor": time.process_time() - processor,
-                  "probs": probs, "passes": len(paths) * len(augmenters)}))
-"""
-
-ROUNDS = """
-import json, sys, time
-import numpy as np
-from cxrkit import networks, rounds
-folder, paths, options = sys.argv[1], *map(json.loads, sys.argv[2:])
-model = networks.load(folder)
-rounds.run(model, paths[:1], ["none", "A"])
-start, processor = time.perf_counter(), time.process_time()
-found = rounds.run(model, paths, **options)
-seconds, processor = time.perf_counter() - start, time.process_time() - processor
-order = [] if found.early_stop else found.fit_order()
-print(json.dumps({"seconds": seconds, "processor": processor, "passes": int(found.passes.sum()), "order": order,
-                  "probs": np.nan_to_num(found.probs[:, :, 0], nan=-1).tolist(),
-                  "positive": found.positive[:, 0].tolist()}))
-"""
 
 TITLES = {
     "plain": "plain loop: imgaug, `keras.predict`, one view at a time",
@@ -93,20 +40,63 @@ TITLES = {
 }
 
 
-def python(code: str, *arguments: object) -> dict:
-    """Run code in its own process, and read the JSON that it prints last."""
-    texts = [one if isinstance(one, str) else json.dumps(one) for one in arguments]
-    done = subprocess.run([sys.executable, "-c", code, *texts], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"a process ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
+def make_network(folder: Path) -> None:
+    """Save DenseNet121 with random weights."""
+    networks.start_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(1)
+    sidecar = {
+        "name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224, "pixel_range": [0, 1],
+        "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": list(COVID_CLASSES),
+    }  # fmt: skip
+    networks.save(networks.build("DenseNet121", "covid", input_size=224), folder, sidecar)
 
 
-def simulate(folder: Path, count: int) -> list[str]:
+def plain(folder: Path, paths: list[Path]) -> dict[str, Any]:
+    """Time the plain loop."""
+    networks.start_tensorflow()
+    import imgaug.augmenters as iaa
+    import keras
+
+    blur, gamma, sharpen = iaa.GaussianBlur(sigma=1.0), iaa.GammaContrast(0.7), iaa.Sharpen(alpha=0.03, lightness=0.5)
+    augmenters = [
+        iaa.Noop(), blur, iaa.GaussianBlur(sigma=2.5), gamma, iaa.GammaContrast(1.3), sharpen,
+        iaa.Sharpen(alpha=0.03, lightness=1.1), iaa.Sequential([blur, gamma]), iaa.Sequential([sharpen, blur]),
+        iaa.Sequential([gamma, sharpen]), iaa.Sequential([gamma, blur, sharpen]),
+    ]  # fmt: skip
+    model = keras.models.load_model(folder / "model.keras")
+    model.predict(np.zeros((1, 224, 224, 1), np.float32), verbose=0)
+    start, processor, probs = time.perf_counter(), time.process_time(), []
+    for path in paths:
+        pixels = np.rint(film.resize(film.read(path).pixels, 224) * 255).astype(np.uint8)
+        views = [augmenter(image=pixels)[None, :, :, None] / np.float32(255) for augmenter in augmenters]
+        probs.append([float(model.predict(view, verbose=0)[0, 0]) for view in views])
+    took = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
+    return took | {"probs": np.array(probs), "passes": len(paths) * len(augmenters)}
+
+
+def in_rounds(folder: Path, paths: list[Path], options: dict[str, Any]) -> dict[str, Any]:
+    """Time `rounds.run`."""
+    model = networks.load(folder)
+    rounds.run(model, paths[:1], ["none", "A"])
+    start, processor = time.perf_counter(), time.process_time()
+    found = rounds.run(model, paths, **options)
+    took = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
+    return took | {"probs": found.probs[:, :, 0], "passes": int(found.passes.sum()), "found": found}
+
+
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, arguments)
+
+
+def simulate(folder: Path, count: int) -> list[Path]:
     """Write simulated images as JPEG, 512 px, quality 90."""
-    paths = [str(folder / f"{k:05}.jpg") for k in range(count)]
-    for path, film in zip(paths, phantom.simulate_many(range(count), size_px=512, workers=1), strict=True):
-        cv2.imwrite(path, np.rint(film.pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    paths = [folder / f"{k:05}.jpg" for k in range(count)]
+    for path, image in zip(paths, phantom.simulate_many(range(count), size_px=512, workers=1), strict=True):
+        cv2.imwrite(str(path), np.rint(image.pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
     return paths
 
 
@@ -115,33 +105,26 @@ def median(values: list[float], digits: int = 1) -> str:
     return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def measure(scratch: Path, films: int, turns: int) -> dict[str, list[dict]]:
+def measure(scratch: Path, films: int, turns: int) -> dict[str, list[dict[str, Any]]]:
     """Run all sides in turn, and check that early stop changes no label."""
-    folder = str(scratch / "densenet121")
-    python(NETWORK, folder)
+    folder = scratch / "densenet121"
+    apart(make_network, folder)
     paths = simulate(scratch, 2 * films)
     fitted_on, timed = paths[:films], paths[films:]
-    means = np.mean(python(ROUNDS, folder, timed, {})["probs"], axis=1)
-    threshold = float(np.quantile(means, 1 - 97 / 397))
-    rules = {rule: {"combine": rule, "threshold": threshold} for rule in ("majority", "mean")}
-    orders = {rule: python(ROUNDS, folder, fitted_on, options)["order"] for rule, options in rules.items()}
-    found: dict[str, list[dict]] = {name: [] for name in TITLES}
+    threshold = float(np.quantile(apart(in_rounds, folder, timed, {})["found"].combined, 1 - 97 / 397))
+    fitted = apart(in_rounds, folder, fitted_on, {"threshold": threshold})["found"]
+    orders = {rule: fitted.with_combine(rule).fit_order() for rule in ("majority", "mean")}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in TITLES}
     for _ in range(turns):
-        found["plain"].append(python(PLAIN, folder, timed))
-        found["every"].append(python(ROUNDS, folder, timed, {}))
-        for rule, options in rules.items():
-            early = python(ROUNDS, folder, timed, options | {"early_stop": True, "order": orders[rule]})
-            if early["positive"] != by_hand(found["every"][-1]["probs"], rule, threshold):
+        found["plain"].append(apart(plain, folder, timed))
+        found["every"].append(apart(in_rounds, folder, timed, {"threshold": threshold}))
+        for rule, order in orders.items():
+            options = {"combine": rule, "threshold": threshold, "early_stop": True, "order": order}
+            found[rule].append(apart(in_rounds, folder, timed, options))
+            whole = found["every"][-1]["found"].with_combine(rule)
+            if not np.array_equal(found[rule][-1]["found"].positive, whole.positive):
                 raise RuntimeError(f"early stop with {rule} changed a label")
-            found[rule].append(early)
     return found
-
-
-def by_hand(probs: list[list[float]], rule: str, threshold: float) -> list[bool]:
-    """The labels of all passes; the mean of equal rounds is their value."""
-    if rule == "majority":
-        return [sum(p >= threshold for p in row) > len(row) / 2 for row in probs]
-    return [min(max(math.fsum(row) / len(row), min(row)), max(row)) >= threshold for row in probs]
 
 
 def main() -> None:
@@ -155,19 +138,19 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         found = measure(Path(scratch), films, turns)
-    pairs = [(np.array(a["probs"]), np.array(b["probs"])) for a, b in zip(found["every"], found["plain"], strict=True)]
-    apart = max(abs(a - b).max() for a, b in pairs)
+    pairs = zip(found["every"], found["plain"], strict=True)
+    largest = max(abs(every["probs"] - loop["probs"]).max() for every, loop in pairs)
     print(
         f"# Speed of rounds\n\n{date.today()}; {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before "
         f"and {os.getloadavg()[0]:.1f} after; Python {platform.python_version()}. Simulated images (512 px, JPEG of "
         f"quality 90), DenseNet121 at 224 px with random weights, {films} images, {turns} turns; median (lowest to "
-        f"highest). Largest difference of a probability between both sides: {apart:.1e}. With early stop every label "
+        f"highest). Largest difference of a probability between both sides: {largest:.1e}. With early stop every label "
         "is that of all passes.\n\n"
         "| what | seconds per image | passes per image | times as fast as the loop | processor seconds per image |\n"
         "|---|---:|---:|---:|---:|"
     )
     for name, runs in found.items():
-        ratios = [plain["seconds"] / run["seconds"] for plain, run in zip(found["plain"], runs, strict=True)]
+        ratios = [loop["seconds"] / run["seconds"] for loop, run in zip(found["plain"], runs, strict=True)]
         print(
             f"| {TITLES[name]} | {median([run['seconds'] / films for run in runs], 2)} | "
             f"{runs[0]['passes'] / films:.1f} | {'' if name == 'plain' else median(ratios)} | "

@@ -8,7 +8,6 @@ import pytest
 from cxrkit import augment, networks, rounds
 from cxrkit.augment import Op
 from cxrkit.labels import COVID, NOT_COVID
-from cxrkit.show import _rounds_strip as show
 from cxrkit.widgets import RoundsExplorer
 
 #: Grey levels 100 and 200 of 255.
@@ -58,17 +57,10 @@ def alts(strip):
     return re.findall(r'alt="([^"]*)"', strip)
 
 
-# ------------------------------------------------------------------------------------------------ what is shown
-
-
-def test_it_begins_with_the_rounds_of_the_report():
-    explorer = RoundsExplorer(FILMS, [bright()[0]])
-    assert explorer.order == rounds.REPORT
-    assert [row["text"][:4] for row in explorer.steps.rows[:2]] == ["1. n", "2. A"]
-    assert len(alts(explorer.strip.value)) == 11
-
-
 def test_each_round_shows_its_view_its_probability_and_the_votes():
+    first = RoundsExplorer(FILMS, [bright()[0]])
+    assert first.order == rounds.REPORT
+    assert [row["text"][:4] for row in first.steps.rows[:2]] == ["1. n", "2. A"]
     explorer = an_explorer()
     assert grey(explorer.seen) == [100, 150, 50]
     assert explorer.seen.probs == pytest.approx([100 / 255, 150 / 255, 50 / 255])
@@ -77,8 +69,20 @@ def test_each_round_shows_its_view_its_probability_and_the_votes():
         "Round 2, brighter, of image one.png: Add(value=50). COVID-19: 0.59, positive. 1 of 2 votes.",
         "Round 3, half, of image one.png: Multiply(mul=0.5). COVID-19: 0.20, negative. 1 of 3 votes.",
     ]
-    assert "combined by mean. COVID-19: 0.39, negative (threshold 0.50); 1 of 3 rounds are positive." in (
-        explorer.strip.value
+    verdict = "combined by mean. COVID-19: 0.39, negative (threshold 0.50); 1 of 3 rounds are positive."
+    assert verdict in explorer.strip.value
+    # The mean of 3 rounds, after 100 / 255: at least a third of that, at most two thirds more.
+    low = 100 / 255 / 3
+    assert (explorer.seen.lowest[0], explorer.seen.highest[0]) == pytest.approx((low, low + 2 / 3))
+    assert f"round 1 {low:.2f} to {low + 2 / 3:.2f}" in explorer.strip.value
+    assert explorer.seen.lowest[-1] == explorer.seen.highest[-1] == explorer.seen.combined[0]
+    explorer.combine.value = "majority"
+    assert explorer.seen.combined == (pytest.approx(1 / 3), False)
+    assert "share of positive rounds 0.33, negative" in explorer.strip.value
+    explorer.order = ("none",)
+    assert "One round. COVID-19: 0.33, negative" not in explorer.strip.value
+    assert (
+        "One round. COVID-19: share of positive rounds 0.00, negative (threshold 0.50); 0 of 1" in explorer.strip.value
     )
 
 
@@ -109,30 +113,6 @@ def test_the_stop_is_marked_and_later_rounds_are_pale():
     assert explorer.seen.stops == 3
     assert "could stop" not in explorer.strip.value
     assert "only the last one decides" in explorer.strip.value
-
-
-def test_the_possible_range_is_shown_after_each_round():
-    """The mean of 3 rounds, after 100 / 255: at least a third of that, at most two thirds more."""
-    explorer = an_explorer()
-    low = 100 / 255 / 3
-    assert explorer.seen.lowest[0] == pytest.approx(low)
-    assert explorer.seen.highest[0] == pytest.approx(low + 2 / 3)
-    assert f"round 1 {low:.2f} to {low + 2 / 3:.2f}" in explorer.strip.value
-    assert explorer.seen.lowest[-1] == explorer.seen.highest[-1] == explorer.seen.combined[0]
-
-
-def test_the_majority_counts_rounds():
-    explorer = an_explorer(combine="majority")
-    assert explorer.seen.combined == (pytest.approx(1 / 3), False)
-    assert "share of positive rounds 0.33, negative" in explorer.strip.value
-
-
-def test_one_round_alone_has_a_sentence_of_its_own():
-    one = rounds.Viewer(bright()[0]).run(FILMS["one.png"], ["none"], label=COVID)
-    assert show.verdict(one) == "One round. COVID-19: 0.39, negative (threshold 0.50); 0 of 1 rounds is positive."
-
-
-# ------------------------------------------------------------------------------------------- order and recipes
 
 
 def test_a_dragged_round_goes_where_it_was_dropped():
@@ -181,38 +161,27 @@ def test_an_illegal_order_is_refused(order):
     assert explorer.order == ORDER
 
 
-# -------------------------------------------------------------------------------------------- two rounds swapped
-
-
-def test_independent_rounds_have_the_same_pictures_in_any_order():
+def test_a_swap_of_independent_rounds_may_change_where_it_could_stop():
     explorer = an_explorer()
     assert (explorer.one.value, explorer.two.value) == ("brighter", "half")
     assert grey(explorer.seen_swapped) == [100, 50, 150]
     assert "all pictures stay the same: each recipe is applied to the original" in explorer.difference.value
     assert "The combined result stays 0.39, negative." in explorer.difference.value
     assert "differs from the picture above" not in explorer.swapped.value
-
-
-def test_a_swap_may_change_where_it_could_stop():
-    explorer = an_explorer(combine="any")
+    explorer.combine.value = "any"
     assert (explorer.seen.stops, explorer.seen_swapped.stops) == (2, 3)
     assert "Before, the rounds could stop after round 2; now, only the last round decides." in explorer.difference.value
 
 
-def test_a_swap_changes_the_pictures_of_cumulative_rounds():
-    """100 + 50, then half: 75; half of 100, then + 50: 100."""
-    explorer = an_explorer(mode="cumulative")
+def test_a_swap_of_cumulative_rounds_changes_pictures_and_label():
+    """100 + 50, then half: 75; half of 100, then + 50: 100. The means are 325 / 3 and 250 / 3 of 255."""
+    explorer = an_explorer(mode="cumulative", predictors=[bright(0.4)[0]])
     assert (grey(explorer.seen), grey(explorer.seen_swapped)) == ([100, 150, 75], [100, 50, 100])
     assert "2 of 3 pictures change" in explorer.difference.value
     assert "the picture of the round before: half, brighter" in explorer.difference.value
+    assert "The label changes: before 0.42, positive, now 0.33, negative." in explorer.difference.value
     marked = [alt.endswith("differs from the picture above.") for alt in alts(explorer.swapped.value)]
     assert marked == [False, True, True]
-
-
-def test_a_swap_that_changes_the_label_is_stated():
-    """The means are 325 / 3 and 250 / 3 of 255: 0.42 and 0.33."""
-    explorer = an_explorer(mode="cumulative", predictors=[bright(0.4)[0]])
-    assert "The label changes: before 0.42, positive, now 0.33, negative." in explorer.difference.value
 
 
 def test_the_rounds_to_swap_can_be_chosen_and_stay_chosen():
@@ -223,9 +192,6 @@ def test_the_rounds_to_swap_can_be_chosen_and_stay_chosen():
     assert (explorer.one.value, explorer.two.value) == ("none", "half")
     explorer.two.value = "none"
     assert "Choose two different rounds" in explorer.difference.value
-
-
-# ----------------------------------------------------------------------------------------------------- controls
 
 
 def test_the_threshold_is_the_networks_own_until_it_is_moved():
@@ -272,15 +238,9 @@ def test_names_are_escaped_and_simulated_images_are_marked():
     assert "not a medical device" in explorer.strip.value.lower()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"films": {}}, "films must hold"), ({"predictors": []}, "predictors must hold")],
-)
-def test_an_explorer_needs_an_image_and_a_network(options, message):
-    with pytest.raises(ValueError, match=message):
-        an_explorer(**options)
-
-
-def test_an_unknown_label_is_refused():
+def test_an_explorer_needs_an_image_a_network_and_a_known_label():
+    for options, message in (({"films": {}}, "films must hold"), ({"predictors": []}, "predictors must hold")):
+        with pytest.raises(ValueError, match=message):
+            an_explorer(**options)
     with pytest.raises(ValueError, match="label must be one of COVID-19, Not COVID-19; got 'Mass'"):
         rounds.Viewer(bright()[0]).run(FILMS["one.png"], label="Mass")
