@@ -6,19 +6,12 @@ Modules are imported inside the commands, so that `cxrkit --help` starts fast.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cxrkit import __version__
-from cxrkit.cli import _dashboard as _dashboard_cli
-from cxrkit.cli import _data as _data_cli
-from cxrkit.cli import _experiment as _experiment_cli
-from cxrkit.cli import _jetson as _jetson_cli
-from cxrkit.cli import _model as _model_cli
-from cxrkit.cli import _rounds as _rounds_cli
-from cxrkit.cli import _terminal
-from cxrkit.cli import _train as _train_cli
+from cxrkit.cli import _data, _experiment, _jetson, _model, _rounds, _terminal, _train
 from cxrkit.cli._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
 
@@ -55,10 +48,9 @@ def main() -> None:
 
 def _flush() -> None:
     """Write out what was printed, while an error can still be reported."""
-    if sys.stdout is None:
-        return
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError as error:
         # Python would try again at its end, and report the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,9 +63,9 @@ def _explain(error: typer.TyperException) -> None:
     if "\n" in message:
         # The help text: a command came without arguments.
         print(message, file=sys.stderr)
-        return
-    context = getattr(error, "ctx", None)
-    _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` shows its use.")
+    else:
+        context = getattr(error, "ctx", None)
+        _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` shows its use.")
 
 
 def _say(text: str) -> None:
@@ -88,9 +80,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Options of cxrkit as a whole."""
 
@@ -103,9 +93,7 @@ def triage(
     findings_model: Annotated[str, typer.Option(help="A bundled model or a model folder.")] = "findings14-small",
     threshold: Annotated[
         float | None,
-        typer.Option(
-            help="Probability from which an image is positive for COVID-19; findings keep their model's thresholds."
-        ),
+        typer.Option(help="Probability from which an image is positive for COVID-19; findings keep theirs."),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Include sub-folders.")] = False,
     heatmaps: Annotated[
@@ -148,9 +136,7 @@ def triage(
 
 
 @app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("demo-out"),
-) -> None:
+def demo(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("demo-out")) -> None:
     """Triage the course's simulated test images and compare with the truth."""
     from cxrkit import data, triage
 
@@ -160,24 +146,49 @@ def demo(
         print(triage.run_demo(folder, out, progress))
 
 
-app.add_typer(_data_cli.app, name="data")
-app.add_typer(_model_cli.app, name="model")
-app.add_typer(_train_cli.app, name="train")
-app.add_typer(_experiment_cli.app, name="experiment")
-app.command("rounds")(_rounds_cli.rounds)
-app.command("sweep")(_rounds_cli.sweep)
-app.add_typer(_jetson_cli.app, name="jetson")
+def dashboard(
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8866,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CXRKIT_TOKEN",
+            help="Secret that a browser sends as ?token=...; the default is none on this machine alone, and a new one, "
+            "which is printed, on other addresses. An empty one means none, for use behind a proxy with a login.",
+        ),
+    ] = None,
+    idle_minutes: Annotated[
+        float, typer.Option(help="A page that was not used for so long ends, and its images are deleted.")
+    ] = 20,
+    language: Annotated[str, typer.Option(help="en or zh-Hant, for browsers without a preference.")] = "en",
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser here.")] = False,
+    base_url: Annotated[str, typer.Option(help="Path under which a proxy serves the page, such as /chest/.")] = "/",
+) -> None:
+    """Serve the dashboard, a web page for people without notebooks. Read SECURITY.md before you open it to others."""
+    from cxrkit import words
+    from cxrkit.dashboard import _serve as serve
+
+    words.table(language)
+    page: dict[str, Any] = {"language": language, "open_browser": browser, "base_url": base_url}
+    serve.dashboard(host=host, port=port, token=token, idle_minutes=idle_minutes, **page)
 
 
-def _add_verbose(group: typer.Typer) -> None:
+app.add_typer(_data.app, name="data")
+app.add_typer(_model.app, name="model")
+app.add_typer(_train.app, name="train")
+app.add_typer(_experiment.app, name="experiment")
+app.command()(_rounds.rounds)
+app.command()(_rounds.sweep)
+app.add_typer(_jetson.app, name="jetson")
+
+
+def _add_verbose(group: Any) -> None:
     for command in group.registered_commands:
-        assert command.callback is not None
         command.callback = _terminal.add_verbose(command.callback)
     for inner in group.registered_groups:
-        assert inner.typer_instance is not None
         _add_verbose(inner.typer_instance)
 
 
 _add_verbose(app)
 # Not quiet: what its servers write is their log.
-app.command("dashboard")(_dashboard_cli.dashboard)
+app.command()(dashboard)

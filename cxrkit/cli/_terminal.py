@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,24 +26,14 @@ def is_watched() -> bool:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a callback (done, all) that draws a bar with rate and remaining time; None where stderr is no terminal.
-
-    Args:
-        what: is counted, "images" for example.
-    """
+    """Give a callback (done, all) that draws a bar with rate and remaining time; None where stderr is no terminal."""
     if not is_watched():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[rate]}", TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None, rate="")
 
@@ -54,7 +44,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield update
 
 
-def add_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
+def add_verbose(command: Any) -> Any:
     """Add the option --verbose to a command; without it, the command runs in `quiet`."""
 
     @functools.wraps(command)
@@ -62,7 +52,7 @@ def add_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
         with nullcontext() if verbose else quiet():
             return command(**options)
 
-    option = Annotated[bool, typer.Option("--verbose", help="Show the messages of libraries.")]
+    option: Any = Annotated[bool, typer.Option("--verbose", help="Show the messages of libraries.")]
     signature = inspect.signature(command)
     parameter = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])  # type: ignore[attr-defined]  # read by inspect
@@ -72,63 +62,42 @@ def add_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the messages of libraries off stderr, and let ours through.
+    """Keep the messages of libraries off stderr, and let those of cxrkit through.
 
     libtiff, libjpeg, OpenCV and TensorFlow write to file descriptor 2, which leads nowhere meanwhile; `sys.stderr`
-    writes to a copy of it. Warnings and log records of Python come from Pillow, Keras and others; those of cxrkit
-    are shown.
+    writes to a copy of it. Pillow, Keras and others send warnings and log records of Python.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings(), _only_our_records(), _without_descriptor_2():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
-def _only_our_records() -> Iterator[None]:
-    shown = logging.lastResort
-    assert shown is not None
+    shown: Any = logging.lastResort
 
     def ours(record: logging.LogRecord) -> bool:
         return record.name.split(".")[0] == "cxrkit"
 
-    shown.addFilter(ours)
-    try:
-        yield
-    finally:
-        shown.removeFilter(ours)
+    with warnings.catch_warnings(), _without_descriptor_2():
+        warnings.simplefilter("ignore")
+        shown.addFilter(ours)
+        try:
+            yield
+        finally:
+            shown.removeFilter(ours)
 
 
 @contextmanager
 def _without_descriptor_2() -> Iterator[None]:
-    before = sys.stderr
-    try:
-        copy = os.dup(2)
-    except OSError:  # The process was started without it.
+    with ExitStack() as stack:
+        # Both fail where the process was started without a stderr.
+        with suppress(OSError, AttributeError):
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            copy = os.dup(2)
+            stack.callback(os.close, copy)
+            stack.callback(os.dup2, copy, 2)
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            if sys.stderr.fileno() == 2:
+                ours = stack.enter_context(open(copy, "w", buffering=1, errors="backslashreplace", closefd=False))
+                stack.enter_context(redirect_stderr(ours))
         yield
-        return
-    if before is not None:
-        before.flush()
-        if _leads_to_2(before):
-            sys.stderr = open(copy, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - closed below
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    try:
-        yield
-    finally:
-        if sys.stderr is not before:
-            sys.stderr.close()
-            sys.stderr = before
-        os.dup2(copy, 2)
-        os.close(copy)
-
-
-def _leads_to_2(stream: Any) -> bool:
-    try:
-        return stream.fileno() == 2
-    except (OSError, AttributeError):
-        return False
 
 
 def command() -> str:
@@ -137,13 +106,7 @@ def command() -> str:
 
 
 def write_results(out: Path, further: Path | None, text: str) -> None:
-    """Write results.md, and print it.
-
-    Args:
-        out: an existing folder.
-        further: another file for the same text; None: none.
-        text: Markdown.
-    """
+    """Print a text in Markdown, and write it to results.md in an existing folder and, if given, to a further file."""
     for path in (out / "results.md", *([further] if further else [])):
         path.write_text(text, encoding="utf-8")
     print(text)
