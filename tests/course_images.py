@@ -8,31 +8,28 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from cxrkit import networks
+from cxrkit import data, networks
 from cxrkit.course.experiments import Plan, Sets
 from cxrkit.data import FilmSet
-from cxrkit.data import write_manifest as write
 from cxrkit.labels import FINDINGS
 
 SIZE = 16
 
 
-def film_set(n=12, *, first=0, sources=("x",), bright=90):
+def film_set(n=12, *, first=0, bright=90):
     """Images of noise; every second one has COVID-19, and is then brighter on the left; one patient each."""
-    rng = np.random.default_rng([n, first])
     has = np.arange(n) % 2 == 0
-    pixels = rng.integers(0, 120, (n, SIZE, SIZE))
+    pixels = np.random.default_rng([n, first]).integers(0, 120, (n, SIZE, SIZE))
     pixels[:, :, : SIZE // 2] += bright * has[:, None, None]
-    names = np.array([sources[k % len(sources)] for k in range(n)])
     patients = np.array([f"p{k:04d}" for k in range(first, first + n)])
-    return FilmSet(pixels.astype(np.uint8), has[:, None].astype(np.float32), names, patients)
+    return FilmSet(pixels.astype(np.uint8), has[:, None].astype(np.float32), np.full(n, "x"), patients)
 
 
-def sets(train_films=24, *, sources=("x",), bright=90, simulated=True):
+def sets(train_films=24, *, bright=90, simulated=True):
     """Images in three splits, of other patients each."""
     sizes = {"train": (train_films, 0), "val": (12, 1000), "test": (20, 2000)}
-    films = {split: film_set(n, first=first, sources=sources, bright=bright) for split, (n, first) in sizes.items()}
-    return Sets("tiny", films, simulated)
+    films = {split: film_set(n, first=first, bright=bright) for split, (n, first) in sizes.items()}
+    return Sets("tiny", simulated, **films)
 
 
 def start(folder: Path) -> str:
@@ -42,16 +39,8 @@ def start(folder: Path) -> str:
     x = layers.Conv2D(6, 3, activation="relu")(films)
     x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 5, strides=2, activation="relu")(x))
     model = keras.Model(films, layers.Dense(14, activation="sigmoid", name="probs")(x), name="tiny")
-    sidecar = {
-        "name": "tiny",
-        "version": "1",
-        "labels": list(FINDINGS),
-        "input_size": 24,
-        "pixel_range": [0, 1],
-        "thresholds": dict.fromkeys(FINDINGS, 0.5),
-        "not_shown": [],
-    }
-    return str(networks.save(model, folder, sidecar))
+    sidecar = {"name": "tiny", "version": "1", "labels": list(FINDINGS), "input_size": 24, "pixel_range": [0, 1]}
+    return str(networks.save(model, folder, sidecar | {"thresholds": dict.fromkeys(FINDINGS, 0.5), "not_shown": []}))
 
 
 def plan(start: str, **options) -> Plan:
@@ -68,24 +57,15 @@ def lungs_everywhere(pixels):
     return masks
 
 
-def write_manifest(folder: Path, *, patients=12, size=64, sources=("x",), splits=True) -> Path:
+def write_manifest(folder: Path, *, patients=12, size=64, sources=("x",)) -> Path:
     """Write images of noise and their manifest; two images a patient, every second patient with COVID-19."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for patient in range(patients):
-        for follow_up in range(2):
-            name = f"p{patient}-{follow_up}.png"
-            cv2.imwrite(str(folder / name), rng.integers(0, 200, (size, size)).astype(np.uint8))
-            rows.append(
-                {
-                    "image": name,
-                    "source": sources[patient % len(sources)],
-                    "patient_id": f"p{patient}",
-                    "covid": patient % 2,
-                    "findings": "Mass" if patient % 4 == 0 else "",
-                    "split": ("train", "train", "val", "test")[patient // 2 % 4] if splits else "",
-                }
-            )
+    rng, rows = np.random.default_rng(0), []
+    for k in range(2 * patients):
+        patient, name = k // 2, f"p{k // 2}-{k % 2}.png"
+        cv2.imwrite(str(folder / name), rng.integers(0, 200, (size, size)).astype(np.uint8))
+        finding, split = "Mass" if patient % 4 == 0 else "", ("train", "train", "val", "test")[patient // 2 % 4]
+        rows.append((name, sources[patient % len(sources)], f"p{patient}", patient % 2, finding, split))
     path = folder / "manifest.csv"
-    write(pd.DataFrame(rows), path)
+    columns = ["image", "source", "patient_id", "covid", "findings", "split"]
+    data.write_manifest(pd.DataFrame(rows, columns=columns), path)
     return path

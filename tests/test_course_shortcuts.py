@@ -12,7 +12,7 @@ from skimage import exposure
 
 from cxrkit import metrics, phantom
 from cxrkit.course import experiments
-from cxrkit.course.experiments import VARIANTS, MarkLab, _shortcuts, faint_films, positive
+from cxrkit.course.experiments import VARIANTS, MarkLab, _measure, _shortcuts, faint_films, positive
 from cxrkit.course.experiments import _variants as variants
 from cxrkit.course.experiments._marks import FaintFilms, marked
 from cxrkit.course.experiments._variants import match_histograms, variant_of
@@ -28,35 +28,35 @@ def film(size=10):
     return np.arange(size * size, dtype=np.uint8).reshape(1, size, size), found
 
 
+def changed(variant, pixels, found, **options):
+    return variant_of(variant, pixels, found, like=(pixels, found), **options)[0]
+
+
 def test_lungs_are_masked_out_with_a_rim(monkeypatch):
     pixels, found = film()
     # A tenth of ten pixels is one: a cross of one pixel is added.
     monkeypatch.setattr(variants, "GROW", 0.1)
-    masked = variant_of("lungs masked out", pixels, found)[0]
+    masked = changed("lungs masked out", pixels, found)
     assert (masked[4:8, 3:7] == 128).all()
     assert (masked[3, 3:7] == 128).all()
     assert masked[3, 2] == pixels[0, 3, 2]
     found[0, 4, 3] = found[0, 7, 6] = False
     monkeypatch.setattr(variants, "GROW", 0)
-    box = variant_of("lungs' box masked out", pixels, found)[0]
+    box = changed("lungs' box masked out", pixels, found)
     assert (box[4:8, 3:7] == 128).all()
     assert (box != 128).sum() == 100 - 16
 
 
-def test_only_the_lungs_or_all_but_the_edge_are_left():
+def test_only_the_lungs_or_all_but_the_edge_or_their_box_is_left():
     pixels, found = film()
-    left = variant_of("lungs only", pixels, found)[0]
+    left = changed("lungs only", pixels, found)
     assert (left[found[0]] == pixels[0][found[0]]).all()
     assert (left[~found[0]] == 128).all()
-    blanked = variant_of("edge blanked", pixels, found)[0]
+    blanked = changed("edge blanked", pixels, found)
     assert (blanked[1:9, 1:9] == pixels[0, 1:9, 1:9]).all()
     assert (blanked == 128).sum() == 100 - 64
-
-
-def test_a_crop_is_the_box_of_the_lungs_resized():
-    pixels, found = film()
-    cropped = variant_of("cropped to the lungs", pixels[:, :8, :8], found[:, :8, :8])
-    np.testing.assert_array_equal(cropped[0, 0, [0, -1]], [43, 46])
+    cropped = changed("cropped to the lungs", pixels[:, :8, :8], found[:, :8, :8])
+    np.testing.assert_array_equal(cropped[0, [0, -1]], [43, 46])
 
 
 def test_a_matched_image_has_the_models_greys_in_its_own_order():
@@ -74,7 +74,7 @@ def test_histograms_are_matched_after_the_crop():
     found = np.stack([phantom.simulate(5, size_px=48).lung_mask] * 2)
     like = films[:1], found[:1]
     ready = variant_of("cropped and matched", films, found, like=like)
-    cropped, model = (variant_of("cropped to the lungs", *some) for some in ((films, found), like))
+    cropped, model = (variant_of("cropped to the lungs", *some, like=like) for some in ((films, found), like))
     np.testing.assert_array_equal(ready, match_histograms(cropped, model))
     # One patient's image in two appearances becomes nearly one picture.
     before = np.abs(films[0].astype(int) - films[1]).mean()
@@ -90,7 +90,7 @@ def test_what_is_masked_out_does_not_show_in_what_is_left(seed, variant):
     y, x = random.integers(0, 14, 2)
     found[0, y : y + random.integers(2, 10), x : x + random.integers(2, 10)] = True
     other = np.where(found, random.integers(0, 256, pixels.shape, np.uint8), pixels)
-    np.testing.assert_array_equal(variant_of(variant, pixels, found), variant_of(variant, other, found))
+    np.testing.assert_array_equal(changed(variant, pixels, found), changed(variant, other, found))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -111,17 +111,6 @@ def test_lungs_are_those_of_the_lung_network():
     assert not found[1].any()
 
 
-def test_images_without_lungs_and_unknown_variants_are_refused():
-    pixels, found = film()
-    two, lungs_of_two = np.repeat(pixels, 2, axis=0), np.concatenate([found, np.zeros_like(found)])
-    with pytest.raises(ValueError, match="1 of 2 images have no lungs, the first is number 1; leave such images out"):
-        variant_of("lungs masked out", two, lungs_of_two)
-    with pytest.raises(ValueError, match=r"variant must be one of unchanged, lungs masked out.*; got 'nice'"):
-        variant_of("nice", pixels, found)
-    with pytest.raises(ValueError, match=r"must be uint8 \(n, H, W\).*got float64 \(1, 10, 10\)"):
-        variant_of("lungs only", pixels / 255, found)
-
-
 # --- marks ---------------------------------------------------------------------------------------------------
 
 
@@ -133,8 +122,6 @@ def test_every_second_image_has_faint_covid_and_the_seed_decides():
     assert faint.lungs["val"].shape == (4, 64, 64)
     again = faint_films({"train": 2, "val": 2, "test": 2}, size_px=64)
     np.testing.assert_array_equal(again.sets.train.pixels, faint.sets.train.pixels[:2])
-    with pytest.raises(ValueError, match="counts must give train, val, test two images or more each"):
-        faint_films({"train": 4, "val": 1, "test": 4})
 
 
 def test_frames_go_with_the_class_except_for_a_share_of_each():
@@ -155,11 +142,9 @@ def test_a_letter_is_bright_in_the_corner_and_nowhere_else():
     films = film_set(4)
     lettered = marked(films, "letter")
     np.testing.assert_array_equal(lettered.pixels[1], films.pixels[1])
-    changed = np.argwhere(lettered.pixels[0] != films.pixels[0])
-    assert len(changed)
-    assert changed.max() < SIZE * 0.3
+    letter = np.argwhere(lettered.pixels[0] != films.pixels[0])
+    assert 0 < letter.max() < SIZE * 0.3
     assert lettered.pixels[0].max() > films.pixels[0].max()
-    np.testing.assert_array_equal(film_set(4).pixels, films.pixels)
 
 
 @pytest.fixture(scope="module")
@@ -186,16 +171,17 @@ def test_a_network_that_never_saw_covid_seems_to_know_it(lab):
     assert areas["swapped"].value < 0.2
 
 
-def test_variants_are_made_of_marked_images_once(lab):
+def test_variants_are_made_of_marked_images_and_networks_are_kept(lab):
     assert lab.learned("frame") is lab.learned("frame", swapped=0.0, variant="unchanged")
     films = lab.films("test", "frame", variant="lungs masked out")
     assert (films.pixels[:, 4:12, 3:13] == 128).all()
     np.testing.assert_array_equal(films.pixels[:, 0], lab.films("test", "frame").pixels[:, 0])
-    gaps = []
-    for variant in ("unchanged", "histogram matched"):
-        pixels = lab.films("test", "frame", variant=variant).pixels
-        gaps.append(abs(pixels[::2].mean() - pixels[1::2].mean()))
-    assert gaps[1] < gaps[0] / 3
+    unchanged, matched = (
+        lab.films("test", "frame", variant=name).pixels for name in ("unchanged", "histogram matched")
+    )
+    assert abs(matched[::2].mean() - matched[1::2].mean()) < abs(unchanged[::2].mean() - unchanged[1::2].mean()) / 3
+    with pytest.raises(ValueError, match=r"variant must be one of unchanged, lungs masked out.*; got 'nice'"):
+        lab.areas("frame", variant="nice")
 
 
 # --- the experiment ------------------------------------------------------------------------------------------
@@ -203,13 +189,13 @@ def test_variants_are_made_of_marked_images_once(lab):
 CHOSEN = ("unchanged", "lungs masked out")
 
 
-def of_sources(films):
-    """Sources as real ones come: one with both classes, one without COVID-19, one with COVID-19 only."""
-    place = np.arange(len(films)) % 4
-    return replace(films, sources=np.where(place < 2, "both", np.where(positive(films), "with", "without")))
-
-
 def three_sources():
+    """Sources as real ones come: one with both classes, one without COVID-19, one with COVID-19 only."""
+
+    def of_sources(_, films):
+        place = np.arange(len(films)) % 4
+        return replace(films, sources=np.where(place < 2, "both", np.where(positive(films), "with", "without")))
+
     return sets().map(of_sources)
 
 
@@ -222,7 +208,7 @@ def tiny(tmp_path_factory):
 def found(tiny):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_shortcuts, "lungs_of", lungs_everywhere)
-        return experiments.shortcuts(three_sources(), tiny, variants=CHOSEN, seeds=(0, 1), resamples=60)
+        return experiments.shortcuts(three_sources(), tiny, variants=CHOSEN, seeds=(0, 1))
 
 
 def test_sources_of_one_class_are_a_group_together():
@@ -233,11 +219,12 @@ def test_sources_of_one_class_are_a_group_together():
     }
 
 
-@pytest.mark.parametrize("sources", [("x",), ("x", "y")])
+@pytest.mark.parametrize("sources", [["x"], ["x", "y"]])
 def test_one_group_alone_is_refused(sources):
     # Of x and y alternately, one has all images with COVID-19: together they are one group.
+    some = sets().map(lambda _, films: replace(films, sources=np.resize(sources, len(films))))
     with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
-        _shortcuts.groups(sets(sources=sources))
+        _shortcuts.groups(some)
 
 
 def test_every_network_is_tested_on_every_group_with_every_variant(found):
@@ -268,9 +255,9 @@ def test_images_of_sources_never_seen_are_all_tested_and_others_in_test_only(fou
 
 def test_a_variant_is_compared_with_the_unchanged_images(found):
     table = found.table.set_index(["trained on", "tested on", "variant"]).sort_index()
-    plain, masked = (table.loc[("both", "both", variant)] for variant in CHOSEN)
-    assert np.isnan(plain["difference"])
-    assert masked["difference"] == pytest.approx(masked["value"] - plain["value"])
+    unchanged, masked = (table.loc[("both", "both", variant)] for variant in CHOSEN)
+    assert np.isnan(unchanged["difference"])
+    assert masked["difference"] == pytest.approx(masked["value"] - unchanged["value"])
 
 
 def test_the_share_predicted_positive_is_counted_by_source_and_class(found):
@@ -308,7 +295,7 @@ def test_images_without_lungs_are_left_out_of_all_variants_and_counted(monkeypat
     monkeypatch.setattr(
         _shortcuts, "lungs_of", lambda pixels: lungs_everywhere(pixels) & (np.arange(len(pixels)) > 0)[:, None, None]
     )
-    result = experiments.shortcuts(three_sources(), tiny, variants=(), seeds=(0,), resamples=20)
+    result = experiments.shortcuts(three_sources(), tiny, variants=(), seeds=(0,))
     # The first image of each split is of the source with both classes.
     lost = result.extra["left out"].set_index("source")["images without lungs"]
     assert lost.to_dict() == {"both": 3, "with": 0, "without": 0}
@@ -319,12 +306,11 @@ def test_images_without_lungs_are_left_out_of_all_variants_and_counted(monkeypat
 
 def test_shortcuts_resume_and_report_their_progress(monkeypatch, tmp_path, tiny):
     monkeypatch.setattr(_shortcuts, "lungs_of", lungs_everywhere)
-    options, steps = {"variants": CHOSEN, "seeds": (0,), "out": tmp_path, "resamples": 20}, []
+    options, steps = {"variants": CHOSEN, "seeds": (0,), "out": tmp_path}, []
     first = experiments.shortcuts(three_sources(), tiny, progress=lambda *step: steps.append(step), **options)
     assert steps == [(k, 10) for k in range(1, 11)]
-    again = experiments.shortcuts(three_sources(), tiny, **options)
-    assert (first.computed, again.computed) == (10, 0)
-    assert again.table.equals(first.table)
+    monkeypatch.delattr(_measure, "learn")
+    assert experiments.shortcuts(three_sources(), tiny, **options).table.equals(first.table)
 
 
 def test_a_result_can_be_written_and_read(found, tmp_path):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from course_images import lungs_everywhere, plan, sets, start, write_manifest
 
@@ -10,7 +11,6 @@ from cxrkit import show
 from cxrkit.course import experiments
 from cxrkit.course.experiments import MarkLab, _shortcuts
 from cxrkit.course.experiments._marks import FaintFilms
-from cxrkit.course.experiments._sources import Mix
 from cxrkit.metrics import Estimate
 from cxrkit.widgets._marks import MarkPanel
 
@@ -27,16 +27,15 @@ def tiny(tmp_path_factory):
 def results(tiny):
     """One small result of each experiment."""
     some, three = sets(40, bright=40), experiments.simulated_sources(sets(100, bright=40))
-    mixes = {"0": Mix(250, 0, 4), "4": Mix(750, 750, 2)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_shortcuts, "lungs_of", lungs_everywhere)
-        shortcuts = experiments.shortcuts(three, tiny, variants=("lungs only",), seeds=(0, 1), resamples=40)
+        shortcuts = experiments.shortcuts(three, tiny, variants=("lungs only",), seeds=(0, 1))
     return {
         "augmenters": experiments.augmenters(some, tiny, seeds=(0,)),
         "composite": experiments.composite(some, tiny, seeds=(0, 1)),
         "transfer": experiments.transfer(some, tiny, sizes=(6, 40), seeds=(0,)),
         "unseen": experiments.unseen(three, tiny, seeds=(0, 1)),
-        "mixing": experiments.mixing(three, tiny, mixes=mixes, seeds=(0,)),
+        "mixing": experiments.mixing(three, tiny, seeds=(0,)),
         "shortcuts": shortcuts,
     }
 
@@ -76,7 +75,7 @@ def test_the_reports_numbers_stand_beside_the_measured_ones(results):
     (row,) = [line for line in rows(show.experiments.table(results["mixing"])) if line.startswith("| row 4")]
     # 328 of 397 images.
     assert row.split(" | ")[1] == "0.826 (0.786 to 0.860)"
-    assert "row 4: 8 \\+ 42, batch 2" in row
+    assert "row 4: 8 \\+ 42, batch 8" in row
     transfer = rows(show.experiments.table(results["transfer"]))
     assert [line.split(" | ")[1] for line in transfer[2:]] == ["", "", "", "", "0.988", "0.548"]
     assert "The report printed 0.421." in show.experiments.document(results["unseen"], date="d", command="c")
@@ -108,11 +107,16 @@ def test_the_document_on_shortcuts_has_every_variant_and_its_difference(results)
     )
 
 
-def test_images_that_were_left_out_are_counted(tmp_path):
+def test_images_are_counted_beside_the_report(tmp_path):
     found = experiments.data(write_manifest(tmp_path, size=256))
     text = show.experiments.data_document(found, date="2026-01-02", command="c")
     assert "0 images left out; 0 patients in more than one split." in text
-    assert "291 (23.8%)" in text
+    counts = pd.DataFrame([[1, 1, 1], [2, 1, 1], [1, 0, 0], [4, 2, 2]], found.counts.index, found.counts.columns)
+    covid, _, other, total = rows(show.experiments.counts(replace(found, counts=counts)))[2:]
+    assert covid.startswith("| COVID-19 | 291 (23.8%) | 1 (25.0%) |")
+    assert other.startswith("| other findings |  | 1 (25.0%) |")
+    # Of the total, the share of all images: 1,224 of 2,038, and 4 of 8.
+    assert total.startswith("| Total | 1,224 (60.1%) | 4 (50.0%) |")
     assert show.experiments.detail(found, further={"out of focus": -3.0}).png().startswith(b"\x89PNG")
 
 
@@ -125,30 +129,11 @@ def test_a_matrix_holds_value_interval_number_and_note():
 
 
 def test_predictions_that_change_are_counted():
-    figure = show.experiments.swaps(
-        (np.array([0.9, 0.8, 0.2]), np.array([0.1, 0.7, 0.1])), (np.array([0.1]), np.array([0.6]))
-    )
+    before, after = np.array([0.9, 0.8, 0.1, 0.2]), np.array([0.1, 0.7, 0.6, 0.1])
+    figure = show.experiments.swaps(before, after, np.array([True, True, False, True]))
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes]
     assert titles == ["COVID-19: 1 of 3 predictions change", "Not COVID-19: 1 of 1 predictions change"]
     assert [line.get_linestyle() for line in figure.axes[0].lines[:3]] == [":", ":", "-"]
-
-
-def test_maps_lie_over_their_images_on_one_scale():
-    film, strong = np.full((8, 8), 0.5), np.array([[1.0, -1], [0, 0]])
-    figure = show.experiments.maps([film, film], [strong, strong / 4], ["a", "b"])
-    heats = [axis.images[-1].get_array().astype(float) for axis in figure.axes[4:6]]
-    # Red above grey where the map is highest; the negative corner stays grey.
-    assert heats[0][0, 0, 0] - heats[0][0, 0, 2] > heats[1][0, 0, 0] - heats[1][0, 0, 2] > 0
-    assert np.ptp(heats[0][0, -1]) == 0
-    with pytest.raises(ValueError, match="a map and a title for each image; got 1 images, 0 maps, 1 titles"):
-        show.experiments.maps([film], [], ["a"])
-
-
-def test_curves_over_a_share_have_their_ticks_and_names():
-    figure = show.experiments.shares({"kept": {0.0: GOOD, 0.5: GOOD}, "swapped": {0.0: HALF, 0.5: GOOD}})
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["kept", "swapped"]
-    figure.canvas.draw()
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0%", "50%"]
 
 
 def test_a_panel_draws_what_is_chosen(tiny, monkeypatch):

@@ -49,7 +49,9 @@ _OPTIONS: dict[str, _Option] = {
     "restart": _option(bool, False, "Delete an earlier run in the output folder.", "--restart"),
     "markdown": (MarkdownFile, None),
 }
-_OF_PLAN = ("start", "mode", "size_px", "epochs", "steps", "batch_size", "learning_rate", "draws", "best_by")
+_PATIENTS = _option(int | None, None, "Number of training patients; by default all.")
+#: Experiments on several sources; the course's images get three simulated ones.
+_ON_SOURCES = ("unseen", "mixing", "shortcuts")
 
 
 @app.callback()
@@ -86,68 +88,29 @@ def data(
     _terminal.write_results(out, markdown, text)
 
 
-def _add(
-    name: str,
-    text: str,
-    *,
-    own: dict[str, _Option] | None = None,
-    without: str = "",
-    several_sources: bool = False,
-    **defaults: Any,
-) -> None:
-    """Add the command of an experiment.
-
-    Args:
-        name: of the command and of the function in `course.experiments`.
-        text: its help.
-        own: options that only this experiment has; they are arguments of the function.
-        without: the common option that it does not have.
-        several_sources: the course's images get three simulated sources.
-        defaults: of common options, where they differ.
-    """
-    options = {**_OPTIONS, **(own or {})}
-    options.pop(without, None)
-    defaults = {"out": Path(f"experiment-{name}"), **defaults}
-
-    def command(**chosen: Any) -> None:
-        _run(name, chosen, list(own or {}), several_sources)
-
-    command.__doc__ = text
-    # Typer reads the options from the signature.
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads it
-        [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(key, default), annotation=kind)
-            for key, (kind, default) in options.items()
-        ]
-    )
-    app.command(name)(command)
-
-
-def _run(name: str, chosen: dict[str, Any], own: list[str], several_sources: bool) -> None:
+def _run(name: str, chosen: dict[str, Any]) -> None:
+    """Run an experiment with the options of its command; those that only it has are arguments of its function."""
     from cxrkit import augment, networks, show
     from cxrkit.course import experiments
 
     # Wrong options are refused before an image is read.
-    recipe = augment.load(chosen["recipe"]) if "recipe" in chosen else None
-    plan = experiments.Plan(recipe=recipe, **{key: chosen[key] for key in _OF_PLAN if key in chosen})
-    arguments = {key: chosen[key] for key in own if chosen[key] and key != "record"}
-    if "recipes" in arguments:
-        arguments["recipes"] = {one: augment.load(one) for one in chosen["recipes"]}
+    of_plan = {key: value for key, value in chosen.items() if key in experiments.Plan.__dataclass_fields__}
+    if "recipe" in of_plan:
+        of_plan["recipe"] = augment.load(chosen["recipe"])
+    plan = experiments.Plan(**of_plan)
+    own = {key: value for key, value in chosen.items() if value and key not in (*_OPTIONS, "record")}
+    if "recipes" in own:
+        own["recipes"] = {one: augment.load(one) for one in own["recipes"]}
     networks.start_tensorflow()
     out = chosen["out"]
     with _terminal.progress("images") as progress:
-        sets = experiments.load(
-            chosen["manifest"],
-            root=chosen["root"],
-            size_px=plan.size_px,
-            cache=out / "run" / "films",
-            progress=progress,
-        )
-    if several_sources and sets.simulated and len(sets.sources) == 1:
+        places = {"root": chosen["root"], "cache": out / "run" / "films"}
+        sets = experiments.load(chosen["manifest"], size_px=plan.size_px, progress=progress, **places)
+    if name in _ON_SOURCES and sets.simulated and len(sets.sources) == 1:
         sets = experiments.simulated_sources(sets)
     with _terminal.progress("networks") as progress:
         result = getattr(experiments, name)(
-            sets, plan, seeds=range(chosen["seeds"]), out=out, restart=chosen["restart"], progress=progress, **arguments
+            sets, plan, seeds=range(chosen["seeds"]), out=out, restart=chosen["restart"], progress=progress, **own
         )
     for file, frame in result.frames.items():
         frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
@@ -166,57 +129,67 @@ def _whole_numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-_PATIENTS = _option(int | None, None, "Number of training patients; by default all.")
-_RECIPES = _option(
-    list[str] | None, None, "A name or a recipe's JSON file, to compare with none; repeatable.", "--recipe"
-)
-_SIZES = _option(Any, "10,20,40,80,160,240", "Numbers of training patients.", parser=_whole_numbers, metavar="N,N,...")
-_MODES = _option(
-    Any, "frozen,fine-tuned,scratch", "What is compared.", parser=lambda text: text.split(","), metavar="MODE,..."
-)
-_OTHER = _option(str | None, None, "The source to mix in; by default the largest without COVID-19.")
-_VARIANTS = _option(list[str] | None, None, "Compare only this variant with unchanged images; repeatable.", "--variant")
-_RECORD = _option(Path | None, None, "Write the aggregates into this file, which the notebook 06_shortcuts reads.")
-_SOURCES = "The course's images get three simulated sources, which differ in their appearance."
+def _add(name: str, text: str, **own: _Option | None) -> None:
+    """Add the command of an experiment, with its help; None takes a common option away."""
+    options = {**_OPTIONS, "out": (_OPTIONS["out"][0], Path(f"experiment-{name}")), **own}
+
+    def command(**chosen: Any) -> None:
+        _run(name, chosen)
+
+    if name in _ON_SOURCES:
+        text += "\n\nThe course's images get three simulated sources, which differ in their appearance."
+    command.__doc__ = text
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(key, kind, default=one[1], annotation=one[0]) for key, one in options.items() if one
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
+    app.command(name)(command)
+
 
 _add(
     "augmenters",
     "Table 7 and figure 9: one augmenter at a time, everything else alike.",
-    own={"recipes": _RECIPES, "patients": _PATIENTS},
-    without="recipe",
+    recipe=None,
+    recipes=_option(
+        list[str] | None, None, "A name or a recipe's JSON file, to compare with none; repeatable.", "--recipe"
+    ),
+    patients=_PATIENTS,
 )
 _add(
     "composite",
     "Figures 10 and 11, table 8: the composite, flips only, and no augmentation; right and wrong predictions.",
-    own={"patients": _PATIENTS},
-    without="recipe",
+    recipe=None,
+    patients=_PATIENTS,
 )
 _add(
     "transfer",
     "Figure 12: a new head, fine-tuning, and training from scratch, over numbers of training patients.",
-    own={"sizes": _SIZES, "modes": _MODES},
-    without="mode",
-    size_px=64,
-    epochs=3,
+    mode=None,
+    size_px=(_OPTIONS["size_px"][0], 64),
+    epochs=(_OPTIONS["epochs"][0], 3),
+    sizes=_option(
+        Any, "10,20,40,80,160,240", "Numbers of training patients.", parser=_whole_numbers, metavar="N,N,..."
+    ),
+    modes=_option(
+        Any, "frozen,fine-tuned,scratch", "What is compared.", parser=lambda text: text.split(","), metavar="MODE,..."
+    ),
 )
-_add(
-    "unseen",
-    f"Figure 13: train on some sources, test on those that the network never saw.\n\n{_SOURCES}",
-    several_sources=True,
-)
+_add("unseen", "Figure 13: train on some sources, test on those that the network never saw.")
 _add(
     "mixing",
-    f"Table 9: mix images of another source in, in the sizes and batch sizes of the report, to scale.\n\n{_SOURCES}",
-    own={"other": _OTHER},
-    without="batch_size",
-    several_sources=True,
+    "Table 9: mix images of another source in, in the sizes and batch sizes of the report, to scale.",
+    batch_size=None,
+    other=_option(str | None, None, "The source to mix in; by default the largest without COVID-19."),
 )
 _add(
     "shortcuts",
     "Train on some sources and test on others with parts of the images taken away: what does the network use?\n\n"
     "Lungs masked out, lungs only, cropped to the lungs, histograms matched, edge blanked; and a network trained to "
-    f"recognise the source. {_SOURCES}",
-    own={"variants": _VARIANTS, "record": _RECORD},
-    several_sources=True,
-    seeds=2,
+    "recognise the source.",
+    seeds=(_OPTIONS["seeds"][0], 2),
+    variants=_option(
+        list[str] | None, None, "Compare only this variant with unchanged images; repeatable.", "--variant"
+    ),
+    record=_option(Path | None, None, "Write the aggregates into this file, which the notebook 06_shortcuts reads."),
 )

@@ -1,8 +1,11 @@
-"""Figures, tables and documents of experiments, with what the report printed beside them. Nothing is computed here."""
+"""Figures, tables and documents of experiments, with what the report printed beside them. Nothing is computed here.
+
+Of every figure, `title` stands above it, and with `simulated` the note at its foot names the images as simulated.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
 from cxrkit.course import published
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID
+from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID, SPLITS
 from cxrkit.metrics import Estimate
 from cxrkit.show import _style as style
 from cxrkit.show._plots import forest
@@ -23,34 +26,46 @@ if TYPE_CHECKING:
     from cxrkit.course.experiments._data import CleanedData
     from cxrkit.data import FilmSet
 
-_RIGHT, _WRONG = "#2c7a2c", "#c0392b"
+_RIGHT, _WRONG = ("#2c7a2c", "-", "right"), ("#c0392b", "--", "wrong")
 #: Below one half a network ranks worse than chance: another colour.
 _BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
 _CHANCE = 0.5
-#: Of each experiment: the title; the measures of its table; a note on what the report printed.
-_TITLES = {
-    "augmenters": "One augmenter at a time (table 7, figure 9)",
-    "composite": "The composite (figures 10 and 11)",
-    "transfer": "Transfer learning and training from scratch (figure 12)",
-    "unseen": "A source that the network never saw (figure 13)",
-    "mixing": "Images of the other source mixed in (table 9)",
-    "shortcuts": "Shortcuts: what a COVID-19 network uses",
-}
-_MEASURES = {
-    "augmenters": ("AUROC", "accuracy", "recall", "specificity"),
-    "composite": ("AUROC", "accuracy", "recall", "specificity"),
-    "transfer": ("AUROC", "accuracy"),
-    "mixing": ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
-}
-_NOTES = {
-    "augmenters": "Report: table 7, accuracy; the number of images is not printed.",
-    "composite": "Report: figure 10, mean AUROC.",
-    "transfer": "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
-    "unseen": "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
-    "mixing": "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
-    "shortcuts": "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
-    "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never saw "
-    "the disease; *the source* shows how well it recognises it.",
+
+
+class _About(NamedTuple):
+    """The title of an experiment, a note on what the report printed, and the measures of its table."""
+
+    title: str
+    note: str
+    measures: tuple[str, ...] = ("AUROC", "accuracy", "recall", "specificity")
+
+
+_ABOUT = {
+    "augmenters": _About(
+        "One augmenter at a time (table 7, figure 9)",
+        "Report: table 7, accuracy; the number of images is not printed.",
+    ),
+    "composite": _About("The composite (figures 10 and 11)", "Report: figure 10, mean AUROC."),
+    "transfer": _About(
+        "Transfer learning and training from scratch (figure 12)",
+        "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
+        ("AUROC", "accuracy"),
+    ),
+    "unseen": _About(
+        "A source that the network never saw (figure 13)",
+        "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
+    ),
+    "mixing": _About(
+        "Images of the other source mixed in (table 9)",
+        "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
+        ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
+    ),
+    "shortcuts": _About(
+        "Shortcuts: what a COVID-19 network uses",
+        "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
+        "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never "
+        "saw the disease; *the source* shows how well it recognises it.",
+    ),
 }
 _COVERS = (
     "Values are means over seeds, with 95% intervals from resamples of test patients and seeds; differences are paired "
@@ -69,27 +84,35 @@ def printed(result: "Result") -> dict[str, Estimate]:
 
     For "transfer", by mode. For "unseen", the one number is under "". For "shortcuts" there is nothing.
     """
-    if result.name == "shortcuts":
-        return {}
-    if result.name == "augmenters":
-        rows = published.table("table07").index
-        return {str(name): published.estimate("table07", str(name), "mean_accuracy") for name in rows}
-    if result.name == "mixing":
-        rows = published.table("table09").index
-        return {str(row): published.estimate("table09", str(row), "accuracy") for row in rows}
-    if result.name == "unseen":
-        return {"": published.estimate("fig13", "covid model on ChestX-ray14", "mean_auroc")}
-    fig10, fig12 = (published.estimate(name, "mean", "auroc") for name in ("fig10", "fig12"))
-    return {"figure 11": fig10} if result.name == "composite" else {"fine-tuned": fig10, "scratch": fig12}
+    fig10, fig12 = ((name, "mean", "auroc") for name in ("fig10", "fig12"))
+    places: dict[str, dict[str, tuple[str, str, str]]] = {
+        "augmenters": {row: ("table07", row, "mean_accuracy") for row in published.table("table07").index},
+        "composite": {"figure 11": fig10},
+        "transfer": {"fine-tuned": fig10, "scratch": fig12},
+        "unseen": {"": ("fig13", "covid model on ChestX-ray14", "mean_auroc")},
+        "mixing": {row: ("table09", row, "accuracy") for row in published.table("table09").index},
+        "shortcuts": {},
+    }
+    return {name: published.estimate(*place) for name, place in places[result.name].items()}
 
 
 # -------------------------------------------------------------------------------------------------- data, table 4
 
 
 def counts(found: "CleanedData") -> Markdown:
-    """Return the images of each class and split beside the report's table 4, as a Markdown table."""
+    """Return the images of each class and split beside the report's table 4, as a Markdown table.
+
+    The share of a class is of its split; that of the total is of all images.
+    """
+    report = published.table("table04").astype(int).reindex(found.counts.index)
+    columns: dict[str, Sequence[str]] = {"class": list(report.index)}
+    for split in SPLITS:
+        for heading, numbers in (("report", report), ("counted", found.counts)):
+            of: dict[Any, Any] = {"Total": numbers.loc["Total"].sum()}
+            cells = [(n, n / of.get(name, numbers.loc["Total", split])) for name, n in numbers[split].items()]
+            columns[f"{split}: {heading}"] = ["" if np.isnan(n) else f"{n:,.0f} ({share:.1%})" for n, share in cells]
     removed = f"{len(found.removed)} image{'' if len(found.removed) == 1 else 's'} left out"
-    return Markdown(f"{as_table(found.beside_report())}\n\n{removed}; {found.shared} patients in more than one split.")
+    return Markdown(f"{as_table(pd.DataFrame(columns))}\n\n{removed}; {found.shared} patients in more than one split.")
 
 
 def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
@@ -99,8 +122,6 @@ def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, 
         found: the images.
         further: `detail` of further images, by name.
         title: above the axis.
-    Returns:
-        The figure.
     """
     import seaborn
 
@@ -136,13 +157,10 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
     Raises:
         ValueError: a measure that the result does not have.
     """
-    table = _of_measure(result, measure).assign(group="measured here")
-    theirs = [
-        {"setting": name, "group": "report (2020)", **vars(one)}
-        for name, one in printed(result).items()
-        if name in set(table["setting"])
-    ]
-    both = pd.concat([table, pd.DataFrame(theirs)], ignore_index=True)
+    table = _of_measure(result, measure)
+    theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
+    theirs = theirs[theirs["setting"].isin(table["setting"])]
+    both = pd.concat([table.assign(group="measured here"), theirs.assign(group="report (2020)")], ignore_index=True)
     both["setting"] = both["setting"].map(lambda name: _named(result, name))
     figure = style.new_figure(style.WIDTH, 0.42 * len(table) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
@@ -152,19 +170,14 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
     )
     low = np.nanmin(both[["low", "value"]].to_numpy(float))
     left.set(xlim=(min(0.5, math.floor(10 * low) / 10), 1.0), xlabel=measure)
-    differences = pd.DataFrame(
-        {
-            "name": table["setting"].map(lambda name: _named(result, name)),
-            "value": table["difference"],
-            "low": table["difference low"],
-            "high": table["difference high"],
-            "words": [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in table["p"]],
-        }
-    )
-    style.forest(right, differences, reference=0.0, palette=[style.INK])
+    columns = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
+    differences = table[["setting", *columns]].rename(columns=columns)
+    differences["setting"] = both["setting"].head(len(table)).to_numpy()
+    differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in table["p"]]
+    style.forest(right, differences, y="setting", reference=0.0, palette=[style.INK])
     right.tick_params(left=False)
-    first = table["setting"].iloc[0]
-    right.set(xlabel=f"{measure}: difference from {'row 0' if result.name == 'mixing' else first}")
+    first = "row 0" if result.name == "mixing" else table["setting"].iloc[0]
+    right.set(xlabel=f"{measure}: difference from {first}")
     style.key(figure, handles)
     return figure
 
@@ -180,14 +193,13 @@ def examples(result: "Result", films: "FilmSet", *, title: str = "") -> Drawing:
         The figure; frames are green and solid for right, red and dashed for wrong, and a word says which.
     """
     chosen = result.extra["examples"].to_dict("records")
-    columns = max(4, len(chosen))
-    figure = style.new_figure(style.WIDTH, style.WIDTH / columns + 1.35, simulated=result.simulated, title=title)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    figure = style.new_figure(style.WIDTH, style.WIDTH / 4 + 1.35, simulated=result.simulated, title=title)
+    axes = figure.subplots(1, 4)
     for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     for axis, row in zip(axes, chosen, strict=False):
         style.show(axis, films.pixels[row["row"]], "")
-        colour, line, word = (_RIGHT, "-", "right") if row["right"] else (_WRONG, "--", "wrong")
+        colour, line, word = _RIGHT if row["right"] else _WRONG
         frame: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": 4, "linestyle": line}
         axis.add_patch(Rectangle((0.01, 0.01), 0.98, 0.98, transform=axis.transAxes, **frame))
         words = f"{word}: truth {row['truth']}\n({row['chosen as']})"
@@ -197,47 +209,38 @@ def examples(result: "Result", films: "FilmSet", *, title: str = "") -> Drawing:
     return figure
 
 
-def curves(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure over the number of training patients, a line per mode with its interval.
+def curves(result: "Result", *, title: str = "") -> Drawing:
+    """Draw the AUROC of "transfer" over the number of training patients, a line per mode with its interval.
 
-    Args:
-        result: of "transfer".
-        measure: of its table.
-        title: above the axis.
-    Returns:
-        The figure; the report's two numbers stand at its right edge.
-    Raises:
-        ValueError: a measure that the result does not have.
+    The report's two numbers stand at the right edge.
     """
-    table = _of_measure(result, measure)
+    table = _of_measure(result, "AUROC")
     modes = list(dict.fromkeys(table["mode"]))
     figure = style.new_figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
     axis = figure.subplots()
     handles = style.curves(axis, table, "patients", "value", hue="mode", interval=("low", "high"))
-    if measure == "AUROC":
-        for mode, one in printed(result).items():
-            if mode in modes:
-                axis.annotate(
-                    f"report, {mode}: {one.value:.3f}", (1, one.value), (6, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="center", fontsize=8.5, color=style.SERIES[modes.index(mode)],
-                )  # fmt: skip
-        axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
-        axis.text(0.005, _CHANCE, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
+    for mode, one in printed(result).items():
+        if mode in modes:
+            axis.annotate(
+                f"report, {mode}: {one.value:.3f}", (1, one.value), (6, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", va="center", fontsize=8.5, color=style.SERIES[modes.index(mode)],
+            )  # fmt: skip
+    axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
+    axis.text(0.005, _CHANCE, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
     films = table.groupby("patients")["films"].mean()
     axis.set_xscale("log")
     axis.set_xticks(films.index, [f"{size}\n({number:.0f} images)" for size, number in films.items()], fontsize=8.5)
     axis.set_xticks([], minor=True)
-    axis.set(xlabel="training patients", ylabel=f"{measure} on test images", ylim=(None, 1.01))
+    axis.set(xlabel="training patients", ylabel="AUROC on test images", ylim=(None, 1.01))
     style.key(figure, handles)
     return figure
 
 
-def sources(result: "Result", *, variant: str = "unchanged", title: str = "") -> Drawing:
+def sources(result: "Result", *, title: str = "") -> Drawing:
     """Draw the AUROC of each network on each test set: a row per training set, a column per test set.
 
     Args:
-        result: of "unseen" or "shortcuts".
-        variant: of the images, for "shortcuts".
+        result: of "unseen", or of "shortcuts", with unchanged images.
         title: above all.
     Returns:
         The figure, as `matrix`. For "unseen", a source of one class shows the AUROC across sources: against the other
@@ -246,12 +249,12 @@ def sources(result: "Result", *, variant: str = "unchanged", title: str = "") ->
     table = result.table
     if result.name == "shortcuts":
         # "the source" is a test set of one network only.
-        table = table[(table["variant"] == variant) & (table["tested on"] != "the source")]
+        table = table[(table["variant"] == "unchanged") & (table["tested on"] != "the source")]
     rows: dict[str, dict[str, Estimate]] = {}
     notes: dict[str, dict[str, str]] = {}
     for _, cell in table.groupby(["trained on", "tested on"], sort=False):
         first = cell.iloc[0]
-        tested, note = first["tested on"], first["seen"]
+        trained_on, tested, note = first[["trained on", "tested on", "seen"]]
         if result.name == "unseen":
             tested = f"{tested}\n{first['COVID-19']} COVID-19, {first['other']} other"
             by_measure = cell.set_index("measure")["value"]
@@ -259,48 +262,38 @@ def sources(result: "Result", *, variant: str = "unchanged", title: str = "") ->
             across = ["across sources"] if "AUROC across" in by_measure else []
             note = "\n".join([*across, ", ".join(shares), *([] if first["seen"] else ["never seen"])])
             cell = cell[cell["measure"].str.startswith("AUROC")]
-        notes.setdefault(first["trained on"], {})[tested] = note
+        notes.setdefault(trained_on, {})[tested] = note
         for row in cell.to_dict("records"):
-            rows.setdefault(first["trained on"], {})[tested] = Estimate.from_row(row)
+            rows.setdefault(trained_on, {})[tested] = Estimate.from_row(row)
     return matrix(rows, notes=notes, title=title, simulated=result.simulated)
 
 
-def variants(result: "Result", trained_on: str, *, title: str = "") -> Drawing:
-    """Draw the AUROC of one kind of network with each variant of the images, test set beside test set.
-
-    Args:
-        result: of "shortcuts".
-        trained_on: the training set.
-        title: above the axis.
-    Returns:
-        The figure, as `show.forest`.
-    """
+def variants(result: "Result", trained_on: str) -> Drawing:
+    """Draw the AUROC of one kind of network of "shortcuts" with each variant of the images, as `show.forest`."""
     table = result.table[result.table["trained on"] == trained_on]
     groups: dict[str, dict[str, Estimate]] = {}
     for row in table.to_dict("records"):
         groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = Estimate.from_row(row)
-    return forest(groups, title=title or f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
+    return forest(groups, title=f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
-def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None, *, title: str = "") -> Drawing:
-    """Draw the share of each source's images that networks predict positive, unchanged images.
+def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None) -> Drawing:
+    """Draw the share of each source's images that networks of "shortcuts" predict positive, unchanged images.
 
     Args:
         result: of "shortcuts".
         trained_on: the training sets; None for all.
-        title: above the axis.
     Returns:
         The figure: a row per source and class, a mark per network.
     """
     found = _shares(result)
     groups = {f"trained on {name}": found[name] for name in trained_on or found}
-    words = "share of images predicted positive"
-    return forest(groups, xlabel=words, reference=None, title=title, simulated=result.simulated)
+    return forest(groups, xlabel="share of images predicted positive", reference=None, simulated=result.simulated)
 
 
-def figures(result: "Result", test: "FilmSet | None" = None) -> dict[str, Drawing]:
-    """Return all figures of a result by a name for a file; "composite" needs its test images."""
-    title = f"{_TITLES[result.name]}: {result.data}"
+def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
+    """Return all figures of a result on its test images, by a name for a file."""
+    title = f"{_ABOUT[result.name].title}: {result.data}"
     if result.name == "transfer":
         return {"figure": curves(result, title=title)}
     if result.name == "unseen":
@@ -311,10 +304,8 @@ def figures(result: "Result", test: "FilmSet | None" = None) -> dict[str, Drawin
             names = dict.fromkeys(result.table.loc[result.table["target"] == "COVID-19", "trained on"])
             found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
         return found
-    found = {"figure": settings(result, measure=_MEASURES[result.name][0], title=title)}
-    if result.name == "composite" and test is not None:
-        found["examples"] = examples(result, test)
-    return found
+    found = {"figure": settings(result, measure=_ABOUT[result.name].measures[0], title=title)}
+    return found | ({"examples": examples(result, test)} if result.name == "composite" else {})
 
 
 # -------------------------------------------------------------------------------------------------- further figures
@@ -335,8 +326,7 @@ def matrix(
         rows: by training set, the AUROC by test set.
         notes: words below the interval, laid out as `rows`.
         trained, tested: names of the axes.
-        title: above the matrix.
-        simulated: the note at the foot names the images as simulated.
+        title, simulated: as above.
     Returns:
         The figure; each cell holds value, interval, number of images and note; it is blue above 0.5 and orange below.
     """
@@ -351,13 +341,11 @@ def matrix(
         return "\n".join(filter(None, [f"{one.value:.2f}", f"{ends}, n = {one.n:,}", note]))
 
     values = pd.DataFrame({name: {column: one.value for column, one in row.items()} for name, row in rows.items()}).T
-    texts = [[words(name, column) for column in columns] for name in rows]
-    height = max(text.count("\n") + 1 for row in texts for text in row)
+    texts = pd.DataFrame([[words(name, column) for column in columns] for name in rows], list(rows), columns)
+    height = 1 + int(texts.map(lambda text: text.count("\n")).to_numpy().max())
     figure = style.new_figure(style.WIDTH, (0.18 * height + 0.15) * len(rows) + 1.6, simulated=simulated, title=title)
     axis = figure.subplots()
-    style.matrix(
-        axis, values.reindex(columns=columns), words=pd.DataFrame(texts, list(rows), columns), colours=_BOTH_WAYS
-    )
+    style.matrix(axis, values.reindex(columns=columns), words=texts, colours=_BOTH_WAYS)
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
     axis.set_xlabel(tested, loc="left", fontstyle="italic")
@@ -365,30 +353,21 @@ def matrix(
     return figure
 
 
-def swaps(
-    with_covid: tuple[np.ndarray, np.ndarray],
-    without: tuple[np.ndarray, np.ndarray],
-    *,
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw how the probability of each image changes when it gets the other hospital's mark.
+def swaps(before: np.ndarray, after: np.ndarray, has: np.ndarray, *, title: str = "") -> Drawing:
+    """Draw how the probability of each simulated image changes when it gets the other hospital's mark.
 
     Args:
-        with_covid: probabilities (films,) of images with COVID-19 with the marks as in training, and swapped.
-        without: the same of images without.
+        before, after: probabilities (films,) with the marks as in training, and swapped.
+        has: (films,), bool: which images show COVID-19.
         title: above all.
-        simulated: the note at the foot names the images as simulated.
     Returns:
-        The figure: a line per image, solid where the prediction changes at 0.5, else dotted.
+        The figure: a panel per class and a line per image, solid where the prediction changes at 0.5, else dotted.
     """
-    figure = style.new_figure(style.WIDTH, 3.4, simulated=simulated, title=title)
-    for axis, pair, name in zip(
-        figure.subplots(1, 2, sharey=True), (with_covid, without), (COVID, NOT_COVID), strict=True
-    ):
-        both = np.stack(pair)
+    figure = style.new_figure(style.WIDTH, 3.4, simulated=True, title=title)
+    kinds = ((COVID, has, COLOURS[COVID]), (NOT_COVID, ~has, style.BLUE))
+    for axis, (name, where, colour) in zip(figure.subplots(1, 2, sharey=True), kinds, strict=True):
+        both = np.stack([before, after])[:, where]
         crossed = (both[0] >= _CHANCE) != (both[1] >= _CHANCE)
-        colour = COLOURS[COVID] if name == COVID else style.BLUE
         for chosen, line in ((~crossed, ":"), (crossed, "-")):
             axis.plot([0, 1], both[:, chosen], line, marker="o", markersize=3, color=(colour, 0.4), linewidth=1)
         axis.axhline(_CHANCE, color=style.INK, linewidth=1.2)
@@ -397,76 +376,6 @@ def swaps(
         axis.set_title(f"{name}: {crossed.sum()} of {len(crossed)} predictions change", fontsize=10)
         style.tidy(axis, grid="y")
     figure.axes[0].set_ylabel(f"probability of {COVID}")
-    return figure
-
-
-def maps(
-    films: Sequence[np.ndarray],
-    heats: Sequence[np.ndarray],
-    titles: Sequence[str],
-    *,
-    opacity: float = 0.6,
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw images above the same images with their class activation maps, all maps on one scale.
-
-    Args:
-        films: (H, W) each, float in [0, 1] or uint8.
-        heats: (h, w) each; what is below 0 is not drawn.
-        titles: one per image.
-        opacity: of the strongest place, in [0, 1].
-        title: above all.
-        simulated: the note at the foot names the images as simulated.
-    Returns:
-        The figure.
-    Raises:
-        ValueError: no image, or not as many maps and titles as images.
-    """
-    if not films or len({len(films), len(heats), len(titles)}) > 1:
-        raise ValueError(
-            f"maps needs a map and a title for each image; got {len(films)} images, {len(heats)} maps, {len(titles)} "
-            "titles."
-        )
-    most = max(float(np.max(heat)) for heat in heats)
-    columns = max(4, len(films))
-    figure = style.new_figure(style.WIDTH, 2 * style.WIDTH / columns + 0.9, simulated=simulated, title=title)
-    axes = figure.subplots(2, columns)
-    for axis in axes[:, len(films) :].ravel():
-        axis.set_axis_off()
-    for column, (film, heat, words) in enumerate(zip(films, heats, titles, strict=True)):
-        style.show(axes[0, column], film, words)
-        style.show(axes[1, column], film, "")
-        style.cover(axes[1, column], film, np.clip(heat, 0, None) / max(most, 1e-12), opacity)
-    return figure
-
-
-def shares(
-    lines: Mapping[str, Mapping[float, Estimate]],
-    *,
-    xlabel: str = "training images with the other hospital's mark",
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw AUROCs over a share, with their intervals.
-
-    Args:
-        lines: by test set, the AUROC by share in [0, 1]; at most six.
-        xlabel: what the share is of.
-        title: above the axis.
-        simulated: the note at the foot names the images as simulated.
-    Returns:
-        The figure.
-    """
-    frame = style.tidy_estimates(lines)
-    figure = style.new_figure(style.WIDTH, 3.8, simulated=simulated, title=title)
-    axis = figure.subplots()
-    handles = style.curves(axis, frame, "name", "value", hue="group", interval=("low", "high"))
-    axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle="--")
-    axis.set_xticks(sorted(set(frame["name"])))
-    axis.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}" if round(share, 2) == share else f"{share:.1%}")
-    axis.set(ylim=(0, 1.01), ylabel="AUROC", xlabel=xlabel)
-    style.key(figure, handles)
     return figure
 
 
@@ -487,19 +396,18 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     if result.name == "unseen":
         return _unseen_table(result)
     there = set(result.table["measure"])
-    chosen = list(measures or [measure for measure in _MEASURES[result.name] if measure in there])
+    chosen = list(measures or [measure for measure in _ABOUT[result.name].measures if measure in there])
     first, *_ = [_of_measure(result, measure) for measure in chosen]
     found, theirs = result.estimates("setting", "measure"), printed(result)
-    # The report's numbers of "transfer" belong to the largest training set.
-    largest = result.table["patients"].max() if result.name == "transfer" else None
     rows = []
     for record in first.to_dict("records"):
-        setting = record["setting"]
-        key = record["mode"] if result.name == "transfer" else setting
-        has = key in theirs and (largest is None or record["patients"] == largest)
+        key = setting = record["setting"]
+        if result.name == "transfer":
+            # The report's numbers belong to the largest training set.
+            key = record["mode"] if record["patients"] == first["patients"].max() else None
         row: dict[str, Any] = {
             "setting": _named(result, setting),
-            "report (2020)": _brief(theirs[key]) if has else "",
+            "report (2020)": _brief(theirs[key]) if key in theirs else "",
             **{measure: _brief(found[setting][measure]) for measure in chosen},
         }
         if math.isfinite(record.get("difference", math.nan)):
@@ -528,25 +436,21 @@ def document(result: "Result", *, date: str, command: str) -> Markdown:
         result: of any experiment but "data".
         date: of the day.
         command: that was run.
-    Returns:
-        The document.
     """
     minutes = result.cells["seconds"].sum() / 60
-    opening = _opening(f"# {_TITLES[result.name]}", result.data, result.simulated, date, command)
+    opening = _opening(f"# {_ABOUT[result.name].title}", result.data, result.simulated, date, command)
     parts = [
         f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
-        f"{_COVERS} {_NOTES[result.name]}",
+        f"{_COVERS} {_ABOUT[result.name].note}",
     ]
     if result.name == "unseen":
         parts.append(f"The report printed {printed(result)[''].value:.3f}.")
     if result.name == "mixing":
         parts.append(f"Predicting no COVID-19 at all has an accuracy of {plain(result.extra['always no'])} here.")
-    if "examples" in result.extra:
+    if result.name == "composite":
         shown = result.extra["examples"].drop(columns="row").replace({True: "yes", False: "no"})
-        for column in ("certainty 1", "certainty 2"):
-            shown[column] = shown[column].map("{:.3f}".format)
         parts += ["## Right and wrong examples (table 8)", as_table(shown)]
     return Markdown("\n\n".join(parts) + "\n")
 
@@ -570,14 +474,12 @@ def trained(result: "Result") -> str:
 
 
 def _shortcut_parts(result: "Result") -> list[str]:
-    lost = result.extra["left out"].itertuples(index=False)
-    names = list(dict.fromkeys(result.table["variant"]))
+    lost = [f"{count} of {escape_markdown(name)}" for name, count in result.extra["left out"].itertuples(index=False)]
     parts = [
-        "Images on which no lungs were found are left out of all variants: "
-        + ", ".join(f"{number} of {escape_markdown(source)}" for source, number in lost)
-        + ".",
+        f"Images on which no lungs were found are left out of all variants: {', '.join(lost)}.",
         "## Trained on, tested on",
     ]
+    names = list(dict.fromkeys(result.table["variant"]))
     for variant in names:
         areas = as_table(result.estimates("trained on", "tested on", variant=variant), first="trained on")
         parts.append(f"### {escape_markdown(variant.capitalize())}\n\n{areas}")
@@ -596,11 +498,10 @@ def _shortcut_parts(result: "Result") -> list[str]:
 
 
 def _shares(result: "Result") -> dict[str, dict[str, Estimate]]:
-    frame = result.extra["predicted positive"]
     rows: dict[str, dict[str, Estimate]] = {}
-    for row in frame[frame["variant"] == "unchanged"].to_dict("records"):
+    for row in result.extra["predicted positive"].query("variant == 'unchanged'").to_dict("records"):
         name = f"{row['source']}, {COVID if row['COVID-19'] else NOT_COVID}"
-        rows.setdefault(row["trained on"], {})[name] = Estimate(row["value"], row["low"], row["high"], int(row["n"]))
+        rows.setdefault(row["trained on"], {})[name] = Estimate.from_row({"reason": "", **row})
     return rows
 
 

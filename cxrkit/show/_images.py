@@ -148,7 +148,7 @@ def heat_maps(
     """Draw heat maps over images beside the truth: first the image, then one panel per method, the truth in blue.
 
     Args:
-        films: with boxes.
+        films: with their boxes, if there are any.
         findings: the finding that is explained on each image.
         maps: by the method's name one map (h, w) in [0, 1] per image, as `explain.heat_maps` gives.
         captions: above the last map of each image, instead of the method's name.
@@ -185,7 +185,8 @@ def heat_maps(
         for axis in line:
             axis.set_axis_on()
             _outline(axis, image, finding)
-    key(figure, [Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")])
+    if any(image.boxes for image in films):
+        key(figure, [Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")])
     return figure
 
 

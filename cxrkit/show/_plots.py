@@ -186,6 +186,7 @@ def curves(
     *,
     hue: str | None = None,
     units: str | None = None,
+    interval: tuple[str, str] | None = None,
     log: Iterable[str] = (),
     lines: Mapping[str, tuple[float, str]] | None = None,
     title: str = "",
@@ -200,6 +201,7 @@ def curves(
             highest and one whose name begins with "mean" are named.
         hue: column of groups, at most six, each with its colour, marker and dashes; for panels of one column.
         units: column that names lines within a group, such as the seed.
+        interval: columns of the lower and the upper end of an interval, drawn as a band; for panels of one column.
         log: titles of panels with a logarithmic axis; 0 is drawn at 1e-8.
         lines: by title of a panel a horizontal line: its height and its name.
         title: above all.
@@ -216,7 +218,7 @@ def curves(
         if len(several) > len(SERIES):
             _many(axis, values, x, several)
         elif isinstance(columns, str):
-            handles = style.curves(axis, values, x, columns, hue=hue, units=units)
+            handles = style.curves(axis, values, x, columns, hue=hue, units=units, interval=interval)
         else:
             tidy_frame = values.melt(x, several, "curve", "value")
             axis.legend(handles=style.curves(axis, tidy_frame, x, "value", hue="curve"), fontsize=9)

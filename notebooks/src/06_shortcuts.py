@@ -28,10 +28,12 @@ networks.start_tensorflow()
 
 # %%
 import numpy as np
+import pandas as pd
 
 from cxrkit import show
 from cxrkit.course import check_answer, experiments, published
 from cxrkit.course.experiments import VARIANTS, MarkLab, Plan, faint_films, positive
+from cxrkit.explain import BoxedFilm
 from cxrkit.film import lung_masks, lung_outline
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.widgets import MarkPanel
@@ -111,9 +113,7 @@ print(f"as in training {areas['as in training'].value:.2f}; marks swapped {areas
 network, tests = lab.learned(MARK), lab.tests(MARK)
 probs = {name: network.predict(some) for name, some in tests.items()}
 before, after = probs["as in training"], probs["swapped"]
-show.experiments.swaps(
-    (before[has], after[has]), (before[~has], after[~has]), title="One line per patient", simulated=True
-)
+show.experiments.swaps(before, after, has, title="One line per patient")
 
 # %% [markdown]
 # One patient, twice. Nothing between the two films differs but frame and grey curve:
@@ -155,9 +155,10 @@ show.experiments.matrix(
 chosen = np.flatnonzero(has)[:2]
 shown = [tests[name].pixels[row] for name in ("as in training", "swapped") for row in chosen]
 answers = networks.with_maps(network.model)(np.stack(shown)[..., None].astype("float32") / 255)
-heats = [np.asarray(heat)[..., 0] for heat in answers["maps"]]
+heats = np.clip(np.asarray(answers["maps"])[..., 0], 0, None)
 titles = [f"{name}\np = {probs[name][row]:.2f}" for name in ("as in training", "swapped") for row in chosen]
-show.experiments.maps(shown, heats, titles, title="What speaks for COVID-19", simulated=True)
+films = [BoxedFilm("", "", film / 255, {}) for film in shown]
+show.heat_maps(films, titles, {f"evidence for {COVID}": heats / heats.max()}, across=2, simulated=True)
 
 # %% [markdown]
 # The letter is a mark with a place. Where does the strongest cell of the map lie on films that have it?
@@ -168,9 +169,10 @@ maps = np.asarray(networks.with_maps(lab.learned("letter").model)(lettered.scale
 strongest = maps.reshape(len(maps), -1).argmax(axis=1)
 cells = maps[0].size
 print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")
-show.experiments.maps(
-    list(lettered.pixels[:4]), list(maps[:4]), ["with the letter"] * 4, title="Another mark: a letter", simulated=True
-)
+heats = np.clip(maps[:4], 0, None)
+films = [BoxedFilm("", "", film / 255, {}) for film in lettered.pixels[:4]]
+by_method = {f"evidence for {COVID}": heats / heats.max()}
+show.heat_maps(films, ["with the letter"] * 4, by_method, across=2, simulated=True)
 
 # %% [markdown]
 # A map is a good witness *against* a network. It is a poor one for it: a grey curve has no place, and a map that lies
@@ -257,8 +259,20 @@ show.table(
 # %%
 shares = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 mixed = {share: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for share in shares}
-curves = {f"marks {name}": {share: mixed[share][name] for share in shares} for name in tests}
-show.experiments.shares(curves, title="Films of the other kind mixed in, in each hospital", simulated=True)
+points = [
+    {"test": f"marks {name}", "% of training films with the other mark": 100 * share, **vars(mixed[share][name])}
+    for share in shares
+    for name in tests
+]
+show.curves(
+    pd.DataFrame(points),
+    "% of training films with the other mark",
+    {"AUROC": "value"},
+    hue="test",
+    interval=("low", "high"),
+    lines={"AUROC": (0.5, "chance")},
+    simulated=True,
+)
 
 # %% [markdown]
 # A handful does little; it takes a good part of the films. And *at home* none of it shows, or it even looks like a

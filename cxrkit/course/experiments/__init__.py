@@ -1,18 +1,18 @@
 """The report's experiments on COVID-19: many networks that differ in one thing, measured on the same images.
 
-`learn` trains one network after a `Plan`. An experiment trains one per setting and seed, keeps each network's
-predictions in a folder, resumes there if interrupted, and returns a `Result`. Keras is imported when it is needed.
+`learn` trains one network after a `Plan`. An experiment takes the images, the plan of all networks, and `seeds`, `out`,
+`restart` and `progress` as `measure` does. It trains a network per setting and seed, keeps each network's predictions
+in a folder, resumes there if interrupted, and returns a `Result`. Intervals cover other test patients of the same
+sources and other seeds, not other sources. Keras is imported when it is needed.
 """
 
-from cxrkit.course.experiments._augment import augmenters, composite
 from cxrkit.course.experiments._data import data
 from cxrkit.course.experiments._learn import Plan, learn
 from cxrkit.course.experiments._marks import MarkLab, faint_films
 from cxrkit.course.experiments._measure import Result, Setting, measure
+from cxrkit.course.experiments._runs import augmenters, composite, mixing, transfer, unseen
 from cxrkit.course.experiments._sets import Sets, load, positive, simulated_sources
 from cxrkit.course.experiments._shortcuts import recorded_shortcuts, shortcuts
-from cxrkit.course.experiments._sources import mixing, unseen
-from cxrkit.course.experiments._transfer import transfer
 from cxrkit.course.experiments._variants import VARIANTS
 
 __all__ = [

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from cxrkit import film
-from cxrkit.course import published
 from cxrkit.course.experiments._sets import rows_of
 from cxrkit.data import split_by_patient
 from cxrkit.labels import COVID, SPLITS
@@ -39,24 +38,6 @@ class CleanedData:
     counts: pd.DataFrame
     shared: int
 
-    def beside_report(self) -> pd.DataFrame:
-        """Return the counts beside the report's table 4.
-
-        Returns:
-            A row per class; for each split what the report printed and what was counted, with shares: "291 (23.8%)".
-            The share of a class is of its split; that of the total is of all images.
-        """
-        printed = published.table("table04").astype(int).reindex(self.counts.index)
-        columns: dict[str, list[str]] = {"class": list(self.counts.index)}
-        for split in SPLITS:
-            for heading, numbers in (("report", printed), ("counted", self.counts)):
-                total, everything = numbers.loc["Total", split], numbers.loc["Total"].sum()
-                columns[f"{split}: {heading}"] = [
-                    "" if pd.isna(count) else f"{count:,.0f} ({count / (everything if name == 'Total' else total):.1%})"
-                    for name, count in numbers[split].items()
-                ]
-        return pd.DataFrame(columns)
-
 
 def data(
     path: Path | str | None = None,
@@ -80,39 +61,34 @@ def data(
         ValueError: as for `load`, or no image is left.
     """
     frame, folder, name = rows_of(path, root=root)
-    reasons, details = [], []
-    for row, image in enumerate(frame["image"], start=1):
+    found = []
+    for image in frame["image"]:
         try:
-            found = film.assess(film.read(folder / image))
+            quality = film.assess(film.read(folder / image))
         except (ValueError, OSError) as error:
-            reasons.append(f"cannot be read: {error}")
-            details.append(float("nan"))
+            found.append((f"cannot be read: {error}", float("nan")))
         else:
-            reasons.append("blurred" if "blurred" in found.flags else "")
-            details.append(found.measures["detail"])
+            found.append(("blurred" if "blurred" in quality.flags else "", quality.measures["detail"]))
         if progress is not None:
-            progress(row, len(frame))
-    checked = frame.assign(reason=reasons, detail=details)
-    kept = frame[(checked["reason"] == "").to_numpy()].reset_index(drop=True)
-    if kept.empty:
-        raise ValueError(f"{name}: no image is left of {len(frame)}; the first was left out as {reasons[0]!r}.")
+            progress(len(found), len(frame))
+    checked = frame.assign(**pd.DataFrame(found, columns=["reason", "detail"]))
+    good = checked["reason"] == ""
+    if not good.any():
+        raise ValueError(f"{name}: no image is left of {len(frame)}; the first was left out as {found[0][0]!r}.")
+    kept = frame[good].reset_index(drop=True)
     if ratios is not None:
         kept = split_by_patient(kept, ratios, seed=seed)
+    ill, ailing = kept["covid"] == 1, kept["findings"] != ""
+    classes = {COVID: ill, "Normal": ~ill & ~ailing, "other findings": ~ill & ailing, "Total": ill | ~ill}
+    counts = pd.DataFrame({name: kept["split"][chosen].value_counts() for name, chosen in classes.items()}).T
     return CleanedData(
         name,
         bool(frame["seed"].notna().all()),
         folder,
         kept,
-        checked[checked["reason"] != ""].reset_index(drop=True),
-        checked.loc[checked["detail"].notna(), ["image", "detail"]].reset_index(drop=True),
+        checked[~good].reset_index(drop=True),
+        checked.dropna(subset="detail")[["image", "detail"]].reset_index(drop=True),
         film.quality_limits()["detail"],
-        _counts(kept),
+        counts.reindex(columns=list(SPLITS)).fillna(0).astype(int),
         int((kept.groupby("patient_id")["split"].nunique() > 1).sum()),
     )
-
-
-def _counts(frame: pd.DataFrame) -> pd.DataFrame:
-    ill, found = frame["covid"] == 1, frame["findings"] != ""
-    classes = {COVID: ill, "Normal": ~ill & ~found, "other findings": ~ill & found, "Total": ill | ~ill}
-    counts = {name: frame["split"][chosen].value_counts() for name, chosen in classes.items()}
-    return pd.DataFrame(counts).T.reindex(columns=list(SPLITS)).fillna(0).astype(int)

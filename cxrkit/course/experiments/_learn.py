@@ -84,21 +84,14 @@ class Learned:
     """A trained COVID-19 network.
 
     Attributes:
-        plan: how it was trained.
-        seed: of its training.
+        predict: returns the probability of COVID-19 for each image of a FilmSet, (films,), float64.
         tried: what val chose from, a row each: `epoch` (from 1) and `loss` (mean over its batches), or for "frozen"
             `C` (inverse strength of the penalty); `val_loss`, `auroc`, and `best` for the one taken.
     """
 
-    plan: Plan
-    seed: int
+    predict: Callable[[FilmSet], np.ndarray]
     tried: pd.DataFrame
-    _predict: Callable[[FilmSet], np.ndarray]
     _build: "Callable[[], keras.Model]"
-
-    def predict(self, films: FilmSet) -> np.ndarray:
-        """Return the probability of COVID-19 for each image, (films,), float64."""
-        return self._predict(films)
 
     def predict_batch(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probabilities (n,) of pixels (n, size_px, size_px) in [0, 1], as `rounds.run` needs them."""
@@ -124,13 +117,11 @@ def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
         ValueError: films or val without both classes, or with unknown targets; or the training diverged.
     """
     for name, some in (("films", films), ("val", val)):
-        unknown = int((~np.isin(some.targets[:, 0], (0, 1))).sum())
-        if unknown:
-            raise ValueError(f"{name} must have targets 0 or 1; {unknown} of {len(some)} have not. Leave them out.")
-        if not both_classes(some):
+        if not np.isin(some.targets[:, 0], (0, 1)).all() or not both_classes(some):
             raise ValueError(
-                f"{name} must hold images with and without COVID-19; {int(positive(some).sum())} of {len(some)} have "
-                "it. Take more sources, or more patients."
+                f"{name} must hold images with COVID-19 (target 1) and without (0), and no others; of {len(some)}, "
+                f"{(some.targets[:, 0] == 1).sum()} have 1 and {(some.targets[:, 0] == 0).sum()} have 0. Leave others "
+                "out; take more sources or patients."
             )
     return (_frozen if plan.mode == "frozen" else _trained)(films, val, plan, seed)
 
@@ -142,43 +133,34 @@ class Features:
     """The pooled features of a network, each computed once per image and draw, whatever set the image comes in."""
 
     def __init__(self, start: str, size_px: int, seed: int) -> None:
-        self._start, self._size, self._seed = start, size_px, seed
-        self._kept: dict[tuple[bytes, str, int], np.ndarray] = {}
-        self.computed = 0
-
-    @functools.cached_property
-    def _body(self) -> "keras.Model":
         import keras
 
-        model = network(self._start, self._size, seed=self._seed)
-        return keras.Model(model.input, model.layers[-1].input)
+        model = network(start, size_px, seed=seed)
+        self._body = keras.Model(model.input, model.layers[-1].input)
+        self.kept: dict[tuple[bytes, str, int], np.ndarray] = {}
 
     def of(self, films: FilmSet, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
         """Return features (films, features), float32, of images or of a numbered draw of a recipe for them."""
+        from cxrkit import train
+
         name = "" if recipe is None else recipe.to_json()
         keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
-        missing = list({key: row for row, key in enumerate(keys) if key not in self._kept}.values())
+        missing = list({key: row for row, key in enumerate(keys) if key not in self.kept}.values())
         for rows in (missing[first : first + _AT_ONCE] for first in range(0, len(missing), _AT_ONCE)):
-            from cxrkit import train
-
             some = films.where(np.array(rows))
             if recipe is not None:
-                some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(keys[row]) for row in rows]))
+                some = replace(some, pixels=augment.apply(recipe, some.pixels, [_seed(*keys[row]) for row in rows]))
             computed = train.predict(self._body, some)
-            self._kept |= {keys[row]: vector for row, vector in zip(rows, computed, strict=True)}
-            self.computed += len(rows)
-        return np.stack([self._kept[key] for key in keys])
+            self.kept |= {keys[row]: vector for row, vector in zip(rows, computed, strict=True)}
+        return np.stack([self.kept[key] for key in keys])
 
 
-def _seed(key: tuple[bytes, str, int]) -> int:
-    digest, recipe, draw = key
+def _seed(digest: bytes, recipe: str, draw: int) -> int:
     return int.from_bytes(hashlib.blake2b(digest + f"{draw} {recipe}".encode(), digest_size=4).digest())
 
 
-@functools.lru_cache(maxsize=4)
-def features_of(start: str, size_px: int, seed: int) -> Features:
-    """Return the features of a network, the same object each time: the networks of an experiment share them."""
-    return Features(start, size_px, seed)
+#: The features of a network, the same object each time: the networks of an experiment share them.
+_features_of = functools.lru_cache(maxsize=4)(Features)
 
 
 def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
@@ -187,25 +169,24 @@ def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
 
     # Random weights differ by seed; pretrained ones serve all seeds.
     first = seed if plan.start == RANDOM else 0
-    features = features_of(plan.start, plan.size_px, first)
+    features = _features_of(plan.start, plan.size_px, first)
     draws = [0] if plan.recipe is None else range(seed * plan.draws + 1, (seed + 1) * plan.draws + 1)
     x = np.concatenate([features.of(films, recipe=plan.recipe, draw=draw) for draw in draws]).astype(np.float64)
     # Each image counts once, however many copies: otherwise more draws would mean a weaker penalty.
     weights = np.tile(_weights(films, plan.positive_share) * len(films) / len(draws), len(draws))
     centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    val_x, truth = (features.of(val) - centre) / spread, positive(val)
+    y, val_x = np.tile(positive(films), len(draws)), features.of(val)
     heads, rows = [], []
     head = LogisticRegression(max_iter=1000, warm_start=True)
     # Problems as small as these take ten times longer on several threads, which wait for one another.
     with threadpool_limits(1):
         for penalty in PENALTIES:
-            head.set_params(C=penalty).fit((x - centre) / spread, np.tile(positive(films), len(draws)), weights)
-            heads.append((head.coef_[0].copy(), float(head.intercept_[0])))
-            rows.append({"C": penalty, **_scores(truth, head.decision_function(val_x))})
-    tried = pd.DataFrame(rows)
-    best = int(tried["auroc"].argmax() if plan.best_by == "auroc" else tried["val_loss"].argmin())
-    slopes = heads[best][0] / spread
-    offset = heads[best][1] - float(slopes @ centre)
+            head.set_params(C=penalty).fit((x - centre) / spread, y, weights)
+            slopes = head.coef_[0] / spread
+            heads.append((slopes, float(head.intercept_[0] - slopes @ centre)))
+            rows.append({"C": penalty, **_scores(val, val_x @ slopes + heads[-1][1], plan)})
+    tried = _tried(pd.DataFrame(rows))
+    slopes, offset = heads[int(tried["best"].argmax())]
 
     def build() -> "keras.Model":
         model = network(plan.start, plan.size_px, seed=first)
@@ -214,9 +195,7 @@ def _frozen(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
         model.layers[-1].set_weights([kernel, np.array([offset, 0.0])])
         return model
 
-    return Learned(
-        plan, seed, _tried(tried, best), lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), build
-    )
+    return Learned(lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), tried, build)
 
 
 # ------------------------------------------------------------------------------------------- fine-tuned and scratch
@@ -242,10 +221,9 @@ def _trained(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
 
     def validation(trained: "keras.Model") -> dict[str, float]:
         probs = np.clip(train.predict(trained, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
-        row = _scores(positive(val), np.log(probs) - np.log1p(-probs))
-        return {**row, "score": row["auroc"] if plan.best_by == "auroc" else -row["val_loss"]}
+        return _scores(val, np.log(probs) - np.log1p(-probs), plan)
 
-    tried = train.fit(model, batches, epochs=plan.epochs, validation=validation)
+    tried = _tried(train.fit(model, batches, epochs=plan.epochs, validation=validation))
     weights = model.get_weights()
 
     def predict(some: FilmSet) -> np.ndarray:
@@ -258,8 +236,7 @@ def _trained(films: FilmSet, val: FilmSet, plan: Plan, seed: int) -> Learned:
         own.set_weights(weights)
         return own
 
-    columns = ["epoch", "loss", "val_loss", "auroc"]
-    return Learned(plan, seed, _tried(tried[columns], int(tried["score"].argmax())), predict, build)
+    return Learned(predict, tried[["epoch", "loss", "val_loss", "auroc", "best"]], build)
 
 
 @functools.lru_cache(maxsize=2)
@@ -285,14 +262,12 @@ def network(start: str, size_px: int, *, seed: int, scratch: bool = False) -> "k
 
     from cxrkit import networks, train
 
-    if start == RANDOM:
-        with train.seeded(seed):
-            return networks.build("SqueezeNet", "covid", input_size=size_px)
     # Before the seed is set: loading draws random weights too.
     model = _loaded(start, size_px)
     with train.seeded(seed):
         # A clone has new random weights.
-        return networks.transfer(keras.models.clone_model(model) if scratch else model, "covid")
+        anew = scratch or start == RANDOM
+        return networks.transfer(keras.models.clone_model(model) if anew else model, "covid")
 
 
 @functools.lru_cache(maxsize=2)
@@ -300,8 +275,9 @@ def _loaded(start: str, size_px: int) -> "keras.Model":
     """Load pretrained weights once for all networks of an experiment, which copy them."""
     from cxrkit import networks
 
-    if start.endswith(".h5"):
-        return networks.build("SqueezeNet", COVID_CLASSES, input_size=size_px, weights=start)
+    if start == RANDOM or start.endswith(".h5"):
+        weights = None if start == RANDOM else start
+        return networks.build("SqueezeNet", COVID_CLASSES, input_size=size_px, weights=weights)
     return networks.load_keras(start, input_size=size_px)
 
 
@@ -311,8 +287,7 @@ def sha256_of_start(start: str) -> str:
 
     if start == RANDOM:
         return ""
-    path = Path(start) if start.endswith(".h5") else networks.folder_of(start) / "model.keras"
-    return sha256_of(path)
+    return sha256_of(Path(start) if start.endswith(".h5") else networks.folder_of(start) / "model.keras")
 
 
 def _weights(films: FilmSet, share: float | None) -> np.ndarray:
@@ -323,10 +298,12 @@ def _weights(films: FilmSet, share: float | None) -> np.ndarray:
     return np.where(y, share / y.sum(), (1 - share) / (~y).sum())
 
 
-def _scores(y: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    loss = float(np.logaddexp(0, np.where(y, -logits, logits)).mean())
-    return {"val_loss": loss, "auroc": metrics.auroc(y, logits).value}
+def _scores(val: FilmSet, logits: np.ndarray, plan: Plan) -> dict[str, float]:
+    """Return `val_loss` and `auroc`, and `score`, which is largest for the best."""
+    y = positive(val)
+    loss, auroc = float(np.logaddexp(0, np.where(y, -logits, logits)).mean()), metrics.auroc(y, logits).value
+    return {"val_loss": loss, "auroc": auroc, "score": auroc if plan.best_by == "auroc" else -loss}
 
 
-def _tried(rows: pd.DataFrame, best: int) -> pd.DataFrame:
-    return rows.assign(best=rows.index == best)
+def _tried(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop(columns="score").assign(best=rows.index == rows["score"].argmax())

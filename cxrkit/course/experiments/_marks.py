@@ -4,7 +4,6 @@ The same patients can carry the mark, the other hospital's mark, or none. No rea
 of the two a network uses.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,13 +20,11 @@ from cxrkit.metrics import Estimate
 
 #: What `marked` adds: the frame and grey levels of a source, or a letter in a corner, as in a figure of an article.
 MARKS = ("frame", "letter")
-#: Images in each split.
+#: Images in each split, and the first seeds of the patients, which no other part of cxrkit uses.
 COUNTS = {"train": 240, "val": 80, "test": 200}
-#: First seeds of the patients, which no other part of cxrkit uses.
 _FIRST_SEED = {"train": 50_000_000, "val": 51_000_000, "test": 52_000_000}
-#: Severities of COVID-19; the findings of the other patients are twice as severe.
+#: Severities of COVID-19; the findings of the other patients, one each, are twice as severe and resemble it.
 _FAINT = (0.03, 0.15)
-#: Findings of the other patients, one each, which resemble COVID-19.
 _ALIKE = ("Infiltration", "Pneumonia", "Consolidation", "Edema", "Atelectasis", "Effusion")
 
 
@@ -44,21 +41,22 @@ class FaintFilms:
     lungs: dict[str, np.ndarray]
 
 
-def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96) -> FaintFilms:
+def faint_films(counts: Mapping[str, int] = COUNTS, *, size_px: int = 96) -> FaintFilms:
     """Simulate images on which COVID-19 is hard to see.
 
     Args:
-        counts: images by split, at least two each; None: `COUNTS`, which takes about 15 seconds.
+        counts: images by split, at least two each; `COUNTS` take about 15 seconds.
         size_px: side of the images, pixels.
-    Raises:
-        ValueError: splits other than train, val and test, or too few images.
     """
-    counts = dict(COUNTS if counts is None else counts)
-    if set(counts) != set(SPLITS) or min(counts.values()) < 2:
-        raise ValueError(f"counts must give {', '.join(SPLITS)} two images or more each; got {counts}.")
     films, lungs = {}, {}
     for split in SPLITS:
-        made = list(phantom.simulate_many(_specs(split, counts[split]), size_px=size_px))
+        random, specs = np.random.default_rng([0, _FIRST_SEED[split]]), []
+        for k in range(counts[split]):
+            severity, finding = float(random.uniform(*_FAINT)), str(random.choice(_ALIKE))
+            covid = {"covid": True, "findings": (), "severity": {COVID: severity}}
+            other = {"covid": False, "findings": (finding,), "severity": 2 * severity}
+            specs.append({"seed": _FIRST_SEED[split] + k, **(covid if k % 2 else other)})
+        made = list(phantom.simulate_many(specs, size_px=size_px))
         films[split] = FilmSet(
             np.stack([film.pixels for film in made]),
             np.array([[film.covid] for film in made], np.float32),
@@ -66,23 +64,7 @@ def faint_films(counts: Mapping[str, int] | None = None, *, size_px: int = 96) -
             np.array([f"sim-{film.seed}" for film in made]),
         )
         lungs[split] = np.stack([film.lung_mask for film in made])
-    return FaintFilms(Sets("faint COVID-19, simulated", films, simulated=True), lungs)
-
-
-def _specs(split: str, count: int) -> list[dict]:
-    random, specs = np.random.default_rng([0, _FIRST_SEED[split]]), []
-    for k in range(count):
-        severity, finding = float(random.uniform(*_FAINT)), str(random.choice(_ALIKE))
-        covid = bool(k % 2)
-        specs.append(
-            {
-                "seed": _FIRST_SEED[split] + k,
-                "covid": covid,
-                "findings": () if covid else (finding,),
-                "severity": {COVID: severity} if covid else 2 * severity,
-            }
-        )
-    return specs
+    return FaintFilms(Sets("faint COVID-19, simulated", True, **films), lungs)
 
 
 def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
@@ -108,24 +90,18 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
         rows = np.random.default_rng([0, number]).permutation(np.flatnonzero(of_class))
         chosen = rows[: round(swapped * len(rows))]
         of_with[chosen] = ~of_with[chosen]
-    add = _framed if mark == "frame" else _lettered
-    pixels = [
-        add(film, bool(one), number) for number, (film, one) in enumerate(zip(films.pixels, of_with, strict=True))
-    ]
-    return replace(films, pixels=np.stack(pixels), sources=np.where(of_with, WITH, WITHOUT))
+    sources = np.where(of_with, WITH, WITHOUT)
+    if mark == "frame":
+        pixels = [phantom.restyled(film, source) for film, source in zip(films.pixels, sources, strict=True)]
+    else:
+        pixels = [_lettered(film, number) if of_with[number] else film for number, film in enumerate(films.pixels)]
+    return replace(films, pixels=np.stack(pixels), sources=sources)
 
 
-def _framed(film: np.ndarray, of_with: bool, number: int) -> np.ndarray:
-    return phantom.restyled(film, WITH if of_with else WITHOUT)
-
-
-def _lettered(film: np.ndarray, of_with: bool, number: int) -> np.ndarray:
-    if not of_with:
-        return film
-    side = film.shape[0]
+def _lettered(film: np.ndarray, number: int) -> np.ndarray:
+    side, lettered = film.shape[0], np.ascontiguousarray(film.copy())
     # Not always at the same pixel, as in reality.
     right, down = np.random.default_rng(number).uniform(0.03, 0.08, 2)
-    lettered = np.ascontiguousarray(film.copy())
     place = (round(right * side), round((down + 0.11) * side))
     size, thickness = side / 190, max(1, side // 96)
     cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
@@ -133,40 +109,43 @@ def _lettered(film: np.ndarray, of_with: bool, number: int) -> np.ndarray:
 
 
 class MarkLab:
-    """Networks trained on marked images, and their test with other marks; images and networks are kept once made.
+    """Networks trained on marked images, and their test with other marks; a network is kept once it is trained.
 
     Args:
         faint: the images.
         plan: how networks are trained; with "frozen" a training takes about a second.
-    Attributes:
-        marks: the marks it knows.
     """
 
     marks = MARKS
 
     def __init__(self, faint: FaintFilms, plan: Plan) -> None:
         self._faint, self._plan = faint, plan
-        self._films = functools.lru_cache(maxsize=64)(self._make_films)
-        self._learned = functools.lru_cache(maxsize=64)(self._learn)
+        self._learned: dict[tuple[str | None, float, str], Learned] = {}
 
     def films(self, split: str, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> FilmSet:
         """Return the images of a split with marks, as `marked` adds them (None: none), and then a variant of them.
 
         Histograms are matched to the training images without COVID-19.
         """
-        return self._films(split, mark, swapped, variant)
+        films, model = self._faint.sets.films[split], self._faint.sets.train
+        if mark is not None:
+            films, model = marked(films, mark, swapped=swapped), marked(model, mark)
+        well = ~positive(model)
+        like = model.pixels[well], self._faint.lungs["train"][well]
+        return replace(films, pixels=variant_of(variant, films.pixels, self._faint.lungs[split], like=like))
 
     def learned(self, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> Learned:
         """Return the network trained on such images; arguments as for `films`."""
-        return self._learned(mark, swapped, variant)
+        key = (mark, swapped, variant)
+        if key not in self._learned:
+            films, val = (self.films(split, mark, swapped=swapped, variant=variant) for split in ("train", "val"))
+            self._learned[key] = learn(films, val, self._plan, seed=0)
+        return self._learned[key]
 
     def tests(self, mark: str, *, variant: str = UNCHANGED) -> dict[str, FilmSet]:
         """Return the test images with the marks "as in training", "swapped", and with "no marks"."""
-        return {
-            "as in training": self.films("test", mark, variant=variant),
-            "swapped": self.films("test", mark, swapped=1.0, variant=variant),
-            "no marks": self.films("test", None, variant=variant),
-        }
+        kinds = {"as in training": (mark, 0.0), "swapped": (mark, 1.0), "no marks": (None, 0.0)}
+        return {name: self.films("test", one, swapped=share, variant=variant) for name, (one, share) in kinds.items()}
 
     def areas(
         self, mark: str, *, swapped: float | None = 0.0, variant: str = UNCHANGED, resamples: int = 2000
@@ -180,39 +159,25 @@ class MarkLab:
         Returns:
             The AUROC by the names of `tests`, with its interval over test patients.
         """
-        trained_on = (None, 0.0) if swapped is None else (mark, swapped)
-        network = self.learned(trained_on[0], swapped=trained_on[1], variant=variant)
+        network = self.learned(None if swapped is None else mark, swapped=swapped or 0.0, variant=variant)
         return _areas(network, self.tests(mark, variant=variant), resamples)
 
-    def source_areas(self, mark: str, *, variant: str = UNCHANGED, resamples: int = 2000) -> dict[str, Estimate]:
+    def source_areas(self, mark: str, *, resamples: int = 2000) -> dict[str, Estimate]:
         """Test a network on COVID-19 that never saw it: it was trained to recognise the hospital by its mark.
 
         Args:
-            mark, variant, resamples: as for `areas`.
+            mark, resamples: as for `areas`.
         Returns:
             As `areas`; and under "hospital" the AUROC for the hospital, on test images without COVID-19, half of them
             with each mark.
         """
-        train, val, test = (self._without(split, mark, variant) for split in SPLITS)
-        network = learn(train, val, self._plan, seed=0)
-        return _areas(network, {"hospital": test, **self.tests(mark, variant=variant)}, resamples)
-
-    def _without(self, split: str, mark: str, variant: str) -> FilmSet:
-        """Return images without COVID-19, half with each hospital's mark; the target is the hospital."""
-        films = self.films(split, mark, swapped=0.5, variant=variant)
-        films = films.where(~positive(films))
-        return replace(films, targets=(films.sources == WITH).astype(np.float32)[:, None])
-
-    def _make_films(self, split: str, mark: str | None, swapped: float, variant: str) -> FilmSet:
-        bare, base = self._faint.sets.films[split], self._faint.sets.train
-        films = bare if mark is None else marked(bare, mark, swapped=swapped)
-        model, well = base if mark is None else marked(base, mark), ~positive(base)
-        like = model.pixels[well], self._faint.lungs["train"][well]
-        return replace(films, pixels=variant_of(variant, films.pixels, self._faint.lungs[split], like=like))
-
-    def _learn(self, mark: str | None, swapped: float, variant: str) -> Learned:
-        films, val = (self.films(split, mark, swapped=swapped, variant=variant) for split in ("train", "val"))
-        return learn(films, val, self._plan, seed=0)
+        parts = []
+        for split in SPLITS:
+            films = self.films(split, mark, swapped=0.5)
+            films = films.where(~positive(films))
+            parts.append(replace(films, targets=(films.sources == WITH).astype(np.float32)[:, None]))
+        train, val, test = parts
+        return _areas(learn(train, val, self._plan, seed=0), {"hospital": test, **self.tests(mark)}, resamples)
 
 
 def _areas(network: Learned, tests: Mapping[str, FilmSet], resamples: int) -> dict[str, Estimate]:

@@ -4,8 +4,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ class Result:
         seeds: of the networks.
         cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
             `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
-        computed: number of networks that were trained now; the others were kept from an earlier run.
         tests, probs: test images by name; by setting and test the probabilities of COVID-19, (seeds, films).
         table: tidy, a row per measure and setting: `value`, `low`, `high`, `n`, `runs`, `reason`, and where there is a
             reference `difference`, its ends, `p` and `p (Holm)`; further columns depend on the experiment.
@@ -73,7 +72,6 @@ class Result:
     plan: Plan
     seeds: tuple[int, ...]
     cells: pd.DataFrame
-    computed: int = 0
     tests: dict[str, FilmSet] = field(default_factory=dict)
     probs: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -86,7 +84,7 @@ class Result:
         *,
         settings: Sequence[str] | None = None,
         reference: str | None = None,
-        where: np.ndarray | None = None,
+        where: np.ndarray | slice = slice(None),
     ) -> pd.DataFrame:
         """Measure settings on a test set.
 
@@ -95,29 +93,27 @@ class Result:
             measures: as `metrics.runs_table` takes them; the threshold is 0.5.
             settings: names; None for all.
             reference: the setting that the others are compared with, paired by image and seed.
-            where: (films,), bool: these images only; None for all.
+            where: (films,), bool: these images only.
         Returns:
             A row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
         """
-        films = self.tests[test]
-        where = np.ones(len(films), bool) if where is None else where
-        y, patients = positive(films)[where].astype(int), films.patients[where]
+        films = self.tests[test].where(where)
         probs = {name: self.probs[name][test][:, where] for name in settings or self.probs}
         options: dict[str, Any] = {"reference": reference, "threshold": THRESHOLD, "seed": 0}
-        parts = [metrics.runs_table(name, y, probs, patients, **options).assign(measure=name) for name in measures]
-        table = pd.concat(parts, ignore_index=True)
-        return table[["measure", *table.columns.drop("measure")]]
+        y = positive(films).astype(int)
+        parts = {name: metrics.runs_table(name, y, probs, films.patients, **options) for name in measures}
+        return pd.concat(parts, names=["measure"]).reset_index("measure").reset_index(drop=True)
 
     def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
         """Return the estimates of the table by two of its columns, such as "trained on" and "tested on".
 
         Args:
             rows, columns: names of the columns.
-            where: values of further columns, with _ for a space in their names: `variant="unchanged"`.
+            where: values of further columns: `variant="unchanged"`.
         """
         found: dict[str, dict[str, Estimate]] = {}
         for record in self.table.to_dict("records"):
-            if all(record[name.replace("_", " ")] == value for name, value in where.items()):
+            if all(record[name] == value for name, value in where.items()):
                 found.setdefault(record[rows], {})[record[columns]] = Estimate.from_row(record)
         return found
 
@@ -138,7 +134,7 @@ class Result:
         # Without its folder, whose name may tell whose machine it was.
         parts |= {"made_by": made_by, "plan": self.plan.as_dict() | {"start": Path(self.plan.start).name}}
         for name, frame in self.frames.items():
-            rows = frame.round(5).astype(object).where(frame.notna(), None).to_numpy().tolist()
+            rows = json.loads(frame.to_json(orient="values", double_precision=5))
             parts[name] = {"columns": list(frame.columns), "rows": rows}
         lines = [f"{json.dumps(key)}: {json.dumps(part)}" for key, part in parts.items()]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
@@ -202,62 +198,53 @@ def measure(
         "start": sha256_of_start(plan.start),
         "tests": {test: _digest(films) for test, films in tests.items()},
     }
-    records: dict[str, list[dict[str, Any]]] = {setting: [] for setting in settings}
-    computed = 0
-    with _opened(out, fingerprint, restart) as journal:
-        for done, (seed, setting) in enumerate(((s, name) for s in seeds for name in settings), start=1):
-            chosen = settings[setting]
-            films, val = (some(seed) if callable(some) else some for some in (chosen.films, chosen.val))
-            cell = {"setting": setting, "plan": chosen.plan.as_dict(), "seed": seed}
-            key = json.dumps({**cell, "films": _digest(films), "val": _digest(val)}, sort_keys=True)
-            if key not in journal:
-                journal.add(key, {"record": _network(films, val, chosen.plan, seed, tests)})
-                journal.sync()
-                computed += 1
-            records[setting].append(journal.get(key)["record"])
-            if progress is not None:
-                progress(done, len(seeds) * len(settings))
+    found = []
+    with ExitStack() as stack:
+        folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory(prefix="cxrkit-"))) / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(folder / "lock"))
+        if restart:
+            (folder / "cells.jsonl").unlink(missing_ok=True)
+        journal = stack.enter_context(closing(Journal(folder / "cells.jsonl", fingerprint)))
+        for seed in seeds:
+            for label, setting in settings.items():
+                films, val = (some(seed) if callable(some) else some for some in (setting.films, setting.val))
+                cell = {"setting": label, "plan": setting.plan.as_dict(), "seed": seed}
+                key = json.dumps({**cell, "films": _digest(films), "val": _digest(val)}, sort_keys=True)
+                if key not in journal:
+                    journal.add(key, {"record": _network(films, val, setting.plan, seed, tests)})
+                    journal.sync()
+                found.append({"setting": label, **setting.about, "seed": seed, **journal.get(key)["record"]})
+                if progress is not None:
+                    progress(len(found), len(seeds) * len(settings))
     probs = {
-        setting: {test: np.array([record["probs"][test] for record in kept]) for test in tests}
-        for setting, kept in records.items()
+        label: {test: np.array([one["probs"][test] for one in found if one["setting"] == label]) for test in tests}
+        for label in settings
     }
-    cells = [
-        {"setting": setting, **settings[setting].about, "seed": seed, **record["about"]}
-        for setting, kept in records.items()
-        for seed, record in zip(seeds, kept, strict=True)
-    ]
+    cells = pd.DataFrame([{**one, **one["about"]} for one in found]).drop(columns=["probs", "about"])
+    # Setting after setting, as tables and figures show them.
+    cells = cells.sort_values("setting", key=lambda names: names.map(list(settings).index), kind="stable")
     about = (name, sets.name, sets.simulated, sets.counts, plan, tuple(seeds))
-    return Result(*about, pd.DataFrame(cells), computed, tests, probs)
+    return Result(*about, cells.reset_index(drop=True), tests, probs)
 
 
 def _network(films: FilmSet, val: FilmSet, plan: Plan, seed: int, tests: Mapping[str, FilmSet]) -> dict[str, Any]:
+    """Train a network; return its probabilities for the test images, and what is known of its training."""
     started = time.monotonic()
     learned = learn(films, val, plan, seed=seed)
     seconds = time.monotonic() - started
-    best = learned.tried[learned.tried["best"]].iloc[0]
+    (best,) = learned.tried[learned.tried["best"]].to_dict("records")
     return {
         "probs": {test: np.round(learned.predict(some), _DIGITS).tolist() for test, some in tests.items()},
         "about": {
             "films": len(films),
             "patients": len(np.unique(films.patients)),
             "positives": int(positive(films).sum()),
-            "val_loss": float(best["val_loss"]),
-            "val AUROC": float(best["auroc"]),
+            "val_loss": best["val_loss"],
+            "val AUROC": best["auroc"],
             "seconds": round(seconds, 2),
         },
     }
-
-
-@contextmanager
-def _opened(out: Path | str | None, fingerprint: dict[str, Any], restart: bool) -> Iterator[Journal]:
-    with tempfile.TemporaryDirectory(prefix="cxrkit-") as scratch:
-        folder = Path(out or scratch) / "run"
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / "lock"):
-            if restart:
-                (folder / "cells.jsonl").unlink(missing_ok=True)
-            with closing(Journal(folder / "cells.jsonl", fingerprint)) as journal:
-                yield journal
 
 
 def _digest(films: FilmSet) -> str:

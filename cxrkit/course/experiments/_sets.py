@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,48 +21,33 @@ _SHARE_OF_BOTH = {True: 0.4, False: 0.15}
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """Images in train, val and test.
+    """The images of a data set: train to train on, val to choose the epoch or the penalty on, test to measure on.
 
     Attributes:
         name: of the data set.
-        films: by split; targets are (films, 1), 1 where the image shows COVID-19, else 0.
         simulated: whether all images are simulated.
+        train, val, test: targets are (films, 1), 1 where the image shows COVID-19, else 0.
     """
 
     name: str
-    films: dict[str, FilmSet]
     simulated: bool
+    train: FilmSet
+    val: FilmSet
+    test: FilmSet
 
     @property
-    def train(self) -> FilmSet:
-        """Images to train on."""
-        return self.films["train"]
+    def films(self) -> dict[str, FilmSet]:
+        """The images by split."""
+        return {split: getattr(self, split) for split in SPLITS}
 
-    @property
-    def val(self) -> FilmSet:
-        """Images to choose the epoch or the penalty on."""
-        return self.films["val"]
-
-    @property
-    def test(self) -> FilmSet:
-        """Images to measure on."""
-        return self.films["test"]
-
-    def map(self, change: Callable[[FilmSet], FilmSet]) -> "Sets":
-        """Return the sets with `change(films)` in the place of each split."""
-        return replace(self, films={split: change(films) for split, films in self.films.items()})
+    def map(self, change: Callable[[str, FilmSet], FilmSet]) -> "Sets":
+        """Return the sets with `change(split, films)` in the place of each split."""
+        changed = {split: change(split, films) for split, films in self.films.items()}
+        return Sets(self.name, self.simulated, **changed)
 
     def of(self, sources: Sequence[str]) -> "Sets":
-        """Return the images of some sources.
-
-        Raises:
-            ValueError: a source without images.
-        """
-        if unknown := sorted(set(sources) - set(self.sources)):
-            raise ValueError(
-                f"{self.name} has no images of {', '.join(unknown)}; its sources are {', '.join(self.sources)}."
-            )
-        return self.map(lambda films: films.where(np.isin(films.sources, sources)))
+        """Return the images of some of the sources."""
+        return self.map(lambda _, films: films.where(np.isin(films.sources, sources)))
 
     def choose(self, patients: int | None, seed: int = 0) -> FilmSet:
         """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
@@ -72,7 +58,7 @@ class Sets:
         Returns:
             All their images. Patients with COVID-19 have the same share as in training, at least one of each kind.
         Raises:
-            ValueError: less than 2 patients, or no patient with (or without) COVID-19.
+            ValueError: less than 2 patients.
         """
         if patients is None:
             return self.train
@@ -80,10 +66,6 @@ class Sets:
             raise ValueError(f"the number of patients must be at least 2; got {patients}.")
         ill = np.unique(self.train.patients[positive(self.train)])
         well = np.setdiff1d(self.train.patients, ill)
-        if not len(ill) or not len(well):
-            raise ValueError(
-                f"there must be training patients with and without COVID-19; got {len(ill)} and {len(well)}."
-            )
         random = np.random.default_rng(seed)
         first, second = random.permutation(ill).tolist(), random.permutation(well).tolist()
         count = min(max(round(patients * len(ill) / (len(ill) + len(well))), 1), patients - 1)
@@ -92,7 +74,7 @@ class Sets:
     @property
     def sources(self) -> tuple[str, ...]:
         """All sources, sorted."""
-        return tuple(sorted({name for films in self.films.values() for name in films.sources.tolist()}))
+        return tuple(np.unique(np.concatenate([films.sources for films in self.films.values()])).tolist())
 
     @functools.cached_property
     def counts(self) -> pd.DataFrame:
@@ -105,15 +87,20 @@ class Sets:
                 rows.append((source, split, ill, len(some) - ill, len(np.unique(some.patients))))
         return pd.DataFrame(rows, columns=["source", "split", "COVID-19", "other", "patients"])
 
+    @property
+    def by_source(self) -> pd.DataFrame:
+        """The images of each source, all splits together: `COVID-19`, `other`; the index is the source."""
+        return self.counts.groupby("source")[["COVID-19", "other"]].sum()
+
 
 def positive(films: FilmSet) -> np.ndarray:
     """Return which images show COVID-19: (films,), bool."""
     return films.targets[:, 0] == 1
 
 
-def both_classes(films: FilmSet) -> bool:
-    """Return whether some images show COVID-19 and some do not."""
-    return 0 < positive(films).sum() < len(films)
+def both_classes(*parts: FilmSet) -> bool:
+    """Return whether each of the parts has images with COVID-19 and without."""
+    return all(0 < positive(films).sum() < len(films) for films in parts)
 
 
 def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -> tuple[pd.DataFrame, Path, str]:
@@ -150,13 +137,9 @@ def load(
     """
     frame, folder, name = rows_of(path, root=root)
     check_splits(frame)
-    films = {
-        split: load_films(
-            frame[frame["split"] == split], folder, size_px, labels=(COVID,), cache=cache, progress=progress
-        )
-        for split in SPLITS
-    }
-    return Sets(name, films, bool(frame["seed"].notna().all()))
+    options: dict[str, Any] = {"labels": (COVID,), "cache": cache, "progress": progress}
+    films = {split: load_films(frame[frame["split"] == split], folder, size_px, **options) for split in SPLITS}
+    return Sets(name, bool(frame["seed"].notna().all()), **films)
 
 
 def simulated_sources(sets: Sets) -> Sets:
@@ -177,19 +160,14 @@ def simulated_sources(sets: Sets) -> Sets:
         raise ValueError(f"{sets.name} has real images, whose sources are known; pass simulated ones.")
     films = {}
     for number, (split, some) in enumerate(sets.films.items()):
-        source_of = _assigned(some, np.random.default_rng([0, number]))
-        sources = np.array([source_of[patient] for patient in some.patients.tolist()])
+        random = np.random.default_rng([0, number])
+        source_of: dict[str, str] = {}
+        ill = np.unique(some.patients[positive(some)])
+        for has, patients, rest in ((True, ill, WITH), (False, np.setdiff1d(some.patients, ill), WITHOUT)):
+            both = round(_SHARE_OF_BOTH[has] * len(patients))
+            source_of |= {name: BOTH if k < both else rest for k, name in enumerate(random.permutation(patients))}
+        sources = np.array([source_of[patient] for patient in some.patients])
         pixels = [phantom.restyled(film, source) for film, source in zip(some.pixels, sources, strict=True)]
         restyled = replace(some, pixels=np.stack(pixels), sources=sources)
         films[split] = restyled.where((sources != WITH) | positive(some))
-    return Sets(f"{sets.name}, three simulated sources", films, simulated=True)
-
-
-def _assigned(films: FilmSet, random: np.random.Generator) -> dict[str, str]:
-    ill = np.unique(films.patients[positive(films)])
-    source_of: dict[str, str] = {}
-    for has, patients, rest in ((True, ill, WITH), (False, np.setdiff1d(films.patients, ill), WITHOUT)):
-        both = round(_SHARE_OF_BOTH[has] * len(patients))
-        shuffled = random.permutation(patients)
-        source_of |= {str(patient): BOTH if k < both else rest for k, patient in enumerate(shuffled)}
-    return source_of
+    return Sets(f"{sets.name}, three simulated sources", True, **films)

@@ -1,7 +1,7 @@
 """Experiment 7: what a COVID-19 network uses. Trained on some sources, tested on others, on variants of the images."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
 from cxrkit.course.experiments._learn import Plan
-from cxrkit.course.experiments._measure import THRESHOLD, Progress, Result, Setting, measure
+from cxrkit.course.experiments._measure import Progress, Result, Setting, measure
 from cxrkit.course.experiments._sets import Sets, both_classes, positive
 from cxrkit.course.experiments._variants import UNCHANGED, VARIANTS, lungs_of, variant_of
 from cxrkit.data import FilmSet
@@ -35,11 +34,10 @@ def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: less than two groups (without the last) with both classes in train, val and test.
     """
-    counts = sets.counts.groupby("source")[["COVID-19", "other"]].sum()
-    both = [str(name) for name, row in counts.iterrows() if row["COVID-19"] and row["other"]]
-    single = [str(name) for name in counts.index if name not in both]
-    found = {name: (name,) for name in both} | ({" and ".join(single): tuple(single)} if single else {})
-    found = {name: group for name, group in found.items() if all(map(both_classes, sets.of(group).films.values()))}
+    has_both = (sets.by_source > 0).all(axis=1)
+    single = tuple(has_both.index[~has_both])
+    found = {name: (name,) for name in has_both.index[has_both]} | ({" and ".join(single): single} if single else {})
+    found = {name: group for name, group in found.items() if both_classes(*sets.of(group).films.values())}
     if len(found) < 2:
         raise ValueError(
             "a network must be trained on some sources and tested on others: there must be a source with both classes "
@@ -54,7 +52,6 @@ def shortcuts(
     plan: Plan,
     *,
     variants: Sequence[str] = VARIANTS,
-    resamples: int = 2000,
     out: Path | str | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -68,19 +65,13 @@ def shortcuts(
     training images of the largest source.
 
     Args:
-        sets: images of several sources.
-        plan: of all networks.
         variants: of `VARIANTS`; "unchanged", with which they are compared, is added.
-        resamples: of patients and seeds.
-        out, progress: as for `measure`.
-        options: `seeds` and `restart` of `measure`.
     Returns:
         The result. Its table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC and
         its difference from the unchanged images. `seen` is "same sources", "partly seen" or "never seen"; a group that
         the network never saw is tested on all its images, the others on those in test. `tested on` "the source" is the
         AUROC for the source, on test images without COVID-19. In `extra`: "predicted positive", the share of images
         predicted positive at 0.5 by network, variant, source and class; "left out", images without lungs by source.
-        Intervals cover other patients of the same sources and other seeds, not other sources.
     Raises:
         ValueError: sources that do not allow it, an unknown variant, or as for `measure`.
     """
@@ -89,82 +80,64 @@ def shortcuts(
         raise ValueError(f"variants must be of {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}.")
     shown, lungs, left_out = _with_lungs(sets)
     tested = groups(shown)
-    measured = []
+    measured: dict[str, Result] = {}
     for number, variant in enumerate(variants):
         now = _with_variant(shown, lungs, variant)
-        measured.append(
-            measure(
-                f"shortcuts, {variant}",
-                shown,
-                _settings(now, tested, plan),
-                {"all": now.train.join(now.val, now.test)},
-                plan=plan,
-                out=None if out is None else Path(out) / "run" / variant.replace(" ", "-").replace("'", ""),
-                progress=_part(progress, number, len(variants)),
-                **options,
-            )
+        measured[variant] = measure(
+            f"shortcuts, {variant}",
+            shown,
+            _settings(now, tested, plan),
+            {"COVID-19": _joined(now)},
+            plan=plan,
+            out=None if out is None else Path(out) / "run" / variant.replace(" ", "-").replace("'", ""),
+            progress=progress and functools.partial(_report, progress, number, len(variants)),
+            **options,
         )
-    probs = {
-        name: {variant: one.probs[name]["all"] for variant, one in zip(variants, measured, strict=True)}
-        for name in measured[0].probs
-    }
-    films = shown.train.join(shown.val, shown.test)
-    in_test = np.repeat([False, False, True], [len(shown.train), len(shown.val), len(shown.test)])
-    # A source that has no image without COVID-19 is not part of the training for the source.
-    trained_on = {**tested, BALANCED: shown.sources, SOURCE: _sources(films, ~positive(films))}
-    areas, shares = [], []
-    for name, by_variant in probs.items():
-        compare = functools.partial(_compared, films, by_variant, resamples=resamples)
-        areas += _areas(compare, films, in_test, tested, name, set(trained_on[name]))
-        if name != SOURCE:
-            shares += _predicted_positive(compare, films, in_test, name, trained_on[name])
-    cells = pd.concat([one.cells.assign(variant=variant) for variant, one in zip(variants, measured, strict=True)])
-    extra = {"predicted positive": pd.concat(shares, ignore_index=True), "left out": left_out}
-    computed, table = sum(one.computed for one in measured), pd.concat(areas, ignore_index=True)
-    return replace(measured[0], name="shortcuts", cells=cells, computed=computed, table=table, extra=extra)
+    table, shares = _scored(shown, tested, measured)
+    cells = pd.concat([one.cells.assign(variant=variant) for variant, one in measured.items()])
+    return replace(
+        measured[UNCHANGED],
+        name="shortcuts",
+        cells=cells,
+        table=table,
+        extra={"predicted positive": shares, "left out": left_out},
+    )
+
+
+def _report(progress: Progress, number: int, of: int, done: int, total: int) -> None:
+    progress(number * total + done, of * total)
+
+
+def _joined(sets: Sets) -> FilmSet:
+    return sets.train.join(sets.val, sets.test)
 
 
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
     """Leave out images without lungs; return also the lungs of the others, and the number left out by source."""
-    masks = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
-    there = {split: np.asarray(found.any(axis=(1, 2))) for split, found in masks.items()}
-    kept = replace(sets, films={split: films.where(there[split]) for split, films in sets.films.items()})
-    lost = np.concatenate([films.sources[~there[split]] for split, films in sets.films.items()])
+    lungs = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
+    there = {split: np.asarray(found.any(axis=(1, 2))) for split, found in lungs.items()}
+    lost = _joined(sets).sources[~np.concatenate(list(there.values()))]
     counts = [(source, int((lost == source).sum())) for source in sets.sources]
     left_out = pd.DataFrame(counts, columns=["source", "images without lungs"])
-    return kept, {split: found[there[split]] for split, found in masks.items()}, left_out
+    kept = sets.map(lambda split, films: films.where(there[split]))
+    return kept, {split: found[there[split]] for split, found in lungs.items()}, left_out
 
 
 def _with_variant(sets: Sets, lungs: Mapping[str, np.ndarray], variant: str) -> Sets:
     names, sizes = np.unique(sets.train.sources, return_counts=True)
     largest = sets.train.sources == names[sizes.argmax()]
     like = sets.train.pixels[largest], lungs["train"][largest]
-    films = {
-        split: replace(some, pixels=variant_of(variant, np.asarray(some.pixels), lungs[split], like=like))
-        for split, some in sets.films.items()
-    }
-    return replace(sets, films=films)
+    return sets.map(
+        lambda split, films: replace(films, pixels=variant_of(variant, films.pixels, lungs[split], like=like))
+    )
 
 
-def _joined(sets: Sets) -> FilmSet:
-    first, *others = sets.films.values()
-    return first.join(*others)
-
-
-def _sources(films: FilmSet, where: np.ndarray) -> tuple[str, ...]:
-    return tuple(np.unique(films.sources[where]).tolist())
-
-
-def _settings(sets: Sets, tested: Mapping[str, tuple[str, ...]], plan: Plan) -> dict[str, Setting]:
-    settings = {}
-    for name, sources in tested.items():
-        part = sets.of(sources)
-        settings[name] = Setting(plan, part.train, part.val)
-    settings[BALANCED] = Setting(plan, _balanced(sets.train), sets.val)
-    source = _source_task(sets)
-    if all(both_classes(films) for films in source.films.values()):
-        settings[SOURCE] = Setting(plan, source.train, source.val)
-    return settings
+def _settings(sets: Sets, tested: Mapping[str, Sequence[str]], plan: Plan) -> dict[str, Setting]:
+    parts = {name: sets.of(sources) for name, sources in tested.items()}
+    parts |= {BALANCED: replace(sets, train=_balanced(sets.train)), SOURCE: _source_task(sets)}
+    if not both_classes(*parts[SOURCE].films.values()):
+        del parts[SOURCE]
+    return {name: Setting(plan, part.train, part.val) for name, part in parts.items()}
 
 
 def _balanced(films: FilmSet) -> FilmSet:
@@ -178,73 +151,62 @@ def _balanced(films: FilmSet) -> FilmSet:
 
 def _source_task(sets: Sets) -> Sets:
     """Return the images without COVID-19; the target is whether their source also has images with it."""
-    having = {name for films in sets.films.values() for name in _sources(films, positive(films))}
+    having = sets.by_source.query("`COVID-19` > 0").index
 
-    def relabelled(films: FilmSet) -> FilmSet:
+    def relabelled(_: str, films: FilmSet) -> FilmSet:
         well = films.where(~positive(films))
-        return replace(well, targets=np.isin(well.sources, sorted(having)).astype(np.float32)[:, None])
+        return replace(well, targets=np.isin(well.sources, having).astype(np.float32)[:, None])
 
     return sets.map(relabelled)
 
 
-def _compared(
-    films: FilmSet,
-    by_variant: Mapping[str, np.ndarray],
-    metric: str,
-    truth: np.ndarray,
-    where: np.ndarray,
-    *,
-    resamples: int,
-    **about: Any,
-) -> pd.DataFrame:
+def _scored(
+    sets: Sets, tested: Mapping[str, Sequence[str]], measured: Mapping[str, Result]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the AUROCs and the shares predicted positive of all networks; `measured` is by variant."""
+    films, has = _joined(sets), positive(_joined(sets))
+    in_test = np.arange(len(films)) >= len(films) - len(sets.test)
+    # With all images counted as positive, the recall is the share predicted positive.
+    targets = {"COVID-19": has, "source": np.isin(films.sources, films.sources[has]), "any": np.ones(len(films), bool)}
+    tests = {name: replace(films, targets=of.astype(np.float32)[:, None]) for name, of in targets.items()}
+    # A source that has no image without COVID-19 is not part of the training for the source.
+    trained_on = {**tested, BALANCED: sets.sources, SOURCE: np.unique(films.sources[~has]).tolist()}
+    areas, shares = [], []
+    for name in measured[UNCHANGED].probs:
+        probs = {variant: dict.fromkeys(tests, one.probs[name]["COVID-19"]) for variant, one in measured.items()}
+        network = replace(measured[UNCHANGED], tests=tests, probs=probs)
+        about = {"target": "source" if name == SOURCE else "COVID-19", "trained on": name}
+        where = {group: _tested_on(films, sources, trained_on[name], in_test) for group, sources in tested.items()}
+        for group, (seen, rows) in where.items():
+            areas.append(_compared(network, "COVID-19", "AUROC", rows, about | {"tested on": group, "seen": seen}))
+        if name == SOURCE:
+            about |= {"tested on": "the source", "seen": SEEN}
+            areas.append(_compared(network, "source", "AUROC", in_test & ~has, about))
+            continue
+        for source in sets.sources:
+            seen, rows = _tested_on(films, [source], trained_on[name], in_test)
+            for ill in (True, False):
+                if (rows & (has == ill)).any():
+                    of_share = {"trained on": name, "source": source, "COVID-19": ill, "seen": seen}
+                    shares.append(_compared(network, "any", "recall", rows & (has == ill), of_share))
+    return pd.concat(areas, ignore_index=True), pd.concat(shares, ignore_index=True)
+
+
+def _tested_on(
+    films: FilmSet, sources: Sequence[str], trained_on: Sequence[str], in_test: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Return how much of some sources a network has seen, and on which of their images, (films,), it is tested."""
+    shared = set(sources) & set(trained_on)
+    seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
+    return seen, np.isin(films.sources, sources) & (in_test | (seen == NEVER))
+
+
+def _compared(network: Result, test: str, measure: str, where: np.ndarray, about: dict[str, Any]) -> pd.DataFrame:
     """Measure the variants on some of the images, each compared with the unchanged images."""
-    probs = {variant: one[:, where] for variant, one in by_variant.items()}
-    y, patients = truth[where].astype(int), films.patients[where]
-    options: dict[str, Any] = {"reference": UNCHANGED, "threshold": THRESHOLD, "resamples": resamples, "seed": 0}
-    table = metrics.runs_table(metric, y, probs, patients, **options).rename(columns={"setting": "variant"})
-    return table.assign(**about, positives=int(y.sum()), patients=len(np.unique(patients)))
-
-
-def _areas(
-    compare: Callable[..., pd.DataFrame],
-    films: FilmSet,
-    in_test: np.ndarray,
-    tested: Mapping[str, tuple[str, ...]],
-    name: str,
-    trained_on: set[str],
-) -> list[pd.DataFrame]:
-    """Return the AUROCs of one kind of network on every group of sources."""
-    about = {"target": "source" if name == SOURCE else "COVID-19", "trained on": name}
-    has, parts = positive(films), []
-    for group, sources in tested.items():
-        shared = set(sources) & trained_on
-        seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
-        where = np.isin(films.sources, sources) & (in_test | (seen == NEVER))
-        parts.append(compare("AUROC", has, where, **about, **{"tested on": group, "seen": seen}))
-    if name == SOURCE:
-        having = np.isin(films.sources, _sources(films, has))
-        parts.append(compare("AUROC", having, in_test & ~has, **about, **{"tested on": "the source", "seen": SEEN}))
-    return parts
-
-
-def _predicted_positive(
-    compare: Callable[..., pd.DataFrame], films: FilmSet, in_test: np.ndarray, name: str, trained_on: tuple[str, ...]
-) -> list[pd.DataFrame]:
-    """Return the share of images that one kind of network predicts positive, by variant, source and class."""
-    has, parts = positive(films), []
-    for source in np.unique(films.sources).tolist():
-        seen = SEEN if source in trained_on else NEVER
-        for ill in (True, False):
-            where = (films.sources == source) & (has == ill) & (in_test | (seen == NEVER))
-            if where.any():
-                about = {"trained on": name, "source": source, "COVID-19": ill, "seen": seen}
-                # With all images counted as positive, the recall is the share predicted positive.
-                parts.append(compare("recall", np.ones(len(films), bool), where, **about))
-    return parts
-
-
-def _part(progress: Progress | None, number: int, of: int) -> "Callable[[int, int], None] | None":
-    return progress and (lambda done, total: progress(number * total + done, of * total))
+    table = network.score(test, [measure], reference=UNCHANGED, where=where).rename(columns={"setting": "variant"})
+    some = network.tests[test].where(where)
+    counts = {"positives": int(positive(some).sum()), "patients": len(np.unique(some.patients))}
+    return table.drop(columns="measure").assign(**about, **counts)
 
 
 def recorded_shortcuts(path: Path | str | None = None) -> Result:

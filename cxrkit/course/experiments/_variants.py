@@ -16,14 +16,15 @@ GREY = 128
 GROW, EDGE = 0.03, 0.1
 #: What a crop keeps around the box of the lungs, as a share of the box.
 MARGIN = 0.05
-UNCHANGED, MATCHED, CROPPED_MATCHED = "unchanged", "histogram matched", "cropped and matched"
+UNCHANGED, CROPPED, MATCHED = "unchanged", "cropped to the lungs", "histogram matched"
+CROPPED_MATCHED = "cropped and matched"
 #: The variants; the first takes nothing away.
 VARIANTS = (
     UNCHANGED,
     "lungs masked out",
     "lungs' box masked out",
     "lungs only",
-    "cropped to the lungs",
+    CROPPED,
     "edge blanked",
     MATCHED,
     CROPPED_MATCHED,
@@ -37,7 +38,7 @@ def lungs_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def variant_of(
-    variant: str, pixels: np.ndarray, found: np.ndarray, *, like: tuple[np.ndarray, np.ndarray] | None = None
+    variant: str, pixels: np.ndarray, found: np.ndarray, *, like: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Return a variant of images.
 
@@ -45,46 +46,28 @@ def variant_of(
         variant: one of `VARIANTS`.
         pixels: (n, H, W), uint8.
         found: (n, H, W), bool: the lungs, some on each image.
-        like: images and their lungs, whose grey levels "histogram matched" and "cropped and matched" take over; None
-            takes these images.
+        like: images and their lungs, whose grey levels "histogram matched" and "cropped and matched" take over.
     Returns:
         (n, H, W), uint8.
     Raises:
-        ValueError: an unknown variant; an image without lungs, which a mask of the lungs would leave whole.
+        ValueError: an unknown variant.
     Source:
         Maguolo and Nanni 2021, Information Fusion 76, 1 (arXiv:2004.12823), who mask the middle of the image instead.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}.")
-    if pixels.ndim != 3 or pixels.dtype != np.uint8 or found.shape != pixels.shape:
-        raise ValueError(
-            "pixels must be uint8 (n, H, W) and the lungs bool of the same shape; got "
-            f"{pixels.dtype} {pixels.shape} and {found.shape}."
-        )
-    empty = np.flatnonzero(~found.any(axis=(1, 2)))
-    if len(empty):
-        raise ValueError(
-            f"{len(empty)} of {len(pixels)} images have no lungs, the first is number {empty[0]}; leave such images "
-            "out first: films.where(found.any(axis=(1, 2)))."
-        )
-    model, model_lungs = (pixels, found) if like is None else like
-    if variant in ("cropped to the lungs", CROPPED_MATCHED):
-        pixels, model = _cropped(pixels, found), _cropped(model, model_lungs)
+    if variant in (CROPPED, CROPPED_MATCHED):
+        pixels = _cropped(pixels, found)
     if variant in (MATCHED, CROPPED_MATCHED):
-        return match_histograms(pixels, model)
-    if variant in (UNCHANGED, "cropped to the lungs"):
+        return match_histograms(pixels, _cropped(*like) if variant == CROPPED_MATCHED else like[0])
+    if variant in (UNCHANGED, CROPPED):
         return pixels
     return np.where(_masked(variant, found), np.uint8(GREY), pixels)
 
 
 def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """Give each image the grey-level histogram of a model, by a grey curve that keeps the order of greys.
+    """Give each image (n, H, W), uint8, the grey-level histogram of a model, uint8 of any shape.
 
-    Args:
-        pixels: (n, H, W), uint8.
-        model: uint8, of any shape.
-    Returns:
-        (n, H, W), uint8.
     Source:
         Gonzalez and Woods, Digital Image Processing, section 3.3; scikit-image's `match_histograms`, which would sort
         all pixels of the model again for each image.
@@ -103,13 +86,12 @@ def _masked(variant: str, found: np.ndarray) -> np.ndarray:
     """Return (n, H, W), bool: what a variant masks."""
     if variant == "lungs only":
         return ~found
-    masked = np.zeros_like(found)
     if variant == "edge blanked":
-        masked[:] = True
+        masked = np.ones_like(found)
         down, across = (round(EDGE * side) for side in found.shape[1:])
         masked[:, down : found.shape[1] - down, across : found.shape[2] - across] = False
         return masked
-    reach = round(GROW * max(found.shape[1:]))
+    masked, reach = np.zeros_like(found), round(GROW * max(found.shape[1:]))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     for one, out in zip(found, masked, strict=True):
         out[:] = cv2.dilate(one.astype(np.uint8), disc)

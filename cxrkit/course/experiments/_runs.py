@@ -1,0 +1,259 @@
+"""Experiments 2 to 6: one augmenter at a time (table 7, figure 9), the composite (figures 10 and 11, table 8), transfer
+learning compared with training from scratch (figure 12), a source that the network never saw (figure 13), and images of
+it mixed in (table 9)."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrkit import augment, metrics
+from cxrkit.course import published
+from cxrkit.course.experiments._learn import MODES, Plan
+from cxrkit.course.experiments._measure import THRESHOLD, Result, Setting, measure
+from cxrkit.course.experiments._sets import Sets, both_classes, positive
+from cxrkit.data import FilmSet
+from cxrkit.labels import COVID, NOT_COVID
+
+#: Figure 8's recipe for each augmenter of table 5, by the name that table 7 uses.
+AUGMENTERS = {name.removeprefix("fig08/"): name for name in augment.NAMES if name.startswith("fig08/")}
+#: Figure 11's composite and what it is compared with.
+_COMPOSITES = {"flip": "flip", "figure 11": "fig11"}
+#: Images with COVID-19 in the report's first mixes.
+_REPORT_POSITIVES = 485
+
+
+def augmenters(
+    sets: Sets,
+    plan: Plan,
+    *,
+    recipes: "Mapping[str, str | augment.Recipe]" = AUGMENTERS,
+    patients: int | None = None,
+    name: str = "augmenters",
+    **options: Any,
+) -> Result:
+    """Train with one recipe at a time, everything else alike.
+
+    Args:
+        plan: its own recipe is not used.
+        recipes: recipes, or names or files as for `augment.load`, by the names that tables show; "none", with which
+            they are compared, is added.
+        patients: number of training patients, chosen by the seed, the same for all recipes; None for all.
+        name: of the experiment.
+    Returns:
+        The result. Its intervals cover other test patients and other seeds (`metrics.runs_table`), and with `patients`
+        also other training patients.
+    """
+    base, films = replace(plan, recipe=None), functools.partial(sets.choose, patients)
+    # No recipe instead of an empty one: "frozen" would make several copies that are all alike.
+    plans = {"none": base} | {
+        label: replace(plan, recipe=augment.load(recipe)) for label, recipe in recipes.items() if label != "none"
+    }
+    settings = {label: Setting(one, films, sets.val) for label, one in plans.items()}
+    measured = measure(name, sets, settings, plan=base, **options)
+    return replace(
+        measured, table=measured.score(measures=("AUROC", "accuracy", "recall", "specificity"), reference="none")
+    )
+
+
+def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
+    """Train with figure 11's composite, with horizontal flips only and without augmentation, everything else alike.
+
+    Args:
+        options: also `patients` of `augmenters`.
+    Returns:
+        The result; in `extra`: "examples", images for table 8, as `examples` chooses them from the predictions of the
+        first seed's network with the composite.
+    """
+    result = augmenters(sets, plan, recipes=_COMPOSITES, name="composite", **options)
+    return replace(result, extra={"examples": examples(sets, result.probs["figure 11"]["test"][0])})
+
+
+def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
+    """Choose right and wrong predictions by a rule, as table 8 shows some.
+
+    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain. So neither
+    chance nor a person chooses.
+
+    Args:
+        sets: the images; test images are chosen.
+        probs: (test films,), probability of COVID-19.
+    Returns:
+        At most four rows, right ones first: `row` (in the test images), `truth`, `right`, `rank 1`, `certainty 1`,
+        `rank 2`, `certainty 2` (the more probable class first), `chosen as`.
+    """
+    has, predicted = positive(sets.test), probs >= THRESHOLD
+    certainty = np.where(predicted, probs, 1 - probs)
+    rows = []
+    for right in (True, False):
+        for ill in (True, False):
+            among = np.flatnonzero((has == ill) & ((has == predicted) == right))
+            if not len(among):
+                continue
+            order = among[np.argsort(certainty[among], kind="stable")]
+            row = int(order[len(order) // 2] if right else order[-1])
+            first, second = (COVID, NOT_COVID) if predicted[row] else (NOT_COVID, COVID)
+            truth, how = COVID if ill else NOT_COVID, f"{'median' if right else 'most certain'} of {len(among)}"
+            rows.append((row, truth, right, first, float(certainty[row]), second, float(1 - certainty[row]), how))
+    columns = ["row", "truth", "right", "rank 1", "certainty 1", "rank 2", "certainty 2", "chosen as"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def transfer(
+    sets: Sets,
+    plan: Plan,
+    *,
+    sizes: Sequence[int] = (10, 20, 40, 80, 160, 240),
+    modes: Sequence[str] = MODES,
+    **options: Any,
+) -> Result:
+    """Train a new head, all layers from pretrained weights, and all layers from scratch, on more and more patients.
+
+    The training sets of one seed are nested, and all modes share them; another seed chooses other patients. Val and
+    test stay the same.
+
+    Args:
+        plan: its own mode is not used.
+        sizes: numbers of training patients, at least 2; more than there are mean all.
+        modes: of `MODES`.
+    Returns:
+        The result; its table has `mode`, `patients` and `films` (mean over seeds). At each size the modes are compared
+        with "scratch", if that is among them. Intervals cover other test patients, other seeds and other training
+        patients; at the largest size, where there is no choice of patients, only the first two.
+    """
+    every = len(np.unique(sets.train.patients))
+    settings = {
+        f"{mode}, {size} patients": Setting(
+            replace(plan, mode=mode), functools.partial(sets.choose, size), sets.val, {"mode": mode, "size": size}
+        )
+        for size in sorted({min(size, every) for size in sizes})
+        for mode in modes
+    }
+    measured = measure("transfer", sets, settings, plan=plan, **options)
+    parts = []
+    for _, cells in measured.cells.groupby("size"):
+        names = cells["setting"].unique().tolist()
+        reference = next((name for name in names if name.startswith("scratch")), None)
+        parts.append(measured.score(measures=("AUROC", "accuracy"), settings=names, reference=reference))
+    about = {"mode": ("mode", "first"), "patients": ("size", "first"), "films": ("films", "mean")}
+    of_setting = measured.cells.groupby("setting").agg(**about)
+    table = pd.concat(parts, ignore_index=True).merge(of_setting, left_on="setting", right_index=True, how="left")
+    return replace(measured, table=table)
+
+
+def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
+    """Train on some sources, test on each source, also on those that the network never saw.
+
+    One network is trained on all sources; for each source one on all but it; and for each source with both classes one
+    on it alone.
+
+    Returns:
+        The result. Its table has a row per measure, network (`trained on`) and test source (`tested on`), with `seen`
+        (whether the network was trained on that source), and the test images `COVID-19` and `other`. Measures: "AUROC"
+        for a source with both classes; "recall" and "specificity" for the classes that it has; and "AUROC across": a
+        source of one class against the other class of the training sources, as in the report's figure 13. A network
+        that ranks sources and not patients can have any value there.
+    Raises:
+        ValueError: less than two sources, no way to leave one out that keeps both classes, or as for `measure`.
+    """
+    sources = sets.sources
+    trainings = {"all sources": sources}
+    trainings |= {f"all but {name}": tuple(other for other in sources if other != name) for name in sources}
+    trainings |= {f"{name} alone": (name,) for name in sources}
+    usable = {name: chosen for name, chosen in trainings.items() if _usable(sets, chosen)}
+    if all(chosen == sources for chosen in usable.values()):
+        raise ValueError(
+            f"images must be of two sources or more, some of which hold both classes together; got "
+            f"{', '.join(sources)}. Simulated images get sources with `simulated_sources`."
+        )
+    settings = {}
+    for name, chosen in usable.items():
+        part = sets.of(chosen)
+        settings[name] = Setting(plan, part.train, part.val, {"sources": ", ".join(chosen)})
+    measured = measure("unseen", sets, settings, plan=plan, **options)
+    parts = [_of_source(measured, name, chosen, source) for name, chosen in usable.items() for source in sources]
+    return replace(measured, table=pd.concat(parts, ignore_index=True))
+
+
+def _usable(sets: Sets, sources: Sequence[str]) -> bool:
+    part = sets.of(sources)
+    return both_classes(part.train, part.val)
+
+
+def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) -> pd.DataFrame:
+    test = measured.tests["test"]
+    of_source, has = test.sources == source, positive(test)
+    ill, well = int((of_source & has).sum()), int((of_source & ~has).sum())
+    measures = [*(["recall"] if ill else []), *(["specificity"] if well else []), *(["AUROC"] if ill and well else [])]
+    parts = [measured.score(measures=measures, settings=[name], where=of_source)]
+    # Of a source of one class that was left out: the other class comes from the sources that were not.
+    others = np.isin(test.sources, chosen) & ~of_source & (has != bool(ill))
+    if not (ill and well) and others.any():
+        across = measured.score(settings=[name], where=of_source | others)
+        parts.append(across.assign(measure="AUROC across"))
+    about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": source in chosen}
+    return pd.concat(parts).assign(**about, **{"COVID-19": ill, "other": well})
+
+
+def mixing(sets: Sets, plan: Plan, *, other: str | None = None, **options: Any) -> Result:
+    """Mix images of another source, all without COVID-19, into the training images, in table 9's sizes and batch sizes.
+
+    The sizes are scaled to the images with COVID-19 that there are; a first mix, "0", is without the other source. The
+    share of COVID-19 is part of the mix, so `positive_share` is None. All mixes are tested on the same images, so they
+    can be compared; the report's test images changed with the mix. The number of steps stays the same, so a smaller
+    batch also means that the network sees fewer images.
+
+    Args:
+        plan: its batch size and positive share are not used.
+        other: the source that is mixed in; None for the largest one without COVID-19.
+    Returns:
+        The result; its table has `own`, `other` (training images without COVID-19) and `batch size`, and the measures
+        AUROC, accuracy, precision, recall, F1, and the specificity on images of the own and of the other source
+        ("specificity, own", "specificity, other"), compared with "0". In `extra`: "other", the source; "always no",
+        the accuracy of predicting no COVID-19 at all.
+    Raises:
+        ValueError: no source without COVID-19, no other source with both classes, or as for `measure`.
+    """
+    without = sets.by_source.query("`COVID-19` == 0")["other"]
+    if other is None and without.empty:
+        raise ValueError(f"there must be a source without COVID-19 to mix in; got {', '.join(sets.sources)}.")
+    other = str(without.idxmax()) if other is None else other
+    if other not in without or not _usable(sets, [name for name in sets.sources if name != other]):
+        raise ValueError(
+            f"other must be a source without COVID-19, and the rest must hold both classes; got {other!r} of "
+            f"{', '.join(sets.sources)}."
+        )
+    base, settings = replace(plan, positive_share=None), {}
+    printed = published.table("table09")[["covid_set_normal", "chestxray14", "batch"]].astype(int)
+    mixes = {"0": (*printed.iloc[0, :1], 0, printed["batch"].iloc[0]), **printed.T.to_dict("list")}
+    for name, (of_own, of_other, batch_size) in mixes.items():
+        mixed = functools.partial(_mixed, sets.train, other, (of_own, of_other))
+        well, place = ~positive(mixed(0)), mixed(0).sources == other
+        about = {"own": (well & ~place).sum(), "other": (well & place).sum(), "batch size": batch_size}
+        val = functools.partial(_mixed, sets.val, other, (of_own, of_other))
+        settings[str(name)] = Setting(replace(base, batch_size=int(batch_size)), mixed, val, about)
+    measured = measure("mixing", sets, settings, plan=base, **options)
+    has, of_other = positive(sets.test), sets.test.sources == other
+    parts = [measured.score(measures=("AUROC", "accuracy", "precision", "recall", "F1"), reference="0")]
+    for heading, where in (("own", ~has & ~of_other), ("other", ~has & of_other)):
+        if where.any():
+            part = measured.score(measures=("specificity",), reference="0", where=where)
+            parts.append(part.assign(measure=f"specificity, {heading}"))
+    sizes = measured.cells.drop_duplicates("setting")[["setting", "own", "other", "batch size"]]
+    table = pd.concat(parts, ignore_index=True).merge(sizes, on="setting")
+    never = metrics.proportion(~has, sets.test.patients)
+    return replace(measured, table=table, extra={"other": other, "always no": never})
+
+
+def _mixed(films: FilmSet, other: str, wanted: tuple[int, int], seed: int) -> FilmSet:
+    """Return all images with COVID-19 and, of the own and of the other source, as many without as are wanted per 485
+    with it; smaller mixes are part of larger ones."""
+    has, of_other = positive(films), films.sources == other
+    keep = has.copy()
+    for number, (where, count) in enumerate(zip((~has & ~of_other, ~has & of_other), wanted, strict=True)):
+        rows = np.random.default_rng([seed, number]).permutation(np.flatnonzero(where))
+        keep[rows[: round(count * int(has.sum()) / _REPORT_POSITIVES)]] = True
+    return films.where(keep)
