@@ -25,8 +25,6 @@ import tensorflow as tf
 from cxrkit import networks
 from cxrkit.labels import FINDINGS
 
-Run = Callable[[np.ndarray], np.ndarray]
-
 
 def densenet(folder: Path) -> Path:
     """Make DenseNet121 at 224 px with random weights, as a model folder."""
@@ -37,21 +35,20 @@ def densenet(folder: Path) -> Path:
     return networks.save(model, folder, sidecar)
 
 
-def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Run]:
+def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Load a model folder into each engine; each takes (batch, S, S, 1)."""
     import onnxruntime  # after cxrkit, which turns its reports to its maker off
 
     network = networks.load_keras(folder)
     traced = tf.function(lambda images: network(images, training=False))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    path = scratch / f"{batch}.tflite"
-    lite = networks.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
+    path, name = scratch / f"{batch}.tflite", session.get_inputs()[0].name
+    networks.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
     return {
         "Keras, predict_on_batch": network.predict_on_batch,
         "tf.function": lambda images: traced(tf.constant(images)).numpy(),
         "ONNX Runtime": lambda images: session.run(["probs"], {name: images})[0],
-        "LiteRT": networks.load_litert(lite, threads=os.cpu_count()),
+        "LiteRT": networks.load_litert(path, threads=os.cpu_count()),
     }
 
 

@@ -250,11 +250,6 @@ def test_the_users_agent_opens_a_board(server, monkeypatch, tmp_path):
         agent.wait()
 
 
-def test_no_command_takes_a_password(run_here):
-    for name in ("probe", "deploy", "bench", "compare"):
-        assert "password" not in run_here("jetson", name, "--help")[1].lower()
-
-
 # --- broken links ----------------------------------------------------------------------------------------------
 
 
@@ -276,6 +271,9 @@ def test_a_link_that_stays_broken_is_named_and_nothing_is_half_installed(cutter,
     assert installed(server) == {}
     deploy.install(nano, heavy)
     assert list(installed(server).values()) == [sorted(path.name for path in heavy.iterdir())]
+    board = deploy.Board("nano", server.config(port=loopback.free_port()))
+    with pytest.raises(deploy.LinkError, match=r"the link to nano broke during .*Connect call failed.* 4 times"):
+        deploy.probe(board)
 
 
 def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch):
@@ -291,30 +289,31 @@ def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch):
     assert printed == []
 
 
-def test_a_board_that_does_not_answer_is_named(server):
-    config = server.config(port=loopback.free_port())
-    with pytest.raises(deploy.LinkError, match=r"the link to nano broke during .*Connect call failed.* 4 times"):
-        deploy.probe(deploy.Board("nano", config))
-
-
 @pytest.mark.slow
-def test_a_run_outlives_its_link_and_is_found_again(cutter, server, bundle, films, tmp_path):
-    cut = []
+def test_a_run_under_a_boards_memory_outlives_its_link_and_is_found_again(cutter, server, bundle, films, tmp_path):
+    cut, printed = [], []
 
     def once(number, carried):
         if not cut and list((server.home / FOLDER / "runs").glob("*/log.txt")):
             cut.append(number)
         return number in cut
 
-    printed = []
+    server.limit(1024)
     board, link = cutter(once, printed.append)
     many = replace(films, rows=pd.concat([films.rows] * 4, ignore_index=True))
     found = deploy.bench(board, bundle, tmp_path / "out", deploy.Films(many, most=None))
     assert link.connections == 2
-    assert found.result["images"]["predicted"] == 24
+    assert found.result["images"] == {"predicted": 24, "failed": 0}
+    assert found.result["accuracy"] == {"right": 20, "of": 24, "value": 5 / 6}
+    assert max(found.result["memory_mb"]["peak"], found.result["device"]["free_mb"]) < 1024
     # Each image was predicted once, and printed once.
     assert sum(line.startswith("inference-") for line in printed) == 24
     assert list((server.home / FOLDER / "runs").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.txt", "predictions.csv", "result.json"]
+    log = (tmp_path / "out" / "log.txt").read_text().splitlines()
+    assert log == [line for line in printed if not line.startswith("note: the link")]
+    # The board has no Pillow, so every image is prepared here.
+    assert list(found.table["image"])[:2] == ["00000-film_0.png.npy", "00001-film_1.jpg.npy"]
 
 
 # --- disks -----------------------------------------------------------------------------------------------------
@@ -347,22 +346,6 @@ def test_a_copy_that_cannot_end_is_explained_and_nothing_is_half_installed(nano,
 
 
 # --- running and comparing -------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_run_under_a_boards_memory_brings_all_results_back(nano, server, bundle, films, tmp_path):
-    limit_mb = 1024
-    server.limit(limit_mb)
-    printed = []
-    found = deploy.bench(replace(nano, say=printed.append), bundle, tmp_path / "out", deploy.Films(films))
-    assert found.result["images"] == {"predicted": 6, "failed": 0}
-    assert found.result["accuracy"] == {"right": 5, "of": 6, "value": 5 / 6}
-    assert found.result["memory_mb"]["peak"] < limit_mb
-    assert found.result["device"]["free_mb"] < limit_mb
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.txt", "predictions.csv", "result.json"]
-    assert (tmp_path / "out" / "log.txt").read_text().splitlines() == printed
-    # The board has no Pillow, so every image is prepared here.
-    assert list(found.table["image"])[:2] == ["00000-film_0.png.npy", "00001-film_1.jpg.npy"]
 
 
 @pytest.mark.parametrize(
@@ -524,6 +507,8 @@ def test_compare_over_a_folder_writes_table_30_and_is_called_simulated(
     assert os.listdir(tmp_path / "board" / FOLDER / "runs") == []
 
 
-def test_the_default_folder_of_the_command_is_the_packages():
+def test_no_command_takes_a_password_and_the_default_folder_is_the_packages(run_here):
+    for name in ("probe", "deploy", "bench", "compare"):
+        assert "password" not in run_here("jetson", name, "--help")[1].lower()
     assert cli._FOLDER == FOLDER
     assert deploy.Board("nano").simulated == ""

@@ -99,9 +99,9 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
         DeployError: as for `probe`; no bundle or a changed one; a full disk; a file whose sha256 is wrong twice.
         LinkError: the link breaks again and again.
     """
-    found = _bundle.read(bundle)
+    files = _bundle.read(bundle).files
     with _linked(board) as link:
-        return _install(link, board, found.files, "bundles")
+        return _install(link, board, files, "bundles")
 
 
 def bench(board: Board, bundle: Path | str, out: Path | str, films: Films | None = None) -> Run | None:

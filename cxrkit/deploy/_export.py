@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,17 +237,11 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
     import onnx
     from onnxruntime import quantization
 
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self) -> None:
-            starts = range(0, len(images) - batch + 1, batch)
-            name = model.graph.input[0].name
-            self.batches = ({name: np.ascontiguousarray(images[k : k + batch, ..., None])} for k in starts)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.batches, None)
-
     if len(images) < batch:
         raise ValueError(f"int8 needs at least one batch of {batch} images to calibrate on; there are {len(images)}.")
+    starts, name = range(0, len(images) - batch + 1, batch), model.graph.input[0].name
+    batches = ({name: np.ascontiguousarray(images[k : k + batch, ..., None])} for k in starts)
+    reader = SimpleNamespace(get_next=lambda: next(batches, None))
     root = logging.getLogger()
     level = root.level
     # It advises on the root logger to fuse operators first, which the graph that is measured here does not need.
@@ -258,7 +253,7 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
             quantization.quantize_static(
                 plain,
                 small,
-                Reader(),
+                reader,
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", "Relu", "MaxPool", "AveragePool", "Concat", "Add"],
                 per_channel=True,
