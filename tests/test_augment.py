@@ -420,7 +420,7 @@ def test_the_code_of_a_recipe_reads_as_a_person_writes_it():
     [
         ("{", "a recipe must be JSON as `Recipe.to_json` writes it"),
         ("[" * 100_000, "a recipe must be JSON as `Recipe.to_json` writes it"),
-        ("[]", r"a recipe's JSON is {\"version\": 1, .*; got list"),
+        ("[]", r"a recipe's JSON is .*; got \[\]"),
         ('{"version": 2, "recipe": {"Noop": {}}}', "reads recipes of version 1; got 2. Use the cxrkit that wrote it"),
         ('{"version": true, "recipe": {"Noop": {}}}', "reads recipes of version 1; got True"),
     ],
@@ -440,7 +440,7 @@ def test_json_that_holds_no_recipe_is_refused(text, message):
         ({"Add": {"value": {"range": [1]}}}, r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers from -255"),
         ({"OneOf": {}}, "recipe.OneOf: OneOf has children; got nothing"),
         ({"SomeOf": {"n": 1, "children": [], "order": 1}}, r"SomeOf has n, children, random_order \(optional\); got n"),
-        ({"Sequential": {"children": 7}}, "recipe.Sequential: children of Sequential must be a list of recipes; got"),
+        ({"Sequential": {"children": 7}}, "recipe.Sequential: children of Sequential must be a list of recipes.*; got 7"),
         ({"OneOf": {"children": [{"Add": {}}]}}, r"recipe.OneOf\[0\].Add: Add needs value; got none"),
         ({"Sometimes": {"p": 1, "then": 3}}, r"recipe.Sometimes.then: a recipe is"),
     ],
@@ -467,8 +467,8 @@ def test_a_part_of_json_that_is_no_recipe_is_refused_with_its_place(plain, messa
         (lambda: Op("SaltAndPepper", p=0.1, seed=(0, 5)), "seed of SaltAndPepper cannot be .* whole .* no range"),
         (lambda: Op("Cutout", nb_iterations=1.5), "nb_iterations of Cutout cannot be 1.5. Legal are whole numbers"),
         *((lambda order=order: Op("Affine", order=order), "Legal are 0, 1, 3") for order in (1.0, [1], True, 2)),
-        (lambda: Sequential(ADD), "children of Sequential must be a list of recipes; got Op"),
-        (lambda: Sequential([7]), "children of Sequential must be recipes, such as Op.*; got 7"),
+        (lambda: Sequential(ADD), r"children of Sequential must be a list of recipes, such as .*; got Op\("),
+        (lambda: Sequential([7]), r"list of recipes, such as \[Op.*; got \[7"),
         (lambda: Sequential((ADD,), random_order=1), "random_order of Sequential must be true or false; got 1"),
         (lambda: OneOf(()), "OneOf needs at least 1 recipe to draw from; got 0"),
         *(
@@ -476,7 +476,7 @@ def test_a_part_of_json_that_is_no_recipe_is_refused_with_its_place(plain, messa
             for n in (-1, 1001, 1.5, True, (2, 1), (None, 2), (1, 2, 3), "2")
         ),
         (lambda: Sometimes(2, ADD), "p of Sometimes must be a number from 0 to 1; got 2"),
-        (lambda: Sometimes(0.5, "Add"), "children of Sometimes must be recipes"),
+        (lambda: Sometimes(0.5, "Add"), "children of Sometimes must be a list of recipes"),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):

@@ -13,8 +13,7 @@ from cxrkit import augment, networks, words
 from cxrkit.augment import OPERATIONS, OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.widgets import AugmentLab, RoundsExplorer
-from cxrkit.widgets._parameter import TextOut
-from cxrkit.widgets._parts import Access, Message, StepTree
+from cxrkit.widgets._parts import Access, Message, StepTree, TextOut
 
 FILMS = {"11.png": np.full((20, 20), 100, np.uint8), "12.png": np.full((30, 12), 200, np.uint8)}
 #: What stays as it is in every language: code, names, keys of a keyboard.

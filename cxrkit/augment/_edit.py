@@ -5,7 +5,6 @@ A place says where a part of a recipe is: the number of the child at each level,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from cxrkit import words
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
@@ -13,8 +12,6 @@ from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Someti
 Place = tuple[int, ...]
 #: The ways to combine recipes, by name.
 GROUPS: tuple[str, ...] = ("Sequential", "SomeOf", "OneOf", "Sometimes")
-#: A recipe as lists that can be changed: the recipe and its children. `_closed` makes a recipe again and checks it.
-_Node = list[Any]
 
 
 def places(recipe: Recipe, place: Place = ()) -> Iterator[tuple[Place, Recipe]]:
@@ -36,19 +33,13 @@ def part(recipe: Recipe, place: Place) -> Recipe:
 def put(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
     """Return a recipe with a new part in place of another."""
     part(recipe, place)
-    if not place:
-        return new
-    tree = _opened(recipe)
-    _siblings(tree, place)[place[-1]] = _opened(new)
-    return _closed(tree)
+    return _spliced(recipe, place, 1, [new]) if place else new
 
 
 def insert(recipe: Recipe, place: Place, new: Recipe) -> Recipe:
     """Return a recipe with a new part before the one at a place, or at the place just after the last of a group."""
     _check_target(recipe, place)
-    tree = _opened(recipe)
-    _siblings(tree, place).insert(place[-1], _opened(new))
-    return _closed(tree)
+    return _spliced(recipe, place, 0, [new])
 
 
 def add(recipe: Recipe, place: Place, new: Recipe) -> tuple[Recipe, Place]:
@@ -65,33 +56,24 @@ def remove(recipe: Recipe, place: Place) -> Recipe:
     part(recipe, place)
     if not place:
         raise ValueError("a whole recipe cannot be removed; Op('Noop') is the recipe that does nothing.")
-    tree = _opened(recipe)
-    del _siblings(tree, place)[place[-1]]
-    return _closed(tree)
+    return _spliced(recipe, place, 1, [])
 
 
 def move(recipe: Recipe, place: Place, to: Place) -> tuple[Recipe, Place]:
-    """Return a recipe in which a part is moved, and the new place of the part.
-
-    Args:
-        recipe: the whole.
-        place: of the part.
-        to: the part is put before the part that is here now, or just after the last part of a group.
-    """
-    part(recipe, place)
+    """Return a recipe in which a part is moved before the part at `to`, or just after the last; and its new place."""
+    moved = part(recipe, place)
     if place and to == place:
         return recipe, place
     if not place or to[: len(place)] == place:
         raise ValueError(f"a part cannot be moved into itself or out of the recipe; got {place} to {to}.")
     _check_target(recipe, to)
-    tree = _opened(recipe)
-    old, new = _siblings(tree, place), _siblings(tree, to)
-    moved: _Node = old[place[-1]]
-    hole: _Node = [None, []]
-    old[place[-1]] = hole
-    new.insert(to[-1], moved)
-    old.remove(hole)
-    return _closed(tree), next(found for found, node in _nodes(tree) if node is moved)
+    then = _beside(to, place, -1)
+    if place[:-1] == to[:-1]:
+        # In one step: a group may hold no more and no fewer parts than it has.
+        children = list(part(recipe, place[:-1]).children)
+        children.insert(then[-1], children.pop(place[-1]))
+        return _spliced(recipe, (*place[:-1], 0), len(children), children), then
+    return remove(insert(recipe, to, moved), _beside(place, to, 1)), then
 
 
 def shift(recipe: Recipe, place: Place, by: int) -> tuple[Recipe, Place]:
@@ -115,20 +97,15 @@ def unwrap(recipe: Recipe, place: Place) -> tuple[Recipe, Place]:
         return put(recipe, place, group.children[0]), place
     if not place:
         raise words.WordedError("lab.error.whole")
-    tree = _opened(recipe)
-    _siblings(tree, place)[place[-1] : place[-1] + 1] = map(_opened, group.children)
-    return _closed(tree), place[:-1]
+    return _spliced(recipe, place, 1, group.children), place[:-1]
 
 
 def grouped(recipe: Recipe, kind: str) -> Recipe:
-    """Return the children of a group in a group of another kind; an operation becomes the only child.
+    """Return the children of a group, or an operation, in a group of another kind, one of `GROUPS`.
 
-    Args:
-        recipe: a group or an operation.
-        kind: one of `GROUPS`. A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` has a
-            probability of 0.5.
+    A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` has a probability of 0.5.
     """
-    children = (recipe,) if isinstance(recipe, Op) else tuple(recipe.children)
+    children = (recipe,) if isinstance(recipe, Op) else recipe.children
     if kind == "Sequential":
         return Sequential(children, random_order=recipe.random_order)
     if kind == "SomeOf":
@@ -136,18 +113,16 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
     if kind == "OneOf":
         return OneOf(children)
     if kind == "Sometimes":
-        return _with_children(Sometimes(0.5, Op("Noop")), children)
+        return _sometimes(0.5, children)
     raise ValueError(f"kind must be one of {', '.join(GROUPS)}; got {kind!r}.")
 
 
-def _with_children(group: Any, children: Sequence[Recipe]) -> Recipe:
-    if not isinstance(group, Sometimes):
-        return replace(group, children=tuple(children))
+def _sometimes(p: float, children: Sequence[Recipe]) -> Sometimes:
     if len(children) not in (1, 2):
         raise ValueError(
             f"Sometimes has one part, or two (then, otherwise); got {len(children)}. Put several in a group first."
         )
-    return Sometimes(group.p, *children)
+    return Sometimes(p, *children)
 
 
 def _check_target(recipe: Recipe, place: Place) -> None:
@@ -158,22 +133,23 @@ def _check_target(recipe: Recipe, place: Place) -> None:
         raise ValueError(f"place must be in a group, or just after its last part; got {place}.")
 
 
-def _opened(recipe: Recipe) -> _Node:
-    return [recipe, [_opened(child) for child in recipe.children]]
+def _spliced(recipe: Recipe, place: Place, count: int, new: Sequence[Recipe]) -> Recipe:
+    """Return a recipe with new parts in place of so many parts of a group, from a place on."""
+    first, *deeper = place
+    children = list(recipe.children)
+    if deeper:
+        children[first] = _spliced(children[first], tuple(deeper), count, new)
+    else:
+        children[first : first + count] = new
+    if isinstance(recipe, Sometimes):
+        return _sometimes(recipe.p, children)
+    assert isinstance(recipe, Sequential | SomeOf | OneOf)
+    return replace(recipe, children=children)
 
 
-def _closed(node: _Node) -> Recipe:
-    recipe, children = node
-    return recipe if isinstance(recipe, Op) else _with_children(recipe, [_closed(child) for child in children])
-
-
-def _siblings(node: _Node, place: Place) -> list[_Node]:
-    for k in place[:-1]:
-        node = node[1][k]
-    return node[1]
-
-
-def _nodes(node: _Node, place: Place = ()) -> Iterator[tuple[Place, _Node]]:
-    yield place, node
-    for k, child in enumerate(node[1]):
-        yield from _nodes(child, (*place, k))
+def _beside(place: Place, other: Place, by: int) -> Place:
+    """Return a place after a part was put at another place (by 1), or taken from there (by -1)."""
+    level = len(other) - 1
+    if place[:level] != other[:level] or place[level:] < other[level:]:
+        return place
+    return (*place[:level], place[level] + by, *place[level + 1 :])

@@ -1,15 +1,12 @@
-"""Recipes by name: the report's, and those of training.
+"""Recipes by name, the report's and those of training; docs/augment.md lists all.
 
 - `table05/X`: the seven augmenters of table 5, with its ranges. It prints noise as [0, 0.03*255].
 - `fig08/X`: figure 8, the experiment with one augmenter at a time (table 7): none to both of a flip and `table05/X`, in
   random order. The figure shows Add; the text says that all augmenters had this structure.
-- `fig11`: figure 11, the composite with the best weights.
 - `round/A` to `round/J`: the rounds of the multi-round algorithm, tables 17 to 22, 24 to 26 and 28. The report prints
   the settings of A to F. Of the stacks G to J it prints the order alone. **Their settings are our choice**: the first,
   and mildest, of the two that the report kept for each operation, which are those of A (blur), C (gamma) and E
   (sharpening). Where tables 23 and 24 to 26 print different orders, we take the order of tables 24 to 26.
-- `none`, `flip`: no augmentation; a flip of every second image on average, as CheXNet-Keras trains.
-- `vary`: the recipe that trained the bundled networks; ours, not the report's.
 """
 
 from pathlib import Path
@@ -110,13 +107,7 @@ def load(source: Recipe | Path | str) -> Recipe:
 
 
 def named(name: str) -> Recipe:
-    """Return a recipe by name.
-
-    Args:
-        name: one of `NAMES`; docs/augment.md explains them.
-    Raises:
-        ValueError: another name.
-    """
+    """Return a recipe by name, one of `NAMES`; docs/augment.md explains them."""
     if name not in _RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(NAMES)}; got {name!r}.")
     return _RECIPES[name]

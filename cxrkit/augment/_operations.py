@@ -19,7 +19,7 @@ class Parameter:
 
     Args:
         name: imgaug's name for it.
-        low, high: the legal range, both ends included; None if `options` holds the legal values.
+        low, high: the legal range, both ends included; without meaning if there are `options`.
         default: the value of a new operation in the lab: a number, a text or a range (low, high).
         step: step of a slider.
         unit: unit of the value.
@@ -31,8 +31,8 @@ class Parameter:
     """
 
     name: str
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     default: "float | str | tuple[float, float]"
     step: float = 0.01
     unit: str = ""
@@ -72,9 +72,9 @@ _LIST: dict[str, tuple[Parameter, ...]] = {
         Parameter("translate_y", -1, 1, (-0.05, 0.05), 0.01, "of the height", left_out=0.0),
         Parameter("rotate", -180, 180, (-8, 8), 1, "degrees", left_out=0.0),
         Parameter("shear", -60, 60, 0.0, 1, "degrees", left_out=0.0),
-        Parameter("order", None, None, 1, whole=True, drawn=False, options=(0, 1, 3), left_out=1),
+        Parameter("order", 0, 3, 1, whole=True, drawn=False, options=(0, 1, 3), left_out=1),
         Parameter("cval", 0, 255, 0, 1, "grey level", drawn=False, left_out=0),
-        Parameter("mode", None, None, "reflect", drawn=False, options=_MODES, left_out="constant"),
+        Parameter("mode", 0, 0, "reflect", drawn=False, options=_MODES, left_out="constant"),
     ),
     "AllChannelsHistogramEqualization": (),
     "AllChannelsCLAHE": (

@@ -3,33 +3,45 @@
 import functools
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from cxrkit.augment._imgaug import Call
 from cxrkit.augment._operations import OPERATIONS, SEED, Choice, Parameter
 
 #: Version of the JSON that `Recipe.to_json` writes.
 VERSION = 1
-_LINE = 100
 #: Deeper recipes are refused: no person makes one, and Python's recursion has a limit.
-MAX_DEPTH = 32
+_MAX_DEPTH = 32
 #: Largest n of `SomeOf`.
-MAX_COUNT = 1000
+_MAX_COUNT = 1000
+#: JSON and code break lines that are longer, without their indentation.
+_LINE = 80
 
 
 class Recipe:
-    """What to do to an image: an `Op`, or a `Sequential`, `SomeOf`, `OneOf` or `Sometimes` of recipes.
-
-    A recipe is a value: it can be compared and hashed, and never changes.
-    """
+    """What to do to an image, as a value that never changes: an `Op`, or a group of recipes."""
 
     #: The recipes that it combines, in order, and whether in an order that is drawn for each image.
     children: Sequence["Recipe"]
     random_order: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the children of a group, and keep them as a tuple."""
+        kind, children = type(self).__name__, self.children
+        if not isinstance(children, list | tuple) or not all(isinstance(child, Recipe) for child in children):
+            example = "[Op('Add', value=(-20, 20))]"
+            raise ValueError(f"children of {kind} must be a list of recipes, such as {example}; got {children!r:.80}.")
+        if not children and not isinstance(self, Sequential):
+            raise ValueError(f"{kind} needs at least 1 recipe to draw from; got 0.")
+        object.__setattr__(self, "children", tuple(children))
+        if self.depth > _MAX_DEPTH:
+            raise ValueError(f"recipes may be nested {_MAX_DEPTH} deep; this {kind} is deeper.")
+        if not isinstance(self.random_order, bool):
+            raise ValueError(f"random_order of {kind} must be true or false; got {self.random_order!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON, with the version of this form."""
@@ -37,17 +49,18 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return JSON from which `from_json` makes an equal recipe."""
-        return _lines(self.to_dict(), 0)
+        return _json(self.to_dict())
 
     def code(self) -> str:
         """Return Python source that makes the same augmenter with imgaug, as `augmenter`."""
-        return self.call().source()
+        return f"import imgaug.augmenters as iaa\n\naugmenter = {self._call()}\n"
 
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
-        order = {"random_order": True} if self.random_order else {}
-        n = (self.n,) if isinstance(self, SomeOf) else ()
-        return Call(type(self).__name__, (*n, [child.call() for child in self.children]), order)
+    def _call(self) -> str:
+        """Return the call of imgaug's class."""
+        children = _bracketed("[", [child._call() for child in self.children], "]", indent=4, end=",")
+        n = [repr(self.n)] if isinstance(self, SomeOf) else []
+        order = ["random_order=True"] if self.random_order else []
+        return _bracketed(f"iaa.{type(self).__name__}(", [*n, children, *order], ")", indent=4, end=",")
 
     @functools.cached_property
     def depth(self) -> int:
@@ -63,8 +76,8 @@ class Op(Recipe):
 
     Args:
         name: one of `OPERATIONS`.
-        values: by parameter: a number; a tuple (low, high), a range from which a number is drawn for each image; or a
-            list, from which one is drawn. A parameter that is left out takes `Parameter.left_out`.
+        values: by parameter: a number; or a tuple (low, high) or a list, from which one is drawn for each image. A
+            parameter that is left out takes `Parameter.left_out`.
     Raises:
         ValueError: an unknown operation or parameter, a missing parameter, or a value that is not legal.
     """
@@ -101,17 +114,22 @@ class Op(Recipe):
         """Return the values that JSON and code show: all but a seed that is still to be drawn."""
         return {key: value for key, value in self.values if (key, value) != (SEED.name, SEED.left_out)}
 
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of imgaug's class."""
         named = {
             key: list(value.values) if isinstance(value, Choice) else value for key, value in self.written().items()
         }
         if self.name == "Affine":
             x, y, shear = named.pop("translate_x"), named.pop("translate_y"), named.pop("shear")
             named |= {"translate_percent": {"x": x, "y": y}, "shear": {"x": shear, "y": 0}}
+        return named
+
+    def _call(self) -> str:
+        named = self.arguments()
         # The first argument of imgaug's noise is not its scale.
         alone = len(named) == 1 and "scale" not in named
-        return Call(self.name, tuple(named.values())) if alone else Call(self.name, named=named)
+        shown = [repr(value) if alone else f"{key}={value!r}" for key, value in named.items()]
+        return _bracketed(f"iaa.{self.name}(", shown, ")", indent=4, end=",")
 
 
 @dataclass(frozen=True)
@@ -119,15 +137,12 @@ class Sequential(Recipe):
     """All of `children`, one after another.
 
     Args:
-        children: recipes; none leaves the image unchanged.
+        children: recipes, or none.
         random_order: draw a new order for each image.
     """
 
     children: Sequence[Recipe]
     random_order: bool = False
-
-    def __post_init__(self) -> None:
-        _adopt(self, self.children)
 
 
 @dataclass(frozen=True)
@@ -145,18 +160,15 @@ class SomeOf(Recipe):
     random_order: bool = False
 
     def __post_init__(self) -> None:
-        _adopt(self, self.children, at_least=1)
+        super().__post_init__()
         n = tuple(self.n) if isinstance(self.n, list) else self.n
         low, high = n if isinstance(n, tuple) and len(n) == 2 else (n, n)
-        counts = [end for end in (low, high) if end is not None]
-        if (
-            not all(_is_whole(count) and 0 <= count <= MAX_COUNT for count in counts)
-            or counts != sorted(counts)
-            or (low is None and n is not None)
-        ):
+        ends = [end for end in (low, high) if end is not None]
+        legal = all(_is_whole(end) and 0 <= end <= _MAX_COUNT for end in ends) and (low is not None or n is None)
+        if not legal or ends != sorted(ends):
             raise ValueError(
-                f"n of SomeOf must be a whole number from 0 to {MAX_COUNT}, (low, high), (low, None) for up to all, or "
-                f"None for all; got {self.n!r}."
+                f"n of SomeOf must be a whole number from 0 to {_MAX_COUNT}, (low, high), (low, None) for up to all, "
+                f"or None for all; got {self.n!r}."
             )
         object.__setattr__(self, "n", n)
 
@@ -166,9 +178,6 @@ class OneOf(Recipe):
     """One of `children`, at least one, drawn for each image."""
 
     children: Sequence[Recipe]
-
-    def __post_init__(self) -> None:
-        _adopt(self, self.children, at_least=1)
 
 
 @dataclass(frozen=True)
@@ -191,19 +200,17 @@ class Sometimes(Recipe):
         if not _is_number(p) or not 0 <= p <= 1:
             raise ValueError(f"p of Sometimes must be a number from 0 to 1; got {self.p!r}.")
         object.__setattr__(self, "p", p)
-        _adopt(self, [self.then] if self.otherwise is None else [self.then, self.otherwise])
+        children = (self.then,) if self.otherwise is None else (self.then, self.otherwise)
+        object.__setattr__(self, "children", children)
+        super().__post_init__()
 
-    def call(self) -> Call:
-        """Return the call of imgaug that makes the same augmenter."""
-        return Call("Sometimes", (self.p, *([child.call()] for child in self.children)))
+    def _call(self) -> str:
+        parts = [repr(self.p), *(child._call() for child in self.children)]
+        return _bracketed("iaa.Sometimes(", parts, ")", indent=4, end=",")
 
 
 def default(name: str) -> Op:
-    """Return an operation, one of `OPERATIONS`, with every parameter at its default, as the lab adds it.
-
-    Raises:
-        ValueError: another name.
-    """
+    """Return an operation, one of `OPERATIONS`, with every parameter at its default, as the lab adds it."""
     return Op(name, **{key: parameter.default for key, parameter in OPERATIONS.get(name, {}).items()})
 
 
@@ -222,30 +229,12 @@ def from_json(source: str | Mapping[str, Any]) -> Recipe:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"a recipe must be JSON as `Recipe.to_json` writes it: {error}.") from error
     if not isinstance(data, dict) or set(data) != {"version", "recipe"}:
-        keys = ", ".join(map(str, data)) if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f'a recipe\'s JSON is {{"version": {VERSION}, "recipe": {{...}}}}; got {keys or "nothing"}.')
+        raise ValueError(f'a recipe\'s JSON is {{"version": {VERSION}, "recipe": {{...}}}}; got {data!r:.80}.')
     if data["version"] != VERSION or isinstance(data["version"], bool):
         raise ValueError(
             f"this cxrkit reads recipes of version {VERSION}; got {data['version']!r}. Use the cxrkit that wrote it."
         )
     return _from_plain(data["recipe"], "recipe", 0)
-
-
-def _adopt(parent: Recipe, children: Any, at_least: int = 0) -> None:
-    """Check the children of a group, and keep them as a tuple."""
-    kind = type(parent).__name__
-    if not isinstance(children, list | tuple):
-        raise ValueError(f"children of {kind} must be a list of recipes; got {type(children).__name__}.")
-    for child in children:
-        if not isinstance(child, Recipe):
-            raise ValueError(f"children of {kind} must be recipes, such as Op('Add', value=(-20, 20)); got {child!r}.")
-    if len(children) < at_least:
-        raise ValueError(f"{kind} needs at least {at_least} recipe to draw from; got {len(children)}.")
-    object.__setattr__(parent, "children", tuple(children))
-    if parent.depth > MAX_DEPTH:
-        raise ValueError(f"recipes may be nested {MAX_DEPTH} deep; this {kind} is deeper.")
-    if not isinstance(parent.random_order, bool):
-        raise ValueError(f"random_order of {kind} must be true or false; got {parent.random_order!r}.")
 
 
 def _python_number(value: Any) -> Any:
@@ -276,43 +265,43 @@ def _checked(name: str, parameter: Parameter, value: Any) -> Any:
     else:
         legal = f"{'whole numbers' if parameter.whole else 'numbers'} from {parameter.low:g} to {parameter.high:g}, "
         legal += "a range as a tuple (low, high), or a list to draw from" if parameter.drawn else "no range and no list"
-    wrong = (
-        f"{name} needs {parameter.name}; got none"
-        if value is None
-        else f"{parameter.name} of {name} cannot be {value!r}"
-    )
-    raise ValueError(f"{wrong}. Legal are {legal}.")
+    if value is None:
+        raise ValueError(f"{name} needs {parameter.name}; got none. Legal are {legal}.")
+    raise ValueError(f"{parameter.name} of {name} cannot be {value!r}. Legal are {legal}.")
 
 
 def _legal(parameter: Parameter, number: Any) -> bool:
     if parameter.options:
         return any(type(number) is type(option) and number == option for option in parameter.options)
-    assert parameter.low is not None
-    assert parameter.high is not None
     kind = _is_whole if parameter.whole else _is_number
     return kind(number) and parameter.low <= number <= parameter.high
 
 
-def _lines(plain: Any, indent: int) -> str:
-    """Return JSON for people to read and edit: it breaks lines only where one would be long."""
-    flat = json.dumps(plain, allow_nan=False)
-    if len(flat) + indent <= _LINE or not isinstance(plain, dict | list):
+def _bracketed(opened: str, items: Sequence[str], closed: str, *, indent: int, end: str = "") -> str:
+    """Return items in brackets: on one line, or one item a line where that would be long."""
+    flat = f"{opened}{', '.join(items)}{closed}"
+    # The brackets of a call and of its only list share their lines.
+    if ("\n" not in flat and len(flat) <= _LINE) or (len(items) == 1 and items[0].startswith("[")):
         return flat
+    inner = textwrap.indent(",\n".join(items) + end, " " * indent)
+    return f"{opened}\n{inner}\n{closed}"
+
+
+def _json(plain: Any) -> str:
+    """Return JSON for people to read and edit."""
     if isinstance(plain, dict):
-        opened, closed, items = "{", "}", [(json.dumps(key) + ": ", value) for key, value in plain.items()]
-    else:
-        opened, closed, items = "[", "]", [("", value) for value in plain]
-    inner = [" " * (indent + 2) + key + _lines(value, indent + 2) for key, value in items]
-    return opened + "\n" + ",\n".join(inner) + "\n" + " " * indent + closed
+        return _bracketed("{", [f"{json.dumps(key)}: {_json(value)}" for key, value in plain.items()], "}", indent=2)
+    if isinstance(plain, list):
+        return _bracketed("[", [_json(value) for value in plain], "]", indent=2)
+    return json.dumps(plain)
 
 
-#: By name: the class of a group, the fields that it needs, and those that it may have.
-_GROUPS: dict[str, tuple[Any, tuple[str, ...], tuple[str, ...]]] = {
-    "Sequential": (Sequential, ("children",), ("random_order",)),
-    "SomeOf": (SomeOf, ("n", "children"), ("random_order",)),
-    "OneOf": (OneOf, ("children",), ()),
-    "Sometimes": (Sometimes, ("p", "then"), ("otherwise",)),
-}
+_GROUPS: dict[str, Any] = {each.__name__: each for each in (Sequential, SomeOf, OneOf, Sometimes)}
+
+
+def _fields(group: Any) -> dict[str, bool]:
+    """Return the fields that JSON has of a group, and whether each is needed."""
+    return {each.name: each.default is MISSING for each in fields(group) if each.init}
 
 
 def _to_plain(value: Any) -> Any:
@@ -320,9 +309,9 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Op):
         return {value.name: {key: _value_to_plain(one) for key, one in value.written().items()}}
     if isinstance(value, Recipe):
-        _, needed, optional = _GROUPS[type(value).__name__]
-        given = [*needed, *(key for key in optional if getattr(value, key) is not None)]
-        return {type(value).__name__: {key: _to_plain(getattr(value, key)) for key in given}}
+        given = {key: getattr(value, key) for key in _fields(type(value))}
+        given = {key: one for key, one in given.items() if key != "otherwise" or one is not None}
+        return {type(value).__name__: {key: _to_plain(one) for key, one in given.items()}}
     return list(map(_to_plain, value)) if isinstance(value, tuple) else value
 
 
@@ -333,19 +322,20 @@ def _value_to_plain(value: Any) -> Any:
 
 
 def _value_from_plain(plain: Any) -> Any:
-    for key, kind in (("range", tuple), ("choice", list)):
-        if isinstance(plain, dict) and plain.keys() == {key} and isinstance(plain[key], list):
-            return kind(plain[key])
-    if isinstance(plain, dict | list):
-        raise ValueError(
-            f'a value is a number, {{"range": [low, high]}} or {{"choice": [...]}}; got {json.dumps(plain)}.'
-        )
+    match plain:
+        case {"range": [*values]} if len(plain) == 1:
+            return tuple(values)
+        case {"choice": [*values]} if len(plain) == 1:
+            return values
+        case dict() | list():
+            legal = 'a number, {"range": [low, high]} or {"choice": [...]}'
+            raise ValueError(f"a value is {legal}; got {json.dumps(plain)}.")
     return plain
 
 
 def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"{where}: recipes may be nested {MAX_DEPTH} deep; this is deeper.")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{where}: recipes may be nested {_MAX_DEPTH} deep; this is deeper.")
     if not isinstance(plain, dict) or len(plain) != 1 or not isinstance(next(iter(plain.values())), dict):
         raise ValueError(f'{where}: a recipe is {{"name": {{...}}}} with one name; got {json.dumps(plain)[:80]}.')
     [(name, given)] = plain.items()
@@ -360,10 +350,10 @@ def _from_plain(plain: Any, where: str, depth: int) -> Recipe:
     try:
         if name in OPERATIONS:
             return Op(name, **{key: _value_from_plain(value) for key, value in given.items()})
-        group, needed, optional = _GROUPS[name]
-        if not set(needed) <= given.keys() <= {*needed, *optional}:
-            has = ", ".join([*needed, *(f"{key} (optional)" for key in optional)])
+        needed = _fields(_GROUPS[name])
+        if not {key for key in needed if needed[key]} <= given.keys() <= needed.keys():
+            has = ", ".join(key if needed[key] else f"{key} (optional)" for key in needed)
             raise ValueError(f"{name} has {has}; got {', '.join(given) or 'nothing'}.")
-        return group(**made)
+        return _GROUPS[name](**made)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

@@ -1,67 +1,51 @@
 """Recipes, draws and trials of a recipe, as words, HTML and SVG.
 
-Whatever comes from a user (names of images) is escaped.
+Names of images come from users and are escaped. Languages are those of `words.LANGUAGES`; names of operations and
+parameters are code, the same in each language.
 """
 
 import functools
 import html
-import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxrkit import words
-from cxrkit.augment import OPERATIONS, Choice, OneOf, Op, Recipe, Sequential, SomeOf, Sometimes
+from cxrkit.augment import OPERATIONS, Choice, Op, Recipe, SomeOf, Sometimes
 from cxrkit.film import heat, overlay
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import FAINT, INK, answer, breaking, figure, foot, kind, pair, rich, side_by_side
+from cxrkit.show._strip import FAINT, FONT, INK, answer, breaking, figure, kind, page, pair, rich
 
 if TYPE_CHECKING:
-    from cxrkit.widgets._trial import Greys, Trial
+    from cxrkit.widgets._trial import Trial
 
 #: Characters a line above an image, where four images make a row of a figure.
 _TITLE = 26
 #: Least width of an image, pixels of the page: two beside one another on a telephone, nine on a screen.
 _LEAST_PX = 130
-_BINS, _PLOT_W, _PLOT_H = 64, 512, 100
+_BINS, _PLOT_H = 64, 50
 #: Contrast of 3:1 or more on white and on black; their shapes differ too.
 _BEFORE, _AFTER = "#8c8c8c", "#2a6fb0"
 
 
-# ---------------------------------------------------------------------------------------------------- words
-
-
 def describe(recipe: Recipe, language: str = "en") -> str:
-    """Return what a part of a recipe does, without its children: "Add: value -20 to 20".
-
-    Args:
-        recipe: an operation or a group.
-        language: one of `words.LANGUAGES`; names of operations and parameters are code, the same in each language.
-    """
-    say = functools.partial(words.say, language)
+    """Return what an operation or a group does, without its children: "Add: value -20 to 20"."""
     if isinstance(recipe, Op):
         return _operation(recipe.name, dict(recipe.values), language)
-    count = len(recipe.children)
-    if isinstance(recipe, Sequential | SomeOf):
-        order = say("lab.part.random" if recipe.random_order else "lab.part.in_order")
-        if isinstance(recipe, SomeOf):
-            return say("lab.part.SomeOf", n=_how_many(recipe.n, language), count=count, order=order)
-        return say("lab.part.Sequential", count=count, order=order) if count else say("lab.part.empty")
-    if isinstance(recipe, OneOf):
-        return say("lab.part.OneOf", count=count)
-    assert isinstance(recipe, Sometimes)
-    return say("lab.part.Sometimes", percent=f"{100 * recipe.p:.4g}")
+    return words.say(
+        language,
+        f"lab.part.{type(recipe).__name__}" if recipe.children else "lab.part.empty",
+        count=len(recipe.children),
+        order=words.say(language, "lab.part.random" if recipe.random_order else "lab.part.in_order"),
+        n=_how_many(recipe.n, language) if isinstance(recipe, SomeOf) else "",
+        percent=100 * recipe.p if isinstance(recipe, Sometimes) else 0,
+    )
 
 
 def drawn_words(drawn: Recipe, language: str = "en") -> str:
-    """Return the operations of a draw, in words: "Fliplr; Add: value -7.3".
-
-    Args:
-        drawn: as `augment.draw` gives it.
-        language: one of `words.LANGUAGES`.
-    """
+    """Return the operations of a draw of `augment.draw` in words: "Fliplr; Add: value -7.3"."""
     said = []
     for op in drawn.children:
         assert isinstance(op, Op)
@@ -72,14 +56,9 @@ def drawn_words(drawn: Recipe, language: str = "en") -> str:
 
 
 def title(drawn: Recipe, head: str = "") -> str:
-    """Return a draw as lines for the title above an image.
-
-    Args:
-        drawn: as `augment.draw` gives it.
-        head: the first line.
-    """
+    """Return a draw of `augment.draw` as lines for the title above an image, below a first line."""
     lines = [line for step in drawn_words(drawn).split("; ") for line in textwrap.wrap(step, _TITLE)]
-    return "\n".join([*([head] if head else []), *lines])
+    return "\n".join([head, *lines] if head else lines)
 
 
 def _operation(name: str, values: Mapping[str, Any], language: str, digits: int = 5) -> str:
@@ -102,89 +81,63 @@ def _value(value: Any, language: str, digits: int) -> str:
 
 def _how_many(n: int | tuple[int, int | None] | None, language: str) -> str:
     every = words.say(language, "lab.part.all")
-    if n is None:
-        return every
-    if isinstance(n, int):
-        return str(n)
-    return words.say(language, "lab.part.range", low=n[0], high=every if n[1] is None else n[1])
+    low, high = (every if end is None else str(end) for end in (n if isinstance(n, tuple) else (n, n)))
+    return low if low == high else words.say(language, "lab.part.range", low=low, high=high)
 
 
-# --------------------------------------------------------------------------------------------------- images
-
-
-def strip(
-    trial: "Trial",
-    *,
-    label: str,
-    names: Sequence[str],
-    network: str,
-    opacity: float,
-    not_shown: bool,
-    simulated: bool,
-    language: str,
-) -> Html:
+def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, language: str) -> Html:
     """Draw the images of a trial, each with its probability and its class activation map.
 
+    Draws that follow one another and are of one image share its picture.
+
     Args:
-        trial: to draw. Draws that follow one another and are of one image share the picture of that image.
-        label: the label to show.
-        names: (draws,), name of each image.
-        network: its name.
+        trial, label: what to draw.
         opacity: of the map's strongest place, in [0, 1]; 0 shows images alone. All maps have one scale.
-        not_shown: the label is not shown to work on real images.
-        simulated: say so beside every image.
-        language: one of `words.LANGUAGES`.
-    Returns:
-        HTML; every picture has a text with the same content.
+        simulated, language: the images are simulated; the language of all words.
     """
     say = functools.partial(words.say, language)
-    column = trial.labels.index(label)
-    positive_before, positive_after = trial.positive(label)
-    scale = max(float(trial.before.maps[:, column].max()), float(trial.after.maps[:, column].max()), 1e-6)
+    network = trial.predictor
+    column = network.labels.index(label)
+    before, after = (each.probs[:, column] for each in (trial.before, trial.after))
+    maps_before, maps_after = (each.maps[:, column] for each in (trial.before, trial.after))
+    scale = max(float(maps_before.max()), float(maps_after.max()), 1e-6)
     about = {"kind": kind(simulated, language), "label": words.label(language, label)}
 
-    def picture(pixels: np.ndarray, cam: np.ndarray) -> np.ndarray:
-        return overlay(pixels, heat(cam, pixels.shape, scale=scale), opacity=opacity)
+    def shown(pixels: np.ndarray, cam: np.ndarray, lines: list[str], alt: str, *, marked: bool = False) -> str:
+        picture = overlay(pixels, heat(cam, pixels.shape, scale=scale), opacity=opacity)
+        return figure(picture, lines, alt, marked=marked)
 
     groups: list[list[str]] = []
-    for k, (film, altered, name) in enumerate(zip(trial.films, trial.altered, names, strict=True)):
+    for k, (name, was, now) in enumerate(zip(trial.names, *trial.positive(label), strict=True)):
         about["name"] = name
-        if k == 0 or film is not trial.films[k - 1]:
-            said = answer(float(trial.before.probs[k, column]), positive_before[k], language)
-            bold = f"<b>{html.escape(name)}</b>"
-            lines = [rich(language, "lab.strip.as_it_is", name=bold, kind=about["kind"]), said]
+        if k == 0 or trial.films[k] is not trial.films[k - 1]:
+            said = answer(before[k], was, language)
+            first = rich(language, "lab.strip.as_it_is", name=f"<b>{html.escape(name)}</b>", kind=about["kind"])
             alt = say("lab.strip.as_it_is.alt", answer=said, **about)
-            groups.append([figure(picture(film, trial.before.maps[k, column]), lines, alt)])
-        changed = bool(positive_before[k] != positive_after[k])
-        drawn = drawn_words(trial.drawn[k], language)
-        said = answer(float(trial.after.probs[k, column]), positive_after[k], language)
-        turned = say("lab.strip.changed")
+            groups.append([shown(trial.films[k], maps_before[k], [first, said], alt)])
+        drawn, said = drawn_words(trial.drawn[k], language), answer(after[k], now, language)
+        changed = say("lab.strip.changed") if was != now else ""
         lines = [
             rich(language, "lab.strip.draw", draw=f"<b>{rich(language, 'lab.strip.k', k=k)}</b>", kind=about["kind"]),
-            said + (f" <b>&#8646; {turned}</b>" if changed else ""),
+            f"{said} <b>&#8646; {changed}</b>" if changed else said,
             f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
         ]
-        alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {turned}" if changed else said, **about)
-        groups[-1].append(figure(picture(altered, trial.after.maps[k, column]), lines, alt, marked=changed))
+        alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {changed}" if changed else said, **about)
+        groups[-1].append(shown(trial.altered[k], maps_after[k], lines, alt, marked=bool(changed)))
     # An image and its draw stay side by side; the many draws of one image may begin a new row anywhere.
-    shown = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
-    after = trial.after.probs[:, column]
+    figures = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
     head = rich(
         language,
         "lab.strip.head",
-        network=f"<b>{html.escape(network)}</b>",
+        network=f"<b>{html.escape(network.name)}</b>",
         label=html.escape(about["label"]),
-        line=f"{trial.thresholds[label]:.2f}",
-        not_shown=rich(language, "panel.not_shown") if not_shown else "",
-        low=f"{after.min():.2f}",
-        high=f"{after.max():.2f}",
+        line=network.thresholds[label],
+        not_shown=rich(language, "panel.not_shown") if label in network.not_shown else "",
+        low=after.min(),
+        high=after.max(),
         flips=f"<b>{html.escape(changed_predictions(trial, label, language))}</b>",
     )
-    return Html(
-        f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
-        f'<p style="margin:4px 0 8px">{head}</p>{side_by_side(shown, least_px=_LEAST_PX)}'
-        f"{foot(language, 'lab.strip.colour', simulated=simulated)}</div>"
-    )
+    return page(head, figures, least_px=_LEAST_PX, prefix="lab", simulated=simulated, language=language)
 
 
 def changed_predictions(trial: "Trial", label: str, language: str) -> str:
@@ -193,55 +146,35 @@ def changed_predictions(trial: "Trial", label: str, language: str) -> str:
     return words.say(language, "lab.strip.flips", flips=int((before != after).sum()), count=len(after))
 
 
-def histogram(before: "Greys", after: "Greys", *, simulated: bool, language: str) -> Html:
-    """Draw the grey levels of images before and after a recipe.
-
-    Args:
-        before, after: of the images without augmentation, and of the draws.
-        simulated: say so.
-        language: one of `words.LANGUAGES`.
-    Returns:
-        An SVG picture, with the numbers below it in words.
-    """
-    bars = [each.shares.reshape(_BINS, -1).sum(axis=1) for each in (before, after)]
-    # A bar of pixels clipped at black or white would flatten all others; its height stands in the words.
-    top = max(1e-9, 1.05 * float(max(bar[1:-1].max() for bar in bars)))
-    one, other = (_path(bar / top) for bar in bars)
+def histogram(trial: "Trial", *, simulated: bool, language: str) -> Html:
+    """Draw the grey levels of the images of a trial before and after the recipe, with the numbers below in words."""
+    before, after = trial.greys()
+    levels = np.arange(256)
     said = words.say(
         language,
         "lab.greys",
-        before=f"{before.mean:.0f}",
-        after=f"{after.mean:.0f}",
-        black_before=f"{before.black:.1%}",
-        black_after=f"{after.black:.1%}",
-        white_before=f"{before.white:.1%}",
-        white_after=f"{after.white:.1%}",
+        **{"before": before @ levels, "black_before": before[0], "white_before": before[255]},
+        **{"after": after @ levels, "black_after": after[0], "white_after": after[255]},
     )
-    w, h = _PLOT_W, _PLOT_H
-    text = f'font-size="14" fill="{INK}"'
-    ticks = "".join(
-        f'<text x="{grey * w / 255:.0f}" y="{h + 15}" text-anchor="{anchor}" {text}>{grey}</text>'
-        for grey, anchor in ((0, "start"), (64, "middle"), (128, "middle"), (192, "middle"), (255, "end"))
+    alt = rich(language, "lab.greys.alt", words=html.escape(said))
+    bars = np.stack([before, after]).reshape(2, _BINS, -1).sum(axis=2)
+    # A bar of pixels clipped at black or white would flatten all others; its height stands in the words.
+    heights = np.minimum(bars / max(1e-9, 1.05 * bars[:, 1:-1].max()), 1)
+    one, other = (
+        " ".join(f"{x},{_PLOT_H * (1 - height):.1f}" for k, height in enumerate(each) for x in (k, k + 1))
+        for each in heights
     )
+    original = rich(language, "lab.greys.before", kind=kind(simulated, language))
+    ticks = "".join(f"<span>{grey}</span>" for grey in (0, 64, 128, 192, 255))
     return Html(
-        f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK};max-width:{w + 8}px">'
-        f'<svg viewBox="-4 -22 {w + 8} {h + 60}" style="width:100%;display:block" role="img" aria-label='
-        f'"{rich(language, "lab.greys.alt", words=said)}"><rect x="0" y="-16" width="16" height="10" fill="{_BEFORE}"/>'
-        f'<text x="21" y="-7" {text}>{rich(language, "lab.greys.before", kind=kind(simulated, language))}</text>'
-        f'<line x1="190" x2="206" y1="-11" y2="-11" stroke="{_AFTER}" stroke-width="2"/>'
-        f'<text x="211" y="-7" {text}>{rich(language, "lab.greys.after")}</text>'
-        f'<path d="{one} L{w},{h} L0,{h} Z" fill="{_BEFORE}"/>'
-        f'<path d="{other}" fill="none" stroke="{_AFTER}" stroke-width="2"/>'
-        f'<line x1="0" x2="{w}" y1="{h}" y2="{h}" stroke="{INK}"/>{ticks}<text x="{w / 2}" y="{h + 33}" '
-        f'text-anchor="middle" {text}>{rich(language, "lab.greys.axis")}</text></svg>'
+        f'<div lang="{language}" style="{FONT};color:{INK};max-width:520px">'
+        f'<span style="color:{_BEFORE}" aria-hidden="true">&#9632;</span> {original} &emsp;'
+        f'<span style="color:{_AFTER}" aria-hidden="true">&#9473;</span> {rich(language, "lab.greys.after")}'
+        f'<svg viewBox="0 0 {_BINS} {_PLOT_H}" preserveAspectRatio="none" role="img" style="width:100%;height:100px;'
+        f'display:block;border-bottom:1px solid" aria-label="{alt}">'
+        f'<polygon points="{one} {_BINS},{_PLOT_H} 0,{_PLOT_H}" fill="{_BEFORE}"/><polyline points="{other}" '
+        f'fill="none" stroke="{_AFTER}" stroke-width="2" vector-effect="non-scaling-stroke"/></svg>'
+        f'<div style="display:flex;justify-content:space-between" aria-hidden="true">{ticks}</div>'
+        f'<div style="text-align:center">{rich(language, "lab.greys.axis")}</div>'
         f'<p style="margin:0;font-size:12px">{html.escape(said)}</p></div>'
     )
-
-
-def _path(heights: np.ndarray) -> str:
-    edges = np.linspace(0, _PLOT_W, len(heights) + 1)
-    tops = _PLOT_H * (1 - np.minimum(heights, 1))
-    corners = [
-        f"{x:.0f},{top:.1f}" for (x0, x1), top in zip(itertools.pairwise(edges), tops, strict=True) for x in (x0, x1)
-    ]
-    return "M" + " L".join(corners)

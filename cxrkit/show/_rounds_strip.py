@@ -13,7 +13,7 @@ from cxrkit import augment, words
 from cxrkit.film import heat, overlay
 from cxrkit.rounds import OneImage, describe
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, figure, foot, kind, rich, side_by_side
+from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, figure, kind, page, rich
 
 #: Smallest width of a view, pixels of the page: eleven fit side by side on a screen of 1280 pixels.
 _LEAST_PX = 102
@@ -82,11 +82,9 @@ def strip(
         verdict=html.escape(verdict(one, language)),
         not_shown=rich(language, "panel.not_shown") if not_shown else "",
     )
-    return Html(
-        f'<div lang="{language}" style="font:13px/1.35 sans-serif;color:{INK}">'
-        f'<p style="margin:4px 0 8px">{heading}{head}</p>'
-        f"{side_by_side(figures, least_px=_LEAST_PX)}{_votes(one, language)}"
-        f"{foot(language, 'rounds.colour', simulated=simulated)}</div>"
+    plot = _votes(one, language)
+    return page(
+        heading + head, figures, plot, least_px=_LEAST_PX, prefix="rounds", simulated=simulated, language=language
     )
 
 

@@ -4,7 +4,7 @@ The order is a tuple of names. Every control makes a new order, and the controls
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,9 +13,9 @@ import traitlets
 
 from cxrkit import augment, rounds, words
 from cxrkit.networks import Predictor
-from cxrkit.show import _rounds_strip as show
-from cxrkit.widgets._panel import NARROW, ROW, Panel, labels, networks
-from cxrkit.widgets._parts import Message, StepTree
+from cxrkit.show import strips as show
+from cxrkit.widgets._panel import FIELD, GROWS, NARROW, NEAR, Panel, button, dropdown, row
+from cxrkit.widgets._parts import Message
 
 #: Step of the threshold's slider; a network's own threshold lies between two steps.
 _STEP = 0.01
@@ -29,14 +29,15 @@ class RoundsExplorer(Panel):
     Attributes:
         order: names of the rounds; may be set and observed.
         seen, seen_swapped: the image in that order, and with two rounds swapped (`rounds.OneImage`).
-        steps: the list of rounds, in which they can be dragged.
+        steps: the list of rounds, in which they can be dragged; film, network, label, opacity, seed: as in `Panel`.
         add, up, down, remove, reset: buttons; `further` is the round that `add` puts at the end.
-        film, network, label, mode, combine, threshold, seed, opacity: what is predicted, and how.
+        mode, combine, threshold: how the rounds are run.
         one, two: the rounds to swap.
         strip, swapped: the results as HTML; difference, message: what the swap changes, and errors.
         language: may be set at any time.
     """
 
+    _prefix = "rounds"
     order: traitlets.Tuple = traitlets.Tuple()
 
     def __init__(
@@ -66,14 +67,12 @@ class RoundsExplorer(Panel):
         Raises:
             ValueError: no image or network, or an unknown round or language.
         """
-        super().__init__(language)
-        self._viewers = {each.name: rounds.Viewer(each) for each in networks(films, predictors)}
+        super().__init__(films, predictors, label=label, seed=seed, language=language)
+        self._viewers = {name: rounds.Viewer(predictor) for name, predictor in self._predictors.items()}
         self._films, self._simulated = dict(films), simulated
         self._recipes = rounds.named(list(dict.fromkeys((*rounds.REPORT, *augment.NAMES))))
         self._recipes |= rounds.named(recipes) if recipes else {}
-        self._make_controls(mode, combine, seed)
-        if label is not None:
-            self.label.value = label
+        self._make_controls(mode, combine)
         self._take_threshold()
         self.children = self._laid_out()
         self._wire(tuple(order))
@@ -91,35 +90,16 @@ class RoundsExplorer(Panel):
             )
         return order
 
-    def _make_controls(self, mode: str, combine: str, seed: int) -> None:
-        near, field = {"description_width": "6.5em"}, {"width": "20em", "max_width": NARROW}
-        wide = {"width": "98%"}
-
-        def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
-            return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
-
-        self.steps = StepTree(layout={"width": "100%"})
-        self.further = chosen((), layout={"width": "15em", "flex": "1 1 8em", "max_width": NARROW})
-        auto = {"width": "auto"}
-        self.add, self.up, self.down, self.remove, self.reset = (widgets.Button(layout=auto) for _ in range(5))
-        self.film, self.network = chosen(list(self._films)), chosen(list(self._viewers))
-        self.label = chosen(labels(self.language, self._predictor))
-        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "auto", **near})
+    def _make_controls(self, mode: str, combine: str) -> None:
+        self.further, self.reset = dropdown(layout=GROWS), button()
+        self.mode = widgets.ToggleButtons(options=rounds.MODES, value=mode, style={"button_width": "auto", **NEAR})
         self.mode.layout = {"width": "max-content", "max_width": NARROW}
-        self.combine = chosen(list(rounds.COMBINES), value=combine)
-        slider = {"min": 0, "max": 1, "style": near, "layout": field}
-        self.threshold = widgets.FloatSlider(step=_STEP, **slider)
-        self.opacity = widgets.FloatSlider(0.5, step=0.05, **slider)
-        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "13em"})
-        self.one, self.two = chosen(()), chosen(())
+        self.combine, self.one, self.two = dropdown(list(rounds.COMBINES), value=combine), dropdown(), dropdown()
+        self.threshold = widgets.FloatSlider(min=0, max=1, step=_STEP, style=NEAR, layout=FIELD)
         self.difference = Message(layout={"margin": "10px 2px 2px"})
-        self.strip, self.swapped = widgets.HTML(layout=wide), widgets.HTML(layout=wide)
-        shared = {"film": "film", "network": "network", "label": "says", "opacity": "opacity", "seed": "seed"}
-        own = ("further", "add", "up", "down", "remove", "reset", "mode", "combine", "threshold", "one", "two")
-        self._named = {getattr(self, name): f"panel.{key}" for name, key in shared.items()}
-        self._named |= {getattr(self, name): f"rounds.{name}" for name in own}
-        self._offered = {
-            self.label: lambda: labels(self.language, self._predictor),
+        self.strip, self.swapped = (widgets.HTML(layout={"width": "98%"}) for _ in range(2))
+        self._name("further", "reset", "mode", "combine", "threshold", "one", "two")
+        self._offered |= {
             self.mode: lambda: [(self._say(f"rounds.mode.{name}"), name) for name in rounds.MODES],
             self.combine: lambda: [(self._say(f"rounds.combine.{name}"), name) for name in rounds.COMBINES],
         }
@@ -127,60 +107,46 @@ class RoundsExplorer(Panel):
     def _say_controls(self) -> None:
         super()._say_controls()
         self.mode.tooltips = [self._say(f"rounds.mode.{name}.tip") for name in rounds.MODES]
-        self.steps.label, self.steps.help = self._say("rounds.steps"), self._say("rounds.steps.help")
 
     def _say_shown(self) -> None:
         self._show_rows()
         self._show_pictures()
 
     def _laid_out(self) -> list[widgets.Widget]:
-        def row(*controls: widgets.Widget) -> widgets.HBox:
-            return widgets.HBox(controls, layout=ROW)
-
         left = [self.steps, row(self.up, self.down, self.remove, self.reset), row(self.further, self.add)]
         right = [row(self.film, self.opacity), row(self.network, self.label), self.mode]
         right += [row(self.combine, self.threshold, self.seed), row(self.one, self.two), self.message]
         narrow = {"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"}
         wide = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
         columns = [widgets.VBox(left, layout=narrow), widgets.VBox(right, layout=wide)]
-        top = widgets.HBox(columns, layout=ROW | {"align_items": "flex-start", "grid_gap": "8px"})
+        top = row(*columns, align_items="flex-start", grid_gap="8px")
         return [top, self.strip, self.difference, self.swapped, self._access]
 
     def _wire(self, first: tuple[str, ...]) -> None:
         self.observe(self._show_order, "order")
-        self.steps.on_msg(lambda widget, content, buffers: self._asked(content))
-        edits: dict[widgets.Button, Callable[[], _Edited]] = {self.add: self._added, self.remove: self._removed}
-        edits |= {self.up: lambda: self._moved(-1), self.down: lambda: self._moved(1), self.reset: lambda: (first, 0)}
-        for button, edit in edits.items():
-            button.on_click(lambda _, edit=edit: self._edit(edit))
-        redraws: dict[widgets.Widget, Callable[[], None]] = {self.network: self._network_chosen}
-        redraws |= {self.label: self._label_chosen, self.opacity: self._show_pictures}
-        redraws |= dict.fromkeys((self.film, self.mode, self.combine, self.threshold, self.seed), self._draw)
-        redraws |= dict.fromkeys((self.one, self.two), self._draw_swapped)
-        for control, redraw in redraws.items():
-            # Controls that follow others, without a user, do not draw.
-            control.observe(lambda _, redraw=redraw: self._following or redraw(), "value")
-
-    @property
-    def _predictor(self) -> Predictor:
-        return self._viewers[self.network.value].predictor
+        self._when_clicked(
+            {
+                self.add: self._added,
+                self.remove: self._removed,
+                self.up: lambda: self._moved(-1),
+                self.down: lambda: self._moved(1),
+                self.reset: lambda: (first, 0),
+            }
+        )
+        self._when_changed(self._label_chosen, self.network, self.label)
+        self._when_changed(self._draw, self.film, self.mode, self.combine, self.threshold, self.seed)
+        self._when_changed(self._draw_swapped, self.one, self.two)
+        self._when_changed(self._show_pictures, self.opacity)
 
     @property
     def _place(self) -> int:
         return int(self.steps.chosen or 0)
 
-    def _edit(self, edit: Callable[[], _Edited]) -> None:
-        """Take the order that an edit returns and choose a place in it, or show the error."""
-        try:
-            order, place = edit()
-        except ValueError as error:
-            self._tell(error)
-            return
+    def _take(self, order: tuple[str, ...], place: int) -> None:
         # Both at once: the list must never show a chosen row that does not exist.
         with self.steps.hold_sync():
             self.order = order
             self.steps.chosen = str(min(max(place, 0), len(order) - 1))
-        self._tell(None)
 
     def _added(self) -> _Edited:
         if self.further.value is None:
@@ -200,14 +166,9 @@ class RoundsExplorer(Panel):
         rest = self.order[:place] + self.order[place + 1 :]
         return (*rest[:to], self.order[place], *rest[to:]), to
 
-    def _asked(self, content: Mapping[str, Any]) -> None:
-        """React to a message of the list."""
-        asked = content.get("do")
-        if asked == "drop":
-            place, to = int(content["place"]), int(content["to"]) + (content["mode"] == "after")
-            self._edit(lambda: self._put(place, to - (place < to)))
-        elif asked in ("up", "down", "remove"):
-            {"up": self.up, "down": self.down, "remove": self.remove}[asked].click()
+    def _dropped(self, place: str, to: str, mode: str) -> _Edited:
+        old, new = int(place), int(to) + (mode == "after")
+        return self._put(old, new - (old < new))
 
     def _show_order(self, change: object) -> None:
         self._follow(self._show_controls)
@@ -239,11 +200,7 @@ class RoundsExplorer(Panel):
     def _take_threshold(self) -> None:
         self.threshold.value = self._predictor.thresholds[self.label.value]
 
-    def _network_chosen(self) -> None:
-        self._follow(lambda: setattr(self.label, "options", labels(self.language, self._predictor)))
-        self._label_chosen()
-
-    def _label_chosen(self) -> None:
+    def _label_chosen(self, change: object = None) -> None:
         self._follow(self._take_threshold)
         self._draw()
 
@@ -260,16 +217,16 @@ class RoundsExplorer(Panel):
             seed=self.seed.value,
         )
 
-    def _draw(self) -> None:
+    def _draw(self, change: object = None) -> None:
         self.seen = self._seen(self.order)
         self._draw_swapped()
 
-    def _draw_swapped(self) -> None:
+    def _draw_swapped(self, change: object = None) -> None:
         exchange = {self.one.value: self.two.value, self.two.value: self.one.value}
         self.seen_swapped = self._seen([exchange.get(name, name) for name in self.order])
         self._show_pictures()
 
-    def _show_pictures(self) -> None:
+    def _show_pictures(self, change: object = None) -> None:
         strip = functools.partial(
             show.strip,
             film=self.film.value,

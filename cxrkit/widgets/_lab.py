@@ -1,7 +1,7 @@
 """The augmentation lab: widgets that edit a recipe, its draws, and what a network predicts for them.
 
 The lab holds one recipe, which is a value. Every control makes another recipe with the functions of `augment.edit`.
-Controls follow the recipe, never the other way round: what nobody touched keeps its value, to the last bit.
+Controls follow the recipe, never the other way round: a value that nobody changed stays the same to the last bit.
 """
 
 import dataclasses
@@ -17,18 +17,17 @@ import traitlets
 from cxrkit import augment, film, words
 from cxrkit.augment import OPERATIONS, Op, Recipe, Sequential, SomeOf, Sometimes, edit
 from cxrkit.networks import Predictor
-from cxrkit.show import _augment as show
-from cxrkit.widgets import _trial
-from cxrkit.widgets._panel import NARROW, ROW, Panel, labels, networks
-from cxrkit.widgets._parameter import WIDE, ParameterEditor, TextOut, kept_within
-from cxrkit.widgets._parts import Message, StepTree
+from cxrkit.show import augment as show
+from cxrkit.widgets._panel import FIELD, GROWS, NEAR, Panel, button, dropdown, row
+from cxrkit.widgets._parameter import WIDE, ParameterEditor
+from cxrkit.widgets._parts import Message, TextOut
+from cxrkit.widgets._trial import Predictions, Trial, predict
 
 _MANY, _SINGLE = "many", "single"
 #: With so many parameters at most there is room to say what each is for.
 _FEW = 3
 #: "All" on the slider of `SomeOf`, where None would mean that nothing is chosen; and a recipe without a name.
 _ALL, _OWN = -1, ""
-_FULL = {"width": "98%"}
 #: A changed recipe, and the place of the step that is then chosen.
 _Edited = tuple[Recipe, edit.Place]
 
@@ -39,19 +38,19 @@ class AugmentLab(Panel):
     Attributes:
         recipe: the recipe; may be set, and observed.
         trial: the draws that are shown.
-        steps: the tree of its steps.
+        steps: the tree of its steps; film, network, label, opacity, seed, message: as in `Panel`.
         undo, add, remove, up, down, wrap, unwrap: buttons; `operation` is what `add` adds, `around` what `wrap` makes.
         kind, random_order, least, most, p: how the group of the chosen step combines its steps.
         values: of the chosen operation, a `ParameterEditor` by parameter.
         whole_range: sliders cover the whole legal range.
         name: a named recipe to load.
-        network, label, opacity: what predicts, and how the map is laid over the image.
-        show, film, draws, seed, again: what is drawn.
+        show, draws, again: what is drawn.
         json, use_json, code, file, save, load, upload: the recipe as text and as a file.
-        strip, histogram: the results, HTML; message: what was done, or why it could not be done.
+        strip, histogram: the results, HTML.
         language: of all texts; may be set at any time.
     """
 
+    _prefix = "lab"
     recipe = traitlets.Instance(Recipe)
 
     def __init__(
@@ -84,20 +83,16 @@ class AugmentLab(Panel):
         Raises:
             ValueError: no image or network, or an unknown recipe or language.
         """
-        super().__init__(language)
-        self._networks = {each.name: each for each in networks(films, predictors)}
+        super().__init__(films, predictors, label=label, seed=seed, language=language)
         self._films = {name: film.to_uint8(pixels, size_px) for name, pixels in films.items()}
         self._folder, self._simulated = None if folder is None else Path(folder), simulated
-        self._known: dict[tuple[str, str], _trial.Predictions] = {}
+        self._known: dict[tuple[str, str], Predictions] = {}
         self._place: edit.Place = ()
         self._undone: list[Recipe] = []
         # Set while a slider of the chosen step moves: it must not be replaced by another.
         self._edited_here = False
         start = augment.load(recipe)
-        self._make_controls(draws, seed)
-        self._name_controls()
-        if label is not None:
-            self.label.value = label
+        self._make_controls(draws)
         self.children = self._laid_out()
         self.add_class("cxrkit-lab")
         self._wire()
@@ -106,75 +101,50 @@ class AugmentLab(Panel):
 
     # ------------------------------------------------------------------------------------------ controls
 
-    def _make_controls(self, draws: int, seed: int) -> None:
-        slider = widgets.IntSlider
-        near, field = {"description_width": "5.5em"}, {"width": "19em", "max_width": NARROW}
-        grows = {"width": "15em", "flex": "1 1 8em", "max_width": NARROW}
-
-        def button() -> widgets.Button:
-            return widgets.Button(layout={"width": "auto"})
-
-        def chosen(options: Sequence[Any], **more: Any) -> widgets.Dropdown:
-            return widgets.Dropdown(options=options, **{"style": near, "layout": field, **more})
-
-        self.name = chosen([_OWN], layout=grows)
-        self.steps = StepTree(layout={"width": "100%"})
-        self.operation = chosen(list(OPERATIONS), value="Add", layout=grows)
-        self.around = chosen(edit.GROUPS, value="Sometimes", layout={"width": "14em", "max_width": NARROW})
-        self.undo, self.add, self.up, self.down, self.remove, self.wrap, self.unwrap = (button() for _ in range(7))
-
-        self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
+    def _make_controls(self, draws: int) -> None:
+        wide = {"style": WIDE, "layout": FIELD | {"width": "22em"}}
         tick = {"indent": False, "layout": {"width": "auto"}}
+        text = {"style": NEAR, "layout": {"width": "98%", "height": "17em"}}
+        self.name, self.operation = (
+            dropdown([_OWN], layout=GROWS),
+            dropdown(list(OPERATIONS), value="Add", layout=GROWS),
+        )
+        self.around = dropdown(edit.GROUPS, value="Sometimes", layout=FIELD | {"width": "14em"})
+        self.undo, self.wrap, self.unwrap = button(), button(), button()
+        self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
         self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
-        wide = {"style": WIDE, "layout": {"width": "22em", "max_width": NARROW}}
-        self.least = slider(0, 0, 1, **wide)
+        self.least = widgets.IntSlider(0, 0, 1, **wide)
         self.most = widgets.SelectionSlider(options=[("", _ALL)], **wide)
         self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, **wide)
         self._group_title, self._kind_words, self._step_title = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._step = widgets.VBox(layout={"width": "100%"})
         self.values: dict[str, ParameterEditor] = {}
-
-        self.network = chosen(list(self._networks))
-        self.label = chosen(labels(self.language, self._predictor))
-        self.opacity = widgets.FloatSlider(0.5, min=0, max=1, step=0.05, style=near, layout=field)
-        self.show = chosen((_SINGLE, _MANY), layout={"width": "22em", "max_width": NARROW})
-        self.film = chosen(list(self._films))
-        self.draws = slider(draws, 1, 16, style=near, layout=field | {"width": "16em"})
-        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, style=near, layout={"width": "12em"})
-        self.again, self.use_json, self.save, self.load = (button() for _ in range(4))
-
-        text = {"layout": {"width": "98%", "height": "17em"}, "style": near}
+        self.show = dropdown((_SINGLE, _MANY), layout=FIELD | {"width": "22em"})
+        self.draws = widgets.IntSlider(draws, 1, 16, style=NEAR, layout=FIELD | {"width": "16em"})
+        self.again, self.use_json, self.save, self.load = button(), button(), button(), button()
         self.json, self.code = widgets.Textarea(**text), widgets.Textarea(disabled=True, **text)
         self._json_out, self._code_out = TextOut(name="recipe.json"), TextOut(name="recipe.py")
-        self.file = widgets.Text("my_recipe.json", style=near, layout=field)
+        self.file = widgets.Text("my_recipe.json", style=NEAR, layout=FIELD)
         self.upload = widgets.FileUpload(accept=".json", layout={"width": "auto"})
         # What others see above the images, for those who hear the page.
         self._heard = Message()
         self._heard.add_class("cxrkit-heard")
-        self.strip, self.histogram = widgets.HTML(layout=_FULL), widgets.HTML(layout=_FULL)
-
-    def _name_controls(self) -> None:
-        shared = {"network": "network", "label": "says", "opacity": "opacity", "film": "film", "seed": "seed"}
-        own = (
-            *("name", "undo", "operation", "add", "up", "down", "remove", "around", "wrap", "unwrap"),
-            *("random_order", "least", "most", "p", "whole_range", "show", "draws", "again"),
-            *("json", "use_json", "code", "file", "save", "load", "upload"),
+        self.strip, self.histogram = (widgets.HTML(layout={"width": "98%"}) for _ in range(2))
+        self._name("name", "undo", "operation", "around", "wrap", "unwrap", "random_order", "least", "most", "p")
+        self._name(
+            "whole_range", "show", "draws", "again", "json", "use_json", "code", "file", "save", "load", "upload"
         )
-        self._named = {getattr(self, name): f"panel.{key}" for name, key in shared.items()}
-        self._named |= {getattr(self, name): f"lab.{name}" for name in own}
-        self._offered = {
+        self._offered |= {
             self.name: lambda: [(self._say("lab.name.own"), _OWN), *((name, name) for name in augment.NAMES)],
             self.show: lambda: [(self._say(f"lab.show.{value}"), value) for value in (_SINGLE, _MANY)],
             self.most: self._most_offered,
-            self.label: lambda: labels(self.language, self._predictor),
         }
 
     def _say_controls(self) -> None:
         super()._say_controls()
-        self.steps.label, self.steps.help = self._say("lab.steps"), self._say("lab.steps.help")
         self._texts.titles = (self._say("lab.json.title"), self._say("lab.code.title"))
         for out in (self._json_out, self._code_out):
-            out.say(self.language)
+            out.words = {key: self._say(f"lab.out.{key}", name=out.name) for key in TextOut.KEYS}
         for editor in self.values.values():
             editor.say(self.language)
 
@@ -185,10 +155,13 @@ class AugmentLab(Panel):
         self._show_pictures()
 
     def _laid_out(self) -> list[widgets.Widget]:
-        def row(*parts: widgets.Widget, **more: str) -> widgets.HBox:
-            return widgets.HBox(parts, layout=ROW | more)
-
         self._many = widgets.VBox([self.least, self.most], layout={"max_width": "100%"})
+        self._texts = widgets.Accordion(
+            [
+                widgets.VBox([self.json, row(self.use_json, self._json_out)]),
+                widgets.VBox([self.code, self._code_out]),
+            ]
+        )
         left = [
             row(self.name, self.undo),
             self.steps,
@@ -201,84 +174,58 @@ class AugmentLab(Panel):
             *(self._step_title, self._step, self.whole_range, self.histogram),
         ]
         slim = {"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"}
-        sides = [
-            widgets.VBox(left, layout=slim),
-            widgets.VBox(right, layout={"flex": "2 1 380px", "min_width": "min(300px, 100%)"}),
-        ]
-        self._texts = widgets.Accordion(
-            [
-                widgets.VBox([self.json, row(self.use_json, self._json_out)]),
-                widgets.VBox([self.code, self._code_out]),
-            ]
-        )
+        broad = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
+        sides = [widgets.VBox(left, layout=slim), widgets.VBox(right, layout=broad)]
         return [
             row(self.show, self.film, self.draws, self.seed, self.again),
             row(self.network, self.label, self.opacity),
             row(*sides, align_items="flex-start", grid_gap="8px"),
             *(self.message, self._heard, self.strip),
             row(*(() if self._folder is None else (self.file, self.save, self.load)), self.upload),
-            self._texts,
-            self._access,
+            *(self._texts, self._access),
         ]
 
     def _wire(self) -> None:
         self.observe(self._show_recipe, "recipe")
-        self.name.observe(self._name_chosen, "value")
-        self.steps.observe(self._row_chosen, "chosen")
-        self.steps.on_msg(lambda widget, content, buffers: self._tree_sent(content))
-        edits: dict[widgets.Button, Callable[[], _Edited]] = {
-            self.add: lambda: edit.add(self.recipe, self._place, augment.default(self.operation.value)),
-            self.remove: lambda: (edit.remove(self.recipe, self._place), self._place[:-1]),
-            self.up: lambda: edit.shift(self.recipe, self._place, -1),
-            self.down: lambda: edit.shift(self.recipe, self._place, 1),
-            self.wrap: lambda: (edit.wrap(self.recipe, self._place, self.around.value), self._place),
-            self.unwrap: lambda: edit.unwrap(self.recipe, self._place),
-            self.use_json: lambda: (augment.from_json(self.json.value), ()),
-            self.load: lambda: (augment.load(self._path()), ()),
-        }
-        for button, change in edits.items():
-            button.on_click(lambda _, change=change: self._edit(change))
+        self._when_clicked(
+            {
+                self.add: lambda: edit.add(self.recipe, self._place, augment.default(self.operation.value)),
+                self.remove: lambda: (edit.remove(self.recipe, self._place), self._place[:-1]),
+                self.up: lambda: edit.shift(self.recipe, self._place, -1),
+                self.down: lambda: edit.shift(self.recipe, self._place, 1),
+                self.wrap: lambda: (edit.wrap(self.recipe, self._place, self.around.value), self._place),
+                self.unwrap: lambda: edit.unwrap(self.recipe, self._place),
+                self.use_json: lambda: (augment.from_json(self.json.value), ()),
+                self.load: lambda: (augment.load(self._path()), ()),
+            }
+        )
         self.undo.on_click(self._undo)
         self.save.on_click(self._save)
-        self.upload.observe(self._uploaded, "value")
-        self.kind.observe(self._kind_chosen, "value")
-        for control in (self.random_order, self.least, self.most, self.p):
-            control.observe(self._group_changed, "value")
-        self.whole_range.observe(self._show_step, "value")
         self.again.on_click(lambda _: setattr(self.seed, "value", self.seed.value + 1))
-        self.network.observe(self._network_chosen, "value")
-        for control in (self.show, self.film, self.draws, self.seed):
-            control.observe(self._draw, "value")
-        for control in (self.label, self.opacity):
-            control.observe(self._picture, "value")
+        self.upload.observe(self._uploaded, "value")
+        self._when_changed(self._name_chosen, self.name)
+        self._when_changed(self._row_chosen, self.steps, trait="chosen")
+        self._when_changed(self._kind_chosen, self.kind)
+        self._when_changed(self._group_changed, self.random_order, self.least, self.most, self.p)
+        self._when_changed(self._show_step, self.whole_range)
+        self._when_changed(self._draw, self.network, self.show, self.film, self.draws, self.seed)
+        self._when_changed(self._show_pictures, self.label, self.opacity)
 
     # -------------------------------------------------------------------------------- controls to recipe
 
-    def _edit(self, change: Callable[[], _Edited]) -> None:
-        """Take the recipe that a change gives, or say why there is none."""
-        try:
-            recipe, place = change()
-        except ValueError as error:
-            self._tell(error)
-            return
+    def _take(self, recipe: Recipe, place: edit.Place) -> None:
         # First the place: what follows a new recipe shows the step there.
         self._place = place
         if recipe == self.recipe:
             self._follow(self._show_controls)
         self.recipe = recipe
-        self._tell(None)
 
     def _put(self, place: edit.Place, new: Callable[[], Recipe]) -> None:
         """Replace the part at a place; the chosen step stays chosen."""
         self._edit(lambda: (edit.put(self.recipe, place, new()), self._place))
 
-    def _tree_sent(self, content: Mapping[str, Any]) -> None:
-        """Do what the tree sends: a step was dropped at another place, or a key was pressed."""
-        if content.get("do") == "drop":
-            place, to = _place(content["place"]), _place(content["to"])
-            self._edit(lambda: edit.move(self.recipe, place, self._target(to, content["mode"])))
-        elif content.get("do") in ("up", "down", "remove"):
-            {"up": self.up, "down": self.down, "remove": self.remove}[content["do"]].click()
+    def _dropped(self, place: str, to: str, mode: str) -> _Edited:
+        return edit.move(self.recipe, _place(place), self._target(_place(to), mode))
 
     def _target(self, to: edit.Place, mode: str) -> edit.Place:
         if mode == "inside":
@@ -286,14 +233,13 @@ class AugmentLab(Panel):
         return (*to[:-1], to[-1] + 1) if mode == "after" else to
 
     def _name_chosen(self, change: Any) -> None:
-        if not self._following and change["new"] != _OWN:
+        if change["new"] != _OWN:
             self._edit(lambda: (augment.named(change["new"]), ()))
 
     def _row_chosen(self, change: Any) -> None:
-        if not self._following:
-            self._place = _place(change["new"])
-            self._follow(self._show_group)
-            self._show_step()
+        self._place = _place(change["new"])
+        self._follow(self._show_group)
+        self._show_step()
 
     def _group_place(self) -> edit.Place | None:
         """Return where the group is whose settings are shown: the chosen one, or that of the chosen operation."""
@@ -302,8 +248,6 @@ class AugmentLab(Panel):
         return self._place[:-1] if self._place else None
 
     def _kind_chosen(self, change: Any) -> None:
-        if self._following or change["new"] is None:
-            return
         place = self._group_place()
         if place is None:
             self._edit(lambda: (edit.grouped(self.recipe, change["new"]), (0,)))
@@ -312,13 +256,14 @@ class AugmentLab(Panel):
         self._follow(self._show_group)
 
     def _group_changed(self, change: Any) -> None:
-        place = None if self._following else self._group_place()
+        place = self._group_place()
         if place is None:
             return
         group = edit.part(self.recipe, place)
         new: Recipe = group
         if isinstance(group, Sometimes):
-            if abs(self.p.value - group.p) >= kept_within(self.p.step):
+            # A browser moves a slider to its grid, where nobody moved it.
+            if abs(self.p.value - group.p) >= self.p.step / 2:
                 new = dataclasses.replace(group, p=self.p.value)
         elif isinstance(group, SomeOf):
             n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
@@ -482,62 +427,31 @@ class AugmentLab(Panel):
 
     # ---------------------------------------------------------------------------------------- pictures
 
-    @property
-    def _predictor(self) -> Predictor:
-        return self._networks[self.network.value]
-
-    def _network_chosen(self, change: Any) -> None:
-        def offer() -> None:
-            self.label.options = labels(self.language, self._predictor)
-
-        self._follow(offer)
-        self._draw()
-
     def _draw(self, change: object = None) -> None:
-        if self._following:
-            return
         many = self.show.value == _MANY
         self.film.disabled = many
-        self._shown = list(self._films)[: self.draws.value] if many else [self.film.value] * self.draws.value
-        films = [self._films[name] for name in self._shown]
-        self.trial = _trial.attempt(self.recipe, films, self._predictor, seed=self.seed.value, before=self._before())
+        names = list(self._films)[: self.draws.value] if many else [self.film.value] * self.draws.value
+        films = [self._films[name] for name in names]
+        drawn = [augment.draw(self.recipe, self.seed.value, k) for k in range(len(films))]
+        altered = [augment.apply(one, each[None])[0] for one, each in zip(drawn, films, strict=True)]
+        after = predict(self._predictor, altered)
+        self.trial = Trial(self._predictor, names, films, altered, drawn, self._before(names), after)
         self._show_pictures()
 
-    def _before(self) -> _trial.Predictions:
-        """Return the predictions for the shown images without augmentation; each image is predicted once."""
-        predictor = self._predictor
-        for name in set(self._shown):
-            if (predictor.name, name) not in self._known:
-                self._known[predictor.name, name] = _trial.predict(predictor, [self._films[name]])
-        known = [self._known[predictor.name, name] for name in self._shown]
-        return _trial.Predictions(
-            *(np.concatenate([getattr(each, key) for each in known]) for key in ("probs", "maps"))
-        )
+    def _before(self, names: Sequence[str]) -> Predictions:
+        """Return the predictions for images without augmentation; each image is predicted once."""
+        network = self.network.value
+        for name in set(names):
+            if (network, name) not in self._known:
+                self._known[network, name] = predict(self._predictor, [self._films[name]])
+        known = [self._known[network, name] for name in names]
+        return Predictions(*(np.concatenate([getattr(each, key) for each in known]) for key in ("probs", "maps")))
 
-    def _picture(self, change: object = None) -> None:
-        if not self._following:
-            self._show_strip()
-
-    def _show_pictures(self) -> None:
-        greys = (self.trial.greys_before, self.trial.greys_after)
-        self.histogram.value = str(show.histogram(*greys, simulated=self._simulated, language=self.language))
-        self._show_strip()
-
-    def _show_strip(self) -> None:
-        label = self.label.value
-        self.strip.value = str(
-            show.strip(
-                self.trial,
-                label=label,
-                names=self._shown,
-                network=self.network.value,
-                opacity=self.opacity.value,
-                not_shown=label in self._predictor.not_shown,
-                simulated=self._simulated,
-                language=self.language,
-            )
-        )
-        self._heard.value = show.changed_predictions(self.trial, label, self.language)
+    def _show_pictures(self, change: object = None) -> None:
+        about: dict[str, Any] = {"simulated": self._simulated, "language": self.language}
+        self.histogram.value = str(show.histogram(self.trial, **about))
+        self.strip.value = str(show.strip(self.trial, self.label.value, opacity=self.opacity.value, **about))
+        self._heard.value = show.changed_predictions(self.trial, self.label.value, self.language)
 
 
 def _text(place: edit.Place) -> str:

@@ -1,9 +1,13 @@
 """The panel of the notebook on shortcuts, over a `MarkLab`."""
 
+from typing import TYPE_CHECKING
+
 import ipywidgets as widgets
 
 from cxrkit import show
-from cxrkit.course.experiments import VARIANTS, MarkLab
+
+if TYPE_CHECKING:
+    from cxrkit.course.experiments import MarkLab
 
 #: Shares of training images with the other hospital's mark; small ones matter most.
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
@@ -22,7 +26,10 @@ class MarkPanel(widgets.VBox):
         picture: the figure, PNG.
     """
 
-    def __init__(self, lab: MarkLab, *, mark: str = "frame", resamples: int = 500) -> None:
+    def __init__(self, lab: "MarkLab", *, mark: str = "frame", resamples: int = 500) -> None:
+        # Imported here: the experiments load pandas, which the dashboard's panels do not need.
+        from cxrkit.course.experiments import VARIANTS
+
         wide = {"description_width": "7em"}
         self.mark = widgets.Dropdown(options=lab.marks, value=mark, description="mark", style=wide)
         self.variant = widgets.Dropdown(options=VARIANTS, description="variant", style=wide)

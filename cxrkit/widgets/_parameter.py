@@ -1,41 +1,22 @@
-"""Widgets for one parameter of an operation, and for a text that can be copied and downloaded."""
+"""Widgets for one parameter of an operation."""
 
 import json
 from collections.abc import Callable, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
-import traitlets
 
 from cxrkit import words
 from cxrkit.augment import Choice, Parameter
 from cxrkit.widgets._panel import NARROW, ROW
 
-_DATA = Path(__file__).parent / "js"
 _ONE, _RANGE, _LIST = "one", "range", "list"
 #: Room for the names of parameters.
 WIDE = {"description_width": "7.5em"}
 #: How far sliders reach beyond the default's range, in widths of that range.
 _REACH = 2
-
-
-class TextOut(anywidget.AnyWidget):
-    """Buttons that copy a text, or download it."""
-
-    _WORDS = ("copy", "copy.tip", "download", "download.tip", "copied", "not_copied", "downloaded")
-
-    _esm = (_DATA / "text_out.js").read_text(encoding="utf-8")
-    text = traitlets.Unicode().tag(sync=True)
-    name = traitlets.Unicode().tag(sync=True)
-    words: traitlets.Dict = traitlets.Dict().tag(sync=True)
-
-    def say(self, language: str) -> None:
-        """Set the texts of the buttons in a language."""
-        self.words = {key: words.say(language, f"lab.out.{key}", name=self.name) for key in self._WORDS}
 
 
 class ParameterEditor(widgets.HBox):
@@ -61,9 +42,7 @@ class ParameterEditor(widgets.HBox):
         """Build it.
 
         Args:
-            operation: to which the parameter belongs.
-            parameter: to set.
-            value: of the operation.
+            operation, parameter, value: what is set, and its value.
             changed: called with the parameter's name and the new value.
             refused: called with the error when a typed text is no value.
             language: one of `words.LANGUAGES`.
@@ -88,8 +67,7 @@ class ParameterEditor(widgets.HBox):
         """Set all texts in a language, one of `words.LANGUAGES`."""
         self._language = language
         parameter, name = self._parameter, self._parameter.name
-        doc = words.say(language, f"lab.of.{self._operation}.{name}")
-        beside = doc
+        doc = beside = words.say(language, f"lab.of.{self._operation}.{name}")
         if not parameter.options:
             legal = words.say(language, "lab.legal", low=f"{parameter.low:g}", high=f"{parameter.high:g}")
             unit = words.say(language, f"lab.unit.{parameter.unit}") if parameter.unit else ""
@@ -124,8 +102,8 @@ class ParameterEditor(widgets.HBox):
             value = _read(self._parameter, self._value, change["new"], self._step)
         except ValueError:
             self._is_refused = True
-            text = {"operation": self._operation, "parameter": self._parameter.name, "text": change["new"]}
-            self._refused(words.WordedError("lab.error.list", **text))
+            about = {"operation": self._operation, "parameter": self._parameter.name}
+            self._refused(words.WordedError("lab.error.list", text=change["new"], **about))
             return
         if self._is_refused or repr(value) != repr(self._value):
             self._value, self._is_refused = value, False
@@ -143,15 +121,6 @@ class ParameterEditor(widgets.HBox):
         self.control.close()
         self._build(value)
         self._changed(self._parameter.name, value)
-
-
-def kept_within(step: float) -> float:
-    """Return how far a number may be from its slider's value and still be the number that nobody moved.
-
-    Args:
-        step: of the slider; its grid may be half a step away.
-    """
-    return 0.5 * step
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -179,39 +148,32 @@ def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -
 
 
 def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:
-    assert parameter.low is not None
-    assert parameter.high is not None
     default = parameter.default
     if whole_range or not isinstance(default, tuple):
         return parameter.low, parameter.high
     spare = _REACH * (default[1] - default[0])
-    low, high = (min(default[0] - spare, *numbers), max(default[1] + spare, *numbers))
+    low, high = min(default[0] - spare, *numbers), max(default[1] + spare, *numbers)
     # On the grid of the legal range, so that the values of a slider are as round as its step.
     low = parameter.low + np.floor((low - parameter.low) / parameter.step) * parameter.step
     return max(parameter.low, float(np.round(low, 6))), min(parameter.high, float(np.round(high, 6)))
 
 
 def _digits(number: float) -> int:
-    text = f"{number:.4f}".rstrip("0")
-    return len(text.split(".")[1])
+    return len(f"{number:.4f}".rstrip("0").split(".")[1])
 
 
 def _step(parameter: Parameter, numbers: Sequence[float]) -> float:
     """Return a step on whose grid the numbers lie: a browser moves a slider to the grid as soon as it shows it."""
     if all(abs(number / parameter.step - round(number / parameter.step)) < 1e-6 for number in numbers):
         return parameter.step
-    return 10.0 ** -max(map(_digits, numbers))
+    return min(parameter.step, 10.0 ** -max(map(_digits, numbers)))
 
 
 def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
-    """Return the value of a control, of the kind of the old value; a number that nobody moved stays the same.
-
-    Raises:
-        ValueError: a text that is no list.
-    """
+    """Return the value of a control, of the kind of the old value; a number that nobody moved stays the same."""
     if parameter.options:
         return new
-    if isinstance(old, Choice) or isinstance(new, str):
+    if isinstance(old, Choice):
         return Choice(tuple(json.loads(f"[{new}]")))
     before = _numbers(old)
     numbers = []
@@ -219,7 +181,7 @@ def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
         # A whole step gives whole numbers, with which imgaug computes differently from 2.0.
         whole = parameter.whole or float(parameter.step).is_integer()
         rounded = round(number) if whole and float(number).is_integer() else round(float(number), 6)
-        numbers.append(was if abs(number - was) < kept_within(step) else rounded)
+        numbers.append(was if abs(number - was) < step / 2 else rounded)
     if sorted(numbers) == sorted(before):
         return old
     return tuple(numbers) if isinstance(old, tuple) else numbers[0]
