@@ -440,7 +440,7 @@ def test_json_that_holds_no_recipe_is_refused(text, message):
         ({"Add": {"value": {"range": [1]}}}, r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers from -255"),
         ({"OneOf": {}}, "recipe.OneOf: OneOf has children; got nothing"),
         ({"SomeOf": {"n": 1, "children": [], "order": 1}}, r"SomeOf has n, children, random_order \(optional\); got n"),
-        ({"Sequential": {"children": 7}}, "recipe.Sequential: children of Sequential must be a list of recipes.*; got 7"),
+        ({"Sequential": {"children": 7}}, "recipe.Sequential: children of Sequential must be a list.*; got 7"),
         ({"OneOf": {"children": [{"Add": {}}]}}, r"recipe.OneOf\[0\].Add: Add needs value; got none"),
         ({"Sometimes": {"p": 1, "then": 3}}, r"recipe.Sometimes.then: a recipe is"),
     ],
