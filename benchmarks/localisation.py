@@ -86,7 +86,7 @@ def print_scores(
         if figures is not None:
             figures.mkdir(parents=True, exist_ok=True)
             found = explain.examples(sources[str(method)], films, part)
-            titles = [f"{one.which}: {one.measure} {one.value:.2f}" for one in found]
+            titles = [f"{one.which}: mask IoU {one.value:.2f}" for one in found]
             of = [one.film for one in found], [one.finding for one in found], {str(method): [one.heat for one in found]}
             figure = show.heat_maps(*of, captions=titles, across=2, simulated=name == "simulated")
             (figures / f"{name}-{method}.png").write_bytes(figure.png())

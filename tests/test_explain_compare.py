@@ -12,9 +12,8 @@ from cxrkit import explain, metrics, networks
 SIZE = 64
 
 
-def score(film, finding, method, pointing, *, called=True, patient=None):
-    about = (film, f"{film}.png", patient or f"p{film}", finding, method, 0.7, called)
-    return (*about, "pointing game", np.nan, pointing, "")
+def score(film, finding, method, value, *, called=True, measure="pointing game", threshold=np.nan):
+    return (film, f"{film}.png", f"p{film}", finding, method, 0.7, called, measure, threshold, value, "")
 
 
 def table(*rows):
@@ -57,20 +56,22 @@ def test_methods_are_scored_on_the_same_films(bright_left):
 
 
 def test_differences_are_taken_film_by_film():
-    # On three films 1, 1, 0 against 0, 1, 0: a third of a film more, and none where both agree.
-    rows = [score(k, "Mass", "cam", value) for k, value in enumerate((0.0, 1.0, 0.0))]
-    rows += [score(k, "Mass", "other", value) for k, value in enumerate((1.0, 1.0, 0.0))]
-    rows += [score(k, "Mass", "same", value) for k, value in enumerate((0.0, 1.0, 0.0))]
-    measures = {"hits": ("pointing game", None)}
-    found = explain.differences(table(*rows), "cam", measures=measures, seed=0)
-    assert list(found) == ["other", "same"]
-    assert found["other"]["hits"] == metrics.mean_by_patient([1.0, 0.0, 0.0], ["p0", "p1", "p2"], seed=0)
-    assert found["other"]["hits"].value == pytest.approx(1 / 3)
-    assert (found["same"]["hits"].value, found["same"]["hits"].n) == (0, 3)
+    # On three images 1, 1, 0 against 0, 1, 0: a third of an image more, and none where both agree.
+    found = {"cam": (0.0, 1.0, 0.0), "other": (1.0, 1.0, 0.0), "same": (0.0, 1.0, 0.0)}
+    kinds = (("pointing game", np.nan), ("energy inside", np.nan), ("mask IoU", 0.5), ("mask IoU", 0.25))
+    rows = [
+        score(k, "Mass", method, value, measure=measure, threshold=threshold)
+        for method, values in found.items() for k, value in enumerate(values) for measure, threshold in kinds
+    ]  # fmt: skip
+    apart = explain.differences(table(*rows), "cam", seed=0)
+    assert {name: list(one) for name, one in apart.items()} == dict.fromkeys(
+        ("other", "same"), ["pointing game", "energy inside", "mask IoU at 0.5"]
+    )
+    assert apart["other"]["mask IoU at 0.5"] == metrics.mean_by_patient([1.0, 0.0, 0.0], ["p0", "p1", "p2"], seed=0)
+    assert apart["other"]["pointing game"].value == pytest.approx(1 / 3)
+    assert (apart["same"]["energy inside"].value, apart["same"]["energy inside"].n) == (0, 3)
     with pytest.raises(ValueError, match="baseline must be a method of the scores, cam, other, same; got 'saliency'"):
         explain.differences(table(*rows), "saliency", seed=0)
-    with pytest.raises(ValueError, match="scores hold no energy inside at the threshold None"):
-        explain.differences(table(*rows), "cam", seed=0)
 
 
 def test_answers_and_places_are_counted_apart():

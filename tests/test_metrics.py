@@ -13,7 +13,6 @@ from cxrkit import metrics
 scored = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=30).filter(
     lambda rows: 2 <= sum(y for y, _ in rows) <= len(rows) - 2
 )
-
 #: Other work may run on the same machine, and the first call imports SciPy.
 slow_machine = settings(deadline=None)
 
@@ -32,17 +31,6 @@ def test_wilson_holds_the_proportion_and_stays_in_0_to_1(k, n):
     assert 0 <= estimate.low <= k / n <= estimate.high <= 1
 
 
-def test_wilson_of_nothing_is_undefined_with_a_reason():
-    estimate = metrics.wilson(0, 0)
-    assert math.isnan(estimate.value)
-    assert estimate.reason == "no images"
-
-
-def test_wilson_refuses_more_than_all():
-    with pytest.raises(ValueError, match="k must be from 0 to n; got k = 3 of n = 2"):
-        metrics.wilson(3, 2)
-
-
 @slow_machine
 @given(scored)
 def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
@@ -51,30 +39,54 @@ def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
     assert metrics.auroc(y, np.exp(p / 3)).value == pytest.approx(metrics.auroc(y, p).value)
 
 
-def test_auroc_of_one_class_is_undefined_with_a_reason():
-    estimate = metrics.auroc([1, 1], [0.2, 0.3])
-    assert math.isnan(estimate.value)
-    assert estimate.reason == "all 2 images are positive"
-
-
-def test_auroc_without_overlap_has_no_delong_interval_and_says_so():
-    estimate = metrics.auroc([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
-    assert estimate.value == 1
-    assert math.isnan(estimate.low)
-    assert "variance is 0" in estimate.reason
+@pytest.mark.parametrize(
+    ("estimate", "value", "reason"),
+    [
+        (lambda: metrics.wilson(0, 0), math.nan, "no images"),
+        (lambda: metrics.auroc([1, 1], [0.2, 0.3]), math.nan, "all 2 images are positive"),
+        (lambda: metrics.auroc([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]), 1, "no spread: DeLong's variance is 0"),
+        (lambda: metrics.hanley_mcneil(1.0, 9, 9), 1, "no spread: Hanley and McNeil's variance is 0 at 1"),
+        (lambda: metrics.proportion([1, 0], ["a", "a"]), 0.5, "an interval needs images of two patients"),
+        (lambda: metrics.mean_by_patient([1.0, 2.0], ["a", "a"], seed=0), 1.5, "an interval needs images of two pat"),
+        (lambda: metrics.mean_by_patient([math.nan], seed=0), math.nan, "1 of 1 are undefined and were left out"),
+        (lambda: metrics.mean_by_patient([], seed=0), math.nan, "no images"),
+    ],
+)
+def test_what_is_undefined_is_nan_with_a_reason(estimate, value, reason):
+    found = estimate()
+    assert found.value == pytest.approx(value, nan_ok=True)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
-    ("targets", "probs", "message"),
+    ("call", "message"),
     [
-        ([0, 1], [0.5], r"alike; got shapes \(2,\) and \(1,\)"),
-        ([0, 2], [0.1, 0.2], r"targets must be \(images,\), 0 or 1; got shape \(2,\), \[0, 2\]"),
-        ([0, 1], [0.1, math.nan], "1 of 2 are NaN"),
+        (lambda: metrics.wilson(3, 2), "k must be from 0 to n; got k = 3 of n = 2"),
+        (lambda: metrics.auroc([0, 1], [0.5]), r"alike; got shapes \(2,\) and \(1,\)"),
+        (lambda: metrics.auroc([0, 2], [0.1, 0.2]), r"targets must be \(images,\), 0 or 1; got shape \(2,\), \[0, 2\]"),
+        (lambda: metrics.auroc([0, 1], [0.1, math.nan]), "1 of 2 are NaN"),
+        (lambda: metrics.choose_threshold([0, 1], [0.1, 0.2], sensitivity=95), "at most 1, as 0.95; got 95"),
+        (lambda: metrics.hanley_mcneil(1.2, 5, 5), r"area must lie in \[0, 1\]; got 1.2"),
+        (lambda: metrics.hanley_mcneil(0.7, 0, 5), "must be >= 1; got 0 and 5"),
+        (lambda: metrics.Confusion(-1, 0, 0, 0), "whole numbers of images, each >= 0; got"),
+        (lambda: metrics.Confusion(0.5, 0, 0, 0), "whole numbers of images, each >= 0; got"),
+        (lambda: metrics.Confusion.count([0, 1], [0.1, 0.2], math.nan), "threshold must be a number; got NaN"),
+        (lambda: metrics.Worth.measure([0, 1], [0, 1], threshold=math.nan, prevalence=0.1), "threshold must be a num"),
+        (lambda: metrics.Worth.measure([0, 1], [0, 1], threshold=0.5, prevalence=1), "prevalence must lie between 0"),
+        (lambda: metrics.bootstrap("F1", [0, 1], [0, 1], list("abc"), seed=0), r"for each of 2 images; got shape \(3,"),
+        (
+            lambda: metrics.bootstrap("sensitivity", [0, 1], [0, 1], seed=0),
+            r"one of AUROC, average precision, .*; got 'sensitivity'. Sensitivity is called",
+        ),
+        (lambda: metrics.mcnemar([1, 0], [1, 0], [1, 0.7]), r"b must be \(images,\), 0 or 1; got shape \(2,\)"),
+        (lambda: metrics.mcnemar([1, 0], [1, 0], [1]), "got 2, 2 and 1 images"),
     ],
 )
-def test_what_cannot_be_scored_is_named(targets, probs, message):
+def test_what_cannot_be_scored_is_named(call, message):
     with pytest.raises(ValueError, match=message):
-        metrics.auroc(targets, probs)
+        call()
 
 
 def test_the_threshold_separates_the_classes_best_or_reaches_a_sensitivity():
@@ -87,8 +99,6 @@ def test_the_threshold_separates_the_classes_best_or_reaches_a_sensitivity():
     y, p = np.arange(200) < 100, np.append(np.arange(100), np.arange(100) + 0.5)
     assert metrics.choose_threshold(y, p, sensitivity=0.07) == 93
     assert math.isnan(metrics.choose_threshold([0, 0], [0.1, 0.2]))
-    with pytest.raises(ValueError, match=r"sensitivity must be above 0 and at most 1, as 0.95; got 95"):
-        metrics.choose_threshold([0, 1], [0.1, 0.2], sensitivity=95)
 
 
 def test_resampling_by_patient_agrees_with_scikit_learn_on_the_same_draws():
@@ -99,17 +109,16 @@ def test_resampling_by_patient_agrees_with_scikit_learn_on_the_same_draws():
     areas = []
     for _ in range(2):  # drawn in chunks of 100, as metrics does
         for chosen in draw.integers(len(names), size=(100, len(names))):
-            films = np.concatenate([np.flatnonzero(patients == names[c]) for c in chosen])
-            areas.append(roc_auc_score(y[films], p[films]))
+            images = np.concatenate([np.flatnonzero(patients == names[c]) for c in chosen])
+            areas.append(roc_auc_score(y[images], p[images]))
     assert estimate.value == pytest.approx(roc_auc_score(y, p))
     assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(areas, [0.025, 0.975])))
 
 
-def test_films_of_one_patient_widen_the_interval():
+def test_images_of_one_patient_widen_the_interval():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 60)
-    p = y * 0.3 + rng.random(60)
-    y, p = np.repeat(y, 10), np.repeat(p, 10)
+    y, p = np.repeat(y, 10), np.repeat(y * 0.3 + rng.random(60), 10)
     alone, together = (
         metrics.auroc_by_patient(y, p, patients, resamples=300, seed=0)[0]
         for patients in (np.arange(600), np.repeat(np.arange(60), 10))
@@ -137,29 +146,13 @@ def test_hanley_and_mcneil_give_the_standard_errors_of_another_implementation(po
     found = metrics.hanley_mcneil(0.75, positives, negatives)
     assert (found.high - found.low) / 2 / 1.959963984540054 == pytest.approx(error, abs=5e-9)
     assert (found.value, found.n, found.reason) == (0.75, positives + negatives, "")
+    assert metrics.hanley_mcneil(0.99, 5, 5).high == 1.0
 
 
 def test_hanley_and_mcneil_are_near_delong_where_their_model_holds():
     rng = np.random.default_rng(5)
     targets = np.repeat([1, 0], [400, 600])
     # Exponential scores with means 3 and 1: the area is 3 / 4.
-    probs = rng.exponential(np.where(targets, 3.0, 1.0))
-    delong = metrics.auroc(targets, probs)
+    delong = metrics.auroc(targets, rng.exponential(np.where(targets, 3.0, 1.0)))
     theirs = metrics.hanley_mcneil(delong.value, 400, 600)
     assert theirs.high - theirs.low == pytest.approx(delong.high - delong.low, rel=0.05)
-
-
-def test_hanley_and_mcneil_give_no_interval_without_spread_and_none_outside_of_0_and_1():
-    perfect = metrics.hanley_mcneil(1.0, 10, 10)
-    assert math.isnan(perfect.low)
-    assert perfect.reason == "no spread: Hanley and McNeil's variance is 0 at 1"
-    assert metrics.hanley_mcneil(0.99, 5, 5).high == 1.0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [((1.2, 5, 5), r"area must lie in \[0, 1\]; got 1.2"), ((0.7, 0, 5), "must be >= 1; got 0 and 5")],
-)
-def test_hanley_and_mcneil_refuse_what_is_no_auroc(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        metrics.hanley_mcneil(*arguments)

@@ -100,7 +100,7 @@ def test_threshold_and_prevalence_are_read_and_drawn_together(drawn):
     found = [arguments[0] for arguments, _ in drawn]
     assert [one.threshold for one in found] == [0.5, 0.15, 0.15]
     assert [one.prevalence for one in found] == [0.1, 0.1, 0.01]
-    assert [one.confusion.counts for one in found] == [(2, 1, 1, 2), (3, 2, 0, 1), (3, 2, 0, 1)]
+    assert [one.estimates["sensitivity"].value for one in found] == pytest.approx([2 / 3, 1, 1])
     assert drawn[-1][1] == {"finding": "Mass", "simulated": True}
 
 

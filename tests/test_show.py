@@ -115,7 +115,7 @@ def test_an_image_is_drawn_on_the_scale_from_0_to_1_also_from_uint8():
 
 def test_a_large_image_is_reduced_and_its_boxes_with_it():
     large = np.zeros((1280, 1280), np.float32)
-    (axis,) = show.images(large, boxes={"Pleural_Thickening": [(100, 200, 300, 400)]}).axes
+    axis = show.overlay(large, np.ones((2, 2)), boxes={"Pleural_Thickening": [(100, 200, 300, 400)]}).axes[0]
     assert axis.images[0].get_array().shape == (640, 640)
     (box,) = axis.patches
     assert (*box.get_xy(), box.get_width(), box.get_height()) == (50, 100, 150, 200)
@@ -337,11 +337,8 @@ def test_of_many_curves_the_three_best_and_the_mean_are_named(defined):
     columns |= {"epoch": [1, 2], "mean auroc (val)": [0.5, 0.66 if defined else math.nan]}
     names = [*(f"{name} (val)" for name in FINDINGS), "mean auroc (val)"]
     figure = show.curves(pd.DataFrame(columns), "epoch", {"AUROC": names})
-    named = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}
+    named = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert sorted(named) == (["Edema 0.89", "Hernia 0.88", "Mass 0.90", "mean AUROC 0.66"] if defined else [])
-    # Words that are nearer would overlap.
-    low, high = figure.axes[0].get_ylim()
-    assert all(np.diff(sorted(named.values())) >= 0.049 * (high - low))
     assert figure.png()
 
 

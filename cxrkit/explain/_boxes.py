@@ -31,8 +31,7 @@ class BoxedFilm:
     """An image and where its findings are.
 
     Args:
-        name: of the image.
-        patient_id: its patient.
+        name, patient_id: of the image and of its patient.
         pixels: (H, W), in [0, 1], bones bright.
         boxes: finding -> boxes (x, y, w, h), fractions of the image from its upper left corner.
     """
@@ -43,7 +42,7 @@ class BoxedFilm:
     boxes: dict[str, tuple[Box, ...]]
 
     def boxes_px(self) -> dict[str, tuple[Box, ...]]:
-        """Return the boxes in pixels, as `show.images` takes them."""
+        """Return the boxes in pixels, as `show.overlay` takes them."""
         height, width = self.pixels.shape
         return {
             finding: tuple((x * width, y * height, w * width, h * height) for x, y, w, h in boxes)
@@ -51,11 +50,7 @@ class BoxedFilm:
         }
 
     def only(self, finding: str) -> BoxedFilm:
-        """Return the image with the boxes of one of its findings alone, so that no other is scored.
-
-        Raises:
-            ValueError: a finding without a box on this image.
-        """
+        """Return the image with the boxes of one of its findings alone, so that no other is scored."""
         if finding not in self.boxes:
             raise ValueError(f"{self.name} has boxes of {', '.join(self.boxes) or 'nothing'}; got {finding!r}.")
         return replace(self, boxes={finding: self.boxes[finding]})
@@ -70,8 +65,7 @@ class Example:
         which: "better" or "worse"; "only" where a finding has one image.
         film: the image with its boxes.
         heat: (H, W), in [0, 1].
-        measure: by which the images were sorted.
-        value: of this image.
+        value: its mask IoU at 0.5; 0 for a map without heat.
         prob: predicted probability of the finding on this image.
     """
 
@@ -79,7 +73,6 @@ class Example:
     which: str
     film: BoxedFilm
     heat: np.ndarray
-    measure: str
     value: float
     prob: float
 
@@ -122,44 +115,36 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
     return frame
 
 
-def films_with_boxes(
-    boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame | None = None
-) -> Iterator[BoxedFilm]:
-    """Read the images that a table of boxes names, one after another.
+def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame) -> Iterator[BoxedFilm]:
+    """Read the images that a table of boxes names, one after another, in the order in which it first names them.
 
     Args:
         boxes: as `read_boxes` gives.
         root: folder that `image` is relative to.
-        manifest: rows with `image` and `patient_id`, for intervals by patient; None counts each image as a patient.
-    Yields:
-        Images with all of their boxes, in the order in which the table first names them.
+        manifest: rows with `image` and `patient_id`, for intervals by patient.
     Raises:
         ValueError: an image that is not in the manifest.
         UnreadableImage: an image that cannot be read.
     """
-    patients = None if manifest is None else dict(zip(manifest["image"], manifest["patient_id"], strict=True))
+    patients = dict(zip(manifest["image"], manifest["patient_id"], strict=True))
     for name, rows in boxes.groupby("image", sort=False):
-        if patients is not None and name not in patients:
+        if name not in patients:
             raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} images).")
-        found: dict[str, tuple[Box, ...]] = {}
-        for finding, x, y, w, h in rows[list(BOX_COLUMNS[1:])].to_numpy().tolist():
-            found[finding] = (*found.get(finding, ()), (x, y, w, h))
-        pixels = read(Path(root) / str(name)).pixels
-        yield BoxedFilm(str(name), str(patients[name]) if patients else str(name), pixels, found)
+        found = {str(finding): tuple(part.itertuples(index=False, name=None))
+                 for finding, part in rows.set_index("finding")[list("xywh")].groupby(level=0, sort=False)}  # fmt: skip
+        yield BoxedFilm(str(name), str(patients[name]), read(Path(root) / str(name)).pixels, found)
 
 
 def simulated_films(
     findings: Sequence[str] = FINDINGS, *, each: int = 20, first_seed: int, size_px: int = 256
 ) -> Iterator[BoxedFilm]:
-    """Simulate images that show one finding each, with the boxes of its lesions.
+    """Simulate images that show one finding each, with the boxes of its lesions; without a box an image is left out.
 
     Args:
         findings: to show, in this order.
         each: images a finding, of as many patients.
         first_seed: of the first patient; image k of all has `first_seed + k`. Take seeds that no network trained on.
         size_px: side of the images.
-    Yields:
-        Images; one whose finding is too slight to have a box is left out without a replacement.
     """
     from cxrkit import phantom
 
@@ -177,7 +162,6 @@ def score_films(
     films: Iterable[BoxedFilm],
     *,
     method: str = "cam",
-    thresholds: Sequence[float] = (0.25, 0.5, 0.75),
     score_cam_channels: int | None = 64,
 ) -> pd.DataFrame:
     """Score a method's heat maps against the boxes of images, whether or not the finding is predicted positive.
@@ -186,16 +170,11 @@ def score_films(
     fine maps are compared alike.
 
     Args:
-        source: as for `heat_maps`.
+        source, method, score_cam_channels: as for `heat_maps`.
         films: with boxes; findings that the network does not have are left out.
-        method: one of `METHODS`.
-        thresholds: shares of a map's maximum, for IoU.
-        score_cam_channels: as for `heat_maps`.
     Returns:
         Tidy, as `metrics.score_maps` gives it (`film` counts maps, from 0), with `image`, `patient_id`, `finding`,
         `method`, `prob` and `called` (positive at its threshold) before it, for `metrics.localisation_table`.
-    Raises:
-        ValueError: as for `heat_maps`.
     """
     import pandas as pd
 
@@ -209,70 +188,61 @@ def score_films(
         (maps,) = heat_maps(
             source, [film.pixels], named, method=method, shape=size, score_cam_channels=score_cam_channels
         )
-        for finding, heat in zip(named, maps, strict=True):
-            positive = probs[finding] >= source.thresholds[finding]
-            about.append((film.name, film.patient_id, finding, method, probs[finding], positive))
-            heats.append(heat)
-            truth.append(film.boxes[finding])
+        heats += list(maps)
+        truth += [film.boxes[finding] for finding in named]
+        positive = {finding: probs[finding] >= source.thresholds[finding] for finding in named}
+        about += [(film.name, film.patient_id, name, method, probs[name], positive[name]) for name in named]
     columns = ["image", "patient_id", "finding", "method", "prob", "called"]
     described = pd.DataFrame(about, columns=columns).rename_axis("film").reset_index()
-    return described.merge(metrics.score_maps(heats, truth, thresholds=thresholds), on="film")
+    return described.merge(metrics.score_maps(heats, truth), on="film")
 
 
-def examples(
-    source: Predictor | Explainer,
-    films: Iterable[BoxedFilm],
-    scores: pd.DataFrame,
-    *,
-    measure: str = "mask IoU",
-    threshold: float | None = 0.5,
-    score_cam_channels: int | None = 64,
-) -> list[Example]:
+def examples(source: Predictor | Explainer, films: Iterable[BoxedFilm], scores: pd.DataFrame) -> list[Example]:
     """Return for each finding the heat map of one better and one worse image, chosen by a rule and not by eye.
 
-    The images of a finding are sorted by the measure, ties by energy inside the box and then by name; the better one is
-    a quarter of the way from the best, the worse one a quarter from the worst. The best and the worst of many would
-    show luck; the quarters show what to expect. Of two or three images these are the best and the worst.
+    The images of a finding are sorted by mask IoU at 0.5, ties by energy inside the box and then by name; the better
+    one is a quarter of the way from the best, the worse one a quarter from the worst. The best and the worst of many
+    would show luck; the quarters show what to expect. Of two or three images these are the best and the worst.
 
     Args:
         source: as for `heat_maps`.
         films: those that were scored.
         scores: of one method, as `score_films` gives.
-        measure: of `scores`.
-        threshold: at which it is taken, for IoU; None for a measure without.
-        score_cam_channels: as for `heat_maps`.
     Returns:
         Findings in the order of `scores`, the better one first; a single image of a finding is "only". Maps without
         heat are last in the order.
     Raises:
-        ValueError: scores of several methods, without that measure and threshold, or of an image not among `films`.
+        ValueError: scores of several methods, or of an image not among `films`.
     """
-    (method,) = one_method(scores)
-    at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
-    chosen = scores[(scores["measure"] == measure) & at]
-    if chosen.empty:
-        raise ValueError(f"scores hold no {measure} at the threshold {threshold}; score_films makes them.")
-    energy = scores[scores["measure"] == "energy inside"].set_index("film")["value"]
-    chosen = chosen.assign(energy=chosen["film"].map(energy)).fillna({"value": -1.0, "energy": -1.0})
+    method = one_method(scores)
     kept = {film.name: film for film in films}
+    if missing := [name for name in scores["image"].unique() if name not in kept]:
+        raise ValueError(f"films lack {missing[0]}, which was scored; pass the images that were scored.")
+    energy = at(scores, "energy inside", None).set_index("film")["value"]
+    chosen = at(scores, "mask IoU", 0.5)
+    chosen = chosen.assign(energy=chosen["film"].map(energy)).fillna({"value": -1.0, "energy": -1.0})
     found = []
     for finding, part in chosen.groupby("finding", sort=False):
         ranked = part.sort_values(["value", "energy", "image"], ascending=[False, False, True], kind="stable")
         quarter = (len(ranked) - 1) // 4 if len(ranked) > 3 else 0
         places = {"better": quarter, "worse": len(ranked) - 1 - quarter} if len(ranked) > 1 else {"only": 0}
         for which, place in places.items():
-            row = ranked.iloc[place]
-            if row["image"] not in kept:
-                raise ValueError(f"films lack {row['image']}, which was scored; pass the images that were scored.")
-            film, name = kept[row["image"]], str(finding)
-            (maps,) = heat_maps(source, [film.pixels], [name], method=method, score_cam_channels=score_cam_channels)
-            found.append(Example(name, which, film, maps[0], measure, max(row["value"], 0.0), row["prob"]))
+            row, name = ranked.iloc[place], str(finding)
+            film = kept[row["image"]]
+            (maps,) = heat_maps(source, [film.pixels], [name], method=method)
+            found.append(Example(name, which, film, maps[0], max(row["value"], 0.0), row["prob"]))
     return found
 
 
-def one_method(scores: pd.DataFrame) -> list[str]:
+def at(scores: pd.DataFrame, measure: str, threshold: float | None) -> pd.DataFrame:
+    """Return the rows of a measure, at a threshold where it has one."""
+    chosen = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
+    return scores[(scores["measure"] == measure) & chosen]
+
+
+def one_method(scores: pd.DataFrame) -> str:
     """Return the single method of the scores; raise ValueError for several."""
-    methods = list(scores["method"].unique())
+    methods = scores["method"].unique()
     if len(methods) != 1:
         raise ValueError(f"scores must be of one method; got {', '.join(methods) or 'none'}. Choose one of them first.")
-    return methods
+    return methods[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cxrkit import metrics
-from cxrkit.explain._boxes import BoxedFilm, one_method, score_films
+from cxrkit.explain._boxes import BoxedFilm, at, one_method, score_films
 from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 #: heading -> (measure, threshold or None) of what methods are compared by.
 PAIRED: dict[str, tuple[str, float | None]] = {
-    "pointing game": ("pointing game", None),
-    "energy inside": ("energy inside", None),
+    **{name: (name, None) for name in ("pointing game", "energy inside")},
     "mask IoU at 0.5": ("mask IoU", 0.5),
 }
 
 
 def compare(
-    sources: Mapping[str, Predictor | Explainer],
-    films: Iterable[BoxedFilm],
-    *,
-    score_cam_channels: int | None = 64,
+    sources: Mapping[str, Predictor | Explainer], films: Iterable[BoxedFilm], *, score_cam_channels: int | None = 64
 ) -> pd.DataFrame:
     """Score several methods on the same images.
 
@@ -36,50 +32,35 @@ def compare(
         score_cam_channels: as for `heat_maps`.
     Returns:
         As `score_films` gives for each method, one below the other; `film` has the same numbers for all.
-    Raises:
-        ValueError: no method, or as for `heat_maps`.
     """
     import pandas as pd
 
     if not sources:
         raise ValueError('sources must hold a method at least; got none. Pass {"cam": networks.load(name_or_folder)}.')
-    kept = list(films)
-    parts = [
-        score_films(one, kept, method=name, score_cam_channels=score_cam_channels) for name, one in sources.items()
-    ]
+    kept, channels = list(films), score_cam_channels
+    parts = [score_films(one, kept, method=name, score_cam_channels=channels) for name, one in sources.items()]
     return pd.concat(parts, ignore_index=True)
 
 
-def differences(
-    scores: pd.DataFrame,
-    baseline: str = "cam",
-    *,
-    measures: Mapping[str, tuple[str, float | None]] = PAIRED,
-    seed: int,
-) -> dict[str, dict[str, metrics.Estimate]]:
+def differences(scores: pd.DataFrame, baseline: str = "cam", *, seed: int) -> dict[str, dict[str, metrics.Estimate]]:
     """Subtract one method's scores from the others', map by map: methods differ less than images do.
 
     Args:
         scores: of several methods, as `compare` gives.
         baseline: the method to subtract.
-        measures: heading -> (measure, threshold or None).
         seed: of the resampling of patients.
     Returns:
-        For each other method, by heading, the mean difference with its interval, for `show.table`.
+        For each other method, by heading of `PAIRED`, the mean difference with its interval, for `show.table`.
     Raises:
-        ValueError: scores that lack the baseline, or a measure.
+        ValueError: scores that lack the baseline.
     """
     methods = list(scores["method"].unique())
     if baseline not in methods:
         raise ValueError(f"baseline must be a method of the scores, {', '.join(methods)}; got {baseline!r}.")
     found: dict[str, dict[str, metrics.Estimate]] = {method: {} for method in methods if method != baseline}
-    for heading, (measure, threshold) in measures.items():
-        at = scores["threshold"].isna() if threshold is None else scores["threshold"] == threshold
-        chosen = scores[(scores["measure"] == measure) & at]
-        if chosen.empty:
-            raise ValueError(f"scores hold no {measure} at the threshold {threshold}, which {heading!r} needs.")
-        wide = chosen.pivot(index=["film", "patient_id"], columns="method", values="value").reset_index()
-        patients = wide["patient_id"].to_numpy()
+    for heading, measure in PAIRED.items():
+        wide = at(scores, *measure).pivot(index=["film", "patient_id"], columns="method", values="value")
+        patients = wide.index.get_level_values("patient_id").to_numpy()
         for method in found:
             apart = (wide[method] - wide[baseline]).to_numpy(float)
             found[method][heading] = metrics.mean_by_patient(apart, patients, seed=seed)
@@ -94,8 +75,6 @@ def right_places(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per finding, in the order of `scores`: `finding`, `maps`, and how many of these are "positive, inside",
         "positive, outside", "negative, inside" and "negative, outside". A map without heat is outside.
-    Raises:
-        ValueError: scores of several methods.
     """
     import pandas as pd
 

@@ -58,43 +58,29 @@ class Explainer:
         self.thresholds = self._predictor.thresholds
 
     def predict(self, films: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the probability of each label for each image, as `Predictor.predict` does.
-
-        Raises:
-            ValueError: the model's outputs are no probabilities.
-        """
+        """Return the probability of each label for each image, as `Predictor.predict` does."""
         return self._predictor.predict(films)
 
     def raw_maps(
-        self,
-        films: Sequence[np.ndarray],
-        columns: Sequence[int],
-        method: str,
-        *,
-        score_cam_channels: int | None = None,
+        self, films: Sequence[np.ndarray], columns: Sequence[int], method: str, score_cam_channels: int | None = None
     ) -> np.ndarray:
-        """Return maps as the method makes them, each on its own scale.
+        """Return maps as the method makes them, each on its own scale, of the outputs `columns`.
 
-        Args:
-            films: (H, W) each, in [0, 1].
-            columns: of the outputs to explain.
-            method: one of `KERAS_METHODS`.
-            score_cam_channels: as for `heat_maps`.
         Returns:
             (images, columns, h, w), float32: the size of the feature maps, of the input for saliency. Only Grad-CAM has
             negative values. All explain the logit; for softmax compared with the mean over classes. Score-CAM explains
             the probability, as it is defined: of each sigmoid against its absence, of softmax among the classes.
         """
         batch = self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
-        maker = {"grad-cam": self._grad_cam, "grad-cam++": self._grad_cam_plus_plus, "saliency": self._saliency}
-        found = []
-        for column in columns:
-            if method in maker:
-                found.append(maker[method](batch, column))
-            else:
-                # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
-                single = [self._score_cam(batch[k : k + 1], column, score_cam_channels) for k in range(len(batch))]
-                found.append(np.concatenate(single))
+        if method == "score-cam":
+            # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
+            found = [
+                np.concatenate([self._score_cam(one[None], column, score_cam_channels) for one in batch])
+                for column in columns
+            ]
+        else:
+            maker = {"grad-cam": self._grad_cam, "grad-cam++": self._grad_cam_plus_plus, "saliency": self._saliency}
+            found = [maker[method](batch, column) for column in columns]
         return np.stack(found, axis=1).astype(np.float32)
 
     def _shown(self, batch: np.ndarray) -> np.ndarray:

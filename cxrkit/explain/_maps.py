@@ -115,7 +115,7 @@ def heat_maps(
         raw = (
             source.predict_maps(part)[1][:, columns]
             if isinstance(source, Predictor)
-            else source.raw_maps(part, columns, method, score_cam_channels=score_cam_channels)
+            else source.raw_maps(part, columns, method, score_cam_channels)
         )
         if not np.isfinite(raw).all():
             place, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])

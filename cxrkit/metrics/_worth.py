@@ -53,7 +53,7 @@ class Worth:
             raise ValueError(f"prevalence must lie between 0 and 1, as 0.02 for 2 of 100 images; got {prevalence!r}.")
         hits, rest = (share_by_patient(name, y, p, threshold, patients) for name in ("recall", "specificity"))
         found = {"sensitivity": hits, "specificity": rest} | _values(hits, rest, prevalence)
-        points = {float(share): _values(hits, rest, share) for share in np.geomspace(0.001, 0.5, 55)}
+        points = {share: _values(hits, rest, share) for share in np.geomspace(0.001, 0.5, 55).tolist()}
         curve = {name: {share: point[name] for share, point in points.items()} for name in ("PPV", "NPV")}
         return cls(threshold, prevalence, (p[y], p[~y]), found, curve)
 

@@ -1,7 +1,13 @@
 """Results in, figures and tables out; nothing is computed here. seaborn draws statistics, matplotlib draws images.
 
 Figures show themselves in a notebook; `figure.png()` gives the bytes of a file. Tables are Markdown. The modules
-`augment`, `device`, `experiments`, `rounds` and `strips` draw the results of these subjects.
+`augment`, `card`, `device`, `experiments`, `rounds` and `strips` draw the results of these subjects. The arguments that
+all figures share:
+
+    title: above the figure.
+    simulated: the note under the figure names the images as simulated.
+    model: the figure shows a model's output, and the note holds the disclaimer.
+    not_shown: labels not shown to work on real films; they are grey and have a †.
 """
 
 import importlib
@@ -40,19 +46,17 @@ __all__ = [
     "worth",
 ]
 
-#: The file of each name. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
+#: The file of each function. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
 _FILES = {
     **dict.fromkeys(("heat_maps", "images", "overlay"), "_images"),
-    **dict.fromkeys(("curves", "findings", "forest", "matrix", "roc", "scores", "triage", "worth"), "_plots"),
     **dict.fromkeys(("disclaimer", "table"), "_tables"),
+    **dict.fromkeys(("curves", "findings", "forest", "matrix", "roc", "scores", "triage", "worth"), "_plots"),
 }
-_MODULES = {name: f"_{name}" for name in ("augment", "card", "device", "experiments", "rounds")}
-_MODULES["strips"] = "_rounds_strip"
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name in _FILES:
         return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{'_rounds_strip' if name == 'strips' else f'_{name}'}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -165,9 +165,7 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
     figure = style.new_figure(style.WIDTH, 0.42 * len(table) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
     never = result.extra["always no"].value if result.name == "mixing" else None
-    handles = style.forest(
-        left, both, y="setting", hue="group", digits=None, reference=never, reference_name="always negative"
-    )
+    handles = style.forest(left, both, y="setting", hue="group", reference=never, reference_name="always negative")
     low = np.nanmin(both[["low", "value"]].to_numpy(float))
     left.set(xlim=(min(0.5, math.floor(10 * low) / 10), 1.0), xlabel=measure)
     columns = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
@@ -345,7 +343,7 @@ def matrix(
     height = 1 + int(texts.map(lambda text: text.count("\n")).to_numpy().max())
     figure = style.new_figure(style.WIDTH, (0.18 * height + 0.15) * len(rows) + 1.6, simulated=simulated, title=title)
     axis = figure.subplots()
-    style.matrix(axis, values.reindex(columns=columns), words=texts, colours=_BOTH_WAYS)
+    style.matrix(axis, values.reindex(columns=columns), texts, colours=_BOTH_WAYS)
     axis.xaxis.tick_top()
     axis.xaxis.set_label_position("top")
     axis.set_xlabel(tested, loc="left", fontstyle="italic")

@@ -12,20 +12,7 @@ from matplotlib.patheffects import withStroke
 
 from cxrkit import film
 from cxrkit.show._rendered import pretty
-from cxrkit.show._style import (
-    HEAT,
-    PALE,
-    WIDTH,
-    Box,
-    Drawing,
-    bare,
-    cover,
-    key,
-    new_figure,
-    show,
-    theme,
-    unit,
-)
+from cxrkit.show._style import HEAT, PALE, WIDTH, Box, Drawing, bare, cover, key, new_figure, show, theme, unit
 
 if TYPE_CHECKING:
     from cxrkit.explain import BoxedFilm
@@ -39,7 +26,6 @@ def images(
     pixels: np.ndarray | Sequence[np.ndarray],
     titles: str | Sequence[str] = "",
     *,
-    boxes: Mapping[str, Sequence[Box]] | None = None,
     columns: int = 4,
     simulated: bool = False,
 ) -> Drawing:
@@ -48,17 +34,13 @@ def images(
     Args:
         pixels: (H, W), or several of them; float in [0, 1] or uint8, bones bright; sizes may differ.
         titles: one per image, or none.
-        boxes: for each finding its boxes (x, y, width, height) in pixels from the top left; for a single image.
         columns: images in a row.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure.
     Raises:
         ValueError: no image, or another number of titles than of images.
     """
     if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
         figure = new_figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
-        show(figure.subplots(), pixels, titles if isinstance(titles, str) else titles[0], boxes)
+        show(figure.subplots(), pixels, str(titles))
         return figure
     if not len(pixels) or (titles and len(titles) != len(pixels)):
         raise ValueError(
@@ -70,12 +52,12 @@ def images(
     more = 0.17 * max((title.count("\n") for title in titles), default=0)
     figure = new_figure(WIDTH, rows * (WIDTH / columns + 0.35 + more) + 0.25, simulated=simulated, model=False)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(pixels) :]:
+        axis.set_axis_off()
     for axis, image, title in zip(axes, pixels, titles or [""] * len(pixels), strict=False):
         show(axis, image, title)
         # The room that a row has left is above it, because the layout underestimates long titles.
         axis.set_anchor("S")
-    for axis in axes[len(pixels) :]:
-        axis.set_axis_off()
     return figure
 
 
@@ -102,11 +84,8 @@ def overlay(
         label: what the map is for.
         opacity: of the strongest place, in [0, 1].
         scale: value of `cam` drawn strongest; None takes the map's largest value. Give one to compare maps.
-        boxes: as for `images`.
+        boxes: for each finding its boxes (x, y, width, height) in pixels from the top left.
         title: above the image.
-        simulated: the note under the figure names the image as simulated.
-    Returns:
-        The figure, three panels.
     Raises:
         ValueError: `opacity` outside [0, 1], or `cam` not of two dimensions.
     """
@@ -154,10 +133,6 @@ def heat_maps(
         captions: above the last map of each image, instead of the method's name.
         across: images in a row.
         opacity: of the strongest place, in [0, 1]; None draws the maps alone, which shows faint ones.
-        title: above all.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure.
     Raises:
         ValueError: no image, or not as many findings, maps or captions as images.
     """

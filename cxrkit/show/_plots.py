@@ -36,18 +36,13 @@ def findings(
 ) -> Drawing:
     """Draw the probability of each label as a bar with the label's own threshold.
 
-    Full bars are positive, pale ones negative. Labels not shown to work on real films are hatched grey. A label without
-    a probability (NaN) was not predicted, because the image was predicted COVID-19.
+    Full bars are positive, pale ones negative. A label without a probability (NaN) was not predicted, because the image
+    was predicted COVID-19.
 
     Args:
         probs: probability in [0, 1] or NaN by label; drawn top to bottom in this order.
         thresholds: probability from which a label is positive, for each label in `probs`.
-        not_shown: labels not shown to work on real films.
         truth: labels that are true, marked at the right; None when the truth is unknown.
-        title: above the bars.
-        simulated: the note under the figure names the image as simulated.
-    Returns:
-        The figure.
     Raises:
         ValueError: a label without a threshold.
     """
@@ -65,8 +60,7 @@ def findings(
         axis.text(1.015, row, words, va="center", fontsize=8.5, fontweight="bold" if positive else None)
         if truth is not None and label in set(truth):
             axis.text(1.17, row, "● true", va="center", fontsize=8.5)
-    rows = np.arange(len(probs))
-    at = [thresholds[label] for label in probs]
+    rows, at = np.arange(len(probs)), [thresholds[label] for label in probs]
     for colour, width in (("white", 4.5), (INK, 2)):
         axis.vlines(at, rows - 0.42, rows + 0.42, color=colour, linewidth=width)
     axis.set(xlim=(0, 1), xlabel="predicted probability")
@@ -85,10 +79,6 @@ def triage(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simulated: boo
 
     Args:
         frame: `combined.csv` as read: columns `Image Index`, `Predict label`, `status`.
-        not_shown: labels not shown to work on real films, drawn hatched grey.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure, two panels.
     """
     label = frame["Predict label"].fillna("")
     error, covid = frame["status"] == "error", label == COVID
@@ -117,36 +107,23 @@ def forest(
     *,
     xlabel: str = "AUROC",
     reference: float | None = 0.5,
-    reference_name: str = "chance",
     marks: Mapping[str, float] | None = None,
     marks_name: str = "",
     not_shown: Iterable[str] = (),
-    xlim: tuple[float, float] | None = (0, 1),
     log: bool = False,
-    digits: int | None = 2,
     title: str = "",
     simulated: bool = False,
     model: bool = True,
 ) -> Drawing:
-    """Draw estimates as dots with their intervals.
+    """Draw estimates as dots with their intervals, on an axis from 0 to 1.
 
     Args:
         estimates: estimates, or numbers without an interval, by name, top to bottom; or by group, then by name. An
             undefined one shows its reason.
         xlabel: what is measured.
-        reference: where the broken line is drawn; None for no line.
-        reference_name: words above it.
-        marks: by name a further value, drawn as a vertical stroke.
-        marks_name: what the strokes are, for the legend.
-        not_shown: labels not shown to work on real films, drawn grey and hollow.
-        xlim: ends of the axis; None fits the values.
-        log: a logarithmic axis in per cent.
-        digits: decimals of the numbers at the right; None writes none.
-        title: above the axis.
-        simulated: the note under the figure names the images as simulated.
-        model: the note under the figure holds the disclaimer.
-    Returns:
-        The figure.
+        reference: the level of chance, a broken line; None for no line.
+        marks, marks_name: by name a further value, drawn as a vertical stroke, and what the strokes are.
+        log: a logarithmic axis in per cent that fits the values; no numbers at the right.
     """
     grouped = any(isinstance(one, Mapping) for one in estimates.values())
     groups: Any = estimates if grouped else {"": estimates}
@@ -157,14 +134,14 @@ def forest(
     axis = figure.subplots()
     handles: list[Any] = style.forest(
         axis, frame, hue="group" if grouped else None, palette=SERIES if grouped else COLOURS,
-        reference=reference, reference_name=reference_name, digits=digits,
+        reference=reference, reference_name="chance", digits=None if log else 2,
     )  # fmt: skip
     axis.set(xlabel=xlabel)
     if log:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(_PERCENT)
-    elif xlim:
-        axis.set_xlim(xlim)
+    else:
+        axis.set_xlim(0, 1)
     if marks:
         rows = [names.index(name) for name in marks]
         stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6}
@@ -204,10 +181,6 @@ def curves(
         interval: columns of the lower and the upper end of an interval, drawn as a band; for panels of one column.
         log: titles of panels with a logarithmic axis; 0 is drawn at 1e-8.
         lines: by title of a panel a horizontal line: its height and its name.
-        title: above all.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure.
     """
     figure = new_figure(WIDTH, 3.9, simulated=simulated, title=title)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -224,7 +197,9 @@ def curves(
             axis.legend(handles=style.curves(axis, tidy_frame, x, "value", hue="curve"), fontsize=9)
         if name in log:
             axis.set_yscale("log")
-            _few_ticks(axis)
+            if np.ptp(np.log10(axis.get_ylim())) < 1:
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_formatter("{x:g}")
         if lines and name in lines:
             height, words = lines[name]
             axis.axhline(height, color=INK, linewidth=1, linestyle="--")
@@ -259,11 +234,6 @@ def matrix(
         totals: images of each row where a row does not add up to them; then cells show shares alone, the diagonal is
             left out, and the totals stand at the right.
         xlabel, ylabel: what columns and rows are.
-        title: above the matrix.
-        simulated: the note under the figure names the images as simulated.
-        model: the note under the figure holds the disclaimer.
-    Returns:
-        The figure.
     Raises:
         ValueError: `counts` is not square, or `names` do not fit it.
     """
@@ -274,24 +244,23 @@ def matrix(
     of = cells.sum(axis=1) if totals is None else np.asarray(totals, float)
     share = np.divide(cells, of[:, None], out=np.zeros(cells.shape), where=of[:, None] > 0)
     if totals is None:
+        size, high, font = (WIDTH * 0.65, WIDTH * 0.5), 1.0, 13.0
         words = [[f"{n:,.0f}\n" + (f"{s:.0%} of {t:,.0f}" if t else "no such image") for n, s in zip(*row, strict=True)]
                  for t, *row in zip(of, cells, share, strict=True)]  # fmt: skip
-        figure = new_figure(WIDTH * 0.65, WIDTH * 0.5, simulated=simulated, model=model)
     else:
-        share[np.diag_indices(len(names))] = np.nan
+        np.fill_diagonal(share, np.nan)
+        size, high, font = (WIDTH, WIDTH * 0.72), max(0.01, float(np.nanmax(share))), 8.5
         words = [["" if np.isnan(s) else f"{s:.0%}" for s in row] for row in share]
-        figure = new_figure(WIDTH, WIDTH * 0.72, simulated=simulated, model=model)
+    figure = new_figure(*size, simulated=simulated, model=model)
     axis = figure.subplots()
-    high = 1.0 if totals is None else max(0.01, float(np.nanmax(share)))
-    frame = pd.DataFrame(share, names, names)
-    size = 13 if totals is None else 8.5
-    style.matrix(axis, frame, words=pd.DataFrame(words, names, names), high=high, fontsize=size)
-    for row, total in enumerate(of if totals is not None else ()):
-        axis.text(len(names) + 0.15, row + 0.5, f"{total:,.0f} images", va="center", fontsize=8.5)
+    frame, cell = pd.DataFrame(share, names, names), pd.DataFrame(words, names, names)
+    style.matrix(axis, frame, cell, high=high, fontsize=font)
     if totals is not None:
-        axis.tick_params(axis="x", rotation=40)
-        for text in axis.get_xticklabels():
-            text.set(ha="right", rotation_mode="anchor")
+        for row, total in enumerate(of):
+            axis.text(len(names) + 0.15, row + 0.5, f"{total:,.0f} images", va="center", fontsize=8.5)
+        axis.set_xticks(
+            axis.get_xticks(), [pretty(name) for name in names], rotation=40, ha="right", rotation_mode="anchor"
+        )
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title)
     return figure
@@ -312,10 +281,6 @@ def roc(
         curves: by name, false-positive and true-positive rates, each (n,) in [0, 1], as `sklearn.metrics.roc_curve`.
         areas: AUROC by name, for the legend.
         points: by name, the operating point in use (false-positive rate, true-positive rate).
-        title: above the axis.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure.
     """
     figure = new_figure(WIDTH, WIDTH * 0.52, simulated=simulated)
     axis = figure.subplots()
@@ -337,43 +302,33 @@ def roc(
 
 @theme()
 def scores(
-    groups: Mapping[str, Sequence[float] | np.ndarray],
-    threshold: float,
-    *,
-    xlabel: str = "probability of COVID-19",
-    title: str = "",
-    simulated: bool = False,
+    groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, *, title: str = "", simulated: bool = False
 ) -> Drawing:
-    """Draw the probability of every image as a dot, one row per group, with a threshold.
+    """Draw the probability of COVID-19 of every image as a dot, one row per group, with a threshold.
+
+    The number at or over the threshold stands at the right of each row.
 
     Args:
         groups: probabilities by the name of the group they belong to in truth.
         threshold: the line from which an image is positive.
-        xlabel: what the probabilities are of.
-        title: above the axis.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure; the number at or over the line is written at the right of each row.
     """
     figure = new_figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
     axis = figure.subplots()
-    _dots(axis, groups, threshold, xlabel)
+    _dots(axis, groups, threshold, "probability of COVID-19")
     axis.set_title(title, pad=16)
     return figure
 
 
 @theme()
-def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = False) -> Drawing:
+def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     """Draw what a threshold predicts positive, and what a prediction is worth at a prevalence.
+
+    Each image is a dot beside the threshold. The predictive values are drawn over the prevalence, and sensitivity,
+    specificity and predictive values at the prevalence, with their intervals. The title counts 10,000 images.
 
     Args:
         found: as `metrics.Worth.measure` gives, of probabilities.
         finding: what is predicted.
-        title: above all.
-        simulated: the note under the figure names the images as simulated.
-    Returns:
-        The figure: each image as a dot with the threshold; the predictive values over the prevalence, with their
-        intervals; sensitivity, specificity and predictive values with their intervals; and 10,000 images counted.
     """
     name, images, words = pretty(finding), 10_000, ""
     hit, spared = (found.estimates[measure].value for measure in ("sensitivity", "specificity"))
@@ -384,17 +339,14 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
             f"Of {images:,} images {ill:,} have {name}: {hits:,} are positive, {ill - hits:,} are missed. "
             f"Of the other {images - ill:,}, {alarms:,} are positive."
         )
-    figure = new_figure(WIDTH, 6.2, simulated=simulated, title="\n".join(filter(None, [title, words])))
+    figure = new_figure(WIDTH, 6.2, simulated=simulated, title=words)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7), width_ratios=(1.25, 1))
     top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
     groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
     _dots(top, groups, found.threshold, f"probability of {name}")
     colours = {"PPV": COLOURS[COVID], "NPV": BLUE, "sensitivity": INK, "specificity": INK}
     values = style.tidy_estimates(
-        {
-            "PPV: has it if positive": found.curve["PPV"],
-            "NPV: has it not if negative": found.curve["NPV"],
-        }
+        {"PPV: has it if positive": found.curve["PPV"], "NPV: has it not if negative": found.curve["NPV"]}
     )
     palette = dict(zip(values["group"].unique(), colours.values(), strict=False))
     handles = style.curves(
@@ -406,7 +358,7 @@ def worth(found: Worth, *, finding: str, title: str = "", simulated: bool = Fals
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
     left.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, borderpad=0)
-    style.forest(right, style.tidy_estimates({"": found.estimates}), palette=colours, digits=None)
+    style.forest(right, style.tidy_estimates({"": found.estimates}), palette=colours)
     for row, (label, estimate) in enumerate(found.estimates.items()):
         if math.isfinite(estimate.value):
             right.text(0, row - 0.22, f"{label} {plain(estimate, digits=2)}", va="bottom", fontsize=9)
@@ -420,8 +372,8 @@ def _names(names: Iterable[str], aside: set[str]) -> list[str]:
     return [pretty(name) + (" †" if name in aside else "") for name in names]
 
 
-def _aside(aside: Iterable[str]) -> list[Any]:
-    return [style.patch(GREY, f"† {NOT_SHOWN}", hatched=True)] if any(True for _ in aside) else []
+def _aside(aside: set[str]) -> list[Any]:
+    return [style.patch(GREY, f"† {NOT_SHOWN}", hatched=True)] if aside else []
 
 
 def _bars(axis: Axes, values: Mapping[str, float], colours: Mapping[str, str], aside: set[str]) -> None:
@@ -460,30 +412,15 @@ def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], thresh
 def _many(axis: Axes, frame: pd.DataFrame, x: str, columns: Sequence[str]) -> None:
     """Draw many lines, one per finding, thin; name the three that end highest, and the mean."""
     last = frame[list(columns)].iloc[-1]
-    mean = next((column for column in columns if column.startswith("mean")), None)
-    best = last.drop(labels=[mean] if mean else []).nlargest(3)
-    for column in columns:
+    mean = [column for column in columns if column.startswith("mean")]
+    named = [*last.drop(mean).nlargest(3).index, *mean]
+    for column in sorted(columns, key=lambda column: -named.index(column) if column in named else -len(named)):
         finding = column.split(" (")[0]
-        width = 2.5 if column == mean else 2 if column in best.index else 1
+        words = f"{pretty(finding).replace('auroc', 'AUROC')} {last[column]:.2f}"
         seaborn.lineplot(
-            frame, x=x, y=column, color=COLOURS.get(finding, INK), linewidth=width, legend=False, ax=axis,
-            marker="o" if column == mean else None, errorbar=None,
+            frame, x=x, y=column, color=COLOURS.get(finding, INK), linewidth=2.5 if column in named else 1,
+            label=words if column in named and math.isfinite(last[column]) else None, legend=False, ax=axis,
+            marker="o" if column in mean else None, errorbar=None,
         )  # fmt: skip
-    named: dict[Any, float] = last[[*best.index, *([mean] if mean else [])]].dropna().to_dict()
-    low, high = axis.get_ylim()
-    heights = style.apart(list(named.values()), 0.05 * (high - low))
-    for (column, value), height in zip(named.items(), heights, strict=True):
-        words = f"{pretty(str(column).split(' (')[0]).replace('auroc', 'AUROC')} {value:.2f}"
-        weight = "bold" if column == mean else None
-        axis.annotate(words, (1, height), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                      va="center", fontsize=8.5, fontweight=weight)  # fmt: skip
+    axis.legend(*(part[::-1] for part in axis.get_legend_handles_labels()), fontsize=9)
     tidy(axis, grid="both")
-
-
-def _few_ticks(axis: Axes) -> None:
-    """Give a logarithmic axis that spans less than two decades ticks that can be read."""
-    low, high = axis.get_ylim()
-    marks = [mark for mark in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10) if low <= mark <= high]
-    if high / low < 100 and len(marks) > 1:
-        axis.set_yticks(marks, [f"{mark:g}" for mark in marks])
-        axis.yaxis.set_minor_locator(NullLocator())

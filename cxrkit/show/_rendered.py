@@ -11,16 +11,12 @@ from cxrkit.metrics import Estimate
 class Markdown(str):
     """Markdown text that a notebook renders."""
 
-    __slots__ = ()
-
     def _repr_markdown_(self) -> str:
         return str(self)
 
 
 class Html(str):
     """HTML text that a notebook renders."""
-
-    __slots__ = ()
 
     def _repr_html_(self) -> str:
         return str(self)
@@ -45,15 +41,7 @@ def pretty(label: str) -> str:
 
 
 def plain(estimate: Estimate, *, digits: int = 3, signed: bool = False) -> str:
-    """Return an estimate with its interval, such as "0.812 (0.700 to 0.900)".
-
-    Args:
-        estimate: the estimate.
-        digits: decimals.
-        signed: write + or - before each number, for differences.
-    Returns:
-        The words; "undefined" without a value.
-    """
+    """Return an estimate with its interval, such as "0.812 (0.700 to 0.900)"; `signed` writes + or -."""
     form = f"{'+' if signed else ''}.{digits}f"
     if not math.isfinite(estimate.value):
         return "undefined"

@@ -82,7 +82,7 @@ def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
     axis = figure.subplots()
     handles = forest(
         axis, frame, y="row", hue="source", palette={_HERE: SERIES[0], _REPORT: SERIES[1]},
-        reference=table.iloc[0]["value"], reference_name="untouched", digits=None,
+        reference=table.iloc[0]["value"], reference_name="untouched",
     )  # fmt: skip
     drawn = table.reset_index(drop=True).query("draws > 1")
     if len(drawn):
@@ -130,7 +130,7 @@ def rounds_figure(measures: pd.DataFrame, search: Search, *, simulated: bool) ->
     figure = new_figure(WIDTH, 0.3 * len(frame) + 1.7, simulated=simulated)
     axis = figure.subplots()
     colours = dict(zip(frame["name"], frame["kind"].map({"one round": SERIES[0]}).fillna(SERIES[1]), strict=True))
-    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], reference_name="untouched", digits=None)
+    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], reference_name="untouched")
     axis.set(xlabel="accuracy on the test images")
     key(figure, [patch(SERIES[0], "one round"), patch(SERIES[1], "all rounds combined")])
     return figure

@@ -49,25 +49,11 @@ Box = tuple[float, float, float, float]
 _THEME = {
     **seaborn.axes_style("whitegrid"),
     **seaborn.plotting_context("notebook"),
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 10,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "font.size": 9.5,
-    "grid.color": "#e6e6e6",
-    "hatch.linewidth": 0.8,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "text.color": INK,
-    "xtick.bottom": True,
-    "xtick.color": INK,
-    "xtick.labelsize": 9.5,
-    "xtick.major.size": 3,
-    "ytick.color": INK,
-    "ytick.labelsize": 9.5,
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("font.size", "xtick.labelsize", "ytick.labelsize"), 9.5),
+    **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon"), False),
+    **{"axes.titlelocation": "left", "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9},
+    **{"grid.color": "#e6e6e6", "hatch.linewidth": 0.8, "xtick.bottom": True, "xtick.major.size": 3},
 }
 # Settings of matplotlib belong to the whole process: two threads must not draw at the same time.
 _LOCK = threading.RLock()
@@ -105,16 +91,7 @@ class Drawing(Figure):
 
 
 def new_figure(width: float, height: float, *, simulated: bool, model: bool = True, title: str = "") -> Drawing:
-    """Return an empty figure in the theme.
-
-    Args:
-        width, height: inches.
-        simulated: the note at the foot names the images as simulated.
-        model: the figure shows a model's output; the note holds the disclaimer.
-        title: above all axes.
-    Returns:
-        The figure; add axes with `subplots` or `add_subplot`.
-    """
+    """Return an empty figure in the theme, so many inches wide and high, with the note at its foot."""
     figure = Drawing(figsize=(width, height), layout="constrained", facecolor="white")
     words = [*(["Simulated images."] if simulated else []), *([DISCLAIMER] if model else [])]
     if words:
@@ -133,14 +110,9 @@ def key(figure: Figure, handles: Sequence[Any], *, columns: int | None = None) -
         )
 
 
-# -------------------------------------------------------------------------------------------- three kinds of plot
-
-
 def tidy_estimates(groups: Mapping[str, Mapping[Any, Estimate | float]]) -> pd.DataFrame:
-    """Return estimates as the tidy frame that `forest` draws.
+    """Return estimates, or numbers without an interval, by group and name as the tidy frame that `forest` draws.
 
-    Args:
-        groups: by group, the estimates, or numbers without an interval, by name.
     Returns:
         A row per estimate: `group`, `name`, `value`, `low`, `high`, `n`, `reason`.
     """
@@ -152,6 +124,15 @@ def tidy_estimates(groups: Mapping[str, Mapping[Any, Estimate | float]]) -> pd.D
     return pd.DataFrame(rows, columns=["group", "name", "value", "low", "high", "n", "reason"])
 
 
+def _groups(frame: pd.DataFrame, hue: str | None, palette: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Return the groups of a frame in their order, each with its colour; at most as many as there are markers."""
+    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
+    if len(groups) > len(MARKS):
+        raise ValueError(f"a figure holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
+    colours = palette if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
+    return {group: colours.get(group, SERIES[0]) for group in groups}
+
+
 def forest(
     axis: Axes,
     frame: pd.DataFrame,
@@ -161,8 +142,7 @@ def forest(
     palette: Mapping[str, str] | Sequence[str] = SERIES,
     reference: float | None = None,
     reference_name: str = "",
-    digits: int | None = 3,
-    signed: bool = False,
+    digits: int | None = None,
 ) -> list[Line2D]:
     """Draw estimates as dots with their intervals: a row per name, within it a place per group.
 
@@ -172,51 +152,41 @@ def forest(
             A row without a value shows its reason. A hollow dot is grey and has no fill. `words`, where there is
             one, stands at the right instead of the numbers.
         y: column of names, drawn from top to bottom in the order in which they first appear.
-        hue: column of groups, at most six; each has its colour and its marker. None colours rows by `palette[name]`
-            if that is a mapping.
+        hue: column of groups, at most six; each has its colour and its marker. None: one group, whose rows are coloured
+            by `palette[name]` if that is a mapping.
         palette: colours by group (or by name), or in their order.
-        reference: where a broken line is drawn, such as chance or no difference.
-        reference_name: words above that line.
+        reference, reference_name: where a broken line is drawn, such as chance, and the words above it.
         digits: decimals of the numbers written at the right, with `n` where that differs; None writes none.
-        signed: write + and - before those numbers.
     Returns:
         Handles for `key`, one per group; none without `hue`.
     """
     frame = frame.reset_index(drop=True)
     names = list(dict.fromkeys(frame[y].astype(str)))
-    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
-    if len(groups) > len(MARKS):
-        raise ValueError(f"a forest plot holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
-    owner = frame[y if hue is None else hue].astype(str)
-    colours = dict(palette) if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
-    step = 0.8 / len(groups)
+    colours = _groups(frame, hue, palette)
+    group = frame[hue].astype(str) if hue else pd.Series("", frame.index)
     hollow = frame["hollow"].astype(bool) if "hollow" in frame else pd.Series(False, frame.index)
-    place = frame[y].astype(str).map(names.index) + step * (
-        (frame[hue].astype(str).map(groups.index) if hue else 0) - (len(groups) - 1) / 2
-    )
-    colour = owner.map(lambda name: colours.get(name, SERIES[0])).where(~hollow, GREY)
+    by_name = palette if isinstance(palette, Mapping) and not hue else {}
+    colour = frame[y].astype(str).map(by_name).fillna(group.map(colours)).where(~hollow, GREY)
+    offset = group.map(list(colours).index) - (len(colours) - 1) / 2
+    place = frame[y].astype(str).map(names.index) + 0.8 / len(colours) * offset
     axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
-    for number, group in enumerate(groups):
-        for empty in (False, True):
-            part = (hollow == empty) & frame["value"].notna()
-            if hue:
-                part &= owner == group
-            if part.any():
-                seaborn.scatterplot(
-                    x=frame["value"][part], y=place[part], c="white" if empty else colour[part].tolist(), s=48, ax=axis,
-                    marker=MARKS[number], edgecolor=GREY if empty else INK, linewidth=1, clip_on=False, zorder=3,
-                    legend=False,
-                )  # fmt: skip
+    for (number, name), empty in itertools.product(enumerate(colours), (False, True)):
+        part = (hollow == empty) & frame["value"].notna() & (group == name)
+        if part.any():
+            seaborn.scatterplot(
+                x=frame["value"][part], y=place[part], c="white" if empty else colour[part].tolist(), s=48, ax=axis,
+                marker=MARKS[number], edgecolor=GREY if empty else INK, linewidth=1, clip_on=False, zorder=3,
+                legend=False,
+            )  # fmt: skip
     sized = "n" in frame and frame["n"].nunique() > 1
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     for row, at in zip(frame.to_dict("records"), place, strict=True):
         if "words" in row:
             axis.text(1.015, at, row["words"], **beside)
         elif not math.isfinite(row["value"]):
-            reason = row.get("reason") or "no value"
-            axis.text(0.01, at, f"undefined: {reason}", color=GREY, **beside)
+            axis.text(0.01, at, f"undefined: {row.get('reason') or 'no value'}", color=GREY, **beside)
         elif digits is not None:
-            words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=digits, signed=signed)
+            words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=digits)
             if not row.get("reason"):
                 # A number that never had an interval.
                 words = words.removesuffix(" (no interval)")
@@ -232,8 +202,8 @@ def forest(
     tidy(axis)
     look: dict[str, Any] = {"markeredgecolor": INK, "linewidth": 2.5}
     return [
-        Line2D([], [], color=colours.get(group, SERIES[0]), marker=mark, label=group, **look)
-        for group, mark in zip(groups if hue else [], MARKS, strict=False)
+        Line2D([], [], color=of, marker=mark, label=name, **look)
+        for (name, of), mark in zip(colours.items() if hue else (), MARKS, strict=False)
     ]
 
 
@@ -255,32 +225,24 @@ def curves(
         axis: to draw on; set scales, limits and titles yourself.
         frame: tidy, a row per point.
         x, y: columns of numbers.
-        hue: column of groups, at most six.
+        hue, palette: as for `forest`.
         units: column that names lines within a group, such as the seed; each becomes a line of its own.
-        palette: colours by group, or in their order.
         interval: columns of the lower and the upper end of an interval, drawn as a band.
         markers: mark each point.
     Returns:
         Handles for `key`, one per group with a number; none without `hue`.
     """
-    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
-    if len(groups) > len(MARKS):
-        raise ValueError(f"a figure of curves holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
-    colours = dict(palette) if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
     handles = []
-    for number, group in enumerate(groups):
-        part = (frame[frame[hue].astype(str) == group] if hue else frame).dropna(subset=[x, y])
+    for number, (group, colour) in enumerate(_groups(frame, hue, palette).items()):
+        part = (frame[frame[hue].astype(str) == group] if hue else frame).dropna(subset=[x, y]).sort_values(x)
         if part.empty:
             continue
-        colour = colours.get(group, SERIES[0])
         look: dict[str, Any] = {"color": colour, "linewidth": 2, "dashes": DASHES[number] or (None, None)}
         if markers:
             look |= {"marker": MARKS[number], "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.6}
         seaborn.lineplot(data=part, x=x, y=y, units=units, estimator=None, ax=axis, legend=False, **look)
         if interval:
-            low, high = interval
-            ordered = part.sort_values(x)
-            axis.fill_between(ordered[x], ordered[low], ordered[high], color=colour, alpha=0.18, linewidth=0)
+            axis.fill_between(part[x], *(part[end] for end in interval), color=colour, alpha=0.18, linewidth=0)
         handles.append(Line2D([], [], label=group, **look))
     tidy(axis, grid="both")
     return handles if hue else []
@@ -289,28 +251,16 @@ def curves(
 def matrix(
     axis: Axes,
     values: pd.DataFrame,
+    words: pd.DataFrame,
     *,
-    words: pd.DataFrame | None = None,
-    low: float = 0.0,
     high: float = 1.0,
     colours: LinearSegmentedColormap = BLUES,
     fontsize: float = 9,
 ) -> None:
-    """Draw a matrix: each cell is shaded by its value and holds its words.
-
-    Args:
-        axis: to draw on; set the names of the axes yourself.
-        values: numbers with the names of rows and columns; NaN leaves a cell grey.
-        words: laid out like `values`; None writes the values with two decimals.
-        low, high: values at the two ends of the colours.
-        colours: light enough for dark words.
-        fontsize: of the words, points.
-    """
-    if words is None:
-        words = values.map(lambda value: f"{value:.2f}" if math.isfinite(value) else "")
+    """Draw a matrix: each cell is shaded by its value from 0 to `high`, NaN grey, and holds its words."""
     axis.set_facecolor(PALE)
     seaborn.heatmap(
-        values, mask=values.isna(), annot=words, fmt="", cmap=colours, vmin=low, vmax=high, cbar=False,
+        values, mask=values.isna(), annot=words, fmt="", cmap=colours, vmin=0, vmax=high, cbar=False,
         linewidths=2, linecolor="white", annot_kws={"fontsize": fontsize, "color": INK}, ax=axis,
     )  # fmt: skip
     # seaborn writes nothing into a masked cell.
@@ -320,9 +270,6 @@ def matrix(
     axis.set_xticks(axis.get_xticks(), [pretty(str(name)) for name in values.columns])
     axis.set_yticks(axis.get_yticks(), [pretty(str(name)) for name in values.index], rotation=0)
     axis.tick_params(length=0)
-
-
-# ---------------------------------------------------------------------------------------------------------- images
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:
@@ -379,15 +326,10 @@ def cover(axis: Axes, pixels: np.ndarray, heat: np.ndarray, opacity: float | Non
         axis.imshow(film.overlay(grey, heat, opacity=opacity))
 
 
-# ------------------------------------------------------------------------------------------------------------ parts
-
-
 def tidy(axis: Axes, *, grid: Literal["x", "y", "both"] = "x") -> None:
-    """Leave an axis its left and lower line and a pale grid along one axis ("x" or "y") or "both"."""
-    axis.spines[["top", "right"]].set_visible(False)
+    """Give an axis a pale grid, by default of vertical lines alone."""
     axis.grid(False)
     axis.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
-    axis.set_axisbelow(True)
 
 
 def patch(colour: str, label: str, *, hatched: bool = False) -> Patch:
@@ -395,12 +337,3 @@ def patch(colour: str, label: str, *, hatched: bool = False) -> Patch:
     if hatched:
         return Patch(facecolor=(colour, 0.4), edgecolor=colour, hatch="////", label=label)
     return Patch(facecolor=colour, edgecolor=INK, linewidth=0.6, label=label)
-
-
-def apart(values: Sequence[float], least: float) -> list[float]:
-    """Return heights for words at `values`, moved up so that no two are nearer than `least`."""
-    order = np.argsort(values)
-    heights = np.asarray(values, float)
-    for below, above in itertools.pairwise(order):
-        heights[above] = max(heights[above], heights[below] + least)
-    return heights.tolist()

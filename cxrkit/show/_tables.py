@@ -41,8 +41,6 @@ def table(
         rows: how many to show; None shows all. The rest is counted under the table.
         title: a bold line above the table.
         model: the table holds a model's output; the disclaimer stands under it.
-    Returns:
-        Markdown.
     Raises:
         ValueError: a measure that the frame does not hold.
     """
@@ -64,14 +62,7 @@ def table(
 
 
 def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Markdown:
-    """Return what must stand wherever a person sees output.
-
-    Args:
-        simulated: the images are simulated.
-        not_shown: labels not shown to work on real films.
-    Returns:
-        One Markdown block quote.
-    """
+    """Return what must stand wherever a person sees output, as one block quote."""
     words = [f"**{DISCLAIMER}**"]
     if simulated:
         words.append("The images are simulated: nothing here is a measurement on patients.")

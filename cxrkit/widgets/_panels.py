@@ -39,6 +39,10 @@ class _Panel(widgets.VBox):
         self.picture.value = self._draw().png()
 
 
+def _slider(name: str, value: float, step: float, **look: Any) -> widgets.FloatSlider:
+    return widgets.FloatSlider(value, min=0, max=1, step=step, description=name, **look)
+
+
 class FilmPanel(_Panel):
     """Choose an image, a label, a method and the opacity of the map; see the map over the image.
 
@@ -65,9 +69,7 @@ class FilmPanel(_Panel):
             label: the label to begin with; None takes the first.
             explainer: of the same network, adds the other methods of `explain.METHODS`; None leaves them out.
             boxes: by image and label, the truth's boxes (x, y, width, height) in pixels; None draws none.
-            simulated: the note under the picture names the images as simulated.
-        Raises:
-            ValueError: no image.
+            simulated: as for the figures of `show`.
         """
         if not films:
             raise ValueError("films must hold at least one film; got none.")
@@ -78,7 +80,7 @@ class FilmPanel(_Panel):
         self.label = widgets.Dropdown(options=list(predictor.labels), value=first, description="label", **wide)
         self.method = widgets.Dropdown(options=methods, description="method", **wide)
         self.method.layout.display = None if len(methods) > 1 else "none"
-        self.opacity = widgets.FloatSlider(0.6, min=0, max=1, step=0.05, description="opacity", **wide)
+        self.opacity = _slider("opacity", 0.6, 0.05, **wide)
         source = predictor if explainer is None else explainer
 
         # Maps are kept, so that moving the slider costs no forward pass; Score-CAM takes seconds.
@@ -108,15 +110,8 @@ class ThresholdPanel(_Panel):
     """
 
     def __init__(self, groups: Mapping[str, np.ndarray], threshold: float, *, simulated: bool = False) -> None:
-        """Build the panel.
-
-        Args:
-            groups: probabilities (images,) by the name of the group they belong to in truth.
-            threshold: to begin with.
-            simulated: the note under the picture names the images as simulated.
-        """
-        wide: dict[str, Any] = {"layout": {"width": "40em"}}
-        self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01, description="threshold", **wide)
+        """Build the panel with the probabilities (images,) of each true group, and the threshold to begin with."""
+        self.threshold = _slider("threshold", threshold, 0.01, layout={"width": "40em"})
         super().__init__([self.threshold], lambda: show.scores(groups, self.threshold.value, simulated=simulated))
 
 
@@ -142,22 +137,19 @@ class PrevalencePanel(_Panel):
         """Build the panel.
 
         Args:
-            targets: (images,), 0 or 1.
-            probs: (images,), in [0, 1].
-            patients: (images,), the patient of each image, for the intervals.
+            targets, probs, patients: as for `metrics.Worth.measure`.
             finding: what is predicted.
             threshold, prevalence: to begin with; the prevalence in [0.001, 0.5].
-            simulated: the note under the picture names the images as simulated.
+            simulated: as for the figures of `show`.
         """
         wide: dict[str, Any] = {"layout": {"width": "30em"}, "style": {"description_width": "5.5em"}}
-        self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01, description="threshold", **wide)
+        self.threshold = _slider("threshold", threshold, 0.01, **wide)
         ends: dict[str, Any] = {"min": -3, "max": np.log10(0.5), "step": 0.02, "readout_format": ".3f"}
         self.prevalence = widgets.FloatLogSlider(prevalence, description="prevalence", **ends, **wide)
 
         def draw() -> "Drawing":
             at = {"threshold": self.threshold.value, "prevalence": self.prevalence.value}
-            return show.worth(
-                metrics.Worth.measure(targets, probs, patients, **at), finding=finding, simulated=simulated
-            )
+            found = metrics.Worth.measure(targets, probs, patients, **at)
+            return show.worth(found, finding=finding, simulated=simulated)
 
         super().__init__([self.threshold, self.prevalence], draw)

@@ -94,7 +94,6 @@ as_shares = {
     "xlabel": "share of images with the finding",
     "reference": None,
     "log": True,
-    "digits": None,
     "model": False,
 }
 show.forest({"ChestX-ray14": nih.survey.prevalence["all"], here.name: here.prevalence["all"]}, **as_shares)

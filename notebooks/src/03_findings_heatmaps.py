@@ -130,7 +130,7 @@ show.heat_maps(
     [example.film for example in examples],
     [example.finding for example in examples],
     {"cam": [example.heat for example in examples]},
-    captions=[f"{one.which}: {one.measure} {one.value:.2f}, p {one.prob:.2f}" for one in examples],
+    captions=[f"{one.which}: mask IoU {one.value:.2f}, p {one.prob:.2f}" for one in examples],
     across=2,
     title="Table 3: class activation maps, the truth in blue",
     simulated=simulated,
