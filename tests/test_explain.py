@@ -393,7 +393,8 @@ def test_images_are_scored_by_hand(bright_blocks):
     assert list(scores.columns[:7]) == ["film", "image", "patient_id", "finding", "method", "prob", "called"]
     # Finding k has the logit 20 x 0.25 - k: Effusion, k = 2, is positive, and Mass, k = 4, too.
     assert scores.groupby("finding")["prob"].first().round(3).to_dict() == {"Effusion": 0.953, "Mass": 0.731}
-    effusion = scores.query("finding == 'Effusion' and threshold not in (0.25, 0.75)").pivot(index="image", columns="measure", values="value")
+    effusion = scores.query("finding == 'Effusion' and threshold not in (0.25, 0.75)")
+    effusion = effusion.pivot(index="image", columns="measure", values="value")
     assert effusion["pointing game"].to_dict() == {"in": 1, "half": 0, "out": 0}
     assert effusion["box area"].to_dict() == {"in": 0.5, "half": 0.25, "out": 0.5}
     # Between blocks of 16 the map falls off linearly, so half of it is reached at the bright half's own edge.

@@ -64,9 +64,8 @@ def test_differences_are_taken_film_by_film():
         for method, values in found.items() for k, value in enumerate(values) for measure, threshold in kinds
     ]  # fmt: skip
     apart = explain.differences(table(*rows), "cam", seed=0)
-    assert {name: list(one) for name, one in apart.items()} == dict.fromkeys(
-        ("other", "same"), ["pointing game", "energy inside", "mask IoU at 0.5"]
-    )
+    headings = ["pointing game", "energy inside", "mask IoU at 0.5"]
+    assert {name: [*one] for name, one in apart.items()} == {"other": headings, "same": headings}
     assert apart["other"]["mask IoU at 0.5"] == metrics.mean_by_patient([1.0, 0.0, 0.0], ["p0", "p1", "p2"], seed=0)
     assert apart["other"]["pointing game"].value == pytest.approx(1 / 3)
     assert (apart["same"]["energy inside"].value, apart["same"]["energy inside"].n) == (0, 3)

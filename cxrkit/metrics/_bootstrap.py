@@ -57,8 +57,8 @@ def draw_scores(
     random = np.random.default_rng(seed)
     values = np.array([math.nan if one.reason else float(one(np.ones((images, 1)))[0]) for one in scorers])
     drawn = np.full((resamples, len(scorers)), np.nan)
-    defined = np.flatnonzero(~np.isnan(values))
-    for start in range(0, resamples if len(defined) else 0, _CHUNK):
+    defined = [k for k, value in enumerate(values) if not math.isnan(value)]
+    for start in range(0, resamples if defined else 0, _CHUNK):
         rows = min(_CHUNK, resamples - start)
         chosen = random.integers(count, size=(rows, count)) + np.arange(rows)[:, None] * count
         times = np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)

@@ -242,7 +242,8 @@ def curves(
             look |= {"marker": MARKS[number], "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.6}
         seaborn.lineplot(data=part, x=x, y=y, units=units, estimator=None, ax=axis, legend=False, **look)
         if interval:
-            axis.fill_between(part[x], *(part[end] for end in interval), color=colour, alpha=0.18, linewidth=0)
+            low, high = interval
+            axis.fill_between(part[x], part[low], part[high], color=colour, alpha=0.18, linewidth=0)
         handles.append(Line2D([], [], label=group, **look))
     tidy(axis, grid="both")
     return handles if hue else []
