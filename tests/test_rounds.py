@@ -1,5 +1,6 @@
 """The multi-round algorithm: the views of each round, the rules, early stop, and tables."""
 
+import functools
 import itertools
 import math
 import subprocess
@@ -78,17 +79,6 @@ def test_rounds_equal_a_plain_loop_bit_for_bit(mode, sources):
         assert found.passes.tolist() == [len(recipes)] * 5
 
 
-def test_draws_depend_on_seed_image_and_round_alone():
-    whole = rounds.run(answer, films(), MIXED, seed=3).probs
-    other = films()
-    other[0] = 0
-    np.testing.assert_array_equal(rounds.run(answer, other, MIXED, seed=3).probs[1:], whole[1:])
-    noise = list(MIXED).index("noise")
-    assert (rounds.run(answer, films(), MIXED, seed=4).probs[:, noise] != whole[:, noise]).all()
-    same = rounds.run(answer, [films()[0]] * 3, [NOISE, NOISE]).probs
-    assert len(np.unique(same)) == 6
-
-
 def test_an_untouched_view_is_the_networks_own_input_to_the_last_bit(tmp_path):
     """No rounding to 8 bits: `rounds`, `sweep`, `model predict`, triage and dashboard have one probability."""
     folder, findings = tiny_models.covid_model(tmp_path / "covid"), tiny_models.findings_model(tmp_path / "findings")
@@ -102,7 +92,7 @@ def test_an_untouched_view_is_the_networks_own_input_to_the_last_bit(tmp_path):
         reader = triage.Reader(model, networks.load(findings), combine=combine)
         record = reader.read(path.read_bytes()).record
         assert (record["rounds"]["none"] if combine else record["probs"]["COVID-19"]) == expected
-    for image in (path, film.read(path), film.read(path).pixels):
+    for image in (path, str(path), film.read(path), film.read(path).pixels):
         for mode in rounds.MODES:
             found = rounds.run(folder, [image], ["none", "A"], mode=mode, batch_size=1)
             assert found.probs[0, 0, 0] == expected
@@ -153,17 +143,6 @@ def test_memory_does_not_grow_with_the_images(early_stop):
     assert max(most) <= 10
 
 
-def test_files_radiographs_and_pixels_are_the_same_image(tmp_path):
-    pixels = films(1, 32, 32)[0]
-    path = tmp_path / "image.png"
-    path.write_bytes(tiny_models.png(pixels))
-    given = [path, str(path), film.read(path), film.read(path).pixels, pixels]
-    probs = rounds.run(answer, given, ["none", "J"]).probs
-    assert len(np.unique(probs[:, 0])) == len(np.unique(probs[:, 1])) == 1
-    small = rounds.run(lambda batch: answer(batch) * (batch.shape[1:] == (16, 16)), given, ["A"], size_px=16).probs
-    assert small.min() == small.max() > 0
-
-
 def test_rounds_are_named_after_themselves():
     stack, some = Sequential((BLUR, GAMMA)), SomeOf(1, (BLUR,))
     assert list(rounds.named([BLUR, BLUR, stack, "A", some])) == [
@@ -180,6 +159,8 @@ def test_a_model_brings_its_size_labels_and_thresholds(tmp_path):
     np.testing.assert_allclose(found.probs[:, :, 0], expected, atol=0.03)
     assert (found.labels, found.thresholds) == (("COVID-19",), {"COVID-19": 0.7})
     assert found.positive[:, 0].tolist() == [False, True, True]
+    small = rounds.run(lambda batch: answer(batch) * (batch.shape[1:] == (16, 16)), bright, ["none"], size_px=16)
+    assert small.probs.min() > 0
     both = rounds.run(folder, bright, ["none"], labels=["Not COVID-19", "COVID-19"], threshold=0.5)
     np.testing.assert_allclose(both.probs.sum(axis=2), 1)
     with pytest.raises(ValueError, match=r"covid takes images of 64 px; got size_px 32. Leave it out"):
@@ -234,6 +215,7 @@ BAD = np.zeros((2, 4, 4), np.uint8)
         ({"films": BAD[0]}, r"image 0: an image must be \(H, W\) and not empty; got shape \(4,\)"),
         ({"films": [BAD[0], BAD[0] * np.nan]}, "image 1: pixels must be in .* from nan to nan"),
         ({"films": [BAD[0], BAD[0, :2]]}, r"images must have one size; got \(2, 4\) and \(4, 4\). Pass size_px"),
+        ({"films": [__file__]}, r"test_rounds.py: .*`cxrkit data check` lists all such files"),
         ({"predict": 7}, "predict must be callable, a Predictor, or a model's name or folder; got int"),
         ({"predict": "no-such"}, "model must be one of covid-small, .* or a folder with a model.json; got 'no-such'"),
         ({"order": ["none"]}, "order needs early_stop: without it every round is made"),
@@ -266,13 +248,6 @@ def test_as_many_labels_for_every_image():
     widths = itertools.cycle([2, 1])
     with pytest.raises(ValueError, match="as many labels for every image; it returned 2, then 1"):
         rounds.run(lambda batch: np.zeros((len(batch), next(widths))), BAD, ["none", "A"], batch_size=2)
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    path = tmp_path / "notes.png"
-    path.write_text("no image")
-    with pytest.raises(ValueError, match=r"notes.png: .*`cxrkit data check` lists all such files"):
-        rounds.run(answer, [path])
 
 
 def test_rounds_need_neither_tensorflow_nor_dask_nor_pandas():
@@ -358,6 +333,13 @@ def test_fitted_rules_prefer_the_good_round_and_refuse_other_rounds():
     assert stacked.weights[0] > 3 * max(map(abs, stacked.weights[1:]))
     with pytest.raises(ValueError, match="this weighted rule was fitted for the rounds a, b, c; got x, y, z"):
         rule_of(weighted, ["x", "y", "z"])
+    for name, truth, message in (
+        ("best", y, "name must be one of weighted, stacked; got 'best'"),
+        ("weighted", y[1:], r"targets must be \(films,\), one for each of 200 images; got shape \(199,\)"),
+        ("stacked", y * 0 + 1, r"targets must be 0 and 1, with both classes; got \[1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found.fit_rule(name, truth)
 
 
 def test_weights_have_the_lowest_log_loss():
@@ -369,20 +351,6 @@ def test_weights_have_the_lowest_log_loss():
     mixed = grid[:, None] * probs[:, 0] + (1 - grid[:, None]) * probs[:, 1]
     losses = -np.log(np.where(y, mixed, 1 - mixed)).mean(axis=1)
     assert first == pytest.approx(grid[losses.argmin()], abs=0.002)
-
-
-@pytest.mark.parametrize(
-    ("name", "y", "message"),
-    [
-        ("best", [0, 1], "name must be one of weighted, stacked; got 'best'"),
-        ("weighted", [0, 1, 1], r"targets must be \(films,\), one for each of 2 images; got shape \(3,\)"),
-        ("weighted", [0, 2], r"targets must be 0 and 1, with both classes; got \[0, 2\]"),
-        ("stacked", [1, 1], r"targets must be 0 and 1, with both classes; got \[1\]"),
-    ],
-)
-def test_a_rule_is_not_fitted_on_anything_else(name, y, message):
-    with pytest.raises(ValueError, match=message):
-        result([[0.1, 0.2], [0.3, 0.4]]).fit_rule(name, y)
 
 
 @st.composite
@@ -503,48 +471,40 @@ def test_bounds_are_what_is_still_possible_after_each_round():
     assert votes.stops("acb").tolist() == [2, 3, 2]
 
 
-def test_the_fitted_order_is_that_in_which_images_leave_soonest():
-    rng = np.random.default_rng(5)
-    probs = np.column_stack([rng.uniform(0.3, 0.7, 80), rng.uniform(0.3, 0.7, 80), rng.uniform(0, 1, 80) < 0.9])
-    found = result(probs, "any")
-    order = found.fit_order()
-    assert order[0] == "c"
-    fewest = min(found.stops(names).mean() for names in itertools.permutations("abc"))
-    assert found.stops(order).mean() == fewest < found.stops().mean()
-
-
 @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(cases())
-def test_a_fitted_order_never_costs_passes(case):
+def test_a_fitted_order_never_costs_passes_and_finds_the_best_round(case):
     rule, probs, cuts, _ = case
     found = result(probs, rule, cuts)
     order = found.fit_order()
     assert sorted(order) == sorted(found.rounds)
     assert found.stops(order).mean() <= found.stops().mean()
+    rng = np.random.default_rng(5)
+    found = result(np.column_stack([rng.uniform(0.3, 0.7, (80, 2)), rng.uniform(0, 1, 80) < 0.9]), "any")
+    fewest = min(found.stops(names).mean() for names in itertools.permutations("abc"))
+    assert found.stops(found.fit_order()).mean() == fewest < found.stops().mean()
 
 
 def test_an_order_saves_passes_and_changes_nothing():
-    pixels = films(40)
-    whole = rounds.run(answer, pixels, MIXED, combine="all", threshold=0.28)
+    options = {"combine": "all", "threshold": 0.28}
+    whole = rounds.run(answer, films(40), MIXED, **options)
     order = whole.fit_order()
-    early = rounds.run(answer, pixels, MIXED, combine="all", threshold=0.28, early_stop=True, order=order)
+    early = rounds.run(answer, films(40), MIXED, **options, early_stop=True, order=order)
     np.testing.assert_array_equal(early.positive, whole.positive)
     # Draws are those of the listed place, whichever round comes first.
     np.testing.assert_array_equal(early.probs, np.where(np.isnan(early.probs), np.nan, whole.probs))
     np.testing.assert_array_equal(early.passes, whole.stops(order))
 
 
-STACKED = Rule("stacked", ("a", "b"), (1.0, -1.0))
-
-
 def test_a_rule_with_negative_weights_lets_no_image_leave():
-    recipes = {"a": "none", "b": "A"}
-    assert rounds.run(answer, films(2), recipes, combine=STACKED).positive.shape == (2, 1)
-    with pytest.raises(ValueError, match="with combine 'stacked' a round may count against a label"):
-        rounds.run(answer, films(2), recipes, combine=STACKED, early_stop=True)
-    stacked = result([[0.5, 0.5]], STACKED)
-    for refused in (stacked.bounds, stacked.stops, stacked.fit_order):
-        with pytest.raises(ValueError, match="no image can leave early"):
+    rule, recipes = Rule("stacked", ("a", "b"), (1.0, -1.0)), {"a": "none", "b": "A"}
+    found = rounds.run(answer, films(2), recipes, combine=rule)
+    assert found.positive.shape == (2, 1)
+    early = functools.partial(rounds.run, answer, films(2), recipes, combine=rule, early_stop=True)
+    for refused in (early, found.bounds, found.stops, found.fit_order):
+        with pytest.raises(
+            ValueError, match="with combine 'stacked' a round may count against a label, so no image can"
+        ):
             refused()
 
 

@@ -119,9 +119,6 @@ def test_a_refusal_is_one_line(folder, tmp_path, monkeypatch, run_here, argument
     assert message in said.splitlines()[-1]
 
 
-# --- figures and sentences ----------------------------------------------------------------------------------------
-
-
 def bright(batch):
     return 1 / (1 + np.exp(-20 * (batch.mean(axis=(1, 2), dtype=np.float64) - 0.5)))
 
@@ -132,42 +129,32 @@ def cases(first=0):
     return rounds.Cases([tiny_models.film(float(m), seed=k, size=16) for k, m in enumerate(means)], np.arange(20) % 2)
 
 
-def test_a_sweep_is_drawn_with_its_range_over_draws_and_the_report():
-    found = published.beside(rounds.sweep(bright, cases().films, cases().targets, "table15", seeds=(0, 1)))
-    figure = show.sweep_figure(found, simulated=True, title="table15")
-    [axis] = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["none", *rounds.GRIDS["table15"]]
+def test_sweeps_and_rounds_are_drawn_beside_the_report():
+    swept = published.beside(rounds.sweep(bright, cases().films, cases().targets, "table15", seeds=(0, 1)))
+    figure = show.sweep_figure(swept, simulated=True, title="table15")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["measured here", "report (2020)", "lowest and highest draw"]
     assert "Simulated images." in figure._supxlabel.get_text()
-
-
-def test_an_undefined_measure_is_named_so():
-    found = rounds.sweep(lambda batch: np.zeros(len(batch)), cases().films, cases().targets, ["A"])
-    assert "| undefined |" in show.sweep_table(found)
-
-
-def test_rounds_are_drawn_one_by_one_and_combined():
     found = rounds.search(bright, cases(), cases(1), ["none", "C"])
-    [axis] = show.rounds_figure(found.test.measures(found.test_targets), found, simulated=False).axes
-    names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names == ["none", "C", *rounds.COMBINES, "weighted", "stacked"]
+    drawn = show.rounds_figure(found.test.measures(found.test_targets), found, simulated=False)
+    both = ["none", *rounds.GRIDS["table15"]], ["none", "C", *rounds.COMBINES, "weighted", "stacked"]
+    for [axis], names in zip((figure.axes, drawn.axes), both, strict=True):
+        assert [label.get_text() for label in axis.get_yticklabels()] == names
+    never = rounds.sweep(lambda batch: np.zeros(len(batch)), cases().films, cases().targets, ["A"])
+    assert "| undefined |" in show.sweep_table(never)
 
 
-@pytest.mark.parametrize(
-    ("difference", "p", "words"),
-    [
+def test_only_significant_differences_are_stated():
+    found = rounds.search(bright, cases(), cases(1), ["none", "C"])
+    for difference, p, words in (
         (0.2, 0.01, "here rounds improve accuracy."),
         (-0.2, 0.01, "here rounds reduce accuracy."),
         (0.2, 0.05, "no significant difference."),
-    ],
-)
-def test_only_significant_differences_are_stated(difference, p, words):
-    found = rounds.search(bright, cases(), cases(1), ["none", "C"])
-    against = Comparison(0.9, 0.7, Estimate(difference, difference - 0.1, difference + 0.1, 20), p, "")
-    chosen = dataclasses.replace(found.chosen, rounds=("none", "C"), against_untouched=against)
-    text = show.verdict(dataclasses.replace(found, chosen=chosen))
-    assert text.startswith("The mean of all 2 rounds compared with the untouched image alone: accuracy ")
-    assert text.endswith(words)
+    ):
+        against = Comparison(0.9, 0.7, Estimate(difference, difference - 0.1, difference + 0.1, 20), p, "")
+        chosen = dataclasses.replace(found.chosen, rounds=("none", "C"), against_untouched=against)
+        text = show.verdict(dataclasses.replace(found, chosen=chosen))
+        assert text.startswith("The mean of all 2 rounds compared with the untouched image alone: accuracy ")
+        assert text.endswith(words)
     alone = dataclasses.replace(found, chosen=dataclasses.replace(found.chosen, rounds=("none",)))
     assert show.verdict(alone).endswith(f"Chosen on the validation images: none ({found.chosen.combine.name}).")

@@ -23,14 +23,12 @@ Manifest = Annotated[
 ]
 Root = Annotated[Path | None, typer.Option(help="Folder of the image paths; by default the manifest's folder.")]
 Model = Annotated[str, typer.Option(help="A bundled model or a model folder that predicts COVID-19.")]
-Threshold = Annotated[
-    float | None, typer.Option(help="Probability from which an image is positive; by default the model's.")
-]
+Threshold = Annotated[float | None, typer.Option(help="Positive from this probability; by default the model's.")]
 Batch = Annotated[int, typer.Option(help="Views per batch.")]
 Workers = Annotated[int | None, typer.Option(help="Number of Dask processes on this machine.")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Address of a Dask cluster, such as tcp://10.0.0.7:8786, with the same images and model."),
+Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask cluster, such as tcp://10.0.0.7:8786.")]
+Recipe = Annotated[
+    list[str] | None, typer.Option(help="none, A to J, the name of a recipe, or its JSON file; may be repeated.")
 ]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write results.md here too.")]
 
@@ -40,13 +38,8 @@ def rounds(
     out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and figure.png.")] = Path("rounds"),
     root: Root = None,
     model: Model = "covid-small",
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(help="A round: none, A to J, the name of a recipe, or its JSON file; may be repeated."),
-    ] = None,
-    mode: Annotated[
-        str, typer.Option(help="independent (each recipe on the original) or cumulative (on the round before).")
-    ] = "independent",
+    recipe: Recipe = None,
+    mode: Annotated[str, typer.Option(help="independent or cumulative (each on the round before).")] = "independent",
     measure: Annotated[str, typer.Option(help="Measure to choose rounds by: accuracy, F1 or Youden.")] = "accuracy",
     most: Annotated[int | None, typer.Option(help="Largest number of rounds in a chosen set; by default all.")] = None,
     threshold: Threshold = None,
@@ -93,13 +86,9 @@ def sweep(
     root: Root = None,
     model: Model = "covid-small",
     grid: Annotated[
-        list[str] | None,
-        typer.Option(help="table10 to table16, table23 or table27; may be repeated. By default all."),
+        list[str] | None, typer.Option(help="table10 to table16, table23 or table27; may be repeated. By default all.")
     ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(help="Instead of a grid: the name of a recipe, or its JSON file; may be repeated."),
-    ] = None,
+    recipe: Recipe = None,
     threshold: Threshold = None,
     seeds: Annotated[int, typer.Option(help="Number of random repeats (seeds from 0).")] = 3,
     batch_size: Batch = 16,
@@ -107,7 +96,7 @@ def sweep(
     scheduler: Scheduler = None,
     markdown: MarkdownFile = None,
 ) -> None:
-    """Augment the test images in one way at a time: tables 10 to 16, 23 and 27, every row."""
+    """Augment the test images in one way at a time: every row of tables 10 to 16, 23 and 27, or your recipes."""
     import pandas as pd
 
     from cxrkit import rounds as rounds_

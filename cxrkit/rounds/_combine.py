@@ -58,14 +58,6 @@ class Rule:
         """Whether a higher probability in a round never lowers the combined one; then images may leave early."""
         return self.name != "stacked"
 
-    def check_monotone(self) -> None:
-        """Refuse a rule that does not let images leave early."""
-        if not self.monotone:
-            raise ValueError(
-                f"with combine {self.name!r} a round may count against a label, so no image can leave early. Make "
-                "every round, or use another rule."
-            )
-
     def combined(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """Return the combined probabilities: (films, labels), float64, in [0, 1]."""
         if self.name in _FIXED:
@@ -84,10 +76,12 @@ class Rule:
         return np.full(len(thresholds), np.nextafter(0.5, 1)) if self.name == "majority" else thresholds
 
     def ends(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-        """Return the lowest and the highest combined value that is still possible: (2, films, labels).
-
-        Rounds to come are NaN. The rule must be monotone.
-        """
+        """Return the lowest and the highest value that is still possible: (2, films, labels); rounds to come are NaN."""
+        if not self.monotone:
+            raise ValueError(
+                f"with combine {self.name!r} a round may count against a label, so no image can leave early. Make "
+                "every round, or use another rule."
+            )
         return np.stack([self.combined(np.nan_to_num(probs, nan=value), thresholds) for value in (0.0, 1.0)])
 
     def decided(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -172,13 +172,10 @@ def _predict_block(
     rule: Rule | None = None,
     cuts: np.ndarray | None = None,
 ) -> tuple[int, np.ndarray]:
-    """Predict all views of a block of images.
+    """Predict all views of a block of images, of which `first` is the place of the first.
 
     Args:
-        first: place of its first image.
-        films, model, batch_size: as for `predict_rounds`.
-        recipes: by round.
-        seeds: of the random draws, by round.
+        recipes, seeds: by round, the recipe and the seed of its random draws.
         cumulative: each round changes the view of the round before.
         stages: places of rounds that share batches; after each stage images may leave. Empty: one stage.
         rule, cuts: decide which images leave; None: none.

@@ -24,10 +24,7 @@ STACKED: dict[str, Source] = {"blur": "A", "gamma": "C", "sharpen": "E"}
 def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]:
     """Return the recipes of the rounds by name, in order.
 
-    Args:
-        recipes: by name, or a list in which each is named after itself; if a name comes again, a number is added.
-    Raises:
-        ValueError: no recipe, or something that is not a recipe.
+    In a list each is named after itself; if a name comes again, a number is added.
     """
     if isinstance(recipes, str | Path | Recipe) or not isinstance(recipes, Sequence | Mapping) or not len(recipes):
         raise ValueError(
@@ -62,15 +59,9 @@ def describe(recipe: Recipe) -> str:
 
 
 def stacks(recipes: Mapping[str, Source] = STACKED, *, lengths: Sequence[int] = (2, 3)) -> dict[str, Recipe]:
-    """Return recipes stacked in every order.
+    """Return recipes stacked in every order, by name: "blur>gamma" is blur, then gamma.
 
-    Args:
-        recipes: by name.
-        lengths: of the stacks: 2 for all ordered pairs, 3 for all ordered triples.
-    Returns:
-        Recipes by name: "blur>gamma" is blur, then gamma.
-    Raises:
-        ValueError: a length below 1 or above the number of recipes.
+    `lengths` has 2 for all ordered pairs, 3 for all ordered triples.
     """
     parts = named(recipes)
     if not lengths or not all(1 <= length <= len(parts) for length in lengths):

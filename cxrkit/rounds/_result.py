@@ -31,7 +31,8 @@ class Result:
 
     In all methods `targets` are (films,), 0 or 1; `patients` (films,), the patient of each image, None if images are
     independent; `label` may be left out if there is one. They raise ValueError for an unknown label, for targets that
-    do not match, and for images that left early: except `measures`, they need every round of every image.
+    do not match, and for images that left early: except `measures`, they need every round of every image. `bounds`,
+    `stops` and `fit_order` also refuse a rule that does not let images leave.
 
     Attributes:
         rounds: their names.
@@ -81,24 +82,16 @@ class Result:
         Returns:
             The lowest and the highest, (films, rounds, labels) each, in [0, 1], rounds as listed. If both lie on one
             side of the threshold, no further round can change the label.
-        Raises:
-            ValueError: a rule that does not let images leave.
         """
-        self._check_every_pass("bounds", monotone=True)
+        self._check_every_pass("bounds")
         counts = range(1, len(self.rounds) + 1)
         after = [self.combine.ends(seen_only(self.probs, range(count)), self._cuts) for count in counts]
         lowest, highest = np.stack(after, axis=2)
         return lowest, highest
 
     def stops(self, order: Sequence[str] | None = None) -> np.ndarray:
-        """Return after how many rounds each image could leave without another label: (films,), from 1.
-
-        Args:
-            order: names of the rounds as they would be made; None: as listed.
-        Raises:
-            ValueError: a rule that does not let images leave.
-        """
-        self._check_every_pass("stops", monotone=True)
+        """Return after how many rounds, in this order, each image could leave with its final label: (films,), from 1."""
+        self._check_every_pass("stops")
         places = [self.rounds.index(name) for name in order or self.rounds]
         # With every round made, an image is decided: `argmax` finds the first count at which it is.
         return np.argmax([self._decided(places[:count]) for count in range(1, len(places) + 1)], axis=0) + 1
@@ -107,12 +100,9 @@ class Result:
         """Return the order of rounds in which images leave soonest. Use validation images; their truth is not needed.
 
         A greedy start (always the round after which most images leave), then swaps of two rounds as long as they save
-        passes. The order never changes a label, so a poor one only costs time.
-
-        Raises:
-            ValueError: no images, cumulative rounds, or a rule that does not let images leave.
+        passes. The order never changes a label, so a poor one only costs time. Rounds must be independent.
         """
-        self._check_every_pass("an order", monotone=True)
+        self._check_every_pass("an order")
         if self.mode == "cumulative" or not len(self.probs):
             raise ValueError(f"an order needs independent rounds of at least one image; got {len(self.probs)}.")
 
@@ -147,10 +137,7 @@ class Result:
         Args:
             name: "weighted": the weighted mean with the lowest log loss (a convex problem with one minimum);
                 "stacked": scikit-learn's logistic regression on log odds, with its default L2 penalty because rounds
-                are correlated.
-            targets, label: as above.
-        Returns:
-            The rule. The result of "stacked" is calibrated to the share of positives among these images.
+                are correlated; its result is calibrated to the share of positives among these images.
         """
         self._check_every_pass("a fitted rule")
         return fit(name, self._matching(targets), self.probs[:, :, self._label(label)], self.rounds)
@@ -228,14 +215,12 @@ class Result:
     def _decided(self, places: Sequence[int]) -> np.ndarray:
         return self.combine.decided(seen_only(self.probs, places), self._cuts)
 
-    def _check_every_pass(self, what: str, *, monotone: bool = False) -> None:
+    def _check_every_pass(self, what: str) -> None:
         if self.early_stop:
             raise ValueError(
                 f"{what} needs every round of every image, but in this run images could leave early. Run without "
                 "early_stop."
             )
-        if monotone:
-            self.combine.check_monotone()
 
 
 def _shown(name: str, one: metrics.Estimate) -> dict[str, Any]:

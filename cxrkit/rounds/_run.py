@@ -76,8 +76,6 @@ def run(
             f"before); got {mode!r}."
         )
     rule = rule_of(combine, tuple(rounds))
-    if early_stop:
-        rule.check_monotone()
     places = list(range(len(rounds))) if order is None else _places(order, list(rounds), mode, early_stop)
     model = Network(predict, labels, size_px)
     # Without names all labels have the same threshold, so that one stands for all.

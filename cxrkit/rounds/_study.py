@@ -85,7 +85,7 @@ def sweep(
         threshold: from which the label is positive; None: the model's, 0.5 for a callable.
         seeds: one random repeat for each. Row r (from 1) with seed s has the views of round r of
             `run(..., ["none", *rows], seed=s)`.
-        label: which label of a model with several.
+        label: of a model with several.
         options: `batch_size`, `films_at_once`, `client` and `progress`, as for `run`.
     Raises:
         ValueError: as `run`; targets or patients that do not match the images; no seed, or one twice.
@@ -161,8 +161,7 @@ class Choice:
     """A set of rounds and a rule.
 
     Attributes:
-        rounds: names.
-        combine: the rule.
+        rounds, combine: names, and the rule.
         val, test: the measure of the choice, on validation and on test images.
         against_untouched: accuracy on the test images compared with the untouched image by McNemar's test; None if
             "none" is not a round.
@@ -185,8 +184,7 @@ class Search:
         val, test: the results of all rounds; combined by "mean".
         test_targets: (films,).
         chosen: on the validation images; scored once on the test images.
-        claimed: the best of the same sets and rules on the test images (fitted there too), the way the report chose.
-            Its `test` is what a choice on the test images would have claimed; its interval and p ignore the choice.
+        claimed: on the test images, the way the report chose. Its interval and p ignore the choice.
         rules: every rule over all rounds, fitted on the validation images if it is fitted: `rule` (first the untouched
             image, or the first round), `measure`, `value`, `low`, `high`, `n`, `reason` on the test images.
         flips: one row per rule, as `Result.flips`.
@@ -220,8 +218,7 @@ def search(
     """Choose rounds and a rule on validation images, and score the choice once on test images.
 
     Every set of rounds is tried with every rule of `COMBINES`, and all rounds together also with the two fitted rules.
-    Among equals the set with the fewest rounds wins. The report chose on the images that it then reported; the result
-    shows what that would have claimed here.
+    Among equals the set with the fewest rounds wins.
 
     Args:
         predict, recipes: as for `run`.
