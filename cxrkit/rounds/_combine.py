@@ -76,7 +76,7 @@ class Rule:
         return np.full(len(thresholds), np.nextafter(0.5, 1)) if self.name == "majority" else thresholds
 
     def ends(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-        """Return the lowest and the highest value that is still possible: (2, films, labels); rounds to come are NaN."""
+        """Return the lowest and the highest value still possible: (2, films, labels); rounds to come are NaN."""
         if not self.monotone:
             raise ValueError(
                 f"with combine {self.name!r} a round may count against a label, so no image can leave early. Make "

@@ -90,7 +90,7 @@ class Result:
         return lowest, highest
 
     def stops(self, order: Sequence[str] | None = None) -> np.ndarray:
-        """Return after how many rounds, in this order, each image could leave with its final label: (films,), from 1."""
+        """Return after how many rounds, in this order, each image could leave: (films,), from 1."""
         self._check_every_pass("stops")
         places = [self.rounds.index(name) for name in order or self.rounds]
         # With every round made, an image is decided: `argmax` finds the first count at which it is.

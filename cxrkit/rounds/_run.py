@@ -107,10 +107,8 @@ def run(
 
 def _places(order: Sequence[str], rounds: Sequence[str], mode: str, early_stop: bool) -> list[int]:
     """Return the places of the rounds in the order in which they are made."""
-    if not early_stop:
-        raise ValueError("order needs early_stop: without it every round is made, in any order. Leave order out.")
-    if mode == "cumulative":
-        raise ValueError("order needs independent rounds: the result of cumulative ones depends on it. Leave it out.")
+    if not early_stop or mode == "cumulative":
+        raise ValueError("order needs early_stop (otherwise every round is made) and independent rounds. Leave it out.")
     if sorted(order) != sorted(rounds):
         raise ValueError(f"order must name each of {', '.join(rounds)} once; got {', '.join(map(str, order))}.")
     return [rounds.index(name) for name in order]
