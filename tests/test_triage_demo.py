@@ -1,6 +1,5 @@
 """The demo: predictions beside the truth, where the tables are, and what to open next."""
 
-import csv
 import hashlib
 import os
 import re
@@ -31,7 +30,7 @@ def small_course(tmp_path, monkeypatch):
     write_manifest(pd.DataFrame(rows), tmp_path / "data_manifest.csv")
     monkeypatch.setattr("cxrkit.data._course.COURSE_MANIFEST", tmp_path / "data_manifest.csv")
     monkeypatch.setenv("CXRKIT_CACHE", str(tmp_path / "cache"))
-    return rows
+    return {row["image"].removeprefix("test/"): bool(row["covid"]) for row in rows}
 
 
 def confusion(text):
@@ -40,51 +39,38 @@ def confusion(text):
     return [[int(number) for number in pair] for pair in numbers]
 
 
-def test_predictions_stand_beside_the_truth_and_each_run_starts_anew(small_course, tmp_path):
-    calls = []
-    folder = course_images("test", progress=lambda *call: calls.append(call))
-    assert calls[-1] == (8, 8)
-    first = triage.run_demo(folder, tmp_path / "out", lambda *call: calls.append(call))
-    assert calls[-8:] == [(done, 8) for done in range(1, 9)]
-    text = triage.run_demo(folder, tmp_path / "out")
+def test_predictions_stand_beside_the_truth_and_the_tables_are_named(small_course, tmp_path):
+    folder, out, calls = course_images("test"), tmp_path / "out", []
+    first = triage.run_demo(folder, out, lambda *call: calls.append(call))
+    assert calls == [(done, 8) for done in range(1, 9)]
+    # Each demo starts anew.
+    text = triage.run_demo(folder, out)
     assert "8 read in" in text
-    with open(tmp_path / "out" / "combined.csv", encoding="utf-8", newline="") as file:
-        positive = {row["Image Index"]: row["Predict label"] == COVID for row in csv.DictReader(file)}
-    truth = {row["image"].removeprefix("test/"): bool(row["covid"]) for row in small_course}
-    expected = [
-        [sum(truth[f] == is_so and positive[f] == sign for f in truth) for sign in (True, False)]
-        for is_so in (True, False)
-    ]
+    table = triage.read_table(out / "combined.csv").set_index("Image Index")
+    positive = table["Predict label"] == COVID
+    truth = pd.Series(small_course)[positive.index]
+    expected = [[int((known & sign).sum()) for sign in (positive, ~positive)] for known in (truth, ~truth)]
     assert confusion(text) == confusion(first) == expected
     assert text.startswith("8 SIMULATED chest X-rays with known truth")
     assert {name for name in FINDINGS if re.search(rf"^  {name} +\d", text, re.MULTILINE)} == set(FINDINGS)
     # Nobody here has a hernia, so there is nothing to measure.
     assert re.search(r"^  Hernia +0 +\d+ +0 +undefined: ", text, re.MULTILINE)
     assert "not a medical device" in text
-
-
-def test_it_names_the_tables_and_what_to_open(small_course, tmp_path):
-    text = triage.run_demo(course_images("test"), tmp_path / "out")
-    for name in ("covid.csv", "not_covid.csv", "combined.csv"):
-        assert str(tmp_path / "out" / name) in text
-    for notebook in re.findall(r"\d\d_\w+", text):
-        assert (Path(__file__).parents[1] / "notebooks" / f"{notebook}.ipynb").is_file()
-    assert "make lab, then 00_start_here and 09_triage" in text
-    assert ".venv/bin/cxrkit triage FOLDER --out DIR" in text
+    assert all(str(out / name) in text for name in ("covid.csv", "not_covid.csv", "combined.csv"))
+    notebooks = re.findall(r"\d\d_\w+", text)
+    assert notebooks == ["00_start_here", "09_triage"]
+    assert all((Path(__file__).parents[1] / "notebooks" / f"{name}.ipynb").is_file() for name in notebooks)
 
 
 @pytest.mark.slow
 def test_the_command_ends_by_itself_with_every_test_image(tmp_path):
     environment = {**os.environ, "CXRKIT_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "cxrkit", "demo"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
-    )
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, timeout=600, **pipes)
     assert (done.returncode, done.stderr) == (0, "")
-    frame = course_manifest()
-    frame = frame[frame["split"] == "test"]
+    frame = course_manifest().query("split == 'test'")
     assert f"{len(frame)} SIMULATED chest X-rays" in done.stdout
-    (hit, missed), (false, right) = confusion(done.stdout)
-    assert (hit + missed, false + right) == ((frame["covid"] == 1).sum(), (frame["covid"] == 0).sum())
+    assert [sum(counts) for counts in confusion(done.stdout)] == [(frame["covid"] == known).sum() for known in (1, 0)]
     names = sorted(path.name for path in (tmp_path / "demo-out").iterdir() if path.is_file())
     assert names == ["combined.csv", "covid.csv", "not_covid.csv", "run.json"]

@@ -32,7 +32,6 @@ from cxrkit.data import Journal, locked
 from cxrkit.triage import _folder, _run, _tables
 from cxrkit.triage._reader import failed_record
 
-LINUX_NAMES = pytest.mark.skipif(sys.platform != "linux", reason="names that are no text exist on Linux")
 DARK = tiny_models.png(tiny_models.film(0.08))
 
 
@@ -98,7 +97,6 @@ ODD_NAMES = [
 # fmt: on
 
 
-@LINUX_NAMES
 def test_files_with_odd_names_have_one_row_each_and_keep_their_names(networks, tmp_path):
     folder = tmp_path / "films"
     folder.mkdir()
@@ -151,32 +149,24 @@ def test_links_stay_inside_and_form_no_loops(films, networks, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (films / "inner").mkdir()
     (films / "inner" / "b.png").write_bytes(DARK)
-    for name, target in {
-        "away": tmp_path / "outside.png",
-        "away folder": tmp_path / "elsewhere",
-        "around": films / "around and around",
-        "around and around": films / "around",
-        "by two": films / "away",
-        "dangling": films / "nothing",
-        "itself": films / "itself",
-        "up": films,
-        "folder": films / "inner",
-        "inside": films / "inner" / "b.png",
-    }.items():
+    leaves = "link leaves the folder; copy the image into it"
+    links = {
+        "away": (tmp_path / "outside.png", leaves),
+        "away folder": (tmp_path / "elsewhere", leaves),
+        "around": (films / "around and around", "link forms a loop"),
+        "around and around": (films / "around", "link forms a loop"),
+        "by two": (films / "away", leaves),
+        "dangling": (films / "nothing", "cannot be opened: No such file or directory"),
+        "itself": (films / "itself", "link forms a loop"),
+        "up": (films, "link to a folder is not followed"),
+        "folder": (films / "inner", "link to a folder is not followed"),
+        "inside": (films / "inner" / "b.png", None),
+    }
+    for name, (target, _) in links.items():
         (films / name).symlink_to(target)
     result = triage.run(films, tmp_path / "out", **networks, recursive=True)
     reasons = {name: row["reason"] for name, row in rows(tmp_path / "out").items() if row["status"] == "error"}
-    assert reasons == {
-        "away": "link leaves the folder; copy the image into it",
-        "away folder": "link leaves the folder; copy the image into it",
-        "around": "link forms a loop",
-        "around and around": "link forms a loop",
-        "by two": "link leaves the folder; copy the image into it",
-        "dangling": "cannot be opened: No such file or directory",
-        "itself": "link forms a loop",
-        "up": "link to a folder is not followed",
-        "folder": "link to a folder is not followed",
-    }
+    assert reasons == {name: reason for name, (_, reason) in links.items() if reason}
     assert (result.counts["all"], result.counts["not_covid"]) == (12, 3)
     # The folder itself may be named by a link.
     (tmp_path / "link").symlink_to(films / "inner")
@@ -184,37 +174,25 @@ def test_links_stay_inside_and_form_no_loops(films, networks, tmp_path):
     assert list(rows(tmp_path / "linked")) == ["b.png"]
 
 
-def test_pipes_and_sockets_are_rows_and_are_not_waited_for(films, networks, tmp_path):
+def test_pipes_sockets_and_large_files_are_rows_and_are_not_read(films, networks, tmp_path):
     os.mkfifo(films / "pipe.png")
-    with socket.socket(socket.AF_UNIX) as listening:
+    with open(films / "large.png", "wb") as file:
+        file.truncate(film.MAX_BYTES + 2**20)
+    with socket.socket(socket.AF_UNIX) as listening, tempfile.TemporaryDirectory() as short:
         # A socket's path may have 107 characters, which a test's folder exceeds.
-        short = tempfile.mkdtemp()
         listening.bind(os.path.join(short, "s"))
         os.rename(os.path.join(short, "s"), films / "socket.png")
-        os.rmdir(short)
         triage.run(films, tmp_path / "out", **networks)
-    found = rows(tmp_path / "out")
-    assert (
-        found["pipe.png"]["reason"]
-        == found["socket.png"]["reason"]
-        == "not an ordinary file (a pipe, socket or device)"
-    )
-    assert found["a.png"]["status"] == "flagged"
-
-
-def test_a_file_that_becomes_a_pipe_meanwhile_is_not_waited_for(films, networks, tmp_path):
-    (entry,) = _folder.walk(films, recursive=False)
+    reasons = {name: row["reason"] for name, row in rows(tmp_path / "out").items()}
+    assert reasons["pipe.png"] == reasons["socket.png"] == "not an ordinary file (a pipe, socket or device)"
+    assert reasons["large.png"].startswith("the file has 257 MB; the limit is 256 MB.")
+    assert reasons["a.png"].startswith("check the image")
+    # A file that becomes a pipe meanwhile.
+    entry = next(_folder.walk(films, recursive=False))
     (films / "a.png").unlink()
     os.mkfifo(films / "a.png")
     reader = triage.Reader(*triage.load_networks(*networks.values()))
     assert "a pipe, socket or device" in reader.read(lambda: film.read_bytes(entry.path)).record["reason"]
-
-
-def test_a_film_beyond_the_limit_is_refused_unread(films, networks, tmp_path):
-    with open(films / "large.png", "wb") as file:
-        file.truncate(film.MAX_BYTES + 2**20)
-    triage.run(films, tmp_path / "out", **networks)
-    assert rows(tmp_path / "out")["large.png"]["reason"].startswith("the file has 257 MB; the limit is 256 MB.")
 
 
 @contextlib.contextmanager
@@ -231,50 +209,36 @@ def as_nobody(folder):
         os.seteuid(0)
 
 
-@pytest.fixture
-def open_folder():
-    """A folder that others can reach, which pytest's own is not."""
+def test_what_may_not_be_read_is_a_row_and_is_tried_again():
+    # A folder that others can reach, which pytest's is not.
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
-        yield Path(name)
-
-
-def test_what_may_not_be_read_is_a_row_and_is_tried_again(networks, open_folder, tmp_path_factory):
-    models = tiny_models.run_options(open_folder / "networks")
-    films = open_folder / "films"
-    for name in ("closed", "unsearchable", "open"):
-        (films / name).mkdir(parents=True)
-        (films / name / "x.png").write_bytes(DARK)
-    (films / "secret.png").write_bytes(DARK)
-    (films / "secret.png").chmod(0)
-    (films / "closed").chmod(0)
-    (films / "unsearchable").chmod(0o444)
-    out = open_folder / "out"
-    out.mkdir()
-    with as_nobody(out):
-        result = triage.run(films, out, **models, recursive=True)
-    assert {name: row["reason"] for name, row in rows(out).items()} | {"open/x.png": ""} == {
-        "closed": "folder cannot be listed: Permission denied",
-        "open/x.png": "",
-        "secret.png": "the file cannot be read: Permission denied",
-        "unsearchable/x.png": "cannot be opened: Permission denied",
-    }
-    assert (result.counts["error"], result.counts["not_covid"]) == (3, 1)
-    for path in (films / "closed", films / "unsearchable"):
-        path.chmod(0o755)
-    (films / "secret.png").chmod(0o644)
-    with as_nobody(out):
-        result = triage.run(films, out, **models, recursive=True)
-    assert (result.counts["error"], result.counts["not_covid"], result.done) == (0, 4, 3)
-
-
-def test_a_folder_that_cannot_be_listed_is_refused(networks, open_folder):
-    films = open_folder / "films"
-    films.mkdir(mode=0)
-    models = tiny_models.run_options(open_folder / "networks")
-    with as_nobody(open_folder), pytest.raises(ValueError, match="films: Permission denied; check that the"):
-        triage.run(films, open_folder / "out", **models)
-    films.chmod(0o755)
+        films, out, models = Path(name, "films"), Path(name, "out"), tiny_models.run_options(Path(name, "networks"))
+        for inner in ("closed", "unsearchable", "open"):
+            (films / inner).mkdir(parents=True)
+            (films / inner / "x.png").write_bytes(DARK)
+        (films / "secret.png").write_bytes(DARK)
+        out.mkdir()
+        for path, mode in (("secret.png", 0), ("closed", 0), ("unsearchable", 0o444)):
+            (films / path).chmod(mode)
+        with as_nobody(out):
+            result = triage.run(films, out, **models, recursive=True)
+        reasons = {name: row["reason"] for name, row in rows(out).items() if row["status"] == "error"}
+        assert reasons == {
+            "closed": "folder cannot be listed: Permission denied",
+            "secret.png": "the file cannot be read: Permission denied",
+            "unsearchable/x.png": "cannot be opened: Permission denied",
+        }
+        assert (result.counts["error"], result.counts["not_covid"]) == (3, 1)
+        for path in ("secret.png", "closed", "unsearchable"):
+            (films / path).chmod(0o755)
+        with as_nobody(out):
+            result = triage.run(films, out, **models, recursive=True)
+        assert (result.counts["error"], result.counts["not_covid"], result.done) == (0, 4, 3)
+        films.chmod(0)
+        with as_nobody(out), pytest.raises(ValueError, match="films: Permission denied; check that the"):
+            triage.run(films, out, **models)
+        films.chmod(0o755)
 
 
 def test_a_read_error_is_tried_again_and_a_damaged_film_is_not(films, networks, tmp_path, monkeypatch):
@@ -295,20 +259,15 @@ def test_a_read_error_is_tried_again_and_a_damaged_film_is_not(films, networks, 
 
 
 def test_folders_deeper_than_a_path_may_be_are_a_row(films, networks, tmp_path):
-    home = os.open(".", os.O_RDONLY)
-    try:
-        os.chdir(films)
+    with contextlib.chdir(films):
         for _ in range(18):
             os.mkdir("d" * 250)
             os.chdir("d" * 250)
         Path("lost.png").write_bytes(DARK)
-    finally:
-        os.fchdir(home)
-        os.close(home)
     triage.run(films, tmp_path / "out", **networks, recursive=True)
-    found = rows(tmp_path / "out")
-    assert len(found) == 2
-    assert next(row["reason"] for name, row in found.items() if name != "a.png").endswith("File name too long")
+    first, second = rows(tmp_path / "out").values()
+    assert first["Image Index"] == "a.png"
+    assert second["reason"].endswith("File name too long")
 
 
 def test_the_output_folder_inside_gets_no_rows(films, networks):
@@ -379,18 +338,6 @@ def test_a_record_is_in_the_file_as_soon_as_it_is_added(tmp_path):
     journal.close()
 
 
-def test_what_follows_a_spoilt_record_is_cut_off(tmp_path):
-    with contextlib.closing(Journal(tmp_path / "journal", {})) as journal:
-        for key in "abc":
-            journal.add(key, {"status": "ok", "reason": key * 100})
-    (tmp_path / "journal").write_bytes((tmp_path / "journal").read_bytes().replace(b"bbb", b"xxx", 1))
-    with contextlib.closing(Journal(tmp_path / "journal", {})) as journal:
-        assert [key in journal for key in "abc"] == [True, False, False]
-        journal.add("d", {"status": "ok"})
-    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
-    assert [json.loads(line[9:]).get("key") for line in lines] == [None, "a", "d"]
-
-
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_journal_torn_or_spoilt_anywhere_costs_only_what_it_held(many, networks, unbroken, tmp_path, data):
@@ -415,20 +362,16 @@ def test_a_finished_run_does_nothing_again_until_restarted(many, networks, unbro
 
 
 def test_only_new_and_changed_films_are_read_and_lost_ones_go(films, networks, tmp_path):
+    bright = tiny_models.png(tiny_models.film(0.9))
     for name in ("b.png", "c.png"):
         (films / name).write_bytes(DARK)
     triage.run(films, tmp_path / "out", **networks)
-    bright = tiny_models.png(tiny_models.film(0.9))
-    (films / "b.png").write_bytes(bright)
     (films / "c.png").unlink()
-    (films / "d.png").write_bytes(bright)
-    result = triage.run(films, tmp_path / "out", **networks)
-    assert result.done == 2
-    assert {name: row["Predict label"] for name, row in rows(tmp_path / "out").items()} == {
-        "a.png": "Atelectasis|Cardiomegaly",
-        "b.png": "COVID-19",
-        "d.png": "COVID-19",
-    }
+    for name in ("b.png", "d.png"):
+        (films / name).write_bytes(bright)
+    assert triage.run(films, tmp_path / "out", **networks).done == 2
+    labels = {name: row["Predict label"] for name, row in rows(tmp_path / "out").items()}
+    assert labels == {"a.png": "Atelectasis|Cardiomegaly", "b.png": "COVID-19", "d.png": "COVID-19"}
 
 
 def test_a_film_changed_within_its_size_and_time_is_read_again(films, networks, tmp_path):
@@ -448,36 +391,25 @@ def test_a_film_changed_within_its_size_and_time_is_read_again(films, networks, 
     assert rows(tmp_path / "out")["a.bmp"]["Predict label"] == "COVID-19"
 
 
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"threshold": 0.7}, "another threshold"),
-        ({"heatmaps": True}, "another choice of heat maps"),
-        ({"covid_model": "covid slope"}, "another COVID-19 model"),
-        ({"findings_model": "findings thresholds"}, "another findings thresholds"),
-        ({"findings_model": "findings marks"}, "another marks"),
-        ({"folder": "other"}, "another folder"),
-    ],
-)
-def test_another_network_option_or_folder_does_not_mix_with_an_earlier_run(films, networks, tmp_path, changed, named):
-    others = {
-        "covid slope": lambda: tiny_models.covid_model(tmp_path / "c", slope=9.0),
-        "findings thresholds": lambda: tiny_models.findings_model(
-            tmp_path / "f", thresholds=dict.fromkeys(tiny_models.FINDINGS, 0.4)
-        ),
-        "findings marks": lambda: tiny_models.findings_model(tmp_path / "f", not_shown=["Hernia"]),
-    }
+def test_another_network_option_or_folder_does_not_mix_with_an_earlier_run(films, networks, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").write_bytes(DARK)
+    limits = dict.fromkeys(tiny_models.FINDINGS, 0.4)
     options = {"folder": films, "out_dir": tmp_path / "out", **networks}
     triage.run(**options)
     before = contents(tmp_path / "out")
-    options |= {key: others[value]() if value in others else value for key, value in changed.items()}
-    options["folder"] = tmp_path / options["folder"]
-    with pytest.raises(ValueError, match=rf"holds a run with {named}; name another folder .*--restart"):
-        triage.run(**options)
-    assert contents(tmp_path / "out") == before
-    assert triage.run(**options, restart=True).done == 1
+    for changed, named in (
+        ({"threshold": 0.7}, "threshold"),
+        ({"heatmaps": True}, "choice of heat maps"),
+        ({"covid_model": tiny_models.covid_model(tmp_path / "c", slope=9.0)}, "COVID-19 model"),
+        ({"findings_model": tiny_models.findings_model(tmp_path / "l", thresholds=limits)}, "findings thresholds"),
+        ({"findings_model": tiny_models.findings_model(tmp_path / "m", not_shown=["Hernia"])}, "marks"),
+        ({"folder": tmp_path / "other"}, "folder"),
+    ):
+        with pytest.raises(ValueError, match=rf"holds a run with another {named}; name another folder .*--restart"):
+            triage.run(**options | changed)
+        assert contents(tmp_path / "out") == before
+    assert triage.run(**options | changed, restart=True).done == 1
 
 
 def test_restart_removes_only_what_a_run_made(networks, tmp_path):
@@ -534,20 +466,17 @@ def test_a_disk_that_fills_up_anywhere_leaves_no_half_table_and_goes_on(many, ne
         assert contents(out) == unbroken
 
 
-def test_a_full_disk_is_named_and_leaves_the_older_tables(many, films, networks, tmp_path):
+def test_a_full_disk_is_named_and_leaves_the_older_tables(films, networks, tmp_path):
     triage.run(films, tmp_path / "out", **networks)
-    before = contents(tmp_path / "out")
-    run_file = (tmp_path / "out" / "run.json").read_bytes()
+    before = contents(tmp_path / "out"), (tmp_path / "out" / "run.json").read_bytes()
     for k in range(30):
         (films / f"{k}.png").write_bytes(DARK)
     message = r"no room left for .*out \(File too large\); make room and run the same command again"
-    with largest_file(10_000), pytest.raises(ValueError, match=message):
-        triage.run(films, tmp_path / "out", **networks)
-    # Room for the journal, which takes about 600 bytes a film, but not for a table with a longer line.
-    with largest_file(2_000), pytest.raises(ValueError, match=message):
-        triage.run(films, tmp_path / "out", **networks)
-    assert contents(tmp_path / "out") == before
-    assert (tmp_path / "out" / "run.json").read_bytes() == run_file
+    # Room for a part of the journal, which takes about 600 bytes a film; then for no table with a longer line.
+    for room in (10_000, 2_000):
+        with largest_file(room), pytest.raises(ValueError, match=message):
+            triage.run(films, tmp_path / "out", **networks)
+    assert (contents(tmp_path / "out"), (tmp_path / "out" / "run.json").read_bytes()) == before
     assert triage.run(films, tmp_path / "out", **networks).counts["all"] == 31
 
 
@@ -663,7 +592,7 @@ def test_no_text_of_a_dicom_header_comes_out(networks, tmp_path):
     films.mkdir()
     whole = secret()
     with pydicom.config.disable_value_validation():
-        strange = {
+        files = {
             "body part": secret(BodyPartExamined=SECRET, ViewPosition=SECRET, Modality=SECRET),
             "photometric": secret(PhotometricInterpretation=SECRET),
             "age": secret(PatientAge=SECRET, PatientSex=SECRET, PatientBirthDate=SECRET),
@@ -671,14 +600,9 @@ def test_no_text_of_a_dicom_header_comes_out(networks, tmp_path):
             "character set": secret(SpecificCharacterSet=SECRET),
         }
     window = secret(WindowCenter="100", WindowWidth="200").replace(b"100 ", b"SECR").replace(b"200 ", b"ETZ ")
-    for name, data in {
-        "whole": whole,
-        "short": whole[:-1000],
-        "header alone": whole[:400],
-        "window": window,
-        "cut in the name": whole[: whole.index(SECRET.encode()) + 5],
-        **strange,
-    }.items():
+    files |= {"whole": whole, "short": whole[:-1000], "header alone": whole[:400], "window": window}
+    files["cut in the name"] = whole[: whole.index(SECRET.encode()) + 5]
+    for name, data in files.items():
         (films / f"{name}.dcm").write_bytes(data)
     process = start(films, tmp_path / "out", networks, "--heatmaps")
     said, complaint = process.communicate(timeout=300)
