@@ -107,17 +107,11 @@ def test_a_label_is_positive_from_its_own_threshold_on(films, networks, tmp_path
     # Mass has 1 / (1 + exp(-0.4)) = 0.5987 on an image of mean 0.22, just below.
     assert [rows(tmp_path / "out")[f"{name}.png"]["Predict label"] for name in ("grey", "dark")] == ["Hernia"] * 2
     # So steep that the probability is 0 or 1 to the last bit: equal to the threshold is positive.
-    steep = tiny_models.covid_model(tmp_path / "steep", slope=1000.0)
-    result = triage.run(films, tmp_path / "steep out", **networks | {"covid_model": steep}, threshold=1.0)
-    ones = [row["prob_COVID-19"] for row in rows(tmp_path / "steep out").values()].count("1.000000")
-    assert result.counts["covid"] == ones == 3
-
-
-@pytest.mark.parametrize(("threshold", "positive"), [(0.0, 3), (0.5, 1), (1.0, 0)])
-def test_the_threshold_replaces_the_models(films, networks, tmp_path, threshold, positive):
-    result = triage.run(films, tmp_path / "out", **networks, threshold=threshold)
-    assert result.counts["covid"] == positive
-    assert json.loads((tmp_path / "out" / "run.json").read_text())["covid_model"]["threshold"] == threshold
+    steep = networks | {"covid_model": tiny_models.covid_model(tmp_path / "steep", slope=1000.0)}
+    for options, threshold, positive in ((networks, 0.0, 3), (networks, 0.5, 1), (networks, 1.0, 0), (steep, 1.0, 3)):
+        result = triage.run(films, tmp_path / "again", **options, threshold=threshold, restart=True)
+        assert result.counts["covid"] == positive
+        assert json.loads((tmp_path / "again" / "run.json").read_text())["covid_model"]["threshold"] == threshold
 
 
 def test_labels_not_shown_to_work_are_marked_where_they_are_positive(films, tmp_path):
@@ -163,19 +157,13 @@ def test_csv_and_parquet_hold_the_same_and_replace_each_other(films, networks, t
         assert path.name == f"{name}.parquet"
         pd.testing.assert_frame_equal(left[name], triage.read_table(path))
     names = {path.name for path in (tmp_path / "out").iterdir()}
+    # A table without rows keeps its columns.
+    empty = triage.run(films / "letter.png", tmp_path / "empty", **networks, format="parquet").tables["covid"]
+    assert (tuple(triage.read_table(empty)), len(triage.read_table(empty))) == (_tables.columns(), 0)
     assert names == {"covid.parquet", "not_covid.parquet", "combined.parquet", "run.json", _run.STATE}
 
 
-def test_a_table_without_rows_keeps_its_columns_in_both_formats(networks, tmp_path):
-    (tmp_path / "films").mkdir()
-    (tmp_path / "films" / "letter").write_text("no film")
-    for kind in _tables.FORMATS:
-        tables = triage.run(tmp_path / "films", tmp_path / kind, **networks, format=kind).tables
-        empty = triage.read_table(tables["covid"])
-        assert (tuple(empty.columns), len(empty)) == (_tables.columns(), 0)
-
-
-def test_sub_folders_are_included_on_request_and_otherwise_counted(films, networks, tmp_path):
+def test_every_file_of_a_folder_counts_and_sub_folders_on_request(films, networks, tmp_path):
     (films / "more" / "deep").mkdir(parents=True)
     (films / "more" / "deep" / "x.png").write_bytes(tiny_models.png(tiny_models.film(0.7)))
     result = triage.run(films, tmp_path / "out", **networks)
@@ -184,16 +172,14 @@ def test_sub_folders_are_included_on_request_and_otherwise_counted(films, networ
     result = triage.run(films, tmp_path / "out", **networks, recursive=True)
     assert (result.counts["all"], result.done, result.folders_passed) == (5, 1, 0)
     assert "more/deep/x.png" in rows(tmp_path / "out", "covid")
-
-
-def test_one_image_alone_and_copies_have_a_row_each(films, networks, tmp_path):
+    # One image alone, and copies, have a row each.
     triage.run(films / "bright.png", tmp_path / "one", **networks)
     assert list(rows(tmp_path / "one")) == ["bright.png"]
     (films / "copy.dcm").write_bytes((films / "grey.png").read_bytes())
     (films / "link.png").hardlink_to(films / "grey.png")
     calls = []
-    triage.run(films, tmp_path / "out", **networks, progress=lambda *call: calls.append(call))
-    combined = rows(tmp_path / "out")
+    triage.run(films, tmp_path / "copies", **networks, progress=lambda *call: calls.append(call))
+    combined = rows(tmp_path / "copies")
     assert len({combined[name]["sha256"] for name in ("grey.png", "copy.dcm", "link.png")}) == 1
     assert len(combined) == 6
     assert calls == [(k, 6) for k in range(1, 7)]
@@ -219,20 +205,8 @@ def test_all_maps_predict_the_findings_of_a_covid_image_and_change_no_record(rea
         assert set(positive.maps) == set(filter(None, positive.record["label"].split("|")))
 
 
-def test_what_is_made_of_a_reading_comes_with_it_and_its_error_affects_this_file_alone(reader):
-    data = SAMPLES["heart"].read()
-    assert reader.read(data, then=lambda found: found.radiograph.pixels.shape).made == (512, 512)
-
-    def broken(found):
-        raise RuntimeError("PATIENT^NAME")
-
-    assert reader.read(data, then=broken).record["reason"] == "the file cannot be processed (RuntimeError)"
-    record = reader.read(data, max_pixels=100_000).record
-    assert record["reason"].startswith("the image is 512 x 512 = 0.262 megapixels; the limit is 0.1")
-
-
 def raising(error):
-    def source():
+    def source(*_):
         raise error
 
     return source
@@ -255,6 +229,15 @@ def test_what_gives_no_result_is_a_record_with_a_reason(reader, source, key, eng
     assert found.record["reason"] == found.why.say("en")
     assert found.record["reason"].startswith(english)
     assert "ROE" not in str(found.why.plain())
+
+
+def test_what_is_made_of_a_reading_comes_with_it_and_its_error_affects_this_file_alone(reader):
+    data = SAMPLES["heart"].read()
+    assert reader.read(data, then=lambda found: found.radiograph.pixels.shape).made == (512, 512)
+    spoilt = reader.read(data, then=raising(RuntimeError("PATIENT^NAME"))).record
+    assert spoilt["reason"] == "the file cannot be processed (RuntimeError)"
+    record = reader.read(data, max_pixels=100_000).record
+    assert record["reason"].startswith("the image is 512 x 512 = 0.262 megapixels; the limit is 0.1")
 
 
 # --- heat maps -------------------------------------------------------------------------------------------------------
@@ -302,30 +285,21 @@ def test_every_image_with_a_result_has_a_picture_which_is_drawn_again_when_delet
         ({"threshold": math.nan}, r"threshold must be a probability in \[0, 1\]; got nan"),
         ({"rounds": "luck"}, r"rounds must be combined by one of mean, median, .*; got 'luck'"),
         ({"covid_model": "findings14-small"}, "this place needs a model that predicts COVID-19, Not COVID-19"),
+        ({"folder": "nowhere"}, "nowhere does not exist; name a folder of images, or one image"),
+        ({"folder": "outer"}, "has no files; it has 1 sub-folders: add --recursive"),
+        ({"folder": "outer/inner"}, "has no files; name a folder of images"),
+        ({"out_dir": "films"}, "name another folder with --out, even inside it"),
+        ({"out_dir": "films/letter.png"}, "letter.png.*check that the folder can be read and the output folder"),
     ],
 )
-def test_an_illegal_option_is_refused_before_anything_is_written(films, networks, tmp_path, options, message):
+def test_illegal_options_and_folders_are_refused_before_anything_is_written(
+    films, networks, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
     with pytest.raises(ValueError, match=message):
-        triage.run(films, tmp_path / "out", **networks | options)
+        triage.run(**{"folder": films, "out_dir": "out", **networks, **options})
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_is_missing_empty_or_the_output_is_refused(networks, tmp_path):
-    films, out = tmp_path / "films", tmp_path / "out"
-    with pytest.raises(ValueError, match="films does not exist; name a folder of images, or one image"):
-        triage.run(films, out, **networks)
-    (films / "inside").mkdir(parents=True)
-    with pytest.raises(ValueError, match="has no files; it has 1 sub-folders: add --recursive"):
-        triage.run(films, out, **networks)
-    (films / "inside").rmdir()
-    with pytest.raises(ValueError, match="has no files; name a folder of images"):
-        triage.run(films, out, **networks)
-    with pytest.raises(ValueError, match="name another folder with --out, even inside it"):
-        triage.run(films, films, **networks)
-    (films / "letter").write_text("no film")
-    out.write_text("in the way")
-    with pytest.raises(ValueError, match=r"out.*check that the folder can be read and the output folder"):
-        triage.run(films, out, **networks)
 
 
 def test_a_model_that_does_not_run_is_refused_before_the_first_image(films, networks, tmp_path):
@@ -346,21 +320,13 @@ def test_a_model_that_does_not_run_is_refused_before_the_first_image(films, netw
             triage.run(films, tmp_path / "out", **networks | changed)
 
 
-@pytest.mark.parametrize(
-    ("slope", "combine", "reason"),
-    [
-        (math.nan, None, "model broken gave no number for this image"),
-        (math.inf, "mean", "model broken gave no probability for this image: predict must return probabilities"),
-    ],
-)
-def test_a_network_that_gives_nan_gives_errors_and_not_healthy_images(
-    films, networks, tmp_path, slope, combine, reason
-):
+@pytest.mark.parametrize(("slope", "combine", "what"), [(math.nan, None, "number"), (math.inf, "mean", "probability")])
+def test_a_network_that_gives_nan_gives_errors_and_not_healthy_images(films, networks, tmp_path, slope, combine, what):
     broken = tiny_models.covid_model(tmp_path / "broken", slope=slope)
     triage.run(films, tmp_path / "out", **networks | {"covid_model": broken}, rounds=combine)
     bright = rows(tmp_path / "out")["bright.png"]
     assert bright["status"] == "error"
-    assert bright["reason"].startswith(reason)
+    assert bright["reason"].startswith(f"model broken gave no {what} for this image")
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------
