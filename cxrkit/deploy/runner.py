@@ -78,8 +78,7 @@ class UnreadableError(Exception):
 
 def say(text):
     """Print a note or an error."""
-    print(text, file=sys.stderr)
-    sys.stderr.flush()
+    print(text, file=sys.stderr, flush=True)
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -494,7 +493,7 @@ def read_tegrastats(text):
     A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`: the present value and the mean.
     """
     # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
-    heat = [pair for pair in re.findall(r"(\w+)@(-?[\d.]+)C\b", text) if pair[0] != "PMIC" and pair[1] != "-256"]
+    heat = [pair for pair in re.findall(r"(\w+)@(-?[\d.]+)C\b", text) if pair[0] != "PMIC" and float(pair[1]) > -256]
     power = re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text)
     found = {}  # type: dict
     for kind, pairs in (("temperature_c", heat), ("power_mw", power)):
