@@ -1,6 +1,5 @@
 """Two rows of the report on the same images, when only the counts of each row are known."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +8,6 @@ import numpy as np
 from cxrkit import metrics
 from cxrkit.course.published._rebuild import matrix
 from cxrkit.metrics import Confusion, Estimate, wilson
-
-#: Measures over the same images in both rows, and the classes of these images.
-_CLASSES = {"accuracy": ("positives", "negatives"), "recall": ("positives",), "specificity": ("negatives",)}
 
 
 @dataclass(frozen=True)
@@ -49,14 +45,7 @@ def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy"
         The comparison, with 95% intervals for independent images.
     Raises:
         ValueError: another measure, a row without one matrix (see `matrix`), or rows of different numbers of images.
-    Source:
-        `metrics.mcnemar` for each pairing; unpaired: Newcombe 1998, Stat. Med. 17, 873, method 10.
     """
-    if measure not in _CLASSES:
-        raise ValueError(
-            f"measure must be one of {', '.join(_CLASSES)}; got {measure!r}. Other measures use different images in "
-            "each row, which counts alone cannot pair."
-        )
     rights_a, rights_b = (_right(matrix(*row), measure) for row in (a, b))
     if [images for _, images in rights_a] != [images for _, images in rights_b]:
         sizes = [" and ".join(str(images) for _, images in row) for row in (rights_a, rights_b)]
@@ -65,40 +54,42 @@ def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy"
 
 
 def pairings(a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]]) -> RowComparison:
-    """Compare two networks over every possible pairing of their predictions.
+    """Compare two networks over every possible pairing; a, b: by class, how many images it has right, and of how many.
 
-    Args:
-        a, b: for each class, how many images the network has right, and how many images there are.
-    Returns:
-        The comparison.
+    Source:
+        Newcombe 1998, Stat. Med. 17, 873, method 10, as statsmodels has it.
     """
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
     n = sum(images for _, images in a)
     right_a, right_b = (sum(right for right, _ in each) for each in (a, b))
     fewest = sum(max(0, one + other - images) for (one, images), (other, _) in zip(a, b, strict=True))
     most = sum(min(one, other) for (one, _), (other, _) in zip(a, b, strict=True))
-    tests = []
+    tests, place = [], np.arange(n)
     for both in range(fewest, most + 1):
         # First the images that both have right, then those that only a has, then those that only b has.
-        place = np.arange(n)
         only_b = (place >= right_a) & (place < right_a + right_b - both)
         tests.append(metrics.mcnemar(np.ones(n, int), place < right_a, (place < both) | only_b))
     by_width = sorted((test.difference for test in tests), key=lambda each: each.high - each.low)
-    share_a, share_b = wilson(right_a, n), wilson(right_b, n)
-    value = share_a.value - share_b.value
-    low = value - math.hypot(share_a.value - share_a.low, share_b.high - share_b.value)
-    high = value + math.hypot(share_a.high - share_a.value, share_b.value - share_b.low)
+    low, high = confint_proportions_2indep(right_a, n, right_b, n, method="newcomb")
     return RowComparison(
-        share_a,
-        share_b,
+        wilson(right_a, n),
+        wilson(right_b, n),
         (right_a + right_b - 2 * most, right_a + right_b - 2 * fewest),
         (min(test.p for test in tests), max(test.p for test in tests)),
         by_width[0],
         by_width[-1],
-        Estimate(value, low, high, 2 * n),
+        Estimate((right_a - right_b) / n, float(low), float(high), 2 * n),
     )
 
 
 def _right(found: Confusion, measure: str) -> list[tuple[int, int]]:
     """Return the number right and the number of images of each class that the measure is a share of."""
-    classes = {"positives": (found.tp, found.tp + found.fn), "negatives": (found.tn, found.tn + found.fp)}
-    return [classes[name] for name in _CLASSES[measure]]
+    ill, well = (found.tp, found.tp + found.fn), (found.tn, found.tn + found.fp)
+    classes = {"accuracy": [ill, well], "recall": [ill], "specificity": [well]}
+    if measure not in classes:
+        raise ValueError(
+            f"measure must be one of {', '.join(classes)}; got {measure!r}. Other measures use different images in "
+            "each row, which counts alone cannot pair."
+        )
+    return classes[measure]

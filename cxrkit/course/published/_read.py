@@ -19,13 +19,10 @@ def table(name: str) -> pd.DataFrame:
     Raises:
         ValueError: no such table.
     """
-    cells = _file("tables")
-    names = list(dict.fromkeys(cells["table"]))
-    if name not in names:
-        raise ValueError(f"name must be one of {', '.join(names)}; got {name!r}.")
-    cells = cells[cells["table"] == name]
-    wide = cells.pivot(index="row", columns="column", values="value")
-    wide = wide.loc[list(dict.fromkeys(cells["row"])), list(dict.fromkeys(cells["column"]))]
+    cells = {row: columns for (table_name, row), columns in rows().items() if table_name == name}
+    if not cells:
+        raise ValueError(f"name must be one of {', '.join(dict.fromkeys(of for of, _ in rows()))}; got {name!r}.")
+    wide = pd.DataFrame.from_dict(cells, orient="index", dtype=object)
     for column in wide:
         numbers = pd.to_numeric(wide[column], errors="coerce")
         if numbers.notna().equals(wide[column].notna()):
@@ -36,10 +33,8 @@ def table(name: str) -> pd.DataFrame:
 @cache
 def rows() -> dict[tuple[str, str], dict[str, str]]:
     """Return the printed text of each row, by table and row: by column, in the report's order; "" for a null."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for table_name, row, column, value in _file("tables").itertuples(index=False, name=None):
-        found.setdefault((table_name, row), {})[column] = value
-    return found
+    parts = _file("tables").groupby(["table", "row"], sort=False)
+    return {place: dict(zip(part["column"], part["value"], strict=True)) for place, part in parts}
 
 
 def cells_of(table_name: str, row: str) -> dict[str, str]:

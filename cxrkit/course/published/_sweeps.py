@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from cxrkit.course.published._rebuild import matrix
+from cxrkit.course.published._rebuild import fitting, why_not_one
 from cxrkit.metrics import Estimate
 from cxrkit.rounds import GRIDS, Sweep
 
@@ -19,17 +19,16 @@ def beside(sweep: Sweep) -> Sweep:
         The sweep, with the columns `report`, `report low`, `report high` and `report reason` (why the report has no
         value) in its table.
     """
-    places = {
-        row: (table, row)
-        for table, grid in GRIDS.items()
-        for row, recipe in grid.items()
-        if sweep.recipes.get(row) == recipe
-    }
-    theirs = {row: _estimates(*place) for row, place in places.items()}
+    theirs = {}
+    for table, grid in GRIDS.items():
+        for row, recipe in grid.items():
+            if sweep.recipes.get(row) == recipe:
+                fits = fitting(table, row)
+                theirs[row] = (fits[0].estimates() if len(fits) == 1 else {}), why_not_one(table, row)
     rows = []
     for row, measure in zip(sweep.table["row"], sweep.table["measure"], strict=True):
-        found = theirs.get(row, {})
-        one = found if isinstance(found, Estimate) else found.get(measure, Estimate.undefined(0, ""))
+        found, reason = theirs.get(row, ({}, ""))
+        one = found.get(measure, Estimate.undefined(0, reason))
         rows.append((one.value, one.low, one.high, one.reason))
     names = ["report", "report low", "report high", "report reason"]
     columns = pd.DataFrame(rows, columns=names, index=sweep.table.index)
@@ -56,11 +55,3 @@ def nulls(sweep: Sweep) -> pd.DataFrame:
                 here = f"here it is undefined: {record['reason']}"
             rows.append((row, measure, "report", f"{record['report reason']}; {here}"))
     return pd.DataFrame(rows, columns=["row", "measure", "where", "why"])
-
-
-def _estimates(table: str, row: str) -> dict[str, Estimate] | Estimate:
-    """Return what a row of the report holds, by measure; or nothing, with the reason."""
-    try:
-        return matrix(table, row).estimates()
-    except ValueError as error:
-        return Estimate.undefined(0, str(error).split(": ", 1)[-1].rstrip("."))
