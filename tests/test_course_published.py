@@ -133,7 +133,7 @@ def test_every_matrix_that_fits_has_the_printed_measures(counts, digits):
         ({}, {}, "got nothing"),
         ({"recall": "null"}, {}, "recall must be printed as a number in .*; got 'null'"),
         ({"recall": "45.3"}, {}, "got '45.3'"),
-        ({"recall": "0.5"}, {"positives": -1}, "positives must be a number of images, or several .*; got -1"),
+        ({"recall": "0.5"}, {"positives": -1}, r"positives must be a number of images, or several .*; got \[-1\]"),
         ({"recall": "0.5"}, {"negatives": range(0)}, "negatives must be a number of images"),
         ({"accuracy": "0.5"}, {"positives": range(500), "negatives": 1000}, "Give recall and precision"),
     ],

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import astuple, replace
 
 import pandas as pd
 
@@ -33,11 +33,7 @@ _WITHOUT: dict[str | tuple[str, str], tuple[str, str]] = {
 }
 #: Accuracies over the images of figure 18, whose log counts from 0 to 99; and what is assumed.
 _JETSON_IMAGES = 100
-_ON_JETSON_IMAGES = {
-    ("fig18", "jetson accuracy"): "",
-    ("table30", "Jetson Nano"): "assumed to be of the 100 images of figure 18",
-    ("table30", "PC"): "assumed to be of the 100 images of figure 18",
-}
+_ASSUMED = {"fig18": "", "table30": "assumed to be of the 100 images of figure 18"}
 #: The column of table 5 that holds words.
 _UNIT = "unit"
 _WILSON, _AREA = "Wilson 1927", "Hanley and McNeil 1982"
@@ -67,19 +63,17 @@ def figures() -> pd.DataFrame:
 
     Returns:
         A row per printed number or null: `table`, `row`, `column`, `measure` (what the number is, whatever its
-        heading), `printed` (text, "" for null), `value`, `low`, `high`, `n` (missing if not known), `method` (of the
-        interval, "" for none) and `reason`; all as `estimate` gives them.
+        heading), `printed` (text, "" for null), `value`, `low`, `high`, `n` (missing if not known) and `reason`, as
+        `estimate` gives them; `method` (of the interval, "" for none).
     """
     found = []
     for (table_name, row), cells in rows().items():
         for column, text in cells.items():
-            if column == _UNIT:
-                continue
-            measure, number, method = _explain(table_name, row, column, text)
-            where = {"table": table_name, "row": row, "column": column, "measure": measure, "printed": text}
-            found.append({**where, **asdict(number), "n": number.n or pd.NA, "method": method})
-    columns = ["table", "row", "column", "measure", "printed", "value", "low", "high", "n", "method", "reason"]
-    return pd.DataFrame(found, columns=columns).astype({"n": "Int64"})
+            if column != _UNIT:
+                measure, number, method = _explain(table_name, row, column, text)
+                found.append((table_name, row, column, measure, text, *astuple(number), method))
+    columns = ["table", "row", "column", "measure", "printed", "value", "low", "high", "n", "reason", "method"]
+    return pd.DataFrame(found, columns=columns).replace({"n": {0: pd.NA}}).astype({"n": "Int64"})
 
 
 def _explain(table_name: str, row: str, column: str, text: str) -> tuple[str, Estimate, str]:
@@ -97,7 +91,7 @@ def _explain(table_name: str, row: str, column: str, text: str) -> tuple[str, Es
         positives = int(cells_of("table01", row)["val"])
         return "AUROC", hanley_mcneil(float(text), positives, films - positives), _AREA
     share = wilson(round(float(text) * _JETSON_IMAGES), _JETSON_IMAGES)
-    return "accuracy", replace(share, reason=_ON_JETSON_IMAGES[table_name, row]), _WILSON
+    return "accuracy", replace(share, reason=_ASSUMED[table_name]), _WILSON
 
 
 def _all_of(found: Sequence[Estimate], reason: str) -> Estimate:

@@ -51,7 +51,10 @@ def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -
     unknown = [name for name in printed if name not in _RATIOS]
     if unknown or not printed:
         raise ValueError(f"printed must hold some of {', '.join(_RATIOS)}; got {', '.join(unknown) or 'nothing'}.")
-    totals, others = _sizes("positives", positives), _sizes("negatives", negatives)
+    totals, others = (np.unique(np.atleast_1d(np.asarray(sizes, np.int64))) for sizes in (positives, negatives))
+    for name, sizes in (("positives", totals), ("negatives", others)):
+        if not len(sizes) or sizes[0] < 0:
+            raise ValueError(f"{name} must be a number of images, or several such as range(1, 98); got {sizes}.")
     # One count after the other: what one measure excludes is not combined with the other counts.
     tp = np.concatenate([np.arange(total + 1) for total in totals])
     none = np.zeros_like(tp)
@@ -64,13 +67,6 @@ def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -
     found = found[found[:, 3] >= 0]
     found = found[_fit(found, printed, ("accuracy", "specificity"))]
     return sorted((Confusion(*map(int, counts)) for counts in found), key=lambda each: (each.n, each.counts))
-
-
-def _sizes(name: str, given: Sizes) -> np.ndarray:
-    sizes = np.unique(np.atleast_1d(np.asarray(given, np.int64)))
-    if not len(sizes) or sizes[0] < 0:
-        raise ValueError(f"{name} must be a number of images, or several such as range(1, 98); got {given!r}.")
-    return sizes
 
 
 def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
@@ -88,23 +84,18 @@ def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
 def _fit(counts: np.ndarray, printed: Mapping[str, str], measures: Sequence[str]) -> np.ndarray:
     """Return (matrices,), bool: whether counts (matrices, 4) fit those of the measures that were printed."""
     fits = np.ones(len(counts), bool)
-    for name in measures:
-        if name not in printed:
-            continue
-        figure, unit = _figure(name, printed[name])
+    for name in set(measures) & set(printed):
+        whole, _, decimals = printed[name].partition(".")
+        if not (whole + decimals).isdecimal() or not 0 <= float(printed[name]) <= 1:
+            raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {printed[name]!r}.")
+        # The unit of the last digit.
+        unit = 10.0 ** -len(decimals)
         above, below = (counts @ np.array(weights) for weights in _RATIOS[name])
-        away = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0) - figure
+        share = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0)
+        away = share - float(printed[name])
         cut_off = (away >= -_SLACK) & (away < unit - _SLACK)
         fits &= (np.abs(away) <= unit / 2 + _SLACK) | cut_off
     return fits
-
-
-def _figure(name: str, text: str) -> tuple[float, float]:
-    """Return a printed number and the unit of its last digit."""
-    whole, _, decimals = text.partition(".")
-    if not (whole + decimals).isdecimal() or not 0 <= float(text) <= 1:
-        raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {text!r}.")
-    return float(text), 10.0 ** -len(decimals)
 
 
 def measure_of(column: str) -> str:
@@ -136,21 +127,16 @@ def fitting(table_name: str, row: str) -> tuple[Confusion, ...]:
 def why_not_one(table_name: str, row: str) -> str:
     """Return why a row has no matrix, or more than one; "" if it has one."""
     found = fitting(table_name, row)
-    if not found:
-        return "the report prints null without a reason"
-    if len(found) == 1:
-        return ""
-    return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} images' for each in found)}"
+    if len(found) > 1:
+        return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} images' for each in found)}"
+    return "" if found else "the report prints null without a reason"
 
 
 def matrix(table_name: str, row: str) -> Confusion:
-    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27.
+    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27; its methods are the measures.
 
     Args:
-        table_name: "table09" to "table16", "table23" or "table27".
-        row: as in the index of `table`.
-    Returns:
-        The counts; their methods are the measures with intervals.
+        table_name, row: such as "table09", and as in the index of `table`.
     Raises:
         ValueError: no such row, a row of nulls, or one that several matrices fit.
     """
