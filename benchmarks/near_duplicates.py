@@ -55,16 +55,14 @@ def main() -> int:
                 records.append({"copy": kind, "bits": bits, "correlation": check.correlation(pixels, copy)})
     table = pd.DataFrame(records)
     table["near"] = (table["bits"] <= check.NEAR_BITS) & (table["correlation"] >= check.NEAR_CORRELATION)
-    found = table.groupby("copy", sort=False)
-    shown = pd.DataFrame(
-        {
-            "bits, median": found["bits"].median(),
-            "bits, most": found["bits"].max(),
-            "correlation, least": found["correlation"].min(),
-            "correlation, median": found["correlation"].median(),
-            "near": found["near"].sum(),
-        }
-    )
+    columns = {
+        "bits, median": ("bits", "median"),
+        "bits, most": ("bits", "max"),
+        "correlation, least": ("correlation", "min"),
+        "correlation, median": ("correlation", "median"),
+        "near": ("near", "sum"),
+    }
+    shown = table.groupby("copy", sort=False).agg(**columns)
     print(f"{COPIED} images and their copies\n{shown.round(3).to_string()}\n")
 
     signs = np.stack(hashes).astype(np.float32) * 2 - 1

@@ -101,14 +101,15 @@ def test_mirroring_and_scaling_change_nothing(heat, boxes, threshold):
         ([[1.0]], [0.1, 0.1, 0.5, 0.5], r"boxes must be \(boxes, 4\), each x, y, w, h; got shape \(4,\)"),
     ],
 )
-def test_impossible_maps_and_boxes_are_refused(heat, boxes, message):
+def test_impossible_maps_boxes_and_thresholds_are_refused(heat, boxes, message):
     with pytest.raises(ValueError, match=message):
         metrics.score_maps([heat], [boxes])
-
-
-def test_a_threshold_is_a_share_of_the_maximum():
-    with pytest.raises(ValueError, match=r"thresholds must be shares of the map's maximum, in \(0, 1\]; got \(128,\)"):
+    with pytest.raises(ValueError, match=r"shares of the map's maximum, in \(0, 1\]; got \(128,\)"):
         metrics.score_maps([QUARTER], [[UPPER_LEFT]], thresholds=(128,))
+    with pytest.raises(ValueError, match="got 2 maps and 1 lists"):
+        metrics.score_maps([QUARTER, QUARTER], [[UPPER_LEFT]])
+    with pytest.raises(ValueError, match="scores lack method; make them with score_maps"):
+        metrics.localisation_table(metrics.score_maps([QUARTER], [[UPPER_LEFT]]), by=["method"], seed=0)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------
@@ -176,13 +177,3 @@ def test_films_that_are_undefined_are_left_out_of_the_table_and_counted():
     empty = nothing[nothing["measure"] != "box area"]
     assert empty["value"].isna().all()
     assert set(empty["reason"]) == {"1 of 1 are undefined and were left out"}
-
-
-def test_maps_and_boxes_come_in_pairs():
-    with pytest.raises(ValueError, match="got 2 maps and 1 lists"):
-        metrics.score_maps([QUARTER, QUARTER], [[UPPER_LEFT]])
-
-
-def test_scores_without_the_columns_to_keep_apart_are_refused():
-    with pytest.raises(ValueError, match="scores lack method; make them with score_maps"):
-        metrics.localisation_table(metrics.score_maps([QUARTER], [[UPPER_LEFT]]), by=["method"], seed=0)

@@ -191,7 +191,7 @@ show.table(overall, by=("method",), columns=columns)
 # | `saliency` | the size of the logit's gradient at each pixel |
 #
 # Let all five explain the first film of each finding of table 3: not the examples above, which were chosen by the
-# scores of `cam` and would favour it. Score-CAM takes longest; it is given 32 of the feature maps.
+# scores of `cam` and would favour it. Score-CAM takes longest; it is given 16 of the feature maps.
 
 # %%
 from cxrkit import networks
@@ -202,14 +202,14 @@ sources = {method: predictor if method == "cam" else explainer for method in exp
 by_name = {film.name: film for film in boxed}
 first = scores[scores["finding"].isin(table3)].drop_duplicates("finding")[["image", "finding"]]
 lesions = [by_name[image].only(finding) for image, finding in first.itertuples(index=False)]
-compared = explain.compare(sources, lesions, score_cam_channels=32)
+compared = explain.compare(sources, lesions, score_cam_channels=16)
 
 # %%
-shown = lesions[-4:]
+shown = lesions[-3:]
 findings = [finding for film in shown for finding in film.boxes]
 maps = {
     method: [
-        explain.heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=32)[0][0]
+        explain.heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=16)[0][0]
         for film, finding in zip(shown, findings, strict=True)
     ]
     for method, source in sources.items()
