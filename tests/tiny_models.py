@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cxrkit import networks
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 SIZE = 64
@@ -36,6 +37,27 @@ def covid_model(folder: Path, *, slope: float = 8.0, **sidecar: object) -> Path:
 def findings_model(folder: Path, **sidecar: object) -> Path:
     """Make the 14-finding network in a folder; keywords replace entries of model.json."""
     return _model(folder, FINDINGS, [20.0] * 14, [-float(k) for k in range(14)], "Sigmoid", sidecar)
+
+
+def brightness(
+    name: str = "bright", labels: Sequence[str] = COVID_CLASSES, seen: list[int] | None = None, **info: object
+) -> networks.Predictor:
+    """A network in memory that predicts a film's mean m, and 1 - m, with maps in the upper left corner.
+
+    `seen` is given the number of films of each batch; keywords replace entries of model.json.
+    """
+
+    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
+        if seen is not None:
+            seen.append(len(batch))
+        mean = batch.mean(axis=(1, 2, 3))
+        cams = np.zeros((len(batch), 2, 2, len(labels)), np.float32)
+        cams[:, 0, 0] = 1
+        return [np.stack([mean, 1 - mean][: len(labels)], axis=1), cams]
+
+    thresholds = dict.fromkeys(labels, 0.5)
+    usual = {"version": "1", "labels": labels, "input_size": 16, "thresholds": thresholds, "not_shown": []}
+    return networks.Predictor({"name": name, **usual, **info}, "0" * 64, run)
 
 
 def _model(
