@@ -1,4 +1,4 @@
-"""Methods compared on the same films, answers held against places, networks that have learned nothing."""
+"""Methods compared on the same images, predictions compared with places, networks that have learned nothing."""
 
 import keras
 import numpy as np
@@ -21,38 +21,24 @@ def table(*rows):
     return pd.DataFrame(rows, columns=[*names, "measure", "threshold", "value", "reason"])
 
 
-@pytest.fixture
-def bright_left(tmp_path):
-    """A network that finds everything where the film is bright, and two films with a bright left half."""
+def test_one_finding_of_an_image_can_be_taken_alone_and_boxes_be_given_in_pixels():
+    boxes = {"Mass": ((0.5, 0.1, 0.25, 0.5),), "Effusion": ((0.0, 0.0, 0.5, 1.0),)}
+    alone = explain.BoxedFilm("a", "p", np.zeros((10, 20)), boxes).only("Mass")
+    assert (alone.name, alone.patient_id, alone.boxes) == ("a", "p", {"Mass": boxes["Mass"]})
+    assert alone.boxes_px() == {"Mass": ((10.0, 1.0, 5.0, 5.0),)}
+    with pytest.raises(ValueError, match="a has boxes of Mass; got 'Hernia'"):
+        alone.only("Hernia")
+
+
+def test_methods_are_scored_on_the_same_images(tmp_path):
+    predictor = networks.load(tiny_models.findings_model(tmp_path))
     pixels = np.zeros((SIZE, SIZE), np.float32)
     pixels[:, :32] = 0.5
-    left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0)
-    films = [
-        explain.BoxedFilm("in", "one", pixels, {"Effusion": (left,), "Mass": (right,)}),
-        explain.BoxedFilm("out", "two", pixels, {"Effusion": (right,)}),
-    ]
-    return networks.load(tiny_models.findings_model(tmp_path)), films
-
-
-def test_boxes_in_pixels_are_counted_along_the_right_sides():
-    film = explain.BoxedFilm("a", "p", np.zeros((10, 20)), {"Mass": ((0.5, 0.1, 0.25, 0.5),)})
-    assert film.boxes_px() == {"Mass": ((10.0, 1.0, 5.0, 5.0),)}
-
-
-def test_one_finding_of_a_film_can_be_taken_alone(bright_left):
-    film = bright_left[1][0]
-    assert film.only("Mass").boxes == {"Mass": ((0.5, 0.0, 0.5, 1.0),)}
-    assert film.only("Mass").patient_id == "one"
-    with pytest.raises(ValueError, match="in has boxes of Effusion, Mass; got 'Hernia'"):
-        film.only("Hernia")
-
-
-def test_methods_are_scored_on_the_same_films(bright_left):
-    predictor, films = bright_left
-    both = explain.compare({"cam": predictor}, iter(films))
-    pd.testing.assert_frame_equal(both, explain.score_films(predictor, films))
+    film = explain.BoxedFilm("in", "one", pixels, {"Effusion": ((0.0, 0.0, 0.5, 1.0),)})
+    both = explain.compare({"cam": predictor}, iter([film]))
+    pd.testing.assert_frame_equal(both, explain.score_films(predictor, [film]))
     with pytest.raises(ValueError, match="sources must hold a method at least; got none"):
-        explain.compare({}, films)
+        explain.compare({}, [film])
 
 
 def test_differences_are_taken_film_by_film():

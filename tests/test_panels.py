@@ -66,6 +66,8 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
         return [np.full((1, 20, 20), 0.75, np.float32)]
 
     monkeypatch.setattr(explain, "heat_maps", heat_maps)
+    with pytest.raises(ValueError, match="at least one film; got none"):
+        FilmPanel({}, Counting())
     alone = FilmPanel(FILMS, Counting())
     assert (alone.method.options, alone.method.layout.display) == (("cam",), "none")
     panel = FilmPanel(FILMS, Counting(), explainer="the explainer")
@@ -74,11 +76,6 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
         panel.method.value = method
         assert drawn[-1][0][1][0, 0] == value
     assert runs == [("the explainer", [COVID], "saliency")]
-
-
-def test_a_panel_without_images_is_refused():
-    with pytest.raises(ValueError, match="at least one film; got none"):
-        FilmPanel({}, Counting())
 
 
 def test_a_moved_threshold_draws_a_new_picture():

@@ -20,15 +20,11 @@ Box = tuple[float, float, float, float]
 
 
 class _Panel(widgets.VBox):
-    """Controls above a picture that `draw` makes again whenever a control changes.
+    """Controls above a picture that `draw` makes again whenever a control changes."""
 
-    Attributes:
-        picture: the figure, PNG, as wide as the figures of `show`.
-    """
-
-    def __init__(self, controls: Sequence[widgets.Widget], draw: "Callable[[], Drawing]", *, in_row: int = 2) -> None:
+    def __init__(self, controls: Sequence[widgets.Widget], draw: "Callable[[], Drawing]") -> None:
         self.picture = widgets.Image(format="png", layout={"width": "900px", "max_width": "100%"})
-        rows = [widgets.HBox(controls[k : k + in_row]) for k in range(0, len(controls), in_row)]
+        rows = [widgets.HBox(controls[k : k + 2]) for k in range(0, len(controls), 2)]
         super().__init__([*rows, self.picture])
         self._draw = draw
         for control in controls:
@@ -44,12 +40,7 @@ def _slider(name: str, value: float, step: float, **look: Any) -> widgets.FloatS
 
 
 class FilmPanel(_Panel):
-    """Choose an image, a label, a method and the opacity of the map; see the map over the image.
-
-    Attributes:
-        film, label, method: drop-down lists; the method is hidden where there is only one.
-        opacity: slider in [0, 1].
-    """
+    """Choose an image, a label, a method (hidden if there is only one) and an opacity; see the map over the image."""
 
     def __init__(
         self,
@@ -75,10 +66,11 @@ class FilmPanel(_Panel):
             raise ValueError("films must hold at least one film; got none.")
         wide: dict[str, Any] = {"style": {"description_width": "4.5em"}}
         methods = explain.METHODS if explainer is not None else ("cam",)
-        self.film = widgets.Dropdown(options=list(films), description="image", **wide)
-        first = label or predictor.labels[0]
-        self.label = widgets.Dropdown(options=list(predictor.labels), value=first, description="label", **wide)
-        self.method = widgets.Dropdown(options=methods, description="method", **wide)
+        lists = {"image": list(films), "label": list(predictor.labels), "method": methods}
+        self.film, self.label, self.method = (
+            widgets.Dropdown(options=options, description=name, **wide) for name, options in lists.items()
+        )
+        self.label.value = label or predictor.labels[0]
         self.method.layout.display = None if len(methods) > 1 else "none"
         self.opacity = _slider("opacity", 0.6, 0.05, **wide)
         source = predictor if explainer is None else explainer
@@ -103,11 +95,7 @@ class FilmPanel(_Panel):
 
 
 class ThresholdPanel(_Panel):
-    """Move a threshold; see which images are positive.
-
-    Attributes:
-        threshold: slider in [0, 1].
-    """
+    """Move a threshold; see which images are positive."""
 
     def __init__(self, groups: Mapping[str, np.ndarray], threshold: float, *, simulated: bool = False) -> None:
         """Build the panel with the probabilities (images,) of each true group, and the threshold to begin with."""
@@ -116,12 +104,7 @@ class ThresholdPanel(_Panel):
 
 
 class PrevalencePanel(_Panel):
-    """Move a threshold and a prevalence; see how sensitivity, specificity and predictive values change.
-
-    Attributes:
-        threshold: slider in [0, 1].
-        prevalence: slider over `metrics.Worth`'s prevalences, logarithmic.
-    """
+    """Move a threshold and a prevalence; see how sensitivity, specificity and predictive values change."""
 
     def __init__(
         self,
