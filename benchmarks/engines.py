@@ -30,9 +30,7 @@ def densenet(folder: Path) -> Path:
     """Make DenseNet121 at 224 px with random weights, as a model folder."""
     keras.utils.set_random_seed(1)
     model = networks.build("DenseNet121", "findings", input_size=224)
-    sidecar = {"name": "densenet121", "version": "0", "labels": list(FINDINGS), "input_size": 224}
-    sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(FINDINGS, 0.5), "not_shown": list(FINDINGS)}
-    return networks.save(model, folder, sidecar)
+    return networks.save(model, folder, FINDINGS)
 
 
 def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -46,11 +46,7 @@ def make_network(folder: Path) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
-    sidecar = {
-        "name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224, "pixel_range": [0, 1],
-        "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": list(COVID_CLASSES),
-    }  # fmt: skip
-    networks.save(networks.build("DenseNet121", "covid", input_size=224), folder, sidecar)
+    networks.save(networks.build("DenseNet121", "covid", input_size=224), folder, COVID_CLASSES)
 
 
 def plain(folder: Path, paths: list[Path]) -> dict[str, Any]:

@@ -39,8 +39,7 @@ def start(folder: Path) -> str:
     x = layers.Conv2D(6, 3, activation="relu")(films)
     x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(8, 5, strides=2, activation="relu")(x))
     model = keras.Model(films, layers.Dense(14, activation="sigmoid", name="probs")(x), name="tiny")
-    sidecar = {"name": "tiny", "version": "1", "labels": list(FINDINGS), "input_size": 24, "pixel_range": [0, 1]}
-    return str(networks.save(model, folder, sidecar | {"thresholds": dict.fromkeys(FINDINGS, 0.5), "not_shown": []}))
+    return str(networks.save(model, folder, FINDINGS))
 
 
 def plan(start: str, **options) -> Plan:

@@ -172,9 +172,7 @@ def test_rows_are_in_order_in_any_batch_and_an_unreadable_image_has_a_reason(pyt
 @pytest.mark.slow
 def test_densenet121_at_224_px_takes_under_300_mb_beyond_the_runtime_or_is_not_loaded(tmp_path, python, films):
     # Random weights need the memory of trained ones.
-    sidecar = {"name": "densenet121", "version": "0", "labels": list(COVID_CLASSES), "input_size": 224}
-    sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(COVID_CLASSES, 0.5), "not_shown": [COVID]}
-    source = networks.save(networks.build("DenseNet121", "covid", input_size=224), tmp_path / "network", sidecar)
+    source = networks.save(networks.build("DenseNet121", "covid", input_size=224), tmp_path / "network", COVID_CLASSES)
     densenet = bundle_of(tmp_path, source=source)
     done = start(python, densenet, films / "films.csv", tmp_path, memory=400 * 2**20)
     assert done.returncode == 2, done.stderr

@@ -23,11 +23,6 @@ def film(shape=(80, 70), seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
-def sidecar(labels):
-    info = {"name": "tiny", "version": "1", "labels": list(labels), "input_size": SIZE, "pixel_range": [0, 1]}
-    return info | {"thresholds": dict.fromkeys(labels, 0.5), "not_shown": [], "training": {}, "figures": []}
-
-
 def backbone(channels=1, name="trunk"):
     """Two convolutions, the last feature map 8 x 8 x 6 after an activation of its own."""
     films = keras.Input((SIZE, SIZE, channels))
@@ -56,7 +51,7 @@ def folders(tmp_path_factory):
     found = {}
     for activation, labels in (("sigmoid", FINDINGS[:3]), ("softmax", COVID_CLASSES)):
         folder = tmp_path_factory.mktemp("models") / activation
-        found[activation] = networks.save(flat(len(labels), activation), folder, sidecar(labels))
+        found[activation] = networks.save(flat(len(labels), activation), folder, labels)
     return found
 
 

@@ -37,16 +37,13 @@ def expected(paths):
     return np.hstack([covid[:, :1], findings])
 
 
-def table(path, labels):
-    return pd.read_csv(path)[[f"prob_{label}" for label in labels]].to_numpy()
-
-
 def test_model_predict_gives_the_same_probabilities(paths, expected, tmp_path):
     for model, labels, columns in (("covid-small", [COVID], [0]), ("findings14-small", FINDINGS, range(1, 15))):
         command = ["model", "predict", model, str(paths[0].parent / "manifest.csv"), "--out", str(tmp_path / "p.csv")]
         done = CliRunner().invoke(_main.app, command)
         assert done.exit_code == 0, done.output
-        assert table(tmp_path / "p.csv", labels) == pytest.approx(expected[:, list(columns)], abs=6e-7)
+        found = pd.read_csv(tmp_path / "p.csv")[[f"prob_{label}" for label in labels]].to_numpy()
+        assert found == pytest.approx(expected[:, list(columns)], abs=6e-7)
 
 
 def test_triage_gives_the_same_probabilities(paths, expected, tmp_path):

@@ -7,7 +7,6 @@ probability 1 / (1 + exp(-(20 m - k))): of a film of mean 0.22 the first five ar
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -31,12 +30,12 @@ def finding_prob(mean: float, k: int) -> float:
 
 def covid_model(folder: Path, *, slope: float = 8.0, **sidecar: object) -> Path:
     """Make the COVID-19 network in a folder; keywords replace entries of model.json."""
-    return _model(folder, COVID_CLASSES, [slope, -slope], [-4.0, 4.0], "Softmax", sidecar)
+    return _model(folder, dict(zip(COVID_CLASSES, [(slope, -4.0), (-slope, 4.0)], strict=True)), "Softmax", sidecar)
 
 
 def findings_model(folder: Path, **sidecar: object) -> Path:
     """Make the 14-finding network in a folder; keywords replace entries of model.json."""
-    return _model(folder, FINDINGS, [20.0] * 14, [-float(k) for k in range(14)], "Sigmoid", sidecar)
+    return _model(folder, {label: (20.0, -float(k)) for k, label in enumerate(FINDINGS)}, "Sigmoid", sidecar)
 
 
 def brightness(
@@ -60,48 +59,32 @@ def brightness(
     return networks.Predictor({"name": name, **usual, **info}, "0" * 64, run)
 
 
-def _model(
-    folder: Path,
-    labels: Sequence[str],
-    slopes: Sequence[float],
-    biases: Sequence[float],
-    activation: str,
-    sidecar: dict[str, object],
-) -> Path:
-    kernel = np.array(slopes, np.float32).reshape(-1, 1, 1, 1)
+def _model(folder: Path, logits: dict[str, tuple[float, float]], activation: str, sidecar: dict[str, object]) -> Path:
+    """Make a network of each label's (slope, bias)."""
+    slopes, biases = np.array(list(logits.values()), np.float32).T
+    node, info, count = helper.make_node, helper.make_tensor_value_info, len(logits)
     steps = [
-        helper.make_node("Transpose", ["films"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("AveragePool", ["planes"], ["small"], kernel_shape=[16, 16], strides=[16, 16]),
-        helper.make_node("Conv", ["small", "kernel"], ["features"]),
-        helper.make_node("Transpose", ["features"], ["maps"], perm=[0, 2, 3, 1]),
-        helper.make_node("ReduceMean", ["maps", "axes"], ["pooled"], keepdims=0),
-        helper.make_node("Add", ["pooled", "bias"], ["logits"]),
-        helper.make_node(activation, ["logits"], ["probs"]),
+        node("Transpose", ["films"], ["planes"], perm=[0, 3, 1, 2]),
+        node("AveragePool", ["planes"], ["small"], kernel_shape=[16, 16], strides=[16, 16]),
+        node("Conv", ["small", "kernel"], ["features"]),
+        node("Transpose", ["features"], ["maps"], perm=[0, 2, 3, 1]),
+        node("ReduceMean", ["maps", "axes"], ["pooled"], keepdims=0),
+        node("Add", ["pooled", "bias"], ["logits"]),
+        node(activation, ["logits"], ["probs"]),
     ]
-    constants = {"kernel": kernel, "axes": np.array([1, 2]), "bias": np.array(biases, np.float32)}
-    graph = helper.make_graph(
-        steps,
-        "tiny",
-        [helper.make_tensor_value_info("films", TensorProto.FLOAT, ["n", SIZE, SIZE, 1])],
-        [
-            helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["n", len(labels)]),
-            helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["n", 4, 4, len(labels)]),
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    inputs = [info("films", TensorProto.FLOAT, ["n", SIZE, SIZE, 1])]
+    shapes = {"probs": ["n", count], "maps": ["n", 4, 4, count]}
+    outputs = [info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    constants = {"kernel": slopes.reshape(-1, 1, 1, 1), "axes": np.array([1, 2]), "bias": biases}
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(steps, "tiny", inputs, outputs, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, folder / "model.onnx")
-    about = {
-        "name": folder.name,
-        "version": "1",
-        "labels": list(labels),
-        "input_size": SIZE,
-        "pixel_range": [0, 1],
-        "thresholds": dict.fromkeys(labels, 0.5),
-        "not_shown": [],
-        "files": {"model.onnx": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()},
-    }
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx"
+    )
+    about = {"name": folder.name, "version": "1", "labels": list(logits), "input_size": SIZE, "pixel_range": [0, 1]}
+    about |= {"thresholds": dict.fromkeys(logits, 0.5), "not_shown": []}
+    about["files"] = {"model.onnx": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()}
     (folder / "model.json").write_text(json.dumps(about | sidecar), encoding="utf-8")
     return folder
 

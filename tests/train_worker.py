@@ -18,7 +18,7 @@ SIZE_PX = 32
 
 
 def network() -> keras.Model:
-    """A network whose result depends on neither other images of a batch nor chance."""
+    """Build a network whose result depends on neither other images of a batch nor chance."""
     films = keras.Input((SIZE_PX, SIZE_PX, 1))
     x = layers.Conv2D(4, 3, strides=2, activation="relu")(films)
     x = layers.GlobalAveragePooling2D()(x)
@@ -33,22 +33,17 @@ def main(manifest: str, out: str, options: dict) -> None:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * cpus)
     devices = train.devices(options.get("cards", 1), machines=options.get("machines", ()), this=options.get("this"))
-    if "kill_in" in options:
-        _kill_in(*options["kill_in"])
-    settings = train.Settings(size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted")
-    train.findings(manifest, out, settings, devices=devices, network=network, cache=f"{out}/films")
-
-
-def _kill_in(epoch: int, step: int) -> None:
-    """End this process as a crash does, when it makes a batch (both from 0)."""
     make = train.Batches.__getitem__
 
     def kill(self, number):
-        if (self.epoch, number) == (epoch, step):
+        """End this process as a crash does, when it makes the batch of `kill_in`: epoch and step, both from 0."""
+        if [self.epoch, number] == options.get("kill_in"):
             os.kill(os.getpid(), signal.SIGKILL)
         return make(self, number)
 
     train.Batches.__getitem__ = kill
+    settings = train.Settings(size_px=SIZE_PX, batch_size=8, epochs=3, learning_rate=0.01, loss="weighted")
+    train.findings(manifest, out, settings, devices=devices, network=network, cache=f"{out}/films")
 
 
 if __name__ == "__main__":

@@ -25,32 +25,22 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
     args = parser.parse_args()
-    size = networks.load(args.start).input_size
+    size, recipe = networks.load(args.start).input_size, augment.named("flip")
     sets = experiments.load(args.manifest, size_px=size, cache=args.out / "films")
-    recipe = augment.named("flip")
     plan = experiments.Plan(args.start, size_px=size, recipe=recipe, epochs=args.epochs, steps=args.steps)
     learned = experiments.learn(sets.train, sets.val, plan, seed=0)
     print(learned.tried.to_string(), flush=True)
-    truth = experiments.positive(sets.val)
-    threshold = round(metrics.choose_threshold(truth, learned.predict(sets.val)), 6)
-    sidecar = {
-        "name": args.out.name,
-        "version": "1",
-        "labels": list(COVID_CLASSES),
-        "input_size": size,
-        "pixel_range": [0, 1],
-        "thresholds": dict(zip(COVID_CLASSES, (threshold, round(1 - threshold, 6)), strict=True)),
-        "not_shown": [COVID_CLASSES[0]],
-        "training": {
-            "command": "python " + " ".join(sys.argv),
-            "date": date.today().isoformat(),
-            "plan": plan.as_dict(),
-            "films": len(sets.train),
-            "chosen_on": "val: the epoch of the lowest loss; the threshold by Youden's J",
-        },
+    threshold = metrics.choose_threshold(experiments.positive(sets.val), learned.predict(sets.val))
+    training = {
+        "command": "python " + " ".join(sys.argv),
+        "date": date.today().isoformat(),
+        "plan": plan.as_dict(),
+        "films": len(sets.train),
+        "chosen_on": "val: the epoch of the lowest loss; the threshold by Youden's J",
     }
-    networks.save(learned.model, args.out, sidecar)
-    print(f"threshold {threshold}; written to {args.out}")
+    thresholds = dict(zip(COVID_CLASSES, (round(threshold, 6), round(1 - threshold, 6)), strict=True))
+    networks.save(learned.model, args.out, COVID_CLASSES, thresholds=thresholds, training=training)
+    print(f"threshold {threshold:.6f}; written to {args.out}")
     return 0
 
 

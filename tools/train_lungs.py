@@ -11,8 +11,6 @@ import argparse
 import json
 import platform
 import sys
-import tempfile
-import warnings
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +29,7 @@ from cxrkit.data import load_films, read_manifest
 from cxrkit.film import _lungs as lungs
 from cxrkit.film import read, resize
 from cxrkit.labels import DISCLAIMER
+from cxrkit.networks._folders import export_onnx
 
 BATCH, STEPS, EPOCHS, RATE = 16, 40, 14, 3e-3
 #: Channels from the finest level to the coarsest.
@@ -59,7 +58,7 @@ def network(size_px: int = lungs.SIZE_PX) -> keras.Model:
     films = keras.Input((size_px, size_px, 1), name="films")
     x, kept = layers.Rescaling(4.0, -2.0, name="centre")(films), []
     for level, width in enumerate(WIDTHS):
-        x = _twice(x, width, f"down{level}")
+        x = _convolve(_convolve(x, width, f"down{level}a"), width, f"down{level}b")
         if level < len(WIDTHS) - 1:
             kept.append(x)
             x = layers.MaxPooling2D(name=f"pool{level}")(x)
@@ -78,10 +77,6 @@ def _convolve(x, width: int, name: str, rate: int = 1):
     x = layers.Conv2D(width, 3, padding="same", dilation_rate=rate, use_bias=False, name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _twice(x, width: int, name: str):
-    return _convolve(_convolve(x, width, f"{name}a"), width, f"{name}b")
 
 
 def simulated(split: str) -> Masked:
@@ -108,29 +103,21 @@ def real(data: Path) -> dict[str, Masked]:
     sets = {}
     for split, rows in frame.groupby("split"):
         pixels = load_films(rows, data, lungs.SIZE_PX).pixels
-        masks = np.stack([_mask(files[Path(image).stem]) for image in rows.image])
+        drawn = [read(files[Path(image).stem]).pixels > 0.5 for image in rows.image]
+        masks = np.stack([resize(mask.astype(np.float32), lungs.SIZE_PX) >= 0.5 for mask in drawn])
         sets[str(split)] = Masked(pixels, masks, rows.patient_id.to_numpy(str))
     return sets
 
 
-def _mask(path: Path) -> np.ndarray:
-    drawn = read(path).pixels
-    return resize((drawn > 0.5).astype(np.float32), lungs.SIZE_PX) >= 0.5
-
-
 def augmenter(seed: int) -> iaa.Augmenter:
     """Return the augmentation of a batch: position, size, exposure, borders, blur, noise and blanked parts."""
+    scale, shift = {"x": (0.85, 1.15), "y": (0.85, 1.15)}, {"x": (-0.06, 0.06), "y": (-0.06, 0.06)}
+    borders = ["edge", "constant", "reflect"]
     return iaa.Sequential(
         [
             iaa.Fliplr(0.5),
             iaa.Sometimes(0.5, iaa.CropAndPad(percent=(-0.16, 0.16), sample_independently=True, pad_mode="constant")),
-            iaa.Affine(
-                scale={"x": (0.85, 1.15), "y": (0.85, 1.15)},
-                rotate=(-10, 10),
-                shear=(-5, 5),
-                translate_percent={"x": (-0.06, 0.06), "y": (-0.06, 0.06)},
-                mode=["edge", "constant", "reflect"],
-            ),
+            iaa.Affine(scale=scale, rotate=(-10, 10), shear=(-5, 5), translate_percent=shift, mode=borders),
             iaa.GammaContrast((0.5, 2.0)),
             iaa.LinearContrast((0.6, 1.5)),
             iaa.Add((-25, 25)),
@@ -143,24 +130,23 @@ def augmenter(seed: int) -> iaa.Augmenter:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches, half real and half simulated; `train.fit` sets `epoch`."""
+    """Batches of real and simulated images; `train.fit` sets `epoch`."""
 
-    def __init__(self, sets: list[Masked], shares: list[float], *, seed: int = 0):
+    def __init__(self, real: Masked, simulated: Masked):
         super().__init__(workers=1)
-        self._pixels = np.concatenate([films.pixels for films in sets])
-        self._masks = np.concatenate([films.masks for films in sets])
-        counts = [len(films.pixels) for films in sets]
-        weights = [np.full(count, share / count) for count, share in zip(counts, shares, strict=True)]
-        self._share = np.concatenate(weights)
-        self._seed, self.epoch = seed, 0
+        self._pixels, self._masks = np.concatenate([real.pixels, simulated.pixels]), [*real.masks, *simulated.masks]
+        shares = ((REAL_SHARE, len(real.pixels)), (1 - REAL_SHARE, len(simulated.pixels)))
+        self._share = np.concatenate([np.full(count, share / count) for share, count in shares])
+        self.epoch = 0
 
     def __len__(self) -> int:
         return STEPS
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        draw = np.random.default_rng([self._seed, self.epoch, step])
+        draw = np.random.default_rng([0, self.epoch, step])
         chosen = draw.choice(len(self._pixels), BATCH, p=self._share)
-        maps = [SegmentationMapsOnImage(mask.astype(np.uint8), shape=(*mask.shape, 1)) for mask in self._masks[chosen]]
+        drawn = [self._masks[k].astype(np.uint8) for k in chosen]
+        maps = [SegmentationMapsOnImage(mask, shape=(*mask.shape, 1)) for mask in drawn]
         films, moved = augmenter(int(draw.integers(2**31)))(
             images=list(self._pixels[chosen][..., None]), segmentation_maps=maps
         )
@@ -178,14 +164,7 @@ def loss(masks, probs):
 
 
 def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Return Dice and intersection over union of each image.
-
-    Args:
-        found: (films, S, S), bool.
-        masks: (films, S, S), bool.
-    Returns:
-        "Dice" and "IoU", each (films,) in [0, 1].
-    """
+    """Return "Dice" and "IoU" of each image, (films,) in [0, 1], of lungs (films, S, S), bool, that were found."""
     both = (found & masks).sum(axis=(1, 2))
     either, sizes = (found | masks).sum(axis=(1, 2)), found.sum(axis=(1, 2)) + masks.sum(axis=(1, 2))
     return {"Dice": 2 * both / np.maximum(sizes, 1), "IoU": both / np.maximum(either, 1)}
@@ -193,8 +172,7 @@ def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
 
 def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.DataFrame]:
     """Train; the epoch with the best mean Dice on real and simulated val images is kept."""
-    model = network()
-    batches = Batches(sets["train"], [REAL_SHARE, 1 - REAL_SHARE])
+    model, batches = network(), Batches(*sets["train"])
 
     def validation(trained: keras.Model) -> dict[str, float]:
         dices = {}
@@ -203,21 +181,8 @@ def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.Da
             dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
         return {**dices, "score": float(np.mean(list(dices.values())))}
 
-    curve = train.fit(
-        model, batches, epochs=EPOCHS, validation=validation, loss=loss, learning_rate=RATE, folder=folder
-    )
-    return model, curve
-
-
-def export(model: keras.Model) -> bytes:
-    """Return the network as the bytes of an ONNX file."""
-    # Keras exports no network that was never called, as after a run that was already finished.
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # See cxrkit.networks.save.
-        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-        model.export(Path(scratch) / "lungs.onnx", format="onnx", verbose=False)
-        return (Path(scratch) / "lungs.onnx").read_bytes()
+    options = {"epochs": EPOCHS, "loss": loss, "learning_rate": RATE, "folder": folder}
+    return model, train.fit(model, batches, validation=validation, **options)
 
 
 def score(films: Masked, where: str) -> list[dict]:
@@ -227,46 +192,52 @@ def score(films: Masked, where: str) -> list[dict]:
     for measure, values in overlaps(found, films.masks).items():
         estimate = metrics.mean_by_patient(values, films.patients, seed=0)
         numbers = {name: round(getattr(estimate, name), 4) for name in ("value", "low", "high")}
+        counts = {"n": len(values), "patients": len(np.unique(films.patients))}
         lowest = round(float(values.min()), 4)
-        patients = len(np.unique(films.patients))
-        rows.append({"films": where, "measure": measure, **numbers, "lowest": lowest, "n": len(values)})
-        rows[-1]["patients"] = patients
+        rows.append({"films": where, "measure": measure, **numbers, "lowest": lowest, **counts})
     return rows
+
+
+#: The model card, but for its tables.
+CARD = """# lungs: where the lungs are on a frontal chest radiograph
+
+**{disclaimer}**
+
+A U-Net of {parameters:,} parameters: an image of {size_px} by {size_px} pixels in, the probability of lung for each \
+pixel out. `cxrkit.film.lung_masks` runs it without TensorFlow.
+
+## Limits
+
+- It does not measure a lung's size, air or disease. It serves experiments that change pixels: masking the lungs, or \
+cropping to them.
+- A lung that is wholly white, or an only lung, is often missed in part. What is missed depends on the disease, so a \
+network can learn the disease from the outline alone.
+- Real masks existed for images of one source (`cohen`). Images of `nih` and `hannover` were only inspected by eye.
+- Children and lateral views were not tried. On images of other parts of the body it finds lungs too, for example on \
+an MR and an ultrasound image: `cxrkit.film.assess` flags what is no frontal chest image.
+
+## Measured
+
+Overlap with the truth after `cxrkit.film.lung_outline`, mean over images, 95% interval by patient.
+
+| images | measure | value | lowest image | n | patients |
+|---|---|---:|---:|---:|---:|
+{figures}
+
+## Training
+
+| what | how |
+|---|---|
+{training}
+"""
 
 
 def card(info: dict) -> str:
     """Return the model card."""
-    figures = pd.DataFrame(info["figures"])
-    body = [
-        f"| {row.films} | {row.measure} | {row.value:.3f} ({row.low:.3f} to {row.high:.3f}) | {row.lowest:.3f} | "
-        f"{row.n} | {row.patients} |"
-        for row in figures.itertuples()
-    ]
-    lines = [
-        "# lungs: where the lungs are on a frontal chest radiograph",
-        f"**{DISCLAIMER}**",
-        f"A U-Net of {info['parameters']:,} parameters: an image of {info['size_px']} by {info['size_px']} pixels in, "
-        "the probability of lung for each pixel out. `cxrkit.film.lung_masks` runs it without TensorFlow.",
-        "## Limits",
-        "- It does not measure a lung's size, air or disease. It serves experiments that change pixels: masking the "
-        "lungs, or cropping to them.\n"
-        "- A lung that is wholly white, or an only lung, is often missed in part. What is missed depends on the "
-        "disease, so a network can learn the disease from the outline alone.\n"
-        "- Real masks existed for images of one source (`cohen`). Images of `nih` and `hannover` were only inspected "
-        "by eye.\n"
-        "- Children and lateral views were not tried. On images of other parts of the body it finds lungs too, for "
-        "example on an MR and an ultrasound image: `cxrkit.film.assess` flags what is no frontal chest image.",
-        "## Measured",
-        "Overlap with the truth after `cxrkit.film.lung_outline`, mean over images, 95% interval by patient.",
-        "\n".join(
-            ["| images | measure | value | lowest image | n | patients |", "|---|---|---:|---:|---:|---:|", *body]
-        ),
-        "## Training",
-        "\n".join(
-            ["| what | how |", "|---|---|", *(f"| {key} | {value} |" for key, value in info["training"].items())]
-        ),
-    ]
-    return "\n\n".join(lines) + "\n"
+    row = "| {films} | {measure} | {value:.3f} ({low:.3f} to {high:.3f}) | {lowest:.3f} | {n} | {patients} |"
+    figures = "\n".join(row.format(**figure) for figure in info["figures"])
+    training = "\n".join(f"| {key} | {value} |" for key, value in info["training"].items())
+    return CARD.format(**info | {"disclaimer": DISCLAIMER, "figures": figures, "training": training})
 
 
 def main() -> int:
@@ -278,18 +249,16 @@ def main() -> int:
     args = parser.parse_args()
     keras.utils.set_random_seed(0)
     cv2.setNumThreads(1)
-    masked = real(args.data)
-    sims = {split: simulated(split) for split in SIM_SEEDS}
+    masked, sims = real(args.data), {split: simulated(split) for split in SIM_SEEDS}
     model, curve = fit({split: [masked[split], sims[split]] for split in ("train", "val")}, args.work)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "lungs.onnx").write_bytes(export(model))
+    export_onnx(model, args.out / "lungs.onnx")
     lungs.session.cache_clear()
-    figures = score(masked["test"], "real, cohen, test") + score(sims["test"], "simulated, held-out seeds")
     best = curve["epoch"][curve["best"]].max()
     info = {
         "size_px": lungs.SIZE_PX,
         "parameters": model.count_params(),
-        "figures": figures,
+        "figures": score(masked["test"], "real, cohen, test") + score(sims["test"], "simulated, held-out seeds"),
         "training": {
             "command": "`python " + " ".join(sys.argv) + "`",
             "date": date.today().isoformat(),

@@ -12,11 +12,14 @@ import typer
 from cxrkit.cli import _terminal
 from cxrkit.labels import COVID
 
-app = typer.Typer(
-    help="Models: list, show, predict, import, export.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+_SCORES = "Also compare the predictions with the manifest's labels, in this CSV."
+_RELEASE = 'A release of TorchXRayVision, e.g. "densenet121-res224-nih": use its labels and operating points.'
+_TRUST = "Open a pickle, which runs the code that it names, without a sha256."
+_BUNDLE = "The bundle to write: a new folder; by default MODEL-TARGET-PRECISION."
+_IMAGES = "Images to calibrate on and measure; by default the course's simulated ones."
+_TOLERANCE = "Largest allowed difference of a probability; above it nothing is written."
+
+app = typer.Typer(help="Models: list, show, predict, import, export.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -29,11 +32,11 @@ def list_() -> None:
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
+def show_(name: Annotated[str, typer.Argument(help="A bundled model or a model folder.")]) -> None:
     """Print a model's card."""
-    from cxrkit.show import _card as model_card
+    from cxrkit import show
 
-    print(model_card.of_folder(name), end="")
+    print(show.card.of_folder(name), end="")
 
 
 @app.command()
@@ -41,14 +44,10 @@ def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A CSV with a column of images.")],
     out: Annotated[Path, typer.Option(help="The CSV to write: a row per image, as the report's figure 5.")],
-    scores: Annotated[
-        Path | None, typer.Option(help="Also compare the predictions with the manifest's labels, in this CSV.")
-    ] = None,
+    scores: Annotated[Path | None, typer.Option(help=_SCORES)] = None,
     split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Use only this source; may be repeated.")] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that image paths are relative to; by default the manifest's.")
-    ] = None,
+    source: _terminal.Sources = None,
+    root: _terminal.Root = None,
 ) -> None:
     """Predict the labels of every image of a manifest with one network.
 
@@ -83,26 +82,15 @@ def predict(
 def import_(
     file: Annotated[Path, typer.Argument(help="A .h5 of CheXNet-Keras, or a .pt of TorchXRayVision.")],
     out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    release: Annotated[
-        str | None,
-        typer.Option(
-            help='A release of TorchXRayVision, e.g. "densenet121-res224-nih": use its labels and operating points.'
-        ),
-    ] = None,
+    release: Annotated[str | None, typer.Option(help=_RELEASE)] = None,
     sha256: Annotated[str | None, typer.Option(help="The sha256 that the file must have.")] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Open a pickle, which runs the code that it names, without a sha256.")
-    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help=_TRUST)] = False,
 ) -> None:
     """Make a model folder of a network that others published."""
-    if file.suffix not in (".h5", ".hdf5", ".pt", ".pth"):
-        # Before TensorFlow is imported, which takes seconds.
-        raise ValueError(f"{file.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
-    from cxrkit import networks
-    from cxrkit.show import _card as model_card
+    from cxrkit import networks, show
 
     networks.import_model(file, out, release=release, trust=trust, expected_sha256=sha256)
-    model_card.write(out)
+    show.card.write(out)
     labels = networks.load(out).labels
     print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")
 
@@ -111,19 +99,13 @@ def import_(
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
     target: Annotated[str, typer.Option(help="jetson-nano, onnx or litert.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The bundle to write: a new folder; by default MODEL-TARGET-PRECISION.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help=_BUNDLE)] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on images).")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images of one run.")] = 1,
     maps: Annotated[bool, typer.Option("--maps", help="Keep the feature maps as second output.")] = False,
-    manifest: Annotated[
-        Path | None, typer.Option(help="Images to calibrate on and measure; by default the course's simulated ones.")
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="What image paths are relative to; by default its folder.")] = None,
-    tolerance: Annotated[
-        float | None, typer.Option(help="Largest allowed difference of a probability; above it nothing is written.")
-    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help=_IMAGES)] = None,
+    root: _terminal.Root = None,
+    tolerance: Annotated[float | None, typer.Option(help=_TOLERANCE)] = None,
 ) -> None:
     """Make a bundle of a model that a device can run, compared with the original.
 

@@ -17,6 +17,10 @@ import typer
 #: Exit codes: success; some files could not be read; the command could not run; stopped by Ctrl-C.
 OK, ERROR_ROWS, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
+# Options that several commands take.
+Root = Annotated[Path | None, typer.Option(help="Folder that image paths are relative to; by default the manifest's.")]
+Sources = Annotated[list[str] | None, typer.Option("--source", help="Use only this source; may be repeated.")]
+
 
 def is_watched() -> bool:
     """Return whether stderr is a terminal."""

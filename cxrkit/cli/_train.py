@@ -5,16 +5,19 @@ Modules are imported inside the command: Keras takes seconds, and its backend mu
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Train networks on a manifest's images.", no_args_is_help=True, rich_markup_mode=None)
+from cxrkit.cli import _terminal
 
-#: Seconds between two lines about the decoding of images.
-_EVERY_S = 5.0
+_RECIPE = "A recipe: flip, vary (rotation, shift, exposure, blur, noise), none, another name, or a JSON file."
+_MOMENTUM = "Of running statistics; 0.9 for a few hundred steps. By default the network's own."
+_MACHINES = "host:port of every process, with commas, the same for all; needs --backend jax."
+_BACKEND = "tensorflow or jax; by default KERAS_BACKEND, else tensorflow."
+
+app = typer.Typer(help="Train networks on a manifest's images.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -37,43 +40,30 @@ def findings(
     schedule: Annotated[str, typer.Option(help="Of the learning rate: plateau, cosine or constant.")] = "plateau",
     patience: Annotated[int, typer.Option(help="Epochs before the plateau schedule lowers the rate.")] = 1,
     loss: Annotated[str, typer.Option(help="crossentropy, weighted (by class) or focal.")] = "crossentropy",
-    augment: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="A recipe: flip, vary (rotation, shift, exposure, blur, noise), none, another name, or a JSON file.",
-        ),
-    ] = "flip",
+    augment: Annotated[str, typer.Option(metavar="NAME|FILE", help=_RECIPE)] = "flip",
     best_by: Annotated[str, typer.Option(help="How the best epoch is chosen: val_loss or auroc.")] = "val_loss",
     seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 0,
-    source: Annotated[list[str] | None, typer.Option(help="Use only this source; may be repeated.")] = None,
-    batch_norm_momentum: Annotated[
-        float | None,
-        typer.Option(help="Of running statistics; 0.9 for a few hundred steps. By default the network's own."),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder that image paths are relative to; by default the manifest's.")
-    ] = None,
+    source: _terminal.Sources = None,
+    batch_norm_momentum: Annotated[float | None, typer.Option(help=_MOMENTUM)] = None,
+    root: _terminal.Root = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images; by default OUT/run/films.")] = None,
     cards: Annotated[str, typer.Option(help="This machine's cards: a number, all, or names with commas.")] = "1",
-    machines: Annotated[
-        str, typer.Option(help="host:port of every process, with commas, the same for all; needs --backend jax.")
-    ] = "",
+    machines: Annotated[str, typer.Option(help=_MACHINES)] = "",
     this: Annotated[int | None, typer.Option(help="Place of this process in --machines, from 0.")] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="tensorflow or jax; by default KERAS_BACKEND, else tensorflow.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help=_BACKEND)] = None,
 ) -> None:
     """Train the 14 findings and write a model folder with its model card.
 
     After each epoch the AUROC of every finding on `val` is printed, and kept in OUT/run/epochs.csv. If interrupted,
     run the same command again to resume at that epoch. `test` is scored once, at the end.
     """
-    _choose_backend(backend)
+    if backend is not None:
+        _choose_backend(backend)
     from cxrkit import train
 
     # First of all: JAX must know its machines before anything is computed.
-    devices = train.devices(_cards(cards), machines=[name for name in machines.split(",") if name], this=this)
+    chosen = int(cards) if cards.isdigit() else cards if cards == "all" else cards.split(",")
+    devices = train.devices(chosen, machines=[name for name in machines.split(",") if name], this=this)
     settings = train.Settings(
         backbone=backbone,
         weights=None if weights == "none" else weights,
@@ -92,19 +82,16 @@ def findings(
         sources=tuple(source or ()),
         batch_norm_momentum=batch_norm_momentum,
     )
-    folder = train.findings(
-        manifest, out, settings, root=root, cache=cache, devices=devices, progress=_Progress() if not this else None
-    )
+    progress = _decoded if devices.process == 0 else None
+    folder = train.findings(manifest, out, settings, root=root, cache=cache, devices=devices, progress=progress)
     if devices.process == 0:
-        from cxrkit.show import _card as model_card
+        from cxrkit import show
 
-        model_card.write(folder)
+        show.card.write(folder)
         print(f"wrote {folder}: model.keras, model.onnx, model.json and README.md, its card; the curve is in run/")
 
 
-def _choose_backend(name: str | None) -> None:
-    if name is None:
-        return
+def _choose_backend(name: str) -> None:
     if name not in ("tensorflow", "jax"):
         raise ValueError(f"backend must be tensorflow or jax; got {name!r}.")
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != name:
@@ -112,19 +99,7 @@ def _choose_backend(name: str | None) -> None:
     os.environ["KERAS_BACKEND"] = name
 
 
-def _cards(text: str) -> int | str | list[str]:
-    if text.isdigit():
-        return int(text)
-    return text if text == "all" else text.split(",")
-
-
-class _Progress:
-    """Prints a line every few seconds, since a training's output is often a log file."""
-
-    def __init__(self) -> None:
-        self._printed = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() - self._printed >= _EVERY_S:
-            self._printed = time.monotonic()
-            print(f"decoded {done:,} of {total:,} images", file=sys.stderr, flush=True)
+def _decoded(done: int, total: int) -> None:
+    # Lines rather than a bar, since a training's output is often a log file; and few of them.
+    if done % 5_120 == 0 or done == total:
+        print(f"decoded {done:,} of {total:,} images", file=sys.stderr, flush=True)

@@ -12,12 +12,13 @@ from cxrkit.networks._predictor import ModelError, Predictor, bundled, folder_of
 from cxrkit.networks._start import free_memory, start_tensorflow
 
 if TYPE_CHECKING:
-    from cxrkit.networks._backbones import BACKBONES, build, transfer
+    from cxrkit.networks._backbones import BACKBONES, build
     from cxrkit.networks._cost import costs
-    from cxrkit.networks._folders import load_keras, save, with_maps
+    from cxrkit.networks._folders import load_keras, save
+    from cxrkit.networks._heads import transfer, with_maps
     from cxrkit.networks._imports import import_model
     from cxrkit.networks._litert import export_litert, load_litert
-    from cxrkit.networks._thin import thin_vgg
+    from cxrkit.networks._small import thin_vgg
 
 __all__ = [
     "BACKBONES",
@@ -42,24 +43,21 @@ __all__ = [
     "write_sidecar",
 ]
 
-#: Names that need Keras, and the file of each: they are imported when first used, because TensorFlow takes seconds.
+#: Files that need Keras, with their names: imported when one is first used, because TensorFlow takes seconds.
 _NEEDS_KERAS = {
-    "BACKBONES": "_backbones",
-    "build": "_backbones",
-    "costs": "_cost",
-    "export_litert": "_litert",
-    "import_model": "_imports",
-    "load_keras": "_folders",
-    "load_litert": "_litert",
-    "save": "_folders",
-    "thin_vgg": "_thin",
-    "transfer": "_backbones",
-    "with_maps": "_folders",
+    "_backbones": ("BACKBONES", "build"),
+    "_cost": ("costs",),
+    "_folders": ("load_keras", "save"),
+    "_heads": ("transfer", "with_maps"),
+    "_imports": ("import_model",),
+    "_litert": ("export_litert", "load_litert"),
+    "_small": ("thin_vgg",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NEEDS_KERAS:
+    file = next((file for file, names in _NEEDS_KERAS.items() if name in names), None)
+    if file is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         start_tensorflow()
@@ -67,4 +65,4 @@ def __getattr__(name: str) -> Any:
         raise ModelError(
             f"networks.{name} needs TensorFlow, and {error.name} is not installed; install cxrkit's extra tf."
         ) from error
-    return getattr(importlib.import_module(f"{__name__}.{_NEEDS_KERAS[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{file}"), name)

@@ -1,4 +1,4 @@
-"""Any network of `keras.applications`, or SqueezeNet, with a head for radiographs; transfer to another head.
+"""Any network of `keras.applications`, or SqueezeNet, with a head for radiographs.
 
 The preprocessing that a network needs (0 to 255, [-1, 1], ImageNet's means) is part of the graph, so that every model
 takes images in [0, 1].
@@ -15,22 +15,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from cxrkit.labels import COVID_CLASSES, FINDINGS
-from cxrkit.networks._squeeze import squeezenet
+from cxrkit.networks._heads import head_of, with_head
+from cxrkit.networks._small import squeezenet
 
 #: The report's networks, in its order.
 BACKBONES = ("DenseNet121", "VGG16", "VGG19", "ResNet50", "InceptionV3", "InceptionResNetV2", "NASNetMobile")
-_ACTIVATIONS = ("sigmoid", "softmax")
-#: Heads by name, as (labels, activation): 14 independent findings; COVID-19 or not.
-_HEADS = {"findings": (FINDINGS, "sigmoid"), "covid": (COVID_CLASSES, "softmax")}
-
-
-def backbones() -> tuple[str, ...]:
-    """Return every name that `build` takes: the report's seven first, then SqueezeNet and the rest of Keras'."""
-    others = sorted(
-        name for name, value in vars(keras.applications).items() if callable(value) and name not in BACKBONES
-    )
-    return (*BACKBONES, "SqueezeNet", *others)
 
 
 def build(
@@ -60,15 +49,16 @@ def build(
             usual) still keeps a third of the initial values, and NASNet's 0.9997 nearly all. 0.9 suits a few hundred
             steps.
     Returns:
-        A functional model, (N, input_size, input_size, 1) in [0, 1] -> (N, labels) probabilities. It is one flat
-        graph, not a model inside a model, and its last layer is the head, named "probs".
+        A functional model, (N, input_size, input_size, 1) in [0, 1] -> (N, labels) probabilities: one flat graph,
+        whose last layer is the head, named "probs".
     Raises:
         ValueError: an unknown backbone or head, a size that the network cannot take, or a momentum outside [0, 1).
         FileNotFoundError: weights that are neither here nor to be downloaded; the message says where to put them.
     """
-    labels, activation = _head(head, activation)
-    if backbone not in backbones():
-        raise ValueError(f"backbone must be one of {', '.join(backbones())}; got {backbone!r}.")
+    labels, activation = head_of(head, activation)
+    others = sorted(name for name, make in vars(keras.applications).items() if callable(make) and name not in BACKBONES)
+    if backbone not in (known := (*BACKBONES, "SqueezeNet", *others)):
+        raise ValueError(f"backbone must be one of {', '.join(known)}; got {backbone!r}.")
     if batch_norm_momentum is not None and not 0 <= batch_norm_momentum < 1:
         raise ValueError(
             f"batch_norm_momentum must be in [0, 1), or None for the network's own; got {batch_norm_momentum}."
@@ -91,84 +81,16 @@ def build(
         raise ValueError(f"{backbone} cannot take images of {input_size} px: {error}") from error
     if weights is not None:
         features.set_weights(_published(make, backbone, weights))
-    if batch_norm_momentum is not None:
-        for layer in features.layers:
-            if isinstance(layer, layers.BatchNormalization):
-                layer.momentum = batch_norm_momentum
+    for layer in features.layers if batch_norm_momentum is not None else ():
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum
     return with_head(films, features.output, labels, activation, dropout=dropout, name=backbone.lower())
-
-
-def transfer(
-    model: keras.Model,
-    head: str | Sequence[str] = "covid",
-    *,
-    activation: str | None = None,
-    freeze: bool | str = False,
-    dropout: float = 0.0,
-) -> keras.Model:
-    """Put another head on a network's features, as the report makes its COVID-19 network of the 14-finding one.
-
-    Args:
-        model: ends in global average pooling and one dense layer, as `build` makes them. It does not change, and
-            shares no weights with the new model.
-        head, activation: as for `build`.
-        freeze: True trains only the new head; the name of a layer freezes everything up to it; False trains all.
-            Frozen batch normalisation uses its stored statistics.
-        dropout: rate before the dense layer.
-    Returns:
-        A new model with the features' weights and a new head.
-    Raises:
-        ValueError: another kind of head, or no layer of that name.
-    """
-    labels, activation = _head(head, activation)
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    pools = [layer for layer in copy.layers if isinstance(layer, layers.GlobalAveragePooling2D)]
-    if not pools or not isinstance(copy.layers[-1], layers.Dense):
-        raise ValueError(
-            f"{model.name} must end in global average pooling and one dense layer; it ends in "
-            f"{', '.join(type(layer).__name__ for layer in copy.layers[-3:])}. Build it with cxrkit.networks.build."
-        )
-    names = [layer.name for layer in copy.layers]
-    if isinstance(freeze, str):
-        if freeze not in names:
-            raise ValueError(f"freeze must be True, False or the name of a layer; {model.name} has no {freeze!r}.")
-        last = names.index(freeze)
-    else:
-        last = names.index(pools[-1].name) if freeze else -1
-    for layer in copy.layers[: last + 1]:
-        layer.trainable = False
-    return with_head(copy.input, pools[-1].input, labels, activation, dropout=dropout, name=copy.name)
-
-
-def with_head(
-    films, features, labels: Sequence[str], activation: str, *, dropout: float = 0.0, name: str
-) -> keras.Model:
-    """Put the head of every network here on features: global average pooling and one dense layer, named "probs"."""
-    x = layers.GlobalAveragePooling2D(name="pool")(features)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    probs = layers.Dense(len(labels), activation=activation, name="probs")(x)
-    return keras.Model(films, probs, name=name)
-
-
-def _head(head: str | Sequence[str], activation: str | None) -> tuple[tuple[str, ...], str]:
-    """Return the labels and the activation of a head."""
-    if isinstance(head, str) and head not in _HEADS:
-        raise ValueError(f"head must be one of {', '.join(_HEADS)} or the names of labels; got {head!r}.")
-    labels, usual = _HEADS[head] if isinstance(head, str) else (tuple(head), "sigmoid")
-    if not labels or len(set(labels)) < len(labels):
-        raise ValueError(f"head must have labels, each once; got {labels!r}.")
-    if activation not in (None, *_ACTIVATIONS):
-        raise ValueError(f'activation must be "sigmoid" or "softmax"; got {activation!r}.')
-    return labels, activation or usual
 
 
 def _preprocessing(make: Callable) -> tuple[list[float], list[float]]:
     """Return the scale and offset per channel with which `preprocess_input` of a Keras network acts on a grey image.
 
-    Each of them is a scale and an offset per channel, and perhaps a swap of channels, which are equal here. So its
-    results for black and for white define it.
+    It may also swap channels, which are equal here. So its results for black and for white define it.
     """
     module = importlib.import_module(make.__module__)
     black, white = (
@@ -186,7 +108,7 @@ def _published(make: Callable, backbone: str, weights: str | Path) -> list[np.nd
             f"there is no file {weights}."
         )
     try:
-        return make(include_top=False, weights="imagenet" if weights == "imagenet" else str(weights)).get_weights()
+        return make(include_top=False, weights=str(weights)).get_weights()
     # Keras raises a bare Exception for a failed download, with the address in its text.
     except Exception as error:
         address = re.search(r"https?://\S+?\.h5", str(error))

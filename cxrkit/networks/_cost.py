@@ -1,7 +1,7 @@
 """Size and speed of networks, before any training."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -10,8 +10,6 @@ import pandas as pd
 
 from cxrkit.networks._backbones import build
 from cxrkit.networks._start import free_memory
-
-_PASSES = 3
 
 
 def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) -> pd.DataFrame:
@@ -28,12 +26,15 @@ def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) ->
     """
     rows = []
     for backbone in backbones:
-        rows.append((backbone, *_cost(_without_weights(backbone, input_size), films)))
+        model = _without_values(backbone, input_size)
+        count = model.count_params()
+        convolutions = sum("Conv2D" in type(layer).__name__ for layer in model.layers)
+        rows.append((backbone, count, count * 4 / 1e6, convolutions, _seconds(model, films) / films * 1e3))
         free_memory()
     return pd.DataFrame(rows, columns=["network", "parameters", "MB", "convolutions", "ms per film"])
 
 
-def _without_weights(backbone: str, input_size: int) -> keras.Model:
+def _without_values(backbone: str, input_size: int) -> keras.Model:
     """Build a network whose variables have shapes but no values, because drawing the values takes longer."""
 
     def in_scope() -> keras.Model:
@@ -45,7 +46,7 @@ def _without_weights(backbone: str, input_size: int) -> keras.Model:
         return thread.submit(in_scope).result()
 
 
-def _cost(model: keras.Model, films: int) -> tuple[int, float, int, float]:
+def _seconds(model: keras.Model, films: int) -> float:
     # The values do not change the time, and constants are compiled twice as fast as variables.
     values = [(variable, keras.ops.full(variable.shape, 0.01, variable.dtype)) for variable in model.variables]
 
@@ -53,26 +54,18 @@ def _cost(model: keras.Model, films: int) -> tuple[int, float, int, float]:
         with keras.StatelessScope(values, initialize_variables=False):
             return model(batch, training=False)
 
-    compiled = _compiled(forward)
-    pixels = np.random.default_rng(0).random((films, *model.input_shape[1:]), np.float32)
-    # The first pass also compiles.
-    seconds = [_seconds(compiled, pixels) for _ in range(1 + _PASSES)][1:]
-    count = model.count_params()
-    convolutions = sum("Conv2D" in type(layer).__name__ for layer in model.layers)
-    return count, count * 4 / 1e6, convolutions, min(seconds) / films * 1e3
-
-
-def _compiled(function: Callable) -> Callable:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, autograph=False)
-    import jax
+        compiled = tf.function(forward, autograph=False)
+    else:
+        import jax
 
-    return jax.jit(function)
-
-
-def _seconds(function: Callable, pixels: np.ndarray) -> float:
-    start = time.perf_counter()
-    keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(pixels)))
-    return time.perf_counter() - start
+        compiled = jax.jit(forward)
+    pixels = np.random.default_rng(0).random((films, *model.input_shape[1:]), np.float32)
+    times = [time.perf_counter()]
+    for _ in range(4):
+        keras.ops.convert_to_numpy(compiled(keras.ops.convert_to_tensor(pixels)))
+        times.append(time.perf_counter())
+    # The first pass also compiles.
+    return float(np.diff(times)[1:].min())

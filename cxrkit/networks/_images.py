@@ -35,15 +35,15 @@ def predict_images(
 ) -> Iterator[ImageResult]:
     """Return the probabilities of image files: each is read, resized as float32 and passed through the network alone.
 
-    An image's probabilities do not depend on the images before or after it. Triage, `model predict`, rounds, sweeps,
-    the dashboard, the evaluation of a training and the comparison with a board all give these numbers.
+    Triage, `model predict`, rounds, sweeps, the dashboard, the evaluation of a training and the comparison with a board
+    all give these numbers.
 
     Args:
         predictor: of `load`; with `threads=1` there, images do not wait for each other.
-        sources: files, or their bytes. An image that cannot be read has a result with a reason; nothing is raised.
+        sources: files, or their bytes.
         threads: images in work at a time, and so in memory; None: as many as there are cores.
     Yields:
-        One result per source, in their order.
+        One result per source, in their order; one with a reason for an image that cannot be read.
     """
     count = threads or os.cpu_count() or 1
     waiting: deque[Future[ImageResult]] = deque()
@@ -63,16 +63,16 @@ def _result(predictor: Predictor, source: Path | str | bytes) -> ImageResult:
         data = source if isinstance(source, bytes) else film.read_bytes(source)
         sha256 = hashlib.sha256(data).hexdigest()
         probs = predictor.predict([film.read(data).pixels])[0]
+        if np.isfinite(probs).all():
+            return ImageResult(probs, sha256)
+        why = Saying("no_answer.no_number", {"model": predictor.name})
     except film.UnreadableImage as error:
         return ImageResult(None, sha256, " ".join(str(error).split()))
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        return ImageResult(None, sha256, Saying("no_answer.disk", {"why": why}).say("en"))
+        why = Saying("no_answer.disk", {"why": error.strerror or type(error).__name__})
     except MemoryError:
-        return ImageResult(None, sha256, Saying("no_answer.memory", {}).say("en"))
+        why = Saying("no_answer.memory", {})
     except Exception as error:
         # One bad file must not stop the others. Only the exception's kind is kept: its text may hold patient data.
-        return ImageResult(None, sha256, Saying("no_answer.unknown", {"error": type(error).__name__}).say("en"))
-    if not np.isfinite(probs).all():
-        return ImageResult(None, sha256, Saying("no_answer.no_number", {"model": predictor.name}).say("en"))
-    return ImageResult(probs, sha256)
+        why = Saying("no_answer.unknown", {"error": type(error).__name__})
+    return ImageResult(None, sha256, why.say("en"))

@@ -4,11 +4,15 @@ Labels, preprocessing and thresholds are the original's. No finding counts as sh
 measured here. A file that runs code when it is opened needs consent.
 """
 
+import importlib
 import importlib.util
 import math
+import re
 import zipfile
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -19,7 +23,9 @@ from cxrkit.film import sha256_of
 from cxrkit.labels import FINDINGS
 from cxrkit.networks._backbones import build
 from cxrkit.networks._folders import save
+from cxrkit.networks._heads import with_head
 from cxrkit.networks._predictor import ModelError
+from cxrkit.networks._small import keras2_weights
 
 #: Outputs of TorchXRayVision's DenseNets, in order; a released model has gaps where it was not trained.
 _XRV_LABELS = (
@@ -45,8 +51,8 @@ def import_model(
     """Make a model folder of a network that others published: CheXNet-Keras (.h5) or TorchXRayVision (.pt).
 
     TorchXRayVision's files are pickles of a whole module: opening one runs whatever code it names. So one is opened
-    only if its sha256 is `expected_sha256`, or with `trust`. A plain state dict (`torch.save(model.state_dict(),
-    path)`) contains only data, and needs neither.
+    only if its sha256 is `expected_sha256`, or with `trust`. A state dict (`torch.save(model.state_dict(), path)`)
+    contains only data, and needs neither.
 
     Args:
         path: CheXNet-Keras' `.h5` of weights or of the whole model (DenseNet121 with 14 sigmoid outputs, as Keras 2
@@ -60,8 +66,7 @@ def import_model(
         The folder. The report's 14 labels come first, in its order; outputs without a name are left out. CheXNet-Keras
         has no thresholds, so these are 0.5; choose your own on validation images.
     Raises:
-        ModelError: another kind of file, a missing or misshapen layer, another sha256, a pickle without consent, an
-            unknown release, or torch is not installed.
+        ModelError: a file that is no such network, or may not be opened; an unknown release; torch is not installed.
         ValueError: `folder` is not empty.
     Source:
         https://github.com/brucechou1983/CheXNet-Keras; Rajpurkar et al. 2017, arXiv:1711.05225.
@@ -74,77 +79,41 @@ def import_model(
         raise FileNotFoundError(f"there is no file {path}.")
     if path.suffix in (".h5", ".hdf5"):
         model, title = build("DenseNet121", "findings", input_size=224), "CheXNet-Keras"
-        stored, thresholds = _keras2_weights(path), dict.fromkeys(FINDINGS, 0.5)
+        stored, thresholds = keras2_weights(path), dict.fromkeys(FINDINGS, 0.5)
+        # CheXNet-Keras calls the head so.
+        stored = {("probs" if layer == "predictions" else layer, name): each for (layer, name), each in stored.items()}
     elif path.suffix in (".pt", ".pth"):
         state = _torch_state(path, trust, expected_sha256)
         names, points = _release(release, state)
         row_of = {name: row for row, name in enumerate(names) if name}
         labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
-        model, title = _xrv_densenet(len(labels)), f"TorchXRayVision {release or 'DenseNet121'}"
+        model, title = _xrv_densenet(labels), f"TorchXRayVision {release or 'DenseNet121'}"
         stored = _from_torch(state, [row_of[name] for name in labels])
         thresholds = {name: points[row_of[name]] for name in labels}
     else:
         raise ModelError(f"{path.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
     _fill(model, stored, path)
-    return save(model, folder, _sidecar(path, title, thresholds))
+    # Published figures come from their authors' images and code; here nothing was measured yet.
+    about = {"imported": title, "file": path.name, "sha256": sha256_of(path), "date": date.today().isoformat()}
+    return save(model, folder, list(thresholds), name=path.stem, thresholds=thresholds, training=about)
 
 
-def _xrv_densenet(outputs: int) -> keras.Model:
+def _xrv_densenet(labels: Sequence[str]) -> keras.Model:
     films = keras.Input((224, 224, 1), name="films")
     low, high = _XRV_RANGE
     x = layers.Rescaling(high - low, low, name="preprocess")(films)
-    x = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(films, layers.Dense(outputs, activation="sigmoid", name="probs")(x), name="densenet121")
+    features = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
+    return with_head(films, features, labels, "sigmoid", name="densenet121")
 
 
-def _sidecar(path: Path, title: str, thresholds: dict[str, float]) -> dict[str, Any]:
-    return {
-        "name": path.stem,
-        "version": "1",
-        "labels": list(thresholds),
-        "input_size": 224,
-        "pixel_range": [0, 1],
-        "thresholds": thresholds,
-        # Published figures come from their authors' images and code; here nothing was measured yet.
-        "not_shown": list(thresholds),
-        "training": {"imported": title, "file": path.name, "sha256": sha256_of(path), "date": date.today().isoformat()},
-        "figures": [],
-    }
-
-
-def _keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
-    """Read an HDF5 file of Keras 2: (layer, weight) -> array, layers as Keras 3 names them."""
-    import h5py
-
-    try:
-        file = h5py.File(path)
-    except OSError as error:
-        raise ModelError(
-            f"{path.name} is no HDF5 file ({error}); CheXNet-Keras' weights are one .h5 file. Download it again."
-        ) from error
-    with file:
-        root = file.get("model_weights", file)
-        if "layer_names" not in root.attrs:
-            raise ModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
-        found = {}
-        # Older files hold names as bytes.
-        for layer in (n.decode() if isinstance(n, bytes) else n for n in root.attrs["layer_names"]):
-            for weight in (n.decode() if isinstance(n, bytes) else n for n in root[layer].attrs["weight_names"]):
-                # "conv1/conv" was renamed "conv1_conv"; the head was called "predictions".
-                name = "probs" if layer == "predictions" else layer.replace("/", "_")
-                found[name, weight.rsplit("/", 1)[1].split(":")[0]] = root[layer][weight][()]
-    return found
+def _extra(name: str, why: str) -> ModuleType:
+    if importlib.util.find_spec(name) is None:
+        raise ModelError(f"{why}, which is an extra; install it with `pip install 'cxrkit[torch]'`.")
+    return importlib.import_module(name)
 
 
 def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
-    if importlib.util.find_spec("torch") is None:
-        raise ModelError(
-            "reading a .pt file needs torch, which is an extra; install it into this environment with "
-            "`pip install 'cxrkit[torch]'`."
-        )
-    import torch
-
+    torch = _extra("torch", "reading a .pt file needs torch")
     if expected_sha256 is not None and sha256_of(path) != expected_sha256.lower():
         raise ModelError(
             f"{path.name} has sha256 {sha256_of(path)}, not {expected_sha256}: it is another file, or it was damaged. "
@@ -180,13 +149,7 @@ def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], lis
     count = len(state["classifier.bias"])
     names, points = list(_XRV_LABELS), state.get("op_threshs", [math.nan] * count)
     if release is not None:
-        if importlib.util.find_spec("torchxrayvision") is None:
-            raise ModelError(
-                "a release's labels and operating points are in the package torchxrayvision; install it with "
-                "`pip install 'cxrkit[torch]'`, or import a state dict without naming a release."
-            )
-        import torchxrayvision
-
+        torchxrayvision = _extra("torchxrayvision", "a release's labels and operating points are in torchxrayvision")
         known = {name: about for name, about in torchxrayvision.models.model_urls.items() if "densenet121" in name}
         if release not in known:
             raise ModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
@@ -203,32 +166,28 @@ def _from_torch(state: dict[str, np.ndarray], rows: list[int]) -> dict[tuple[str
     """Rename and turn TorchXRayVision's arrays: (layer, weight) -> array as Keras' DenseNet121 has them."""
     found = {}
     for name, array in state.items():
-        parts = name.split(".")
-        weight = parts.pop()
-        if parts == ["classifier"]:
+        layer, _, weight = name.rpartition(".")
+        if layer == "classifier":
             found["probs", "kernel" if weight == "weight" else "bias"] = array[rows].T
-            continue
-        if parts[:1] != ["features"] or weight == "num_batches_tracked":
-            continue
-        layer = _keras_layer(parts[1:])
-        if array.ndim == 4:
-            found[layer, "kernel"] = array.transpose(2, 3, 1, 0)
-        else:
-            found[layer, _NORM_WEIGHTS[weight]] = array
+        elif layer.startswith("features.") and array.ndim == 4:
+            found[_keras_layer(layer), "kernel"] = array.transpose(2, 3, 1, 0)
+        elif layer.startswith("features.") and weight != "num_batches_tracked":
+            found[_keras_layer(layer), _NORM_WEIGHTS[weight]] = array
     return found
 
 
-def _keras_layer(parts: list[str]) -> str:
-    """Name a layer as Keras does, from "denseblock2.denselayer3.norm1" cut at its dots."""
-    if len(parts) == 1:
-        return {"conv0": "conv1_conv", "norm0": "conv1_bn", "norm5": "bn"}.get(parts[0], parts[0])
-    kind = {"norm": "bn", "conv": "conv"}
-    if parts[0].startswith("transition"):
-        return f"pool{int(parts[0].removeprefix('transition')) + 1}_{kind[parts[1]]}"
-    block, layer = (int(part.lstrip("abcdefghijklmnopqrstuvwxyz")) for part in parts[:2])
-    # Keras counts a layer's normalisations from 0 and its convolutions from 1.
-    number = int(parts[2][-1]) - (1 if parts[2].startswith("norm") else 0)
-    return f"conv{block + 1}_block{layer}_{number}_{kind[parts[2][:-1]]}"
+def _keras_layer(layer: str) -> str:
+    """Return Keras' name of a layer: "features.denseblock2.denselayer3.norm1" is "conv3_block3_0_bn"."""
+    kind = "bn" if "norm" in layer else "conv"
+    match [int(number) for number in re.findall(r"\d+", layer)]:
+        case [block, number_in_block, number]:
+            # Keras counts a layer's normalisations from 0 and its convolutions from 1.
+            return f"conv{block + 1}_block{number_in_block}_{number - (kind == 'bn')}_{kind}"
+        case [0]:
+            return f"conv1_{kind}"
+        case [transition] if "transition" in layer:
+            return f"pool{transition + 1}_{kind}"
+    return "bn" if layer == "features.norm5" else layer
 
 
 def _fill(model: keras.Model, stored: dict[tuple[str, str], np.ndarray], path: Path) -> None:

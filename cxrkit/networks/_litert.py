@@ -11,39 +11,37 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cxrkit.networks._folders import load_keras, with_maps
+from cxrkit.networks._folders import load_keras
+from cxrkit.networks._heads import with_maps
 
 
 def export_litert(
     folder: Path | str, path: Path | str, *, batch: int, precision: str, maps: bool, films: np.ndarray
 ) -> Path:
-    """Write a model folder's network as one .tflite file.
+    """Write a model folder's network as one file, whose name ends in .tflite; return its path.
 
     Args:
-        folder: a model folder.
-        path: the file to write; its name ends in .tflite.
+        folder, path: the model folder and the file.
         batch: images per run.
         precision: "fp32"; "fp16", weights of half the size that are unpacked on loading; or "int8".
         maps: keep the feature maps as second output.
         films: (films, S, S), float32, in [0, 1], for the calibration of int8; otherwise unused.
-    Returns:
-        The path.
     """
     model = with_maps(load_keras(folder))
     outputs = dict(model.output) if maps else {"probs": model.output["probs"]}
     model = keras.Model(model.input, outputs, name=model.name)
     size = model.input_shape[1]
+
+    def samples() -> Iterator[list[np.ndarray]]:
+        for start in range(0, len(films) - batch + 1, batch):
+            yield [np.ascontiguousarray(films[start : start + batch, ..., None], np.float32)]
+
     options: dict[str, Any] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
     if precision != "fp32":
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
     if precision == "fp16":
         options["target_spec"]["supported_types"] = [tf.float16]
     if precision == "int8":
-
-        def samples() -> Iterator[list[np.ndarray]]:
-            for start in range(0, len(films) - batch + 1, batch):
-                yield [np.ascontiguousarray(films[start : start + batch, ..., None], np.float32)]
-
         options["representative_dataset"] = samples
     signature = [keras.InputSpec(shape=(batch, size, size, 1), dtype="float32", name="films")]
     # The converter prints on both streams even with verbose=False.
@@ -57,7 +55,7 @@ def load_litert(path: Path | str, *, threads: int | None = None) -> Callable[[np
 
     Args:
         path: as `export_litert` writes it.
-        threads: threads per run; None leaves the choice to the runtime, which takes one.
+        threads: threads per run; None leaves the choice to the runtime.
     Returns:
         A function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
     """

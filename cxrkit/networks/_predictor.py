@@ -8,7 +8,6 @@ card). The sidecar holds `name`, `version`, `labels` in order, `input_size` in p
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from cxrkit.networks._start import start_tensorflow
 _BUNDLED = Path(__file__).parent / "weights"
 _FILES = {"onnx": "model.onnx", "keras": "model.keras"}
 _REQUIRED = ("name", "version", "labels", "input_size", "pixel_range", "thresholds", "not_shown", "files")
+#: Images of one forward pass, which bounds the memory.
+_BATCH = 16
 
 
 class ModelError(ValueError):
@@ -41,15 +42,13 @@ class Predictor:
     """
 
     def __init__(self, info: dict[str, Any], sha256: str, run: Callable[[np.ndarray, bool], list[np.ndarray]]) -> None:
-        self.info = info
+        self.info, self.sha256, self._run = info, sha256, run
         self.name: str = info["name"]
         self.version: str = info["version"]
         self.labels: tuple[str, ...] = tuple(info["labels"])
         self.input_size: int = info["input_size"]
         self.thresholds: dict[str, float] = {label: float(info["thresholds"][label]) for label in self.labels}
         self.not_shown: frozenset[str] = frozenset(info["not_shown"])
-        self.sha256 = sha256
-        self._run = run
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """Resize one image to the model's input; safe to call from several threads.
@@ -82,8 +81,7 @@ class Predictor:
         """Return probabilities and class activation maps.
 
         Args:
-            films: as for `predict`.
-            prepared: as for `predict`.
+            films, prepared: as for `predict`.
         Returns:
             (films, labels) float64 in [0, 1]; and (films, labels, h, w) float32, each label's logit before pooling,
             without its bias: positive where the image supports the label. Row 0 is the top of the image.
@@ -94,16 +92,17 @@ class Predictor:
         return probs, np.moveaxis(maps, 3, 1)
 
     def _outputs(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
-        side = self.input_size
-        if not prepared:
-            batch = np.stack([self.prepare(film) for film in films]) if len(films) else np.empty((0, side, side))
-        else:
-            batch = np.asarray(films)
-            if batch.shape[1:] != (side, side):
-                raise ValueError(f"prepared films must be (films, {side}, {side}); got shape {batch.shape}.")
-        if not len(batch):
+        if not len(films):
             return [np.empty((0, len(self.labels))), np.empty((0, 0, 0, len(self.labels)), np.float32)]
-        probs, *rest = self._run(np.ascontiguousarray(batch[..., None], np.float32), maps)
+        if prepared and (shape := np.shape(films))[1:] != (self.input_size, self.input_size):
+            size = self.input_size
+            raise ValueError(f"prepared films must be (films, {size}, {size}); got shape {shape}.")
+        found = []
+        for start in range(0, len(films), _BATCH):
+            batch = films[start : start + _BATCH]
+            batch = np.asarray(batch if prepared else [self.prepare(film) for film in batch])
+            found.append(self._run(np.ascontiguousarray(batch[..., None], np.float32), maps))
+        probs, *rest = map(np.concatenate, zip(*found, strict=True))
         return [np.clip(probs.astype(np.float64), 0.0, 1.0), *rest]
 
 
@@ -113,12 +112,8 @@ def bundled() -> tuple[str, ...]:
 
 
 def folder_of(name_or_folder: str | Path) -> Path:
-    """Return the folder of a bundled model or of a path.
+    """Return the folder of a bundled model, such as "covid-small", or of a path.
 
-    Args:
-        name_or_folder: "covid-small", or the path of a model folder.
-    Returns:
-        The folder, which holds a model.json.
     Raises:
         ModelError: neither a bundled name nor a folder with a model.json.
     """
@@ -139,8 +134,6 @@ def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | Non
         name_or_folder: a bundled name such as "covid-small", or the path of a model folder.
         engine: "onnx" (ONNX Runtime) or "keras" (imports TensorFlow).
         threads: number of threads of one forward pass with ONNX Runtime; None leaves the choice to the runtime.
-    Returns:
-        The predictor.
     Raises:
         ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
         ValueError: an unknown engine.
@@ -154,13 +147,8 @@ def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | Non
 
 
 def read_model(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
-    """Read a model file and its sidecar, and check both.
+    """Return a folder's sidecar and the bytes of its "model.onnx" or "model.keras", both checked.
 
-    Args:
-        folder: of `folder_of`.
-        name: "model.onnx" or "model.keras".
-    Returns:
-        The sidecar and the bytes of the model file.
     Raises:
         ModelError: a broken sidecar, or a file whose sha256 is not the sidecar's.
     """
@@ -181,14 +169,7 @@ def read_model(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
 
 
 def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
-    """Write model.json with the sha256 of the model files beside it.
-
-    Args:
-        folder: holds model.keras and model.onnx.
-        sidecar: everything else in model.json.
-    Returns:
-        The folder.
-    """
+    """Write model.json: `sidecar`, and the sha256 of the model files beside it; return the folder."""
     files = {name: sha256_of(folder / name) for name in ("model.keras", "model.onnx")}
     text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
@@ -202,13 +183,11 @@ def _sidecar(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder.name}/model.json is no readable JSON ({error}); copy the model folder again."
         ) from error
-    missing = [key for key in _REQUIRED if key not in info] if isinstance(info, dict) else list(_REQUIRED)
-    if missing:
+    if missing := [key for key in _REQUIRED if not isinstance(info, dict) or key not in info]:
         raise ModelError(f"{folder.name}/model.json lacks {', '.join(missing)}; export the model again.")
-    thresholds = info["thresholds"]
     for label in info["labels"]:
-        value = thresholds.get(label)
-        if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+        value = info["thresholds"].get(label)
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
             raise ModelError(
                 f"{folder.name}/model.json: the threshold of {label} must be a number in [0, 1]; got {value!r}."
             )
@@ -237,7 +216,8 @@ def _onnx_run(data: bytes, threads: int | None) -> Callable[[np.ndarray, bool], 
 
 def _keras_run(folder: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
     start_tensorflow()
-    from cxrkit.networks._folders import load_keras, with_maps
+    from cxrkit.networks._folders import load_keras
+    from cxrkit.networks._heads import with_maps
 
     model = with_maps(load_keras(folder))
 

@@ -16,21 +16,19 @@ from typing import Any
 _GREETING = re.compile(
     r"I0000 |WARNING: All log messages before absl::InitializeLog|To enable the following instructions"
 )
-#: Packages that TensorFlow and Keras import where they find them, for converters and wrappers that cxrkit never uses.
+#: Packages that TensorFlow and Keras import where they find them, for functions that cxrkit never uses.
 _UNUSED = ("jax", "sklearn")
 
 
 def start_tensorflow() -> None:
     """Import TensorFlow without its greeting, which a notebook would show as an error; other lines are passed on.
 
-    TensorFlow's C++ libraries write to stderr before any setting takes effect. For later lines,
-    TF_CPP_MIN_LOG_LEVEL is set to 2 (errors only) unless it is already set.
+    Its C++ libraries write to stderr before any setting takes effect. For later lines, TF_CPP_MIN_LOG_LEVEL is set to 2
+    (errors only) unless it is already set.
 
     TensorFlow and Keras also import JAX and scikit-learn where they find them; a process of 644 MB then takes 824 MB
-    (TensorFlow 2.21, 2026-11-24). Both are hidden during the import and can be imported afterwards. Without them the
-    conversion from JAX to LiteRT and `keras.wrappers` are missing. JAX is not hidden where Keras runs on it.
-
-    Nothing happens if TensorFlow was imported before.
+    (TensorFlow 2.21, 2026-11-24). Both are hidden during the import and can be imported afterwards. JAX is not hidden
+    where Keras runs on it.
     """
     if "tensorflow" in sys.modules:
         return
@@ -75,11 +73,9 @@ def free_memory() -> None:
     """Collect garbage and return freed memory to the system.
 
     glibc keeps freed memory when a block that is still in use lies behind it, and a network is freed in many small
-    blocks. Without this, training several networks in turn needs the memory of the largest two together. Only Linux
-    with glibc can return the memory; elsewhere only the garbage is collected.
+    blocks. Without this, training several networks in turn needs the memory of the largest two together. Elsewhere than
+    on Linux with glibc only the garbage is collected.
     """
     gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

@@ -17,23 +17,20 @@ from typing import Any
 from cxrkit import networks
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
-from cxrkit.show._rendered import Markdown, escape_markdown
+from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, pretty
 from cxrkit.show._tables import table
 
 _KEYS = ("split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason")
-_ORDER = {"real": 0, "simulated": 1}
 
 
 def card(info: Mapping[str, Any]) -> Markdown:
-    """Return the model card of a sidecar.
+    """Return the model card of a sidecar, as `Predictor.info` holds it.
 
-    Args:
-        info: the sidecar, as `Predictor.info` holds it.
-    Returns:
-        Markdown.
     Raises:
         ValueError: a figure that lacks a key.
     """
+    thresholds = [[label, f"{info['thresholds'][label]:.4f}"] for label in info["labels"]]
+    files = [[name, f"`{digest}`"] for name, digest in sorted(info["files"].items())]
     parts = [
         f"# {escape_markdown(info['name'])}, version {escape_markdown(info['version'])}",
         f"**{DISCLAIMER}**",
@@ -46,11 +43,11 @@ def card(info: Mapping[str, Any]) -> Markdown:
         *_figures(info.get("figures", [])),
         "## Thresholds",
         "An image is positive for a label from this probability on.",
-        _table(["label", "threshold"], [[label, f"{info['thresholds'][label]:.4f}"] for label in info["labels"]]),
+        markdown_table(["label", "threshold"], thresholds, [False, False]),
         "## Training",
         _training(info.get("training", {})),
         "## Files",
-        _table(["file", "sha256"], [[name, f"`{digest}`"] for name, digest in sorted(info["files"].items())]),
+        markdown_table(["file", "sha256"], files, [False, False]),
     ]
     return Markdown("\n\n".join(parts) + "\n")
 
@@ -71,40 +68,30 @@ def _not_shown(info: Mapping[str, Any]) -> str:
     labels = [label for label in info["labels"] if label in info["not_shown"]]
     if not labels:
         return "On real test images the interval of every label's AUROC lies above 0.5."
-    if not info.get("figures"):
-        return (
-            f"**Not shown to work on real films: {_listed(labels)}.** Nothing was measured with cxrkit yet. Triage and "
-            "every screen say so."
-        )
-    return (
-        f"**Not shown to work on real films: {_listed(labels)}.** On real test images the interval of its AUROC "
-        "includes 0.5, or there were too few images. Triage and every screen say so."
-    )
+    why = "Nothing was measured with cxrkit yet."
+    if info.get("figures"):
+        why = "On real test images the interval of its AUROC includes 0.5, or there were too few images."
+    return f"**Not shown to work on real films: {_listed(labels)}.** {why} Triage and every screen say so."
 
 
 def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     if not figures:
         return ["Nothing was measured: this model was not scored on any image."]
+    groups: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
     for figure in figures:
         if missing := [key for key in _KEYS if key not in figure]:
             raise ValueError(f"each of the sidecar's figures needs {', '.join(_KEYS)}; one lacks {', '.join(missing)}.")
-    groups = list(dict.fromkeys((figure["films"], figure["source"], figure["split"]) for figure in figures))
+        rows = groups.setdefault((figure["films"], figure["source"], figure["split"]), {})
+        numbers = {key: math.nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high")}
+        estimate = Estimate.from_row({**figure, **numbers})
+        rows.setdefault(f"{figure['label']} ({figure['positives']:,})", {})[figure["measure"]] = estimate
     parts = ["Value, 95% interval and number of images n."]
-    for films, source, split in sorted(groups, key=lambda group: _ORDER.get(group[0], 2)):
-        mine = [f for f in figures if (f["films"], f["source"], f["split"]) == (films, source, split)]
-        rows: dict[str, dict[str, Estimate]] = {}
-        for figure in mine:
-            row = f"{figure['label']} ({figure['positives']:,})"
-            rows.setdefault(row, {})[figure["measure"]] = _estimate(figure)
+    # Real images first.
+    for (films, source, split), rows in sorted(groups.items(), key=lambda group: group[0][0] != "real"):
         where = "all sources" if source == "all" else f"source {escape_markdown(source)}"
         heading = f"### {escape_markdown(films).capitalize()} images, {where}, {escape_markdown(split)} split"
         parts += [heading, table(rows, first="label (images with it)")]
     return parts
-
-
-def _estimate(figure: Mapping[str, Any]) -> Estimate:
-    value, low, high = (math.nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high"))
-    return Estimate(value, low, high, figure["n"], figure["reason"])
 
 
 def _training(training: Mapping[str, Any]) -> str:
@@ -113,18 +100,12 @@ def _training(training: Mapping[str, Any]) -> str:
     rows = []
     for key, value in training.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        rows.append(
-            [escape_markdown(key.replace("_", " ")), f"`{text}`" if key == "command" else escape_markdown(text)]
-        )
-    return _table(["what", "how"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+        rows.append([escape_markdown(pretty(key)), f"`{text}`" if key == "command" else escape_markdown(text)])
+    return markdown_table(["what", "how"], rows, [False, False])
 
 
 def _listed(labels: Sequence[str]) -> str:
-    names = [escape_markdown(label.replace("_", " ")) for label in labels]
+    names = [escape_markdown(pretty(label)) for label in labels]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

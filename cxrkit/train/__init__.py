@@ -7,18 +7,15 @@ from cxrkit.networks import start_tensorflow
 
 start_tensorflow()
 
-from cxrkit.train._aurocs import Aurocs, predict  # noqa: E402 - Keras starts TensorFlow, which is loud before this
-from cxrkit.train._batches import Augment, Batches  # noqa: E402 - as above
+from cxrkit.train._batches import Batches  # noqa: E402 - Keras starts TensorFlow, which is loud before this
 from cxrkit.train._devices import Devices, devices  # noqa: E402 - as above
 from cxrkit.train._findings import Settings, findings  # noqa: E402 - as above
-from cxrkit.train._fit import OPTIMISERS, fit, history, optimiser_named, seeded  # noqa: E402 - as above
+from cxrkit.train._fit import fit, history, optimiser_named, seeded  # noqa: E402 - as above
 from cxrkit.train._losses import loss_named, masked_crossentropy  # noqa: E402 - as above
-from cxrkit.train._scores import figures, youden_thresholds  # noqa: E402 - as above
+from cxrkit.train._scores import Aurocs, figures, predict, youden_thresholds  # noqa: E402 - as above
 from cxrkit.train._starts import Start, compare_starts, prior_loss  # noqa: E402 - as above
 
 __all__ = [
-    "OPTIMISERS",
-    "Augment",
     "Aurocs",
     "Batches",
     "Devices",

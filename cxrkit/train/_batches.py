@@ -2,16 +2,13 @@
 
 import functools
 import os
-from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from cxrkit.augment import Recipe, apply
 from cxrkit.data import FilmSet
-
-#: A recipe, or any function (uint8 images (n, H, W), seed) -> uint8 images (n, H, W).
-Augment = Recipe | Callable[[np.ndarray, int], np.ndarray]
 
 
 class Batches(keras.utils.PyDataset):
@@ -24,7 +21,7 @@ class Batches(keras.utils.PyDataset):
             in a new order each time; an epoch's last batch is filled from the next turn.
         steps: batches per epoch; None: as many as show every image once.
         batch_size: images per batch, over all devices.
-        augment: applied to uint8 images; None leaves them unchanged. A recipe draws for each image of the batch.
+        augment: applied to uint8 images, drawn for each image of the batch; None leaves them unchanged.
         seed: of the draws.
         rows: the part of each batch that this process trains on, without gaps.
     Attributes:
@@ -41,7 +38,7 @@ class Batches(keras.utils.PyDataset):
         weights: np.ndarray | None = None,
         steps: int | None = None,
         batch_size: int = 32,
-        augment: Augment | None = None,
+        augment: Recipe | None = None,
         seed: int = 0,
         rows: slice = slice(None),
     ) -> None:
@@ -73,22 +70,17 @@ class Batches(keras.utils.PyDataset):
             chosen = self._in_turn(self.epoch * self._steps + step)
         else:
             chosen = draw.choice(len(self._films), self._batch_size, p=self._share)
-        seed, rows = int(draw.integers(2**31)), self._rows
-        mine = self._films.where(chosen[rows])
-        pixels = mine.pixels
-        if isinstance(self._augment, Recipe):
-            pixels = apply(self._augment, pixels, seed, first=rows.indices(self._batch_size)[0])
-        elif self._augment is not None:
-            pixels = self._augment(self._films.pixels[chosen], seed)[rows]
-        return FilmSet(pixels, mine.targets, mine.sources, mine.patients).scaled(self._size_px), mine.targets
+        films = self._films.where(chosen[self._rows])
+        if self._augment is not None:
+            first = self._rows.indices(self._batch_size)[0]
+            films = replace(films, pixels=apply(self._augment, films.pixels, int(draw.integers(2**31)), first=first))
+        return films.scaled(self._size_px), films.targets
 
     def _in_turn(self, number: int) -> np.ndarray:
-        count = len(self._films)
         places = number * self._batch_size + np.arange(self._batch_size)
-        turns = places // count
-        return np.concatenate(
-            [_order(count, self._seed, int(turn))[places[turns == turn] % count] for turn in np.unique(turns)]
-        )
+        turns, places = np.divmod(places, len(self._films))
+        orders = {turn: _order(len(self._films), self._seed, turn) for turn in np.unique(turns).tolist()}
+        return np.array([orders[turn][place] for turn, place in zip(turns.tolist(), places.tolist(), strict=True)])
 
 
 @functools.lru_cache(maxsize=4)

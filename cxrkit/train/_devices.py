@@ -29,12 +29,8 @@ class Devices:
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def rows(self, batch_size: int) -> slice:
-        """Return the part of each batch that this process trains on.
-
-        Raises:
-            ValueError: the devices cannot share the batch evenly.
-        """
-        if batch_size < 1 or batch_size % self.count:
+        """Return the part of each batch that this process trains on; refuse a batch that cannot be shared evenly."""
+        if batch_size % self.count:
             raise ValueError(
                 f"batch_size must be a multiple of {self.count}, the number of devices that share a batch; got "
                 f"{batch_size}."
@@ -84,12 +80,12 @@ def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (
         machines: host:port of each process that takes part, the same list in all of them; they meet at the first. All
             cards of each machine are used. Needs the JAX backend.
         this: place of this process in `machines`, from 0.
-    Returns:
-        The devices.
     Raises:
         ValueError: more cards than there are, or machines without the JAX backend.
     """
     backend = keras.backend.backend()
+    if not machines and this is not None:
+        raise ValueError(f"this = {this} is a place in machines; pass machines too.")
     if machines:
         if backend != "jax":
             raise ValueError(
@@ -100,35 +96,34 @@ def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (
             raise ValueError(f"this must be a place in machines, 0 to {len(machines) - 1}; got {this}.")
         keras.distribution.initialize(",".join(machines), len(machines), this)
         names = keras.distribution.list_devices()
-        # Each process makes only its part of a batch, so Keras must not divide it again.
-        strategy = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
-        return Devices(len(names), len(machines), this, strategy)
-    if this is not None:
-        raise ValueError(f"this = {this} is a place in machines; pass machines too.")
-    if cards == 1:
-        return Devices()
-    names = _cards(backend) if isinstance(cards, int | str) else list(cards)
-    if isinstance(cards, int):
-        if not 1 <= cards <= len(names):
-            raise ValueError(
-                f"cards must be from 1 to {len(names)}, all that {backend} finds here, or names; got {cards}."
-            )
-        names = names[:cards]
-    elif isinstance(cards, str) and cards != "all":
-        raise ValueError(f'cards must be a number, "all" or a list of names; got {cards!r}.')
-    if len(names) < 2:
+    elif cards == 1:
+        names = []
+    else:
+        names = _names(cards, backend)
+    if len(names) < 2 and not machines:
         return Devices()
     if backend == "jax":
-        return Devices(len(names), strategy=keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
+        # Each process makes only its part of a batch, so Keras must not divide it again.
+        strategy = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
+        return Devices(len(names), max(1, len(machines)), this or 0, strategy)
     import tensorflow as tf
 
     return Devices(len(names), strategy=tf.distribute.MirroredStrategy(names))
 
 
-def _cards(backend: str) -> list[str]:
+def _names(cards: int | str | Sequence[str], backend: str) -> list[str]:
+    """Return the names of the cards that were chosen."""
+    if not isinstance(cards, int | str):
+        return list(cards)
+    if isinstance(cards, str) and cards != "all":
+        raise ValueError(f'cards must be a number, "all" or a list of names; got {cards!r}.')
     if backend == "jax":
-        return keras.distribution.list_devices()
-    import tensorflow as tf
+        found = keras.distribution.list_devices()
+    else:
+        import tensorflow as tf
 
-    found = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
-    return found or ["CPU:0"]
+        gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
+        found = gpus or ["CPU:0"]
+    if isinstance(cards, int) and not 1 <= cards <= len(found):
+        raise ValueError(f"cards must be from 1 to {len(found)}, all that {backend} finds here, or names; got {cards}.")
+    return found if cards == "all" else found[: int(cards)]

@@ -1,6 +1,5 @@
 """The 14 findings: from a manifest to a model folder, with one call that resumes where it was interrupted."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -21,14 +20,11 @@ from cxrkit import augment, networks
 from cxrkit.augment import Recipe
 from cxrkit.data import FilmSet, check_splits, load_films, locked, read_manifest
 from cxrkit.labels import FINDINGS, SPLITS
-from cxrkit.train._aurocs import Aurocs
 from cxrkit.train._batches import Batches
 from cxrkit.train._devices import Devices, local
 from cxrkit.train._fit import fit, seeded
 from cxrkit.train._losses import loss_named
-from cxrkit.train._scores import figures, youden_thresholds
-
-_BEST_BY = ("val_loss", "auroc")
+from cxrkit.train._scores import Aurocs, figures, youden_thresholds
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "augment", augment.load(self.augment))
-        if self.best_by not in _BEST_BY:
-            raise ValueError(f"best_by must be one of {', '.join(_BEST_BY)}; got {self.best_by!r}.")
-        for name in ("epochs", "batch_size", "patience", *(("steps",) if self.steps is not None else ())):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.best_by not in ("val_loss", "auroc"):
+            raise ValueError(f"best_by must be val_loss or auroc; got {self.best_by!r}.")
+        for name in ("epochs", "batch_size", "patience", "steps"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
 
     @property
     def recipe(self) -> Recipe:
@@ -83,8 +79,7 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON keeps them, with the recipe itself in place of its name or file."""
-        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        return {**given, "augment": self.recipe.to_dict(), "sources": list(self.sources)}
+        return {**vars(self), "augment": self.recipe.to_dict(), "sources": list(self.sources)}
 
 
 def findings(
@@ -138,27 +133,25 @@ def findings(
             name: load_films(part, read.root, settings.size_px, cache=kept, progress=progress)
             for name, part in parts.items()
         }
+        batches = Batches(
+            sets["train"],
+            size_px=settings.size_px,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            augment=settings.recipe,
+            seed=settings.seed,
+            rows=rows,
+        )
+        same = ("epochs", "optimiser", "learning_rate", "schedule", "patience")
         with seeded(settings.seed):
             fit(
                 model,
-                Batches(
-                    sets["train"],
-                    size_px=settings.size_px,
-                    steps=settings.steps,
-                    batch_size=settings.batch_size,
-                    augment=settings.recipe,
-                    seed=settings.seed,
-                    rows=rows,
-                ),
-                epochs=settings.epochs,
+                batches,
                 validation=Aurocs({"val": sets["val"]}, FINDINGS, score=settings.best_by),
                 loss=loss_named(settings.loss, sets["train"].targets),
-                optimiser=settings.optimiser,
-                learning_rate=settings.learning_rate,
-                schedule=settings.schedule,
-                patience=settings.patience,
                 folder=run,
                 devices=devices,
+                **{name: getattr(settings, name) for name in same},
             )
         devices.close()
         return sets
@@ -175,63 +168,54 @@ def findings(
             sets = train()
         if not finished:
             with local():
-                _finish(out, sets, parts, read.root, settings, devices, network)
+                model = _build(settings, network)
+                _finish(model, out, sets, parts, read.root, settings, devices.count)
     # For the caller who continues in the same process, as a notebook does.
     networks.free_memory()
     return out
 
 
 def _finish(
+    model: keras.Model,
     out: Path,
     sets: dict[str, FilmSet],
     parts: dict[str, pd.DataFrame],
     root: Path,
     settings: Settings,
-    devices: Devices,
-    network: Callable[[], keras.Model] | None,
+    devices: int,
 ) -> None:
     """Export the best epoch, choose thresholds on val, score test, and put the model folder in place."""
-    model = _build(settings, network)
     (best,) = (out / "run").glob("best-*.weights.h5")
     model.load_weights(best)
     part = out / "run" / "model"
     # What a kill left.
     shutil.rmtree(part, ignore_errors=True)
-    sidecar: dict[str, Any] = {
-        "name": out.resolve().name,
-        "version": "1",
-        "labels": list(FINDINGS),
-        "input_size": settings.size_px,
-        "pixel_range": [0, 1],
-        "thresholds": dict.fromkeys(FINDINGS, 0.5),
-        "not_shown": list(FINDINGS),
-        "training": {
-            "date": date.today().isoformat(),
-            "settings": settings.to_dict(),
-            "films": {name: len(films) for name, films in sets.items()},
-            "patients": {name: len(np.unique(films.patients)) for name, films in sets.items()},
-            "devices": devices.count,
-            "chosen_on": "val: the epoch with the best "
-            f"{'val_loss' if settings.best_by == 'val_loss' else 'mean AUROC'}; thresholds by Youden's J",
-            "versions": {
-                "cxrkit": cxrkit.__version__,
-                "keras": keras.__version__,
-                "backend": keras.backend.backend(),
-                "python": platform.python_version(),
-            },
+    chosen = "val_loss" if settings.best_by == "val_loss" else "mean AUROC"
+    training: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "settings": settings.to_dict(),
+        "films": {name: len(films) for name, films in sets.items()},
+        "patients": {name: len(np.unique(films.patients)) for name, films in sets.items()},
+        "devices": devices,
+        "chosen_on": f"val: the epoch with the best {chosen}; thresholds by Youden's J",
+        "versions": {
+            "cxrkit": cxrkit.__version__,
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "python": platform.python_version(),
         },
-        "figures": [],
     }
-    predictor = networks.load(networks.save(model, part, sidecar), threads=1)
+    networks.save(model, part, FINDINGS, name=out.resolve().name, training=training)
+    predictor = networks.load(part, threads=1)
 
     def probs(name: str) -> np.ndarray:
         # From the files, not from the 8-bit copies that were trained on: these numbers are compared with triage's.
         results = networks.predict_images(predictor, (root / image for image in parts[name]["image"]))
         return np.stack([result.probs for result in results if result.probs is not None])
 
-    sidecar["thresholds"], undefined = youden_thresholds(sets["val"].targets, probs("val"), FINDINGS)
+    thresholds, undefined = youden_thresholds(sets["val"].targets, probs("val"), FINDINGS)
     if undefined:
-        sidecar["training"]["threshold_0.5_for_want_of_positives_or_negatives"] = undefined
+        training["threshold_0.5_for_want_of_positives_or_negatives"] = undefined
     test, test_probs = sets["test"], probs("test")
     # An image that a seed makes is simulated.
     kinds = np.where(parts["test"]["seed"].notna(), "simulated", "real")
@@ -240,8 +224,9 @@ def _finish(
         for kind, source in sorted(set(zip(kinds.tolist(), test.sources.tolist(), strict=True)))
         for mine in [(kinds == kind) & (test.sources == source)]
     }
-    sidecar["figures"], sidecar["not_shown"] = figures(populations, sidecar["thresholds"], FINDINGS)
-    networks.write_sidecar(part, sidecar)
+    rows, not_shown = figures(populations, thresholds, FINDINGS)
+    measured = {"thresholds": thresholds, "training": training, "figures": rows, "not_shown": not_shown}
+    networks.write_sidecar(part, predictor.info | measured)
     # The sidecar last: where it is, the folder is complete.
     for name in ("model.keras", "model.onnx", "model.json"):
         os.replace(part / name, out / name)
@@ -280,11 +265,8 @@ def _same_run(run: Path, manifest: Path, settings: Settings, network: Callable[[
         path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    changed = [
-        f"{key} was {before.get(key)!r}, now {asked.get(key)!r}"
-        for key in {**before, **asked}
-        if before.get(key) != asked.get(key)
-    ]
+    keys = [key for key in {**before, **asked} if before.get(key) != asked.get(key)]
+    changed = [f"{key} was {before.get(key)!r}, now {asked.get(key)!r}" for key in keys]
     if changed:
         raise ValueError(
             f"{run.parent} holds a run with other settings ({'; '.join(changed)}); name another folder, or remove this "

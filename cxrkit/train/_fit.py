@@ -1,9 +1,9 @@
 """The one training loop: Keras' `fit` with Keras' callbacks, resumed after a kill."""
 
+import functools
 import importlib.util
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,11 +19,12 @@ from keras import callbacks as kc
 
 from cxrkit.train._devices import Devices, local
 
-#: Names that `fit` takes.
-OPTIMISERS = ("adamw", "adam", "rmsprop", "sgd")
-SCHEDULES = ("cosine", "plateau", "constant")
-#: The plateau schedule of CheXNet-Keras and of the report's figure 3.
-_FACTOR, _LOWEST_RATE = 0.1, 1e-8
+_OPTIMISERS = {
+    "adamw": functools.partial(keras.optimizers.AdamW, weight_decay=1e-4),
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+}
 _TABLE = "epochs.csv"
 
 
@@ -50,7 +51,7 @@ def fit(
         validation: scores the model after each epoch; returns numbers by name, among them `score` (the best epoch has
             the largest) and, for the plateau schedule, `val_loss`. `Aurocs` is one.
         loss: of (targets, probs); None: the model is compiled, and keeps its optimiser and learning rate.
-        optimiser: one of `OPTIMISERS`; "adamw" with a decay of 1e-4, "sgd" with Nesterov's momentum of 0.9.
+        optimiser: as `optimiser_named` takes it.
         learning_rate: of the first epoch.
         schedule: "cosine" falls to 0 along half a cosine; "plateau" falls to a tenth, and to 1e-8 at least, when
             val_loss has not improved for `patience` epochs; or "constant".
@@ -65,22 +66,24 @@ def fit(
         ValueError: an unknown name, or a loss that is not finite.
         ConnectionError: another process of this training ended.
     """
-    devices = devices or Devices()
+    devices, before = devices or Devices(), None
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        before = history(folder)
     with devices.scope():
         if loss is not None:
-            rate = _rate(schedule, learning_rate, epochs * len(batches))
-            model.compile(optimiser_named(optimiser, rate), loss)
+            model.compile(optimiser_named(optimiser, _rate(schedule, learning_rate, epochs * len(batches))), loss)
         model.optimizer.build(model.trainable_variables)
-        scored = _Scored(validation, batches, devices, None if folder is None else Path(folder))
-        callbacks: list[Any] = [scored]
+        callbacks: list[kc.Callback] = [_Scored(validation, batches, devices, before)]
         if schedule == "plateau":
-            callbacks.append(kc.ReduceLROnPlateau("val_loss", _FACTOR, patience, min_lr=_LOWEST_RATE, min_delta=0.0))
-        if folder is None:
+            # As CheXNet-Keras and the report's figure 3.
+            callbacks.append(kc.ReduceLROnPlateau("val_loss", 0.1, patience, min_lr=1e-8, min_delta=0.0))
+        if folder is None or before is None:
             callbacks.append(kc.EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True))
         else:
-            callbacks += _kept(Path(folder), devices)
+            callbacks += _kept(Path(folder), devices, before)
         try:
-            model.fit(batches, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+            log = model.fit(batches, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0).history
         except RuntimeError as error:
             if devices.processes == 1:
                 raise
@@ -88,12 +91,13 @@ def fit(
                 f"the machines could not continue together; one of them may have ended. Run the same command on all of "
                 f"them again: they resume at this epoch. ({error})"
             ) from error
-    curve = _with_best(pd.DataFrame(scored.rows)) if folder is None else history(folder)
-    if folder is not None and devices.process == 0:
+    if folder is None:
+        return _with_best(pd.DataFrame({"epoch": range(1, epochs + 1), **log}))
+    curve = history(folder)
+    if devices.process == 0:
         best = Path(folder) / f"best-{curve['epoch'][curve['best']].max()}.weights.h5"
-        for path in Path(folder).glob("best-*.weights.h5"):
-            if path != best:
-                path.unlink()
+        for path in set(Path(folder).glob("best-*.weights.h5")) - {best}:
+            path.unlink()
         if devices.processes == 1:
             model.load_weights(best)
     return curve
@@ -128,26 +132,22 @@ def _with_best(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def optimiser_named(name: str, learning_rate: Any) -> keras.optimizers.Optimizer:
-    """Return an optimiser by one of the names in `OPTIMISERS`.
+    """Return an optimiser.
 
     Args:
-        name: which.
+        name: "adamw" (with a decay of 1e-4), "adam", "rmsprop" or "sgd" (with Nesterov's momentum of 0.9).
         learning_rate: a number or a Keras schedule.
     Raises:
         ValueError: another name.
     """
-    if name == "adamw":
-        return keras.optimizers.AdamW(learning_rate, weight_decay=1e-4)
-    if name == "sgd":
-        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
-    if name not in OPTIMISERS:
-        raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}; got {name!r}.")
-    return keras.optimizers.get({"class_name": name, "config": {"learning_rate": learning_rate}})
+    if name not in _OPTIMISERS:
+        raise ValueError(f"optimiser must be one of {', '.join(_OPTIMISERS)}; got {name!r}.")
+    return _OPTIMISERS[name](learning_rate)
 
 
 def _rate(schedule: str, learning_rate: float, steps: int) -> Any:
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}.")
+    if schedule not in ("cosine", "plateau", "constant"):
+        raise ValueError(f"schedule must be one of cosine, plateau, constant; got {schedule!r}.")
     return keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
 
 
@@ -166,13 +166,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 def report(row: Mapping[str, float], lowest: float) -> str:
     """Describe an epoch (a row of the table) as the report's figure 3 does; `lowest` is the lowest val_loss before."""
-    epoch, before = int(row["epoch"]), "inf" if lowest == math.inf else f"{lowest:.5f}"
-    lines = [f"Epoch {epoch:05d}"]
+    epoch, head = int(row["epoch"]), f"Epoch {int(row['epoch']):05d}"
     if "val_loss" in row:
-        better = row["val_loss"] < lowest
-        change = f"improved from {before} to {row['val_loss']:.5f}" if better else f"did not improve from {before}"
-        lines = [f"Epoch {epoch:05d}: val_loss {change}"]
-    lines += ["*****", f"current learning rate: {row['learning_rate']:.6g}"]
+        before = "inf" if lowest == math.inf else f"{lowest:.5f}"
+        better = f"improved from {before} to {row['val_loss']:.5f}"
+        head += f": val_loss {better if row['val_loss'] < lowest else f'did not improve from {before}'}"
+    lines = [head, "*****", f"current learning rate: {row['learning_rate']:.6g}"]
     for mean in (name for name in row if name.startswith("mean auroc (")):
         of_set = mean.removeprefix("mean auroc")
         labels = [name for name in row if name.endswith(of_set) and name != mean]
@@ -189,20 +188,18 @@ def _shown(value: float) -> str:
 class _Scored(kc.Callback):
     """After each epoch: puts the validation's numbers into the logs, for the callbacks that follow, and prints them."""
 
-    def __init__(self, validation: Callable, batches: Any, devices: Devices, folder: Path | None) -> None:
+    def __init__(self, validation: Callable, batches: Any, devices: Devices, before: pd.DataFrame | None) -> None:
         super().__init__()
         self._validation, self._batches, self._devices = validation, batches, devices
-        self._shown = folder is not None and devices.process == 0
-        before = pd.DataFrame() if folder is None or devices.process else history(folder)
-        self._lowest = before["val_loss"].min() if "val_loss" in before else math.inf
+        self._printed = before is not None and devices.process == 0
+        self._lowest = math.inf if before is None or "val_loss" not in before else before["val_loss"].min()
         self._twin: keras.Model | None = None
-        self.rows: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._batches.epoch, self._started = epoch, time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = {} if logs is None else logs
+        logs = logs or {}
         if not math.isfinite(logs["loss"]):
             raise ValueError(
                 f"the loss is {logs['loss']} after epoch {epoch + 1}: the training diverged. Start again with a lower "
@@ -212,9 +209,8 @@ class _Scored(kc.Callback):
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.monotonic() - self._started, 3)
         logs |= {name: float(value) for name, value in self._devices.from_first(row).items()}
-        self.rows.append({"epoch": epoch + 1, **logs})
-        if self._shown:
-            print(report(self.rows[-1], self._lowest), flush=True)
+        if self._printed:
+            print(report({"epoch": epoch + 1, **logs}, self._lowest), flush=True)
         self._lowest = min(self._lowest, logs.get("val_loss", math.inf))
 
     def _scores(self) -> dict[str, float]:
@@ -243,16 +239,15 @@ class _Backup(kc.BackupAndRestore):
     def __init__(self, folder: Path, devices: Devices) -> None:
         super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
         self._devices = devices
+        files = [folder / "latest.weights.h5", folder / "training_metadata.json"]
         if devices.process == 0:
-            _restore_torn(folder)
-        if devices.processes > 1:
-            # JAX compares a value on all machines when it is set: each has to restore the same bytes.
-            for name in ("latest.weights.h5", "training_metadata.json"):
-                path = folder / name
-                stored = devices.bytes_from_first(path.read_bytes() if devices.process == 0 and path.is_file() else b"")
-                if stored and devices.process:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(stored)
+            _restore_torn(*files)
+        # JAX compares a value on all machines when it is set: each has to restore the same bytes.
+        for path in files if devices.processes > 1 else ():
+            stored = devices.bytes_from_first(path.read_bytes() if devices.process == 0 and path.is_file() else b"")
+            if stored and devices.process:
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(stored)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         with local():
@@ -264,27 +259,24 @@ class _Backup(kc.BackupAndRestore):
                 super().on_epoch_end(epoch, logs)
 
 
-def _restore_torn(folder: Path) -> None:
+def _restore_torn(weights: Path, note: Path) -> None:
     """Go back to the checkpoint before, or to none, where a kill left one of the two files incomplete."""
-    weights, note = folder / "latest.weights.h5", folder / "training_metadata.json"
     try:
         h5py.File(weights).close()
         json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         for path in (weights, note):
             path.unlink(missing_ok=True)
-            if Path(f"{path}.bkp").is_file():
-                os.replace(f"{path}.bkp", path)
+            if (before := Path(f"{path}.bkp")).is_file():
+                before.replace(path)
 
 
-def _kept(folder: Path, devices: Devices) -> list[kc.Callback]:
+def _kept(folder: Path, devices: Devices, before: pd.DataFrame) -> list[kc.Callback]:
     """Return the callbacks that write to a folder; of several processes, only the first writes results."""
-    folder.mkdir(parents=True, exist_ok=True)
     # Processes may share a folder, and each needs a copy of the checkpoint.
     backup = _Backup(folder / (f"state-{devices.process}" if devices.process else "state"), devices)
     if devices.process:
         return [backup]
-    before = history(folder)
     best = _Best(
         # A file for each best epoch: a kill may leave a part of one, but never of the last one in the table.
         folder / "best-{epoch}.weights.h5",

@@ -1,32 +1,26 @@
 """Losses for labels that occur together, some rare, some not known for every image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import numpy as np
-
-#: Names that `loss_named` takes.
-LOSSES = ("crossentropy", "weighted", "focal")
+import numpy.typing as npt
 
 
-def masked_crossentropy(
-    positive_weights: Sequence[float] | np.ndarray, negative_weights: Sequence[float] | np.ndarray | None = None
-) -> Callable:
+def masked_crossentropy(positive_weights: npt.ArrayLike, negative_weights: npt.ArrayLike = 1.0) -> Callable:
     """Return Keras' binary cross-entropy, with a weight per label, that leaves out unknown targets.
 
     Args:
         positive_weights: (labels,), the weight of an image with the label.
-        negative_weights: (labels,), the weight of an image without it; None: 1.
+        negative_weights: (labels,), the weight of an image without it.
     Returns:
         A Keras loss (targets (N, labels) in [0, 1] or NaN, probs (N, labels)) -> (N,).
     """
-    positive = np.asarray(positive_weights, np.float32)
-    negative = np.ones_like(positive) if negative_weights is None else np.asarray(negative_weights, np.float32)
+    positive, negative = (np.asarray(weights, np.float32) for weights in (positive_weights, negative_weights))
 
     def each(targets, probs):
-        return keras.losses.binary_crossentropy(targets[..., None], probs[..., None]) * (
-            positive * targets + negative * (1 - targets)
-        )
+        weights = positive * targets + negative * (1 - targets)
+        return weights * keras.losses.binary_crossentropy(targets[..., None], probs[..., None])
 
     return _masked(each)
 
@@ -44,17 +38,20 @@ def loss_named(name: str, targets: np.ndarray) -> Callable:
     Raises:
         ValueError: another name.
     """
+    if name == "crossentropy":
+        return masked_crossentropy(1.0)
+    if name == "weighted":
+        share = np.nansum(targets, axis=0) / np.maximum((~np.isnan(targets)).sum(axis=0), 1)
+        # Where all images are alike there is nothing to balance.
+        positive, negative = (np.where((share == 0) | (share == 1), 1.0, weights) for weights in (1 - share, share))
+        return masked_crossentropy(positive, negative)
     if name == "focal":
         return _masked(
             lambda targets, probs: keras.losses.binary_focal_crossentropy(
                 targets[..., None], probs[..., None], apply_class_balancing=True
             )
         )
-    if name == "weighted":
-        return masked_crossentropy(*_class_weights(targets))
-    if name != "crossentropy":
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {name!r}.")
-    return masked_crossentropy(np.ones(targets.shape[1]))
+    raise ValueError(f"loss must be one of crossentropy, weighted, focal; got {name!r}.")
 
 
 def _masked(each: Callable) -> Callable:
@@ -64,11 +61,3 @@ def _masked(each: Callable) -> Callable:
         return keras.ops.sum(values * known, axis=-1) / keras.ops.maximum(keras.ops.sum(known, axis=-1), 1.0)
 
     return loss
-
-
-def _class_weights(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (labels,) the share of images without each label, and that of images with it; 1 where all are alike."""
-    known = ~np.isnan(targets)
-    share = np.nansum(targets, axis=0) / np.maximum(known.sum(axis=0), 1)
-    one_class = (share == 0) | (share == 1)
-    return np.where(one_class, 1.0, 1 - share), np.where(one_class, 1.0, share)

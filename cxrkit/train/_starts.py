@@ -9,12 +9,10 @@ import pandas as pd
 
 from cxrkit import networks
 from cxrkit.data import FilmSet
-from cxrkit.train._aurocs import label_aurocs, predict
 from cxrkit.train._batches import Batches
-from cxrkit.train._fit import fit, optimiser_named, seeded
+from cxrkit.train._fit import fit, seeded
 from cxrkit.train._losses import loss_named
-
-_CERTAIN = 1e-6
+from cxrkit.train._scores import label_aurocs, mean_defined, predict
 
 
 @dataclass(frozen=True)
@@ -23,13 +21,11 @@ class Start:
 
     Args:
         network: builds it, with new random weights each time.
-        learning_rate: above 0.
-        optimiser: one of `OPTIMISERS`.
+        learning_rate: of Adam, above 0.
     """
 
     network: Callable[[], keras.Model]
     learning_rate: float
-    optimiser: str = "adam"
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -82,12 +78,11 @@ def compare_starts(
 
     def scores(model: keras.Model) -> dict[str, float]:
         probs = predict(model, val, batch_size=len(val)).astype(np.float64)
-        areas = label_aurocs(val.targets, probs)
         return {
             "val_loss": float(np.mean(loss(val.targets, probs.astype(np.float32)))),
-            "AUROC": float(np.nanmean(areas)) if not np.isnan(areas).all() else np.nan,
+            "AUROC": mean_defined(label_aurocs(val.targets, probs)),
             "spread": float(probs.std(axis=0).mean()),
-            "certain": float((np.minimum(probs, 1 - probs) < _CERTAIN).mean()),
+            "certain": float((np.minimum(probs, 1 - probs) < 1e-6).mean()),
             "score": 0.0,
         }
 
@@ -100,7 +95,7 @@ def compare_starts(
             # Compiling takes longer than training a small network, so one compiled model serves all seeds.
             if trained is None:
                 trained = model
-                trained.compile(optimiser_named(start.optimiser, start.learning_rate), loss)
+                trained.compile(keras.optimizers.Adam(start.learning_rate), loss)
                 trained.optimizer.build(trained.trainable_variables)
                 fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in trained.optimizer.variables]
             trained.set_weights(model.get_weights())
