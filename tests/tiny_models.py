@@ -7,6 +7,7 @@ probability 1 / (1 + exp(-(20 m - k))): of a film of mean 0.22 the first five ar
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
