@@ -57,7 +57,8 @@ def run(
         seed: of the random draws, from 0.
         early_stop: an image leaves as soon as no further round can change its labels. For the same probabilities the
             labels are those of all rounds.
-        order: with `early_stop` and "independent": names of the rounds as they are made, from `Result.fit_order`.
+        order: with `early_stop` and "independent": names of the rounds in the order in which they are made, from
+            `Result.fit_order`.
         labels: of a model: which ones, by default all except "Not COVID-19"; of a callable: their names.
         size_px: side of the square that images are resized to, for a callable; None: images have one size.
         batch_size: views per batch.
