@@ -4,15 +4,10 @@
     make bench NAME=rounds_speed ARGS=--smoke       # two images, once
 
 The plain loop is what the report's text describes: for each image and each round imgaug, then `keras.predict` on that
-one view. The other side is `rounds.run` with the same network in ONNX. Both make the report's eleven rounds of
-DenseNet121 at 224 px with random weights, which take as long as trained ones. Each side runs in its own process, in
-turn; the time starts with files on the disk and ends with labels. Imports, the loading of the network and one image to
-warm up are not counted.
-
-Early stop uses an order that was fitted on other images. How many passes it saves depends on the network and on how
-many images lie near the threshold, so the passes are printed. The threshold makes the same share of images positive as
-in the report's test set, 97 of 397. The processor's time of all threads, unlike wall time, hardly depends on other
-programs.
+one view. `rounds.run` has the same network in ONNX: DenseNet121 at 224 px with random weights, which take as long as
+trained ones. Each side runs in a new process; the time starts with files on the disk and ends with labels, without
+imports, loading and one image to warm up. Early stop uses an order fitted on other images; the threshold makes the same
+share of images positive as in the report's test set, 97 of 397. Other programs hardly change the processor's time.
 """
 
 import argparse

@@ -92,18 +92,11 @@ def run(
     names = model.labels or (("label",) if count == 1 else tuple(f"label {k}" for k in range(count)))
     cuts = model.cuts(threshold, names)
     combined, positive = combine_probs(probs, rule, cuts)
+    passes = (~np.isnan(probs).any(axis=2)).sum(axis=1)
     return Result(
-        rounds=tuple(rounds),
-        labels=names,
-        probs=probs,
-        combined=combined,
-        positive=positive,
-        passes=(~np.isnan(probs).any(axis=2)).sum(axis=1),
-        combine=rule,
-        thresholds=dict(zip(names, cuts.tolist(), strict=True)),
-        mode=mode,
-        early_stop=early_stop,
-    )
+        tuple(rounds), names, probs, combined, positive, passes, combine=rule,
+        thresholds=dict(zip(names, cuts.tolist(), strict=True)), mode=mode, early_stop=early_stop,
+    )  # fmt: skip
 
 
 def _places(order: Sequence[str], rounds: Sequence[str], mode: str, early_stop: bool) -> list[int]:

@@ -268,19 +268,14 @@ def search(
             order = on_val.with_combine(rule).fit_order() if each.mode == "independent" else each.rounds
             row = {"rule": rule.name, "every": count, "as listed": each.stops().mean()}
             passes.append(row | {"in order": each.stops(order).mean(), "order": ", ".join(order)})
+    # One round gives the same under every rule; the two fitted rules use all rounds.
+    tried = count + (sets - count) * len(COMBINES) + len(FITTED)
+    rules = score(targets[1], columns, test.patients, by="rule")
+    flips = flips_table(targets[1], columns, test.patients, by="rule")
     return Search(
-        measure=measure,
-        # One round gives the same under every rule; the two fitted rules use all rounds.
-        tried=count + (sets - count) * len(COMBINES) + len(FITTED),
-        val=on_val,
-        test=on_test,
-        test_targets=targets[1],
-        chosen=chosen,
-        claimed=claimed,
-        rules=score(targets[1], columns, test.patients, by="rule"),
-        flips=flips_table(targets[1], columns, test.patients, by="rule"),
+        measure, tried, on_val, on_test, targets[1], chosen, claimed, rules=rules, flips=flips,
         passes=pd.DataFrame(passes),
-    )
+    )  # fmt: skip
 
 
 def _positive(result: Result, places: Sequence[int], rule: Rule) -> np.ndarray:
