@@ -47,39 +47,40 @@ def films(tmp_path):
     return folder
 
 
-@pytest.fixture
-def run(run_here):
-    return run_here
-
-
 def fresh(*arguments, **more):
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False, **more
-    )
+    """Run the command in a new process."""
+    command = [sys.executable, "-m", "cxrkit", *arguments]
+    return subprocess.run(command, **{"capture_output": True, "text": True, "check": False, **more})
 
 
-def imported(done):
+def imported(*arguments):
+    """The packages that a command imports."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return set(done.stderr.splitlines()[-1].removeprefix("imported: ").split())
 
 
-def test_all_well_is_0_and_a_summary_without_a_word_on_stderr(run, films, options, tmp_path):
-    code, said, complaint = run("triage", films, "--out", tmp_path / "out", *options)
+def test_all_well_is_0_and_a_summary_and_rows_with_errors_are_1(run_here, films, options, tmp_path):
+    arguments = ["triage", films, "--out", tmp_path / "out", *options]
+    code, said, complaint = run_here(*arguments)
     assert (code, complaint) == (0, "")
     assert said.startswith("3 files: 1 positive for COVID-19, 2 negative, 0 could not be read; ")
+    assert DISCLAIMER in said
     for name in ("covid.csv", "not_covid.csv", "combined.csv", "run.json"):
         assert str(tmp_path / "out" / name) in said
         assert (tmp_path / "out" / name).is_file()
-    assert DISCLAIMER in said
-
-
-def test_rows_with_errors_are_1_also_when_all_was_done_before(run, films, options, tmp_path):
     (films / "letter.png").write_text("no film")
-    for done in (4, 0):
-        code, said, complaint = run("triage", films, "--out", tmp_path / "out", *options)
+    # Also when all was done before.
+    for done in (1, 0):
+        code, said, complaint = run_here(*arguments)
         assert (code, complaint) == (1, "")
         assert "1 could not be read" in said
         assert f"\n{done} read in " in said
+    code, _, complaint = run_here(*arguments, "--threshold", "0.05")
+    assert code == 2
+    assert "another threshold; name another folder with --out, or start again with --restart." in complaint
+    code, said, _ = run_here(*arguments, "--threshold", "0.0", "--restart")
+    assert (code, said[:26]) == (1, "4 files: 3 positive for CO")
 
 
 @pytest.mark.parametrize(
@@ -89,29 +90,25 @@ def test_rows_with_errors_are_1_also_when_all_was_done_before(run, films, option
         (["triage", "films"], "Missing option '--out'; `cxrkit triage --help` shows its use."),
         (["triage", "films", "--out", "out", "--tresh", "1"], "No such option: --tresh"),
         (["triage", "films", "--out", "out", "--threshold", "half"], "Invalid value for '--threshold'"),
-        (
-            ["triage", "films", "--out", "out", "--threshold", "2"],
-            "must be a probability in [0, 1]; got 2.0.",
-        ),
-        (["triage", "films", "--out", "out", "--format", "xlsx"], "format must be one of csv, parquet; got 'xlsx'."),
-        (["triage", "nowhere", "--out", "out"], "nowhere does not exist; name a folder of images, or one image."),
-        (["triage", "films", "--out", "films"], "name another folder with --out, even inside it."),
-        (
-            ["triage", "films", "--out", "films/0.png"],
-            "check that the folder can be read and the output",
-        ),
+        (["triage", "films", "--out", "out", "--threshold", "2"], "must be a probability in [0, 1]; got 2.0."),
+        (["triage", "films", "--out", "out", "--combine", "any"], "--combine needs --rounds; got --combine any alone."),
+        (["triage", "films", "--out", "films/0.png"], "check that the folder can be read and the output"),
         (["triage", "films", "--out", "out", "--covid-model", "none"], "or a folder with a model.json; got 'none'."),
-        (["triage", "empty", "--out", "out"], "empty has no files; name a folder of images."),
         (["diagnose"], "No such command 'diagnose'; `cxrkit --help` shows its use."),
         (["data", "build", "nothing", "films", "--out", "x.csv"], "the data set must be one of "),
         (["data", "check", "nowhere.csv"], "nowhere.csv"),
         (["model", "show", "none"], "or a folder with a model.json; got 'none'."),
+        (
+            ["model", "import", "films/0.png", "--out", "x"],
+            "must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision",
+        ),
+        (["model", "import", "gone.h5", "--out", "x"], "there is no file"),
+        (["model", "import", "gone.h5", "--out", "films"], "is not empty; name a new folder"),
     ],
 )
-def test_misuse_is_2_and_one_line_that_says_what_to_do(run, films, tmp_path, monkeypatch, arguments, message):
+def test_misuse_is_2_and_one_line_that_says_what_to_do(run_here, films, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    code, said, complaint = run(*arguments)
+    code, said, complaint = run_here(*arguments)
     assert (code, said) == (2, "")
     assert complaint.startswith("cxrkit: ")
     assert complaint.count("\n") == 1
@@ -119,48 +116,33 @@ def test_misuse_is_2_and_one_line_that_says_what_to_do(run, films, tmp_path, mon
     assert not (tmp_path / "out" / "combined.csv").exists()
 
 
-def test_a_run_with_another_threshold_is_refused_until_restarted(run, films, options, tmp_path):
-    arguments = ["triage", films, "--out", tmp_path / "out", *options]
-    assert run(*arguments)[0] == 0
-    code, _, complaint = run(*arguments, "--threshold", "0.05")
-    assert code == 2
-    assert "another threshold; name another folder with --out, or start again with --restart." in complaint
-    code, said, _ = run(*arguments, "--threshold", "0.0", "--restart")
-    assert (code, said[:26]) == (0, "3 files: 3 positive for CO")
-
-
-def test_every_option_reaches_the_run(run, films, options, tmp_path):
+def test_every_option_reaches_the_run(run_here, films, options, tmp_path):
     (films / "more").mkdir()
     (films / "more" / "x.png").write_bytes((films / "0.png").read_bytes())
     out = tmp_path / "out"
-    code, said, _ = run("triage", films, "--out", out, *options, "--recursive", "--heatmaps", "--format", "parquet")
+    code, said, _ = run_here(
+        "triage", films, "--out", out, *options, "--recursive", "--heatmaps", "--format", "parquet"
+    )
     assert (code, said[:8]) == (0, "4 files:")
     assert (out / "combined.parquet").is_file()
     assert len(list((out / "heatmaps").rglob("*.png"))) == 4
     assert json.loads((out / "run.json").read_text())["covid_model"]["name"] == "covid"
 
 
-@pytest.mark.parametrize("arguments", [[], ["data"], ["model"]])
-def test_a_command_without_arguments_answers_with_its_help(run, arguments):
-    code, said, complaint = run(*arguments)
-    assert (code, said) == (2, "")
-    assert complaint.startswith("Usage: cxrkit")
-
-
-def test_help_and_version_are_0_and_say_that_this_is_no_medical_device(run):
-    code, said, complaint = run("--help")
+def test_help_and_version_are_0_and_no_arguments_show_the_help(run_here):
+    code, said, complaint = run_here("--help")
     assert (code, complaint) == (0, "")
     assert "not a medical device" in " ".join(said.split())
-    assert run("--version") == (0, f"cxrkit {__version__}\n", "")
-    said = " ".join(run("triage", "--help")[1].split())
-    for option in ("covid-model", "findings-model", "threshold", "recursive", "heatmaps", "format", "restart", "out"):
-        assert f"--{option}" in said
-    assert "Exit code: 0 success, 1 some files could not be read" in said
+    assert run_here("--version") == (0, f"cxrkit {__version__}\n", "")
+    for arguments in ([], ["data"], ["model"]):
+        code, said, complaint = run_here(*arguments)
+        assert (code, said) == (2, "")
+        assert complaint.startswith("Usage: cxrkit")
 
 
-def test_the_page_on_triage_names_every_option_column_note_and_status(run):
+def test_the_page_on_triage_names_every_option_column_note_and_status(run_here):
     text = (Path(__file__).parents[1] / "docs" / "triage.md").read_text(encoding="utf-8")
-    options = set(re.findall(r"--[a-z-]+", run("triage", "--help")[1])) - {"--help", "--no-recursive"}
+    options = set(re.findall(r"--[a-z-]+", run_here("triage", "--help")[1])) - {"--help", "--no-recursive"}
     assert {option for option in options if option not in text} == set()
     named = [*(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")), *film.QUALITY_FLAGS]
     assert [name for name in [*named, "ok", "flagged", "error"] if f"`{name}`" not in text] == []
@@ -168,29 +150,23 @@ def test_the_page_on_triage_names_every_option_column_note_and_status(run):
     assert "not a medical device" in text
 
 
-def test_models_are_listed_and_their_cards_shown(run):
-    assert run("model", "list") == (0, "covid-small\nfindings14-small\n", "")
+def test_models_are_listed_and_their_cards_shown(run_here):
+    assert run_here("model", "list") == (0, "covid-small\nfindings14-small\n", "")
     card = (networks.folder_of("covid-small") / "README.md").read_text(encoding="utf-8")
-    assert run("model", "show", "covid-small") == (0, card, "")
+    assert run_here("model", "show", "covid-small") == (0, card, "")
 
 
-def test_help_imports_next_to_nothing(tmp_path):
-    done = fresh("--help")
-    assert done.returncode == 0
-    assert imported(done) & {*HEAVY, "numpy", "pandas", "cv2", "onnxruntime", "PIL", "matplotlib", "rich"} == set()
-
-
-def test_triage_imports_neither_tensorflow_nor_pandas(films, tmp_path):
-    done = fresh("triage", films, "--out", tmp_path / "out", "--heatmaps")
-    assert done.returncode == 0, done.stderr
-    assert "onnxruntime" in imported(done)
-    assert imported(done) & {*HEAVY, "pandas", "sklearn", "matplotlib", "pydicom", "pyarrow", "rich", "scipy"} == set()
+def test_help_imports_next_to_nothing_and_triage_neither_tensorflow_nor_pandas(films, tmp_path):
+    light = {*HEAVY, "pandas", "matplotlib", "rich"}
+    assert imported("--help") & {*light, "numpy", "cv2", "onnxruntime", "PIL"} == set()
+    found = imported("triage", films, "--out", tmp_path / "out", "--heatmaps")
+    assert "onnxruntime" in found
+    assert found & {*light, "sklearn", "pydicom", "pyarrow", "scipy"} == set()
 
 
 def test_a_folder_whose_name_is_no_text_can_be_printed(options, films, tmp_path):
     out = os.path.join(os.fsencode(tmp_path), b"out \xff")
-    command = [sys.executable, "-m", "cxrkit", "triage", str(films), b"--out=" + out, *options]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = fresh("triage", str(films), b"--out=" + out, *options, text=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"out \udcff/combined.csv" in done.stdout
     assert os.path.isfile(os.path.join(out, b"combined.csv"))
@@ -210,8 +186,7 @@ def test_messages_of_libraries_are_shown_with_verbose_alone(films, options, tmp_
     noisy_files(films)
     tables, complaints = [], []
     for k, more in enumerate(([], ["--verbose"])):
-        arguments = ["triage", str(films), f"--out={tmp_path / f'out {k}'}", *options, *more]
-        done = subprocess.run([sys.executable, "-m", "cxrkit", *arguments], capture_output=True, text=True, check=False)
+        done = fresh("triage", str(films), f"--out={tmp_path / f'out {k}'}", *options, *more)
         assert done.returncode == 1, done.stderr
         tables.append((tmp_path / f"out {k}" / "combined.csv").read_bytes())
         complaints.append(done.stderr)
@@ -239,17 +214,16 @@ os.write(2, b"after\\n")
 
 
 def test_output_that_nobody_takes_is_said_in_one_line_or_not_at_all(films, options, tmp_path):
-    command = [sys.executable, "-m", "cxrkit", "triage", str(films), f"--out={tmp_path / 'out'}", *options]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    arguments = ("triage", str(films), f"--out={tmp_path / 'out'}", *options)
+    pipes = {"capture_output": False, "stderr": subprocess.PIPE, "env": environment}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
-    assert done.returncode == 2
-    assert done.stderr == (
-        "cxrkit: the results could not be printed (No space left on device); the files are written.\n"
-    )
+        done = fresh(*arguments, stdout=full, **pipes)
+    lost = "cxrkit: the results could not be printed (No space left on device); the files are written.\n"
+    assert (done.returncode, done.stderr) == (2, lost)
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    done = fresh(*arguments, stdout=writing, **pipes)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -293,43 +267,18 @@ def test_progress_with_rate_and_time_left_is_drawn_on_a_terminal(films, options,
     assert re.search(r"\d:\d\d:\d\d", seen)
 
 
-def test_an_import_of_what_is_no_model_is_one_line(run, tmp_path):
-    (tmp_path / "a.txt").write_text("x")
-    assert run("model", "import", tmp_path / "a.txt", "--out", tmp_path / "model") == (
-        2,
-        "",
-        "cxrkit: a.txt must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.\n",
-    )
-    code, _, complaint = run("model", "import", tmp_path / "gone.h5", "--out", tmp_path / "model")
-    assert (code, "there is no file" in complaint) == (2, True)
-    code, _, complaint = run("model", "import", tmp_path / "gone.h5", "--out", tmp_path)
-    assert (code, "is not empty; name a new folder" in complaint) == (2, True)
-
-
 @pytest.fixture
-def asked(tmp_path, films, options):
-    """A manifest over three films beside them, and the folder of a COVID-19 network."""
-    frame = pd.DataFrame({"image": ["0.png", "1.png", "2.png"]})
-    frame["source"], frame["split"] = ["x", "x", "y"], ["test", "train", "test"]
-    frame["patient_id"], frame["covid"] = ["p", "q", "r"], ["0", "0", "1"]
+def predict(tmp_path, films, options, run_here):
+    """Predict a manifest over three images beside them with a COVID-19 network."""
+    frame = pd.DataFrame({"image": ["0.png", "1.png", "2.png"], "source": ["x", "x", "y"]})
+    frame = frame.assign(split=["test", "train", "test"], patient_id=["p", "q", "r"], covid=["0", "0", "1"])
     write_manifest(frame, films / "manifest.csv")
-    return films / "manifest.csv", options[0].split("=")[1]
+    command = ["model", "predict", options[0].split("=")[1], films / "manifest.csv"]
+    return lambda *more, out=tmp_path / "p.csv": run_here(*command, "--out", out, *more)
 
 
-def test_a_network_answers_a_manifest_into_a_spreadsheet_and_is_scored(run, asked, tmp_path):
-    table, network = asked
-    code, said, complaint = run(
-        "model",
-        "predict",
-        network,
-        table,
-        "--split",
-        "test",
-        "--out",
-        tmp_path / "p.csv",
-        "--scores",
-        tmp_path / "s.csv",
-    )
+def test_a_network_predicts_a_manifest_into_a_spreadsheet_and_is_scored(predict, films, tmp_path):
+    code, said, complaint = predict("--split", "test", "--scores", tmp_path / "s.csv")
     assert (code, complaint) == (0, "")
     assert "p.csv: 2 images, 0 of them without a prediction" in said
     answers = pd.read_csv(tmp_path / "p.csv")
@@ -337,12 +286,9 @@ def test_a_network_answers_a_manifest_into_a_spreadsheet_and_is_scored(run, aske
     assert answers["Predict label"].tolist() == ["Not COVID-19", "COVID-19"]
     scores = pd.read_csv(tmp_path / "s.csv")
     assert scores.query("by == 'all' and metric == 'accuracy'")["value"].item() == 1
-
-
-def test_a_film_that_cannot_be_read_stops_no_other_and_ends_with_1(run, asked, films, tmp_path):
-    table, network = asked
+    # An image that cannot be read stops no other.
     (films / "1.png").write_bytes(b"no film")
-    code, said, _ = run("model", "predict", network, table, "--out", tmp_path / "p.csv")
+    code, said, _ = predict()
     assert code == 1
     assert "3 images, 1 of them without a prediction" in said
     assert pd.read_csv(tmp_path / "p.csv")["status"].tolist() == ["ok", "error", "ok"]
@@ -352,21 +298,12 @@ def test_a_film_that_cannot_be_read_stops_no_other_and_ends_with_1(run, asked, f
     ("narrowed", "message"),
     [
         (["--source", "z"], "the manifest has no images of z; its sources are x, y."),
-        (
-            ["--split", "val"],
-            "the manifest has no image of the chosen split and sources; its splits: test 2, train 1.",
-        ),
+        (["--split", "val"], "the manifest has no image of the chosen split and sources; its splits: test 2, train 1."),
         (["--split", "all"], "split must be one of train, val, test; got 'all'."),
     ],
 )
-def test_films_that_are_not_there_cannot_be_asked_about(run, asked, tmp_path, narrowed, message):
-    table, network = asked
-    code, said, complaint = run("model", "predict", network, table, "--out", tmp_path / "p.csv", *narrowed)
-    assert (code, said, complaint) == (2, "", f"cxrkit: {message}\n")
-
-
-def test_a_table_that_has_nowhere_to_go_is_said_before_films_are_read(run, asked, tmp_path):
-    table, network = asked
-    code, _, complaint = run("model", "predict", network, table, "--out", tmp_path / "none" / "p.csv")
+def test_images_that_are_not_there_and_a_table_that_has_nowhere_to_go_are_refused(predict, tmp_path, narrowed, message):
+    assert predict(*narrowed) == (2, "", f"cxrkit: {message}\n")
+    code, _, complaint = predict(out=tmp_path / "none" / "p.csv")
     assert code == 2
     assert "to write p.csv to; make it first" in complaint
