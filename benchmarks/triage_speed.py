@@ -4,7 +4,7 @@
     make bench NAME=triage_speed ARGS=--smoke    # a minute, to see that it runs
 
 Images are simulated (512 px, JPEG of quality 90). For larger folders files are hard links under other names: triage
-reads, decodes and predicts every file. Both sides of a comparison run in turn, each in a process of its own. Times are
+reads, decodes and predicts every file. Both sides of a comparison run in turn, each in a new process. Times are
 wall times, so an idle machine is needed: the load is printed.
 """
 
@@ -21,8 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from cxrkit import film, networks, phantom
+from cxrkit import film, networks, phantom, show
+from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 SMALL = ("covid-small", "findings14-small")
 
@@ -61,23 +63,15 @@ for path, arrays in json.loads(sys.argv[1]):
 print(min(seconds))
 """
 
-#: DenseNet121 with random weights takes as long as a trained one.
-DENSENET = """
-import sys
-from cxrkit import networks
-from cxrkit.labels import COVID_CLASSES, FINDINGS
-save = networks.save
-import keras
-for name, labels, activation in (("covid", COVID_CLASSES, "softmax"), ("findings", FINDINGS, "sigmoid")):
-    images = keras.Input((224, 224, 1))
-    backbone = keras.applications.DenseNet121(
-        include_top=False, weights=None, input_tensor=keras.layers.Concatenate()([images] * 3))
-    pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
-    model = keras.Model(images, keras.layers.Dense(len(labels), activation=activation)(pooled))
-    sidecar = {"name": "densenet121-" + name, "version": "0", "labels": list(labels), "input_size": 224}
-    sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(labels, 0.5), "not_shown": list(labels)}
-    save(model, sys.argv[1] + "/densenet121-" + name, sidecar)
-"""
+
+def densenets(folder: Path) -> list[str]:
+    """Write two DenseNet121 with random weights, which take as long as trained ones."""
+    for name, labels in (("covid", COVID_CLASSES), ("findings", FINDINGS)):
+        model = networks.build("DenseNet121", name)
+        sidecar = {"name": f"densenet121-{name}", "version": "0", "labels": list(labels), "input_size": 224}
+        sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(labels, 0.5), "not_shown": list(labels)}
+        networks.save(model, folder / name, sidecar)
+    return [str(folder / "covid"), str(folder / "findings")]
 
 
 def python(*arguments: str) -> tuple[str, float]:
@@ -90,21 +84,12 @@ def python(*arguments: str) -> tuple[str, float]:
 
 
 def triage(folder: Path, out: Path, covid: str, findings: str) -> dict[str, float]:
-    """Triage in a process of its own; return seconds of process and run, images, negatives, peak memory in MB."""
+    """Triage in a new process; return seconds of process and run, images, negatives, peak memory in MB."""
     models = (f"--covid-model={covid}", f"--findings-model={findings}")
     text, seconds = python("-c", TRIAGE, "triage", str(folder), f"--out={out}", *models, "--restart")
     about = json.loads((out / "run.json").read_text(encoding="utf-8"))
     counts = {"images": about["counts"]["all"], "negative": about["counts"]["not_covid"]}
     return {"process_s": seconds, "run_s": about["seconds"], "peak_mb": int(text.split()[-1]) / 1024, **counts}
-
-
-def simulate(folder: Path, count: int) -> list[Path]:
-    folder.mkdir()
-    paths = [folder / f"{k:05}.jpg" for k in range(count)]
-    simulated = phantom.simulate_many(range(count), size_px=512, workers=os.cpu_count() or 1)
-    for path, one in zip(paths, simulated, strict=True):
-        path.write_bytes(film.encode(film.to_uint8(one.pixels), "jpeg", quality=90))
-    return paths
 
 
 def link(folder: Path, images: list[Path], count: int) -> Path:
@@ -139,23 +124,26 @@ def text(values: list[float], unit: str, digits: int = 1) -> str:
     return f"{np.median(values):.{digits}f}{spread} {unit}"
 
 
-def measure(scratch: Path, options: argparse.Namespace) -> list[tuple[str, str, str, str]]:
-    """Return a row for each measure: what, ours, the comparison, what is wanted."""
-    images = simulate(scratch / "films", options.films)
+def measure(scratch: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Return a row for each measure."""
+    rows = []
+    (scratch / "films").mkdir()
+    images = [scratch / "films" / f"{k:05}.jpg" for k in range(options.films)]
+    simulated = phantom.simulate_many(range(len(images)), size_px=512, workers=os.cpu_count() or 1)
+    for path, one in zip(images, simulated, strict=True):
+        path.write_bytes(film.encode(film.to_uint8(one.pixels), "jpeg", quality=90))
     ours, bare = both(scratch / "films", images, list(SMALL), options.rounds)
     shares = [run["run_s"] / seconds for run, seconds in zip(ours, bare, strict=True)]
     what = f"small networks, {len(images)} images of 512 px, whole process"
     alone = text([len(images) / seconds for seconds in bare], "images/s")
     rates = text([run["images"] / run["process_s"] for run in ours], "images/s")
-    rows = [(what, rates, f"forward passes alone: {alone}; ratio {text(shares, '', 2)}", "at least 40 images/s")]
+    rows.append((what, rates, f"forward passes alone: {alone}; ratio {text(shares, '', 2)}", "at least 40 images/s"))
     for count in options.files:
         run = triage(link(scratch / f"many-{count}", images, count), scratch / f"many-{count}-out", *SMALL)
         rate = f"{run['images'] / run['process_s']:.1f} images/s"
         rows.append((f"small networks, {count:,} files", f"peak {run['peak_mb']:.0f} MB", rate, "under 400 MB, flat"))
-    python("-c", DENSENET, str(scratch))
     used = images[: options.dense_films]
-    dense = [str(scratch / f"densenet121-{name}") for name in ("covid", "findings")]
-    ours, bare = both(link(scratch / "dense", used, len(used)), used, dense, options.rounds)
+    ours, bare = both(link(scratch / "dense", used, len(used)), used, densenets(scratch), options.rounds)
     ratio = text([run["run_s"] / seconds for run, seconds in zip(ours, bare, strict=True)], "", 2)
     seconds = text([run["run_s"] for run in ours], "s")
     alone = f"forward passes alone: {text(bare, 's')}; ratio {ratio}"
@@ -172,21 +160,18 @@ def measure(scratch: Path, options: argparse.Namespace) -> list[tuple[str, str, 
             times[name].append(python(*command)[1])
     start = {name: text(values, "s", 2) for name, values in times.items()}
     rows.append(("one image from a cold start", start["cold"], f"imports alone: {start['imports']}", "under 1.2 s"))
-    rows.append(("`cxrkit --help`", start["help"], f"Python alone: {start['bare']}", "under 0.4 s"))
-    return rows
+    rows.append(("cxrkit --help", start["help"], f"Python alone: {start['bare']}", "under 0.4 s"))
+    return pd.DataFrame(rows, columns=["what", "triage", "comparison", "wanted"])
 
 
 def main() -> None:
+    # Images, folder sizes for memory, images for DenseNet121, turns of each comparison, cold starts.
+    counts = {"films": 300, "files": [1000, 20_000], "dense_films": 100, "rounds": 3, "starts": 10}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--films", type=int, default=300, help="images to simulate")
-    parser.add_argument("--files", type=int, nargs="*", default=[1000, 20_000], help="folder sizes for memory")
-    parser.add_argument("--dense-films", type=int, default=100, help="images for DenseNet121")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each comparison")
-    parser.add_argument("--starts", type=int, default=10, help="cold starts")
     parser.add_argument("--smoke", action="store_true", help="very little of each")
-    options = parser.parse_args()
-    if options.smoke:
-        options.films, options.files, options.dense_films, options.rounds, options.starts = 8, [20, 60], 4, 1, 1
+    if parser.parse_args().smoke:
+        counts = {"films": 8, "files": [20, 60], "dense_films": 4, "rounds": 1, "starts": 1}
+    options = argparse.Namespace(**counts)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         rows = measure(Path(scratch), options)
@@ -197,9 +182,7 @@ def main() -> None:
     print(f"{date.today()}; {platform.machine()}, {cores} cores, {loads};")
     print(f"Python {platform.python_version()}, {packages}. Median (lowest to highest) of {options.rounds} turns,")
     print(f"{options.starts} for the starts, one for memory.\n")
-    print("| what | triage | comparison | wanted |\n|---|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+    print(show.table(rows))
     print("\n" + __doc__.split("\n\n")[2].strip())
 
 
