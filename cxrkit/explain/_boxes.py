@@ -166,8 +166,8 @@ def score_films(
 ) -> pd.DataFrame:
     """Score a method's heat maps against the boxes of images, whether or not the finding is predicted positive.
 
-    Every map is scored at the size of the network's input, resized and normalised as it is drawn, so that coarse and
-    fine maps are compared alike.
+    Every map is resized to the network's input and normalised, as in `heat_maps`, so that coarse and fine maps are
+    compared alike.
 
     Args:
         source, method, score_cam_channels: as for `heat_maps`.

@@ -64,12 +64,12 @@ class Explainer:
     def raw_maps(
         self, films: Sequence[np.ndarray], columns: Sequence[int], method: str, score_cam_channels: int | None = None
     ) -> np.ndarray:
-        """Return maps as the method makes them, each on its own scale, of the outputs `columns`.
+        """Return maps of the outputs `columns` as the method makes them, before they are scaled.
 
         Returns:
             (images, columns, h, w), float32: the size of the feature maps, of the input for saliency. Only Grad-CAM has
             negative values. All explain the logit; for softmax compared with the mean over classes. Score-CAM explains
-            the probability, as it is defined: of each sigmoid against its absence, of softmax among the classes.
+            the probability: of each sigmoid against its absence, of softmax among the classes.
         """
         batch = self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
         if method == "score-cam":

@@ -103,7 +103,7 @@ def _wilson(share: float, effective: float, n: int) -> Estimate:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(share * effective, effective, method="wilson")
-    # Rounding would else leave a share of 0 or 1 outside of its own interval.
+    # Without this, rounding leaves a share of 0 or 1 outside of the interval.
     return Estimate(share, min(float(low), share), max(float(high), share), n)
 
 

@@ -34,10 +34,10 @@ def runs_table(
     draws test patients, the same for all settings, and one run less than there are, the same for all settings. Of a
     mean over R runs that gives the variance that R runs show; R draws would give R - 1 parts in R of it.
 
-    The interval covers other test patients of the same kind and other runs: other seeds, with everything that depends
-    on them (initial weights, random draws; also training patients if each seed chose its own). It does not cover other
-    hospitals. With a single run it covers other test patients alone, and the reason says so. With few runs it is rough.
-    The interval of a share that all images have in all runs, or none, is that of `proportion`.
+    The interval covers other test patients of the same kind and other seeds, with everything that depends on the seed
+    (initial weights, random draws, training patients). It does not cover other hospitals. With a single run it covers
+    other test patients alone, and the reason gives that. With few runs it is rough. The interval of a share that all
+    images have in all runs, or none, is that of `proportion`.
 
     Args:
         metric, targets, patients, threshold, resamples, seed: as for `bootstrap`.

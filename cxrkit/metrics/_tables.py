@@ -49,7 +49,7 @@ def score_table(
         Tidy, one row per label and measure: `label`, `metric`, `value`, `low`, `high`, `n` (images it is measured on),
         `positives` and `patients` (among the images with truth and probability), `reason`. Intervals: shares as in
         `proportion`; without `patients` AUROC after DeLong, F1, Youden and kappa as in `Confusion`; all else from
-        resamples. What is undefined is NaN with a reason.
+        resamples. An undefined measure is NaN with a reason.
     Raises:
         ValueError: shapes that do not fit, unknown names, no threshold for a label: before anything is resampled.
     """

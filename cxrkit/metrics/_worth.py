@@ -1,4 +1,4 @@
-"""What a prediction is worth where another share of the images is positive."""
+"""Predictive values where another share of the images is positive."""
 
 import math
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ def overlay(
     Args:
         pixels: (H, W), float in [0, 1] or uint8, bones bright.
         cam: (h, w), class activation map of one label, row 0 at the top, any scale.
-        label: what the map is for.
+        label: of the map.
         opacity: of the strongest place, in [0, 1].
         scale: value of `cam` drawn strongest; None takes the map's largest value. Give one to compare maps.
         boxes: for each finding its boxes (x, y, width, height) in pixels from the top left.

@@ -122,7 +122,7 @@ def forest(
             undefined one shows its reason.
         xlabel: what is measured.
         reference: the level of chance, a broken line; None for no line.
-        marks, marks_name: by name a further value, drawn as a vertical stroke, and what the strokes are.
+        marks, marks_name: by name a further value, drawn as a vertical stroke, and the strokes' name in the legend.
         log: a logarithmic axis in per cent that fits the values; no numbers at the right.
     """
     grouped = any(isinstance(one, Mapping) for one in estimates.values())
@@ -321,7 +321,7 @@ def scores(
 
 @theme()
 def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
-    """Draw what a threshold predicts positive, and what a prediction is worth at a prevalence.
+    """Draw the predictions at a threshold, and their predictive values at a prevalence.
 
     Each image is a dot beside the threshold. The predictive values are drawn over the prevalence, and sensitivity,
     specificity and predictive values at the prevalence, with their intervals. The title counts 10,000 images.

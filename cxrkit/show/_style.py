@@ -39,7 +39,7 @@ INK, GREY, PALE, BLUE = "#222222", "#767676", "#dddddd", "#0173b2"
 #: a darker lung.
 HEAT = ListedColormap(film.HEAT / 255, "heat")
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#9dbbdd"])
-#: seaborn's palette for colour blindness. Each group also has a marker and a dash of its own: never colour alone.
+#: seaborn's palette for colour blindness. Groups also differ by marker and dash: never by colour alone.
 SERIES = tuple(seaborn.color_palette("colorblind", 6).as_hex())
 MARKS = ("o", "D", "s", "^", "v", "P")
 DASHES = ("", (4, 1.5), (5, 1.5, 1, 1.5), (1, 1), (6, 1, 1, 1, 1, 1), (2, 1))
@@ -226,7 +226,7 @@ def curves(
         frame: tidy, a row per point.
         x, y: columns of numbers.
         hue, palette: as for `forest`.
-        units: column that names lines within a group, such as the seed; each becomes a line of its own.
+        units: column that names lines within a group, such as the seed.
         interval: columns of the lower and the upper end of an interval, drawn as a band.
         markers: mark each point.
     Returns:
