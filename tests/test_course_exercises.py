@@ -39,7 +39,7 @@ CASES = {
     # The logit of 0.5 is 0, and the mean -1: the bias is 1. Without the -4 the mean is 1 and the logit 2.
     "03.3": ({"prob": 0.5, "cam": np.array([[-4.0, 2.0]])}, [0.881], [0.5]),
     "04.1": ({}, [0.25], [0.5]),
-    "04.2": ({"probs": {"as it is": 0.5, "blurred": 0.2, "enlarged": 0.7}}, ["blurred"], ["enlarged", "as it is"]),
+    "04.2": ({"probs": {"unchanged": 0.5, "blurred": 0.2, "enlarged": 0.7}}, ["blurred"], ["enlarged", "unchanged"]),
     # 0.95 to the power of 10 is 0.5987.
     "04.3": ({}, [599], [500]),
     "05.1": ({}, [28], [328]),

@@ -1,5 +1,6 @@
 """Shortcuts: variants of images, marks on simulated images, and the experiment that trains and tests across sources."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from skimage import exposure
 
 from cxrkit import metrics, phantom
 from cxrkit.course import experiments
-from cxrkit.course.experiments import VARIANTS, MarkLab, _measure, _shortcuts, faint_films, positive
+from cxrkit.course.experiments import VARIANTS, MarkLab, Sets, _measure, _shortcuts, faint_films, positive
 from cxrkit.course.experiments import _variants as variants
 from cxrkit.course.experiments._marks import FaintFilms, marked
 from cxrkit.course.experiments._variants import match_histograms, variant_of
@@ -94,7 +95,7 @@ def test_what_is_masked_out_does_not_show_in_what_is_left(seed, variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_keeps_size_and_type_and_does_not_change_its_input(variant):
+def test_every_variant_but_the_first_changes_the_image_and_none_its_input(variant):
     pixels, found = film(24)
     before = pixels.copy()
     # Matched to itself an image would stay the same.
@@ -155,20 +156,15 @@ def lab(tmp_path_factory):
     return MarkLab(FaintFilms(noise, lungs), plan(start(tmp_path_factory.mktemp("start"))))
 
 
-def test_a_network_that_uses_the_frame_fails_when_frames_are_swapped(lab):
-    areas = lab.areas("frame", resamples=50)
+def test_networks_that_use_the_frame_or_never_saw_covid_fail_when_frames_are_swapped(lab):
+    areas, source = lab.areas("frame", resamples=50), lab.source_areas("frame", resamples=50)
     assert areas["as in training"].value > 0.9
     assert areas["swapped"].value < 0.1
-    assert areas["no marks"].n == 20
     for share in (0.5, None):
         assert lab.areas("frame", swapped=share, resamples=50)["swapped"].value > 0.2
-
-
-def test_a_network_that_never_saw_covid_seems_to_know_it(lab):
-    areas = lab.source_areas("frame", resamples=50)
-    assert min(areas["hospital"].value, areas["as in training"].value) > 0.8
-    assert areas["hospital"].n == 10
-    assert areas["swapped"].value < 0.2
+    assert min(source["hospital"].value, source["as in training"].value) > 0.8
+    assert source["swapped"].value < 0.2
+    assert (areas["no marks"].n, source["hospital"].n) == (20, 10)
 
 
 def test_variants_are_made_of_marked_images_and_networks_are_kept(lab):
@@ -211,20 +207,17 @@ def found(tiny):
         return experiments.shortcuts(three_sources(), tiny, variants=CHOSEN, seeds=(0, 1))
 
 
-def test_sources_of_one_class_are_a_group_together():
+def test_sources_of_one_class_are_a_group_together_and_one_group_alone_is_refused():
     assert _shortcuts.groups(three_sources()) == {
         "both": ("both",),
         "with and without": ("with", "without"),
         "all sources": ("both", "with", "without"),
     }
-
-
-@pytest.mark.parametrize("sources", [["x"], ["x", "y"]])
-def test_one_group_alone_is_refused(sources):
     # Of x and y alternately, one has all images with COVID-19: together they are one group.
-    some = sets().map(lambda _, films: replace(films, sources=np.resize(sources, len(films))))
-    with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
-        _shortcuts.groups(some)
+    for sources in (["x"], ["x", "y"]):
+        some = [replace(films, sources=np.resize(sources, len(films))) for films in sets().films.values()]
+        with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
+            _shortcuts.groups(Sets("one", True, *some))
 
 
 def test_every_network_is_tested_on_every_group_with_every_variant(found):
@@ -253,14 +246,11 @@ def test_images_of_sources_never_seen_are_all_tested_and_others_in_test_only(fou
     assert table.loc[("images without COVID-19", "the source"), "n"] == 10
 
 
-def test_a_variant_is_compared_with_the_unchanged_images(found):
+def test_variants_are_compared_with_unchanged_images_and_shares_counted_by_source_and_class(found):
     table = found.table.set_index(["trained on", "tested on", "variant"]).sort_index()
     unchanged, masked = (table.loc[("both", "both", variant)] for variant in CHOSEN)
     assert np.isnan(unchanged["difference"])
     assert masked["difference"] == pytest.approx(masked["value"] - unchanged["value"])
-
-
-def test_the_share_predicted_positive_is_counted_by_source_and_class(found):
     shares = found.extra["predicted positive"].set_index(["trained on", "variant", "source", "COVID-19"]).sort_index()
     row = shares.loc[("both", "unchanged", "without", False)]
     assert (row["seen"], row["n"]) == ("never seen", 14)
@@ -269,26 +259,16 @@ def test_the_share_predicted_positive_is_counted_by_source_and_class(found):
     assert shares.loc[("both", "unchanged", "both", True), "n"] == 5
 
 
-def test_the_source_network_is_trained_on_images_without_covid_only():
+def test_the_source_network_is_trained_without_covid_and_the_balanced_one_on_as_many_of_each_source():
     films = _shortcuts._source_task(three_sources()).train
-    assert len(films) == 12
-    assert set(films.sources) == {"both", "without"}
+    assert (len(films), set(films.sources)) == (12, {"both", "without"})
     np.testing.assert_array_equal(positive(films), films.sources == "both")
-
-
-def test_balanced_sources_have_as_many_images_of_a_class():
-    films = three_sources().train
-    # 6 of each kind; take two of the source with both classes away.
-    fewer = films.where(
-        ~np.isin(np.arange(len(films)), np.flatnonzero((films.sources == "both") & positive(films))[:2])
-    )
-    balanced = _shortcuts._balanced(fewer)
-    names, counts = np.unique(
-        [f"{a} {b}" for a, b in zip(balanced.sources, positive(balanced), strict=True)], return_counts=True
-    )
-    assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {
-        "both False": 6, "both True": 6, "with True": 6, "without False": 6,
-    }  # fmt: skip
+    some = three_sources().train
+    # 6 of each kind; take two with COVID-19 of the source with both classes away.
+    two = np.flatnonzero((some.sources == "both") & positive(some))[:2]
+    balanced = _shortcuts._balanced(some.where(np.delete(np.arange(len(some)), two)))
+    kinds = Counter(zip(balanced.sources.tolist(), positive(balanced).tolist(), strict=True))
+    assert kinds == dict.fromkeys([("both", False), ("both", True), ("with", True), ("without", False)], 6)
 
 
 def test_images_without_lungs_are_left_out_of_all_variants_and_counted(monkeypatch, tiny):

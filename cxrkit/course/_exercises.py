@@ -84,8 +84,8 @@ def _without_reasons_against(prob: float, cam: np.ndarray) -> Callable[[Any], bo
 
 
 def _moved_furthest(probs: Mapping[str, float]) -> Callable[[Any], bool]:
-    before = probs["as it is"]
-    return _one_of(_largest({name: abs(prob - before) for name, prob in probs.items() if name != "as it is"}))
+    before = probs["unchanged"]
+    return _one_of(_largest({name: abs(prob - before) for name, prob in probs.items() if name != "unchanged"}))
 
 
 def _reaches(fine_tuned: Mapping[int, float], scratch: Mapping[int, float]) -> Callable[[Any], bool]:

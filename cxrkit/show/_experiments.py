@@ -464,11 +464,13 @@ def trained(result: "Result") -> str:
         how = f"Frozen: {head}. Fine-tuned and from scratch: {whole}"
     else:
         how = f"{plan.mode.capitalize()}: {head if plan.mode == 'frozen' else whole}"
-    share = "as they are" if plan.positive_share is None else f"so that {plan.positive_share:.0%} have COVID-19"
+    share = "each image counts the same"
+    if plan.positive_share is not None:
+        share = f"images sampled or weighted so that {plan.positive_share:.0%} have COVID-19"
     by = "AUROC" if plan.best_by == "auroc" else "loss"
     start = f"Start: {escape_markdown(plan.start)} at {plan.size_px} px."
     seeds = ", ".join(map(str, result.seeds))
-    return f"{start} {how} on val by {by}; images sampled or weighted {share}; seeds {seeds}."
+    return f"{start} {how} on val by {by}; {share}; seeds {seeds}."
 
 
 def _shortcut_parts(result: "Result") -> list[str]:

@@ -96,7 +96,7 @@ film = films[f"patient 1, {COVID}"]
 
 # %%
 names = [name for name in augment.NAMES if name.startswith("table05/")]
-most, titles = [film], ["as it is"]
+most, titles = [film], ["unchanged"]
 for name in names:
     draws = augment.apply(augment.named(name), np.stack([film] * 20), seed=0)
     far = int(np.abs(draws.astype(int) - film).mean(axis=(1, 2)).argmax())
@@ -150,7 +150,7 @@ show.table(pd.DataFrame(shares, index=pd.Index(range(4), name="steps done")).T.r
 dark_first = Sequential([Op("Multiply", mul=0.5), Op("Add", value=60)])
 bright_first = Sequential([Op("Add", value=60), Op("Multiply", mul=0.5)])
 orders = [film, *(augment.apply(each, film[None])[0] for each in (dark_first, bright_first))]
-show.images(orders, ["as it is", "halved, then 60 added", "60 added, then halved"], columns=3, simulated=True)
+show.images(orders, ["unchanged", "halved, then 60 added", "60 added, then halved"], columns=3, simulated=True)
 
 # %% [markdown]
 # The first has lost its blacks; the second its whites, which were cut off at 255 before they were halved. Cut off is
@@ -202,7 +202,7 @@ changes = {
     "halved, then equalised": augment.apply(equal, dark[None])[0],
     "enlarged": augment.apply(Op("Affine", scale=1.9, mode="reflect"), mass[None])[0],
 }
-show.images([mass, dark, *changes.values()], ["as it is", "halved", *changes], simulated=True)
+show.images([mass, dark, *changes.values()], ["unchanged", "halved", *changes], simulated=True)
 
 # %% [markdown]
 # - **Mirrored**, the heart is on the right. For *is there a mass* that is harmless; for *on which side*, or for a heart
@@ -216,7 +216,7 @@ show.images([mass, dark, *changes.values()], ["as it is", "halved", *changes], s
 # Measured:
 
 # %%
-sharp = {name: detail(each) for name, each in {"as it is": mass, **changes}.items()}
+sharp = {name: detail(each) for name, each in {"unchanged": mass, **changes}.items()}
 apart = {
     "as they are": np.abs(mass.astype(int) - dark).mean(),
     "equalised": np.abs(changes["equalised"].astype(int) - changes["halved, then equalised"]).mean(),
@@ -230,7 +230,7 @@ print("grey levels between the film and its half:", ", ".join(f"{name} {gap:.1f}
 # %%
 findings = networks.load("findings14-small")
 said = findings.predict([each / 255 for each in (mass, *changes.values())])[:, findings.labels.index("Mass")]
-said = dict(zip(["as it is", *changes], said.tolist(), strict=True))
+said = dict(zip(["unchanged", *changes], said.tolist(), strict=True))
 show.table(pd.DataFrame({"film": list(said), "probability of Mass": list(said.values())}))
 
 # %% [markdown]

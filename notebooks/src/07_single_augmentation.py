@@ -127,7 +127,8 @@ grids = {name: rounds.GRIDS[name] for name in tables}
 recipes = {row: recipe for grid in grids.values() for row, recipe in grid.items()}
 film = films[0]
 altered = [augment.apply(recipes[row], film[None], seed=0)[0] for row in extremes]
-show.images([film, *altered], ["as it is", *(row.replace("(", "\n(", 1) for row in extremes)], simulated=sets.simulated)
+titles = ["unchanged", *(row.replace("(", "\n(", 1) for row in extremes)]
+show.images([film, *altered], titles, simulated=sets.simulated)
 
 # %% [markdown]
 # Each table is one call. Every row is held against the untouched films (the broken line); where a row draws its values,

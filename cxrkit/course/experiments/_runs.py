@@ -38,7 +38,7 @@ def augmenters(
     """Train with one recipe at a time, everything else alike.
 
     Args:
-        plan: its own recipe is not used.
+        plan: with any recipe; `recipes` count.
         recipes: recipes, or names or files as for `augment.load`, by the names that tables show; "none", with which
             they are compared, is added.
         patients: number of training patients, chosen by the seed, the same for all recipes; None for all.
@@ -116,7 +116,7 @@ def transfer(
     test stay the same.
 
     Args:
-        plan: its own mode is not used.
+        plan: with any mode; `modes` count.
         sizes: numbers of training patients, at least 2; more than there are mean all.
         modes: of `MODES`.
     Returns:
@@ -207,7 +207,7 @@ def mixing(sets: Sets, plan: Plan, *, other: str | None = None, **options: Any) 
     batch also means that the network sees fewer images.
 
     Args:
-        plan: its batch size and positive share are not used.
+        plan: with any batch size and positive share.
         other: the source that is mixed in; None for the largest one without COVID-19.
     Returns:
         The result; its table has `own`, `other` (training images without COVID-19) and `batch size`, and the measures

@@ -62,9 +62,9 @@ def figures() -> pd.DataFrame:
     """Return every number of the report with the 95% interval that it does not print.
 
     Returns:
-        A row per printed number or null: `table`, `row`, `column`, `measure` (what the number is, whatever its
-        heading), `printed` (text, "" for null), `value`, `low`, `high`, `n` (missing if not known) and `reason`, as
-        `estimate` gives them; `method` (of the interval, "" for none).
+        A row per printed number or null: `table`, `row`, `column`, `measure` (of the number, if its heading differs),
+        `printed` (text, "" for null), `value`, `low`, `high`, `n` (missing if not known) and `reason`, as `estimate`
+        gives them; `method` (of the interval, "" for none).
     """
     found = []
     for (table_name, row), cells in rows().items():
@@ -73,11 +73,12 @@ def figures() -> pd.DataFrame:
                 measure, number, method = _explain(table_name, row, column, text)
                 found.append((table_name, row, column, measure, text, *astuple(number), method))
     columns = ["table", "row", "column", "measure", "printed", "value", "low", "high", "n", "reason", "method"]
-    return pd.DataFrame(found, columns=columns).replace({"n": {0: pd.NA}}).astype({"n": "Int64"})
+    frame = pd.DataFrame(found, columns=columns).astype({"n": "Int64"})
+    return frame.assign(n=frame["n"].mask(frame["n"] == 0))
 
 
 def _explain(table_name: str, row: str, column: str, text: str) -> tuple[str, Estimate, str]:
-    """Return what a number is, the number with its interval, and the method of the interval."""
+    """Return the measure that a number is of, the number with its interval, and the method of the interval."""
     keys: tuple[str | tuple[str, str], ...] = (table_name, (table_name, row), (table_name, column))
     if without := next((_WITHOUT[key] for key in keys if key in _WITHOUT), None):
         measure, reason = without

@@ -33,8 +33,10 @@ def table(name: str) -> pd.DataFrame:
 @cache
 def rows() -> dict[tuple[str, str], dict[str, str]]:
     """Return the printed text of each row, by table and row: by column, in the report's order; "" for a null."""
-    parts = _file("tables").groupby(["table", "row"], sort=False)
-    return {place: dict(zip(part["column"], part["value"], strict=True)) for place, part in parts}
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for table_name, row, column, value in _file("tables").itertuples(index=False, name=None):
+        found.setdefault((table_name, row), {})[column] = value
+    return found
 
 
 def cells_of(table_name: str, row: str) -> dict[str, str]:
