@@ -116,8 +116,9 @@ def assert_line(line):
 
 
 def reason(data, **limits):
-    """Return the one line with which a file is refused."""
+    """Return the one line with which a file is refused; it exists in both languages."""
     with pytest.raises(UnreadableImage) as caught:
         read(data, **limits)
     assert_line(str(caught.value))
+    assert caught.value.saying.say("zh-Hant").endswith("。")
     return str(caught.value)

@@ -1,6 +1,5 @@
 """Triage: which table a file belongs to, what its row holds, and that it depends on the file and the networks alone."""
 
-import csv
 import hashlib
 import json
 import math
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_models
+from tiny_models import rows
 
 from cxrkit import film, phantom, rounds, triage
 from cxrkit import networks as networks_
@@ -45,11 +45,6 @@ def simulated(tmp_path_factory):
         (folder / f"{seed}.png").write_bytes(phantom.simulate(seed, size_px=256).png())
     (folder / "blank.png").write_bytes(tiny_models.png(np.full((200, 200), 40, np.uint8)))
     return folder
-
-
-def rows(out, table="combined"):
-    with open(out / f"{table}.csv", encoding="utf-8", newline="") as file:
-        return {row["Image Index"]: row for row in csv.DictReader(file)}
 
 
 def contents(out):

@@ -4,6 +4,7 @@ A film whose mean is m has COVID-19 with probability 1 / (1 + exp(-16 (m - 0.5))
 probability 1 / (1 + exp(-(20 m - k))): of a film of mean 0.22 the first five are called, of one of 0.02 the first.
 """
 
+import csv
 import hashlib
 import json
 import math
@@ -103,3 +104,9 @@ def run_options(folder: Path) -> dict[str, Path]:
 
 def png(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def rows(out: Path, table: str = "combined") -> dict[str, dict[str, str]]:
+    """Return the rows of one of triage's tables by name of the file."""
+    with open(out / f"{table}.csv", encoding="utf-8", newline="") as file:
+        return {row["Image Index"]: row for row in csv.DictReader(file)}

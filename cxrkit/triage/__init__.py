@@ -7,7 +7,7 @@ what is known of the images. Not a medical device.
 from cxrkit.triage._demo import run_demo
 from cxrkit.triage._folder import path_of
 from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, load_networks
-from cxrkit.triage._run import TriageResult, run, summary
+from cxrkit.triage._run import run, summary
 from cxrkit.triage._score import (
     operating_points,
     predict_manifest,
@@ -23,7 +23,6 @@ __all__ = [
     "FINDINGS_MODEL",
     "Reader",
     "Reading",
-    "TriageResult",
     "load_networks",
     "operating_points",
     "path_of",
