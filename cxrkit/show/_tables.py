@@ -33,7 +33,7 @@ def table(
         data: a frame, shown without its index; or by row name the cells by column name (a row may lack a column); or by
             row name a pair: what the report printed and what was measured here. Cells are estimates, numbers, text or
             None. An undefined estimate gives its reason under the table. If all estimates of a row rest on equally many
-            images, n has a column; otherwise each cell shows it.
+            images, n has a column; otherwise it stands in each cell.
         first: heading of the column of row names.
         by: columns of a tidy frame of estimates (`measure` or `metric`, `value`, `low`, `high`, `n`, `reason`) that
             name a row together; each measure becomes a column.
