@@ -42,8 +42,7 @@ class _About(NamedTuple):
 
 _ABOUT = {
     "augmenters": _About(
-        "One augmenter at a time (table 7, figure 9)",
-        "Report: table 7, accuracy; the number of images is not printed.",
+        "One augmenter at a time (table 7, figure 9)", "Report: table 7, accuracy; the number of images is not printed."
     ),
     "composite": _About("The composite (figures 10 and 11)", "Report: figure 10, mean AUROC."),
     "transfer": _About(
