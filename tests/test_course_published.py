@@ -155,8 +155,7 @@ def test_all_forty_printed_rows_of_the_rounds_fit_one_matrix_each():
 
 
 def test_null_rows_have_no_matrix_and_say_so():
-    frame = published.matrices()
-    null = frame[frame["fits"] == 0]
+    null = published.matrices().query("fits == 0")
     assert list(null["row"]) == ["sharpen>gamma", "blur>sharpen>gamma", "sharpen>blur>gamma", "sharpen>gamma>blur"]
     assert null["tp"].isna().all()
     assert set(null["reason"]) == {"the report prints null without a reason"}
@@ -182,9 +181,8 @@ def test_table_9_gives_the_numbers_of_images_that_it_does_not_print():
     assert frame["fits"].tolist() == [1, 2, 2, 1, 1, 1]
     assert frame["n"].dropna().to_dict() == {"1": 192, "4": 397, "5": 301, "6": 397}
     assert published.matrix("table09", "4") == Confusion(44, 16, 53, 284)
-    # Dealt 3:1:1, 450 + 450 films leave 180.
-    row = published.matrix("table09", "5")
-    assert row.fp + row.tn == 204
+    # Split 3:1:1, 450 + 450 images leave 180.
+    assert frame.loc["5", ["fp", "tn"]].sum() == 204
     assert frame.loc["2", "reason"] == "2 matrices fit, of 192 images and 384 images"
 
 

@@ -17,8 +17,7 @@ class CleanedData:
     """Images cleaned and split.
 
     Attributes:
-        name: of the data set.
-        simulated: whether all images are simulated.
+        name, simulated: as of `Sets`.
         root: the folder that image paths are relative to.
         frame: the rows kept, with `split`.
         removed: the rows left out, with `reason` and, for a blurred image, `detail` (see `film.assess`).

@@ -51,12 +51,8 @@ class Result:
     """What an experiment found.
 
     Attributes:
-        name: of the experiment.
-        data: name of the data set.
-        simulated: whether the images are simulated.
-        films: their counts, as `Sets.counts`.
-        plan: what all its networks have in common.
-        seeds: of the networks.
+        name, plan, seeds: as for `measure`.
+        data, simulated, films: the data set's name, whether its images are simulated, and `Sets.counts`.
         cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
             `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
         tests, probs: test images by name; by setting and test the probabilities of COVID-19, (seeds, films).
@@ -86,10 +82,10 @@ class Result:
         reference: str | None = None,
         where: np.ndarray | slice = slice(None),
     ) -> pd.DataFrame:
-        """Measure settings on a test set.
+        """Measure settings.
 
         Args:
-            test: name of the test set.
+            test: name of the test images.
             measures: as `metrics.runs_table` takes them; the threshold is 0.5.
             settings: names; None for all.
             reference: the setting that the others are compared with, paired by image and seed.
@@ -124,12 +120,7 @@ class Result:
         return {"films": self.films, "table": self.table, "cells": self.cells, **extra}
 
     def write(self, path: Path, *, made_by: str) -> None:
-        """Write the result into a JSON file, numbers to five decimals; it holds no image and no patient.
-
-        Args:
-            path: of the file.
-            made_by: the command and the day.
-        """
+        """Write a JSON file without images and patients, numbers to five decimals; `made_by`: command and day."""
         parts: dict[str, Any] = {name: getattr(self, name) for name in ("name", "data", "simulated", "seeds")}
         # Without its folder, whose name may tell whose machine it was.
         parts |= {"made_by": made_by, "plan": self.plan.as_dict() | {"start": Path(self.plan.start).name}}
@@ -175,7 +166,7 @@ def measure(
         settings: by name.
         tests: test images by name; None for the sets' own, "test".
         plan: what all settings have in common.
-        seeds: of the networks, each from 0 on and once.
+        seeds: of the networks, each at least 0 and once.
         out: folder that keeps each network's predictions. A run that was interrupted resumes there. A folder that was
             made with another plan or other test images is refused. None keeps nothing.
         restart: delete what `out` holds.

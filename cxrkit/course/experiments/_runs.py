@@ -62,24 +62,20 @@ def augmenters(
 def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Train with figure 11's composite, with horizontal flips only and without augmentation, everything else alike.
 
-    Args:
-        options: also `patients` of `augmenters`.
-    Returns:
-        The result; in `extra`: "examples", images for table 8, as `examples` chooses them from the predictions of the
-        first seed's network with the composite.
+    Takes `patients` as `augmenters` does. `extra` holds "examples", as `examples` chooses them from the predictions of
+    the first seed's network with the composite.
     """
     result = augmenters(sets, plan, recipes=_COMPOSITES, name="composite", **options)
     return replace(result, extra={"examples": examples(sets, result.probs["figure 11"]["test"][0])})
 
 
 def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
-    """Choose right and wrong predictions by a rule, as table 8 shows some.
+    """Choose right and wrong predictions of test images, as table 8 shows some: by a rule, not by chance or a person.
 
-    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain. So neither
-    chance nor a person chooses.
+    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain.
 
     Args:
-        sets: the images; test images are chosen.
+        sets: the images.
         probs: (test films,), probability of COVID-19.
     Returns:
         At most four rows, right ones first: `row` (in the test images), `truth`, `right`, `rank 1`, `certainty 1`,

@@ -53,12 +53,10 @@ class Sets:
         """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
 
         Args:
-            patients: number of patients, at least 2; None, or more than there are, chooses all.
+            patients: at least 2; None, or more than there are, chooses all.
             seed: of the choice.
         Returns:
             All their images. Patients with COVID-19 have the same share as in training, at least one of each kind.
-        Raises:
-            ValueError: less than 2 patients.
         """
         if patients is None:
             return self.train
@@ -148,11 +146,9 @@ def simulated_sources(sets: Sets) -> Sets:
     Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, which is older than the disease,
     and C has COVID-19 only, like a collection of cases.
 
-    Args:
-        sets: simulated images of one source.
-    Returns:
-        The images with their appearance (`phantom.restyled`) and the sources "A", "B" and "C", assigned by patient.
-        Images without COVID-19 of a patient of source C are left out.
+    The sources "A", "B" and "C" are assigned by patient, and `phantom.restyled` gives their appearance. Images without
+    COVID-19 of a patient of source C are left out.
+
     Raises:
         ValueError: real images: their sources are known.
     """

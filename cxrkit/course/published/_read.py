@@ -49,22 +49,15 @@ def cells_of(table_name: str, row: str) -> dict[str, str]:
 def integration() -> pd.DataFrame:
     """Return the rows that the report shows of its three spreadsheets, spelt as printed (figures 14, 15 and 16).
 
-    File names tell the origin: eight digits, an underscore and three digits is ChestX-ray14, which is older than
-    COVID-19; `covid_` is a COVID-19 image of the Kaggle data.
-
-    Returns:
-        A row per printed row: `figure` (14: predicted COVID-19; 15: not, with findings; 16: both merged),
-        `Image Index`, `Predict label` (findings joined by spaces; empty for none).
+    Columns: `figure` (14: predicted COVID-19; 15: not, with findings; 16: both merged), `Image Index`, `Predict label`
+    (findings joined by spaces; empty for none). File names tell the origin: eight digits, an underscore and three
+    digits is ChestX-ray14, which is older than COVID-19; `covid_` is a COVID-19 image of the Kaggle data.
     """
     return _file("integration").astype({"figure": int})
 
 
 def predictions() -> pd.DataFrame:
-    """Return the rows that the report shows of the 14-finding network's spreadsheet, spelt as printed (figure 5).
-
-    Returns:
-        A row per printed row: `Image Index`, `Predict label` (findings joined by spaces; empty for none).
-    """
+    """Return the rows that figure 5 shows of the 14-finding network's spreadsheet, with columns as `integration`."""
     return _file("predictions")
 
 

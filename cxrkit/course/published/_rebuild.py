@@ -168,13 +168,10 @@ def matrices() -> pd.DataFrame:
 
 @cache
 def validation_films() -> tuple[int, ...]:
-    """Return the number of images that the report's figure 3 was measured on, which it does not print.
+    """Return every number of images, up to all of ChestX-ray14, that figure 3 can have been measured on.
 
     An AUROC of p positive and q negative images is a multiple of 1 / (2 p q). Figure 3 prints 14 of them with 16
     digits, and table 1 the positives of each, so few totals fit all 14.
-
-    Returns:
-        Every number of validation images, up to all of ChestX-ray14, that fits.
     """
     areas = table("fig03").loc[list(FINDINGS), "val_auroc_epoch100"].astype(float).to_numpy()[:, None]
     positives = table("table01").loc[list(FINDINGS), "val"].astype(int).to_numpy()[:, None]
