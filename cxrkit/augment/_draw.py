@@ -79,10 +79,8 @@ def _seeds(seed: Seed, n: int, first: int) -> list[tuple[int, int]]:
         return [(seed, first + k) for k in range(n)]  # type: ignore[misc]  # `draw` refuses what is no whole number
     seeds = list(seed)  # type: ignore[arg-type]  # as above
     if len(seeds) != n or first:
-        raise ValueError(
-            f"seed must be one number, or one for each of the {n} images and first 0; got {len(seeds)} seeds and "
-            f"first {first}."
-        )
+        got = f"{len(seeds)} seeds and first {first}"
+        raise ValueError(f"seed must be one number, or one for each of the {n} images and first 0; got {got}.")
     return [(one, 0) for one in seeds]
 
 

@@ -119,9 +119,8 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
 
 def _sometimes(p: float, children: Sequence[Recipe]) -> Sometimes:
     if len(children) not in (1, 2):
-        raise ValueError(
-            f"Sometimes has one part, or two (then, otherwise); got {len(children)}. Put several in a group first."
-        )
+        n = len(children)
+        raise ValueError(f"Sometimes has one part, or two (then, otherwise); got {n}. Put several in a group first.")
     return Sometimes(p, *children)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, from_json
 
+_FLIP = Op("Fliplr", p=0.5)
 _TABLE_5 = {
-    "Fliplr": Op("Fliplr", p=0.5),
+    "Fliplr": _FLIP,
     "Add": Op("Add", value=(-20, 20)),
     "AdditiveGaussianNoise": Op("AdditiveGaussianNoise", scale=(0, 0.03 * 255)),
     "AdditiveLaplaceNoise": Op("AdditiveLaplaceNoise", scale=(0, 0.03 * 255)),
@@ -27,7 +28,7 @@ _FIGURE_11 = SomeOf(
     (1, 3),
     (
         Op("Noop"),
-        Op("Fliplr", p=0.5),
+        _FLIP,
         Op("Add", value=(-15, 15)),
         OneOf([Op("AdditiveGaussianNoise", scale=(0, share * 255)) for share in (0.01, 0.03, 0.05)]),
         OneOf([Op("AdditiveLaplaceNoise", scale=(0, share * 255)) for share in (0.01, 0.03, 0.05)]),
@@ -51,17 +52,11 @@ _ROUNDS: dict[str, Recipe] = {
     "J": Sequential((_GAMMA, _BLUR, _SHARPEN)),
 }
 
+_MOVED = (-0.06, 0.06)
 _VARY = Sequential(
     (
-        Op("Fliplr", p=0.5),
-        Op(
-            "Affine",
-            scale=(0.88, 1.12),
-            rotate=(-8, 8),
-            translate_x=(-0.06, 0.06),
-            translate_y=(-0.06, 0.06),
-            mode="reflect",
-        ),
+        _FLIP,
+        Op("Affine", scale=(0.88, 1.12), rotate=(-8, 8), translate_x=_MOVED, translate_y=_MOVED, mode="reflect"),
         Op("GammaContrast", gamma=(0.67, 1.5)),
         Op("LinearContrast", alpha=(0.75, 1.33)),
         Sometimes(0.2, Op("GaussianBlur", sigma=(0.3, 1.2))),
@@ -71,14 +66,11 @@ _VARY = Sequential(
 
 _RECIPES: dict[str, Recipe] = {
     "none": Op("Noop"),
-    "flip": Op("Fliplr", p=0.5),
+    "flip": _FLIP,
     "vary": _VARY,
     "fig11": _FIGURE_11,
     **{f"table05/{name}": op for name, op in _TABLE_5.items()},
-    **{
-        f"fig08/{name}": SomeOf((0, None), (Op("Fliplr", p=0.5), op), random_order=True)
-        for name, op in _TABLE_5.items()
-    },
+    **{f"fig08/{name}": SomeOf((0, None), (_FLIP, op), random_order=True) for name, op in _TABLE_5.items()},
     **{f"round/{name}": recipe for name, recipe in _ROUNDS.items()},
 }
 

@@ -309,9 +309,8 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Op):
         return {value.name: {key: _value_to_plain(one) for key, one in value.written().items()}}
     if isinstance(value, Recipe):
-        given = {key: getattr(value, key) for key in _fields(type(value))}
-        given = {key: one for key, one in given.items() if key != "otherwise" or one is not None}
-        return {type(value).__name__: {key: _to_plain(one) for key, one in given.items()}}
+        given = ((key, getattr(value, key)) for key in _fields(type(value)))
+        return {type(value).__name__: {key: _to_plain(one) for key, one in given if key == "n" or one is not None}}
     return list(map(_to_plain, value)) if isinstance(value, tuple) else value
 
 

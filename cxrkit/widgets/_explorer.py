@@ -14,7 +14,7 @@ import traitlets
 from cxrkit import augment, rounds, words
 from cxrkit.networks import Predictor
 from cxrkit.show import strips as show
-from cxrkit.widgets._panel import FIELD, GROWS, NARROW, NEAR, Panel, button, dropdown, row
+from cxrkit.widgets._panel import FIELD, GROWS, NARROW, NEAR, Panel, button, columns, dropdown, row
 from cxrkit.widgets._parts import Message
 
 #: Step of the threshold's slider; a network's own threshold lies between two steps.
@@ -116,11 +116,7 @@ class RoundsExplorer(Panel):
         left = [self.steps, row(self.up, self.down, self.remove, self.reset), row(self.further, self.add)]
         right = [row(self.film, self.opacity), row(self.network, self.label), self.mode]
         right += [row(self.combine, self.threshold, self.seed), row(self.one, self.two), self.message]
-        narrow = {"flex": "1 1 320px", "min_width": "min(260px, 100%)", "max_width": "520px"}
-        wide = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
-        columns = [widgets.VBox(left, layout=narrow), widgets.VBox(right, layout=wide)]
-        top = row(*columns, align_items="flex-start", grid_gap="8px")
-        return [top, self.strip, self.difference, self.swapped, self._access]
+        return [columns(left, right), self.strip, self.difference, self.swapped, self._access]
 
     def _wire(self, first: tuple[str, ...]) -> None:
         self.observe(self._show_order, "order")

@@ -18,14 +18,14 @@ from cxrkit import augment, film, words
 from cxrkit.augment import OPERATIONS, Op, Recipe, Sequential, SomeOf, Sometimes, edit
 from cxrkit.networks import Predictor
 from cxrkit.show import augment as show
-from cxrkit.widgets._panel import FIELD, GROWS, NEAR, Panel, button, dropdown, row
+from cxrkit.widgets._panel import FIELD, GROWS, NEAR, Panel, button, columns, dropdown, row
 from cxrkit.widgets._parameter import WIDE, ParameterEditor
 from cxrkit.widgets._parts import Message, TextOut
 from cxrkit.widgets._trial import Predictions, Trial, predict
 
 _MANY, _SINGLE = "many", "single"
 #: With so many parameters at most there is room to say what each is for.
-_FEW = 3
+_FEW = 2
 #: "All" on the slider of `SomeOf`, where None would mean that nothing is chosen; and a recipe without a name.
 _ALL, _OWN = -1, ""
 #: A changed recipe, and the place of the step that is then chosen.
@@ -105,10 +105,8 @@ class AugmentLab(Panel):
         wide = {"style": WIDE, "layout": FIELD | {"width": "22em"}}
         tick = {"indent": False, "layout": {"width": "auto"}}
         text = {"style": NEAR, "layout": {"width": "98%", "height": "17em"}}
-        self.name, self.operation = (
-            dropdown([_OWN], layout=GROWS),
-            dropdown(list(OPERATIONS), value="Add", layout=GROWS),
-        )
+        self.name = dropdown([_OWN], layout=GROWS)
+        self.operation = dropdown(list(OPERATIONS), value="Add", layout=GROWS)
         self.around = dropdown(edit.GROUPS, value="Sometimes", layout=FIELD | {"width": "14em"})
         self.undo, self.wrap, self.unwrap = button(), button(), button()
         self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
@@ -131,9 +129,8 @@ class AugmentLab(Panel):
         self._heard.add_class("cxrkit-heard")
         self.strip, self.histogram = (widgets.HTML(layout={"width": "98%"}) for _ in range(2))
         self._name("name", "undo", "operation", "around", "wrap", "unwrap", "random_order", "least", "most", "p")
-        self._name(
-            "whole_range", "show", "draws", "again", "json", "use_json", "code", "file", "save", "load", "upload"
-        )
+        self._name("whole_range", "show", "draws", "again")
+        self._name("json", "use_json", "code", "file", "save", "load", "upload")
         self._offered |= {
             self.name: lambda: [(self._say("lab.name.own"), _OWN), *((name, name) for name in augment.NAMES)],
             self.show: lambda: [(self._say(f"lab.show.{value}"), value) for value in (_SINGLE, _MANY)],
@@ -156,30 +153,16 @@ class AugmentLab(Panel):
 
     def _laid_out(self) -> list[widgets.Widget]:
         self._many = widgets.VBox([self.least, self.most], layout={"max_width": "100%"})
-        self._texts = widgets.Accordion(
-            [
-                widgets.VBox([self.json, row(self.use_json, self._json_out)]),
-                widgets.VBox([self.code, self._code_out]),
-            ]
-        )
-        left = [
-            row(self.name, self.undo),
-            self.steps,
-            row(self.operation, self.add),
-            row(self.up, self.down, self.remove, self.unwrap),
-            row(self.around, self.wrap),
-        ]
-        right = [
-            *(self._group_title, self.kind, self._kind_words, row(self.random_order, self._many, self.p)),
-            *(self._step_title, self._step, self.whole_range, self.histogram),
-        ]
-        slim = {"flex": "1 1 300px", "min_width": "min(260px, 100%)", "max_width": "440px"}
-        broad = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
-        sides = [widgets.VBox(left, layout=slim), widgets.VBox(right, layout=broad)]
+        json = widgets.VBox([self.json, row(self.use_json, self._json_out)])
+        self._texts = widgets.Accordion([json, widgets.VBox([self.code, self._code_out])])
+        left = [row(self.name, self.undo), self.steps, row(self.operation, self.add)]
+        left += [row(self.up, self.down, self.remove, self.unwrap), row(self.around, self.wrap)]
+        right = [self._group_title, self.kind, self._kind_words, row(self.random_order, self._many, self.p)]
+        right += [self._step_title, self._step, self.whole_range, self.histogram]
         return [
             row(self.show, self.film, self.draws, self.seed, self.again),
             row(self.network, self.label, self.opacity),
-            row(*sides, align_items="flex-start", grid_gap="8px"),
+            columns(left, right),
             *(self.message, self._heard, self.strip),
             row(*(() if self._folder is None else (self.file, self.save, self.load)), self.upload),
             *(self._texts, self._access),
@@ -225,12 +208,12 @@ class AugmentLab(Panel):
         self._edit(lambda: (edit.put(self.recipe, place, new()), self._place))
 
     def _dropped(self, place: str, to: str, mode: str) -> _Edited:
-        return edit.move(self.recipe, _place(place), self._target(_place(to), mode))
-
-    def _target(self, to: edit.Place, mode: str) -> edit.Place:
+        target = _place(to)
         if mode == "inside":
-            return (*to, len(edit.part(self.recipe, to).children))
-        return (*to[:-1], to[-1] + 1) if mode == "after" else to
+            target = (*target, len(edit.part(self.recipe, target).children))
+        elif mode == "after" and target:
+            target = (*target[:-1], target[-1] + 1)
+        return edit.move(self.recipe, _place(place), target)
 
     def _name_chosen(self, change: Any) -> None:
         if change["new"] != _OWN:
@@ -349,37 +332,26 @@ class AugmentLab(Panel):
             self._show_step()
 
     def _show_rows(self) -> None:
+        rows = []
+        for place, part in edit.places(self.recipe):
+            text = show.describe(part, self.language)
+            if place and isinstance(edit.part(self.recipe, place[:-1]), Sometimes):
+                text = self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=text)
+            rows.append({"place": _text(place), "depth": len(place), "text": text, "group": not isinstance(part, Op)})
         # The chosen row with the rows: between them the tree would show a row that is not there.
         with self.steps.hold_sync():
-            self.steps.rows = [
-                {
-                    "place": _text(place),
-                    "depth": len(place),
-                    "text": self._row_words(place, show.describe(part, self.language)),
-                    "group": not isinstance(part, Op),
-                }
-                for place, part in edit.places(self.recipe)
-            ]
-            self.steps.chosen = _text(self._place)
-
-    def _row_words(self, place: edit.Place, part: str) -> str:
-        if not place or not isinstance(edit.part(self.recipe, place[:-1]), Sometimes):
-            return part
-        return self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=part)
+            self.steps.rows, self.steps.chosen = rows, _text(self._place)
 
     def _show_group(self) -> None:
         place = self._group_place()
         group = None if place is None else edit.part(self.recipe, place)
         name = None if group is None else type(group).__name__
-        title = self._say("lab.group.alone" if group is None else "lab.group")
-        if place:
-            title = self._say("lab.group.inner", group=name)
-        self._group_title.value = f"<b>{title}</b>"
+        title = "lab.group.alone" if group is None else "lab.group.inner" if place else "lab.group"
+        self._group_title.value = f"<b>{self._say(title, group=name)}</b>"
         self._kind_words.value = "" if group is None else self._say(f"lab.kind.{name}")
         self.kind.value = name
-        self.random_order.layout.display = None if isinstance(group, SomeOf | Sequential) else "none"
-        self._many.layout.display = None if isinstance(group, SomeOf) else "none"
-        self.p.layout.display = None if isinstance(group, Sometimes) else "none"
+        for control, kinds in ((self.random_order, (SomeOf, Sequential)), (self._many, SomeOf), (self.p, Sometimes)):
+            control.layout.display = None if isinstance(group, kinds) else "none"
         if isinstance(group, SomeOf | Sequential):
             self.random_order.value = group.random_order
         if isinstance(group, Sometimes):
@@ -399,21 +371,12 @@ class AugmentLab(Panel):
         for editor in self._step.children:
             editor.close()
         chosen = edit.part(self.recipe, self._place)
-        shown = OPERATIONS[chosen.name].items() if isinstance(chosen, Op) else ()
-        self.values = {
-            key: ParameterEditor(
-                chosen.name,
-                parameter,
-                chosen[key],
-                self._value_changed,
-                self._tell,
-                language=self.language,
-                whole_range=self.whole_range.value,
-                brief=len(shown) > _FEW,
-            )
-            for key, parameter in shown
-            if isinstance(chosen, Op) and key != "seed"
-        }
+        self.values = {}
+        if isinstance(chosen, Op):
+            shown = {key: parameter for key, parameter in OPERATIONS[chosen.name].items() if key != "seed"}
+            about: dict[str, Any] = {"language": self.language, "whole_range": self.whole_range.value}
+            about |= {"changed": self._value_changed, "refused": self._tell, "brief": len(shown) > _FEW}
+            self.values = {key: ParameterEditor(chosen, parameter, **about) for key, parameter in shown.items()}
         self._show_step_title()
         self._step.children = tuple(self.values.values())
         self.whole_range.layout.display = None if self.values else "none"

@@ -39,6 +39,14 @@ def row(*parts: widgets.Widget, **more: str) -> widgets.HBox:
     return widgets.HBox(parts, layout=ROW | more)
 
 
+def columns(left: Sequence[widgets.Widget], right: Sequence[widgets.Widget]) -> widgets.HBox:
+    """Return controls in two columns, or one where the page is narrow."""
+    slim = {"flex": "1 1 310px", "min_width": "min(260px, 100%)", "max_width": "480px"}
+    broad = {"flex": "2 1 380px", "min_width": "min(300px, 100%)"}
+    sides = widgets.VBox(left, layout=slim), widgets.VBox(right, layout=broad)
+    return row(*sides, align_items="flex-start", grid_gap="8px")
+
+
 class Panel(widgets.VBox):
     """Controls and what they show, in one language at a time.
 

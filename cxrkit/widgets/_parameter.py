@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from cxrkit import words
-from cxrkit.augment import Choice, Parameter
+from cxrkit.augment import Choice, Op, Parameter
 from cxrkit.widgets._panel import NARROW, ROW
 
 _ONE, _RANGE, _LIST = "one", "range", "list"
@@ -29,12 +29,11 @@ class ParameterEditor(widgets.HBox):
 
     def __init__(
         self,
-        operation: str,
+        op: Op,
         parameter: Parameter,
-        value: Any,
+        *,
         changed: Callable[[str, Any], None],
         refused: Callable[[ValueError], None],
-        *,
         language: str,
         whole_range: bool,
         brief: bool,
@@ -42,14 +41,14 @@ class ParameterEditor(widgets.HBox):
         """Build it.
 
         Args:
-            operation, parameter, value: what is set, and its value.
+            op, parameter: what is set.
             changed: called with the parameter's name and the new value.
             refused: called with the error when a typed text is no value.
             language: one of `words.LANGUAGES`.
             whole_range: sliders cover the whole legal range, not only the usual one.
             brief: show only unit and legal range beside it; the tooltip explains the parameter.
         """
-        self._operation, self._parameter = operation, parameter
+        self._operation, self._parameter, value = op.name, parameter, op[parameter.name]
         self._changed, self._refused, self._is_refused = changed, refused, False
         self._whole_range, self._brief, self._language = whole_range, brief, language
         # Set while the texts change, when the list changes without a user.
@@ -130,21 +129,24 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -> widgets.ValueWidget:
-    named = {"description": parameter.name, "style": WIDE, "layout": {"width": "25em", "max_width": NARROW}}
+    named: dict[str, Any] = {
+        "description": parameter.name,
+        "style": WIDE,
+        "layout": {"width": "25em", "max_width": NARROW},
+    }
     if parameter.options:
         return widgets.Dropdown(options=parameter.options, value=value, **named)
     if isinstance(value, Choice):
         text = ", ".join(json.dumps(number) for number in value.values)
         return widgets.Text(text, continuous_update=False, **named)
     low, high = _ends(parameter, _numbers(value), whole_range)
-    pair = isinstance(value, tuple)
-    shown = sorted(value) if pair else value
-    if parameter.whole:
-        whole = widgets.IntRangeSlider if pair else widgets.IntSlider
-        return whole(value=shown, min=int(low), max=int(high), step=1, **named)
-    digits = max(_digits(number) for number in (step, *_numbers(value)))
-    real = widgets.FloatRangeSlider if pair else widgets.FloatSlider
-    return real(value=shown, min=low, max=high, step=step, readout_format=f".{digits}f", **named)
+    if isinstance(value, tuple):
+        slider, shown = widgets.IntRangeSlider if parameter.whole else widgets.FloatRangeSlider, sorted(value)
+    else:
+        slider, shown = widgets.IntSlider if parameter.whole else widgets.FloatSlider, value
+    if not parameter.whole:
+        named["readout_format"] = f".{max(map(_digits, (step, *_numbers(value))))}f"
+    return slider(value=shown, min=low, max=high, step=step, **named)
 
 
 def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:

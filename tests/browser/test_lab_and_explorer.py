@@ -72,13 +72,11 @@ def middle(item: Locator, part: float = 0.5) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + part * box["height"]
 
 
-def rows(page: Page) -> list[str]:
-    return page.get_by_role("treeitem").all_inner_texts()
-
-
 def names(page: Page) -> list[str]:
-    """Names of rounds in their order, or of the steps of a recipe."""
-    return [re.sub(r"^\W*(\d+\. )?", "", row).split(":")[0].strip() for row in rows(page)]
+    """Names of rounds in their order."""
+    return [
+        re.sub(r"^\W*\d+\. ", "", row).split(":")[0].strip() for row in page.get_by_role("treeitem").all_inner_texts()
+    ]
 
 
 def violations(page: Page) -> list[str]:
@@ -108,7 +106,7 @@ def test_a_panel_fits_every_page_and_everyone_can_use_it(opened, console_errors,
 
 
 @pytest.mark.parametrize("panel", ["lab", "rounds"])
-def test_every_control_says_what_it_is(opened, panel):
+def test_every_control_has_a_name(opened, panel):
     page = opened(panel)
     for role in ("slider", "combobox", "button", "checkbox", "spinbutton", "textbox"):
         for control in page.locator(".cxrkit-panel").get_by_role(role).all():
@@ -119,13 +117,6 @@ def test_every_control_says_what_it_is(opened, panel):
     other.click()
     expect(other).to_have_attribute("aria-pressed", "true")
     expect(pressed).to_have_count(1)
-
-
-def test_both_ends_of_a_range_say_which_they_are(opened):
-    page = opened("lab")
-    page.get_by_role("treeitem").filter(has_text="Add").first.click()
-    expect(page.get_by_role("slider", name="value, lower end")).to_be_visible()
-    expect(page.get_by_role("slider", name="value, upper end")).to_be_visible()
 
 
 # -------------------------------------------------------------------------------------------------- languages
@@ -164,13 +155,33 @@ def test_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, p
 # ----------------------------------------------------------------------------------------- an order, by any hand
 
 
-def test_a_mouse_drags_a_round(opened):
+def test_a_mouse_drags_a_round_and_keys_walk_move_remove_and_cancel(opened):
     page = opened("rounds")
     items = page.get_by_role("treeitem")
     drag(page, items.nth(2), items.nth(0), "before")
     expect(items.nth(0)).to_contain_text("1. B")
     becomes(lambda: names(page)[:3], ["B", "none", "A"])
     expect(page.locator("figure").first).to_contain_text("1. B")
+    items.nth(0).click()
+    page.keyboard.press("ArrowDown")
+    expect(items.nth(1)).to_have_attribute("aria-selected", "true")
+    expect(items.nth(1)).to_be_focused()
+    page.keyboard.press("Alt+ArrowDown")
+    expect(items.nth(2)).to_contain_text("3. none")
+    expect(items.nth(2)).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(items).to_have_count(10)
+    becomes(lambda: names(page)[:3], ["B", "A", "C"])
+    before = steady(lambda: names(page))
+    hover(items.nth(2))
+    page.mouse.down()
+    for part in (0.5, 0.2):
+        hover(items.nth(0), part)
+    expect(items.nth(0)).to_contain_class("before")
+    page.keyboard.press("Escape")
+    expect(items.nth(0)).not_to_contain_class("before")
+    page.mouse.up()
+    assert steady(lambda: names(page)) == before
 
 
 def test_a_finger_on_the_handle_drags_and_on_the_text_does_not(opened):
@@ -195,57 +206,28 @@ def test_a_finger_on_the_handle_drags_and_on_the_text_does_not(opened):
     becomes(lambda: names(page)[:3], ["none", "B", "A"])
 
 
-def test_keys_walk_move_and_remove(opened):
-    page = opened("rounds")
-    items = page.get_by_role("treeitem")
-    items.nth(0).click()
-    page.keyboard.press("ArrowDown")
-    expect(items.nth(1)).to_have_attribute("aria-selected", "true")
-    expect(items.nth(1)).to_be_focused()
-    page.keyboard.press("Alt+ArrowDown")
-    expect(items.nth(2)).to_contain_text("3. A")
-    expect(items.nth(2)).to_be_focused()
-    page.keyboard.press("Delete")
-    expect(items).to_have_count(10)
-    becomes(lambda: "A" in names(page), False)
+# ------------------------------------------------------------------------------------------- texts and messages
 
 
-def test_what_is_folded_is_opened_and_folded_by_a_key(opened):
+def test_the_json_is_opened_by_keys_downloaded_and_refused_as_text_in_an_element_that_stays(
+    opened, console_errors, tmp_path
+):
     page = opened("lab")
-    header = page.get_by_role("button", name="The recipe as JSON")
+    header, text = page.get_by_role("button", name="The recipe as JSON"), page.get_by_label("JSON", exact=True)
     expect(header).to_have_attribute("aria-expanded", "false")
-    for key, seen in (("Enter", "true"), ("Space", "false")):
+    for key, seen in (("Enter", "true"), ("Space", "false"), ("Enter", "true")):
         header.press(key)
         expect(header).to_have_attribute("aria-expanded", seen)
-        expect(page.get_by_label("JSON", exact=True)).to_be_visible(visible=seen == "true")
-
-
-def test_escape_lets_go_of_what_is_dragged(opened):
-    page = opened("rounds")
-    items = page.get_by_role("treeitem")
-    items.nth(2).click()
-    expect(items.nth(2)).to_have_attribute("aria-selected", "true")
-    before = steady(lambda: rows(page))
-    hover(items.nth(2))
-    page.mouse.down()
-    for part in (0.5, 0.2):
-        hover(items.nth(0), part)
-    expect(items.nth(0)).to_contain_class("before")
-    page.keyboard.press("Escape")
-    expect(items.nth(0)).not_to_contain_class("before")
-    page.mouse.up()
-    assert steady(lambda: rows(page)) == before
-
-
-# --------------------------------------------------------------------------------------------------- messages
-
-
-def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened, console_errors):
-    page = opened("lab")
+        expect(text).to_be_visible(visible=seen == "true")
+    with page.expect_download() as kept:
+        page.get_by_role("button", name="Download").first.click()
+    assert kept.value.suggested_filename == "recipe.json"
+    kept.value.save_as(tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_text(encoding="utf-8") == text.input_value()
+    expect(page.get_by_role("status").filter(has_text="downloaded")).to_be_visible()
     status = page.locator(".cxrkit-message:not(.cxrkit-heard) [role=status]")
     status.evaluate("line => line.dataset.same = 'yes'")
-    page.locator(".jupyter-widget-Collapse-header").first.click()
-    page.get_by_label("JSON", exact=True).fill("<img src=x onerror=alert(1)>")
+    text.fill("<img src=x onerror=alert(1)>")
     page.get_by_role("button", name="Use this JSON").click()
     expect(status).to_contain_text("recipe")
     expect(status).to_have_attribute("data-same", "yes")
@@ -253,21 +235,12 @@ def test_what_could_not_be_done_is_told_as_text_in_an_element_that_stays(opened,
     assert console_errors == []
 
 
-def test_how_many_predictions_changed_is_read_aloud(opened):
+def test_both_ends_of_a_range_have_names_and_the_number_of_changed_predictions_is_read_aloud(opened):
     page = opened("lab")
+    page.get_by_role("treeitem").filter(has_text="Add").first.click()
+    for end in ("lower", "upper"):
+        expect(page.get_by_role("slider", name=f"value, {end} end")).to_be_visible()
     heard = page.locator(".cxrkit-heard [role=status]")
     expect(heard).to_have_text("the prediction changed in 0 of 8")
     page.get_by_role("slider", name="draws").press("ArrowRight")
     expect(heard).to_have_text("the prediction changed in 0 of 9")
-
-
-def test_a_recipe_is_downloaded_as_it_is(opened, tmp_path):
-    page = opened("lab")
-    page.locator(".jupyter-widget-Collapse-header").first.click()
-    with page.expect_download() as kept:
-        page.get_by_role("button", name="Download").first.click()
-    assert kept.value.suggested_filename == "recipe.json"
-    text = page.get_by_label("JSON", exact=True).input_value()
-    kept.value.save_as(tmp_path / "kept.json")
-    assert (tmp_path / "kept.json").read_text(encoding="utf-8") == text
-    expect(page.get_by_role("status").filter(has_text="downloaded")).to_be_visible()
