@@ -158,7 +158,7 @@ def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
     if (height, width) == film.shape:
         return film.copy() if film is pixels else film
     low, high, _, _ = cv2.minMaxLoc(film)
-    # Each axis by its own rule: OpenCV's INTER_AREA falls back to linear for both when one of them grows.
+    # One axis at a time: OpenCV's INTER_AREA falls back to linear for both when one of them grows.
     smaller = (min(height, film.shape[0]), min(width, film.shape[1]))
     if smaller != film.shape:
         film = cv2.resize(film, smaller[::-1], interpolation=cv2.INTER_AREA)

@@ -1,6 +1,6 @@
 """Any file to one radiograph: float32 (H, W) in [0, 1], bones bright.
 
-The content decides what a file is, never its name. Pillow reads the ordinary formats, pydicom reads DICOM.
+The content decides the format, and the name does not. Pillow reads the ordinary formats, pydicom reads DICOM.
 """
 
 import importlib

@@ -200,7 +200,7 @@ def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> Predictor:
     except ModelError:
         raise
     except Exception as error:
-        # ONNX Runtime has exceptions of its own, and also for a file with the right checksum.
+        # ONNX Runtime raises exceptions of many types, also for a file with the right checksum.
         raise ModelError(
             f"model {name_or_folder} does not load or run ({type(error).__name__}); export it again with "
             "cxrkit.networks.save."

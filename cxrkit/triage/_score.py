@@ -175,7 +175,7 @@ def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", pre
         predictions, manifest: of `predict_manifest`, and the same rows in the same order.
         predictor: the network, with its thresholds. Of a network for COVID-19 or not, COVID-19 is scored.
     Returns:
-        As `metrics.subgroup_table` gives it. What is undefined is NaN with a reason.
+        As `metrics.subgroup_table` gives it. An undefined measure is NaN with a reason.
     Raises:
         ValueError: predictions of other images.
     """
