@@ -57,6 +57,6 @@ def test_a_panel_comes_after_a_static_figure(path):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_no_answer_of_an_exercise_stands_in_the_notebook(path):
-    checks = [cell for cell in cells(path, "code") if "exercises.check(" in cell]
+    checks = [cell for cell in cells(path, "code") if "check_answer(" in cell]
     assert checks
     assert all(cell.startswith("answer = None\n") for cell in checks)
