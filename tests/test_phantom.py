@@ -453,5 +453,3 @@ def test_misuse_is_named(options, message):
     seed = options.pop("seed", 1)
     with pytest.raises(ValueError, match=message):
         phantom.simulate(seed, **options)
-
-
