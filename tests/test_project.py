@@ -389,7 +389,7 @@ def test_triage_dashboard_and_command_line_start_without_tensorflow():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-#: An exception from ruff or mypy without a reason after it: `# noqa: X - why` or `# type: ignore[x]  # why`.
+#: An exception from ruff or mypy without a reason after it, which follows " - " or a second hash.
 EXCEPTION = re.compile(r"#\s*(?:noqa|type:\s*ignore)(?!.*(?: - |# ))")
 
 
