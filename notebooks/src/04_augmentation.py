@@ -372,7 +372,7 @@ print(
     f"Noise in every copy: {always['as they are'].value:.2f} on clean films, {always['noisy'].value:.2f} on noisy ones;"
 )
 print(f"no augmentation: {areas['none']['as they are'].value:.2f} and {areas['none']['noisy'].value:.2f}.")
-print(f"Blur took the probability of a mass from {said['as it is']:.2f} to {said['blurred']:.2f}.")
+print(f"Blur took the probability of a mass from {said['unchanged']:.2f} to {said['blurred']:.2f}.")
 show.disclaimer(simulated=True, not_shown=["COVID-19", "Mass"])
 
 # %% [markdown]
