@@ -165,7 +165,8 @@ show.heat_maps(films, titles, {f"evidence for {COVID}": heats / heats.max()}, ac
 
 # %%
 lettered = lab.films("test", "letter").where(has)
-maps = np.asarray(networks.with_maps(lab.learned("letter").model)(lettered.scaled(SIZE_PX))["maps"])[..., 0]
+with_maps = networks.with_maps(lab.learned("letter").model)
+maps = with_maps.predict(lettered.scaled(SIZE_PX), batch_size=8, verbose=0)["maps"][..., 0]
 strongest = maps.reshape(len(maps), -1).argmax(axis=1)
 cells = maps[0].size
 print(f"in the corner with the letter on {np.mean(strongest == 0):.0%} of {len(maps)} films; by chance {1 / cells:.0%}")
