@@ -107,7 +107,7 @@ def panel_png(browser: Browser, address: str, name: str) -> bytes:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(page.locator("figure").first).to_be_visible(timeout=60_000)
-    page.locator("select").first.select_option(label="patient 1")
+    page.get_by_label("image", exact=True).select_option(label="patient 1")
     expect(page.get_by_alt_text("patient 1").first).to_be_visible()
     prepare(page)
     page.wait_for_load_state("networkidle")
