@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -54,14 +54,18 @@ def score_table(
         ValueError: shapes that do not fit, unknown names, no threshold for a label: before anything is resampled.
     """
     everyone: _Masks = {(): np.ones(len(np.asarray(probs)), bool)}
-    options: dict[str, Any] = {
-        "labels": labels,
-        "metrics": metrics,
-        "thresholds": thresholds,
-        "resamples": resamples,
-        "seed": seed,
-    }
-    return _frame(targets, probs, patients, (), everyone, **options)
+    return _frame(
+        targets,
+        probs,
+        patients,
+        (),
+        everyone,
+        labels=labels,
+        metrics=metrics,
+        thresholds=thresholds,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def subgroup_table(
@@ -96,14 +100,18 @@ def subgroup_table(
         names = groups.fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
         order = sorted(set(names), key=lambda name: (name == NOT_KNOWN, name))
         masks |= {(column, name): names == name for name in order}
-    options: dict[str, Any] = {
-        "labels": labels,
-        "metrics": metrics,
-        "thresholds": thresholds,
-        "resamples": resamples,
-        "seed": seed,
-    }
-    return _frame(targets, probs, frame["patient_id"].astype(str).to_numpy(), ("by", "group"), masks, **options)
+    return _frame(
+        targets,
+        probs,
+        frame["patient_id"].astype(str).to_numpy(),
+        ("by", "group"),
+        masks,
+        labels=labels,
+        metrics=metrics,
+        thresholds=thresholds,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def _age_bands(ages: "pd.Series") -> "pd.Series":
