@@ -102,128 +102,81 @@ esac
 case "$1 $2 $3" in
 "-m pip config") [ "$5" != global.index-url ] || echo "$FAKE_MIRROR"; exit ;;
 esac
-echo "python $*" >>"$FAKE_LOG"
+echo "python $*" >>log
 case "$1 $2" in
 "-m venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-"-m pip") printf '#!/bin/sh\\necho "uv $* $UV_DEFAULT_INDEX" >>"$FAKE_LOG"\\nexit ${FAKE_UV_FAILS:-0}\\n' >.venv/bin/uv
+"-m pip") printf '#!/bin/sh\\necho "uv $* $UV_DEFAULT_INDEX" >>log\\nexit ${FAKE_UV_FAILS:-0}\\n' >.venv/bin/uv
     chmod +x .venv/bin/uv ;;
 esac
 """
-
-
-class SetUp:
-    """A copy of what tools/setup.sh reads, with a fake Python."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.python = folder / "fake" / "python3.11"
-        self.log = folder / "log"
-        (folder / "tools").mkdir()
-        (folder / "fake").mkdir()
-        shutil.copy(ROOT / "tools/setup.sh", folder / "tools")
-        pins = {"a==1": [1], "uv==2": [2, 3], "z==4": [4]}
-        lock = [" \\\n".join([pin, *(f"    --hash=sha256:{k}" for k in hashes)]) for pin, hashes in pins.items()]
-        (folder / "requirements.lock").write_text("\n".join(lock) + "\n", encoding="utf-8")
-        (folder / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
-        self.python.write_text(FAKE_PYTHON, encoding="utf-8")
-        self.python.chmod(0o755)
-
-    def start(self, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["sh", "tools/setup.sh"],
-            cwd=self.folder,
-            env={"PATH": f"{self.folder / 'fake'}:/usr/bin:/bin", "FAKE_LOG": str(self.log), **environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, **environment: str) -> tuple[int, str, list[str]]:
-        """Exit code, stderr, and the commands that changed something."""
-        self.log.write_text("", encoding="utf-8")
-        process = self.start(**environment)
-        errors = process.communicate()[1]
-        return process.returncode, errors, self.log.read_text(encoding="utf-8").splitlines()
+STEPS = {"-m venv": "venv", "-m pip install": "uv", "uv pip sync": "lock", "--editable": "project"}
+ALL = list(STEPS.values())
 
 
 @pytest.fixture
 def set_up(tmp_path):
-    return SetUp(tmp_path)
+    """Run tools/setup.sh in a copy where every Python is the fake one; return code, stderr, steps and calls."""
+    pins = ("a==1", "1"), ("uv==2", "2 \\\n    --hash=sha256:3"), ("z==4", "4")
+    lock = "".join(f"{pin} \\\n    --hash=sha256:{digest}\n" for pin, digest in pins)
+    (tmp_path / "requirements.lock").write_text(lock, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+    for folder in ("tools", "fake"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / "tools/setup.sh", tmp_path / "tools")
+    for name in ("python3.11", "python3.12", "python3.13", "python3", "python"):
+        (tmp_path / "fake" / name).write_text(FAKE_PYTHON, encoding="utf-8")
+        (tmp_path / "fake" / name).chmod(0o755)
+
+    def run(**environment: str) -> tuple[int, str, list[str], list[str]]:
+        (tmp_path / "log").write_text("", encoding="utf-8")
+        environment = {"PATH": f"{tmp_path / 'fake'}:/usr/bin:/bin"} | environment
+        done = subprocess.run(["sh", "tools/setup.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        calls = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+        steps = [step for call in calls for sign, step in STEPS.items() if sign in call]
+        return done.returncode, done.stderr, steps, calls
+
+    return run
 
 
-def kinds(calls: list[str]) -> list[str]:
-    """Which steps were taken."""
-    signs = {"-m venv": "venv", "-m pip install": "uv", "uv pip sync": "lock", "--editable": "project"}
-    return [kind for call in calls for sign, kind in signs.items() if sign in call]
-
-
-ALL = ["venv", "uv", "lock", "project"]
-
-
-def test_a_first_set_up_installs_the_lock_with_hashes_and_a_second_does_nothing(set_up):
-    code, errors, calls = set_up()
-    assert (code, kinds(calls)) == (0, ALL)
+def test_a_first_set_up_installs_the_lock_with_hashes_and_a_second_does_nothing(set_up, tmp_path):
+    code, errors, steps, calls = set_up(FAKE_MIRROR="/mirror")
+    assert (code, steps) == (0, ALL)
     assert "creating .venv with python3.11" in errors
     assert "--no-deps --require-hashes" in calls[1]
-    assert (set_up.folder / ".venv/uv.lock").read_text() == "uv==2 \\\n    --hash=sha256:2 \\\n    --hash=sha256:3\n"
-    assert "--require-hashes requirements.lock" in calls[2]
+    assert (tmp_path / ".venv/uv.lock").read_text() == "uv==2 \\\n    --hash=sha256:2 \\\n    --hash=sha256:3\n"
+    # uv does not read pip's settings: the machine's mirror is passed on.
+    assert calls[2] == "uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock /mirror"
     assert "--no-build-isolation --offline --editable ." in calls[3]
     assert "link_template()" in calls[4]
-    assert set_up() == (0, "", [])
+    assert set_up() == (0, "", [], [])
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
-def test_a_changed_lock_or_project_is_brought_up_to_date_in_place(set_up, name):
+def test_a_changed_project_or_another_named_python_is_brought_up_to_date_and_an_interruption_starts_afresh(
+    set_up, tmp_path
+):
     set_up()
-    with (set_up.folder / name).open("a", encoding="utf-8") as file:
-        file.write("b==2\n")
-    code, errors, calls = set_up()
-    assert (code, kinds(calls)) == (0, ALL[1:])
-    assert "updating .venv" in errors
-    assert set_up() == (0, "", [])
-
-
-def test_an_interrupted_set_up_starts_afresh(set_up):
-    assert set_up(FAKE_UV_FAILS="1")[0] != 0
-    assert kinds(set_up()[2]) == ALL
-    (set_up.folder / "requirements.lock").write_text("uv==3 \\\n    --hash=sha256:5\n", encoding="utf-8")
-    assert set_up(FAKE_UV_FAILS="1")[0] != 0
-    assert kinds(set_up()[2]) == ALL
-
-
-def test_pips_mirror_is_passed_on_to_uv_and_a_named_one_goes_first(set_up):
-    assert (
-        "uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock /mirror"
-        in set_up(FAKE_MIRROR="/mirror")[2]
-    )
-    (set_up.folder / "pyproject.toml").write_text("[x]\n", encoding="utf-8")
-    assert [call for call in set_up(FAKE_MIRROR="/mirror", PIP_INDEX_URL="/named")[2] if call.endswith(" /named")]
-
-
-@pytest.mark.skipif(shutil.which("flock") is None, reason="set-ups wait for one another where there is flock")
-def test_of_two_set_ups_at_once_one_waits_for_the_other(set_up):
-    both = [set_up.start(), set_up.start()]
-    assert [process.communicate() and process.returncode for process in both] == [0, 0]
-    assert kinds(set_up.log.read_text(encoding="utf-8").splitlines()) == ALL
-
-
-def test_another_python_replaces_the_environment_only_if_it_is_named(set_up):
-    set_up()
-    assert kinds(set_up(PYTHON=str(set_up.python), FAKE_VERSION="3.11")[2]) == []
-    other = set_up.folder / "fake" / "other"
+    for name in ("requirements.lock", "pyproject.toml"):
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write("b==2\n")
+        assert set_up()[2] == ALL[1:]
+        assert set_up()[2] == []
+    # Another Python replaces the environment only if it is named.
+    assert set_up(PYTHON="python3.11")[2] == []
+    other = tmp_path / "fake" / "other"
     other.write_text(FAKE_PYTHON.replace("${FAKE_VERSION:-3.11}", "3.13"), encoding="utf-8")
     other.chmod(0o755)
-    assert kinds(set_up(PYTHON=str(other))[2]) == ALL
-    assert kinds(set_up()[2]) == []
+    assert set_up(PYTHON=str(other))[2] == ALL
+    assert set_up()[2] == []
+    (tmp_path / "requirements.lock").write_text("uv==3 \\\n    --hash=sha256:5\n", encoding="utf-8")
+    assert set_up(FAKE_UV_FAILS="1")[0] != 0
+    assert set_up()[2] == ALL
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"FAKE_VERSION": "3.10"}, "no Python 3.11, 3.12 or 3.13 found; install one, or name it: make demo PYTHON="),
-        (
-            {"PYTHON": "python3.11", "FAKE_VERSION": "3.14"},
-            "PYTHON=python3.11 is 3.14; cxrkit needs Python 3.11, 3.12 or",
-        ),
+        ({"PYTHON": "python3", "FAKE_VERSION": "3.14"}, "PYTHON=python3 is 3.14; cxrkit needs Python 3.11, 3.12 or"),
         (
             {"PYTHON": "no-such-python"},
             "PYTHON=no-such-python is not a Python; cxrkit needs Python 3.11, 3.12 or 3.13.",
@@ -232,10 +185,7 @@ def test_another_python_replaces_the_environment_only_if_it_is_named(set_up):
     ],
 )
 def test_an_unsuitable_python_is_refused_in_one_line(set_up, environment, message):
-    # Every Python of this machine is hidden behind the fake one.
-    for name in ("python3.12", "python3.13", "python3", "python"):
-        shutil.copy(set_up.python, set_up.folder / "fake" / name)
-    code, errors, calls = set_up(**environment)
+    code, errors, _, calls = set_up(**environment)
     assert (code, calls) == (1, [])
     assert message in errors
     assert len(errors.splitlines()) == 1
@@ -271,28 +221,24 @@ def test_ci_runs_make_test_last_and_forbids_skips():
     assert "export CI=true" in lines
 
 
-@pytest.mark.parametrize("kind", ["test", "module"])
-@pytest.mark.parametrize(("ci", "outcome"), [("true", "failed"), ("", "skipped")])
-def test_a_skip_is_a_failure_only_in_ci(tmp_path, kind, ci, outcome):
+SKIPS = {
+    "test": "import pytest\ndef test_it():\n    pytest.skip('no browser')\n",
+    "module": "import pytest\npytest.importorskip('no_such_module', reason='no browser')\ndef test_it(): pass\n",
+}
+
+
+@pytest.mark.parametrize("kind", SKIPS)
+def test_a_skip_is_a_failure_only_in_ci(tmp_path, kind):
     shutil.copy(ROOT / "tests/conftest.py", tmp_path)
-    body = {
-        "test": "import pytest\ndef test_it():\n    pytest.skip('no browser')\n",
-        "module": "import pytest\npytest.importorskip('no_such_module', reason='no browser')\ndef test_it(): pass\n",
+    (tmp_path / "test_case.py").write_text(SKIPS[kind], encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+    printed = {
+        ci: subprocess.run(command, env={**os.environ, "CI": ci}, capture_output=True, text=True).stdout
+        for ci in ("true", "")
     }
-    (tmp_path / "test_case.py").write_text(body[kind], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
-        env={**os.environ, "CI": ci},
-        capture_output=True,
-        text=True,
-    )
-    said = done.stdout
-    if outcome == "failed":
-        assert done.returncode != 0
-        assert "which CI=true forbids: " in said
-        assert "no browser" in said
-    else:
-        assert "1 skipped" in said
+    assert re.search(r"which CI=true forbids: .*no browser", printed["true"])
+    assert "1 skipped" not in printed["true"]
+    assert "1 skipped" in printed[""]
 
 
 # --- rooms -----------------------------------------------------------------------------------------------------
