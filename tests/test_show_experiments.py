@@ -12,7 +12,7 @@ from cxrkit.course import experiments
 from cxrkit.course.experiments import MarkLab, _shortcuts
 from cxrkit.course.experiments._marks import FaintFilms
 from cxrkit.metrics import Estimate
-from cxrkit.widgets._marks import MarkPanel
+from cxrkit.widgets import MarkPanel
 
 NAMES = ("augmenters", "composite", "transfer", "unseen", "mixing", "shortcuts")
 HALF, GOOD, NONE = Estimate(0.5, 0.4, 0.6, 20), Estimate(0.9, 0.8, 1.0, 30), Estimate(np.nan, np.nan, np.nan, 4, "one")

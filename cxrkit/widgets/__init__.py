@@ -5,7 +5,6 @@ They wire controls to functions of the other rooms; `show` draws the results.
 
 from cxrkit.widgets._explorer import RoundsExplorer
 from cxrkit.widgets._lab import AugmentLab
-from cxrkit.widgets._marks import MarkPanel
-from cxrkit.widgets._panels import FilmPanel, PrevalencePanel, ThresholdPanel
+from cxrkit.widgets._panels import FilmPanel, MarkPanel, PrevalencePanel, ThresholdPanel
 
 __all__ = ["AugmentLab", "FilmPanel", "MarkPanel", "PrevalencePanel", "RoundsExplorer", "ThresholdPanel"]

@@ -26,15 +26,19 @@ _Edited = tuple[tuple[str, ...], int]
 class RoundsExplorer(Panel):
     """The rounds of one image: their order, each view, the votes, and the same with two rounds swapped.
 
+    Args:
+        films: (H, W) each, float in [0, 1] or uint8, by the name to show.
+        predictors: networks; None takes the two bundled ones.
+        order: the first rounds, each once: names of `rounds.REPORT`, of `augment.NAMES`, or of `recipes`.
+        recipes: further ones, by name.
+        label, mode, combine, seed: the first ones, as for `rounds.run`; label None takes the network's first.
+        simulated: the images are simulated, and every picture states it.
+        language: one of `words.LANGUAGES`.
     Attributes:
-        order: names of the rounds; may be set and observed.
+        order, language: as above; may be set at any time.
         seen, seen_swapped: the image in that order, and with two rounds swapped (`rounds.OneImage`).
-        steps: the list of rounds, in which they can be dragged; film, network, label, opacity, seed: as in `Panel`.
-        add, up, down, remove, reset: buttons; `further` is the round that `add` puts at the end.
-        mode, combine, threshold: how the rounds are run.
-        one, two: the rounds to swap.
-        strip, swapped: the results as HTML; difference, message: what the swap changes, and errors.
-        language: may be set at any time.
+    Raises:
+        ValueError: no image or network, or an unknown round or language.
     """
 
     _prefix = "rounds"
@@ -54,24 +58,11 @@ class RoundsExplorer(Panel):
         simulated: bool = False,
         language: str = "en",
     ) -> None:
-        """Build the explorer.
-
-        Args:
-            films: (H, W) each, float in [0, 1] or uint8, by the name to show.
-            predictors: networks; None takes the two bundled ones.
-            order: the first rounds, each once: names of `rounds.REPORT`, of `augment.NAMES`, or of `recipes`.
-            recipes: further ones, by name.
-            label, mode, combine, seed: the first ones, as for `rounds.run`; label None takes the network's first.
-            simulated: the images are simulated, and every picture states it.
-            language: one of `words.LANGUAGES`.
-        Raises:
-            ValueError: no image or network, or an unknown round or language.
-        """
-        super().__init__(films, predictors, label=label, seed=seed, language=language)
+        super().__init__(films, predictors, label=label, seed=seed, simulated=simulated, language=language)
         self._viewers = {name: rounds.Viewer(predictor) for name, predictor in self._predictors.items()}
-        self._films, self._simulated = dict(films), simulated
-        self._recipes = rounds.named(list(dict.fromkeys((*rounds.REPORT, *augment.NAMES))))
-        self._recipes |= rounds.named(recipes) if recipes else {}
+        self._films = dict(films)
+        bundled = {name: name for name in (*rounds.REPORT, *augment.NAMES)}
+        self._recipes = rounds.named(bundled | dict(recipes or {}))
         self._make_controls(mode, combine)
         self._take_threshold()
         self.children = self._laid_out()
@@ -119,7 +110,8 @@ class RoundsExplorer(Panel):
         return [columns(left, right), self.strip, self.difference, self.swapped, self._access]
 
     def _wire(self, first: tuple[str, ...]) -> None:
-        self.observe(self._show_order, "order")
+        self.observe(lambda _: self._follow(self._show_controls), "order")
+        self.observe(self._draw, "order")
         self._when_clicked(
             {
                 self.add: self._added,
@@ -166,16 +158,11 @@ class RoundsExplorer(Panel):
         old, new = int(place), int(to) + (mode == "after")
         return self._put(old, new - (old < new))
 
-    def _show_order(self, change: object) -> None:
-        self._follow(self._show_controls)
-        self._draw()
-
     def _show_controls(self) -> None:
         self._show_rows()
-        left = [name for name in self._recipes if name not in self.order]
-        kept = self.further.value if self.further.value in left else None
+        kept, left = self.further.value, [name for name in self._recipes if name not in self.order]
         self.further.options = left
-        self.further.value = kept or next(iter(left), None)
+        self.further.value = kept if kept in left else next(iter(left), None)
         # Rounds that are still there stay chosen.
         pair = [name for name in (self.one.value, self.two.value) if name in self.order]
         # The untouched image is suggested last.

@@ -21,13 +21,13 @@ from cxrkit.show import augment as show
 from cxrkit.widgets._panel import FIELD, GROWS, NEAR, Panel, button, columns, dropdown, row
 from cxrkit.widgets._parameter import WIDE, ParameterEditor
 from cxrkit.widgets._parts import Message, TextOut
-from cxrkit.widgets._trial import Predictions, Trial, predict
+from cxrkit.widgets._trial import Predictions, Trial, joined, predict
 
 _MANY, _SINGLE = "many", "single"
-#: With so many parameters at most there is room to say what each is for.
-_FEW = 2
 #: "All" on the slider of `SomeOf`, where None would mean that nothing is chosen; and a recipe without a name.
 _ALL, _OWN = -1, ""
+#: Longest side of an image, before anything is done to it.
+_SIDE_PX = 224
 #: A changed recipe, and the place of the step that is then chosen.
 _Edited = tuple[Recipe, edit.Place]
 
@@ -35,19 +35,22 @@ _Edited = tuple[Recipe, edit.Place]
 class AugmentLab(Panel):
     """Make a recipe by hand, and see at once how it changes images and what a network predicts for them.
 
+    Args:
+        films: (H, W) each, float in [0, 1] or uint8, by the name to show; reduced to at most 224 pixels a side.
+        predictors: networks to choose from; None takes the two bundled ones.
+        recipe: the first recipe, or its name.
+        label: the first label; None takes the network's first.
+        draws: the first number of draws.
+        seed: draw k is `augment.draw(recipe, seed, k)`.
+        folder: where recipes are saved and loaded by name; None leaves that out, for a page with visitors.
+        simulated: the images are simulated, and every picture states it.
+        language: one of `words.LANGUAGES`.
     Attributes:
-        recipe: the recipe; may be set, and observed.
+        recipe, language: as above; may be set at any time.
         trial: the draws that are shown.
-        steps: the tree of its steps; film, network, label, opacity, seed, message: as in `Panel`.
-        undo, add, remove, up, down, wrap, unwrap: buttons; `operation` is what `add` adds, `around` what `wrap` makes.
-        kind, random_order, least, most, p: how the group of the chosen step combines its steps.
-        values: of the chosen operation, a `ParameterEditor` by parameter.
-        whole_range: sliders cover the whole legal range.
-        name: a named recipe to load.
-        show, draws, again: what is drawn.
-        json, use_json, code, file, save, load, upload: the recipe as text and as a file.
-        strip, histogram: the results, HTML.
-        language: of all texts; may be set at any time.
+        values: a `ParameterEditor` for each parameter of the chosen operation.
+    Raises:
+        ValueError: no image or network, or an unknown recipe or language.
     """
 
     _prefix = "lab"
@@ -62,44 +65,24 @@ class AugmentLab(Panel):
         label: str | None = None,
         draws: int = 8,
         seed: int = 0,
-        size_px: int = 224,
         folder: Path | str | None = ".",
         simulated: bool = False,
         language: str = "en",
     ) -> None:
-        """Build the lab.
-
-        Args:
-            films: (H, W) each, float in [0, 1] or uint8, by the name to show.
-            predictors: networks to choose from; None takes the two bundled ones.
-            recipe: the first recipe, or its name.
-            label: the first label; None takes the network's first.
-            draws: the first number of draws.
-            seed: draw k is `augment.draw(recipe, seed, k)`.
-            size_px: larger images are reduced to this longest side before anything is done to them.
-            folder: where recipes are saved and loaded by name; None leaves that out, for a page with visitors.
-            simulated: say beside every image that it is simulated.
-            language: one of `words.LANGUAGES`.
-        Raises:
-            ValueError: no image or network, or an unknown recipe or language.
-        """
-        super().__init__(films, predictors, label=label, seed=seed, language=language)
-        self._films = {name: film.to_uint8(pixels, size_px) for name, pixels in films.items()}
-        self._folder, self._simulated = None if folder is None else Path(folder), simulated
+        super().__init__(films, predictors, label=label, seed=seed, simulated=simulated, language=language)
+        self._films = {name: film.to_uint8(pixels, _SIDE_PX) for name, pixels in films.items()}
+        self._folder = None if folder is None else Path(folder)
         self._known: dict[tuple[str, str], Predictions] = {}
         self._place: edit.Place = ()
         self._undone: list[Recipe] = []
         # Set while a slider of the chosen step moves: it must not be replaced by another.
         self._edited_here = False
-        start = augment.load(recipe)
         self._make_controls(draws)
         self.children = self._laid_out()
         self.add_class("cxrkit-lab")
         self._wire()
         self._follow(self._say_controls)
-        self.recipe = start
-
-    # ------------------------------------------------------------------------------------------ controls
+        self.recipe = augment.load(recipe)
 
     def _make_controls(self, draws: int) -> None:
         wide = {"style": WIDE, "layout": FIELD | {"width": "22em"}}
@@ -107,14 +90,14 @@ class AugmentLab(Panel):
         text = {"style": NEAR, "layout": {"width": "98%", "height": "17em"}}
         self.name = dropdown([_OWN], layout=GROWS)
         self.operation = dropdown(list(OPERATIONS), value="Add", layout=GROWS)
-        self.around = dropdown(edit.GROUPS, value="Sometimes", layout=FIELD | {"width": "14em"})
+        self.around = dropdown(edit.GROUPS, value="Sometimes", layout=FIELD | {"width": "17em"})
         self.undo, self.wrap, self.unwrap = button(), button(), button()
         self.kind = widgets.ToggleButtons(options=edit.GROUPS, value=None, style={"button_width": "auto"})
         self.random_order, self.whole_range = widgets.Checkbox(**tick), widgets.Checkbox(**tick)
         self.least = widgets.IntSlider(0, 0, 1, **wide)
         self.most = widgets.SelectionSlider(options=[("", _ALL)], **wide)
         self.p = widgets.FloatSlider(0.5, min=0, max=1, step=0.01, **wide)
-        self._group_title, self._kind_words, self._step_title = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self._group_title, self._step_title = widgets.HTML(), widgets.HTML()
         self._step = widgets.VBox(layout={"width": "100%"})
         self.values: dict[str, ParameterEditor] = {}
         self.show = dropdown((_SINGLE, _MANY), layout=FIELD | {"width": "22em"})
@@ -128,9 +111,10 @@ class AugmentLab(Panel):
         self._heard = Message()
         self._heard.add_class("cxrkit-heard")
         self.strip, self.histogram = (widgets.HTML(layout={"width": "98%"}) for _ in range(2))
-        self._name("name", "undo", "operation", "around", "wrap", "unwrap", "random_order", "least", "most", "p")
-        self._name("whole_range", "show", "draws", "again")
-        self._name("json", "use_json", "code", "file", "save", "load", "upload")
+        self._name(
+            *("name", "undo", "operation", "around", "wrap", "unwrap", "random_order", "least", "most", "p"),
+            *("whole_range", "show", "draws", "again", "json", "use_json", "code", "file", "save", "load", "upload"),
+        )
         self._offered |= {
             self.name: lambda: [(self._say("lab.name.own"), _OWN), *((name, name) for name in augment.NAMES)],
             self.show: lambda: [(self._say(f"lab.show.{value}"), value) for value in (_SINGLE, _MANY)],
@@ -157,7 +141,7 @@ class AugmentLab(Panel):
         self._texts = widgets.Accordion([json, widgets.VBox([self.code, self._code_out])])
         left = [row(self.name, self.undo), self.steps, row(self.operation, self.add)]
         left += [row(self.up, self.down, self.remove, self.unwrap), row(self.around, self.wrap)]
-        right = [self._group_title, self.kind, self._kind_words, row(self.random_order, self._many, self.p)]
+        right = [self._group_title, self.kind, row(self.random_order, self._many, self.p)]
         right += [self._step_title, self._step, self.whole_range, self.histogram]
         return [
             row(self.show, self.film, self.draws, self.seed, self.again),
@@ -193,8 +177,6 @@ class AugmentLab(Panel):
         self._when_changed(self._show_step, self.whole_range)
         self._when_changed(self._draw, self.network, self.show, self.film, self.draws, self.seed)
         self._when_changed(self._show_pictures, self.label, self.opacity)
-
-    # -------------------------------------------------------------------------------- controls to recipe
 
     def _take(self, recipe: Recipe, place: edit.Place) -> None:
         # First the place: what follows a new recipe shows the step there.
@@ -239,22 +221,16 @@ class AugmentLab(Panel):
         self._follow(self._show_group)
 
     def _group_changed(self, change: Any) -> None:
-        place = self._group_place()
-        if place is None:
-            return
-        group = edit.part(self.recipe, place)
-        new: Recipe = group
-        if isinstance(group, Sometimes):
+        moved, place = change["owner"], self._group_place()
+        # Only the controls of the shown group are to be seen, so there is one and it has what was moved.
+        assert place is not None
+        group: Any = edit.part(self.recipe, place)
+        if moved is self.p and abs(moved.value - group.p) < moved.step / 2:
             # A browser moves a slider to its grid, where nobody moved it.
-            if abs(self.p.value - group.p) >= self.p.step / 2:
-                new = dataclasses.replace(group, p=self.p.value)
-        elif isinstance(group, SomeOf):
-            n = group.n if change["owner"] is self.random_order else self._how_many(change["owner"])
-            new = SomeOf(n, group.children, random_order=self.random_order.value)
-        else:
-            new = Sequential(group.children, random_order=self.random_order.value)
-        if new != group:
-            self._put(place, lambda: new)
+            return
+        name = "p" if moved is self.p else "random_order" if moved is self.random_order else "n"
+        value = self._how_many(moved) if name == "n" else moved.value
+        self._put(place, lambda: dataclasses.replace(group, **{name: value}))
 
     def _how_many(self, moved: widgets.Widget) -> int | tuple[int, int | None]:
         """Return n of `SomeOf` from the sliders; the slider that was not moved gives way."""
@@ -280,8 +256,6 @@ class AugmentLab(Panel):
             self._undone.pop()
             self.undo.disabled = not self._undone
 
-    # ------------------------------------------------------------------------------------------- files
-
     def _path(self) -> Path:
         """Return the named file, within the folder."""
         name = self.file.value.strip()
@@ -295,19 +269,16 @@ class AugmentLab(Panel):
             # "x": a file that exists is never replaced, not even one made this moment.
             with self._path().open("x", encoding="utf-8") as file:
                 file.write(self.recipe.to_json() + "\n")
+            self._tell(words.Saying("lab.saved", {"file": self.file.value}))
         except FileExistsError:
             self._tell(words.WordedError("lab.error.there", file=self.file.value))
         except (OSError, ValueError) as error:
             self._tell(error)
-        else:
-            self._tell(words.Saying("lab.saved", {"file": self.file.value}))
 
     def _uploaded(self, change: Any) -> None:
         if change["new"]:
             content = bytes(change["new"][0]["content"])
             self._edit(lambda: (augment.from_json(content.decode("utf-8")), ()))
-
-    # -------------------------------------------------------------------------------- recipe to controls
 
     def _show_recipe(self, change: Any) -> None:
         if isinstance(change["old"], Recipe):
@@ -347,8 +318,8 @@ class AugmentLab(Panel):
         group = None if place is None else edit.part(self.recipe, place)
         name = None if group is None else type(group).__name__
         title = "lab.group.alone" if group is None else "lab.group.inner" if place else "lab.group"
-        self._group_title.value = f"<b>{self._say(title, group=name)}</b>"
-        self._kind_words.value = "" if group is None else self._say(f"lab.kind.{name}")
+        explained = "" if group is None else f"<br>{self._say(f'lab.kind.{name}')}"
+        self._group_title.value = f"<b>{self._say(title, group=name)}</b>{explained}"
         self.kind.value = name
         for control, kinds in ((self.random_order, (SomeOf, Sequential)), (self._many, SomeOf), (self.p, Sometimes)):
             control.layout.display = None if isinstance(group, kinds) else "none"
@@ -373,9 +344,9 @@ class AugmentLab(Panel):
         chosen = edit.part(self.recipe, self._place)
         self.values = {}
         if isinstance(chosen, Op):
-            shown = {key: parameter for key, parameter in OPERATIONS[chosen.name].items() if key != "seed"}
             about: dict[str, Any] = {"language": self.language, "whole_range": self.whole_range.value}
-            about |= {"changed": self._value_changed, "refused": self._tell, "brief": len(shown) > _FEW}
+            about |= {"changed": self._value_changed, "refused": self._tell}
+            shown = {key: parameter for key, parameter in OPERATIONS[chosen.name].items() if key != "seed"}
             self.values = {key: ParameterEditor(chosen, parameter, **about) for key, parameter in shown.items()}
         self._show_step_title()
         self._step.children = tuple(self.values.values())
@@ -387,8 +358,6 @@ class AugmentLab(Panel):
             self._step_title.value = f"<b>{chosen.name}</b>: {escape(self._say(f'lab.op.{chosen.name}'))}"
         else:
             self._step_title.value = escape(self._say("lab.choose"))
-
-    # ---------------------------------------------------------------------------------------- pictures
 
     def _draw(self, change: object = None) -> None:
         many = self.show.value == _MANY
@@ -407,8 +376,7 @@ class AugmentLab(Panel):
         for name in set(names):
             if (network, name) not in self._known:
                 self._known[network, name] = predict(self._predictor, [self._films[name]])
-        known = [self._known[network, name] for name in names]
-        return Predictions(*(np.concatenate([getattr(each, key) for each in known]) for key in ("probs", "maps")))
+        return joined([self._known[network, name] for name in names])
 
     def _show_pictures(self, change: object = None) -> None:
         about: dict[str, Any] = {"simulated": self._simulated, "language": self.language}

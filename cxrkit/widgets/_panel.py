@@ -13,8 +13,6 @@ from cxrkit.widgets._parts import Access, Message, StepTree
 
 #: The networks if none is given.
 NETWORKS = (triage.COVID_MODEL, triage.FINDINGS_MODEL)
-#: One thread is enough for a few images; two wait for one another on a busy machine.
-_THREADS = 1
 #: Layout of a row of controls, which becomes several rows where the page is narrow.
 ROW = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 4px"}
 #: Greatest width of a control, which has a margin of 2 pixels.
@@ -50,7 +48,8 @@ def columns(left: Sequence[widgets.Widget], right: Sequence[widgets.Widget]) -> 
 class Panel(widgets.VBox):
     """Controls and what they show, in one language at a time.
 
-    A panel lists its controls with `_name`, and implements `_say_shown`, `_take` and `_dropped`.
+    A panel lists its controls with `_name`, and implements `_say_shown`, `_take` and `_dropped`. Arguments are as for
+    `AugmentLab`.
 
     Attributes:
         language: one of `words.LANGUAGES`; may be set at any time: all texts follow, and nothing else changes.
@@ -70,27 +69,19 @@ class Panel(widgets.VBox):
         *,
         label: str | None,
         seed: int,
+        simulated: bool,
         language: str,
     ) -> None:
-        """Build the shared controls.
-
-        Args:
-            films: images by the name to show.
-            predictors: networks to choose from; None takes the bundled `NETWORKS`.
-            label: the first label; None takes the network's first.
-            seed: the first seed.
-            language: one of `words.LANGUAGES`.
-        Raises:
-            ValueError: no image or network, or an unknown language.
-        """
         super().__init__(language=language)
         if not films:
             raise ValueError("films must hold at least one film; got none.")
         if predictors is None:
-            predictors = [networks.load(name, threads=_THREADS) for name in NETWORKS]
+            # One thread is enough for a few images; two wait for one another on a busy machine.
+            predictors = [networks.load(name, threads=1) for name in NETWORKS]
         if not predictors:
             raise ValueError("predictors must hold at least one network; got none. Leave it out for the bundled ones.")
         self._predictors = {each.name: each for each in predictors}
+        self._simulated = simulated
         # Set while controls follow, when they change without a user.
         self._following = False
         self._told: words.Saying | Exception | None = None
@@ -128,8 +119,6 @@ class Panel(widgets.VBox):
 
     def _labels(self) -> list[tuple[str, str]]:
         return [(words.label(self.language, name), name) for name in self._predictor.labels]
-
-    # --------------------------------------------------------------------------------------------- texts
 
     def _name(self, *names: str) -> None:
         self._named |= {getattr(self, name): f"{self._prefix}.{name}" for name in names}
@@ -174,8 +163,6 @@ class Panel(widgets.VBox):
             self.message.wrong = isinstance(self._told, Exception)
             self.message.value = "" if told is None else told.say(self.language)
 
-    # --------------------------------------------------------------------------------- controls and edits
-
     def _follow(self, show: Callable[[], None]) -> None:
         """Change controls without acting as if a user had."""
         before, self._following = self._following, True
@@ -216,5 +203,5 @@ class Panel(widgets.VBox):
                 getattr(self, name).click()
 
     def _dropped(self, place: str, to: str, mode: str) -> tuple[Any, Any]:
-        """Return what a drop gives: `mode` is "before", "after" or "inside"."""
+        """Return what a drop gives, and the place to choose; `mode` is "before", "after" or "inside"."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
-"""Small panels for notebooks. They wire controls to a figure and compute and draw nothing themselves.
+"""Small panels for notebooks: controls above a picture, which other rooms compute and draw.
 
-A panel holds its picture as PNG, so that it also works in Voila and where figures are not interactive.
+The picture is a PNG, so that a panel also works in Voila and where figures are not interactive.
 """
 
 import functools
@@ -13,10 +13,13 @@ import numpy as np
 from cxrkit import explain, metrics, networks, show
 
 if TYPE_CHECKING:
+    from cxrkit.course.experiments import MarkLab
     from cxrkit.explain import Explainer
     from cxrkit.show._style import Drawing
 
 Box = tuple[float, float, float, float]
+#: Shares of training images with the other hospital's mark; small ones matter most.
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 
 
 class _Panel(widgets.VBox):
@@ -40,7 +43,16 @@ def _slider(name: str, value: float, step: float, **look: Any) -> widgets.FloatS
 
 
 class FilmPanel(_Panel):
-    """Choose an image, a label, a method (hidden if there is only one) and an opacity; see the map over the image."""
+    """Choose an image, a label, a method (hidden if there is only one) and an opacity; see the map over the image.
+
+    Args:
+        films: (H, W) in [0, 1] each, by the name to show.
+        predictor: gives the class activation maps.
+        label: the label to begin with; None takes the first.
+        explainer: of the same network, adds the other methods of `explain.METHODS`; None leaves them out.
+        boxes: by image and label, the truth's boxes (x, y, width, height) in pixels; None draws none.
+        simulated: as for the figures of `show`.
+    """
 
     def __init__(
         self,
@@ -52,16 +64,6 @@ class FilmPanel(_Panel):
         boxes: Mapping[str, Mapping[str, Sequence[Box]]] | None = None,
         simulated: bool = False,
     ) -> None:
-        """Build the panel.
-
-        Args:
-            films: (H, W) in [0, 1] each, by the name to show.
-            predictor: gives the class activation maps.
-            label: the label to begin with; None takes the first.
-            explainer: of the same network, adds the other methods of `explain.METHODS`; None leaves them out.
-            boxes: by image and label, the truth's boxes (x, y, width, height) in pixels; None draws none.
-            simulated: as for the figures of `show`.
-        """
         if not films:
             raise ValueError("films must hold at least one film; got none.")
         wide: dict[str, Any] = {"style": {"description_width": "4.5em"}}
@@ -95,16 +97,22 @@ class FilmPanel(_Panel):
 
 
 class ThresholdPanel(_Panel):
-    """Move a threshold; see which images are positive."""
+    """Move a threshold; see which images are positive, from the probabilities (images,) of each true group."""
 
     def __init__(self, groups: Mapping[str, np.ndarray], threshold: float, *, simulated: bool = False) -> None:
-        """Build the panel with the probabilities (images,) of each true group, and the threshold to begin with."""
         self.threshold = _slider("threshold", threshold, 0.01, layout={"width": "40em"})
         super().__init__([self.threshold], lambda: show.scores(groups, self.threshold.value, simulated=simulated))
 
 
 class PrevalencePanel(_Panel):
-    """Move a threshold and a prevalence; see how sensitivity, specificity and predictive values change."""
+    """Move a threshold and a prevalence; see how sensitivity, specificity and predictive values change.
+
+    Args:
+        targets, probs, patients: as for `metrics.Worth.measure`.
+        finding: what is predicted.
+        threshold, prevalence: to begin with; the prevalence in [0.001, 0.5].
+        simulated: as for the figures of `show`.
+    """
 
     def __init__(
         self,
@@ -117,14 +125,6 @@ class PrevalencePanel(_Panel):
         prevalence: float,
         simulated: bool = False,
     ) -> None:
-        """Build the panel.
-
-        Args:
-            targets, probs, patients: as for `metrics.Worth.measure`.
-            finding: what is predicted.
-            threshold, prevalence: to begin with; the prevalence in [0.001, 0.5].
-            simulated: as for the figures of `show`.
-        """
         wide: dict[str, Any] = {"layout": {"width": "30em"}, "style": {"description_width": "5.5em"}}
         self.threshold = _slider("threshold", threshold, 0.01, **wide)
         ends: dict[str, Any] = {"min": -3, "max": np.log10(0.5), "step": 0.02, "readout_format": ".3f"}
@@ -136,3 +136,32 @@ class PrevalencePanel(_Panel):
             return show.worth(found, finding=finding, simulated=simulated)
 
         super().__init__([self.threshold, self.prevalence], draw)
+
+
+class MarkPanel(_Panel):
+    """Choose a mark, the share of training images with the other mark, and a variant; see the AUROC on three tests.
+
+    Args:
+        lab: trains what a new choice needs, which takes a few seconds.
+        mark: the first choice.
+        resamples: of test patients, for the intervals.
+    """
+
+    def __init__(self, lab: "MarkLab", *, mark: str = "frame", resamples: int = 500) -> None:
+        # Imported here: the experiments load pandas, which the dashboard's panels do not need.
+        from cxrkit.course.experiments import VARIANTS
+
+        wide = {"description_width": "7em"}
+        shares = [(f"{share:.0%}", share) for share in SHARES]
+        self.mark = widgets.Dropdown(options=lab.marks, value=mark, description="mark", style=wide)
+        self.variant = widgets.Dropdown(options=VARIANTS, description="variant", style=wide)
+        self.share = widgets.SelectionSlider(options=shares, description="other mark", style=wide)
+        self.share.continuous_update = False
+
+        def draw() -> "Drawing":
+            mark, share, variant = self.mark.value, self.share.value, self.variant.value
+            areas = lab.areas(mark, swapped=share, variant=variant, resamples=resamples)
+            title = f"mark: {mark}; other mark: {share:.0%} of each class; variant: {variant}"
+            return show.forest({"test patients": areas}, title=title, simulated=True)
+
+        super().__init__([self.mark, self.share, self.variant], draw)

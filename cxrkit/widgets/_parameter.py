@@ -22,6 +22,12 @@ _REACH = 2
 class ParameterEditor(widgets.HBox):
     """Sets one parameter of an operation.
 
+    Args:
+        op, parameter: what is set.
+        changed: called with the parameter's name and the new value.
+        refused: called with the error when a typed text is no value.
+        language: one of `words.LANGUAGES`.
+        whole_range: sliders cover the whole legal range, not only the usual one.
     Attributes:
         how: one value, a range or a list; hidden where only one value is legal.
         control: the slider, range slider, text or list for that.
@@ -36,26 +42,14 @@ class ParameterEditor(widgets.HBox):
         refused: Callable[[ValueError], None],
         language: str,
         whole_range: bool,
-        brief: bool,
     ) -> None:
-        """Build it.
-
-        Args:
-            op, parameter: what is set.
-            changed: called with the parameter's name and the new value.
-            refused: called with the error when a typed text is no value.
-            language: one of `words.LANGUAGES`.
-            whole_range: sliders cover the whole legal range, not only the usual one.
-            brief: show only unit and legal range beside it; the tooltip explains the parameter.
-        """
         self._operation, self._parameter, value = op.name, parameter, op[parameter.name]
         self._changed, self._refused, self._is_refused = changed, refused, False
-        self._whole_range, self._brief, self._language = whole_range, brief, language
+        self._whole_range, self._language = whole_range, language
         # Set while the texts change, when the list changes without a user.
         self._saying = False
         kind = _LIST if isinstance(value, Choice) else _RANGE if isinstance(value, tuple) else _ONE
-        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=kind)
-        self.how.style.description_width = "initial"
+        self.how = widgets.Dropdown(options=(_ONE, _RANGE, _LIST), value=kind, style={"description_width": "initial"})
         self.how.layout = {"width": "auto", "max_width": NARROW, "display": None if parameter.drawn else "none"}
         self._doc = widgets.HTML(layout={"max_width": NARROW})
         super().__init__(layout=ROW)
@@ -71,7 +65,7 @@ class ParameterEditor(widgets.HBox):
             legal = words.say(language, "lab.legal", low=f"{parameter.low:g}", high=f"{parameter.high:g}")
             unit = words.say(language, f"lab.unit.{parameter.unit}") if parameter.unit else ""
             legal = words.say(language, "lab.legal.unit", unit=unit, legal=legal).strip()
-            beside = legal if self._brief else words.say(language, "lab.legal.doc", doc=doc, legal=legal)
+            beside = words.say(language, "lab.legal.doc", doc=doc, legal=legal)
         self._doc.value = f'<span style="font-size:12px" title="{escape(doc)}">{escape(beside)}</span>'
         self.control.tooltip = doc
         self.how.description = words.say(language, "lab.how")
@@ -129,24 +123,18 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _control(parameter: Parameter, value: Any, step: float, whole_range: bool) -> widgets.ValueWidget:
-    named: dict[str, Any] = {
-        "description": parameter.name,
-        "style": WIDE,
-        "layout": {"width": "25em", "max_width": NARROW},
-    }
+    layout = {"width": "25em", "max_width": NARROW}
+    named: dict[str, Any] = {"description": parameter.name, "style": WIDE, "layout": layout}
     if parameter.options:
         return widgets.Dropdown(options=parameter.options, value=value, **named)
     if isinstance(value, Choice):
-        text = ", ".join(json.dumps(number) for number in value.values)
-        return widgets.Text(text, continuous_update=False, **named)
-    low, high = _ends(parameter, _numbers(value), whole_range)
-    if isinstance(value, tuple):
-        slider, shown = widgets.IntRangeSlider if parameter.whole else widgets.FloatRangeSlider, sorted(value)
-    else:
-        slider, shown = widgets.IntSlider if parameter.whole else widgets.FloatSlider, value
+        return widgets.Text(", ".join(map(json.dumps, value.values)), continuous_update=False, **named)
     if not parameter.whole:
         named["readout_format"] = f".{max(map(_digits, (step, *_numbers(value))))}f"
-    return slider(value=shown, min=low, max=high, step=step, **named)
+    ranged = isinstance(value, tuple)
+    slider = getattr(widgets, f"{'Int' if parameter.whole else 'Float'}{'Range' if ranged else ''}Slider")
+    low, high = _ends(parameter, _numbers(value), whole_range)
+    return slider(value=sorted(value) if ranged else value, min=low, max=high, step=step, **named)
 
 
 def _ends(parameter: Parameter, numbers: Sequence[float], whole_range: bool) -> tuple[float, float]:
@@ -177,13 +165,12 @@ def _read(parameter: Parameter, old: Any, new: Any, step: float) -> Any:
         return new
     if isinstance(old, Choice):
         return Choice(tuple(json.loads(f"[{new}]")))
-    before = _numbers(old)
-    numbers = []
-    for was, number in zip(sorted(before), np.atleast_1d(new).tolist(), strict=True):
-        # A whole step gives whole numbers, with which imgaug computes differently from 2.0.
-        whole = parameter.whole or float(parameter.step).is_integer()
+    # A whole step gives whole numbers, with which imgaug computes differently from 2.0.
+    whole = parameter.whole or float(parameter.step).is_integer()
+    before, numbers = sorted(_numbers(old)), []
+    for was, number in zip(before, np.atleast_1d(new).tolist(), strict=True):
         rounded = round(number) if whole and float(number).is_integer() else round(float(number), 6)
         numbers.append(was if abs(number - was) < step / 2 else rounded)
-    if sorted(numbers) == sorted(before):
+    if sorted(numbers) == before:
         return old
     return tuple(numbers) if isinstance(old, tuple) else numbers[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,14 +10,8 @@ from cxrkit import augment
 from cxrkit.networks import Predictor
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a network predicts for some images.
-
-    Attributes:
-        probs: (images, labels), in [0, 1].
-        maps: (images, labels, h, w), class activation maps as `Predictor.predict_maps` gives them.
-    """
+class Predictions(NamedTuple):
+    """What a network predicts: (images, labels) in [0, 1], and class activation maps (images, labels, h, w)."""
 
     probs: np.ndarray
     maps: np.ndarray
@@ -56,9 +51,13 @@ class Trial:
         return shares(self.films), shares(self.altered)
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several groups of images as one."""
+    return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def predict(predictor: Predictor, films: Sequence[np.ndarray]) -> Predictions:
     """Predict images, uint8 (H, W) each, whose shapes may differ."""
     # One by one: eight at once take as long and 45 MB more, which a page with many visitors needs for each of them.
     ready = (predictor.prepare(each.astype(np.float32) / 255)[None] for each in films)
-    probs, maps = zip(*(predictor.predict_maps(each, prepared=True) for each in ready), strict=True)
-    return Predictions(np.concatenate(probs), np.concatenate(maps))
+    return joined([Predictions(*predictor.predict_maps(each, prepared=True)) for each in ready])
