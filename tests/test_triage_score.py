@@ -14,8 +14,7 @@ from cxrkit.labels import COVID, FINDINGS
 
 def row(label, status, sha256, covid, **probs):
     """A row as triage writes it; without probabilities the image did not reach the 14-finding network."""
-    findings = {f"prob_{name}": 0.1 if probs else math.nan for name in FINDINGS}
-    findings |= {f"prob_{name}": prob for name, prob in probs.items()}
+    findings = {f"prob_{name}": probs.get(name, 0.1 if probs else math.nan) for name in FINDINGS}
     return {"Predict label": label, "status": status, "sha256": sha256, "prob_COVID-19": covid, **findings}
 
 
@@ -41,12 +40,8 @@ MANIFEST = pd.DataFrame(
 )
 
 
-@pytest.fixture
-def score():
-    return triage.score(COMBINED, MANIFEST)
-
-
-def test_the_covid_stage_is_scored_on_every_image_that_was_predicted(score):
+def test_the_covid_stage_is_scored_on_every_image_that_was_predicted():
+    score = triage.score(COMBINED, MANIFEST)
     # Matched by their bytes; two have no match.
     assert list(score.films["sha256"]) == ["a", "b", "c", "d", "e"]
     assert np.array_equal(score.confusion, [[1, 1], [1, 2]])
@@ -59,9 +54,12 @@ def test_the_covid_stage_is_scored_on_every_image_that_was_predicted(score):
         "precision": (0.5, 2),
         "accuracy": (0.6, 5),
     }
+    with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 images\), by sha256"):
+        triage.score(COMBINED, MANIFEST.assign(sha256="other"))
 
 
-def test_findings_are_scored_only_on_images_that_reached_their_network(score):
+def test_findings_are_scored_only_on_images_that_reached_their_network():
+    score = triage.score(COMBINED, MANIFEST)
     effusion, mass = score.findings["Effusion"], score.findings["Mass"]
     assert (effusion["sensitivity"].value, effusion["sensitivity"].n) == (0.5, 2)
     assert effusion["specificity"].value == effusion["AUROC"].value == 1
@@ -73,60 +71,38 @@ def test_findings_are_scored_only_on_images_that_reached_their_network(score):
     positive = triage.score(COMBINED[COMBINED["sha256"].isin(["a", "c"])], MANIFEST)
     assert positive.findings["Mass"]["sensitivity"].n == 0
     assert math.isnan(positive.findings["Mass"]["AUROC"].value)
-    with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 images\), by sha256"):
-        triage.score(COMBINED, MANIFEST.assign(sha256="other"))
-
-
-def test_a_lower_threshold_trades_specificity_for_sensitivity():
-    truth, probs = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
-    points = triage.operating_points(truth, probs, [0.4, 0.6])
-    values = {at: [estimate.value for estimate in row.values()] for at, row in points.items()}
-    assert values == {"0.40": [1.0, 0.5, pytest.approx(2 / 3)], "0.60": [0.5, 1.0, 1.0]}
-    (point,) = triage.operating_points(truth, probs, [0.95]).values()
-    assert math.isnan(point["precision"].value)
 
 
 # --- one network over a manifest --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def five_films(tmp_path):
-    """Films of means 0.1 and 0.2, one under a name that a spreadsheet would run, one broken, one not there."""
+def test_any_network_predicts_a_manifest_row_by_row_into_a_csv(tmp_path):
+    # One name that a spreadsheet would run, one that pandas takes for missing, one file broken, one not there.
     for name, level in (("dark.png", 26), ("=1+1,\r.png", 51), ("NA", 51)):
-        cv2.imwrite(str(tmp_path / "film.png"), np.full((64, 64), level, np.uint8))
-        (tmp_path / "film.png").rename(tmp_path / name)
+        (tmp_path / name).write_bytes(tiny_models.png(np.full((64, 64), level, np.uint8)))
     (tmp_path / "broken.png").write_bytes(b"no film")
-    return pd.DataFrame({"image": ["dark.png", "broken.png", "=1+1,\r.png", "NA", "gone.png"]})
-
-
-def test_any_network_predicts_a_manifest_row_by_row(tmp_path, five_films):
-    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    seen = []
-    frame = triage.predict_manifest(predictor, five_films, tmp_path, progress=lambda *done: seen.append(done))
+    names = ["dark.png", "broken.png", "=1+1,\r.png", "NA", "gone.png"]
+    predictor, seen = networks.load(tiny_models.findings_model(tmp_path / "model")), []
+    manifest = pd.DataFrame({"image": names})
+    frame = triage.predict_manifest(predictor, manifest, tmp_path, progress=lambda *done: seen.append(done))
     assert seen == [(k, 5) for k in range(1, 6)]
     assert list(frame.columns[:2]) == ["Image Index", "Predict label"]
-    assert list(frame["Image Index"]) == list(five_films["image"])
+    assert list(frame["Image Index"]) == names
     # Finding k has the logit 20 x mean - k, and 26 / 255 is 0.102, 51 / 255 is 0.2.
     bright = "|".join(FINDINGS[:5])
     assert list(frame["Predict label"]) == ["|".join(FINDINGS[:3]), "", bright, bright, ""]
     assert list(frame["status"]) == ["ok", "error", "ok", "ok", "error"]
-    means = np.array([26 / 255, math.nan, 0.2, 0.2, math.nan])
-    expected = [tiny_models.finding_prob(mean, 2) for mean in means]
+    expected = [tiny_models.finding_prob(mean, 2) for mean in (26 / 255, math.nan, 0.2, 0.2, math.nan)]
     assert frame["prob_Effusion"].to_numpy() == pytest.approx(expected, abs=1e-5, nan_ok=True)
     assert "the file cannot be read: No such file" in frame["reason"].iloc[4]
     assert frame["sha256"].str.len().tolist() == [64, 64, 64, 64, 0]
-
-
-def test_predictions_written_are_read_back(tmp_path, five_films):
-    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    frame = triage.predict_manifest(predictor, five_films, tmp_path)
     path = triage.write_table(frame, tmp_path / "predictions.csv")
     back = triage.read_table(path)
-    assert list(back["Image Index"]) == ["dark.png", "broken.png", "'=1+1,\r.png", "NA", "gone.png"]
+    assert list(back["Image Index"]) == [f"'{name}" if name[0] == "=" else name for name in names]
     pd.testing.assert_frame_equal(back.drop(columns="Image Index"), frame.drop(columns="Image Index"), atol=1e-6)
     triage.write_table(frame[["Image Index", "Predict label"]], path)
     assert path.read_text().splitlines()[0] == "Image Index,Predict label"
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix == ".csv") == ["predictions.csv"]
+    assert [entry.name for entry in tmp_path.glob("*.csv")] == ["predictions.csv"]
 
 
 def test_the_truth_of_a_manifest_is_nan_where_it_is_unknown():
@@ -136,30 +112,22 @@ def test_the_truth_of_a_manifest_is_nan_where_it_is_unknown():
     assert found == pytest.approx(np.array([[0, 1, 0, nan], [1, 0, 1, nan], [1, nan, nan, nan]]), nan_ok=True)
 
 
-@pytest.fixture
-def answered(tmp_path):
-    """Four images of four people; the third is a false positive."""
+def test_predictions_are_scored_at_the_networks_thresholds_and_by_subgroup(tmp_path):
+    # Four images of four people; the third is a false positive.
     levels = {"a.png": 20, "b.png": 40, "c.png": 200, "d.png": 220}
     for name, level in levels.items():
         cv2.imwrite(str(tmp_path / name), np.full((64, 64), level, np.uint8))
     frame = pd.DataFrame({"image": list(levels), "patient_id": list("pqrs"), "source": ["x", "x", "x", "y"]})
     frame = frame.assign(covid=pd.array([0, 0, 0, 1], "Int64"), findings="", sex="F", view="PA", age=50.0)
     predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
-    return triage.predict_manifest(predictor, frame, tmp_path), frame, predictor
-
-
-def test_predictions_are_scored_at_the_networks_thresholds_and_by_subgroup(answered):
-    assert answered[0]["Predict label"].tolist() == ["Not COVID-19"] * 2 + [COVID] * 2
-    found = triage.score_predictions(*answered).set_index(["by", "group", "metric"])
+    answers = triage.predict_manifest(predictor, frame, tmp_path)
+    assert answers["Predict label"].tolist() == ["Not COVID-19"] * 2 + [COVID] * 2
+    found = triage.score_predictions(answers, frame, predictor).set_index(["by", "group", "metric"])
     assert set(found["label"]) == {COVID}
     assert found.loc[("all", "all", "AUROC"), "value"] == 1
     assert found.loc[("all", "all", "precision"), "value"] == 0.5
     assert found.loc[("all", "all", "specificity"), "value"] == pytest.approx(2 / 3)
     assert math.isnan(found.loc[("source", "x", "AUROC"), "value"])
     assert "all 3 images are negative" in found.loc[("source", "x", "AUROC"), "reason"]
-
-
-def test_predictions_of_other_images_are_refused(answered):
-    answers, frame, predictor = answered
     with pytest.raises(ValueError, match="must name the same images in the same order"):
         triage.score_predictions(answers, frame.iloc[::-1], predictor)

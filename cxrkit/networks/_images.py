@@ -12,7 +12,7 @@ import numpy as np
 
 from cxrkit import film
 from cxrkit.networks._predictor import Predictor
-from cxrkit.words import Saying
+from cxrkit.words import WordedError, reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +63,8 @@ def _result(predictor: Predictor, source: Path | str | bytes) -> ImageResult:
         data = source if isinstance(source, bytes) else film.read_bytes(source)
         sha256 = hashlib.sha256(data).hexdigest()
         probs = predictor.predict([film.read(data).pixels])[0]
-        if np.isfinite(probs).all():
-            return ImageResult(probs, sha256)
-        why = Saying("no_answer.no_number", {"model": predictor.name})
-    except film.UnreadableImage as error:
-        return ImageResult(None, sha256, " ".join(str(error).split()))
-    except OSError as error:
-        why = Saying("no_answer.disk", {"why": error.strerror or type(error).__name__})
-    except MemoryError:
-        why = Saying("no_answer.memory", {})
-    except Exception as error:
-        # One bad file must not stop the others. Only the exception's kind is kept: its text may hold patient data.
-        why = Saying("no_answer.unknown", {"error": type(error).__name__})
-    return ImageResult(None, sha256, why.say("en"))
+        if not np.isfinite(probs).all():
+            raise WordedError("no_answer.no_number", model=predictor.name)
+        return ImageResult(probs, sha256)
+    except Exception as error:  # One bad file must not stop the others.
+        return ImageResult(None, sha256, " ".join(reason(error).say("en").split()))

@@ -8,15 +8,8 @@ from cxrkit.triage._demo import run_demo
 from cxrkit.triage._folder import path_of
 from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, load_networks
 from cxrkit.triage._run import run, summary
-from cxrkit.triage._score import (
-    operating_points,
-    predict_manifest,
-    score,
-    score_findings,
-    score_predictions,
-    write_table,
-)
-from cxrkit.triage._tables import read_table, table_texts
+from cxrkit.triage._score import predict_manifest, score, score_findings, score_predictions
+from cxrkit.triage._tables import read_table, table_texts, write_table
 
 __all__ = [
     "COVID_MODEL",
@@ -24,7 +17,6 @@ __all__ = [
     "Reader",
     "Reading",
     "load_networks",
-    "operating_points",
     "path_of",
     "predict_manifest",
     "read_table",

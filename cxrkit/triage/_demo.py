@@ -27,9 +27,14 @@ def run_demo(folder: Path, out_dir: Path, progress: Callable[[int, int], None] |
     """
     result = _run.run(folder, out_dir, restart=True, progress=progress)
     found = score(read_table(result.tables["combined"]), data.course_manifest())
+    (hit, missed), (false, right) = found.confusion.tolist()
     return f"""{len(found.films)} SIMULATED chest X-rays with known truth, of patients that no network was trained on
 
-{_covid_table(found)}
+  {"":27} {"predicted":^19}
+  {COVID:27} {"positive":>9} {"negative":>9}
+  {f"{hit + missed} images with it":27} {hit:9} {missed:9}   sensitivity {_text(found.covid["sensitivity"])}
+  {f"{right + false} without it":27} {false:9} {right:9}   specificity {_text(found.covid["specificity"])}
+  {"":47}   AUROC       {_text(found.covid["AUROC"])}
 
 {_findings_table(found)}
 
@@ -38,15 +43,6 @@ def run_demo(folder: Path, out_dir: Path, progress: Callable[[int, int], None] |
 open the tables:      {result.tables["combined"]}
 open the notebooks:   make lab, then 00_start_here and 09_triage
 your own images:      .venv/bin/cxrkit triage FOLDER --out DIR"""
-
-
-def _covid_table(found: TriageScore) -> str:
-    (hit, missed), (false, right) = found.confusion.tolist()
-    return f"""  {"":27} {"predicted":^19}
-  {COVID:27} {"positive":>9} {"negative":>9}
-  {f"{hit + missed} images with it":27} {hit:9} {missed:9}   sensitivity {_text(found.covid["sensitivity"])}
-  {f"{right + false} without it":27} {false:9} {right:9}   specificity {_text(found.covid["specificity"])}
-  {"":47}   AUROC       {_text(found.covid["AUROC"])}"""
 
 
 def _findings_table(found: TriageScore) -> str:

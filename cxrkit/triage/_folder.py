@@ -20,8 +20,7 @@ class Entry:
     Attributes:
         path: where it is; text, since a Path takes ten times the memory and a folder may have 100,000 files.
         name: relative to the folder, POSIX, in text that any CSV can hold (`portable`).
-        fault: why it cannot be read; empty for an ordinary file.
-        size, mtime_ns, ctime_ns: of an ordinary file, else 0.
+        fault: why it cannot be read; empty for an ordinary file, which alone has size and times.
     """
 
     path: str
@@ -75,28 +74,31 @@ def _inside(path: str, name: str) -> list[str]:
 
 
 def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
-    fault = ""
     try:
         target = Path(os.path.realpath(path, strict=True))
-        if not target.is_relative_to(root):
-            fault = "link leaves the folder; copy the image into it"
-        elif leave_out is not None and target.is_relative_to(leave_out):
-            fault = "link into the output folder is not followed"
-        elif os.path.isdir(target):
-            fault = "link to a folder is not followed"
     except OSError as error:
-        fault = "link forms a loop" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}"
-    return Entry(path, portable(name), fault) if fault else _entry(path, name)
+        return Entry(path, portable(name), "link forms a loop" if error.errno == errno.ELOOP else _unopened(error))
+    if not target.is_relative_to(root):
+        return Entry(path, portable(name), "link leaves the folder; copy the image into it")
+    if leave_out is not None and target.is_relative_to(leave_out):
+        return Entry(path, portable(name), "link into the output folder is not followed")
+    if target.is_dir():
+        return Entry(path, portable(name), "link to a folder is not followed")
+    return _entry(path, name)
 
 
 def _entry(path: str, name: str) -> Entry:
     try:
         status = os.stat(path)
     except OSError as error:
-        return Entry(path, portable(name), f"cannot be opened: {error.strerror}")
+        return Entry(path, portable(name), _unopened(error))
     if not stat.S_ISREG(status.st_mode):
         return Entry(path, portable(name), "not an ordinary file (a pipe, socket or device)")
     return Entry(path, portable(name), "", status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _unopened(error: OSError) -> str:
+    return f"cannot be opened: {error.strerror}"
 
 
 def portable(path: str | Path) -> str:
@@ -112,9 +114,8 @@ def harmless(text: str) -> str:
 
 def path_of(cell: str) -> Path:
     """Return the path of a file, below the folder that was triaged, from its cell "Image Index"."""
-    plain = re.sub(
-        rb"\\\\|\\x[0-9a-f]{2}",
-        lambda found: b"\\" if found[0] == rb"\\" else bytes.fromhex(found[0][2:].decode()),
-        cell.removeprefix("'").encode(),
-    )
-    return Path(os.fsdecode(plain))
+
+    def plain(found: re.Match[bytes]) -> bytes:
+        return b"\\" if found[0] == rb"\\" else bytes.fromhex(found[0][2:].decode())
+
+    return Path(os.fsdecode(re.sub(rb"\\\\|\\x[0-9a-f]{2}", plain, cell.removeprefix("'").encode())))

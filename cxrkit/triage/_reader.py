@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cxrkit import film, networks, words
-from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, join_findings
+from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 from cxrkit.networks import ModelError, Predictor
 
 #: The networks that are used unless others are named.
@@ -44,13 +44,12 @@ class Reading:
     why: words.Saying | None = None
 
     @classmethod
-    def failed(cls, why: words.Saying, sha256: str = "", *, again: bool = False) -> "Reading":
-        """Return the reading of a file without a result; the arguments are those of `failed_record`."""
-        return cls(failed_record(why.say("en"), sha256, again=again), why=why)
-
-
-class NoAnswerError(words.WordedError):
-    """A network that gives NaN: no label would be positive, which looks like an image without findings."""
+    def failed(cls, why: words.Saying | str, sha256: str = "", *, again: bool = False) -> "Reading":
+        """Return the reading of a file without a result, with the reason; with `again` the next run tries it again."""
+        saying, text = (why, why.say("en")) if isinstance(why, words.Saying) else (None, why)
+        record: dict[str, Any] = {"label": "", "probs": {}, "quality": [], "status": "error", "not_shown": []}
+        record |= {"reason": " ".join(text.split()), "sha256": sha256} | ({"again": True} if again else {})
+        return cls(record, why=saying)
 
 
 class Reader:
@@ -66,13 +65,17 @@ class Reader:
     def __init__(
         self, covid: Predictor, findings: Predictor, *, threshold: float | None = None, combine: str | None = None
     ) -> None:
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be a probability in [0, 1]; got {threshold}.")
         self.covid, self.findings, self.combine = covid, findings, combine
         self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
         self.rounds: tuple[str, ...] = ()
         if combine is not None:
             # Imported here because a run without rounds then starts in half the time.
-            from cxrkit.rounds import REPORT
+            from cxrkit.rounds import COMBINES, REPORT
 
+            if combine not in COMBINES:
+                raise ValueError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {combine!r}.")
             self.rounds = REPORT
 
     def read(
@@ -101,17 +104,9 @@ class Reader:
             del data, source
             found = self._predict(radiograph, sha256, maps)
             return found if then is None else replace(found, made=then(found))
-        except (film.UnreadableImage, NoAnswerError) as error:
-            return Reading.failed(error.saying, sha256)
-        except OSError as error:
-            why = words.Saying("no_answer.disk", {"why": error.strerror or type(error).__name__})
-            return Reading.failed(why, sha256, again=True)
-        except MemoryError:
-            return Reading.failed(words.Saying("no_answer.memory", {}), sha256, again=True)
         except Exception as error:
-            # One bad file never stops a run. The message of an unknown exception may hold values from the file's
-            # header, so only its type is kept.
-            return Reading.failed(words.Saying("no_answer.unknown", {"error": type(error).__name__}), sha256)
+            # One bad file never stops a run. The disk may be back in the next run, and the memory.
+            return Reading.failed(words.reason(error), sha256, again=isinstance(error, OSError | MemoryError))
 
     def _predict(self, radiograph: film.Radiograph, sha256: str, maps: Maps) -> Reading:
         record: dict[str, Any] = {}
@@ -120,8 +115,8 @@ class Reader:
         if maps != "none" or not self.rounds:
             probs, cams = _predict(self.covid, radiograph.pixels, maps)
             predicted[COVID], is_covid = probs[COVID], probs[COVID] >= self.threshold
-        if self.rounds:
-            record, predicted[COVID], is_covid = self._in_rounds(radiograph.pixels)
+        if self.combine is not None:
+            record, predicted[COVID], is_covid = self._in_rounds(radiograph.pixels, self.combine)
         if not is_covid or maps == "all":
             findings, more = _predict(self.findings, radiograph.pixels, maps)
             predicted, cams = predicted | findings, cams | more
@@ -130,7 +125,7 @@ class Reader:
         doubtful = self.covid.not_shown | self.findings.not_shown
         flags = film.assess(radiograph).flags
         record |= {
-            "label": COVID if is_covid else join_findings(positive),
+            "label": "|".join(positive),
             "probs": {COVID: predicted[COVID]} if is_covid else predicted,
             "not_shown": [name for name in positive if name in doubtful],
             "quality": list(flags),
@@ -141,17 +136,16 @@ class Reader:
         wanted = positive if maps == "positive" else (COVID, *FINDINGS)
         return Reading(record, radiograph, predicted, {name: cams[name] for name in wanted if name in cams})
 
-    def _in_rounds(self, pixels: np.ndarray) -> tuple[dict[str, Any], float, bool]:
+    def _in_rounds(self, pixels: np.ndarray, combine: str) -> tuple[dict[str, Any], float, bool]:
         """Predict COVID-19 in rounds: what the record holds of them, the combined probability, whether positive."""
         from cxrkit import rounds
 
-        assert self.combine is not None
+        # One batch of one image's rounds, so that its numbers depend on this image alone.
+        options: dict[str, Any] = {"threshold": {COVID: self.threshold}, "batch_size": len(self.rounds)}
         try:
-            # One batch of one image's rounds, so that its numbers depend on this image alone.
-            options: dict[str, Any] = {"threshold": {COVID: self.threshold}, "batch_size": len(self.rounds)}
-            found = rounds.run(self.covid, [pixels], self.rounds, combine=self.combine, labels=[COVID], **options)
+            found = rounds.run(self.covid, [pixels], self.rounds, combine=combine, labels=[COVID], **options)
         except ValueError as error:
-            raise NoAnswerError("no_answer.no_probability", model=self.covid.name, error=str(error)) from error
+            raise words.WordedError("no_answer.no_probability", model=self.covid.name, error=str(error)) from error
         each = dict(zip(self.rounds, found.probs[0, :, 0].tolist(), strict=True))
         positive = int(found.round_positive[0, :, 0].sum())
         return {"rounds": each, "rounds_calling": positive}, float(found.combined[0, 0]), bool(found.positive[0, 0])
@@ -165,21 +159,17 @@ def _predict(predictor: Predictor, pixels: np.ndarray, maps: Maps) -> tuple[dict
         probs, stacked = predictor.predict_maps([pixels])
         cams = dict(zip(predictor.labels, stacked[0], strict=True))
     if not np.isfinite(probs).all():
-        raise NoAnswerError("no_answer.no_number", model=predictor.name)
+        raise words.WordedError("no_answer.no_number", model=predictor.name)
     return dict(zip(predictor.labels, probs[0].tolist(), strict=True)), cams
 
 
 def load_networks(
     covid_model: str | Path = COVID_MODEL, findings_model: str | Path = FINDINGS_MODEL
 ) -> tuple[Predictor, Predictor]:
-    """Load the two networks, and check that they run.
+    """Load the two networks, each a bundled name or a model folder, and check that they run in one thread.
 
-    Args:
-        covid_model, findings_model: a bundled name or a model folder; the first has the labels `labels.COVID_CLASSES`.
-    Returns:
-        COVID-19 network, findings network; one thread for each forward pass.
     Raises:
-        ModelError: a model that cannot be used, or that does not run.
+        ModelError: a model that cannot be used, that has other labels, or that does not run.
     """
     return _load(covid_model, COVID_CLASSES), _load(findings_model, FINDINGS)
 
@@ -187,16 +177,8 @@ def load_networks(
 def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> Predictor:
     try:
         predictor = networks.load(name_or_folder, threads=1)
-        if predictor.labels != labels:
-            have, need = ", ".join(predictor.labels), ", ".join(labels)
-            raise ModelError(f"model {predictor.name} predicts {have}; this place needs a model that predicts {need}.")
         # A model that cannot run would turn every file into an error; better refused before the first.
-        numbers = predictor.predict_maps([np.zeros((8, 8))])[0].shape[1:]
-        if numbers != (len(labels),):
-            raise ModelError(
-                f"model {predictor.name} gives {numbers} numbers an image, its model.json names {len(labels)} labels; "
-                "export it again with cxrkit.networks.save."
-            )
+        count = predictor.predict_maps([np.zeros((8, 8))])[0].shape[1]
     except ModelError:
         raise
     except Exception as error:
@@ -205,16 +187,12 @@ def _load(name_or_folder: str | Path, labels: tuple[str, ...]) -> Predictor:
             f"model {name_or_folder} does not load or run ({type(error).__name__}); export it again with "
             "cxrkit.networks.save."
         ) from error
+    have, need = ", ".join(predictor.labels), ", ".join(labels)
+    if have != need:
+        raise ModelError(f"model {predictor.name} predicts {have}; this place needs a model that predicts {need}.")
+    if count != len(labels):
+        raise ModelError(
+            f"model {predictor.name} gives {count} numbers an image, its model.json names {len(labels)} labels; "
+            "export it again with cxrkit.networks.save."
+        )
     return predictor
-
-
-def failed_record(reason: str, sha256: str = "", *, again: bool = False) -> dict[str, Any]:
-    """Return the record of a file without a result.
-
-    Args:
-        reason: in English.
-        sha256: of the file, if it could be read.
-        again: the next run tries the file again: the disk may be back by then.
-    """
-    record = {"label": "", "probs": {}, "quality": [], "status": "error", "reason": " ".join(reason.split())}
-    return record | {"not_shown": [], "sha256": sha256} | ({"again": True} if again else {})

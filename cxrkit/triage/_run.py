@@ -31,7 +31,7 @@ from cxrkit import film
 from cxrkit.data import Journal, locked
 from cxrkit.labels import DISCLAIMER
 from cxrkit.triage import _folder, _tables
-from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, failed_record, load_networks
+from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, load_networks
 
 #: Where a run keeps its journal, inside the output folder.
 STATE = ".cxrkit-triage"
@@ -48,8 +48,7 @@ class TriageResult:
     Attributes:
         tables: "covid", "not_covid", "combined" -> file; run.json is beside them.
         counts: files by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
-        done: files that this run read; the journal already had the other `all` less `done`.
-        seconds: of this run.
+        done, seconds: files that this run read, and its time; an earlier run read the others.
         not_shown: labels predicted positive that were not shown to work on real images.
         folders_passed: sub-folders that were not entered because `recursive` was not set.
     """
@@ -90,11 +89,10 @@ def run(
         format: "csv" or "parquet".
         restart: delete the results of an earlier run in out_dir.
         progress: called with (files done, files in all) after each file.
-    Returns:
-        The result. A file that cannot be read is a row with a reason, never an exception.
     Raises:
         ValueError: a folder that is missing or empty; an illegal option; an output folder that cannot be written, is
-            full, holds a run with other models or options, or is in use by another run.
+            full, holds a run with other models or options, or is in use by another run. A file that cannot be read is
+            a row with a reason.
         ModelError: a model that cannot be used, or that does not run.
     """
     started = time.monotonic()
@@ -103,13 +101,6 @@ def run(
         folder = folder.resolve()
     if format not in _tables.FORMATS:
         raise ValueError(f"format must be one of {', '.join(_tables.FORMATS)}; got {format!r}.")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must be a probability in [0, 1]; got {threshold}.")
-    if rounds is not None:
-        from cxrkit.rounds import COMBINES
-
-        if rounds not in COMBINES:
-            raise ValueError(f"rounds must be combined by one of {', '.join(COMBINES)}; got {rounds!r}.")
     if not folder.exists():
         raise ValueError(f"{folder} does not exist; name a folder of images, or one image.")
     if out_dir == folder:
@@ -118,7 +109,14 @@ def run(
     try:
         return _Run(folder, out_dir, reader, heatmaps, recursive, format, started).run(restart, progress)
     except OSError as error:
-        raise ValueError(_disk_message(error, out_dir)) from error
+        what = error.strerror or type(error).__name__
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise ValueError(
+                f"no room left for {out_dir} ({what}); make room and run the same command again to resume."
+            ) from error
+        raise ValueError(
+            f"{error.filename or out_dir}: {what}; check that the folder can be read and the output folder written."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +137,11 @@ class _Run:
 
     def run(self, restart: bool, progress: Callable[[int, int], None] | None) -> TriageResult:
         entries = list(_folder.walk(self.folder, recursive=self.recursive, leave_out=self.out_dir))
-        passed = 0 if self.recursive else self._sub_folders()
+        passed = 0
+        if self.folder.is_dir() and not self.recursive:
+            with os.scandir(self.folder) as items:
+                folders = [Path(item.path) for item in items if item.is_dir(follow_symlinks=False)]
+            passed = sum(path != self.out_dir for path in folders)
         if not entries:
             inside = f"; it has {passed} sub-folders: add --recursive to include them" if passed else ""
             raise ValueError(f"{self.folder} has no files{inside or '; name a folder of images'}.")
@@ -187,10 +189,9 @@ class _Run:
 
     def _read(self, entry: _folder.Entry) -> dict[str, Any]:
         """Return the record of one entry; only a disk that cannot be written raises."""
-        if entry.fault:
-            return {**failed_record(entry.fault), "heatmap": ""}
         options: dict[str, Any] = {"maps": "positive", "then": _heatmap} if self.heatmaps else {}
-        found = self.reader.read(lambda: film.read_bytes(entry.path), **options)
+        read = self.reader.read
+        found = Reading.failed(entry.fault) if entry.fault else read(lambda: film.read_bytes(entry.path), **options)
         return {**found.record, "heatmap": "" if found.made is None else self._keep(entry, found.made)}
 
     def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
@@ -216,10 +217,11 @@ class _Run:
             counts["error" if record["status"] == "error" else _tables.members(record)[0]] += 1
             counts["flagged"] += record["status"] == "flagged"
             positive.update(record["not_shown"])
-        unfinished = _tables.write(self.state, self.kind, records, heatmaps=self.heatmaps, rounds=reader.rounds)
+        models = {"covid_model": reader.covid, "findings_model": reader.findings}
+        covid, findings = (
+            {"name": model.name, "version": model.version, "sha256": model.sha256} for model in models.values()
+        )
         seconds = time.monotonic() - self.started
-        models = (reader.covid, reader.findings)
-        covid, findings = ({"name": one.name, "version": one.version, "sha256": one.sha256} for one in models)
         about = {
             "notice": DISCLAIMER,
             "cxrkit": cxrkit.__version__,
@@ -231,17 +233,15 @@ class _Run:
             "files_read_in_this_run": done,
             "sub_folders_not_entered": passed,
             "counts": counts,
-            "tables": {table: path.name for table, path in unfinished.items()},
-            "not_shown_to_work_on_real_films": {
-                "covid_model": sorted(reader.covid.not_shown),
-                "findings_model": sorted(reader.findings.not_shown),
-            },
+            "tables": {table: f"{table}.{self.kind}" for table in _tables.NAMES},
+            "not_shown_to_work_on_real_films": {name: sorted(model.not_shown) for name, model in models.items()},
             "rounds": {"names": reader.rounds, "combine": reader.combine} if reader.rounds else None,
             "covid_model": {**covid, "threshold": reader.threshold},
             "findings_model": {**findings, "thresholds": reader.findings.thresholds},
         }
         text = json.dumps(about, indent=2, ensure_ascii=True) + "\n"
-        tables = _tables.publish(self.out_dir, self.state, unfinished, text)
+        options: dict[str, Any] = {"heatmaps": self.heatmaps, "rounds": reader.rounds}
+        tables = _tables.publish(self.out_dir, self.state, self.kind, records, text, **options)
         not_shown = tuple(label for label in _tables.PROBS if label in positive)
         return TriageResult(tables, counts, done, seconds, not_shown, passed)
 
@@ -277,12 +277,6 @@ class _Run:
             if re.fullmatch(r"[0-9a-f]{24}\.png", path.name):
                 path.unlink()
 
-    def _sub_folders(self) -> int:
-        if not self.folder.is_dir():
-            return 0
-        with os.scandir(self.folder) as inside:
-            return sum(item.is_dir(follow_symlinks=False) and Path(item.path) != self.out_dir for item in inside)
-
 
 def _heatmap(found: Reading) -> bytes:
     """Return the image as a PNG, with the maps of its positive labels over it, each scaled by its largest value."""
@@ -306,13 +300,6 @@ def _key(entry: _folder.Entry) -> str:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _disk_message(error: OSError, out_dir: Path) -> str:
-    what = error.strerror or type(error).__name__
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no room left for {out_dir} ({what}); make room and run the same command again to resume."
-    return f"{error.filename or out_dir}: {what}; check that the folder can be read and the output folder written."
 
 
 def summary(result: TriageResult) -> str:

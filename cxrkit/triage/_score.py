@@ -4,9 +4,7 @@ pandas and the measures are imported inside functions: triage itself starts with
 """
 
 import math
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +15,13 @@ from cxrkit import data, networks
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS, NOT_COVID, split_findings
 from cxrkit.networks import Predictor
 from cxrkit.triage import _tables
-from cxrkit.triage._folder import harmless
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from cxrkit.metrics import Estimate
 
-#: Of the resampling of patients, for the intervals of AUROC.
-_SEED = 0
+_SEED = 0  # of the resampling of patients, for the intervals of AUROC
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,57 +69,36 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
     films["true findings"] = films["true findings"].map(split_findings)
     films["positive findings"] = label.where(~films["covid positive"], "").map(split_findings)
     y, positive = films["is covid"].to_numpy(), films["covid positive"].to_numpy()
-    confusion = np.array([[(truth & sign).sum() for sign in (positive, ~positive)] for truth in (y, ~y)])
+    counts = metrics.Confusion.count(y, positive, 0.5)
+    confusion = np.array([[counts.tp, counts.fn], [counts.fp, counts.tn]])
     probs, patients = films[f"prob_{COVID}"].to_numpy(), films["patient_id"].to_numpy()
     (area,) = metrics.auroc_by_patient(y, probs, patients, seed=_SEED)
-    accuracy = metrics.wilson(int((y == positive).sum()), len(films))
-    covid = {"AUROC": area, **_shares(y, positive), "accuracy": accuracy}
+    covid = {"AUROC": area, "sensitivity": counts.measure("recall")}
+    covid |= {name: counts.measure(name) for name in ("specificity", "precision", "accuracy")}
     reached = films[films[[f"prob_{name}" for name in FINDINGS]].notna().all(axis=1)]
     return TriageScore(films, confusion, covid, score_findings(reached))
 
 
 def score_findings(films: "pd.DataFrame") -> "dict[str, dict[str, Estimate]]":
-    """Score the findings of images that reached the 14-finding network.
+    """Score each finding on rows as in `TriageScore.films`, all with probabilities of the findings.
 
-    Args:
-        films: rows as in `TriageScore.films`, all with probabilities of the findings.
     Returns:
         For each finding AUROC, sensitivity and specificity; NaN with a reason without an example of one class.
     """
     from cxrkit import metrics
 
     known, positive = (
-        np.array([[name in names for name in FINDINGS] for names in films[column]], bool).reshape(-1, len(FINDINGS))
+        np.array([films[column].map({name}.issubset) for name in FINDINGS], bool)
         for column in ("true findings", "positive findings")
     )
     probs = films[[f"prob_{name}" for name in FINDINGS]].to_numpy(float)
-    areas = metrics.auroc_by_patient(known, probs, films["patient_id"].to_numpy(), seed=_SEED)
-    shares = [_shares(y, sign) for y, sign in zip(known.T, positive.T, strict=True)]
-    return {
-        name: {"AUROC": area, "sensitivity": share["sensitivity"], "specificity": share["specificity"]}
-        for name, area, share in zip(FINDINGS, areas, shares, strict=True)
-    }
-
-
-def operating_points(y: np.ndarray, probs: np.ndarray, thresholds: Sequence[float]) -> "dict[str, dict[str, Estimate]]":
-    """Return sensitivity, specificity and precision by threshold, written with two decimals.
-
-    Args:
-        y, probs: (images,), the truth, 0 or 1, and probabilities in [0, 1].
-        thresholds: an image is positive from each on.
-    """
-    known, p = np.asarray(y, bool), np.asarray(probs, float)
-    return {f"{threshold:.2f}": _shares(known, p >= threshold) for threshold in thresholds}
-
-
-def _shares(y: np.ndarray, positive: np.ndarray) -> "dict[str, Estimate]":
-    from cxrkit.metrics import wilson
-
-    return {
-        "sensitivity": wilson(int((y & positive).sum()), int(y.sum())),
-        "specificity": wilson(int((~y & ~positive).sum()), int((~y).sum())),
-        "precision": wilson(int((y & positive).sum()), int(positive.sum())),
-    }
+    areas = metrics.auroc_by_patient(known.T, probs, films["patient_id"].to_numpy(), seed=_SEED)
+    found = {}
+    for name, y, sign, area in zip(FINDINGS, known, positive, areas, strict=True):
+        counts = metrics.Confusion.count(y, sign, 0.5)
+        measures = {"sensitivity": counts.measure("recall"), "specificity": counts.measure("specificity")}
+        found[name] = {"AUROC": area, **measures}
+    return found
 
 
 def predict_manifest(
@@ -136,8 +111,7 @@ def predict_manifest(
     """Predict every image of a manifest with one network: the report's figure 5.
 
     Args:
-        predictor: any network.
-        manifest, root: rows with `image`, a path relative to this folder.
+        predictor, manifest, root: any network; rows with `image`, a path relative to this folder.
         progress: called with (images done, images in all).
     Returns:
         One row per row of the manifest, in its order: `Image Index`, `Predict label` (the positive labels joined by
@@ -148,34 +122,29 @@ def predict_manifest(
 
     rows: list[dict[str, Any]] = []
     names = [str(name) for name in manifest["image"]]
-    columns = [f"prob_{label}" for label in predictor.labels]
     for found in networks.predict_images(predictor, (Path(root) / name for name in names)):
-        probs = [math.nan] * len(columns) if found.probs is None else found.probs.tolist()
-        label, status = ("", "error") if found.probs is None else (_predict_label(predictor, probs), "ok")
-        row = {"Image Index": names[len(rows)], "Predict label": label, **dict(zip(columns, probs, strict=True))}
-        row |= {"status": status, "reason": found.reason, "sha256": found.sha256, "notice": _tables.NOTICE}
-        rows.append(row)
+        error = found.probs is None
+        probs = dict.fromkeys(predictor.labels, math.nan)
+        probs |= {} if found.probs is None else dict(zip(predictor.labels, found.probs.tolist(), strict=True))
+        positive = [label for label, prob in probs.items() if prob >= predictor.thresholds[label]]
+        if set(predictor.labels) == {COVID, NOT_COVID} and not error:
+            positive = [COVID if COVID in positive else NOT_COVID]
+        row: dict[str, Any] = {"Image Index": names[len(rows)], "Predict label": "|".join(positive)}
+        row |= {f"prob_{label}": prob for label, prob in probs.items()} | {"status": "error" if error else "ok"}
+        rows.append({**row, "reason": found.reason, "sha256": found.sha256, "notice": _tables.NOTICE})
         if progress is not None:
             progress(len(rows), len(names))
     return pd.DataFrame(rows)
-
-
-def _predict_label(predictor: Predictor, probs: Sequence[float]) -> str:
-    limits = predictor.thresholds
-    positive = [label for label, prob in zip(predictor.labels, probs, strict=True) if prob >= limits[label]]
-    if set(predictor.labels) == {COVID, NOT_COVID}:
-        return COVID if COVID in positive else NOT_COVID
-    return "|".join(positive)
 
 
 def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", predictor: Predictor) -> "pd.DataFrame":
     """Compare one network's predictions with a manifest's truth: all images, and subgroups.
 
     Args:
-        predictions, manifest: of `predict_manifest`, and the same rows in the same order.
-        predictor: the network, with its thresholds. Of a network for COVID-19 or not, COVID-19 is scored.
+        predictions, manifest, predictor: the result of `predict_manifest` and its arguments. Of a network for COVID-19
+            or not, COVID-19 is scored.
     Returns:
-        As `metrics.subgroup_table` gives it. An undefined measure is NaN with a reason.
+        As `metrics.subgroup_table` gives it.
     Raises:
         ValueError: predictions of other images.
     """
@@ -194,24 +163,3 @@ def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", pre
         thresholds=predictor.thresholds,
         seed=_SEED,
     )
-
-
-def write_table(frame: "pd.DataFrame", path: Path | str) -> Path:
-    """Write a table of predictions as CSV, whole or not at all; `read_table` reads it back.
-
-    As in triage's tables, probabilities have six decimals, and a cell that a spreadsheet would run as a formula has an
-    apostrophe in front.
-
-    Args:
-        frame: as `predict_manifest` gives it, or any part of its rows and columns.
-        path: the file, which is returned; an old one is replaced.
-    """
-    path = Path(path)
-    cells = [
-        [_tables.number(cell) if str(name).startswith("prob_") else harmless(str(cell)) for cell in frame[name]]
-        for name in frame
-    ]
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        _tables.save(Path(scratch, path.name), map(_tables.line, [map(str, frame), *zip(*cells, strict=True)]))
-        os.replace(Path(scratch, path.name), path)
-    return path

@@ -3,13 +3,14 @@
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.triage._folder import harmless, portable
-from cxrkit.triage._reader import failed_record
+from cxrkit.triage._reader import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def members(record: dict[str, Any]) -> tuple[str, ...]:
 
 def columns(*, heatmaps: bool = False, rounds: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the columns of a run; the arguments are those of `_row`."""
-    return tuple(_row("", {**failed_record(""), "heatmap": ""}, heatmaps=heatmaps, rounds=rounds))
+    return tuple(_row("", {**Reading.failed("").record, "heatmap": ""}, heatmaps=heatmaps, rounds=rounds))
 
 
 def _row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: Sequence[str] = ()) -> dict[str, str]:
@@ -46,9 +47,9 @@ def _row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: S
     """
     probs, each = record["probs"], record.get("rounds", {})
     cells = {"Image Index": name, "Predict label": record["label"]}
-    cells |= {f"prob_{label}": number(probs.get(label)) for label in PROBS}
+    cells |= {f"prob_{label}": _number(probs.get(label)) for label in PROBS}
     if rounds:
-        cells |= {f"prob_{COVID}_round_{one}": number(each.get(one)) for one in rounds}
+        cells |= {f"prob_{COVID}_round_{one}": _number(each.get(one)) for one in rounds}
         cells["rounds_calling"] = str(record["rounds_calling"]) if each else ""
     cells |= {"quality": "|".join(record["quality"]), "status": record["status"], "reason": record["reason"]}
     cells["not_shown"] = "|".join(record["not_shown"])
@@ -58,67 +59,75 @@ def _row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: S
     return {column: harmless(cell) for column, cell in cells.items()}
 
 
-def number(prob: float | None) -> str:
-    """Return a probability's cell, empty for None and NaN."""
+def _number(prob: float | None) -> str:
     return "" if prob is None or math.isnan(prob) else f"{prob:.6f}"
 
 
-def write(
-    scratch: Path, kind: str, records: Callable[[], Iterable[tuple[str, dict[str, Any]]]], **options: Any
+def publish(
+    folder: Path,
+    scratch: Path,
+    kind: str,
+    records: Callable[[], Iterable[tuple[str, dict[str, Any]]]],
+    run: str,
+    **options: Any,
 ) -> dict[str, Path]:
-    """Write the three tables into a scratch folder; `publish` makes them appear.
-
-    Args:
-        scratch: a folder on the disk where they are to appear.
-        kind: "csv" or "parquet".
-        records: gives (name, record) in order, again at each call.
-        options: heatmaps and rounds, as for `_row`.
-    Returns:
-        Table name -> file in `scratch`.
-    """
-    unfinished = {table: scratch / f"{table}.{kind}" for table in NAMES}
-    for table, path in unfinished.items():
-        csv = path.with_suffix(".csv")
-        save(csv, _lines(table, records(), **options))
-        if kind == "parquet":
-            import pyarrow as pa
-
-            # Named, because a table without rows would have columns without a type.
-            types = [(name, pa.float64() if name.startswith("prob_") else pa.string()) for name in columns(**options)]
-            with open(path, "wb") as file:
-                read_table(csv).to_parquet(file, index=False, schema=pa.schema(types))
-                _sync(file)
-            csv.unlink()
-    return unfinished
-
-
-def publish(folder: Path, scratch: Path, tables: dict[str, Path], run: str) -> dict[str, Path]:
-    """Make tables and run.json appear, each whole, and delete those of the other format.
+    """Make the three tables and run.json appear, each whole, and delete tables of the other format.
 
     All is on the disk before anything appears, so that a full disk leaves the old ones. run.json is deleted first and
     appears last: if it exists, the tables belong together.
 
     Args:
         folder, scratch: where they appear, and a folder on the same disk.
-        tables, run: of `write`; the text of run.json.
-    Returns:
-        Table name -> file in `folder`.
+        kind: "csv" or "parquet".
+        records: gives (name, record) in order, again at each call.
+        run: the text of run.json.
+        options: heatmaps and rounds, as for `_row`.
     """
-    unfinished, run_file = scratch / "run.json", folder / "run.json"
-    save(unfinished, [run])
-    run_file.unlink(missing_ok=True)
+    tables = {table: folder / f"{table}.{kind}" for table in NAMES}
     for table, path in tables.items():
-        os.replace(path, folder / path.name)
-        for other in {f"{table}.{kind}" for kind in FORMATS} - {path.name}:
-            (folder / other).unlink(missing_ok=True)
-    os.replace(unfinished, run_file)
-    return {table: folder / path.name for table, path in tables.items()}
+        csv = scratch / f"{table}.csv"
+        _save(csv, _lines(table, records(), **options))
+        if kind == "parquet":
+            import pyarrow as pa
+
+            # Named, because a table without rows would have columns without a type.
+            types = [(name, pa.float64() if name.startswith("prob_") else pa.string()) for name in columns(**options)]
+            with open(scratch / path.name, "wb") as file:
+                read_table(csv).to_parquet(file, index=False, schema=pa.schema(types))
+                file.flush()
+                os.fsync(file.fileno())
+            csv.unlink()
+    _save(scratch / "run.json", [run])
+    (folder / "run.json").unlink(missing_ok=True)
+    for path in tables.values():
+        os.replace(scratch / path.name, path)
+        for other in set(FORMATS) - {kind}:
+            path.with_suffix(f".{other}").unlink(missing_ok=True)
+    os.replace(scratch / "run.json", folder / "run.json")
+    return tables
 
 
 def table_texts(records: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return the three tables as CSV text, by table; of a few images' `Reading.record`, by name of the file."""
     named = sorted((portable(name), record) for name, record in records.items())
     return {table: "".join(_lines(table, named)) for table in NAMES}
+
+
+def write_table(frame: "pd.DataFrame", path: Path | str) -> Path:
+    """Write `predict_manifest`'s table, or any part of it, as CSV, whole or not at all; return its path.
+
+    As in triage's tables, probabilities have six decimals, and a cell that a spreadsheet would run as a formula has an
+    apostrophe in front. `read_table` reads it back.
+    """
+    path = Path(path)
+    cells = [
+        [_number(cell) if str(name).startswith("prob_") else harmless(str(cell)) for cell in frame[name]]
+        for name in frame
+    ]
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        _save(Path(scratch, path.name), map(_line, [map(str, frame), *zip(*cells, strict=True)]))
+        os.replace(Path(scratch, path.name), path)
+    return path
 
 
 def read_table(path: Path | str) -> "pd.DataFrame":
@@ -138,24 +147,20 @@ def read_table(path: Path | str) -> "pd.DataFrame":
 
 
 def _lines(table: str, records: Iterable[tuple[str, dict[str, Any]]], **options: Any) -> Iterator[str]:
-    yield line(columns(**options))
+    yield _line(columns(**options))
     for name, record in records:
         if table in members(record):
-            yield line(_row(name, record, **options).values())
+            yield _line(_row(name, record, **options).values())
 
 
-def line(cells: Iterable[str]) -> str:
+def _line(cells: Iterable[str]) -> str:
     # Not csv.writer, which leaves a bare "\r" in a name unquoted; its reader then ends the row there.
     return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells) + "\n"
 
 
-def save(path: Path, lines: Iterable[str]) -> None:
+def _save(path: Path, lines: Iterable[str]) -> None:
     """Write a text, so that it is on the disk."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.writelines(lines)
-        _sync(file)
-
-
-def _sync(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())

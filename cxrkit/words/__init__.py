@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["LANGUAGES", "Saying", "WordedError", "label", "say", "table"]
+__all__ = ["LANGUAGES", "Saying", "WordedError", "label", "reason", "say", "table"]
 
 #: Each language's name in that language, by BCP 47 tag; the first is the default.
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "zh-Hant": "繁體中文"})
@@ -21,13 +21,7 @@ _FOLDER = Path(__file__).parent
 
 @functools.cache
 def table(language: str) -> Mapping[str, str]:
-    """Return all texts of a language by key.
-
-    Args:
-        language: one of `LANGUAGES`.
-    Raises:
-        ValueError: another language.
-    """
+    """Return all texts of a language, one of `LANGUAGES`, by key; ValueError for another language."""
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}; got {language!r}.")
     return MappingProxyType(json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8")))
@@ -37,8 +31,7 @@ def say(language: str, key: str, **values: object) -> str:
     """Return a text in a language.
 
     Args:
-        language: one of `LANGUAGES`.
-        key: of the text.
+        language, key: one of `LANGUAGES`, and the text's key.
         values: of its fields; a `Saying` among them is translated too.
     Returns:
         Plain text, not HTML; the page escapes it.
@@ -51,23 +44,13 @@ def say(language: str, key: str, **values: object) -> str:
 
 
 def label(language: str, name: str) -> str:
-    """Return the name of a label in a language.
-
-    Args:
-        language: one of `LANGUAGES`.
-        name: one of `labels.FINDINGS` or `labels.COVID_CLASSES`; any other name is returned unchanged.
-    """
+    """Return a finding's or class's name in a language; any other name is returned unchanged."""
     return table(language).get(f"label.{name}", name)
 
 
 @dataclass(frozen=True)
 class Saying:
-    """A text that can be shown in every language.
-
-    Attributes:
-        key: of the text.
-        values: of its fields; plain values or `Saying`s.
-    """
+    """A text that can be shown in every language: its key, and the values of its fields, plain ones or `Saying`s."""
 
     key: str
     values: Mapping[str, object]
@@ -83,24 +66,28 @@ class Saying:
 
 
 class WordedError(ValueError):
-    """An error with a text in every language; its message is the English one.
-
-    Attributes:
-        saying: its text.
-    """
+    """An error with a text in every language, `saying`; its message is the English one."""
 
     def __init__(self, key: str, **values: object) -> None:
-        """Create it.
-
-        Args:
-            key: of the text.
-            values: of its fields; plain values, or a `Saying`.
-        Raises:
-            KeyError: no such text, or a field without a value.
-        """
+        """Create it from the arguments of a `Saying`; KeyError without such a text or a field's value."""
         self.saying = Saying(key, values)
         super().__init__(self.saying.say("en"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by key and fields; by default an exception is rebuilt from its message."""
         return functools.partial(type(self), self.saying.key, **self.saying.values), (), self.__dict__
+
+
+def reason(error: Exception) -> Saying:
+    """Return why a file has no result; nothing of an error that others raised but its kind.
+
+    Its message may hold a path, or values from the file's header, that name a patient.
+    """
+    if isinstance(error, WordedError):
+        return error.saying
+    if isinstance(error, MemoryError):
+        return Saying("no_answer.memory", {})
+    kind = type(error).__name__
+    if isinstance(error, OSError):
+        return Saying("no_answer.disk", {"why": error.strerror or kind})
+    return Saying("no_answer.unknown", {"error": kind})

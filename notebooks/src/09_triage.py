@@ -33,6 +33,7 @@ from cxrkit.course import check_answer, published
 from cxrkit.data import course_images, course_manifest
 from cxrkit.film import read
 from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
+from cxrkit.metrics import Confusion
 from cxrkit.widgets import ThresholdPanel
 
 # %% [markdown]
@@ -224,7 +225,12 @@ show.roc(
 )
 
 # %%
-show.table(triage.operating_points(truth, covid_probs, [0.1, 0.3, 0.5, 0.7, 0.9]), first="threshold")
+measures = {"sensitivity": "recall", "specificity": "specificity", "precision": "precision"}
+counts = {f"{at:.2f}": Confusion.count(truth, covid_probs, at) for at in (0.1, 0.3, 0.5, 0.7, 0.9)}
+show.table(
+    {at: {name: count.measure(measure) for name, measure in measures.items()} for at, count in counts.items()},
+    first="threshold",
+)
 
 # %% [markdown]
 # The *precision* above holds for this folder, in which COVID-19 is common. Exercise 3 takes it to a ward.
