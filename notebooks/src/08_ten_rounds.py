@@ -336,7 +336,7 @@ show.disclaimer(simulated=sets.simulated, not_shown=[COVID])
 
 # %% [markdown]
 # On real films, with `covid-small`, it was the same: ten rounds were not shown to change anything
-# ([docs/results](../docs/results/2026-11-24-rounds-covid-small.md)).
+# ([docs/results](../docs/results/2026-11-30-rounds-covid-small.md)).
 #
 # ## Exercises
 #
