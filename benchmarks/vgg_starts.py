@@ -33,7 +33,7 @@ print(f"# A thin VGG16, initialised in {len(starts)} ways\n\n{date.today()}, `py
 print(
     f"VGG16's convolutions at an eighth of the width, {SIZE_PX} px, Adam, {len(films)} simulated train images, "
     f"{args.epochs} epochs, scored on {len(val)} val images, one value per seed. Loss of predicting frequencies: "
-    f"{train.prior_loss(films.targets, films.targets):.3f}. Columns as `train.compare_starts` describes them.\n"
+    f"{train.prior_loss(films.targets):.3f}. Columns as `train.compare_starts` describes them.\n"
 )
 print("| start | mean AUROC on val | spread | certain | loss on train |\n| --- | --- | --- | --- | --- |")
 styles = {"AUROC": ".3f", "spread": ".0e", "certain": ".2f", "loss": ".3f"}

@@ -1,5 +1,6 @@
 """From a manifest to a model folder: on one device, on two cards, on two machines, on both backends, after kills."""
 
+import contextlib
 import json
 import os
 import signal
@@ -70,13 +71,8 @@ def trained_briefly(films, out, **settings):
 def start(films, out, backend, **options):
     """Start tests/train_worker.py in a process of its own."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), str(films), str(out), json.dumps(options)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, str(WORKER), str(films), str(out), json.dumps(options)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process):
@@ -99,29 +95,23 @@ def assert_same_training(one, other):
 # --- the model folder ------------------------------------------------------------------------------------------
 
 
-def test_a_training_leaves_a_model_folder_and_its_curve(trained):
-    predictor = networks.load(trained)
-    assert predictor.labels == FINDINGS
-    assert predictor.input_size == train_worker.SIZE_PX
-    assert predictor.info["training"]["films"] == {"train": 20, "val": 7, "test": 5}
-    assert len(train.history(trained / "run")) == 3
-    names = {path.name for path in trained.iterdir()}
-    assert names == {"films", "model.json", "model.keras", "model.onnx", "run"}
-
-
 def test_thresholds_and_figures_come_from_the_same_probabilities_as_triage(trained, films):
     predictor = networks.load(trained)
     rows = read_manifest(films).rows
-    undefined = predictor.info["training"].get("threshold_0.5_for_want_of_positives_or_negatives", [])
+    training = predictor.info["training"]
+    assert (predictor.labels, predictor.input_size) == (FINDINGS, train_worker.SIZE_PX)
+    assert training["films"] == training["patients"] == {"train": 20, "val": 7, "test": 5}
     probs, truth = {}, {}
     for split in ("val", "test"):
         part = rows[rows.split == split]
         paths = [films.parent / image for image in part.image]
         probs[split] = np.stack([result.probs for result in networks.predict_images(predictor, paths)])
         truth[split] = load_films(part, films.parent, 32).targets
-    chosen, without = train.youden_thresholds(truth["val"], probs["val"], FINDINGS)
-    assert without == undefined
-    assert predictor.thresholds == pytest.approx(chosen)
+    columns = zip(FINDINGS, truth["val"].T, probs["val"].T, strict=True)
+    chosen = {label: metrics.choose_threshold(y, p) for label, y, p in columns}
+    undefined = [label for label, value in chosen.items() if np.isnan(value)]
+    assert undefined == training["threshold_0.5_for_want_of_positives_or_negatives"]
+    assert predictor.thresholds == pytest.approx(chosen | dict.fromkeys(undefined, 0.5))
     figures = [row for row in predictor.info["figures"] if row["measure"] == "AUROC"]
     assert {(row["split"], row["n"]) for row in figures} == {("test", 5)}
     for k, row in enumerate(figures):
@@ -150,11 +140,11 @@ def test_the_same_seed_gives_the_same_curve_and_leaves_the_global_random_state(t
 def test_a_folder_of_another_run_is_refused_unless_that_could_not_begin(films, tmp_path):
     (tmp_path / "mine.json").write_text(augment.named("flip").to_json(), encoding="utf-8")
     out, options = tmp_path / "model", {"augment": tmp_path / "mine.json"}
-    with pytest.raises(ValueError, match="loss must be one of"):
-        trained_briefly(films, out, loss="hinge", **options)
+    with pytest.raises(ValueError, match=r"network must make a model of images \(64, 64, 1\) with 14 outputs"):
+        trained_briefly(films, out, size_px=64, **options)
     trained_briefly(films, out, **options)
     settings = networks.load(out).info["training"]["settings"]
-    assert settings["loss"] == "crossentropy"
+    assert settings["size_px"] == train_worker.SIZE_PX
     assert augment.from_json(json.dumps(settings["augment"])) == augment.named("flip")
     with pytest.raises(ValueError, match=r"holds a run with other settings \(.*seed was 0, now 1.*remove this one"):
         trained_briefly(films, out, seed=1, **options)
@@ -190,27 +180,15 @@ def test_a_manifest_that_leaks_or_has_no_val_images_stops_the_run(films, tmp_pat
     ("settings", "message"),
     [
         ({"augment": "rotate"}, "augment must be one of none, flip, vary, .*, or a recipe's JSON file; got 'rotate'"),
-        ({"best_by": "loss"}, "best_by must be val_loss or auroc; got 'loss'"),
+        ({"best_by": "loss"}, "best_by must be one of val_loss, auroc; got 'loss'"),
+        ({"loss": "hinge"}, "loss must be one of crossentropy, weighted; got 'hinge'"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"steps": -1}, "steps must be at least 1; got -1"),
-        ({"size_px": 64}, r"network must make a model of images \(64, 64, 1\) with 14 outputs"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused(films, tmp_path, settings, message):
+def test_settings_that_cannot_be_used_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        trained_briefly(films, tmp_path, **settings)
-
-
-def test_a_recipe_is_taken_by_name_from_a_file_or_as_it_is(tmp_path):
-    recipe, file = augment.named("round/J"), tmp_path / "mine.json"
-    file.write_text(recipe.to_json(), encoding="utf-8")
-    by_name, from_file = train.Settings(augment="round/J"), train.Settings(augment=str(file))
-    assert by_name == from_file == train.Settings(augment=recipe)
-    # Read once: what is written to the file later is of another run.
-    file.write_text("{}", encoding="utf-8")
-    assert from_file.recipe == recipe
-    with pytest.raises(ValueError, match=r"mine.json: a recipe's JSON is"):
-        train.Settings(augment=file)
+        train.Settings(**settings)
 
 
 def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
@@ -222,10 +200,8 @@ def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"cards": 1000}, "cards must be from 1 to 1, all that tensorflow finds here"),
-        ({"cards": "some"}, 'cards must be a number, "all" or a list of names'),
+        ({"cards": 1000}, "cards must be from 1 to 1, all that tensorflow finds here; got 1000"),
         ({"machines": ["a:1", "b:1"], "this": 0}, "several machines need Keras' JAX backend; this is tensorflow"),
-        ({"this": 1}, "this = 1 is a place in machines; pass machines too"),
     ],
 )
 def test_devices_that_are_not_there_are_refused(asked, message):
@@ -246,22 +222,29 @@ def test_the_command_takes_its_options_to_the_training_and_writes_the_card(films
     monkeypatch.setattr(train, "findings", findings)
     line = (
         f"findings {films} --out {tmp_path} --backbone VGG16 --weights none --size 64 --epochs 2 --batch-size 44 "
-        "--optimiser sgd --learning-rate 0.1 --schedule cosine --loss focal --augment vary --best-by auroc --steps 7 "
-        "--seed 3 --source phantom --cards 1"
+        "--learning-rate 0.1 --loss weighted --augment vary --best-by auroc --steps 7 --seed 3 --source phantom "
+        "--batch-norm-momentum 0.9 --cards all"
     )
     done = CliRunner().invoke(_train_cli.app, line.split())
     assert done.exit_code == 0, done.output
     assert asked["settings"] == train.Settings(
-        "VGG16", None, 64, 2, 44, "sgd", 0.1, "cosine", 1, "focal", "vary", "auroc", 7, 3, ("phantom",)
+        "VGG16", None, 64, 2, 44, 0.1, "weighted", "vary", "auroc", 7, 3, ("phantom",), 0.9
     )
     assert f"wrote {tmp_path}" in done.output
     assert "Nothing was measured" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_command_refuses_another_backend_once_keras_is_in_use(films, tmp_path):
-    for backend, message in (("jax", "set KERAS_BACKEND=jax and start again"), ("torch", "must be tensorflow or jax")):
-        command = ["findings", str(films), "--out", str(tmp_path), "--backend", backend]
-        assert message in str(CliRunner().invoke(_train_cli.app, command).exception)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--backend jax", "set KERAS_BACKEND=jax and start again"),
+        ("--backend torch", "must be tensorflow or jax"),
+        ("--cards GPU:0", "--cards must be a number or all; got 'GPU:0'"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_use(films, tmp_path, options, message):
+    command = ["findings", str(films), "--out", str(tmp_path), *options.split()]
+    assert message in str(CliRunner().invoke(_train_cli.app, command).exception)
 
 
 @pytest.mark.slow
@@ -270,8 +253,7 @@ def test_the_command_trains_and_tensorflow_stays_quiet(films, tmp_path):
     command = [sys.executable, "-m", "cxrkit", "train", "findings", str(films), "--out", str(tmp_path), *options]
     plain = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, capture_output=True, text=True, env=plain, check=False, timeout=LIMIT_S)
-    decoded = [f"decoded {count} of {count} images" for count in (20, 7, 5)]
-    assert (done.returncode, done.stderr.splitlines()) == (0, decoded)
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Epoch 00001: val_loss improved from inf to ")
     assert "Simulated images, source phantom, test split" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
@@ -291,24 +273,16 @@ def test_killed_in_an_epoch_the_same_call_resumes_there(trained, films, tmp_path
 
 @pytest.mark.slow
 def test_two_cards_train_as_one(trained, films, tmp_path):
-    code, written = ended(start(films, tmp_path, "tensorflow", logical_cpus=2, cards=["CPU:0", "CPU:1"]))
+    code, written = ended(start(films, tmp_path, "tensorflow", logical_cpus=2, cards=2))
     assert code == 0, written
     assert networks.load(tmp_path).info["training"]["devices"] == 2
     assert_same_training(trained, tmp_path)
 
 
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 def start_two(films, out, **options_of_second):
-    machines = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        machines = [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
     return [
         start(films, out, "jax", machines=machines, this=this, **(options_of_second if this else {})) for this in (0, 1)
     ]

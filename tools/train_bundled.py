@@ -10,7 +10,7 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -119,36 +119,33 @@ def stage(
     films: FilmSet,
     weights: np.ndarray,
     val: dict[str, FilmSet],
-    loss: Callable | str | None,
     work: Path,
     *,
     epochs: int,
     steps: int = STEPS,
 ) -> None:
     """Train a network, with checkpoints in `work`; the epoch with the best mean over the validation sets is kept."""
-    labels = FINDINGS if loss is None else COVID_CLASSES
-    scored = FINDINGS if loss is None else COVID_CLASSES[:1]
-    if loss is None:
+    labels, loss = COVID_CLASSES, "categorical_crossentropy"
+    if films.targets.shape[1] == len(FINDINGS):
+        labels = FINDINGS
         # The root of negatives over positives as drawn, at most 3.
         share = np.average(films.targets, axis=0, weights=weights)
         loss = train.masked_crossentropy(np.minimum(np.sqrt((1 - share) / share), 3.0))
     recipe = augment.named("vary")
     batches = train.Batches(films, size_px=SIZE_PX, weights=weights, steps=steps, batch_size=BATCH, augment=recipe)
-
-    def score(aurocs: dict[str, dict[str, float]]) -> float:
-        return float(np.mean([np.nanmean([areas[label] for label in scored]) for areas in aurocs.values()]))
-
-    train.fit(model, batches, epochs=epochs, validation=train.Aurocs(val, labels, score=score), loss=loss, folder=work)
+    rate = keras.optimizers.schedules.CosineDecay(3e-4, epochs * steps)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss)
+    train.fit(model, batches, epochs=epochs, validation=train.aurocs(val, labels, best_by="auroc"), folder=work)
 
 
 def train_findings(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.Model, work: Path, epochs: int):
     """Train on real images, then on simulated and real ones, two draws in five of these real."""
     films, val = of_findings(real["train"]), of_findings(real["val"])
-    stage(model, films, np.ones(len(films)), {"real": val}, None, work / "real", epochs=16, steps=26)
+    stage(model, films, np.ones(len(films)), {"real": val}, work / "real", epochs=16, steps=26)
     both = of_findings(sim["train"].join(real["train"]))
     weights = shares([(both.sources == "simulated", 0.6), (both.sources != "simulated", 0.4)])
     sets = {"simulated": of_findings(sim["val"]), "real": val}
-    stage(model, both, weights, sets, None, work / "findings", epochs=epochs)
+    stage(model, both, weights, sets, work / "findings", epochs=epochs)
 
 
 def train_covid(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.Model, work: Path, epochs: int):
@@ -159,7 +156,7 @@ def train_covid(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.
     weights = shares([(mask & (positive == has), share) for mask, share in groups for has in (True, False)])
     val = {"simulated": sim["val"], "mixed": real["val"], "cohen": real["val"].where(real["val"].sources == "cohen")}
     sets = {name: two_way(some) for name, some in val.items()}
-    stage(model, two_way(both), weights, sets, "categorical_crossentropy", work / "covid", epochs=epochs)
+    stage(model, two_way(both), weights, sets, work / "covid", epochs=epochs)
 
 
 def thresholds(val: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]) -> dict[str, float]:

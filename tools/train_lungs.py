@@ -181,8 +181,9 @@ def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.Da
             dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
         return {**dices, "score": float(np.mean(list(dices.values())))}
 
-    options = {"epochs": EPOCHS, "loss": loss, "learning_rate": RATE, "folder": folder}
-    return model, train.fit(model, batches, validation=validation, **options)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * STEPS)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss)
+    return model, train.fit(model, batches, epochs=EPOCHS, validation=validation, folder=folder)
 
 
 def score(films: Masked, where: str) -> list[dict]:

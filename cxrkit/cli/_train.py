@@ -31,23 +31,20 @@ def findings(
     out: Annotated[Path, typer.Option(help="The model folder to write; an interrupted run resumes there.")],
     backbone: Annotated[str, typer.Option(help="DenseNet121, VGG16... or SqueezeNet.")] = "DenseNet121",
     weights: Annotated[str, typer.Option(help="imagenet, none, or a file of the backbone's weights.")] = "imagenet",
-    size: Annotated[int, typer.Option(help="Side of the network's input, pixels.")] = 224,
+    size_px: Annotated[int, typer.Option("--size", help="Side of the network's input, pixels.")] = 224,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
     steps: Annotated[int | None, typer.Option(help="Batches per epoch; by default every image once.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images per batch, over all devices.")] = 32,
-    optimiser: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
-    learning_rate: Annotated[float, typer.Option(help="Of the first epoch.")] = 1e-3,
-    schedule: Annotated[str, typer.Option(help="Of the learning rate: plateau, cosine or constant.")] = "plateau",
-    patience: Annotated[int, typer.Option(help="Epochs before the plateau schedule lowers the rate.")] = 1,
-    loss: Annotated[str, typer.Option(help="crossentropy, weighted (by class) or focal.")] = "crossentropy",
+    learning_rate: Annotated[float, typer.Option(help="Of Adam in the first epoch.")] = 1e-3,
+    loss: Annotated[str, typer.Option(help="crossentropy, or weighted (by class).")] = "crossentropy",
     augment: Annotated[str, typer.Option(metavar="NAME|FILE", help=_RECIPE)] = "flip",
     best_by: Annotated[str, typer.Option(help="How the best epoch is chosen: val_loss or auroc.")] = "val_loss",
     seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 0,
-    source: _terminal.Sources = None,
+    sources: _terminal.Sources = None,
     batch_norm_momentum: Annotated[float | None, typer.Option(help=_MOMENTUM)] = None,
     root: _terminal.Root = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images; by default OUT/run/films.")] = None,
-    cards: Annotated[str, typer.Option(help="This machine's cards: a number, all, or names with commas.")] = "1",
+    cards: Annotated[str, typer.Option(help="How many of this machine's cards: a number, or all.")] = "1",
     machines: Annotated[str, typer.Option(help=_MACHINES)] = "",
     this: Annotated[int | None, typer.Option(help="Place of this process in --machines, from 0.")] = None,
     backend: Annotated[str | None, typer.Option(help=_BACKEND)] = None,
@@ -57,38 +54,28 @@ def findings(
     After each epoch the AUROC of every finding on `val` is printed, and kept in OUT/run/epochs.csv. If interrupted,
     run the same command again to resume at that epoch. `test` is scored once, at the end.
     """
+    given = {name: value for name, value in locals().items() if name not in ("weights", "sources")}
     if backend is not None:
         _choose_backend(backend)
     from cxrkit import train
 
+    if cards != "all" and not cards.isdigit():
+        raise ValueError(f"--cards must be a number or all; got {cards!r}.")
     # First of all: JAX must know its machines before anything is computed.
-    chosen = int(cards) if cards.isdigit() else cards if cards == "all" else cards.split(",")
-    devices = train.devices(chosen, machines=[name for name in machines.split(",") if name], this=this)
+    places = [name for name in machines.split(",") if name]
+    devices = train.devices(None if cards == "all" else int(cards), machines=places, this=this)
     settings = train.Settings(
-        backbone=backbone,
         weights=None if weights == "none" else weights,
-        size_px=size,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimiser=optimiser,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        patience=patience,
-        loss=loss,
-        augment=augment,
-        best_by=best_by,
-        steps=steps,
-        seed=seed,
-        sources=tuple(source or ()),
-        batch_norm_momentum=batch_norm_momentum,
+        sources=tuple(sources or ()),
+        **{name: value for name, value in given.items() if name in train.Settings.__dataclass_fields__},
     )
-    progress = _decoded if devices.process == 0 else None
-    folder = train.findings(manifest, out, settings, root=root, cache=cache, devices=devices, progress=progress)
+    with _terminal.progress("images decoded") as progress:
+        train.findings(manifest, out, settings, root=root, cache=cache, devices=devices, progress=progress)
     if devices.process == 0:
         from cxrkit import show
 
-        show.card.write(folder)
-        print(f"wrote {folder}: model.keras, model.onnx, model.json and README.md, its card; the curve is in run/")
+        show.card.write(out)
+        print(f"wrote {out}: model.keras, model.onnx, model.json and README.md, its card; the curve is in run/")
 
 
 def _choose_backend(name: str) -> None:
@@ -97,9 +84,3 @@ def _choose_backend(name: str) -> None:
     if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != name:
         raise ValueError(f"Keras is in use with another backend here; set KERAS_BACKEND={name} and start again.")
     os.environ["KERAS_BACKEND"] = name
-
-
-def _decoded(done: int, total: int) -> None:
-    # Lines rather than a bar, since a training's output is often a log file; and few of them.
-    if done % 5_120 == 0 or done == total:
-        print(f"decoded {done:,} of {total:,} images", file=sys.stderr, flush=True)

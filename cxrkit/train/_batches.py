@@ -26,8 +26,6 @@ class Batches(keras.utils.PyDataset):
         rows: the part of each batch that this process trains on, without gaps.
     Attributes:
         epoch: from 0; `fit` sets it before each epoch.
-    Raises:
-        ValueError: no images; weights of another length, negative, or all zero.
     """
 
     def __init__(
@@ -46,15 +44,12 @@ class Batches(keras.utils.PyDataset):
         super().__init__(workers=min(4, os.cpu_count() or 1))
         if not len(films):
             raise ValueError("there must be images to train on; got none. See the manifest's column split.")
-        self._share = None
-        if weights is not None:
-            weights = np.asarray(weights, np.float64)
-            if weights.shape != (len(films),) or not (weights >= 0).all() or weights.sum() == 0:
-                raise ValueError(
-                    f"weights must be ({len(films)},), each >= 0 and one above 0; got shape {weights.shape}. "
-                    "Pass None to draw all alike."
-                )
-            self._share = weights / weights.sum()
+        if weights is not None and (len(weights) != len(films) or not np.min(weights) >= 0 or not np.sum(weights)):
+            raise ValueError(
+                f"weights must be ({len(films)},), each >= 0 and one above 0; got shape {np.shape(weights)}. "
+                "Pass None to draw all alike."
+            )
+        self._share = None if weights is None else np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64)
         self._films, self._size_px, self._batch_size = films, size_px, batch_size
         self._steps = steps or -(-len(films) // batch_size)
         self._augment, self._seed, self._rows = augment, seed, rows
@@ -66,21 +61,17 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return images (n, size_px, size_px, 1), float32 in [0, 1], and targets (n, labels)."""
         draw = np.random.default_rng([self._seed, self.epoch, step])
+        count = len(self._films)
         if self._share is None:
-            chosen = self._in_turn(self.epoch * self._steps + step)
+            places = (self.epoch * self._steps + step) * self._batch_size + np.arange(self._batch_size)
+            chosen = np.array([_order(count, self._seed, place // count)[place % count] for place in places.tolist()])
         else:
-            chosen = draw.choice(len(self._films), self._batch_size, p=self._share)
+            chosen = draw.choice(count, self._batch_size, p=self._share)
         films = self._films.where(chosen[self._rows])
         if self._augment is not None:
             first = self._rows.indices(self._batch_size)[0]
             films = replace(films, pixels=apply(self._augment, films.pixels, int(draw.integers(2**31)), first=first))
         return films.scaled(self._size_px), films.targets
-
-    def _in_turn(self, number: int) -> np.ndarray:
-        places = number * self._batch_size + np.arange(self._batch_size)
-        turns, places = np.divmod(places, len(self._films))
-        orders = {turn: _order(len(self._films), self._seed, turn) for turn in np.unique(turns).tolist()}
-        return np.array([orders[turn][place] for turn, place in zip(turns.tolist(), places.tolist(), strict=True)])
 
 
 @functools.lru_cache(maxsize=4)

@@ -31,10 +31,7 @@ class Devices:
     def rows(self, batch_size: int) -> slice:
         """Return the part of each batch that this process trains on; refuse a batch that cannot be shared evenly."""
         if batch_size % self.count:
-            raise ValueError(
-                f"batch_size must be a multiple of {self.count}, the number of devices that share a batch; got "
-                f"{batch_size}."
-            )
+            raise ValueError(f"batch_size must be a multiple of {self.count}, the number of devices; got {batch_size}.")
         share = batch_size // self.processes
         return slice(self.process * share, (self.process + 1) * share)
 
@@ -71,12 +68,11 @@ def local() -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
-def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (), this: int | None = None) -> Devices:
+def devices(cards: int | None = 1, *, machines: Sequence[str] = (), this: int | None = None) -> Devices:
     """Choose where to train; call it before anything is computed.
 
     Args:
-        cards: number of this machine's cards that share a batch; "all"; or names as the backend has them, such as
-            ("GPU:0", "GPU:1") with TensorFlow and ("gpu:0", "gpu:1") with JAX. 1 leaves the choice to Keras.
+        cards: number of this machine's cards that share a batch; None: all. 1 leaves the choice to Keras.
         machines: host:port of each process that takes part, the same list in all of them; they meet at the first. All
             cards of each machine are used. Needs the JAX backend.
         this: place of this process in `machines`, from 0.
@@ -84,8 +80,6 @@ def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (
         ValueError: more cards than there are, or machines without the JAX backend.
     """
     backend = keras.backend.backend()
-    if not machines and this is not None:
-        raise ValueError(f"this = {this} is a place in machines; pass machines too.")
     if machines:
         if backend != "jax":
             raise ValueError(
@@ -95,35 +89,24 @@ def devices(cards: int | str | Sequence[str] = 1, *, machines: Sequence[str] = (
         if this is None or not 0 <= this < len(machines):
             raise ValueError(f"this must be a place in machines, 0 to {len(machines) - 1}; got {this}.")
         keras.distribution.initialize(",".join(machines), len(machines), this)
-        names = keras.distribution.list_devices()
     elif cards == 1:
-        names = []
+        return Devices()
+    if backend == "jax":
+        names = keras.distribution.list_devices()
     else:
-        names = _names(cards, backend)
-    if len(names) < 2 and not machines:
+        import tensorflow as tf
+
+        # Without graphics cards, the processors that act as devices.
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        names = [device.name.removeprefix("/device:") for device in found]
+    if cards is not None and not machines:
+        if not 1 <= cards <= len(names):
+            raise ValueError(f"cards must be from 1 to {len(names)}, all that {backend} finds here; got {cards}.")
+        names = names[:cards]
+    if len(names) == 1:
         return Devices()
     if backend == "jax":
         # Each process makes only its part of a batch, so Keras must not divide it again.
         strategy = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
         return Devices(len(names), max(1, len(machines)), this or 0, strategy)
-    import tensorflow as tf
-
     return Devices(len(names), strategy=tf.distribute.MirroredStrategy(names))
-
-
-def _names(cards: int | str | Sequence[str], backend: str) -> list[str]:
-    """Return the names of the cards that were chosen."""
-    if not isinstance(cards, int | str):
-        return list(cards)
-    if isinstance(cards, str) and cards != "all":
-        raise ValueError(f'cards must be a number, "all" or a list of names; got {cards!r}.')
-    if backend == "jax":
-        found = keras.distribution.list_devices()
-    else:
-        import tensorflow as tf
-
-        gpus = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices("GPU")]
-        found = gpus or ["CPU:0"]
-    if isinstance(cards, int) and not 1 <= cards <= len(found):
-        raise ValueError(f"cards must be from 1 to {len(found)}, all that {backend} finds here, or names; got {cards}.")
-    return found if cards == "all" else found[: int(cards)]

@@ -1,6 +1,5 @@
 """The one training loop: Keras' `fit` with Keras' callbacks, resumed after a kill."""
 
-import functools
 import importlib.util
 import json
 import math
@@ -9,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
@@ -19,12 +17,6 @@ from keras import callbacks as kc
 
 from cxrkit.train._devices import Devices, local
 
-_OPTIMISERS = {
-    "adamw": functools.partial(keras.optimizers.AdamW, weight_decay=1e-4),
-    "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
-}
 _TABLE = "epochs.csv"
 
 
@@ -34,50 +26,37 @@ def fit(
     *,
     epochs: int,
     validation: Callable[[keras.Model], dict[str, float]],
-    loss: Callable | str | None = None,
-    optimiser: str = "adamw",
-    learning_rate: float = 3e-4,
-    schedule: str = "cosine",
-    patience: int = 1,
+    plateau: bool = False,
     folder: Path | str | None = None,
     devices: Devices | None = None,
 ) -> pd.DataFrame:
-    """Train a model and leave the best epoch's weights in it; of several processes, in `folder` only.
+    """Train a compiled model and leave the best epoch's weights in it; of several processes, in `folder` only.
 
     Args:
-        model: built in `devices.scope()`; trained in place.
+        model: built and compiled in `devices.scope()`; trained in place.
         batches: `Batches`, or another PyDataset; its attribute `epoch` is set before each epoch.
         epochs: how many.
-        validation: scores the model after each epoch; returns numbers by name, among them `score` (the best epoch has
-            the largest) and, for the plateau schedule, `val_loss`. `Aurocs` is one.
-        loss: of (targets, probs); None: the model is compiled, and keeps its optimiser and learning rate.
-        optimiser: as `optimiser_named` takes it.
-        learning_rate: of the first epoch.
-        schedule: "cosine" falls to 0 along half a cosine; "plateau" falls to a tenth, and to 1e-8 at least, when
-            val_loss has not improved for `patience` epochs; or "constant".
-        patience: epochs, at least 1.
-        folder: holds the table of epochs, TensorBoard's files (if the package tensorboard is installed) and
-            checkpoints; a training that was killed resumes there at the epoch that it was in, and AUROCs are printed
-            after each epoch. None: nothing is kept or printed.
+        validation: scores the model after each epoch, as `aurocs` does; returns numbers by name, among them `score`
+            (the best epoch has the largest) and, for `plateau`, `val_loss`.
+        plateau: the learning rate falls to a tenth, and to 1e-8 at least, after an epoch without a lower val_loss.
+        folder: holds the table of epochs, TensorBoard's files (if it is installed) and checkpoints. A training that was
+            killed resumes there, and AUROCs are printed after each epoch. None: nothing is kept or printed.
         devices: where to train; None: one device.
     Returns:
         As `history`.
     Raises:
-        ValueError: an unknown name, or a loss that is not finite.
-        ConnectionError: another process of this training ended.
+        ValueError, ConnectionError: the loss is not finite; another process of this training ended.
     """
     devices, before = devices or Devices(), None
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         before = history(folder)
     with devices.scope():
-        if loss is not None:
-            model.compile(optimiser_named(optimiser, _rate(schedule, learning_rate, epochs * len(batches))), loss)
         model.optimizer.build(model.trainable_variables)
         callbacks: list[kc.Callback] = [_Scored(validation, batches, devices, before)]
-        if schedule == "plateau":
+        if plateau:
             # As CheXNet-Keras and the report's figure 3.
-            callbacks.append(kc.ReduceLROnPlateau("val_loss", 0.1, patience, min_lr=1e-8, min_delta=0.0))
+            callbacks.append(kc.ReduceLROnPlateau("val_loss", 0.1, 1, min_lr=1e-8, min_delta=0.0))
         if folder is None or before is None:
             callbacks.append(kc.EarlyStopping("score", mode="max", patience=epochs, restore_best_weights=True))
         else:
@@ -88,7 +67,7 @@ def fit(
             if devices.processes == 1:
                 raise
             raise ConnectionError(
-                f"the machines could not continue together; one of them may have ended. Run the same command on all of "
+                "the machines could not continue together; one of them may have ended. Run the same command on all of "
                 f"them again: they resume at this epoch. ({error})"
             ) from error
     if folder is None:
@@ -110,7 +89,7 @@ def history(folder: Path | str) -> pd.DataFrame:
         folder: as for `fit`.
     Returns:
         One row per epoch: `epoch` (from 1), `loss`, `learning_rate` (at the epoch's end), `seconds`, what `validation`
-        returned (of `Aurocs`: `val_loss`, `score`, `mean auroc (val)`, `Effusion (val)`...; NaN where undefined),
+        returned (of `aurocs`: `val_loss`, `score`, `mean auroc (val)`, `Effusion (val)`...; NaN where undefined),
         `improved` and `best`: whether `val_loss` was the lowest, and `score` the highest until then. Empty where
         nothing was trained.
     """
@@ -129,26 +108,6 @@ def _with_best(curve: pd.DataFrame) -> pd.DataFrame:
     if "val_loss" in curve:
         curve = curve.assign(improved=curve["val_loss"] < curve["val_loss"].cummin().shift(fill_value=math.inf))
     return curve.assign(best=curve["score"] > curve["score"].cummax().shift(fill_value=-math.inf))
-
-
-def optimiser_named(name: str, learning_rate: Any) -> keras.optimizers.Optimizer:
-    """Return an optimiser.
-
-    Args:
-        name: "adamw" (with a decay of 1e-4), "adam", "rmsprop" or "sgd" (with Nesterov's momentum of 0.9).
-        learning_rate: a number or a Keras schedule.
-    Raises:
-        ValueError: another name.
-    """
-    if name not in _OPTIMISERS:
-        raise ValueError(f"optimiser must be one of {', '.join(_OPTIMISERS)}; got {name!r}.")
-    return _OPTIMISERS[name](learning_rate)
-
-
-def _rate(schedule: str, learning_rate: float, steps: int) -> Any:
-    if schedule not in ("cosine", "plateau", "constant"):
-        raise ValueError(f"schedule must be one of cosine, plateau, constant; got {schedule!r}.")
-    return keras.optimizers.schedules.CosineDecay(learning_rate, steps) if schedule == "cosine" else learning_rate
 
 
 @contextmanager
@@ -171,24 +130,24 @@ def report(row: Mapping[str, float], lowest: float) -> str:
         before = "inf" if lowest == math.inf else f"{lowest:.5f}"
         better = f"improved from {before} to {row['val_loss']:.5f}"
         head += f": val_loss {better if row['val_loss'] < lowest else f'did not improve from {before}'}"
+    undefined = "undefined (images of one class)"
+    shown = {name: undefined if math.isnan(value) else f"{value:.6f}" for name, value in row.items()}
     lines = [head, "*****", f"current learning rate: {row['learning_rate']:.6g}"]
     for mean in (name for name in row if name.startswith("mean auroc (")):
         of_set = mean.removeprefix("mean auroc")
         labels = [name for name in row if name.endswith(of_set) and name != mean]
         lines.append(f"*** epoch#{epoch} {of_set[2:-1]} auroc ***")
-        lines += [f"{k}. {name.removesuffix(of_set)}: {_shown(row[name])}" for k, name in enumerate(labels, start=1)]
-        lines.append(f"mean: {_shown(row[mean])}")
+        lines += [f"{k}. {name.removesuffix(of_set)}: {shown[name]}" for k, name in enumerate(labels, start=1)]
+        lines.append(f"mean: {shown[mean]}")
     return "\n".join([*lines, "*****", f"loss {row['loss']:.5f}, {row['seconds']:.0f} s"])
-
-
-def _shown(value: float) -> str:
-    return "undefined (images of one class)" if math.isnan(value) else f"{value:.6f}"
 
 
 class _Scored(kc.Callback):
     """After each epoch: puts the validation's numbers into the logs, for the callbacks that follow, and prints them."""
 
-    def __init__(self, validation: Callable, batches: Any, devices: Devices, before: pd.DataFrame | None) -> None:
+    def __init__(
+        self, validation: Callable, batches: keras.utils.PyDataset, devices: Devices, before: pd.DataFrame | None
+    ) -> None:
         super().__init__()
         self._validation, self._batches, self._devices = validation, batches, devices
         self._printed = before is not None and devices.process == 0
@@ -241,7 +200,15 @@ class _Backup(kc.BackupAndRestore):
         self._devices = devices
         files = [folder / "latest.weights.h5", folder / "training_metadata.json"]
         if devices.process == 0:
-            _restore_torn(*files)
+            try:
+                h5py.File(files[0]).close()
+                json.loads(files[1].read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                # A kill left one of the two incomplete, or there is none: the checkpoint before, if any.
+                for path in files:
+                    path.unlink(missing_ok=True)
+                    if (previous := Path(f"{path}.bkp")).is_file():
+                        previous.replace(path)
         # JAX compares a value on all machines when it is set: each has to restore the same bytes.
         for path in files if devices.processes > 1 else ():
             stored = devices.bytes_from_first(path.read_bytes() if devices.process == 0 and path.is_file() else b"")
@@ -257,18 +224,6 @@ class _Backup(kc.BackupAndRestore):
         if self._devices.process == 0:
             with local():
                 super().on_epoch_end(epoch, logs)
-
-
-def _restore_torn(weights: Path, note: Path) -> None:
-    """Go back to the checkpoint before, or to none, where a kill left one of the two files incomplete."""
-    try:
-        h5py.File(weights).close()
-        json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        for path in (weights, note):
-            path.unlink(missing_ok=True)
-            if (before := Path(f"{path}.bkp")).is_file():
-                before.replace(path)
 
 
 def _kept(folder: Path, devices: Devices, before: pd.DataFrame) -> list[kc.Callback]:

@@ -1,16 +1,36 @@
-"""Predictions and AUROCs while training; thresholds chosen on `val`, and scores of `test`, for the model card."""
+"""The loss, predictions and AUROCs while training; and scores of `test` for the model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from cxrkit import metrics
 from cxrkit.data import FilmSet
 
-#: {set name: {label: AUROC}} -> the number by which the best epoch is chosen, larger is better.
-Score = Callable[[dict[str, dict[str, float]]], float]
+
+def masked_crossentropy(positive_weights: npt.ArrayLike = 1.0, negative_weights: npt.ArrayLike = 1.0) -> Callable:
+    """Return Keras' binary cross-entropy, with a weight per label, that leaves out unknown targets.
+
+    Args:
+        positive_weights: (labels,), the weight of an image with the label.
+        negative_weights: (labels,), the weight of an image without it.
+    Returns:
+        A Keras loss (targets (N, labels) in [0, 1] or NaN, probs (N, labels)) -> (N,).
+    """
+    positive, negative = (np.asarray(weights, np.float32) for weights in (positive_weights, negative_weights))
+
+    def loss(targets, probs):
+        known = keras.ops.cast(keras.ops.logical_not(keras.ops.isnan(targets)), "float32")
+        targets = keras.ops.nan_to_num(targets)
+        weights = known * (positive * targets + negative * (1 - targets))
+        values = weights * keras.losses.binary_crossentropy(targets[..., None], probs[..., None])
+        return keras.ops.sum(values, axis=-1) / keras.ops.maximum(keras.ops.sum(known, axis=-1), 1.0)
+
+    return loss
 
 
 def predict(model: keras.Model, films: FilmSet, *, batch_size: int = 32) -> np.ndarray:
@@ -26,74 +46,42 @@ def predict(model: keras.Model, films: FilmSet, *, batch_size: int = 32) -> np.n
     return np.concatenate(found)[: len(films)] if found else np.empty((0, model.output_shape[-1]), np.float32)
 
 
-class Aurocs:
-    """Scores a network on validation images: pass it as `validation` to `fit`.
-
-    A call with a model returns `val_loss` over the images of all sets; `score`, by which the best epoch is chosen; and
-    for each set `mean auroc (NAME)` and `LABEL (NAME)`, NaN where undefined.
+def aurocs(
+    sets: Mapping[str, FilmSet], labels: Sequence[str], *, best_by: str = "val_loss"
+) -> Callable[[keras.Model], dict[str, float]]:
+    """Return a function that scores a network on validation images, for `fit`.
 
     Args:
         sets: name -> images.
         labels: names of the targets.
-        score: "val_loss" for the lowest; "auroc" for the highest mean over the labels of all sets; or a function of
-            the AUROCs.
+        best_by: "val_loss": the best epoch has the lowest; otherwise the highest mean AUROC over labels, then sets.
+    Returns:
+        A function of the model that returns `val_loss` over the images of all sets; `score`, by which the best epoch
+        is chosen; and for each set `mean auroc (NAME)` and `LABEL (NAME)`, NaN where undefined.
     """
 
-    def __init__(self, sets: Mapping[str, FilmSet], labels: Sequence[str], *, score: Score | str = "val_loss") -> None:
-        if not callable(score) and score not in ("val_loss", "auroc"):
-            raise ValueError(f'score must be "val_loss", "auroc" or a function of the AUROCs; got {score!r}.')
-        self._sets, self._labels, self._score = dict(sets), tuple(labels), score
-
-    def __call__(self, model: keras.Model) -> dict[str, float]:
-        """Score the model."""
-        probs = {name: predict(model, films) for name, films in self._sets.items()}
-        areas = {name: label_aurocs(films.targets, probs[name]) for name, films in self._sets.items()}
-        means = {name: mean_defined(values) for name, values in areas.items()}
-        targets = np.concatenate([films.targets for films in self._sets.values()])
+    def validation(model: keras.Model) -> dict[str, float]:
+        probs = {name: predict(model, films) for name, films in sets.items()}
+        targets = np.concatenate([films.targets for films in sets.values()])
         losses = keras.losses.get(model.loss)(targets, np.concatenate(list(probs.values())))
-        row = {"val_loss": float(np.mean(keras.ops.convert_to_numpy(losses), dtype=np.float64))}
-        named = {name: dict(zip(self._labels, values, strict=True)) for name, values in areas.items()}
-        if callable(self._score):
-            row["score"] = float(self._score(named))
-        else:
-            # Without any defined AUROC all epochs are alike, and the first is kept.
-            mean = np.nan_to_num(mean_defined(list(means.values())))
-            row["score"] = -row["val_loss"] if self._score == "val_loss" else float(mean)
-        for name, values in named.items():
-            row |= {f"{label} ({name})": value for label, value in values.items()}
-            row[f"mean auroc ({name})"] = means[name]
+        row = {"val_loss": float(np.mean(keras.ops.convert_to_numpy(losses), dtype=np.float64)), "score": 0.0}
+        means = []
+        for name, films in sets.items():
+            areas = label_aurocs(films.targets, probs[name])
+            row |= {f"{label} ({name})": area for label, area in zip(labels, areas, strict=True)}
+            means.append(float(pd.Series(areas).mean()))
+            row[f"mean auroc ({name})"] = means[-1]
+        # Without any defined AUROC all epochs are alike, and the first is kept.
+        row["score"] = -row["val_loss"] if best_by == "val_loss" else float(np.nan_to_num(pd.Series(means).mean()))
         return row
+
+    return validation
 
 
 def label_aurocs(targets: np.ndarray, probs: np.ndarray) -> list[float]:
     """Return the AUROC of each column over the images whose target is known; NaN where undefined."""
-    columns = [(y[~np.isnan(y)], p[~np.isnan(y)]) for y, p in zip(targets.T, probs.T, strict=True)]
-    return [metrics.auroc(y, p).value for y, p in columns]
-
-
-def mean_defined(values: Sequence[float]) -> float:
-    """Return the mean of the values that are not NaN; NaN if there are none."""
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
-
-
-def youden_thresholds(
-    targets: np.ndarray, probs: np.ndarray, labels: Sequence[str]
-) -> tuple[dict[str, float], list[str]]:
-    """Choose each label's threshold by Youden's J.
-
-    Args:
-        targets: (films, labels), 0, 1 or NaN (not known).
-        probs: (films, labels).
-        labels: their names.
-    Returns:
-        The thresholds, 0.5 where all images are of one class; and the labels of which that is so.
-    """
-    chosen = {}
-    for label, y, p in zip(labels, targets.T, probs.T, strict=True):
-        chosen[label] = metrics.choose_threshold(y[~np.isnan(y)], p[~np.isnan(y)])
-    undefined = [label for label, value in chosen.items() if np.isnan(value)]
-    return chosen | dict.fromkeys(undefined, 0.5), undefined
+    known = ~np.isnan(targets)
+    return [metrics.auroc(targets[rows, k], probs[rows, k]).value for k, rows in enumerate(known.T)]
 
 
 def figures(
@@ -112,18 +100,14 @@ def figures(
         Rows for a sidecar's `figures`; and the labels not shown to work on real films: those without an AUROC on real
         images of one source whose interval lies above 0.5.
     """
-    rows: list[dict[str, Any]] = []
-    shown, count = set(), len(labels)
     measures = {"AUROC": "AUROC", "recall": "sensitivity", "specificity": "specificity"}
+    options: dict[str, Any] = {"labels": labels, "metrics": list(measures), "thresholds": thresholds, "seed": 0}
+    parts = []
     for (kind, source), (probs, targets, patients) in populations.items():
-        known, names = (targets[:, :count], probs[:, :count], patients), list(measures)
-        scores = metrics.score_table(*known, labels=labels, metrics=names, thresholds=thresholds, seed=0)
-        for score in scores.to_dict("records"):
-            about = {"split": "test", "films": kind, "source": source, "label": score["label"]}
-            numbers = {name: score[name] for name in ("value", "low", "high")}
-            rounded = {name: None if np.isnan(number) else round(number, 6) for name, number in numbers.items()}
-            counts = {name: score[name] for name in ("n", "positives", "reason")}
-            rows.append({**about, "measure": measures[score["metric"]], **rounded, **counts})
-            if kind == "real" and score["metric"] == "AUROC" and score["low"] > 0.5:
-                shown.add(score["label"])
+        part = metrics.score_table(targets[:, : len(labels)], probs[:, : len(labels)], patients, **options)
+        parts.append(part.assign(split="test", films=kind, source=source, measure=part["metric"].map(measures)))
+    table = pd.concat(parts, ignore_index=True)
+    shown = set(table["label"][(table["films"] == "real") & (table["measure"] == "AUROC") & (table["low"] > 0.5)])
+    keys = ["split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason"]
+    rows: Any = table[keys].round(6).astype(object).where(table[keys].notna(), None).to_dict("records")
     return rows, [label for label in labels if label not in shown]

@@ -237,7 +237,7 @@ starts = {
     "rate 0.01, batch normalisation": train.Start(functools.partial(thin, batch_norm=True), 0.01),
 }
 curves = train.compare_starts(starts, sets["train"], sets["val"], epochs=EPOCHS, seeds=SEEDS)
-prior = train.prior_loss(sets["train"].targets, sets["train"].targets)
+prior = train.prior_loss(sets["train"].targets)
 
 # %% [markdown]
 # The *spread* is how far the answers to different films lie apart; 1e-8 is nothing at all. The dotted line in the third

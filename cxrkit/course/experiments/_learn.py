@@ -244,11 +244,9 @@ def _compiled(start: str, size_px: int, learning_rate: float, steps: int) -> "ke
     """Return a compiled network, the same one each time: compiling takes as long as some hundred steps."""
     import keras
 
-    from cxrkit import train
-
     model = network(start, size_px, seed=0)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    model.compile(train.optimiser_named("adamw", rate), "categorical_crossentropy")
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), "categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     return model
 
