@@ -2,8 +2,6 @@
 
 import gzip
 import re
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -36,12 +34,6 @@ def put(folder, *lines, encoding="utf-8"):
             (folder / image).touch()
     (folder / "m.csv").write_bytes("\n".join([*lines, ""]).encode(encoding))
     return folder / "m.csv"
-
-
-def cxrkit(*arguments):
-    command = [sys.executable, "-m", "cxrkit", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_a_manifest_has_the_promised_columns_and_types(tmp_path):
@@ -138,11 +130,8 @@ def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_pa
 def test_rows_of_a_split_and_of_sources_can_be_chosen(tmp_path):
     path = put(tmp_path, "image,source,split", "a.png,x,test", "b.png,y,test", "c.png,x,train")
     assert read_manifest(path, split="test", sources=["x"]).frame["image"].tolist() == ["a.png"]
-    for options, message in (
-        ({"sources": ["z"]}, "no images of z; its sources are x, y"),
-        ({"split": "val"}, "no image of the chosen split and sources; its splits: test 2, train 1"),
-        ({"split": "dev"}, "split must be one of train, val, test; got 'dev'"),
-    ):
+    for options, kind in (({"sources": ["z", "x"]}, "z"), ({"split": "val"}, "split val")):
+        message = f"the manifest has no image of {kind}; its splits: test 2, train 1; its sources: x 2, y 1"
         with pytest.raises(ManifestError, match=message):
             read_manifest(path, **options)
     course = read_manifest(root=tmp_path, split="test")
@@ -150,10 +139,9 @@ def test_rows_of_a_split_and_of_sources_can_be_chosen(tmp_path):
     assert set(course.frame["split"]) == {"test"}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path, encoding):
+def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path):
     (tmp_path / "é.png").touch()
-    path = put(tmp_path, "image", "é.png", encoding=encoding)
+    path = put(tmp_path, "image", "é.png", encoding="utf-8-sig")
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
     for table in (path, tmp_path / "m.csv.gz"):
         assert read_manifest(table).frame.loc[0, "image"] == "é.png"
@@ -190,17 +178,16 @@ def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_f
         validate(rows)
 
 
-def test_all_faults_are_kept_and_the_first_twenty_shown(tmp_path):
-    with pytest.raises(ManifestError, match=r"30 faults:(\n  row .*){20}\n  and 10 more") as caught:
+def test_the_first_twenty_faults_are_shown(tmp_path):
+    with pytest.raises(ManifestError, match=r"30 faults:\n  row 2(.*\n  row .*){19}\n  and 10 more"):
         read_manifest(put(tmp_path, "image,covid", *(f"{number}.png,x" for number in range(30))))
-    assert caught.value.faults["row"].tolist() == list(range(2, 32))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty; it must have a header"),
-        (b"image\n", "no image of the chosen split and sources; its splits: none"),
+        (b"image\n", "no image of any kind; its splits: none"),
         (b"image\nM\xfcller.png", "is not UTF-8 .byte"),
         (b"image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
         (b"image,age,age\n", "has the column 'age' twice"),
@@ -214,50 +201,44 @@ def test_a_file_that_is_no_manifest_tells_the_way_out(tmp_path, content, message
         read_manifest(tmp_path / "m.csv")
 
 
-def test_images_that_are_all_elsewhere_stop_every_command_before_the_first_image(tmp_path):
-    path = tmp_path / "m.csv"
-    rows = [f"x/{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)]
-    path.write_text("\n".join(["Image Index,covid,split", *rows]))
-    for command in (
-        ("model", "predict", "covid-small", path, "--out", tmp_path / "out.csv"),
-        ("data", "check", path),
-        ("rounds", path, "--out", tmp_path / "out"),
-        ("experiment", "data", path, "--out", tmp_path / "out"),
-    ):
-        code, said, complaint = cxrkit(*command)
-        assert (code, said) == (2, "")
-        assert re.search("none of the 12 images of m.csv exists in .*--root", complaint, re.DOTALL)
-    assert not list(tmp_path.glob("out*"))
-
-
-def test_a_plain_table_and_a_root_are_taken_by_every_command(tmp_path):
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_every_command_takes_a_plain_table_and_stops_when_no_image_is_there(run_here, tmp_path, caplog, elsewhere):
     (tmp_path / "tables").mkdir()
+    table, out = tmp_path / "tables/m.csv", ("--out", tmp_path / "out")
     for k in range(11):
         cv2.imwrite(str(tmp_path / f"{k}.png"), np.random.default_rng(k).integers(0, 255, (64, 64)).astype(np.uint8))
     rows = [f"{k}.png,{k % 2},{SPLITS[k // 2 % 3]}" for k in range(12)]
-    (tmp_path / "tables/m.csv").write_text("\n".join(["filename,covid,split", *rows]))
-    for command in (
-        ("model", "predict", "covid-small", tmp_path / "tables/m.csv", "--out", tmp_path / "out.csv"),
-        ("data", "check", tmp_path / "tables/m.csv"),
-        ("experiment", "data", tmp_path / "tables/m.csv", "--out", tmp_path / "out"),
+    table.write_text("\n".join(["filename,covid,split", *rows]))
+    for command, done in (
+        (("model", "predict", "covid-small", table, "--out", tmp_path / "out.csv"), 1),
+        (("data", "check", table), 1),
+        (("experiment", "data", table, *out), 0),
+        (("rounds", table, *out), None),
     ):
-        code, _, complaint = cxrkit(*command, "--root", tmp_path)
-        assert (code, "Traceback" in complaint) == (0 if command[0] == "experiment" else 1, False)
-        assert "m.csv: read 'filename' as image." in complaint
-        assert f"not found in {tmp_path}: 1 of 12 images (11.png)" in complaint
+        if elsewhere:
+            code, said, complaint = run_here(*command)
+            assert (code, said) == (2, "")
+            assert "none of the 12 images of m.csv exists in" in complaint
+            assert "name it with --root" in complaint
+            assert not list(tmp_path.glob("out*"))
+        elif done is not None:
+            assert run_here(*command, "--root", tmp_path)[0] == done
+            assert "m.csv: read 'filename' as image." in caplog.text
+            assert f"not found in {tmp_path}: 1 of 12 images (11.png)" in caplog.text
+            caplog.clear()
 
 
-def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(tmp_path):
+def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(run_here, tmp_path):
     (tmp_path / "set/images").mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / "set/images/RA-1.jpg"), np.eye(64, dtype=np.uint8) * 255)
-    (tmp_path / "set/metadata.csv").write_text(
-        "patientid,offset,sex,age,finding,view,modality,folder,filename\n1,0,M,65,COVID-19,PA,X-ray,images,RA-1.jpg\n"
-    )
     (tmp_path / "here").mkdir()
-    code, _, complaint = cxrkit("data", "build", "covid-chestxray", tmp_path / "set", "--out", tmp_path / "here/m.csv")
+    cv2.imwrite(str(tmp_path / "set/images/RA-1.jpg"), np.eye(64, dtype=np.uint8) * 255)
+    (tmp_path / "set/metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
+    code, _, complaint = run_here(
+        "data", "build", "covid-chestxray", tmp_path / "set", "--out", tmp_path / "here/m.csv"
+    )
     assert (code, complaint) == (0, "")
     assert "../set/images/RA-1.jpg" in (tmp_path / "here/m.csv").read_text()
-    code, said, _ = cxrkit("data", "check", tmp_path / "here/m.csv")
+    code, said, _ = run_here("data", "check", tmp_path / "here/m.csv")
     assert (code, "0 images missing" in said) == (0, True)
 
 
@@ -298,12 +279,7 @@ def test_writing_then_reading_gives_the_same(tmp_path_factory, rows):
 
 
 @pytest.mark.parametrize(
-    ("cells", "message"),
-    [
-        ({"sex": "X"}, "row 0, sex"),
-        ({"image": "a\nb.png"}, "row 0, image: .*a path of one line"),
-        ({"image": ""}, "row 0, image: .*a path of one line"),
-    ],
+    ("cells", "message"), [({"sex": "X"}, "row 0, sex"), ({"image": "a\nb.png"}, "row 0, image: .*a path of one line")]
 )
 def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path, cells, message):
     write_manifest(table(film()), tmp_path / "m.csv")
@@ -331,12 +307,12 @@ def cohort(people):
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     people=patients,
     ratios=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)),
     seed=st.integers(0, 2**32),
-    stratify=st.sampled_from([None, "covid", "findings", ("covid", "findings")]),
+    stratify=st.sampled_from([None, "covid", "findings"]),
 )
 def test_a_split_keeps_patients_whole_and_the_ratios_whatever_the_order(people, ratios, seed, stratify):
     frame = cohort(people)
@@ -353,8 +329,9 @@ def test_a_split_keeps_patients_whole_and_the_ratios_whatever_the_order(people, 
 
 def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding_and_a_seed_draws_it():
     people = [(1, 1, "")] * 10 + [(1, 0, "Hernia|Mass")] * 5 + [(1, 0, "Mass")] * 35
-    done = split_by_patient(cohort(people), seed=3, stratify=("covid", "findings"))
+    done = split_by_patient(cohort(people), seed=3)
     assert done[done["covid"] == 1]["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    done = split_by_patient(cohort(people), seed=3, stratify="findings")
     hernias = done[done["findings"] == "Hernia|Mass"]["split"].value_counts()
     assert hernias.to_dict() == {"train": 3, "val": 1, "test": 1}
     assert len({tuple(split_by_patient(cohort(people), seed=seed)["split"]) for seed in range(5)}) == 5

@@ -31,13 +31,11 @@ def fetch(
     name: Annotated[str, typer.Argument(help="A name of `cxrkit data list`.")],
     out: Annotated[Path | None, typer.Option(help="The folder to fill; by default one of that name.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Download this file alone; may be repeated.")] = None,
-    unpack: Annotated[bool, typer.Option(help="Unpack archives.")] = True,
 ) -> None:
     """Download a data set, check and unpack it. If interrupted, run the same command again to resume."""
     from cxrkit.data import fetch
 
-    dest, watched = Path(name) if out is None else out, _terminal.is_watched()
-    for path in fetch(name, dest, only=only, unpack=unpack, progressbar=watched):
+    for path in fetch(name, out or Path(name), only=only, progressbar=_terminal.is_watched()):
         print(path)
 
 
@@ -57,8 +55,8 @@ def build(
     if dataset != "table":
         for note in found.notes:
             print(f"note: {note}")
-    left_out = 0 if found.left_out is None else len(found.left_out)
-    print(f"{out}: {len(found.frame)} images; {len(found.missing)} listed without a file; {left_out} files left out")
+    absent, left_out = len(found.missing), len(found.left_out)
+    print(f"{out}: {len(found.frame)} images; {absent} listed without a file; {left_out} files left out")
 
 
 @app.command("check")

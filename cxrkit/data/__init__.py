@@ -19,20 +19,12 @@ if TYPE_CHECKING:
     from cxrkit.data._sets import ADAPTERS, radiologist_labels
     from cxrkit.data._splits import check_splits, split_by_patient
 
-_LAZY = {
-    "_cells": ("ManifestError",),
-    "_check": ("check_manifest",),
-    "_films": ("FilmSet", "load_films", "truth"),
-    "_manifest": ("read_manifest", "write_manifest"),
-    "_sets": ("ADAPTERS", "radiologist_labels"),
-    "_splits": ("check_splits", "split_by_patient"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    for home, names in _LAZY.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    if name in __all__:
+        for home in ("_cells", "_manifest", "_splits", "_sets", "_films", "_check"):
+            if (found := getattr(importlib.import_module(f"{__name__}.{home}"), name, None)) is not None:
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

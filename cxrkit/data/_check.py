@@ -14,7 +14,7 @@ import scipy.fft
 
 from cxrkit.data._cells import validate
 from cxrkit.data._splits import shared_patients
-from cxrkit.film import UnreadableImage, read, resize
+from cxrkit.film import read, resize
 
 #: Images whose perceptual hashes differ in at most this many of 256 bits are compared pixel by pixel.
 NEAR_BITS = 48
@@ -32,17 +32,13 @@ class CheckResult:
         duplicates: images whose files are the same bytes: image, patient_id, split, sha256.
         near_duplicates: pairs that look the same: image, patient_id and split of both (image_a, image_b, ...), bits (of
             256 that differ), correlation; nearest first, of the first 100,000 candidates.
-        missing: images without a file: image.
-        changed: images whose file is not the one listed: image, sha256, found.
-        unreadable: images that cannot be decoded: image, reason.
+        faults: images that are missing, cannot be decoded, or have another checksum than is listed: image, reason.
     """
 
     shared_patients: pd.DataFrame
     duplicates: pd.DataFrame
     near_duplicates: pd.DataFrame
-    missing: pd.DataFrame
-    changed: pd.DataFrame
-    unreadable: pd.DataFrame
+    faults: pd.DataFrame
 
     @property
     def leaks(self) -> int:
@@ -54,25 +50,22 @@ class CheckResult:
     @property
     def ok(self) -> bool:
         """Whether every image is there, unchanged and readable, and nothing leaks from one split into another."""
-        return not (self.leaks or len(self.missing) or len(self.changed) or len(self.unreadable))
+        return not (self.leaks or len(self.faults))
 
-    def summary(self, *, shown: int = 5) -> str:
-        """Describe in lines of text what was found, with the first `shown` of each kind."""
-        groups = self.duplicates.groupby("sha256", sort=False)["image"].agg(" = ".join)
+    def summary(self) -> str:
+        """Describe in lines of text what was found, with the first five of each kind."""
         near = self.near_duplicates.replace({"split_a": "", "split_b": ""}, "no split")
         pair = "{image_a} ({patient_id_a}, {split_a}) and {image_b} ({patient_id_b}, {split_b}): "
-        kinds = [
-            ("patients in more than one split", self.shared_patients, "{patient_id} in {splits}"),
-            (f"groups of equal files ({len(self.duplicates)} images)", groups.to_frame(), "{image}"),
-            ("pairs of images that look the same", near, pair + "correlation {correlation:.2f}"),
-            ("images missing", self.missing, "{image}"),
-            ("images changed", self.changed, "{image}"),
-            ("images unreadable", self.unreadable, "{image}: {reason}"),
-        ]
+        groups = self.duplicates.groupby("sha256", sort=False)["image"].agg(" = ".join).to_frame()
         lines = []
-        for title, frame, template in kinds:
+        for title, frame, template in (
+            ("patients in more than one split", self.shared_patients, "{patient_id} in {splits}"),
+            (f"groups of equal files ({len(self.duplicates)} images)", groups, "{image}"),
+            ("pairs of images that look the same", near, pair + "correlation {correlation:.2f}"),
+            ("images missing, changed or unreadable", self.faults, "{image}: {reason}"),
+        ):
             lines.append(f"{len(frame)} {title}")
-            lines += [f"  {template.format_map(row)}" for row in frame.head(shown).to_dict("records")]
+            lines += [f"  {template.format_map(row)}" for row in frame.head(5).to_dict("records")]
         return "\n".join([*lines, f"{self.leaks} leaks from one split into another"])
 
 
@@ -84,8 +77,8 @@ def check_manifest(
     Near-duplicates are found in two steps: a perceptual hash selects pairs of images, and `correlation` compares their
     detail pixel by pixel. Measured with benchmarks/near_duplicates.py on 1,811 real images (2026-11-23): of 300 images,
     every copy is found that was re-encoded, resized, or changed in contrast, 296 of those cropped by 1% on each side,
-    43 of those cropped by 3%. Of 1.6 million pairs of images of two patients, two count as near: one image
-    under two names each.
+    43 of those cropped by 3%. Of 1.6 million pairs of images of two patients, two count as near: one image under two
+    names each.
 
     Args:
         frame: as `read_manifest` gives (`rows`, so that missing files are counted).
@@ -97,40 +90,30 @@ def check_manifest(
     frame, root, prints = validate(frame), Path(root), []
     # Several at once: hashing and decoding release Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(lambda image: _fingerprint(root / image), frame["image"]):
+        for found in pool.map(_fingerprint, [root / image for image in frame["image"]], frame["sha256"]):
             prints.append(found)
             if progress is not None:
                 progress(len(prints), len(frame))
-    listed = frame["sha256"]
-    frame = frame[["image", "patient_id", "split"]].assign(
-        **pd.DataFrame(prints, frame.index, ["sha256", "bits", "reason"], dtype=object)
-    )
-    there, unreadable = frame["sha256"] != "", frame["reason"] != ""
-    equal = frame[there & frame["sha256"].duplicated(keep=False)]
-    changed = frame.assign(found=frame["sha256"], sha256=listed)[there & (listed != "") & (listed != frame["sha256"])]
+    frame[["sha256", "bits", "reason"]] = pd.DataFrame(prints, frame.index, range(3), dtype=object)
+    equal = (frame["sha256"] != "") & frame["sha256"].duplicated(keep=False)
     return CheckResult(
         shared_patients=shared_patients(frame).reset_index(),
-        duplicates=equal[["image", "patient_id", "split", "sha256"]].reset_index(drop=True),
+        duplicates=frame.loc[equal, ["image", "patient_id", "split", "sha256"]].reset_index(drop=True),
         near_duplicates=_confirmed(_near_pairs(frame[frame["bits"].notna()]), root),
-        missing=frame.loc[~there & ~unreadable, ["image"]].reset_index(drop=True),
-        changed=changed[["image", "sha256", "found"]].reset_index(drop=True),
-        unreadable=frame.loc[unreadable, ["image", "reason"]].reset_index(drop=True),
+        faults=frame.loc[frame["reason"] != "", ["image", "reason"]].reset_index(drop=True),
     )
 
 
-def _fingerprint(path: Path) -> tuple[str, np.ndarray | None, str]:
-    """Return sha256 ("" without a file), perceptual hash, and why the file cannot be read ("" if it can)."""
+def _fingerprint(path: Path, listed: str) -> tuple[str, np.ndarray | None, str]:
+    """Return sha256 ("" without a file), perceptual hash (None if unreadable), and what is wrong with the file."""
+    digest = ""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
-        return "", None, ""
+        digest = hashlib.sha256(data).hexdigest()
+        changed = f"changed: its sha256 is {digest}, and {listed} is listed"
+        return digest, perceptual_hash(read(data).pixels), "" if listed in ("", digest) else changed
     except (OSError, ValueError) as error:
-        return "", None, getattr(error, "strerror", None) or str(error)
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        return digest, perceptual_hash(read(data).pixels), ""
-    except UnreadableImage as error:
-        return digest, None, str(error)
+        return digest, None, getattr(error, "strerror", None) or str(error)
 
 
 def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
@@ -145,7 +128,7 @@ def perceptual_hash(pixels: np.ndarray) -> np.ndarray:
 
 def _near_pairs(films: pd.DataFrame) -> pd.DataFrame:
     """Pair images with nearly the same `bits`, but another `sha256`."""
-    found: list[tuple[int, int, int]] = []
+    pairs: list[tuple[int, int, int]] = []
     # Bits as -1 and +1: a product of two hashes is 256 - 2 * (bits that differ), and BLAS compares all with all.
     signs = np.array(films["bits"].tolist(), np.float32).reshape(-1, 256) * 2 - 1
     digests = films["sha256"].tolist()
@@ -153,10 +136,10 @@ def _near_pairs(films: pd.DataFrame) -> pd.DataFrame:
         differing = (256 - signs[top : top + 256] @ signs[top:].T) / 2
         for a, b in np.argwhere(differing <= NEAR_BITS):
             if a < b and digests[top + a] != digests[top + b]:
-                found.append((int(differing[a, b]), top + a, top + b))
-        if len(found) > _MAX_PAIRS:
+                pairs.append((int(differing[a, b]), top + a, top + b))
+        if len(pairs) > _MAX_PAIRS:
             break
-    bits, first, second = np.array(sorted(found)[:_MAX_PAIRS], int).reshape(-1, 3).T
+    bits, first, second = np.array(sorted(pairs)[:_MAX_PAIRS], int).reshape(-1, 3).T
     named = films[["image", "patient_id", "split"]]
     sides = [named.iloc[rows].add_suffix(side).reset_index(drop=True) for rows, side in ((first, "_a"), (second, "_b"))]
     return pd.concat(sides, axis=1).assign(bits=bits)

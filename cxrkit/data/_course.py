@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,22 +55,29 @@ def course_images(split: str | None = None, *, progress: Callable[[int, int], No
         ValueError: an unknown split, or an image whose sha256 is not that of the manifest.
         OSError: the cache cannot be written to.
     """
+    import joblib
+
     if split not in (None, *SPLITS):
         raise ValueError(f"split must be {', '.join(SPLITS)} or None; got {split!r}.")
     # Read with the standard library alone: the demo then starts without pandas.
     text = COURSE_MANIFEST.read_bytes()
     rows = [row for row in csv.DictReader(text.decode().splitlines()) if split in (None, row["split"])]
     # A folder for each edition of the manifest, so that images of two editions never mix.
-    edition = hashlib.sha256(text).hexdigest()[:12]
-    folder = default_cache_dir() / "course" / edition
+    folder = default_cache_dir() / "course" / hashlib.sha256(text).hexdigest()[:12]
     try:
         for part in SPLITS if split is None else (split,):
             (folder / part).mkdir(parents=True, exist_ok=True)
         missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"])]
-        made = itertools.chain([None], _make(missing, folder))
-        for done, _ in enumerate(made, len(rows) - len(missing)):
-            if progress is not None:
-                progress(done, len(rows))
+        # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the
+        # images are the parallel part; and they end soon, for a notebook has little memory.
+        jobs = 1 if len(missing) < _WORTH_WORKERS else -1
+        with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1, idle_worker_timeout=5):
+            made = joblib.Parallel(return_as="generator_unordered")(
+                joblib.delayed(_make)(row, folder) for row in missing
+            )
+            for done, _ in enumerate(itertools.chain([None], made), len(rows) - len(missing)):
+                if progress is not None:
+                    progress(done, len(rows))
     except OSError as error:
         raise OSError(
             error.errno,
@@ -120,14 +127,11 @@ def course_boxes(split: str | None = None) -> "pd.DataFrame":
 
     from cxrkit.data._manifest import chosen
 
-    found = []
-    frame = chosen(course_manifest(), split)
+    found, frame = [], chosen(course_manifest(), split)
     for row in frame[frame["findings"] != ""].to_dict("records"):
         film = simulate_row(row)
-        height, width = film.pixels.shape
         for finding in filter(FINDINGS.__contains__, film.boxes):
-            for x, y, w, h in film.boxes[finding]:
-                found.append((row["image"], finding, x / width, y / height, w / width, h / height))
+            found += [(row["image"], finding, *np.divide(box, len(film.pixels))) for box in film.boxes[finding]]
     return pd.DataFrame(found, columns=["image", "finding", "x", "y", "w", "h"])
 
 
@@ -138,19 +142,7 @@ def _is_there(path: Path, sha256: str) -> bool:
         return False
 
 
-def _make(rows: list[dict[str, str]], folder: Path) -> Iterator[None]:
-    """Simulate images into the folder; yield after each."""
-    import joblib
-
-    # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the images
-    # are the parallel part; and they end soon, for a notebook has little memory.
-    workers = 1 if len(rows) < _WORTH_WORKERS else -1
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1, idle_worker_timeout=5):
-        parallel = joblib.Parallel(return_as="generator_unordered")
-        yield from parallel(joblib.delayed(_make_one)(row, folder) for row in rows)
-
-
-def _make_one(row: Mapping[str, str], folder: Path) -> None:
+def _make(row: Mapping[str, str], folder: Path) -> None:
     data = simulate_row(row).png()
     found = hashlib.sha256(data).hexdigest()
     if found != row["sha256"]:

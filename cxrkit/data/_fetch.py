@@ -38,13 +38,11 @@ class Source:
     """A data set, or weights, that can be downloaded.
 
     Attributes:
-        name: for `fetch`, and of its adapter in `ADAPTERS`.
         license: in short; "" where only the home page has it.
         kaggle: OWNER/NAME at Kaggle, for a set that is there.
         note: what a user should know before.
     """
 
-    name: str
     title: str
     homepage: str
     license: str
@@ -55,31 +53,25 @@ class Source:
 
 # Checksums of ChestX-ray14: of archives from its FAQ_CHESTXRAY.pdf, question 7; of tables as Box publishes them.
 # GitHub packs archives on demand and promises no lasting checksum: there the commit is pinned.
-#: What can be fetched, by name.
+#: What can be fetched, by name; data sets have the same name in `ADAPTERS`.
 SOURCES = {
-    name: Source(name, **about | {"files": tuple(RemoteFile(**file) for file in about.get("files", ()))})
+    name: Source(**about | {"files": tuple(RemoteFile(**file) for file in about.get("files", ()))})
     for name, about in json.loads(Path(__file__).with_name("sources.json").read_text(encoding="utf-8")).items()
 }
 
 
 def fetch(
-    name: str | Source,
-    dest: str | os.PathLike[str],
-    *,
-    only: Collection[str] | None = None,
-    unpack: bool = True,
-    progressbar: bool = False,
+    name: str, dest: str | os.PathLike[str], *, only: Collection[str] | None = None, progressbar: bool = False
 ) -> list[Path]:
-    """Download a data set, check it and unpack it. If interrupted, call it again to resume.
+    """Download a data set, check it, and unpack its archives. If interrupted, call it again to resume.
 
-    A file that is there, with the right checksum, is not downloaded again. After a cut, a timeout, a busy server or a
-    wrong checksum it is tried six times more.
+    A file that is there, with the right checksum, is not downloaded again; with a known checksum, a part of a file
+    continues. After a cut, a timeout, a busy server or a wrong checksum it is tried six times more.
 
     Args:
-        name: one of `SOURCES`, or a Source.
+        name: one of `SOURCES`.
         dest: the folder to fill; made when missing. For Kaggle it must be empty.
         only: names of the files wanted; None: all.
-        unpack: unpack .zip and .tar.gz archives into `dest`. What comes from Kaggle is always unpacked.
         progressbar: show the progress of each file on stderr.
     Returns:
         The files; of Kaggle the folder.
@@ -88,79 +80,66 @@ def fetch(
         FetchError: refused, not found, interrupted too often, wrong content, no room, an archive that cannot be
             unpacked or that reaches outside `dest`, or another process that downloads into `dest`.
     """
-    if isinstance(name, str) and name not in SOURCES:
-        raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}.")
-    source = SOURCES[name] if isinstance(name, str) else name
-    if unknown := sorted(set(only or ()) - {file.name for file in source.files}):
-        raise ValueError(f"only must be of {', '.join(file.name for file in source.files)}; got {', '.join(unknown)}.")
-    folder = Path(dest)
-    if source.kaggle:
-        return [_from_kaggle(source, folder)]
     import filelock
 
+    if name not in SOURCES:
+        raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}.")
+    source, folder = SOURCES[name], Path(dest)
+    if unknown := sorted(set(only or ()) - {file.name for file in source.files}):
+        raise ValueError(f"only must be of {', '.join(file.name for file in source.files)}; got {', '.join(unknown)}.")
+    if source.kaggle:
+        return [_from_kaggle(source, folder)]
     folder.mkdir(parents=True, exist_ok=True)
     files = [file for file in source.files if only is None or file.name in only]
     try:
         with filelock.FileLock(folder / ".fetch.lock", timeout=0):
-            return [_fetched(file, folder, source, unpack, progressbar) for file in files]
+            return [_fetched(file, folder, source, progressbar) for file in files]
     except filelock.Timeout:
         raise FetchError(f"another process is downloading into {folder}; wait until it has finished.") from None
 
 
-def _fetched(file: RemoteFile, folder: Path, source: Source, unpack: bool, progressbar: bool) -> Path:
+def _fetched(file: RemoteFile, folder: Path, source: Source, progressbar: bool) -> Path:
     import pooch
     import requests
 
     def download(url: str, output_file: str, _: object) -> None:
-        _download(file, folder, source, progressbar)
-        os.replace(folder / f".{file.name}.part", output_file)
-        (folder / f".{file.name}.version").unlink(missing_ok=True)
+        part = folder / f".{file.name}.part"
+        _download(file, folder, source, part, progressbar)
+        os.replace(part, output_file)
 
-    store = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.name: file.checksum or None},
-        urls={file.name: file.url},
-        retry_if_failed=_RETRIES,
-    )
-    is_archive = unpack and file.name.endswith((".zip", ".tar.gz"))
+    registry = {file.name: file.checksum or None}
+    store = pooch.Pooch(folder, "", registry, urls={file.name: file.url}, retry_if_failed=_RETRIES)
+    unpack = _unpacked if file.name.endswith((".zip", ".tar.gz")) else None
     try:
-        store.fetch(file.name, processor=_unpacked if is_archive else None, downloader=download)
+        return Path(store.fetch(file.name, processor=unpack, downloader=download))
     except requests.RequestException as error:
         raise FetchError(
-            f"{file.name} could not be downloaded ({error}). What came is kept: run the same command again to resume."
+            f"{file.name} could not be downloaded ({error}). Run the same command again; a large file resumes."
         ) from None
     except ValueError as error:
         raise FetchError(
             f"{file.name}: {error} The publisher may have changed it: compare with {source.homepage}, or report it to "
             "cxrkit."
         ) from None
-    return folder / file.name
 
 
-def _download(file: RemoteFile, folder: Path, source: Source, progressbar: bool) -> None:
+def _download(file: RemoteFile, folder: Path, source: Source, part: Path, progressbar: bool) -> None:
     """Download the rest of a file by HTTP range into its part; pooch itself begins again at each try."""
     import requests
     from tqdm import tqdm
 
-    part, version = folder / f".{file.name}.part", folder / f".{file.name}.version"
-    known = version.read_text(encoding="utf-8") if version.exists() else ""
-    # Without a version the server may have another file by now, and only a checksum would find that out.
-    have = part.stat().st_size if part.exists() and (known or file.checksum) else 0
+    # Only a checksum finds out that the server has another file by now.
+    have = part.stat().st_size if part.exists() and file.checksum else 0
     if have and have == file.size:
         return
     # Without `identity` a server may compress, and ranges would count compressed bytes.
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": known} if known else {})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     hooks = {"response": lambda response, **_: _check(response, file, source)}
     with requests.get(_secure(file.url), headers=headers, stream=True, timeout=60, hooks=hooks) as response:
-        resumed = response.status_code == 206
-        is_next = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        if response.status_code == 416 or (resumed and not is_next):
-            part.unlink(missing_ok=True)
+        if response.status_code == 416:
+            part.unlink()
             raise requests.ConnectionError("the server cannot continue the file")
-        have = have if resumed else 0
+        have = have if response.status_code == 206 else 0
         total = have + int(response.headers.get("Content-Length", 0))
         if file.size and total and total != file.size:
             raise FetchError(
@@ -169,11 +148,8 @@ def _download(file: RemoteFile, folder: Path, source: Source, progressbar: bool)
             )
         if (needed := total - have) > (free := shutil.disk_usage(folder).free):
             raise FetchError(f"{file.name} needs {needed:,} bytes, {folder} has {free:,} left; make room.")
-        # Only a strong ETag promises the same bytes (RFC 9110, 13.1.5); else the time of the last change.
-        etag = response.headers.get("ETag", "W/")
-        version.write_text(response.headers.get("Last-Modified", "") if etag.startswith("W/") else etag, "utf-8")
         shown = {"desc": file.name, "unit": "B", "unit_scale": True, "disable": not progressbar}
-        with part.open("ab" if resumed else "wb") as out, tqdm(total=total, initial=have, **shown) as bar:
+        with part.open("ab" if have else "wb") as out, tqdm(total=total, initial=have, **shown) as bar:
             # A cut loses the block that it falls into, so blocks are small.
             for block in response.iter_content(1 << 16):
                 out.write(block)
@@ -188,21 +164,21 @@ def _secure(url: str) -> str:
 
 
 def _check(response: Any, file: RemoteFile, source: Source) -> None:
-    """Refuse a redirect to plain http, and an answer that another try would not change; called for every response."""
+    """Refuse a redirect to plain http, and an answer that another try would not change."""
+    status = response.status_code
     if response.is_redirect:
         _secure(urllib.parse.urljoin(response.url, response.headers["Location"]))
-    elif response.status_code in (404, 410):
-        raise FetchError(f"{file.name} is no longer at {file.url}; find its new place at {source.homepage}.")
-    elif response.status_code == 429 or response.status_code >= 500:
+    elif status == 429 or status >= 500:
         response.raise_for_status()
-    elif response.status_code >= 400 and response.status_code != 416:
+    elif status >= 400 and status != 416:
         raise FetchError(
-            f"the server refused {file.name} ({response.status_code}); download it in a browser from {source.homepage}."
+            f"the server refused {file.name} (status {status} of {file.url}); download it in a browser from "
+            f"{source.homepage}."
         )
 
 
 def _unpacked(path: str, action: str, _: object) -> str:
-    """Unpack an archive beside it, once; called by pooch after a download or when the file was there."""
+    """Unpack an archive into its folder, once: a processor of pooch, `action` being "fetch" if the file was there."""
     archive = Path(path)
     mark = archive.with_name(f".{archive.name}.unpacked")
     if action == "fetch" and mark.exists():

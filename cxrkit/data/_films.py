@@ -11,12 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrkit.data._journal import write_whole
 from cxrkit.film import read, resize
 from cxrkit.labels import COVID, FINDINGS, NOT_COVID, split_findings
-
-#: Images decoded between two notes of what is done.
-_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +41,7 @@ class FilmSet:
     def scaled(self, size_px: int) -> np.ndarray:
         """Return (images, size_px, size_px, 1), float32 in [0, 1], as a network takes them."""
         resized = [resize(np.asarray(film, np.float32) / 255, size_px) for film in self.pixels]
-        return np.stack(resized)[..., None] if resized else np.empty((0, size_px, size_px, 1), np.float32)
+        return np.array(resized, np.float32).reshape(-1, size_px, size_px, 1)
 
     def join(self, *others: "FilmSet") -> "FilmSet":
         """Return these images followed by those of other sets of the same size and labels."""
@@ -82,26 +78,36 @@ def load_films(
         root: the folder that image paths are relative to.
         size_px: side of the square.
         labels: of the targets, as for `truth`.
-        cache: a folder that keeps decoded images, size_px * size_px bytes each, for the next run and after a kill. The
-            processes of a machine then share their memory. None: in the memory of this process.
+        cache: a folder that keeps decoded images, size_px * size_px bytes each, for the next run. The processes of a
+            machine then share their memory. None: in the memory of this process.
         progress: called with how many images are decoded, and of how many.
     Raises:
         ValueError: files that do not exist or cannot be read: how many, and the first with its reason.
     """
-    paths, progress = [Path(root) / image for image in frame["image"]], progress or (lambda *_: None)
+    paths, shape = [Path(root) / image for image in frame["image"]], (len(frame), size_px, size_px)
     if absent := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(absent)} of {len(paths)} images do not exist; the first is {absent[0]}. See --root.")
     if cache is None or not paths:
-        pixels = np.empty((len(paths), size_px, size_px), np.uint8)
-        _decode(paths, pixels)
-        progress(len(paths), len(paths))
+        pixels = np.empty(shape, np.uint8)
+        _decode(paths, pixels, progress)
     else:
-        pixels = _kept(paths, size_px, Path(cache), progress)
+        import filelock
+
+        stats = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
+        key = hashlib.sha256(json.dumps([size_px, stats]).encode()).hexdigest()[:16]
+        file, part = Path(cache, f"{key}.npy"), Path(cache, f"{key}.part")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Of several processes of a machine one decodes, and the others wait for it.
+        with filelock.FileLock(file.with_suffix(".lock")):
+            if not file.exists():
+                _decode(paths, np.lib.format.open_memmap(part, "w+", np.uint8, shape), progress)
+                os.replace(part, file)
+        pixels = np.load(file, mmap_mode="r")
     known = truth(frame, labels).astype(np.float32)
     return FilmSet(pixels, known, frame["source"].to_numpy(str), frame["patient_id"].to_numpy(str))
 
 
-def _decode(paths: Sequence[Path], pixels: np.ndarray) -> None:
+def _decode(paths: Sequence[Path], pixels: np.ndarray, progress: Callable[[int, int], None] | None) -> None:
     """Read images into (images, S, S), uint8; refuse unreadable files together."""
 
     def one(path: Path, place: np.ndarray) -> str:
@@ -111,32 +117,14 @@ def _decode(paths: Sequence[Path], pixels: np.ndarray) -> None:
             return f"{path}: {getattr(error, 'strerror', None) or error}"
         return ""
 
+    faults = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if faults := [fault for fault in pool.map(one, paths, pixels) if fault]:
-            raise ValueError(
-                f"{len(faults)} of {len(paths)} images cannot be read; the first is {faults[0]} `cxrkit data check` "
-                "lists all such images of a manifest; take them out of it."
-            )
-
-
-def _kept(paths: Sequence[Path], size_px: int, folder: Path, progress: Callable[[int, int], None]) -> np.ndarray:
-    """Decode images once into a file and map it read-only; when one of the files changes, all are decoded again."""
-    import filelock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    stats = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
-    key = hashlib.sha256(json.dumps([size_px, stats]).encode()).hexdigest()[:16]
-    file, done = folder / f"{key}.npy", folder / f"{key}.done"
-    # Of several processes of a machine one decodes, and the others wait for it.
-    with filelock.FileLock(folder / f"{key}.lock"):
-        first = int(done.read_text()) if done.is_file() else 0
-        shape = (len(paths), size_px, size_px)
-        films = np.lib.format.open_memmap(file, "r+" if first else "w+", np.uint8, None if first else shape)
-        for start in range(first, len(paths), _BLOCK):
-            stop = min(start + _BLOCK, len(paths))
-            _decode(paths[start:stop], films[start:stop])
-            # In this order: images noted as done that are not there would never be found out.
-            films.flush()
-            write_whole(done, str(stop).encode())
-            progress(stop, len(paths))
-    return np.load(file, mmap_mode="r")
+        for done, fault in enumerate(pool.map(one, paths, pixels), start=1):
+            faults += [fault] if fault else []
+            if progress is not None:
+                progress(done, len(paths))
+    if faults:
+        raise ValueError(
+            f"{len(faults)} of {len(paths)} images cannot be read; the first is {faults[0]} `cxrkit data check` lists "
+            "all such images of a manifest; take them out of it."
+        )

@@ -10,7 +10,6 @@ import difflib
 import functools
 import gzip
 import io
-import itertools
 import logging
 import os
 import re
@@ -26,7 +25,7 @@ from cxrkit.data import _cells, _course
 from cxrkit.data._cells import ManifestError
 from cxrkit.data._journal import write_whole
 from cxrkit.data._splits import split_by_patient
-from cxrkit.labels import COVID, FINDINGS, NO_FINDING, SPLITS
+from cxrkit.labels import COVID, FINDINGS, NO_FINDING
 
 NO_PATIENTS = (
     "The table names no patients, so each image counts as a different person. Images of one person may be in train "
@@ -44,7 +43,7 @@ class DataSet:
         rows: the manifest: all images that the table lists, in its order.
         present: (rows,), bool: whether the image file exists.
         notes: a sentence for each thing that was guessed or changed, or that a user has to know.
-        left_out: files that are not in `rows`: image, reason.
+        left_out: files that are not in `rows`, each with the reason.
     """
 
     name: str
@@ -52,7 +51,7 @@ class DataSet:
     rows: pd.DataFrame
     present: np.ndarray
     notes: tuple[str, ...] = ()
-    left_out: pd.DataFrame | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -63,21 +62,6 @@ class DataSet:
     def missing(self) -> pd.DataFrame:
         """The rows without an image file, index 0, 1, 2, ..."""
         return self.rows[~self.present].reset_index(drop=True)
-
-
-#: Spellings of the columns in other tables, in lower case, letters and digits alone; the first that is there is taken.
-_SPELLINGS = {
-    "image": "image imageindex imagepath imagename imagefile filename filepath file path imageid",
-    "patient_id": "patientid patient subjectid",
-    "follow_up": "followup",
-    "view": "view viewposition projection",
-    "sex": "sex gender patientsex patientgender",
-    "age": "age patientage",
-    "covid": "covid covid19",
-    "findings": "findings findinglabels finding labels label",
-    "split": "split subset set",
-    "license": "license licence",
-}
 
 
 def read_manifest(
@@ -122,27 +106,24 @@ def read_manifest(
     if equal.any():
         shown = ", ".join(text["image"][equal].unique()[:3])
         notes.append(f"{int(equal.sum())} rows repeat an image; the first row of each is used ({shown}).")
-    text, faults = _cells.clean(text[~equal])
-    decisive = faults["column"].isin(_cells.DECISIVE)
-    if decisive.any():
-        raise _cells.faulty(faults[decisive], path.name)
-    notes += _cells.notes_on(faults)
-    rows = _cells.typed(text.reset_index(drop=True))
-    if "split" in need and (rows["split"] == "").all() and len(rows):
+    rows, more = _cells.clean(text[~equal], path.name, _cells.DECISIVE)
+    notes += more
+    without = int((rows["split"] == "").sum()) if "split" in need else 0
+    if without and without == len(rows):
         rows = split_by_patient(rows, seed=0)
         notes.append("The table has no splits: its images are split 3:1:1 by patient (seed 0).")
-    elif "split" in need and (without := int((rows["split"] == "").sum())):
+    elif without:
         notes.append(f"no split for {without} of {len(rows)} images; they are not used.")
     rows = chosen(rows, split, sources)
     present = np.array([(folder / image).is_file() for image in rows["image"]], bool)
-    if not present.all():
-        absent = rows["image"][~present]
-        shown = ", ".join(absent.head(3)) + (", ..." if len(absent) > 3 else "")
-        if not present.any():
-            raise ManifestError(
-                f"none of the {len(rows)} images of {path.name} exists in {folder} ({shown}). Image paths are relative "
-                "to the manifest's folder; if the images are in another one, name it with --root (in Python, root=)."
-            )
+    absent = rows["image"][~present]
+    shown = ", ".join(absent.head(3)) + (", ..." if len(absent) > 3 else "")
+    if not present.any():
+        raise ManifestError(
+            f"none of the {len(rows)} images of {path.name} exists in {folder} ({shown}). Image paths are relative to "
+            "the manifest's folder; if the images are in another one, name it with --root (in Python, root=)."
+        )
+    if len(absent):
         notes.append(f"not found in {folder}: {len(absent)} of {len(rows)} images ({shown}); see --root.")
     for note in notes:
         _log.warning("%s: %s", path.name, note)
@@ -175,18 +156,18 @@ def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
     numbered = {number: row for number, row in enumerate(rows, start=1) if any(row)}
     if not numbered:
         raise ManifestError(f"{path.name} is empty; it must have a header, with a column image, and a row per image.")
-    first, *numbers = numbered
+    (_, first), *body = numbered.items()
     # The header of some public tables ends in a comma.
-    header = [cell.strip() or f"column {place}" for place, cell in enumerate(numbered[first], start=1)]
+    header = [cell.strip() or f"column {place}" for place, cell in enumerate(first, start=1)]
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise ManifestError(f"{path.name} has the column {', '.join(map(repr, twice))} twice; keep one.")
     width = len(header)
-    ragged = [number for number in numbers if len(numbered[number]) != width]
+    legal = f"{width} cells, as in the header"
+    ragged = [(number, "", f"{len(row)} cells", legal) for number, row in body if len(row) != width]
     if strict and ragged:
-        faults = pd.DataFrame({"row": ragged, "column": "", "value": [f"{len(numbered[n])} cells" for n in ragged]})
-        raise _cells.faulty(faults.assign(legal=f"{width} cells, as in the header"), path.name)
-    body = [(numbered[number] + [""] * width)[:width] for number in numbers]
-    return pd.DataFrame(body, columns=header, index=numbers, dtype=object)
+        raise _cells.faulty(ragged, path.name)
+    cells = [(row + [""] * width)[:width] for _, row in body]
+    return pd.DataFrame(cells, [number for number, _ in body], header, dtype=object)
 
 
 def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[pd.DataFrame, list[str]]:
@@ -194,8 +175,9 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
     names = [str(column) for column in table]
     plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(names)}
     guessed = {}
-    for ours in _cells.COLUMNS:
-        found = [plain[spelling] for spelling in _SPELLINGS.get(ours, ours).split() if spelling in plain]
+    for ours, column in _cells.COLUMNS.items():
+        spellings = (ours.replace("_", ""), *column.names.split())
+        found = [plain[spelling] for spelling in spellings if spelling in plain]
         if ours not in table and found and found[0] not in _cells.COLUMNS:
             guessed[found[0]] = ours
     rows = table.rename(columns=guessed)
@@ -205,8 +187,8 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
         raise ManifestError(f"{name} has no column of images; it has {has}. Rename the one that holds paths to image.")
     flags = {column: finding for column in names if (finding := _cells.findings_of(column))}
     if "findings" not in rows and flags:
-        holds = [[_cells.RULES["covid"][0](cell) == "1" for cell in rows[column]] for column in flags]
-        rows["findings"] = ["|".join(itertools.compress(flags.values(), row)) for row in zip(*holds, strict=True)]
+        holds = rows[list(flags)].rename(columns=flags).map(_cells.COLUMNS["covid"].spell) == "1"
+        rows["findings"] = ["|".join(holds.columns[row]) for row in holds.to_numpy()]
         notes.append(f"findings are the columns {', '.join(flags)}, where they are 1.")
     if "findings" in rows:
         parted = pd.DataFrame([part_findings(cell) for cell in rows["findings"]], rows.index, dtype=object)
@@ -214,12 +196,12 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
         if words := Counter(word for cell in parted[2] for word in cell.split("|") if word):
             listed = ", ".join(f"{word!r} {count}" for word, count in words.most_common(5))
             if "findings" in need and not parted[0].any():
-                legal = _cells.RULES["findings"][1]
+                legal = _cells.COLUMNS["findings"].legal
                 raise ManifestError(f"the findings of {name} name none of the 14 ({listed}); legal: {legal}.")
             notes.append(f"findings: words that are none of the 14 are in the column other ({listed}).")
             rows["other"] = (rows.get("other", "") + "|" + parted[2]).str.strip("|")
         if "covid" not in rows and parted[1].any():
-            rows["covid"] = parted[1].map({True: "1", False: ""})
+            rows["covid"] = parted[1]
             notes.append(f"no column covid: it is 1 where the findings name {COVID}, else not known.")
     _cells.need_columns(rows, [column for column in need if column != "split"], name)
     rows["source"] = rows.get("source", "table")
@@ -233,19 +215,18 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
 
 
 @functools.cache
-def part_findings(cell: str) -> tuple[str, bool, str]:
-    """Part a cell of findings into those of the 14, whether COVID-19 is named, and the other words.
+def part_findings(cell: str) -> tuple[str, str, str]:
+    """Part a cell into findings of the 14, "1" if COVID-19 is named, and the other words, joined by `|`.
 
     A word that is nearly one of the 14 stays with the findings, so that a wrong spelling is reported, not dropped.
     """
     known = {name.lower().replace("_", " "): name for name in FINDINGS} | {"": "", NO_FINDING.lower(): ""}
-    found, other, covid = [], [], False
+    found, covid, other = [], "", []
     for word in (part.strip() for part in re.split(r"[|,;/]", cell)):
         plain = word.lower().replace("_", " ")
-        is_one = plain in known or _cells.findings_of(word) is not None
         if plain == COVID.lower():
-            covid = True
-        elif is_one or difflib.get_close_matches(plain, known, n=1, cutoff=0.85):
+            covid = "1"
+        elif _cells.findings_of(word) is not None or difflib.get_close_matches(plain, known, n=1, cutoff=0.85):
             found.append(known.get(plain, word))
         else:
             other.append(word)
@@ -281,16 +262,14 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 def chosen(rows: pd.DataFrame, split: str | None, sources: Sequence[str] = ()) -> pd.DataFrame:
     """Return the rows of a split and of sources, as `read_manifest` describes."""
-    if unknown := sorted(set(sources) - set(rows["source"])):
-        known = ", ".join(sorted(set(rows["source"])))
-        raise ManifestError(f"the manifest has no images of {', '.join(unknown)}; its sources are {known}.")
-    if split not in (None, *SPLITS):
-        raise ManifestError(f"split must be one of {', '.join(SPLITS)}; got {split!r}.")
     found = rows if split is None else rows[rows["split"] == split]
     found = found[found["source"].isin(sources or found["source"])]
-    if found.empty:
-        counts = ", ".join(f"{name or 'none'} {count}" for name, count in rows["split"].value_counts().items())
-        raise ManifestError(
-            f"the manifest has no image of the chosen split and sources; its splits: {counts or 'none'}."
+    unknown = set(sources) - set(rows["source"])
+    if found.empty or unknown:
+        splits, known = (
+            ", ".join(f"{name or 'none'} {count}" for name, count in rows[column].value_counts().items()) or "none"
+            for column in ("split", "source")
         )
+        wanted = ", ".join(sorted(unknown) or [f"split {split}"] * bool(split)) or "any kind"
+        raise ManifestError(f"the manifest has no image of {wanted}; its splits: {splits}; its sources: {known}.")
     return found.reset_index(drop=True)

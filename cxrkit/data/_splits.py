@@ -14,7 +14,7 @@ def split_by_patient(
     ratios: Sequence[float] = (3, 1, 1),
     *,
     seed: int,
-    stratify: str | Sequence[str] | None = "covid",
+    stratify: str | None = "covid",
 ) -> pd.DataFrame:
     """Split images into train, val and test by patient: two images of one person in train and test inflate AUROC.
 
@@ -25,8 +25,8 @@ def split_by_patient(
         frame: with `patient_id` and the columns of `stratify`. One `patient_id` is one person, whatever the source.
         ratios: how many parts train, val and test get, each >= 0.
         seed: draws which patients go where.
-        stratify: column or columns of which each split shall have its share. In `findings`, a patient counts under
-            the rarest that he or she has; in other columns, under all values of his or her images. None: none.
+        stratify: the column of which each split shall have its share. In `findings`, a patient counts under the
+            rarest that he or she has; in another column, under all values of his or her images. None: none.
     Returns:
         A copy of `frame` with a new `split`.
     Raises:
@@ -36,8 +36,7 @@ def split_by_patient(
     if shares.shape != (3,) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.sum() > 0:
         raise ValueError(f"ratios must be three numbers >= 0, not all 0, for train, val and test; got {ratios!r}.")
     shares = shares / shares.sum()
-    columns = (stratify,) if isinstance(stratify, str) else tuple(stratify or ())
-    need_columns(frame, ("patient_id", *columns), "the frame")
+    need_columns(frame, ("patient_id", *([stratify] if stratify else [])), "the frame")
     patients = frame["patient_id"].map(as_text)
     if unknown := int((patients == "").sum()):
         raise ValueError(
@@ -45,9 +44,7 @@ def split_by_patient(
             "an unknown person a different patient_id, such as its file name."
         )
     sizes = patients.groupby(patients).size()
-    strata = pd.Series("", index=sizes.index)
-    for column in columns:
-        strata += "\n" + _stratum(frame[column], patients)
+    strata = _stratum(frame[stratify], patients) if stratify else pd.Series("", sizes.index)
     rng, lacking, split_of = np.random.default_rng(seed), np.zeros(3), {}
     for _, members in sizes.groupby(strata):
         # What one stratum has too many or too few goes into the next, or the errors of many strata would add up.
@@ -74,9 +71,9 @@ def _stratum(column: pd.Series, patients: pd.Series) -> pd.Series:
 
 def shared_patients(frame: pd.DataFrame) -> pd.Series:
     """Return the splits, joined by `|`, of the patients who are in more than one."""
-    by_patient = frame[frame["split"] != ""].groupby("patient_id")["split"]
-    found = by_patient.agg(lambda names: "|".join(name for name in SPLITS if name in set(names))).rename("splits")
-    return found[found.map(lambda splits: "|" in splits).astype(bool)]
+    pairs = frame.loc[frame["split"] != "", ["patient_id", "split"]].drop_duplicates()
+    pairs = pairs[pairs["patient_id"].duplicated(keep=False)].sort_values("split", key=lambda s: s.map(SPLITS.index))
+    return pairs.groupby("patient_id")["split"].agg("|".join).rename("splits")
 
 
 def check_splits(frame: pd.DataFrame) -> None:

@@ -149,7 +149,7 @@ grid.set_titles("share of {col_name}").tick_params("x", rotation=30)
 # %%
 root = course_images("test").parent
 dealt = survey.split_by_film(course_set, seed=0)
-print(check_manifest(dealt[course_set["split"] == "test"], root).summary(shown=3))
+print(check_manifest(dealt[course_set["split"] == "test"], root).summary())
 
 # %% [markdown]
 # Pairs that look the same are two films of one patient, taken at different times: what a network may remember. The
