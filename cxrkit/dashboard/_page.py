@@ -1,7 +1,9 @@
 """The page: one widget whose state is plain values, and two panels that are created when their tabs are opened."""
 
+import base64
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import ipywidgets as widgets
 import traitlets
 
 from cxrkit import words
-from cxrkit.dashboard import _early, _view
-from cxrkit.dashboard._session import Film, Session, max_bytes
+from cxrkit.dashboard import _samples as samples
+from cxrkit.dashboard import _view
+from cxrkit.dashboard._session import Film, Session
 from cxrkit.dashboard._uploads import Uploads
 
 _HERE = Path(__file__).parent
@@ -19,6 +22,8 @@ _HERE = Path(__file__).parent
 _SCRIPTS = ("dom", "uploads", "films", "film", "rounds", "table", "about", "early", "page")
 #: The sample that is shown first.
 FIRST = "covid"
+#: MIME type of a copy of the page that needs no kernel; our Voila template reads it, other viewers ignore it.
+COPY = "application/vnd.cxrkit.page+json"
 
 
 class Page(anywidget.AnyWidget):
@@ -32,8 +37,8 @@ class Page(anywidget.AnyWidget):
     language = traitlets.Enum(list(words.LANGUAGES), next(iter(words.LANGUAGES))).tag(sync=True)
     tab = traitlets.Enum(["film", "table", "lab", "rounds", "about"], "film").tag(sync=True)
     limits: traitlets.Dict = traitlets.Dict().tag(sync=True)
-    #: From `_view`: `gallery`; `row` of each image; `shown` and `rounds_values` of one image; CSV text by table name;
-    #: `about` of each network.
+    #: "name" and "thumb" (JPEG) of each sample. From `_view`: `row` of each image; `shown` and `rounds_values` of one
+    #: image; CSV text by table name; `about` of each network.
     samples: traitlets.List = traitlets.List().tag(sync=True)
     films: traitlets.List = traitlets.List().tag(sync=True)
     shown: traitlets.Dict = traitlets.Dict().tag(sync=True)
@@ -46,23 +51,22 @@ class Dashboard(widgets.VBox):
     """The dashboard of one viewer.
 
     Attributes:
-        session: the films.
-        page: the widget in the browser.
+        session: the films; without one it uses the bundled networks.
+        page: the widget in the browser; it begins with a sample.
         lab, explorer: the panels of two tabs; empty until a viewer opens them.
     """
 
     def __init__(self, session: Session | None = None, *, language: str = "en") -> None:
-        """Create the page and read the first sample; without a session it uses the bundled networks."""
         words.table(language)
         self.session = Session() if session is None else session
-        self._uploads = Uploads(max_bytes(self.session.limits))
+        self._uploads = Uploads(self.session.limits.file_mb * 2**20)
         first = self.session.open_sample(FIRST)
         self.page = Page(
             texts={one: dict(words.table(one)) for one in words.LANGUAGES},
             languages=dict(words.LANGUAGES),
             language=language,
             limits=vars(self.session.limits),
-            samples=_view.gallery(),
+            samples=[{"name": sample.name, "thumb": sample.thumb()} for sample in samples.every()],
             about=[_view.about(network) for network in (self.session.reader.covid, self.session.reader.findings)],
             films=[_view.row(first)],
             shown=_view.shown(self.session, first),
@@ -82,14 +86,14 @@ class Dashboard(widgets.VBox):
         self.page.observe(self._show_panel, "tab")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
-        """Under Voila, add a copy of the page that needs no kernel."""
+        """Under Voila, add a copy of the page, which is shown before Voila's scripts have connected a kernel."""
         bundle = super()._repr_mimebundle_(**kwargs)
         # Only under Voila, which sets this variable: in a saved notebook the copy would be useless bytes.
         if bundle is not None and os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
-            bundle[_early.MIME] = _early.copy(self.page, list(Page.class_own_traits(sync=True)))
+            traits = {name: getattr(self.page, name) for name in Page.class_own_traits(sync=True)}
+            text = json.dumps(traits, default=lambda data: {"base64": base64.b64encode(data).decode()})
+            bundle[COPY] = {"module": Page._esm, "style": Page._css, "traits": json.loads(text)}
         return bundle
-
-    # ------------------------------------------------------------------------------------------ requests
 
     def _handle(self, content: Any, buffers: Sequence[memoryview]) -> None:
         """Carry out a request of the browser and answer it; an error never stops the page."""
@@ -106,60 +110,53 @@ class Dashboard(widgets.VBox):
         else:
             self.page.send({"number": number})
 
-    def _do(self, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        what = request["do"]
-        if what == "sample":
-            self._show(self.session.open_sample(str(request["name"])))
-        elif what == "samples":
-            for sample in self.page.samples:
-                self.session.open_sample(sample["name"])
-            self._list()
-        elif what == "show":
-            self._show(self.session.film(str(request["key"])))
-            if request.get("tab") == "film":
-                self.page.tab = "film"
-        elif what == "rounds":
-            film = self.session.film(str(request["key"]))
-            if film.key != self.page.shown["key"]:
-                # Another image was chosen meanwhile; it must not wait for rounds that nobody will see.
-                return
-            self.page.rounds = _view.rounds_values(
-                film, self.session.run_rounds(film.key), self.session.reader.threshold
-            )
-        elif what == "piece":
-            self._piece(request, buffers)
-        elif what == "came":
-            # New images: leave the tab without images, and give an open panel the new ones.
-            if self.page.tab == "about":
-                self.page.tab = "film"
-            self._show_panel()
-        elif what in ("refused", "unread"):
-            size = {"size": f"{int(request['size']) / 2**20:.0f}", "most": self.session.limits.file_mb}
-            why = {
-                "refused": words.Saying("unreadable.upload.too_many_bytes", size),
-                "unread": words.Saying("unreadable.upload.by_browser", {}),
-            }
-            self._show(self.session.fault(str(request["name"]), why[what]))
-        else:
-            raise ValueError(f"a request must be for a sample, an image, rounds or a file; got {str(what)[:40]!r}.")
-
-    def _piece(self, request: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
-        (piece,) = buffers
-        whole = self._uploads.take(str(request["id"]), int(request["size"]), int(request["offset"]), piece)
-        if whole is not None:
-            self._show(self.session.add(str(request["name"]), whole))
-
-    # ------------------------------------------------------------------------------------------ shown
+    def _do(self, request: Any, buffers: Sequence[memoryview]) -> None:
+        match request:
+            case {"do": "sample", "name": name}:
+                self._show(self.session.open_sample(str(name)))
+            case {"do": "samples"}:
+                for sample in samples.every():
+                    self.session.open_sample(sample.name)
+                self._list()
+            case {"do": "show", "key": key}:
+                self._show(self.session.film(str(key)))
+                if request.get("tab") == "film":
+                    self.page.tab = "film"
+            case {"do": "rounds", "key": key}:
+                film = self.session.film(str(key))
+                # If another image was chosen meanwhile, it must not wait for rounds that nobody will see.
+                if film.key == self.page.shown["key"]:
+                    found, threshold = self.session.run_rounds(film.key), self.session.reader.threshold
+                    self.page.rounds = _view.rounds_values(film, found, threshold)
+            case {"do": "piece", "id": upload, "name": name, "size": size, "offset": offset}:
+                (piece,) = buffers
+                whole = self._uploads.take(str(upload), int(size), int(offset), piece)
+                if whole is not None:
+                    self._show(self.session.add(str(name), whole))
+            case {"do": "came"}:
+                # New images: leave the tab without images, and give an open panel the new ones.
+                if self.page.tab == "about":
+                    self.page.tab = "film"
+                self._show_panel()
+            case {"do": "refused", "name": name, "size": size}:
+                values = {"size": f"{int(size) / 2**20:.0f}", "most": self.session.limits.file_mb}
+                why = words.Saying("unreadable.upload.too_many_bytes", values)
+                self._show(self.session.fault(str(name), why))
+            case {"do": "unread", "name": name}:
+                self._show(self.session.fault(str(name), words.Saying("unreadable.upload.by_browser", {})))
+            case _:
+                raise ValueError(
+                    f"a request must be for a sample, an image, rounds or a file; got {str(request)[:40]}."
+                )
 
     def _show(self, film: Film) -> None:
         self._list()
-        if film.key == self.page.shown["key"]:
-            # The page has this image and its rounds already.
-            return
-        # Rounds first: those of another image must not be shown beside this one.
-        with self.page.hold_sync():
-            self.page.rounds = {}
-            self.page.shown = _view.shown(self.session, film)
+        # Otherwise the page has this image and its rounds already.
+        if film.key != self.page.shown["key"]:
+            # Rounds first: those of another image must not be shown beside this one.
+            with self.page.hold_sync():
+                self.page.rounds = {}
+                self.page.shown = _view.shown(self.session, film)
 
     def _list(self) -> None:
         """Send the page the images that it does not know yet."""
@@ -185,32 +182,23 @@ class Dashboard(widgets.VBox):
         films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
         if self._panel_films.get(tab) == list(films):
             return
-        predictors = (self.session.reader.covid, self.session.reader.findings)
-        simulated = all(film.sample is not None for film in self.session.films.values())
-        made: AugmentLab | RoundsExplorer
-        (before,) = self._panels[tab].children or (None,)
-        if tab == "lab":
-            recipe = {"recipe": before.recipe} if before is not None else {}
-            # No folder: the viewer downloads the recipe, and nothing is written on the server.
-            made = AugmentLab(
-                films, predictors, folder=None, simulated=simulated, language=self.page.language, **recipe
-            )
-        else:
-            order = {"order": before.order} if before is not None else {}
-            made = RoundsExplorer(films, predictors, simulated=simulated, language=self.page.language, **order)
-        if before is not None:
+        panel: Any = AugmentLab if tab == "lab" else RoundsExplorer
+        # No folder: the viewer downloads the recipe, and nothing is written on the server.
+        options: dict[str, Any] = {"folder": None} if tab == "lab" else {}
+        for before in self._panels[tab].children:
+            kept = "recipe" if tab == "lab" else "order"
+            options[kept] = getattr(before, kept)
             # Otherwise the closed panel would still follow the language.
             self._following.pop(tab).unlink()
             before.close()
+        predictors = (self.session.reader.covid, self.session.reader.findings)
+        simulated = all(film.sample is not None for film in self.session.films.values())
+        made = panel(films, predictors, simulated=simulated, language=self.page.language, **options)
         self._following[tab] = traitlets.dlink((self.page, "language"), (made, "language"))
         self._panels[tab].children = [made]
         self._panel_films[tab] = list(films)
 
 
 def dashboard(language: str = "en") -> Dashboard:
-    """Return the dashboard for the last line of a notebook cell.
-
-    Args:
-        language: the first language, one of `words.LANGUAGES`; a viewer's choice has priority.
-    """
+    """Return the dashboard for the last line of a cell, first in one of `words.LANGUAGES`; a viewer can choose."""
     return Dashboard(language=language)

@@ -44,7 +44,7 @@ def every() -> tuple[Sample, ...]:
         Sample(
             one["name"],
             None if one["truth"] is None else tuple(one["truth"]),
-            {label: tuple(tuple(box) for box in boxes) for label, boxes in one["boxes"].items()},
+            {label: tuple(map(tuple, boxes)) for label, boxes in one["boxes"].items()},
             one["spoilt"],
         )
         for one in json.loads((FOLDER / "samples.json").read_text(encoding="utf-8"))

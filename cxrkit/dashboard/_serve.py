@@ -5,9 +5,7 @@ loopback need a token. SECURITY.md explains how to run it for others.
 """
 
 import asyncio
-import contextlib
 import ipaddress
-import json
 import logging
 import os
 import secrets
@@ -15,7 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,32 +65,46 @@ def dashboard(
     if token is None:
         token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     _see_free(host, port)
-    with tempfile.TemporaryDirectory(prefix="cxrkit-") as folder, _environment(folder):
+    # Imported late: half a second that an error message need not wait for.
+    try:
+        from tornado.ioloop import IOLoop
+        from traitlets.config import Config
+        from voila.app import Voila
+    except ImportError as error:
+        raise ServeError(
+            f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with the extra "
+            "`notebooks`, or use the environment that `make` creates."
+        ) from error
+    shown = host if host not in ("", "0.0.0.0", "::") else socket.gethostname()
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{base_url}"
+    message = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; press Ctrl-C to stop it"
+    # Private, and deleted with the server.
+    with tempfile.TemporaryDirectory(prefix="cxrkit-") as folder:
+        os.environ.update(_environment(folder))
         notebook = Path(folder) / "dashboard.ipynb"
         notebook.write_text(page(language), encoding="utf-8")
-        _serve(notebook, host, port, token, idle_minutes, open_browser, base_url)
+        settings = _settings(folder, idle_minutes)
+        settings["Voila"] |= {"ip": host, "port": port, "port_retries": 0, "token": token, "base_url": base_url}
+        settings["Voila"]["open_browser"] = open_browser
+        # Tornado warns about this setting, which is correct for Jupyter (see _PINGS).
+        tornado = logging.getLogger("tornado.general")
+        tornado.addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
+        Voila.clear_instance()
+        server = Voila.instance(config=Config(settings))
+        server.initialize([str(notebook)])
+        # Printed once the server listens.
+        IOLoop.current().add_callback(_ready, message, IOLoop.current().stop)
+        server.start()
 
 
-def page(language: str = "en") -> str:
-    """Return the page's notebook, as JSON.
+def page(language: str) -> str:
+    """Return the page's notebook, as JSON, with the page's first language."""
+    from nbformat import v4
 
-    Args:
-        language: the first language.
-    """
-    cell: dict[str, Any] = {"cell_type": "code", "id": "page", "metadata": {}, "execution_count": None, "outputs": []}
+    # An empty first cell: when it has run, the page knows that there is a kernel.
+    cells = [v4.new_code_cell(source) for source in ("pass", _SOURCE.format(language=language))]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return json.dumps(
-        {
-            "nbformat": 4,
-            "nbformat_minor": 5,
-            "metadata": {"kernelspec": kernel},
-            # An empty first cell: when it has run, the page knows that there is a kernel.
-            "cells": [
-                {**cell, "id": "kernel", "source": "pass"},
-                {**cell, "source": _SOURCE.format(language=language)},
-            ],
-        }
-    )
+    return v4.writes(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}))
 
 
 def link_template() -> Path:
@@ -136,29 +148,23 @@ def _see_free(host: str, port: int) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _environment(folder: str) -> Iterator[None]:
-    """Set the environment of the page's kernels, and restore it; `folder` is private and deleted with the server."""
-    wanted = {
+def _environment(folder: str) -> dict[str, str]:
+    """Return the environment of the page's kernels."""
+
+    def before(name: str, path: Path) -> str:
+        return os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])])
+
+    return {
         # Voila searches here first for our template.
-        "JUPYTER_PATH": os.pathsep.join([str(_HERE), *filter(None, [os.environ.get("JUPYTER_PATH")])]),
+        "JUPYTER_PATH": before("JUPYTER_PATH", _HERE),
+        "PYTHONPATH": before("PYTHONPATH", _HERE.parents[1]),
         # IPython writes a history and a profile there.
         "IPYTHONDIR": folder,
         # One thread per kernel is enough; more heaps would only use more memory.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
-        "PYTHONPATH": os.pathsep.join([str(_HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _give_xsrf_cookie(request: Any, notebook: Any, cwd: str) -> None:
@@ -166,64 +172,47 @@ def _give_xsrf_cookie(request: Any, notebook: Any, cwd: str) -> None:
     _ = request.xsrf_token
 
 
-def _serve(
-    notebook: Path, host: str, port: int, token: str, idle_minutes: float, open_browser: bool, base_url: str
-) -> None:
-    # Imported late: half a second that an error message need not wait for.
-    try:
-        from tornado.ioloop import IOLoop
-        from traitlets.config import Config
-        from voila.app import Voila
-    except ImportError as error:
-        raise ServeError(
-            f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with the extra "
-            "`notebooks`, or use the environment that `make` creates."
-        ) from error
-
-    config = Config()
-    config.Voila.ip, config.Voila.port, config.Voila.port_retries = host, port, 0
-    config.Voila.token, config.Voila.open_browser, config.Voila.base_url = token, open_browser, base_url
-    # Otherwise Voila would read settings from the current folder.
-    config.Voila.config_file_paths = [str(notebook.parent)]
-    config.Voila.connection_dir_root = str(notebook.parent)
-    config.Voila.log_level = "WARN"
-    config.Voila.tornado_settings = _PINGS
-    # Tornado warns about this setting, which is correct for Jupyter (see _PINGS).
-    logging.getLogger("tornado.general").addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
-    if os.name == "posix" and len(os.fsencode(notebook.parent)) <= _LONGEST_FOLDER:
+def _settings(folder: str, idle_minutes: float) -> dict[str, dict[str, Any]]:
+    """Return the settings of Voila and Jupyter by class."""
+    settings: dict[str, dict[str, Any]] = {
+        "Voila": {
+            # Otherwise Voila would read settings from the current folder.
+            "config_file_paths": [folder],
+            "connection_dir_root": folder,
+            "log_level": "WARN",
+            "tornado_settings": _PINGS,
+        },
+        "VoilaConfiguration": {
+            "template": "cxrkit",
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "strip_sources": True,
+            "show_tracebacks": False,
+            "file_allowlist": [],
+            "extension_allowlist": _EXTENSIONS,
+            "prelaunch_hook": _give_xsrf_cookie,
+        },
+        "MappingKernelManager": {
+            "cull_idle_timeout": max(1, round(60 * idle_minutes)),
+            "cull_interval": max(1, min(30, round(15 * idle_minutes))),
+            # An open page counts as idle too; it reports that when it is used again.
+            "cull_connected": True,
+        },
+        # A killed kernel (for example out of memory) has lost the page's images. A restarted one would not answer, so
+        # it is not restarted, and the page reports that it is gone.
+        "KernelRestarter": {"restart_limit": 0},
+        # Images are sent as messages; one is about 0.3 MB.
+        "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 50e6},
+    }
+    if os.name == "posix" and len(os.fsencode(folder)) <= _LONGEST_FOLDER:
         # Sockets in the private folder; TCP ports would be open to other users of this machine.
-        config.KernelManager.transport = "ipc"
-    config.VoilaConfiguration.template = "cxrkit"
-    config.VoilaConfiguration.allow_template_override = "NO"
-    config.VoilaConfiguration.allow_theme_override = "NO"
-    config.VoilaConfiguration.strip_sources = True
-    config.VoilaConfiguration.show_tracebacks = False
-    config.VoilaConfiguration.file_allowlist = []
-    config.VoilaConfiguration.extension_allowlist = _EXTENSIONS
-    config.VoilaConfiguration.prelaunch_hook = _give_xsrf_cookie
-    config.MappingKernelManager.cull_idle_timeout = max(1, round(60 * idle_minutes))
-    config.MappingKernelManager.cull_interval = max(1, min(30, round(15 * idle_minutes)))
-    # A killed kernel (for example out of memory) has lost the page's images. A restarted one would not answer, so it is
-    # not restarted, and the page reports that it is gone.
-    config.KernelRestarter.restart_limit = 0
-    # An open page counts as idle too; it reports that when it is used again.
-    config.MappingKernelManager.cull_connected = True
-    # Images are sent as messages; one is about 0.3 MB.
-    config.ZMQChannelsWebsocketConnection.iopub_data_rate_limit = 50e6
-    Voila.clear_instance()
-    server = Voila.instance(config=config)
-    server.initialize([str(notebook)])
-    shown = host if host not in ("", "0.0.0.0", "::") else socket.gethostname()
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}{base_url}"
-    message = f"cxrkit: the dashboard is at {address}{f'?token={token}' if token else ''}; press Ctrl-C to stop it"
+        settings["KernelManager"] = {"transport": "ipc"}
+    return settings
 
-    def ready() -> None:
-        if os.name == "posix":
-            # Like Ctrl-C: kernels are ended and the private folder is deleted.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, IOLoop.current().stop)
-        # To stderr: stdout may be a pipe that buffers.
-        print(message, file=sys.stderr, flush=True)
 
-    # Printed once the server listens.
-    IOLoop.current().add_callback(ready)
-    server.start()
+def _ready(message: str, stop: Callable[[], None]) -> None:
+    if os.name == "posix":
+        # Like Ctrl-C: kernels are ended and the private folder is deleted.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    # To stderr: stdout may be a pipe that buffers.
+    print(message, file=sys.stderr, flush=True)

@@ -3,16 +3,20 @@
 Images are held in memory only: what is needed to show them and to predict them again, not the file.
 """
 
+import itertools
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from cxrkit import triage, words
-from cxrkit.dashboard import _pictures
 from cxrkit.dashboard import _samples as samples
-from cxrkit.film import MAX_BYTES
+from cxrkit.film import to_uint8
 from cxrkit.labels import COVID
 from cxrkit.rounds import OneImage, Viewer
+
+#: Longest side of an image on the page, pixels.
+SIDE_PX = 560
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Film:
         name: of the file or the sample; plain text, never HTML.
         sample: the sample; None for a viewer's image.
         reading: the result of reading it, without its pixels.
-        shown: uint8 (H, W), at most `_pictures.SIDE_PX` a side, shown by page and panels; None if the file is no image.
+        shown: uint8 (H, W), at most SIDE_PX a side, shown by page and panels; None if the file is no image.
         model_input: float32 (S, S) in [0, 1], the input of the COVID-19 network; None if the file is no image.
     """
 
@@ -59,14 +63,9 @@ class Film:
 
 
 class Session:
-    """The images of one viewer.
-
-    Attributes:
-        films: by key, in order of arrival.
-    """
+    """The images of one viewer, `films` by key in order of arrival; without a reader it uses the bundled networks."""
 
     def __init__(self, reader: triage.Reader | None = None, limits: Limits = LIMITS) -> None:
-        """Create an empty session; without a reader it uses the bundled networks."""
         self.reader = triage.Reader(*triage.load_networks()) if reader is None else reader
         self.limits = limits
         self.films: dict[str, Film] = {}
@@ -79,7 +78,7 @@ class Session:
         known = {sample.name: sample for sample in samples.every()}
         if name not in known:
             raise ValueError(f"a sample must be one of {', '.join(known)}; got {name!r}.")
-        return self._keep(name, self._free(f"{name}.jpg"), *self._read(known[name].read()), sample=known[name])
+        return self._keep(name, f"{name}.jpg", self._read(known[name].read()), known[name])
 
     def add(self, name: str, data: bytes) -> Film:
         """Read a viewer's file.
@@ -94,18 +93,17 @@ class Session:
             ValueError: the session is full.
         """
         self._see_room()
-        found = self._read(data)
-        name = self._name(name)
-        sha256 = found[0].record["sha256"]
+        found, name = self._read(data), self._name(name)
         for film in self.films.values():
-            if film.sample is None and (film.name, film.reading.record["sha256"]) == (name, sha256):
+            same = (name, found.record["sha256"]) == (film.name, film.reading.record["sha256"])
+            if same and film.sample is None:
                 return film
-        return self._keep(f"film-{len(self.films)}", self._free(name), *found)
+        return self._keep(f"film-{len(self.films)}", name, found)
 
     def fault(self, name: str, why: words.Saying) -> Film:
         """Add a row for a file that was not accepted, with the reason."""
         self._see_room()
-        return self._keep(f"film-{len(self.films)}", self._free(self._name(name)), triage.Reading.failed(why))
+        return self._keep(f"film-{len(self.films)}", self._name(name), triage.Reading.failed(why))
 
     def run_rounds(self, key: str) -> OneImage:
         """Predict an image in the report's rounds, combined by their mean."""
@@ -124,35 +122,25 @@ class Session:
         """Return triage's three tables of all images of this session: CSV text by name."""
         return triage.table_texts({film.name: film.reading.record for film in self.films.values()})
 
-    # ------------------------------------------------------------------------------------------------
-
     def _see_room(self) -> None:
         if len(self.films) >= self.limits.films:
             raise words.WordedError("refused.full", films=self.limits.films)
 
-    def _read(self, data: bytes) -> tuple[triage.Reading, np.ndarray | None, np.ndarray | None]:
-        """Read a file; return the result without its pixels (up to 100 MB), the image shown and the network's input."""
+    def _read(self, data: bytes) -> triage.Reading:
+        """Read a file; `made` of the result is the image shown and the network's input."""
 
         def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray]:
             assert found.radiograph is not None
-            model_input = self.reader.covid.prepare(found.radiograph.pixels)
-            return _pictures.shown(found.radiograph.pixels), model_input
+            pixels = found.radiograph.pixels
+            return to_uint8(pixels, SIDE_PX), self.reader.covid.prepare(pixels)
 
-        found = self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
+        return self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
+
+    def _keep(self, key: str, name: str, found: triage.Reading, sample: samples.Sample | None = None) -> Film:
         shown, model_input = found.made or (None, None)
-        return replace(found, radiograph=None, made=None), shown, model_input
-
-    def _keep(
-        self,
-        key: str,
-        name: str,
-        found: triage.Reading,
-        shown: np.ndarray | None = None,
-        model_input: np.ndarray | None = None,
-        *,
-        sample: samples.Sample | None = None,
-    ) -> Film:
-        self.films[key] = Film(key, name, sample, found, shown, model_input)
+        # Without its pixels, which are up to 100 MB.
+        reading = replace(found, radiograph=None, made=None)
+        self.films[key] = Film(key, self._free(name), sample, reading, shown, model_input)
         return self.films[key]
 
     def _name(self, name: str) -> str:
@@ -163,15 +151,6 @@ class Session:
 
     def _free(self, name: str) -> str:
         """Return a name that no image of this session has yet."""
-        taken = {film.name for film in self.films.values()}
-        stem, dot, ending = name.rpartition(".") if "." in name.strip(".") else (name, "", "")
-        free, number = name, 1
-        while free in taken or not free:
-            number += 1
-            free = f"{stem or 'film'} ({number}){dot}{ending}"
-        return free
-
-
-def max_bytes(limits: Limits) -> int:
-    """Return the largest file size in bytes."""
-    return min(limits.file_mb * 2**20, MAX_BYTES)
+        taken, path = {film.name for film in self.films.values()}, PurePosixPath(name)
+        numbered = (f"{path.stem or 'film'} ({number}){path.suffix}" for number in itertools.count(2))
+        return next(free for free in itertools.chain([name], numbered) if free and free not in taken)

@@ -4,13 +4,12 @@ from cxrkit import words
 
 
 class Uploads:
-    """Assembles one file at a time."""
+    """Assembles one file at a time, of at most `max_bytes`."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Create it for files of at most `max_bytes`."""
         self.max_bytes = max_bytes
-        self._id: str | None = None
-        self._size = 0
+        #: Name and size of the file that arrives, and the bytes that are there.
+        self._file: tuple[str, int] | None = None
         self._data = bytearray()
 
     def take(self, upload: str, size: int, offset: int, piece: bytes | memoryview) -> bytes | None:
@@ -30,8 +29,8 @@ class Uploads:
             self._forget()
             raise ValueError(f"a file may have at most {self.max_bytes} bytes; got {size}. Export it smaller.")
         if offset == 0:
-            self._id, self._size, self._data = upload, size, bytearray()
-        if (upload, size, offset) != (self._id, self._size, len(self._data)) or offset + len(piece) > size:
+            self._file, self._data = (upload, size), bytearray()
+        if (upload, size) != self._file or offset != len(self._data) or offset + len(piece) > size:
             self._forget()
             raise words.WordedError("refused.pieces")
         self._data += piece
@@ -42,4 +41,4 @@ class Uploads:
         return whole
 
     def _forget(self) -> None:
-        self._id, self._size, self._data = None, 0, bytearray()
+        self._file, self._data = None, bytearray()

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import numpy as np
+
 from cxrkit import networks, rounds
-from cxrkit.dashboard import _pictures
-from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._session import Film, Session
+from cxrkit.film import HEAT, encode, heat, to_uint8
 from cxrkit.labels import COVID, FINDINGS
 
 #: Sources of a sidecar's figures, in the order in which the page shows those that there are.
 _SOURCES = ("held-out seeds", "course", "nih", "cohen", "hannover", "all")
+#: Longest side of a thumbnail, and of a map, which the browser enlarges; pixels.
+_THUMB_PX, _MAP_PX = 96, 160
 
 
 def row(film: Film) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def row(film: Film) -> dict[str, Any]:
         "prob": film.reading.probs.get(COVID),
         "positive": [name for name in (COVID, *FINDINGS) if name in record["label"].split("|")],
         "quality": record["quality"],
-        "thumb": b"" if film.shown is None else _pictures.thumb(film.shown),
+        "thumb": b"" if film.shown is None else _jpeg(to_uint8(film.shown, _THUMB_PX)),
     }
 
 
@@ -40,12 +43,8 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
         ("label", "prob", "threshold", "positive", "not_shown" each), "quality", "truth" (labels, None where it is not
         known), "boxes" (by label, fractions), "maps" (PNG by label).
     """
-    record, found = film.reading.record, film.reading
-    about: dict[str, Any] = {
-        "key": film.key,
-        "name": film.name,
-        "status": record["status"],
-    }
+    found, sample = film.reading, film.sample
+    about: dict[str, Any] = {"key": film.key, "name": film.name, "status": found.record["status"]}
     if found.why is not None:
         return about | {"why": found.why.plain()}
     assert film.shown is not None
@@ -54,15 +53,25 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     return about | {
         "width": width,
         "height": height,
-        "picture": _pictures.jpeg(film.shown),
-        "simulated": film.sample is not None,
+        "picture": _jpeg(film.shown),
+        "simulated": sample is not None,
         "covid": _against(COVID, found.probs, session.reader.threshold, covid),
         "findings": [_against(name, found.probs, findings.thresholds[name], findings) for name in FINDINGS],
-        "quality": record["quality"],
-        "truth": None if film.sample is None or film.sample.truth is None else list(film.sample.truth),
-        "boxes": {} if film.sample is None else {name: [*places] for name, places in film.sample.boxes.items()},
-        "maps": {name: _pictures.overlay(cam, max(float(cam.max()), 1e-6)) for name, cam in found.maps.items()},
+        "quality": found.record["quality"],
+        "truth": None if sample is None or sample.truth is None else list(sample.truth),
+        "boxes": {} if sample is None else {name: [*places] for name, places in sample.boxes.items()},
+        "maps": {name: _overlay(cam) for name, cam in found.maps.items()},
     }
+
+
+def _jpeg(film: np.ndarray) -> bytes:
+    return encode(film, "jpeg", quality=90)
+
+
+def _overlay(cam: np.ndarray) -> bytes:
+    """Return a class activation map as a PNG, opaque at its strongest place, transparent where it is 0 or below."""
+    level = np.rint(255 * heat(cam, _MAP_PX)).astype(np.uint8)
+    return encode(np.dstack([HEAT[level], level]))
 
 
 def _against(label: str, probs: dict[str, float], threshold: float, predictor: networks.Predictor) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def rounds_values(film: Film, one: rounds.OneImage, threshold: float) -> dict[st
                 "recipe": rounds.describe(one.recipes[name]),
                 "prob": float(one.probs[k]),
                 "positive": bool(one.round_positive[k]),
-                "picture": _pictures.jpeg(picture),
+                "picture": _jpeg(picture),
             }
             for k, (name, picture) in enumerate(one.views.items())
         ],
@@ -99,11 +108,6 @@ def rounds_values(film: Film, one: rounds.OneImage, threshold: float) -> dict[st
         "positive": is_positive,
         "threshold": threshold,
     }
-
-
-def gallery() -> list[dict[str, Any]]:
-    """Return the samples: "name" and "thumb" (JPEG) of each."""
-    return [{"name": sample.name, "thumb": sample.thumb()} for sample in samples.every()]
 
 
 def about(predictor: networks.Predictor) -> dict[str, Any]:

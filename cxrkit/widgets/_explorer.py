@@ -116,8 +116,8 @@ class RoundsExplorer(Panel):
             {
                 self.add: self._added,
                 self.remove: self._removed,
-                self.up: lambda: self._moved(-1),
-                self.down: lambda: self._moved(1),
+                self.up: lambda: self._put(self._place, self._place - 1),
+                self.down: lambda: self._put(self._place, self._place + 1),
                 self.reset: lambda: (first, 0),
             }
         )
@@ -134,7 +134,7 @@ class RoundsExplorer(Panel):
         # Both at once: the list must never show a chosen row that does not exist.
         with self.steps.hold_sync():
             self.order = order
-            self.steps.chosen = str(min(max(place, 0), len(order) - 1))
+            self.steps.chosen = str(min(place, len(order) - 1))
 
     def _added(self) -> _Edited:
         if self.further.value is None:
@@ -146,12 +146,10 @@ class RoundsExplorer(Panel):
             raise words.WordedError("rounds.error.last")
         return self.order[: self._place] + self.order[self._place + 1 :], self._place
 
-    def _moved(self, by: int) -> _Edited:
-        return self._put(self._place, min(max(self._place + by, 0), len(self.order) - 1))
-
     def _put(self, place: int, to: int) -> _Edited:
         """Move a round to a place that counts without it."""
         rest = self.order[:place] + self.order[place + 1 :]
+        to = min(max(to, 0), len(rest))
         return (*rest[:to], self.order[place], *rest[to:]), to
 
     def _dropped(self, place: str, to: str, mode: str) -> _Edited:

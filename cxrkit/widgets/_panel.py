@@ -61,6 +61,12 @@ class Panel(widgets.VBox):
     language = traitlets.Unicode("en")
     #: Keys of the panel's own texts begin with it.
     _prefix: Literal["lab", "rounds"]
+    #: Sets the texts of the results.
+    _say_shown: Callable[[], None]
+    #: Shows what was changed, and chooses a place in it.
+    _take: Callable[[Any, Any], None]
+    #: Returns what a drop of a place "before", "after" or "inside" another gives, and the place to choose.
+    _dropped: Callable[[str, str, str], tuple[Any, Any]]
 
     def __init__(
         self,
@@ -130,10 +136,6 @@ class Panel(widgets.VBox):
         self._say_controls()
         self._say_shown()
 
-    def _say_shown(self) -> None:
-        """Set the texts of the results."""
-        raise NotImplementedError
-
     def _say_controls(self) -> None:
         """Set the texts of the controls; a panel adds what it alone has."""
         with self._access.hold_sync():
@@ -190,10 +192,6 @@ class Panel(widgets.VBox):
             self._take(changed, place)
             self._tell(None)
 
-    def _take(self, changed: Any, place: Any) -> None:
-        """Show what was changed, and choose a place in it."""
-        raise NotImplementedError
-
     def _tree_sent(self, content: Mapping[str, Any]) -> None:
         """Do what the tree sends: a step was dropped at another place, or a key was pressed."""
         match content:
@@ -201,7 +199,3 @@ class Panel(widgets.VBox):
                 self._edit(lambda: self._dropped(place, to, mode))
             case {"do": "up" | "down" | "remove" as name}:
                 getattr(self, name).click()
-
-    def _dropped(self, place: str, to: str, mode: str) -> tuple[Any, Any]:
-        """Return what a drop gives, and the place to choose; `mode` is "before", "after" or "inside"."""
-        raise NotImplementedError
