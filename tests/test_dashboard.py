@@ -19,8 +19,6 @@ from cxrkit.dashboard import Dashboard, Limits, Session, _view
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard._page import Page
 from cxrkit.dashboard._uploads import Uploads
-from cxrkit.film import read
-from cxrkit.labels import COVID, FINDINGS
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
 
@@ -54,9 +52,6 @@ def rows_of(tables, name="combined"):
 
 def drop(dashboard, name, data, **more):
     return ask(dashboard, "piece", data, **{"id": "u", "name": name, "size": len(data), "offset": 0, **more})
-
-
-# --- a session ---------------------------------------------------------------------------------------------------
 
 
 def test_tables_are_those_of_triage_on_the_same_files(session, tmp_path):
@@ -125,15 +120,6 @@ def test_rounds_are_those_of_triage(session, tmp_path):
     assert sum(one["positive"] for one in said["each"]) == int(row["rounds_calling"])
 
 
-def test_what_is_unknown_is_refused(session):
-    with pytest.raises(ValueError, match=r"a sample must be one of covid, heart, .*; got 'me'"):
-        session.open_sample("me")
-    with pytest.raises(ValueError, match="this session has no image 'me'"):
-        session.film("me")
-    with pytest.raises(ValueError, match="has no rounds"):
-        session.run_rounds(session.add("a.png", b"none").key)
-
-
 def test_no_pixels_of_a_large_film_stay(session):
     large = np.random.default_rng(0).integers(0, 255, (3000, 2000), np.uint8)
     done, data = cv2.imencode(".png", large)
@@ -141,9 +127,6 @@ def test_no_pixels_of_a_large_film_stay(session):
     film = session.add("large.png", data.tobytes())
     assert film.reading.radiograph is None
     assert film.shown.shape == (560, 373)
-
-
-# --- pieces of a file --------------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
@@ -176,9 +159,6 @@ def test_pieces_that_do_not_follow_or_are_too_large_are_refused_and_nothing_is_k
     assert uploads._data == b""
 
 
-# --- the page ----------------------------------------------------------------------------------------------------
-
-
 def test_under_voila_a_copy_of_the_page_goes_with_the_answer_and_elsewhere_none(dashboard, monkeypatch):
     monkeypatch.delenv("SERVER_SOFTWARE", raising=False)
     (plain,) = {name for name in dashboard._repr_mimebundle_() if name.startswith("application/")}
@@ -191,15 +171,6 @@ def test_under_voila_a_copy_of_the_page_goes_with_the_answer_and_elsewhere_none(
     assert copy["traits"]["films"][0]["name"] == "covid.jpg"
     sent = base64.b64decode(copy["traits"]["shown"]["maps"]["Hernia"]["base64"])
     assert sent == dashboard.page.shown["maps"]["Hernia"]
-
-
-def test_a_page_begins_with_an_image_that_was_read(dashboard):
-    shown = dashboard.page.shown
-    assert (shown["key"], shown["covid"]["positive"], shown["simulated"]) == ("covid", True, True)
-    assert shown["truth"] == [COVID]
-    assert set(shown["maps"]) == {COVID, *FINDINGS}
-    assert [row["key"] for row in dashboard.page.films] == ["covid"]
-    assert read(shown["picture"]).pixels.shape == (shown["height"], shown["width"])
 
 
 def test_an_image_is_shown_with_its_own_rounds_and_keeps_them_when_it_is_chosen_again(dashboard, monkeypatch):
@@ -282,12 +253,6 @@ def test_no_message_whatever_stops_the_page_and_each_is_answered(reader):
 
     holds()
     assert (told, dashboard.page.shown["key"] in dashboard.session.films) == ([], True)
-
-
-def test_all_samples_are_read_at_once_for_the_table(dashboard):
-    ask(dashboard, "samples")
-    assert len(dashboard.page.films) == len(BY_NAME)
-    assert [row["Image Index"] for row in rows_of(dashboard.page.tables, "covid")] == ["covid.jpg", "infiltration.jpg"]
 
 
 def test_panels_are_made_when_they_are_opened_and_follow_language_and_images(dashboard):

@@ -1,4 +1,4 @@
-"""The augmentation lab and the rounds explorer in each language: every word follows, and nothing else changes."""
+"""The augmentation lab and the rounds explorer in each language: every text follows, and nothing else changes."""
 
 import html
 import re
@@ -17,7 +17,7 @@ from cxrkit.widgets import AugmentLab, RoundsExplorer
 from cxrkit.widgets._parts import Access, Message, StepTree, TextOut
 
 FILMS = {"11.png": np.full((20, 20), 100, np.uint8), "12.png": np.full((30, 12), 200, np.uint8)}
-#: What stays as it is in every language: code, names, keys of a keyboard.
+#: What is the same in every language: code, names, keys of a keyboard.
 NAMES = {
     *OPERATIONS,
     *(name for parameters in OPERATIONS.values() for name in parameters),
@@ -27,7 +27,6 @@ NAMES = {
     *("low", "high", "COVID", "none", "net1", "net2", "png", "brighter", "half"),
     *("JSON", "json", "Python", "py", "recipe", "imgaug", "Alt", "Delete", "Ctrl"),
 }
-TEXTS = ("description", "tooltip", "label", "help")
 
 
 def a_lab(language="en", recipe="fig11", seen=None, **options):
@@ -53,47 +52,49 @@ def tree(widget):
 
 
 def of_html(text):
-    """What HTML says: texts between tags, and those that are read aloud or shown beside the pointer."""
+    """The texts of HTML: those between tags, and those that are read aloud or shown beside the pointer."""
     text = text.replace("<wbr>", "")
     said = re.findall(r'(?:alt|aria-label|title)="([^"]*)"', text)
     return [html.unescape(part).strip() for part in [*said, *re.split(r"<[^>]*>", text)]]
+
+
+#: By widget, the texts that it has beside those of all.
+TEXTS = {
+    Access: lambda one: [end.format(name="") for end in one.ends.values()],
+    StepTree: lambda one: [one.label, one.help, *(row["text"] for row in one.rows)],
+    TextOut: lambda one: list(one.words.values()),
+    Message: lambda one: [one.value],
+    widgets.HTML: lambda one: of_html(one.value),
+    widgets.Accordion: lambda one: list(one.titles),
+    widgets.ToggleButtons: lambda one: [*one._options_labels, *one.tooltips],
+    widgets.Dropdown: lambda one: list(one._options_labels),
+    widgets.SelectionSlider: lambda one: list(one._options_labels),
+}
 
 
 def texts(panel):
     """Every text that a panel shows or that is read aloud."""
     found = []
     for widget in tree(panel):
-        found += [text for name in TEXTS if isinstance(text := getattr(widget, name, None), str)]
-        if isinstance(widget, Access):
-            found += [end.format(name="") for end in widget.ends.values()]
-        elif isinstance(widget, StepTree):
-            found += [row["text"] for row in widget.rows]
-        elif isinstance(widget, TextOut):
-            found += widget.words.values()
-        elif isinstance(widget, widgets.HTML):
-            found += of_html(widget.value)
-        elif isinstance(widget, Message):
-            found.append(widget.value)
-        elif isinstance(widget, widgets.Accordion):
-            found += widget.titles
-        elif isinstance(widget, widgets.ToggleButtons):
-            found += [*widget._options_labels, *widget.tooltips]
-        elif isinstance(widget, widgets.Dropdown | widgets.SelectionSlider):
-            found += widget._options_labels
+        found += [getattr(widget, name, None) for name in ("description", "tooltip")]
+        found += TEXTS.get(type(widget), lambda one: [])(widget)
     return [text for text in found if text]
 
 
 def values(panel):
-    """Where every control stands; what is shown of it, in words, left out."""
+    """Where every control stands, without the texts that are shown of it."""
     shown = (widgets.HTML, Message)
     return [widget.value for widget in tree(panel) if hasattr(widget, "value") and not isinstance(widget, shown)]
 
 
-def left_in_english(text):
-    return [word for word in re.findall(r"[A-Za-z]{2,}\w*", text) if word not in NAMES]
-
-
-# ------------------------------------------------------------------------------------------------------ states
+def left_in_english(said):
+    # Errors of other rooms are in English alone.
+    return [
+        (text, left)
+        for text in said
+        if not text.startswith("無法完成（系統訊息）：")
+        if (left := set(re.findall(r"[A-Za-z]{2,}\w*", text)) - NAMES)
+    ]
 
 
 GROUPS = Sequential(
@@ -101,85 +102,71 @@ GROUPS = Sequential(
         SomeOf((1, None), [Op("Fliplr", p=0.5), Op("Add", value=[1, 2])], random_order=True),
         SomeOf(None, [Op("Noop")]),
         Sometimes(0.25, Op("Noop"), OneOf([Op("Add", value=1), Sequential([])])),
+        *map(augment.default, OPERATIONS),
     ],
     random_order=True,
 )
+LIST = Op("Add", value=[1, 2])
 
 
-def after(does, make=a_lab, **options):
-    """How to make a panel in a language and do something to it."""
-
-    def made(language):
-        panel = make(language, **options)
-        does(panel)
-        return panel
-
-    return made
-
-
-def chosen(place, recipe):
-    return after(lambda lab: setattr(lab.steps, "chosen", place), recipe=recipe)
-
-
-def clicked(name, times):
+def clicked(name, times=1):
     return lambda panel: [getattr(panel, name).click() for _ in range(times)]
 
 
-def many(lab):
-    lab.show.value, lab.network.value = "many", "net2"
+def at(**where):
+    """Set controls of a panel."""
+    return lambda panel: [setattr(getattr(panel, name), "value", value) for name, value in where.items()]
 
 
-LIST = Op("Add", value=[1, 2])
+#: How a panel is made, its options, and what is done with it.
 STATES = {
-    **{f"group {place or 'all'}": chosen(place, GROUPS) for place in ("", "0", "1", "2", "2.1", "0.0", "0.1")},
-    **{f"{name} chosen": chosen("", augment.default(name)) for name in OPERATIONS},
-    "the report's recipe": a_lab,
-    "nothing is done": lambda language: a_lab(language, Op("Noop")),
-    "a list that is none": after(lambda lab: setattr(lab.values["value"].control, "value", "0x"), recipe=LIST),
-    "a refused group": after(clicked("unwrap", 1), recipe=LIST),
-    "an error in the JSON": after(lambda lab: (setattr(lab.json, "value", "0"), lab.use_json.click())),
-    "many films, a network with one label": after(many, recipe=LIST),
-    "predictions that change": after(lambda lab: setattr(lab, "recipe", Op("Add", value=100)), recipe=LIST),
-    "the explorer": an_explorer,
-    "stacked rounds": lambda language: an_explorer(language, mode="cumulative"),
-    "combined by majority": lambda language: an_explorer(language, combine="majority"),
-    "combined by any": lambda language: an_explorer(language, combine="any"),
-    "another network": after(lambda explorer: setattr(explorer.network, "value", "net2"), an_explorer),
-    "a round with itself": after(lambda explorer: setattr(explorer.one, "value", explorer.two.value), an_explorer),
-    "one round": after(clicked("remove", 3), an_explorer),
-    "no round to add": after(clicked("add", 20 + len(augment.NAMES)), an_explorer, order=("none",)),
+    "the report's recipe": (a_lab, {}, at()),
+    "nothing is done": (a_lab, {"recipe": Op("Noop")}, at()),
+    "no list": (a_lab, {"recipe": LIST}, lambda lab: setattr(lab.values["value"].control, "value", "0x")),
+    "a refused group": (a_lab, {"recipe": LIST}, clicked("unwrap")),
+    "an error in the JSON": (a_lab, {}, lambda lab: (setattr(lab.json, "value", "0"), lab.use_json.click())),
+    "many images, a network with one label": (a_lab, {"recipe": LIST}, at(show="many", network="net2")),
+    "changed predictions": (a_lab, {"recipe": LIST}, lambda lab: setattr(lab, "recipe", Op("Add", value=100))),
+    "the explorer": (an_explorer, {}, at()),
+    "stacked rounds": (an_explorer, {"mode": "cumulative"}, at()),
+    "combined by majority": (an_explorer, {"combine": "majority"}, at()),
+    "combined by any": (an_explorer, {"combine": "any"}, at()),
+    "another network": (an_explorer, {}, at(network="net2")),
+    "a round with itself": (an_explorer, {}, at(one="half", two="half")),
+    "one round": (an_explorer, {}, clicked("remove", 3)),
+    "no round to add": (an_explorer, {"order": ("none",)}, clicked("add", 20 + len(augment.NAMES))),
 }
 
 
-@pytest.fixture(params=STATES)
-def make(request):
-    return STATES[request.param]
+@pytest.mark.parametrize("state", STATES)
+def test_no_text_stays_in_another_language(state):
+    make, options, do = STATES[state]
+    panel, chinese, english = (make(language, **options) for language in ("en", "zh-Hant", "en"))
+    for each in (panel, chinese, english):
+        do(each)
+    assert left_in_english(texts(chinese)) == []
+    for like in (chinese, english):
+        panel.language = like.language
+        assert texts(panel) == texts(like)
 
 
-# ------------------------------------------------------------------------------------------------------- tests
-
-
-def test_no_word_is_left_in_english(make):
-    # Errors of other rooms are in English alone.
-    said = [text for text in texts(make("zh-Hant")) if not text.startswith("無法完成（系統訊息）：")]
-    assert {text: left for text in said if (left := left_in_english(text))} == {}
-
-
-def test_a_language_set_later_says_what_one_set_at_first_says_and_back(make):
-    panel, chinese, english = make("en"), texts(make("zh-Hant")), texts(make("en"))
-    panel.language = "zh-Hant"
-    assert texts(panel) == chinese
-    panel.language = "en"
-    assert texts(panel) == english
+def test_no_text_of_any_step_stays_in_another_language():
+    panel, chinese, english = (a_lab(language, GROUPS) for language in ("en", "zh-Hant", "en"))
+    for place in [row["place"] for row in panel.steps.rows]:
+        for each in (panel, chinese, english):
+            each.steps.chosen = place
+        assert left_in_english(texts(chinese)) == []
+        for like in (chinese, english):
+            panel.language = like.language
+            assert texts(panel) == texts(like)
 
 
 @pytest.mark.parametrize(("name", "key"), [("mine.json", "lab.error.there"), ("a/b", "lab.error.file")])
-def test_what_became_of_a_file_is_said_in_each_language(tmp_path, name, key):
+def test_what_became_of_a_file_is_told_in_each_language(tmp_path, name, key):
     lab = a_lab("zh-Hant", folder=tmp_path)
     lab.file.value = "mine.json"
     lab.save.click()
-    assert lab.message.value == "已儲存為 mine.json。"
-    assert not lab.message.wrong
+    assert (lab.message.value, lab.message.wrong) == ("已儲存為 mine.json。", False)
     lab.file.value = name
     lab.save.click()
     assert lab.message.wrong
@@ -188,40 +175,26 @@ def test_what_became_of_a_file_is_said_in_each_language(tmp_path, name, key):
         assert lab.message.value == words.say(language, key, file=name, name=repr(name))
 
 
-def test_the_labs_state_stays_and_nothing_is_predicted_again():
+def test_the_state_stays_in_another_language_and_nothing_is_predicted_again():
     seen = []
-    lab = a_lab(seen=seen)
-    lab.steps.chosen = "3.1"
+    lab = a_lab(recipe=Sequential([LIST]), seen=seen)
+    lab.steps.chosen = "0"
     lab.label.value, lab.opacity.value, lab.show.value, lab.draws.value = NOT_COVID, 0.2, "many", 3
-
-    def state():
-        return lab.recipe, lab.trial, lab.steps.chosen, values(lab), lab.undo.disabled, dict(lab.values), len(seen)
-
-    before = state()
-    lab.language = "zh-Hant"
-    assert state() == before
-
-
-def test_a_half_typed_text_stays():
-    lab = a_lab(recipe=LIST)
+    # Texts that are half typed stay too.
     lab.json.value, lab.values["value"].control.value = "{", "1, x"
-    lab.language = "zh-Hant"
-    assert (lab.json.value, lab.values["value"].control.value) == ("{", "1, x")
-    lab.values["value"].control.value = "1, 2"
-    assert lab.message.value == ""
-
-
-def test_the_explorers_state_stays_and_nothing_is_predicted_again():
-    seen = []
     explorer = an_explorer(seen=seen, combine="any", mode="cumulative")
     explorer.steps.chosen, explorer.threshold.value, explorer.one.value = "2", 0.3, "none"
 
     def state():
-        return explorer.order, explorer.seen, explorer.seen_swapped, explorer.steps.chosen, values(explorer), len(seen)
+        of_lab = lab.recipe, lab.trial, lab.steps.chosen, values(lab), lab.undo.disabled, dict(lab.values)
+        of_explorer = explorer.order, explorer.seen, explorer.seen_swapped, explorer.steps.chosen, values(explorer)
+        return of_lab, of_explorer, len(seen)
 
     before = state()
-    explorer.language = "zh-Hant"
+    lab.language = explorer.language = "zh-Hant"
     assert state() == before
+    lab.values["value"].control.value = "1, 2"
+    assert lab.message.value == ""
 
 
 @pytest.mark.parametrize("make", [a_lab, an_explorer])

@@ -1,4 +1,4 @@
-"""Panels, without a browser: a moved control draws a new picture from the right numbers."""
+"""Small panels, without a browser: a moved control draws a new picture from the right numbers."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def drawn(monkeypatch):
 
         return drawing
 
-    for name in ("overlay", "worth"):
+    for name in ("overlay", "worth", "scores"):
         monkeypatch.setattr(show, name, spy(getattr(show, name)), raising=False)
     return calls
 
@@ -66,8 +66,6 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
         return [np.full((1, 20, 20), 0.75, np.float32)]
 
     monkeypatch.setattr(explain, "heat_maps", heat_maps)
-    with pytest.raises(ValueError, match="at least one film; got none"):
-        FilmPanel({}, Counting())
     alone = FilmPanel(FILMS, Counting())
     assert (alone.method.options, alone.method.layout.display) == (("cam",), "none")
     panel = FilmPanel(FILMS, Counting(), explainer="the explainer")
@@ -78,32 +76,18 @@ def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
     assert runs == [("the explainer", [COVID], "saliency")]
 
 
-def test_a_moved_threshold_draws_a_new_picture():
-    panel = ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5)
-    before = bytes(panel.picture.value)
-    panel.threshold.value = 0.1
-    assert bytes(panel.picture.value) != before
-
-
-def prevalence_panel():
+def test_thresholds_and_a_prevalence_are_read_and_drawn_together_up_to_the_ends_of_their_sliders(drawn):
+    ThresholdPanel({COVID: np.array([0.2, 0.8])}, 0.5).threshold.value = 0.1
+    assert [arguments[1] for arguments, _ in drawn] == [0.5, 0.1]
     targets, probs = np.array([1, 1, 1, 0, 0, 0]), np.array([0.9, 0.6, 0.2, 0.7, 0.3, 0.1])
-    return PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
-
-
-def test_threshold_and_prevalence_are_read_and_drawn_together(drawn):
-    panel = prevalence_panel()
+    panel = PrevalencePanel(targets, probs, finding="Mass", threshold=0.5, prevalence=0.1, simulated=True)
     panel.threshold.value = 0.15
-    panel.prevalence.value = 0.01
-    found = [arguments[0] for arguments, _ in drawn]
-    assert [one.threshold for one in found] == [0.5, 0.15, 0.15]
-    assert [one.prevalence for one in found] == [0.1, 0.1, 0.01]
-    assert [one.estimates["sensitivity"].value for one in found] == pytest.approx([2 / 3, 1, 1])
+    panel.prevalence.value = 0.001
+    panel.threshold.value = 0.0
+    panel.prevalence.value = 0.5
+    panel.threshold.value = 1.0
+    found = [arguments[0] for arguments, _ in drawn[2:]]
+    assert [one.threshold for one in found] == [0.5, 0.15, 0.15, 0.0, 0.0, 1.0]
+    assert [one.prevalence for one in found] == pytest.approx([0.1, 0.1, 0.001, 0.001, 0.5, 0.5])
+    assert [one.estimates["sensitivity"].value for one in found[:2]] == pytest.approx([2 / 3, 1])
     assert drawn[-1][1] == {"finding": "Mass", "simulated": True}
-
-
-@pytest.mark.parametrize(("threshold", "prevalence"), [(0.0, 0.001), (1.0, 0.5)])
-def test_the_ends_of_both_sliders_can_be_drawn(threshold, prevalence):
-    panel = prevalence_panel()
-    panel.threshold.value, panel.prevalence.value = threshold, prevalence
-    assert panel.prevalence.value == pytest.approx(prevalence)
-    assert bytes(panel.picture.value).startswith(b"\x89PNG")

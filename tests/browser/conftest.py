@@ -1,9 +1,9 @@
-"""What browser tests share: Debian's Chromium, pages that are watched, and a picture of a page that failed."""
+"""What browser tests share: Debian's Chromium, and pages whose errors are kept."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 #: No step of a test takes longer on a busy machine.
 LIMIT_MS = 60_000
-_PAGES = pytest.StashKey[list[Page]]()
 
 
 # Not for the whole session: while Playwright runs, this thread has an event loop, and what other tests run by asyncio
 # or nbclient would be run in another thread.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser: one for a file's tests, each page of it with cookies and storage of its own."""
+    """The browser: one for a file's tests, each page of it with separate cookies and storage."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
     if not Path(path).exists():
         pytest.skip("needs Chromium: apt-get install chromium (.ci/run does that as root)")
@@ -39,11 +38,9 @@ def console_errors() -> list[str]:
 
 
 @pytest.fixture
-def new_page(
-    chromium: Browser, console_errors: list[str], request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Page]]:
+def new_page(chromium: Browser, console_errors: list[str]) -> Iterator[Callable[..., Page]]:
     """Open pages: `new_page(width=390, dark=True)`; other options are Playwright's for a context."""
-    pages = request.node.stash.setdefault(_PAGES, [])
+    pages: list[Page] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -68,16 +65,3 @@ def new_page(
 def page(new_page: Callable[..., Page]) -> Page:
     """One page, 1280 pixels wide."""
     return new_page()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep a picture of every page of a test that failed, and say where."""
-    report = yield
-    folder = getattr(item, "funcargs", {}).get("tmp_path")
-    if report.failed and report.when == "call" and folder is not None:
-        for k, page in enumerate(item.stash.get(_PAGES, [])):
-            path = folder / f"failed-{k}.png"
-            page.screenshot(path=path, full_page=True)
-            report.sections.append(("Browser", f"{page.url} as it was: {path}"))
-    return report

@@ -21,7 +21,7 @@ def becomes(read: Callable[[], Value], wanted: Value) -> None:
 
 def steady(read: Callable[[], Value], *, times: int = 5) -> Value:
     """Return a value of the page as soon as it is the same several times in a row."""
-    values = [read()]
+    values: list[Value] = []
 
     def is_steady() -> bool:
         values.append(read())
@@ -34,18 +34,11 @@ def steady(read: Callable[[], Value], *, times: int = 5) -> Value:
 def hover(item: Locator, part: float = 0.5) -> None:
     """Move the mouse to a part of an item's height, once the item has stopped moving."""
     box = steady(item.bounding_box)
-    assert box is not None
     item.hover(position={"x": box["width"] / 2, "y": part * box["height"]})
 
 
 def drag(page: Page, item: Locator, to: Locator, where: str) -> None:
-    """Drag a row of a tree to another row, and drop it once the tree shows where it will land.
-
-    Args:
-        page: with the tree.
-        item, to: rows that are shown at the same time.
-        where: "before" or "after".
-    """
+    """Drag a row of a tree "before" or "after" another row; drop it once the tree shows where it will land."""
     hover(item)
     page.mouse.down()
     # Twice: the first move only begins to drag.

@@ -1,12 +1,9 @@
 """The dashboard in Debian's Chromium, against a real Voila server: what a viewer sees, drops, reads and takes away."""
 
-import csv
-import io
 import json
 import os
 import re
 import signal
-import urllib.request
 from pathlib import Path
 
 import cv2
@@ -28,10 +25,15 @@ from cxrkit.dashboard import _samples as samples
 pytestmark = pytest.mark.slow
 
 BY_NAME = {sample.name: sample for sample in samples.every()}
-#: axe's own names of the rules behind WCAG 2.2 AA.
+#: axe's names of the rules behind WCAG 2.2 AA.
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 #: Seconds without a message after which the impatient server's pages end.
 IDLE_S = 2.0
+DAMAGED = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+
+
+def dashboard_server(folder, *options):
+    return servers.served(["cxrkit", "dashboard", *options], folder, servers.environment(folder / "home"))
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +42,15 @@ def server(tmp_path_factory):
         yield running
 
 
-def dashboard_server(folder, *options):
-    return servers.served(["cxrkit", "dashboard", *options], folder, servers.environment(folder / "home"))
-
-
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """One film in each format, by its ending."""
+    """One image in each format, by its ending."""
     folder = tmp_path_factory.mktemp("films")
     pixels = cv2.imdecode(np.frombuffer(BY_NAME["heart"].read(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    image = Image.fromarray(pixels)
-    paths = {}
-    for ending in ("png", "jpg", "webp", "tif", "bmp"):
-        paths[ending] = folder / f"film.{ending}"
-        image.save(paths[ending], **({"lossless": True} if ending == "webp" else {}))
-    paths["dcm"] = folder / "film.dcm"
-    write_dicom(paths["dcm"], pixels)
-    return paths
-
-
-def write_dicom(path: Path, pixels: np.ndarray) -> None:
+    paths = {ending: folder / f"film.{ending}" for ending in ("png", "jpg", "webp", "tif", "bmp", "dcm")}
+    for ending, path in paths.items():
+        if ending != "dcm":
+            Image.fromarray(pixels).save(path, **({"lossless": True} if ending == "webp" else {}))
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3"
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -70,11 +61,20 @@ def write_dicom(path: Path, pixels: np.ndarray) -> None:
     data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
     data.BitsAllocated = data.BitsStored = 8
     data.HighBit, data.PixelData = 7, pixels.tobytes()
-    pydicom.dcmwrite(path, data, enforce_file_format=True)
+    pydicom.dcmwrite(paths["dcm"], data, enforce_file_format=True)
+    return paths
 
 
-def opened(page, server, **storage):
-    """Open the dashboard and wait until a film and its rounds are there."""
+def written(folder, files):
+    """Write files by name, and return their paths."""
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in files]
+
+
+def opened(page, server):
+    """Open the dashboard and wait until an image and its rounds are there."""
     page.goto(server.url)
     whole(page)
     return page
@@ -94,13 +94,25 @@ def shown(page, name):
     expect(page.locator(".film h2")).to_have_text(name)
 
 
+def choose(page, sample):
+    page.get_by_role("button", name=words.say("en", f"sample.{sample}"), exact=True).click()
+    shown(page, f"{sample}.jpg")
+
+
 def tab(page, name):
     page.click(f"#cxr-tab-{name}")
     expect(page.locator(f"#cxr-panel-{name}")).to_be_visible()
+    if name in ("lab", "rounds"):
+        expect(page.locator(".cxrkit-panel:visible figure img").first).to_be_visible()
+
+
+def speak(page, language):
+    page.select_option("#cxr-language", language)
+    expect(page.locator(".notice")).to_have_text(words.say(language, "notice.device"))
 
 
 def no_english(page):
-    """Wait until four English words in a row are nowhere to be seen; what stays is told."""
+    """Wait until four English words in a row are nowhere to be seen; those that stay are reported."""
     sentence = "/[A-Za-z]{3,} [a-z]{3,} [a-z]{3,} [a-z]{3,}/"
     try:
         page.wait_for_function(f"() => !{sentence}.test(document.body.innerText)")
@@ -120,14 +132,38 @@ def fits(page):
     becomes(lambda: page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], True)
 
 
-# --- a film ------------------------------------------------------------------------------------------------------
+def kernels(server):
+    """Processes that the server started."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == server.process.pid:
+            found.add(int(folder.name))
+    return found
 
 
-def test_a_skeleton_is_shown_before_the_kernel_is_ready(page, server):
-    page.goto(server.url, wait_until="commit")
-    expect(page.locator("#skeleton li").first).to_have_text(words.say("en", "skeleton.kernel"))
-    expect(page.locator("#skeleton-notice")).to_have_text(words.say("en", "notice.device"))
+def gone(pids):
+    """Wait until processes have ended."""
+    assert pids
+    servers.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "kernels end", limit_s=90)
+
+
+@pytest.mark.parametrize(("language", "locale"), [("en", "en-GB"), ("zh-Hant", "zh-TW")])
+def test_a_skeleton_in_the_browsers_language_is_shown_before_the_kernel_is_ready(new_page, server, language, locale):
+    page = new_page(locale=locale)
+    response = page.goto(server.url, wait_until="commit")
+    expect(page.locator("#skeleton li").first).to_have_text(words.say(language, "skeleton.kernel"))
+    expect(page.locator("#skeleton-notice")).to_have_text(words.say(language, "notice.device"))
     whole(page)
+    expect(page.locator("#cxr-tab-film")).to_have_text(words.say(language, "tab.film"))
+    assert "from cxrkit" not in response.text()
+    template = (Path(dashboard.__file__).parent / "voila/templates/cxrkit/index.html.j2").read_text(encoding="utf-8")
+    said = json.loads(re.search(r"const words = (\{.*?\n  \});", template, re.DOTALL)[1])[language]
+    assert {key: words.table(language)[key] for key in said} == said
+    assert words.table(language)["skeleton.no_script"] in template
 
 
 def test_the_first_verdict_does_not_wait_for_voilas_scripts(page, server, films, console_errors):
@@ -139,10 +175,9 @@ def test_the_first_verdict_does_not_wait_for_voilas_scripts(page, server, films,
     page.get_by_label(words.say("en", "film.map_of")).select_option("Edema")
     expect(page.locator("button[data-label=Edema]")).to_have_attribute("aria-pressed", "true")
     # What needs the kernel waits for it: a language, a file of more than one piece, a tab.
-    page.select_option("#cxr-language", "zh-Hant")
-    expect(page.locator("#cxr-tab-film")).to_have_text(words.say("zh-Hant", "tab.film"))
+    speak(page, "zh-Hant")
     drop(page, films["bmp"])
-    tab(page, "lab")
+    page.click("#cxr-tab-lab")
     page.locator("#cxr-tab-lab").focus()
     for route in held:
         route.continue_()
@@ -160,46 +195,42 @@ def test_a_sample_is_read_with_its_map_its_truth_and_its_rounds(page, server, co
     opened(page, server)
     expect(page.locator(".verdict .said")).to_contain_text("predicts COVID-19")
     expect(page.locator(".doubt").first).to_have_text("Not shown to work on real images: COVID-19.")
-    page.get_by_role("button", name=words.say("en", "sample.heart")).click()
-    shown(page, "heart.jpg")
+    choose(page, "heart")
     expect(page.locator(".verdict .said")).to_contain_text("Atelectasis")
     expect(page.locator(".box span")).to_have_text(["Atelectasis", "Cardiomegaly", "Effusion"])
     expect(page.locator(".rounds li")).to_have_count(11)
     page.get_by_label(words.say("en", "film.boxes")).uncheck()
     expect(page.locator(".box")).to_have_count(0)
-    overlay = page.locator(".overlay")
+    overlay, bar = page.locator(".overlay"), page.locator(".bar[data-label=Effusion]")
     expect(overlay).to_have_css("opacity", "0.6")
     before = overlay.get_attribute("src")
     page.locator("#cxr-fade").fill("10")
-    page.locator(".bar[data-label=Effusion]").click()
-    expect(page.locator(".bar[data-label=Effusion]")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator(".bar[data-label=Effusion]")).to_be_focused()
+    bar.click()
+    expect(bar).to_have_attribute("aria-pressed", "true")
+    expect(bar).to_be_focused()
     expect(overlay).to_have_css("opacity", "0.1")
     expect(overlay).not_to_have_attribute("src", before)
     assert console_errors == []
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp", "dcm"])
-def test_a_film_of_each_format_is_read_alike(page, server, films, ending, console_errors):
+def test_an_image_of_each_format_is_read_alike(page, server, films, console_errors):
     opened(page, server)
-    drop(page, films[ending])
-    shown(page, f"film.{ending}")
-    expect(page.locator(".verdict .said")).to_contain_text("The findings network predicts: ")
-    for finding in ("Atelectasis", "Cardiomegaly", "Effusion"):
-        expect(page.locator(f".bar[data-label={finding}]")).to_have_class(re.compile("positive"))
-    expect(page.locator(".rounds li")).to_have_count(11)
+    for path in films.values():
+        drop(page, path)
+        shown(page, path.name)
+        expect(page.locator(".verdict .said")).to_contain_text("The findings network predicts: ")
+        for finding in ("Atelectasis", "Cardiomegaly", "Effusion"):
+            expect(page.locator(f".bar[data-label={finding}]")).to_have_class(re.compile("positive"))
+        expect(page.locator(".rounds li")).to_have_count(11)
     assert "Roe" not in page.content()
     assert console_errors == []
 
 
 def test_a_leg_a_broken_file_and_a_negative_are_reported_and_the_page_stays_usable(page, server, tmp_path):
     opened(page, server)
-    paths = {name: tmp_path / f"{name}.jpg" for name in ("leg", "negative")}
-    for name, path in paths.items():
-        path.write_bytes(BY_NAME[name].read())
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
-    drop(page, paths["leg"])
+    files = {"leg.jpg": BY_NAME["leg"].read(), "broken.png": DAMAGED, "negative.jpg": BY_NAME["negative"].read()}
+    leg, broken, negative = written(tmp_path / "films", files)
+    drop(page, leg)
     shown(page, "leg.jpg")
     expect(page.locator(".verdict .said")).to_contain_text("does not look like a frontal chest radiograph")
     drop(page, broken)
@@ -209,32 +240,27 @@ def test_a_leg_a_broken_file_and_a_negative_are_reported_and_the_page_stays_usab
     expect(card).to_contain_text(words.say("en", "film.bad"))
     expect(page.locator(".rounds")).to_be_hidden()
     assert "Traceback" not in page.content()
-    drop(page, paths["negative"])
+    drop(page, negative)
     shown(page, "negative.jpg")
     expect(page.locator(".warning")).to_contain_text("looks like a negative")
     expect(page.locator(".rounds li")).to_have_count(11)
 
 
 def test_the_reason_why_a_file_cannot_be_read_is_in_the_pages_language(new_page, server, tmp_path, console_errors):
-    page = new_page(locale="zh-TW")
-    opened(page, server)
-    broken, pdf = tmp_path / "broken.png", tmp_path / "letter.pdf"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
-    pdf.write_bytes(b"%PDF-1.4")
+    page = opened(new_page(locale="zh-TW"), server)
     reasons = {
         "broken.png": words.Saying("unreadable.damaged", {"kind": "PNG"}),
         "letter.pdf": words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})}),
     }
     reason = page.locator(".film .bad p").last
-    for path in (broken, pdf):
+    for path in written(tmp_path / "films", {"broken.png": DAMAGED, "letter.pdf": b"%PDF-1.4"}):
         drop(page, path)
         shown(page, path.name)
         expect(reason).to_have_text(words.say("zh-Hant", "film.bad_reason", reason=reasons[path.name]))
         no_english(page)
-    page.locator("#cxr-language").select_option("en")
-    expect(reason).to_have_text(words.say("en", "film.bad_reason", reason=reasons["letter.pdf"]))
-    page.locator("#cxr-language").select_option("zh-Hant")
-    expect(reason).to_contain_text(reasons["letter.pdf"].say("zh-Hant"))
+    for language in ("en", "zh-Hant"):
+        speak(page, language)
+        expect(reason).to_have_text(words.say(language, "film.bad_reason", reason=reasons["letter.pdf"]))
     accessible(page)
     assert console_errors == []
 
@@ -256,69 +282,46 @@ def test_several_images_can_be_dropped_anywhere(page, server, films):
     expect(page.locator(".read li")).to_have_count(3)
 
 
-def test_too_large_and_too_many_files_are_refused_before_they_are_sent(page, server, tmp_path):
+def test_files_beyond_a_limit_are_refused_before_they_are_sent_and_a_full_session_is_reported(page, server, tmp_path):
     opened(page, server)
-    huge = tmp_path / "huge.png"
-    with open(huge, "wb") as file:
-        file.truncate((LIMITS.file_mb + 1) * 2**20)
+    (huge,) = written(tmp_path / "films", {"huge.png": b""})
+    os.truncate(huge, (LIMITS.file_mb + 1) * 2**20)
     drop(page, huge)
     shown(page, "huge.png")
     expect(page.locator(".film .bad")).to_contain_text(f"the limit here is {LIMITS.file_mb} MB")
-    many = []
-    for k in range(LIMITS.at_once + 2):
-        many.append(tmp_path / f"{k}.png")
-        many[-1].write_bytes(b"no film")
-    drop(page, *many)
-    expect(page.locator(".read li")).to_have_count(2 + LIMITS.at_once)
-    expect(page.locator("[role=status].status")).to_have_text(
-        words.say("en", "films.too_many", most=LIMITS.at_once, left=2)
-    )
-
-
-def test_a_full_session_is_reported_in_the_language_of_the_page(page, server, tmp_path):
-    opened(page, server)
-    paths = [tmp_path / f"{k}.png" for k in range(LIMITS.films)]
-    for path in paths:
-        path.write_bytes(path.name.encode())
-    for first in range(0, len(paths), LIMITS.at_once):
-        drop(page, *paths[first : first + LIMITS.at_once])
-    status = page.locator("[role=status].status")
+    many = written(tmp_path / "films", {f"{k}.png": str(k).encode() for k in range(LIMITS.films)})
+    status, most = page.locator("[role=status].status"), LIMITS.at_once
+    drop(page, *many[: most + 2])
+    expect(page.locator(".read li")).to_have_count(2 + most)
+    expect(status).to_have_text(words.say("en", "films.too_many", most=most, left=2))
+    for first in range(most, len(many), most):
+        drop(page, *many[first : first + most])
     reason = words.Saying("refused.full", {"films": LIMITS.films})
     expect(status).to_have_text(words.say("en", "page.refused", reason=reason))
     expect(page.locator(".read li")).to_have_count(LIMITS.films)
-    page.select_option("#cxr-language", "zh-Hant")
+    speak(page, "zh-Hant")
     expect(status).to_have_text(words.say("zh-Hant", "page.refused", reason=reason))
-
-
-def test_a_film_dropped_on_an_open_panel_is_in_it(page, server, films):
-    opened(page, server)
-    tab(page, "lab")
-    expect(page.locator(".cxrkit-panel figure img:visible").first).to_be_visible()
-    drop(page, films["png"])
-    expect(page.locator(".cxrkit-panel:visible option", has_text="film.png")).to_have_count(1)
 
 
 def test_a_name_that_is_html_is_text(page, server, tmp_path, console_errors):
     opened(page, server)
     name = "<img src=x onerror=document.title='owned'>.jpg"
-    (tmp_path / name).write_bytes(BY_NAME["clear"].read())
-    drop(page, tmp_path / name)
+    drop(page, *written(tmp_path / "films", {name: BY_NAME["clear"].read()}))
     shown(page, name)
     tab(page, "table")
     expect(page.get_by_role("button", name=name)).to_be_visible()
     tab(page, "lab")
-    expect(page.locator(".cxrkit-panel figure").first).to_be_visible()
     tab(page, "rounds")
-    expect(page.locator(".cxrkit-panel figure:visible").first).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
     assert "owned" not in page.title()
     assert console_errors == []
 
 
-# --- tabs, words, files ------------------------------------------------------------------------------------------
-
-
-def test_every_tab_is_reached_by_keys_and_language_changes_all_of_them(page, server, console_errors):
+def test_every_tab_is_reached_by_keys_speaks_each_language_and_loads_nothing_from_elsewhere(
+    page, server, console_errors
+):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     opened(page, server)
     page.locator("#cxr-tab-film").focus()
     for name in ("table", "lab", "rounds", "about"):
@@ -326,62 +329,43 @@ def test_every_tab_is_reached_by_keys_and_language_changes_all_of_them(page, ser
         expect(page.locator(f"#cxr-tab-{name}")).to_be_focused()
         expect(page.locator(f"#cxr-panel-{name}")).to_be_visible()
         expect(page.locator(".notice")).to_have_text(words.say("en", "notice.device"))
-    page.locator("#cxr-language").select_option("zh-Hant")
-    expect(page.locator(".notice")).to_have_text(words.say("zh-Hant", "notice.device"))
+    speak(page, "zh-Hant")
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hant")
     for name in ("about", "rounds", "lab", "table", "film"):
         tab(page, name)
         expect(page.locator(f"#cxr-tab-{name}")).to_have_text(words.say("zh-Hant", f"tab.{name}"))
+        expect(page.locator(".notice")).to_have_text(words.say("zh-Hant", "notice.device"))
         no_english(page)
     page.reload()
     whole(page)
     expect(page.locator(".notice")).to_have_text(words.say("zh-Hant", "notice.device"))
+    ours = (server.url, "blob:", "data:", server.url.replace("http", "ws"))
+    assert [url for url in requests if not url.startswith(ours)] == []
     assert console_errors == []
-
-
-def test_a_browser_in_chinese_gets_chinese_from_the_first_paint(new_page, server):
-    page = new_page(locale="zh-TW")
-    page.goto(server.url, wait_until="commit")
-    expect(page.locator("#skeleton li").first).to_have_text(words.say("zh-Hant", "skeleton.kernel"))
-    whole(page)
-    expect(page.locator("#cxr-tab-film")).to_have_text(words.say("zh-Hant", "tab.film"))
-
-
-def test_the_skeleton_shows_the_texts_of_the_word_files(page, server):
-    page.goto(server.url, wait_until="commit")
-    template = (Path(dashboard.__file__).parent / "voila/templates/cxrkit/index.html.j2").read_text(encoding="utf-8")
-    said = json.loads(re.search(r"const words = (\{.*?\n  \});", template, re.DOTALL)[1])
-    assert {language: {key: words.table(language)[key] for key in texts} for language, texts in said.items()} == said
-    assert set(said) == set(words.LANGUAGES)
-    assert all(words.table(language)["skeleton.no_script"] in template for language in words.LANGUAGES)
 
 
 def test_the_three_tables_are_triages(page, server, films, tmp_path):
     opened(page, server)
-    folder = tmp_path / "films"
-    folder.mkdir()
-    names = {"covid.jpg": BY_NAME["covid"].read(), "film.png": films["png"].read_bytes(), "broken, file.png": b"none"}
-    for name, data in names.items():
-        (folder / name).write_bytes(data)
-    drop(page, folder / "film.png", folder / "broken, file.png")
+    files = {"film.png": films["png"].read_bytes(), "broken, file.png": b"none", "covid.jpg": BY_NAME["covid"].read()}
+    drop(page, *written(tmp_path / "films", files)[:2])
     expect(page.locator(".read li")).to_have_count(3)
     tab(page, "table")
-    made = triage.run(folder, tmp_path / "out").tables
-    for name, path in made.items():
+    for name, path in triage.run(tmp_path / "films", tmp_path / "out").tables.items():
         with page.expect_download() as download:
             page.get_by_role("button", name=words.say("en", f"table.{name}")).click()
         assert download.value.suggested_filename == f"{name}.csv"
         assert Path(download.value.path()).read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
-    rows = list(csv.reader(io.StringIO(made["combined"].read_text(encoding="utf-8"))))
-    assert len(rows) == 4
 
 
-def test_the_table_sorts_and_leads_to_a_film(page, server):
+def test_the_table_sorts_and_leads_to_an_image_and_focus_stays_where_it_was(page, server, films):
     opened(page, server)
     tab(page, "table")
-    page.get_by_role("button", name=words.say("en", "table.read_samples")).click()
+    read_all = page.get_by_role("button", name=words.say("en", "table.read_samples"))
+    read_all.focus()
+    page.keyboard.press("Enter")
     table = page.locator("#cxr-panel-table table")
     expect(table.locator("tbody tr")).to_have_count(len(BY_NAME))
+    expect(read_all).to_be_focused()
     page.get_by_role("button", name=words.say("en", "table.column.covid"), exact=True).click()
     expect(table.locator("th[aria-sort=descending]")).to_contain_text("COVID-19")
     probs = [float(text) for text in table.locator("td.number").all_inner_texts()]
@@ -390,119 +374,6 @@ def test_the_table_sorts_and_leads_to_a_film(page, server):
     expect(table.locator("th[aria-sort=ascending]")).to_contain_text(words.say("en", "table.column.name"))
     names = table.locator("tbody th").all_inner_texts()
     assert names == sorted(names)
-    page.get_by_role("button", name="nodule.jpg").click()
-    expect(page.locator("#cxr-panel-film")).to_be_visible()
-    shown(page, "nodule.jpg")
-
-
-def test_the_lab_and_the_explorer_answer_inside_the_page(page, server, console_errors):
-    opened(page, server)
-    tab(page, "lab")
-    pictures = page.locator(".cxrkit-panel figure img")
-    expect(pictures.first).to_be_visible()
-    before = pictures.nth(1).get_attribute("src")
-    page.get_by_role("button", name=words.say("en", "lab.again"), exact=True).click()
-    expect(pictures.nth(1)).not_to_have_attribute("src", before)
-    tab(page, "rounds")
-    rounds = page.locator(".cxrkit-panel:visible figure")
-    expect(rounds.first).to_be_visible()
-    assert console_errors == []
-
-
-def test_a_reload_starts_clean_and_ends_the_kernel_before(page, tmp_path, films, console_errors):
-    with dashboard_server(tmp_path) as running:
-        opened(page, running)
-        before = kernels(running.process.pid)
-        drop(page, films["png"])
-        expect(page.locator(".read li")).to_have_count(2)
-        page.reload()
-        whole(page)
-        expect(page.locator(".read li")).to_have_count(1)
-        gone(before)
-        page.goto("about:blank")
-        gone(kernels(running.process.pid))
-    assert console_errors == []
-
-
-def test_a_page_that_is_left_early_ends_its_kernel(page, tmp_path):
-    with dashboard_server(tmp_path) as running:
-        page.route("**/voila.js", lambda route: route.abort())
-        page.goto(running.url, wait_until="commit")
-        expect(page.locator(".verdict .said")).to_be_visible()
-        before = kernels(running.process.pid)
-        assert before
-        page.goto("about:blank")
-        gone(before)
-
-
-# --- who can use it ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
-    page = new_page(width=width, dark=dark, reduced_motion="reduce")
-    opened(page, server)
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"none")
-    for name in ("film", "table", "lab", "rounds", "about"):
-        tab(page, name)
-        if name in ("lab", "rounds"):
-            expect(page.locator(".cxrkit-panel:visible figure img").first).to_be_visible()
-        accessible(page)
-        fits(page)
-    tab(page, "film")
-    page.get_by_role("button", name=words.say("en", "sample.leg")).click()
-    shown(page, "leg.jpg")
-    accessible(page)
-    drop(page, broken)
-    shown(page, "broken.png")
-    accessible(page)
-
-
-def test_the_narrowest_page_fits_with_the_names_of_its_bars(new_page, server):
-    page = new_page(width=320)
-    opened(page, server)
-    page.get_by_role("button", name=words.say("en", "sample.heart")).click()
-    shown(page, "heart.jpg")
-    fits(page)
-    cut = "bars => bars.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
-    becomes(lambda: page.locator(".bar .what").evaluate_all(cut), [])
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_contrast_theme_leaves_bars_and_what_is_chosen_to_be_seen(new_page, server, dark):
-    page = new_page(dark=dark, forced_colors="active")
-    opened(page, server)
-    colour = "(element, name) => getComputedStyle(element)[name]"
-    bar = page.locator(".bar[data-label=COVID-19]")
-    parts = [*map(bar.locator, (".track", ".from")), page.locator(".bar[data-label=Edema] .filled")]
-    becomes(lambda: len({part.evaluate(colour, "backgroundColor") for part in parts}), 3)
-    tabs = [page.locator(f"#cxr-tab-{name}") for name in ("film", "lab", "about")]
-
-    def chosen():
-        film, *others = [one.evaluate(colour, "borderBottomColor") for one in tabs]
-        return [film != other for other in others]
-
-    becomes(chosen, [True, True])
-
-
-def test_print_shows_the_image_without_the_gallery(page, server):
-    opened(page, server)
-    page.emulate_media(media="print")
-    expect(page.locator(".films")).to_be_hidden()
-    expect(page.locator(".notice")).to_be_visible()
-    expect(page.locator(".verdict .said")).to_be_visible()
-    expect(page.locator(".filled").first).to_have_css("print-color-adjust", "exact")
-
-
-def test_focus_stays_where_it_was_when_its_part_is_redrawn(page, server, films):
-    opened(page, server)
-    tab(page, "table")
-    page.get_by_role("button", name=words.say("en", "table.read_samples")).focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#cxr-panel-table tbody tr")).to_have_count(len(BY_NAME))
-    expect(page.get_by_role("button", name=words.say("en", "table.read_samples"))).to_be_focused()
     page.get_by_role("button", name="heart.jpg").focus()
     page.keyboard.press("Enter")
     shown(page, "heart.jpg")
@@ -516,7 +387,66 @@ def test_focus_stays_where_it_was_when_its_part_is_redrawn(page, server, films):
     expect(page.locator("#cxr-fade")).to_be_focused()
 
 
-def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
+def test_the_lab_draws_again_takes_a_dropped_image_and_the_explorer_is_there(page, server, films, console_errors):
+    opened(page, server)
+    tab(page, "lab")
+    picture = page.locator(".cxrkit-panel figure img").nth(1)
+    before = picture.get_attribute("src")
+    page.get_by_role("button", name=words.say("en", "lab.again"), exact=True).click()
+    expect(picture).not_to_have_attribute("src", before)
+    drop(page, films["png"])
+    expect(page.locator(".cxrkit-panel:visible option", has_text="film.png")).to_have_count(1)
+    tab(page, "rounds")
+    assert console_errors == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
+    page = opened(new_page(width=width, dark=dark, reduced_motion="reduce"), server)
+    for name in ("film", "table", "lab", "rounds", "about"):
+        tab(page, name)
+        accessible(page)
+        fits(page)
+    tab(page, "film")
+    choose(page, "leg")
+    accessible(page)
+    drop(page, *written(tmp_path / "films", {"broken.png": b"none"}))
+    shown(page, "broken.png")
+    accessible(page)
+
+
+def test_the_narrowest_page_fits_with_the_names_of_its_bars(new_page, server):
+    page = opened(new_page(width=320), server)
+    choose(page, "heart")
+    fits(page)
+    cut = "bars => bars.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+    becomes(lambda: page.locator(".bar .what").evaluate_all(cut), [])
+
+
+def test_a_contrast_theme_and_paper_show_bars_and_what_is_chosen(new_page, server):
+    page = opened(new_page(forced_colors="active"), server)
+    colour = "(element, name) => getComputedStyle(element)[name]"
+    bar = page.locator(".bar[data-label=COVID-19]")
+    parts = [*map(bar.locator, (".track", ".from")), page.locator(".bar[data-label=Edema] .filled")]
+    tabs = [page.locator(f"#cxr-tab-{name}") for name in ("film", "lab", "about")]
+
+    def chosen():
+        film, *others = [one.evaluate(colour, "borderBottomColor") for one in tabs]
+        return [film != other for other in others]
+
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        becomes(lambda: len({part.evaluate(colour, "backgroundColor") for part in parts}), 3)
+        becomes(chosen, [True, True])
+    page.emulate_media(media="print", forced_colors="none")
+    expect(page.locator(".films")).to_be_hidden()
+    expect(page.locator(".notice")).to_be_visible()
+    expect(page.locator(".verdict .said")).to_be_visible()
+    expect(page.locator(".filled").first).to_have_css("print-color-adjust", "exact")
+
+
+def test_an_image_is_chosen_and_read_by_keys_alone(page, server):
     opened(page, server)
     page.get_by_role("button", name=words.say("en", "sample.mass"), exact=True).focus()
     page.keyboard.press("Enter")
@@ -530,78 +460,59 @@ def test_a_film_is_chosen_and_looked_at_by_keys_alone(page, server):
     expect(page.locator("[role=status].visually-hidden")).to_contain_text("mass.jpg: Negative for COVID-19")
 
 
-# --- what a server does ------------------------------------------------------------------------------------------
+def lost(page):
+    return page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
 
 
-def test_nothing_is_loaded_from_another_server(page, server):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+def test_a_page_that_is_reloaded_or_left_early_ends_its_kernel(page, server, films, console_errors):
+    others = kernels(server)
     opened(page, server)
-    for name in ("table", "lab", "rounds", "about"):
-        tab(page, name)
-    assert [
-        url for url in asked if not url.startswith((server.url, "blob:", "data:", server.url.replace("http", "ws")))
-    ] == []
+    drop(page, films["png"])
+    expect(page.locator(".read li")).to_have_count(2)
+    first = kernels(server) - others
+    page.reload()
+    whole(page)
+    expect(page.locator(".read li")).to_have_count(1)
+    gone(first)
+    assert console_errors == []
+    page.route("**/voila.js", lambda route: route.abort())
+    page.goto(server.url, wait_until="commit")
+    expect(page.locator(".verdict .said")).to_be_visible()
+    rest = kernels(server) - others
+    page.goto("about:blank")
+    gone(rest)
 
 
-def test_no_source_is_shown(server):
-    with urllib.request.urlopen(server.url, timeout=60) as answer:
-        text = answer.read().decode()
-    assert "dashboard(" not in text
-    assert "from cxrkit" not in text
-
-
-def test_an_ended_kernel_is_reported(page, tmp_path, films):
-    with dashboard_server(tmp_path, "--idle-minutes", str(IDLE_S / 60)) as impatient:
-        opened(page, impatient)
-        before = kernels(impatient.process.pid)
-        assert before
-        gone(before)
-        page.get_by_role("button", name=words.say("en", "sample.heart")).click()
-        expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
-        page.get_by_role("button", name=words.say("en", "page.reload")).click()
-        whole(page)
-
-
-def test_a_killed_kernel_is_reported_without_a_request(page, tmp_path):
-    with dashboard_server(tmp_path) as running:
-        opened(page, running)
-        for pid in kernels(running.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        expect(page.locator("[role=alert]", has_text=words.say("en", "page.lost"))).to_be_visible()
+def test_a_killed_kernel_is_reported_without_a_request(page, server):
+    others = kernels(server)
+    opened(page, server)
+    for pid in kernels(server) - others:
+        os.kill(pid, signal.SIGKILL)
+    expect(lost(page)).to_be_visible()
 
 
 def test_a_server_that_is_silent_for_a_moment_is_found_again(page, server):
     page.clock.install()
     opened(page, server)
-    lost = page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
     page.route("**/api/kernels/*", lambda route: route.abort())
     page.clock.fast_forward(11_000)
-    expect(lost).to_be_visible()
+    expect(lost(page)).to_be_visible()
     page.unroute("**/api/kernels/*")
     page.clock.fast_forward(11_000)
-    expect(lost).to_be_hidden()
+    expect(lost(page)).to_be_hidden()
 
 
-def kernels(pid):
-    """Processes below this one."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            found.append(int(folder.name))
-    return found
+def test_the_kernel_of_an_idle_page_ends_and_the_page_reports_it(page, tmp_path):
+    with dashboard_server(tmp_path, "--idle-minutes", str(IDLE_S / 60)) as impatient:
+        opened(page, impatient)
+        gone(kernels(impatient))
+        page.get_by_role("button", name=words.say("en", "sample.heart")).click()
+        expect(lost(page)).to_be_visible()
+        page.get_by_role("button", name=words.say("en", "page.reload")).click()
+        whole(page)
 
 
-def gone(pids):
-    """Wait until processes have ended."""
-    servers.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "kernels end", limit_s=90)
-
-
-def test_films_are_never_written_and_a_server_that_ends_leaves_nothing(page, tmp_path, films, monkeypatch):
+def test_images_are_never_written_and_a_server_that_ends_leaves_nothing(page, tmp_path, films, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -609,13 +520,12 @@ def test_films_are_never_written_and_a_server_that_ends_leaves_nothing(page, tmp
         opened(page, running)
         drop(page, films["png"])
         shown(page, "film.png")
-        inside = kernels(running.process.pid)
-        assert inside
-        written = {path for path in tmp_path.rglob("*") if path.is_file()}
+        inside = kernels(running)
+        files = {path for path in tmp_path.rglob("*") if path.is_file()}
         os.kill(running.process.pid, signal.SIGTERM)
         running.process.wait(60)
         gone(inside)
     data = films["png"].read_bytes()
-    assert {path.suffix for path in written} & {".png", ".jpg", ".jpeg", ".dcm"} == set()
-    assert not [path for path in written if path.exists() and data[:64] in path.read_bytes()]
+    assert {path.suffix for path in files}.isdisjoint({".png", ".jpg", ".jpeg", ".dcm"})
+    assert not [path for path in files if path.exists() and data[:64] in path.read_bytes()]
     assert list(temporary.iterdir()) == []
