@@ -80,29 +80,20 @@ def test_what_is_undefined_is_nan_with_its_reason_and_never_0(four, name, reason
     assert estimate.reason == reason
 
 
-def test_the_interval_of_f1_is_that_of_the_share_it_is_made_of():
-    share = metrics.wilson(8, 14)
-    f1 = metrics.Confusion(8, 4, 2, 16).measure("F1")
-    assert (f1.low, f1.high) == pytest.approx((2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high)))
-
-
 def test_the_interval_of_youden_is_newcombes_example():
     # Newcombe 1998, table II, 56/70 - 48/80, method 10: 0.0524 to 0.3339; recall 56/70, specificity 1 - 48/80.
     youden = metrics.Confusion(tp=56, fn=14, fp=48, tn=32).measure("Youden")
     assert (youden.value, youden.low, youden.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
 
 
-def test_readers_who_agree_on_few_films_are_not_sure_of_a_kappa_of_1():
+def test_readers_who_agree_on_few_images_are_not_sure_of_a_kappa_of_1():
     kappa = metrics.Confusion(tp=5, fp=0, fn=0, tn=5).measure("kappa")
     assert kappa.value == kappa.high == 1
     assert kappa.low == pytest.approx((metrics.wilson(10, 10).low - 0.5) / 0.5)
 
 
-def test_a_film_on_the_threshold_is_called():
+def test_an_image_on_the_threshold_is_positive():
     assert metrics.Confusion.count([0, 1, 1, 0], [0.5, 0.5, 0.4, 0.1], 0.5) == metrics.Confusion(tp=1, fp=1, fn=1, tn=1)
-
-
-# --- shares by patient -----------------------------------------------------------------------------------------
 
 
 @slow_machine
@@ -112,35 +103,22 @@ def test_one_film_per_patient_gives_wilsons_interval(holds):
     assert (by_patient.low, by_patient.high) == pytest.approx((by_film.low, by_film.high))
 
 
-@slow_machine
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=50))
-def test_films_by_patient_never_make_a_share_surer(rows):
-    holds, patients = zip(*rows, strict=True)
-    by_film, by_patient = metrics.proportion(holds), metrics.proportion(holds, patients)
-    assert by_patient.value == by_film.value
-    if not by_patient.reason:
-        assert 0 <= by_patient.low <= by_film.low + 1e-12
-        assert by_film.high - 1e-12 <= by_patient.high <= 1
-
-
-def test_films_that_repeat_a_patient_count_about_once():
-    # Ten patients, five films each, all five alike: design effect 10/9 * 49/50 * (8 * 1 + 2 * 16) / (50 * 0.16).
+def test_images_that_repeat_a_patient_count_about_once():
+    # Ten patients, five images each, all five alike: design effect 10/9 * 49/50 * (8 * 1 + 2 * 16) / (50 * 0.16).
     holds = np.repeat([1, 1, 1, 1, 1, 1, 1, 1, 0, 0], 5)
     estimate = metrics.proportion(holds, np.repeat(np.arange(10), 5))
     assert (estimate.value, estimate.n) == (0.8, 50)
-    # Wilson's formula by hand with 50 / 5.444 = 9.184 films.
+    # Wilson's formula by hand with 50 / 5.444 = 9.184 images.
     n, z2 = 50 / (10 / 9 * 49 / 50 * 5), 1.959964**2
     half = math.sqrt(z2 * (0.16 / n + z2 / (4 * n * n))) / (1 + z2 / n)
     centre = (0.8 + z2 / (2 * n)) / (1 + z2 / n)
     assert (estimate.low, estimate.high) == pytest.approx((centre - half, centre + half), abs=1e-6)
 
 
-def test_a_share_of_all_counts_a_patients_films_as_one():
+def test_a_share_of_all_counts_a_patients_images_as_one():
     estimate = metrics.proportion(np.ones(50), np.repeat(np.arange(10), 5))
     assert (estimate.low, estimate.high) == pytest.approx((metrics.wilson(10, 10).low, 1))
 
-
-# --- what a prediction is worth -------------------------------------------------------------------------------
 
 # From 0.5 on: 2 of 4 positives, 1 of 5 negatives are called.
 TARGETS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0])
@@ -154,13 +132,8 @@ def test_a_reading_holds_the_measures_at_the_threshold_and_the_prevalence():
     expected = {"sensitivity": 0.5, "specificity": 0.8, "PPV": 0.05 / 0.23, "NPV": 0.72 / 0.77}
     assert values == pytest.approx(expected)
     assert [sorted(part) for part in found.scores] == [sorted(PROBS[:4]), sorted(PROBS[4:])]
-
-
-def test_the_curve_rises_with_the_prevalence_for_a_call_and_falls_for_none():
-    found = metrics.Worth.measure(TARGETS, PROBS, threshold=0.5, prevalence=0.1)
     ppv, npv = ([estimate.value for estimate in found.curve[side].values()] for side in ("PPV", "NPV"))
-    assert ppv == sorted(ppv)
-    assert npv == sorted(npv, reverse=True)
+    assert (ppv, npv) == (sorted(ppv), sorted(npv, reverse=True))
     # At one half: 0.5 of 0.5 + 0.2; 0.8 of 0.8 + 0.5.
     assert (ppv[-1], npv[-1]) == pytest.approx((0.5 / 0.7, 0.8 / 1.3))
     assert all(one.low < one.value < one.high for side in found.curve.values() for one in side.values())

@@ -91,20 +91,6 @@ def test_f1_youden_and_predictive_values_cover_the_truth():
     assert {name: count / 1000 for name, count in counts.items()} == pytest.approx(dict.fromkeys(truth, 0.95), abs=0.02)
 
 
-def test_mcnemar_covers_the_difference_and_mid_p_keeps_its_level():
-    rng, covered, mid = np.random.default_rng(8), 0, 0
-    y = np.ones(80, int)
-    for _ in range(REPEATS):
-        kind = rng.choice(4, 80, p=[0.5, 0.15, 0.15, 0.2])
-        a, b = kind <= 1, (kind == 0) | (kind == 2)
-        found = metrics.mcnemar(y, a, b)
-        covered += holds(found.difference, 0)
-        mid += found.p < 0.05
-    assert covered / REPEATS == pytest.approx(0.95, abs=0.03)
-    # Mid-p stays near 5%.
-    assert mid / REPEATS == pytest.approx(0.045, abs=0.025)
-
-
 def test_the_paired_bootstrap_covers_a_difference_by_patient():
     rng, count, rejected = np.random.default_rng(9), 0, 0
     for repeat in range(200):

@@ -65,12 +65,6 @@ def test_a_share_of_all_films_still_has_an_interval():
     assert (found["value"], found["low"], found["high"]) == (1, pytest.approx(wilson.low), 1)
 
 
-def test_films_of_one_class_say_so():
-    found = metrics.runs_table("AUROC", np.ones(4), {"a": [GOOD]}, seed=0).iloc[0]
-    assert np.isnan(found["value"])
-    assert "all 4 images are positive" in found["reason"]
-
-
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"alike for all settings; got \[\(1, 4\), \(2, 4\)\]"):
         table({"a": [GOOD], "b": [GOOD, HALF]})

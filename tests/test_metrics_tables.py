@@ -20,7 +20,6 @@ def cohort(seed=0, films=300):
             "sex": rng.choice(["F", "M", ""], films, p=[0.5, 0.45, 0.05]),
             "age": np.where(rng.random(films) < 0.05, np.nan, rng.integers(1, 95, films)),
             "view": rng.choice(["PA", "AP"], films),
-            "source": "nih",
         }
     )
     targets = np.column_stack([rng.random(films) < 0.4, rng.random(films) < 0.2, np.zeros(films)]).astype(float)
@@ -41,11 +40,12 @@ def as_estimate(found):
 
 def test_a_table_holds_what_the_functions_return():
     _, targets, probs = cohort()
-    names = METRICS
-    table = metrics.score_table(targets, probs, labels=LABELS, metrics=names, resamples=50, seed=1)
-    assert len(table) == len(LABELS) * len(names)
+    cuts = dict(zip(LABELS, (0.2, 0.6, 0.9), strict=True))
+    options = {"labels": LABELS, "metrics": METRICS, "thresholds": cuts, "resamples": 50, "seed": 1}
+    table = metrics.score_table(targets, probs, **options)
+    assert len(table) == len(LABELS) * len(METRICS)
     y, p = targets[:, 1], probs[:, 1]
-    closed = metrics.Confusion.count(y, p, 0.5).estimates()
+    closed = metrics.Confusion.count(y, p, 0.6).estimates()
     assert {name: as_estimate(row(table, label="Mass", metric=name)) for name in closed} == closed
     assert as_estimate(row(table, label="Mass", metric="AUROC")) == metrics.auroc(y, p)
     drawn = metrics.bootstrap("average precision", y, p, resamples=50, seed=1)
@@ -95,14 +95,6 @@ def test_images_without_truth_or_probability_are_left_out_of_their_label_alone()
     assert row(table, label="Effusion")["value"] == metrics.auroc(targets[100:, 0], probs[100:, 0]).value
 
 
-def test_thresholds_by_label():
-    _, targets, probs = cohort()
-    cuts = dict(zip(LABELS, (0.2, 0.6, 0.9), strict=True))
-    table = metrics.score_table(targets, probs, labels=LABELS, metrics=["recall"], thresholds=cuts, seed=0)
-    expected = metrics.Confusion.count(targets[:, 1], probs[:, 1], 0.6).measure("recall")
-    assert as_estimate(row(table, label="Mass")) == expected
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -122,53 +114,35 @@ def test_what_cannot_be_scored_is_refused_before_the_table(change, message):
 
 def test_subgroups_are_scored_as_if_alone_and_the_whole_comes_first():
     frame, targets, probs = cohort()
-    table = metrics.subgroup_table(frame, targets, probs, labels=LABELS, resamples=30, seed=0)
+    options = {"patients": frame["patient_id"], "labels": LABELS, "resamples": 30, "seed": 0}
+    table = metrics.score_table(targets, probs, groups=frame[["sex", "age", "view"]], **options)
     assert table.iloc[0][["by", "group"]].tolist() == ["all", "all"]
     women = (frame["sex"] == "F").to_numpy()
     found = row(table, by="sex", group="F", label="Mass", metric="AUROC")
     assert found["value"] == pytest.approx(metrics.auroc(targets[women, 1], probs[women, 1]).value)
     assert (found["n"], found["positives"]) == (women.sum(), targets[women, 1].sum())
     assert found["patients"] == frame.loc[women, "patient_id"].nunique()
-    recall = metrics.Confusion.count(targets[women, 1], probs[women, 1], 0.5).measure("recall")
-    assert row(table, by="sex", group="F", label="Mass", metric="recall")["value"] == recall.value
-    targets[~women] = np.nan
-    alone = metrics.score_table(targets, probs, frame["patient_id"], labels=LABELS, resamples=30, seed=0)
-    group = table[table["group"] == "F"].drop(columns=["by", "group"]).reset_index(drop=True)
-    pd.testing.assert_frame_equal(group, alone)
-
-
-def test_every_film_is_in_one_group_of_each_column():
-    frame, targets, probs = cohort()
-    table = metrics.subgroup_table(frame, targets, probs, labels=LABELS, metrics=["accuracy"], resamples=2, seed=0)
-    assert table[table["label"] == "Mass"].groupby("by")["n"].sum().tolist() == [300] * 5
+    every = table[(table["label"] == "Mass") & (table["metric"] == "accuracy")]
+    assert every.groupby("by")["n"].sum().tolist() == [300] * 4
     groups = {by: part["group"].unique().tolist() for by, part in table.groupby("by")}
     assert groups["sex"] == ["F", "M", "not known"]
     assert groups["age"] == ["0-17", "18-39", "40-59", "60-79", "80+", "not known"]
     assert groups["view"] == ["AP", "PA"]
+    targets[~women] = np.nan
+    alone = metrics.score_table(targets, probs, **options)
+    group = table[table["group"] == "F"].drop(columns=["by", "group"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(group, alone)
 
 
-def test_age_bands_begin_at_their_lower_end():
-    frame = pd.DataFrame({"patient_id": list("abcdef"), "age": [17, 18, 79, 80, -1, np.nan]})
-    options = {"labels": ["Mass"], "by": ["age"], "metrics": ["recall"], "resamples": 2, "seed": 0}
-    table = metrics.subgroup_table(frame, np.ones((6, 1)), np.ones((6, 1)), **options)
+def test_age_bands_begin_at_their_lower_end_and_a_group_of_one_class_has_its_rows():
+    groups = pd.DataFrame({"age": [17, 18, 79, 80, -1, np.nan], "sex": pd.Series([*"FFMMM", pd.NA], dtype="string")})
+    y, p = np.array([[0, 1, 1, 1, 1, 0]]).T, np.array([[0.1, 0.9, 0.4, 0.2, 0.1, 0.6]]).T
+    options = {"labels": ["Mass"], "metrics": ["AUROC", "recall", "specificity"], "seed": 0}
+    table = metrics.score_table(y, p, list("abcdef"), groups=groups, **options)
+    by_age = table[(table["by"] == "age") & (table["metric"] == "AUROC")]
     ages = {"0-17": 1, "18-39": 1, "60-79": 1, "80+": 1, "not known": 2}
-    assert dict(zip(table["group"], table["n"], strict=True)) == {"all": 6, **ages}
-
-
-def test_a_group_of_one_class_has_its_rows():
-    frame = pd.DataFrame({"patient_id": list("abcd"), "sex": ["F", "F", "M", pd.NA]})
-    y, p = np.array([[0], [1], [1], [0]]), np.array([[0.1], [0.9], [0.4], [0.2]])
-    options = {"labels": ["Mass"], "by": ["sex"], "metrics": ("AUROC", "recall", "specificity"), "seed": 0}
-    table = metrics.subgroup_table(frame, y, p, **options)
-    assert len(table) == 4 * 3
+    assert dict(zip(by_age["group"], by_age["n"], strict=True)) == ages
     area = row(table, group="M", metric="AUROC")
     assert math.isnan(area["value"])
-    assert area["reason"] == "all 1 images are positive"
+    assert area["reason"] == "all 3 images are positive"
     assert row(table, group="M", metric="recall")["value"] == 0
-
-
-def test_columns_that_are_missing_are_named():
-    with pytest.raises(ValueError, match="the frame lacks patient_id, view; it has sex"):
-        metrics.subgroup_table(
-            pd.DataFrame({"sex": ["F"]}), [[1]], [[0.5]], labels=["Mass"], by=["sex", "view"], seed=0
-        )

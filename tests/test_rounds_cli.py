@@ -151,7 +151,7 @@ def test_only_significant_differences_are_stated():
         (-0.2, 0.01, "here rounds reduce accuracy."),
         (0.2, 0.05, "no significant difference."),
     ):
-        against = Comparison(0.9, 0.7, Estimate(difference, difference - 0.1, difference + 0.1, 20), p, "")
+        against = Comparison(0.9, 0.7, Estimate(difference, difference - 0.1, difference + 0.1, 20), p)
         chosen = dataclasses.replace(found.chosen, rounds=("none", "C"), against_untouched=against)
         text = show.verdict(dataclasses.replace(found, chosen=chosen))
         assert text.startswith("The mean of all 2 rounds compared with the untouched image alone: accuracy ")

@@ -20,7 +20,7 @@ from cxrkit.metrics._estimate import Estimate, proportion, wilson
 from cxrkit.metrics._localisation import localisation_table, score_maps
 from cxrkit.metrics._ranking import auroc, choose_threshold, hanley_mcneil
 from cxrkit.metrics._runs import runs_table
-from cxrkit.metrics._tables import score_table, subgroup_table
+from cxrkit.metrics._tables import score_table
 from cxrkit.metrics._worth import Worth
 
 __all__ = [
@@ -41,6 +41,5 @@ __all__ = [
     "runs_table",
     "score_maps",
     "score_table",
-    "subgroup_table",
     "wilson",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxrkit.metrics._estimate import Estimate, Patients, left_out, owners, together
+from cxrkit.metrics._estimate import TWO_PATIENTS, Estimate, Patients, left_out, owners, together
 
 _CHUNK = 100
 
@@ -35,10 +35,6 @@ class Scorer:
     loss: str = "left it undefined"
     images: np.ndarray | None = None
 
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """Return the measure (rows,) for weights (all images, rows)."""
-        return self.of((weights if self.images is None else weights[self.images]).T)
-
 
 def adder(groups: np.ndarray, count: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that adds up weights (rows, images) by group (images,), 0 to count - 1: (count, rows)."""
@@ -51,11 +47,15 @@ def adder(groups: np.ndarray, count: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def draw_scores(
     scorers: Sequence[Scorer], patients: Patients, images: int, *, resamples: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each measure (measures,) of the images, and (resamples, measures) of the same resamples for all."""
+) -> tuple[list[float], np.ndarray]:
+    """Return each measure of the images, and (resamples, measures) of the same resamples for all."""
     owner, count = owners(patients, images)
     random = np.random.default_rng(seed)
-    values = np.array([math.nan if one.reason else float(one(np.ones((images, 1)))[0]) for one in scorers])
+
+    def scores(one: Scorer, weights: np.ndarray) -> np.ndarray:
+        return one.of((weights if one.images is None else weights[one.images]).T)
+
+    values = [math.nan if one.reason else float(scores(one, np.ones((images, 1)))[0]) for one in scorers]
     drawn = np.full((resamples, len(scorers)), np.nan)
     defined = [k for k, value in enumerate(values) if not math.isnan(value)]
     for start in range(0, resamples if defined else 0, _CHUNK):
@@ -65,7 +65,7 @@ def draw_scores(
         # The weights of one image lie side by side, because what follows goes image by image.
         weights = np.ascontiguousarray(times.T)[owner]
         for k in defined:
-            drawn[start : start + rows, k] = scorers[k](weights)
+            drawn[start : start + rows, k] = scores(scorers[k], weights)
     return values, drawn
 
 
@@ -87,17 +87,13 @@ def estimates(
 ) -> list[Estimate]:
     """Return each measure with the percentile interval of the same resamples of patients."""
     values, drawn = draw_scores(scorers, patients, images, resamples=resamples, seed=seed)
-    return [from_draws(*each) for each in zip(scorers, map(float, values), drawn.T, strict=True)]
+    return [from_draws(*each) for each in zip(scorers, values, drawn.T, strict=True)]
 
 
 def mean_by_patient(values: npt.ArrayLike, patients: Patients = None, *, resamples: int = 2000, seed: int) -> Estimate:
-    """Return the mean of one number per image, with the interval of resampled patients.
+    """Return the mean of values (images,) with the interval of resampled patients; none for a single patient.
 
-    Args:
-        values: (images,); NaN is left out, and the reason gives the number.
-        patients, resamples, seed: as for all measures.
-    Returns:
-        The estimate; undefined when no value is left; without an interval for a single patient.
+    NaN is left out, and the reason gives the number.
     """
     all_of = np.asarray(values, np.float64)
     if all_of.ndim != 1:
@@ -108,7 +104,6 @@ def mean_by_patient(values: npt.ArrayLike, patients: Patients = None, *, resampl
         return Estimate.undefined(0, lost or "no images")
     owner, count = owners(None if patients is None else np.asarray(patients)[known], len(v))
     if count < 2:
-        reason = together(lost, "an interval needs images of two patients")
-        return Estimate(float(v.mean()), math.nan, math.nan, len(v), reason)
+        return Estimate(float(v.mean()), math.nan, math.nan, len(v), together(lost, TWO_PATIENTS))
     scorer = Scorer(lambda weights: (weights @ v) / weights.sum(axis=1), len(v), remark=lost)
     return estimates([scorer], owner, len(v), resamples=resamples, seed=seed)[0]

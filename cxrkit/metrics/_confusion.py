@@ -1,14 +1,14 @@
 """Counts of true and false positives and negatives at a threshold, and the measures that follow from them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import Scorer, adder
-from cxrkit.metrics._estimate import Estimate, Patients, Z, checked, proportion, ratio, wilson
+from cxrkit.metrics._estimate import Estimate, Patients, Z, checked, one_class, proportion, ratio, wilson
 
 _TP, _FP, _FN, _TN = range(4)
 
@@ -43,18 +43,23 @@ class Confusion:
     tn: int
 
     def __post_init__(self) -> None:
-        if min(self.counts) < 0 or any(count != int(count) for count in self.counts):
+        if any(count < 0 or count != int(count) for count in self.counts):
             raise ValueError(f"tp, fp, fn and tn must be whole numbers of images, each >= 0; got {self.counts}.")
 
     @classmethod
     def count(cls, targets: npt.ArrayLike, probs: npt.ArrayLike, threshold: float) -> "Confusion":
         """Count images by truth and prediction."""
-        return cls(*(int(count) for count in np.bincount(_outcomes(*checked(targets, probs), threshold), minlength=4)))
+        return cls(*np.bincount(_outcomes(*checked(targets, probs), threshold), minlength=4).tolist())
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """The four counts: tp, fp, fn, tn."""
         return self.tp, self.fp, self.fn, self.tn
+
+    @property
+    def n(self) -> int:
+        """All images."""
+        return sum(self.counts)
 
     @property
     def n(self) -> int:
@@ -72,14 +77,13 @@ class Confusion:
             name: "accuracy", "precision", "recall" (the sensitivity), "specificity", "NPV", "F1", "Youden"
                 (sensitivity + specificity - 1) or "kappa" (Cohen's).
         Source:
-            Shares: Wilson's interval. F1 is 2 q / (1 + q), where q is the share of true positives among images that are
-            positive or predicted positive, and so is its interval. Youden: Newcombe 1998, Stat. Med. 17, 873, method
-            10. Kappa: Cohen 1960, Educ. Psychol. Meas. 20, 37, its standard error after Fleiss, Cohen and Everitt 1969,
-            Psychol. Bull. 72, 323; where that is 0 because all images agree, or none, Wilson's interval of the share
-            that agrees.
+            Shares: Wilson's interval. F1 is 2 q / (1 + q) of the share q of true positives among images that are
+            positive or predicted positive. Youden: Newcombe 1998, Stat. Med. 17, 873, method 10. Kappa: Fleiss, Cohen
+            and Everitt 1969, Psychol. Bull. 72, 323; where all images agree, or none, its standard error is 0, and
+            Wilson's interval of the share that agrees is taken.
         """
-        n = _images(name, self.counts)
-        if reason := _reason(name, self.counts):
+        n, reason = _images_and_reason(name, self.counts)
+        if reason:
             return Estimate.undefined(n, reason)
         if name in SHARES:
             return wilson(sum(self.counts[k] for k in SHARES[name][0]), n)
@@ -87,27 +91,21 @@ class Confusion:
             share = wilson(self.tp, n)
             value, low, high = (2 * q / (1 + q) for q in (share.value, share.low, share.high))
             return Estimate(value, low, high, n)
-        value = float(COMBINED[name](*self.counts))
-        low, high = self._kappa_ends(value, n) if name == "kappa" else self._youden_ends()
-        return Estimate(value, max(-1.0, min(low, value)), min(1.0, max(high, value)), n)
-
-    def _youden_ends(self) -> tuple[float, float]:
+        from statsmodels.stats.inter_rater import cohens_kappa
         from statsmodels.stats.proportion import confint_proportions_2indep
 
-        # Sensitivity minus the false-positive rate is a difference of two independent shares.
-        pairs = (self.tp, self.tp + self.fn, self.fp, self.fp + self.tn)
-        return confint_proportions_2indep(*pairs, method="newcomb", compare="diff")
-
-    def _kappa_ends(self, value: float, n: int) -> tuple[float, float]:
-        from statsmodels.stats.inter_rater import cohens_kappa
-
-        if self.fp + self.fn and self.tp + self.tn:
-            error = cohens_kappa(np.array([[self.tp, self.fn], [self.fp, self.tn]])).std_kappa
-            return value - Z * float(error), value + Z * float(error)
-        share = wilson(self.tp + self.tn, n)
-        positives = (self.tp + self.fn) * (self.tp + self.fp)
-        chance = (positives + (self.fp + self.tn) * (self.fn + self.tn)) / n**2
-        return (share.low - chance) / (1 - chance), (share.high - chance) / (1 - chance)
+        value = float(COMBINED[name](*self.counts))
+        tp, fp, fn, tn = self.counts
+        if name == "Youden":
+            # Sensitivity minus the false-positive rate is a difference of two independent shares.
+            low, high = confint_proportions_2indep(tp, tp + fn, fp, fp + tn, method="newcomb", compare="diff")
+        elif fp + fn and tp + tn:
+            error = float(cohens_kappa(np.array([[tp, fn], [fp, tn]])).std_kappa)
+            low, high = value - Z * error, value + Z * error
+        else:
+            share, chance = wilson(tp + tn, n), ((tp + fn) * (tp + fp) + (fp + tn) * (fn + tn)) / n**2
+            low, high = ((end - chance) / (1 - chance) for end in (share.low, share.high))
+        return Estimate(value, max(-1.0, min(low, value)), min(1.0, max(high, value)), n)
 
 
 def share_by_patient(name: str, y: np.ndarray, p: np.ndarray, threshold: float, patients: Patients) -> Estimate:
@@ -124,7 +122,6 @@ def confusion_scorer(name: str, y: np.ndarray, p: np.ndarray, threshold: float) 
     """Return a measure of `SHARES` or `COMBINED` at a threshold: y (images,) bool, p (images,)."""
     outcome = _outcomes(y, p, threshold)
     by_outcome = adder(outcome, 4)
-    counts = tuple(int(count) for count in np.bincount(outcome, minlength=4))
 
     def of(weights: np.ndarray) -> np.ndarray:
         four = by_outcome(weights)
@@ -132,13 +129,7 @@ def confusion_scorer(name: str, y: np.ndarray, p: np.ndarray, threshold: float) 
             return ratio(*(four[list(part)].sum(axis=0) for part in SHARES[name][:2]))
         return COMBINED[name](*four)
 
-    return Scorer(of, _images(name, counts), _reason(name, counts))
-
-
-def _images(name: str, counts: tuple[int, ...]) -> int:
-    """Return how many images a measure is measured on."""
-    among = SHARES[name][1] if name in SHARES else (_TP, _FP, _FN) if name == "F1" else range(4)
-    return sum(counts[k] for k in among)
+    return Scorer(of, *_images_and_reason(name, np.bincount(outcome, minlength=4).tolist()))
 
 
 def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:
@@ -148,16 +139,15 @@ def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(y, np.where(positive, _TP, _FN), np.where(positive, _FP, _TN))
 
 
-def _reason(name: str, counts: tuple[int, ...]) -> str:
-    """Return why a measure is undefined for these counts; empty when it is defined."""
+def _images_and_reason(name: str, counts: Sequence[int]) -> tuple[int, str]:
+    """Return how many images a measure is measured on, and why it is undefined; empty when it is defined."""
     tp, fp, fn, tn = counts
-    if not sum(counts):
-        return "no images"
+    every = sum(counts)
     if name in SHARES or name == "F1":
-        why = SHARES[name][2] if name in SHARES else "no image is positive or predicted positive"
-        return "" if _images(name, counts) else why
-    if not tp + fn or not tn + fp:
-        return f"all {sum(counts)} images are {'positive' if tp + fn else 'negative'}"
-    if name == "kappa" and not (tp + fp and tn + fn):
-        return SHARES["precision" if tn + fn else "NPV"][2]
-    return ""
+        _, among, none = SHARES.get(name, ((), (_TP, _FP, _FN), "no image is positive or predicted positive"))
+        n = sum(counts[k] for k in among)
+        return n, "" if n else none if every else "no images"
+    reason = one_class(tp + fn, every)
+    if name == "kappa" and not reason and not (tp + fp and tn + fn):
+        reason = SHARES["precision" if tn + fn else "NPV"][2]
+    return every, reason

@@ -13,6 +13,7 @@ import numpy.typing as npt
 Patients = Sequence | np.ndarray | None
 #: An interval of 95% reaches so many standard deviations to either side.
 Z = NormalDist().inv_cdf(0.975)
+TWO_PATIENTS = "an interval needs images of two patients"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,9 @@ class Estimate:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any], prefix: str = "") -> "Estimate":
-        """Return the estimate that a row of a tidy table holds.
+        """Return the estimate in a row of a table: its columns `value`, `low`, `high`, `n` and `reason`.
 
-        Args:
-            row: with `value`, `low`, `high`, `n` and `reason`; with a prefix ("difference") its columns are the prefix,
-                "<prefix> low", "<prefix> high" and `n`.
-            prefix: of the columns.
+        With a prefix, such as "difference", the columns are the prefix, "<prefix> low", "<prefix> high" and `n`.
         """
         if prefix:
             return cls(row[prefix], row[f"{prefix} low"], row[f"{prefix} high"], int(row["n"]))
@@ -52,12 +50,8 @@ class Estimate:
 
 
 def wilson(k: int, n: int) -> Estimate:
-    """Return the proportion k / n with its Wilson score interval, for independent images.
+    """Return the proportion k / n with its Wilson score interval, for independent images; undefined for n = 0.
 
-    Returns:
-        The estimate; undefined for n = 0.
-    Raises:
-        ValueError: k outside 0 to n.
     Source:
         Wilson 1927, J. Am. Stat. Assoc. 22, 209; statsmodels.
     """
@@ -74,37 +68,39 @@ def proportion(holds: npt.ArrayLike, patients: Patients = None) -> Estimate:
     and the images of one patient count as fully alike.
 
     Args:
-        holds: (images,), bool or 0 and 1.
-        patients: the patient of each image; None: like `wilson`.
-    Returns:
-        The estimate; undefined without images; without an interval where all images are of one patient and differ.
+        holds: (images,), bool or 0 and 1; NaN is left out, and the reason gives the number.
+        patients: the patient of each image; None: like `wilson`. Images of one patient that differ have no interval.
     Source:
         Rao and Scott 1992, Biometrics 48, 577 (design effect); with Wilson's interval: Saha, Miller and Wang 2016,
         Int. J. Biostat. 12(2).
     """
-    true = zeros_and_ones("holds", holds)
+    values = np.asarray(holds, np.float64)
+    known = ~np.isnan(values)
+    true, lost = zeros_and_ones("holds", values[known]), left_out(known)
     k, n = int(true.sum()), len(true)
-    if patients is None or n == 0:
-        return wilson(k, n)
-    owner, count = owners(patients, n)
+    if n == 0:
+        return Estimate.undefined(0, lost or "no images")
+    owner, count = owners(None if patients is None else np.asarray(patients)[known], n)
     share = k / n
-    if k in (0, n):
+    if patients is None:
+        effect = 1.0
+    elif k in (0, n):
         effect = float((np.bincount(owner) ** 2).sum()) / n
     elif count < 2:
-        return Estimate(share, math.nan, math.nan, n, "an interval needs images of two patients")
+        return Estimate(share, math.nan, math.nan, n, together(lost, TWO_PATIENTS))
     else:
         excess = np.bincount(owner, weights=true - share)
         # Both variances with their n - 1, so that one image per patient gives Wilson's interval itself.
         effect = count / (count - 1) * (n - 1) / n * float((excess**2).sum()) / (n * share * (1 - share))
-    return _wilson(share, n / max(1.0, effect), n)
+    return _wilson(share, n / max(1.0, effect), n, lost)
 
 
-def _wilson(share: float, effective: float, n: int) -> Estimate:
+def _wilson(share: float, effective: float, n: int, reason: str = "") -> Estimate:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(share * effective, effective, method="wilson")
     # Without this, rounding leaves a share of 0 or 1 outside of the interval.
-    return Estimate(share, min(float(low), share), max(float(high), share), n)
+    return Estimate(share, min(float(low), share), max(float(high), share), n, reason)
 
 
 def owners(patients: Patients, images: int) -> tuple[np.ndarray, int]:
@@ -135,20 +131,16 @@ def checked(targets: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[np.ndarray, n
     y, p = zeros_and_ones("targets", targets), np.asarray(probs, np.float64)
     if y.shape != p.shape:
         raise ValueError(f"targets and probs must be (images,) and alike; got shapes {y.shape} and {p.shape}.")
-    if np.isnan(p).any():
-        raise ValueError(
-            f"probs must be numbers; {int(np.isnan(p).sum())} of {len(p)} are NaN. Leave those images out."
-        )
+    if missing := int(np.isnan(p).sum()):
+        raise ValueError(f"probs must be numbers; {missing} of {len(p)} are NaN. Leave those images out.")
     return y, p
 
 
-def one_class(targets: np.ndarray) -> str:
-    """Return why a measure of two classes is undefined on these targets (images,); empty when it is defined."""
-    if not len(targets):
-        return "no images"
-    if targets.all() or not targets.any():
-        return f"all {len(targets)} images are {'positive' if targets.all() else 'negative'}"
-    return ""
+def one_class(positives: int, n: int) -> str:
+    """Return why a measure of two classes is undefined; empty when it is defined."""
+    if 0 < positives < n:
+        return ""
+    return f"all {n} images are {'positive' if positives else 'negative'}" if n else "no images"
 
 
 def left_out(known: np.ndarray) -> str:

@@ -6,52 +6,45 @@ is evidence against the finding and counts as none.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import mean_by_patient
-from cxrkit.metrics._estimate import Estimate, left_out, proportion, together
+from cxrkit.metrics._estimate import proportion
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: From which IoU of boxes a finding counts as localised; after Wang et al. 2017, table 4.
-IOU_WANTED = (0.1, 0.25, 0.5)
+#: Shares of a map's maximum; the pixels from there on are the mask.
+THRESHOLDS = (0.25, 0.5, 0.75)
 
 
-def score_maps(
-    maps: Sequence[npt.ArrayLike], boxes: Sequence[npt.ArrayLike], *, thresholds: Sequence[float] = (0.25, 0.5, 0.75)
-) -> "pd.DataFrame":
+def score_maps(maps: Sequence[npt.ArrayLike], boxes: Sequence[npt.ArrayLike]) -> "pd.DataFrame":
     """Score each heat map against its truth boxes.
 
     Args:
         maps: one (h, w) per image; sizes may differ. A map that holds NaN or infinity is a row with a reason.
         boxes: one (boxes, 4) per image, fractions of the image.
-        thresholds: shares of the map's maximum, in (0, 1]; the pixels from there on are the mask.
     Returns:
         Tidy: `film` (number of the map from 0), `measure`, `threshold` (NaN where there is none), `value`, `reason`.
         "pointing game": 1 if the centre of the hottest pixel, and of every other one as hot, lies in a box, else 0.
         "energy inside": share of the heat in the boxes. "box area": of the image, which is what an even map has inside.
-        At each threshold "mask IoU": intersection over union of the mask and the boxes together, and "box IoU": of the
-        box round the mask's largest connected part and the truth box that it meets best. NaN with a reason without heat
-        above 0 or without boxes.
+        "mask IoU" at each of `THRESHOLDS`: intersection over union of the mask and the boxes together. NaN with a
+        reason without heat above 0 or without boxes.
     Raises:
-        ValueError: not as many maps as lists of boxes, impossible shapes or boxes, thresholds outside of (0, 1].
+        ValueError: not as many maps as lists of boxes, impossible shapes or boxes.
     Source:
         Pointing game: Zhang et al. 2018, IJCV 126, 1084, without their margin of 15 pixels. Energy: Wang et al. 2020,
-        Score-CAM, CVPR workshops. Box of a map: Zhou et al. 2016, CVPR (CAM), section 3.2; the best of several truth
-        boxes: Choe et al. 2020, CVPR (MaxBoxAcc).
+        Score-CAM, CVPR workshops.
     """
     import pandas as pd
 
     if len(maps) != len(boxes):
         raise ValueError(f"there must be a list of boxes for each map; got {len(maps)} maps and {len(boxes)} lists.")
-    if not all(0 < threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"thresholds must be shares of the map's maximum, in (0, 1]; got {tuple(thresholds)}.")
     rows = []
     for number, (heat, truth) in enumerate(zip(maps, boxes, strict=True)):
         values, corners = np.asarray(heat, np.float64), _corners(truth)
@@ -62,7 +55,7 @@ def score_maps(
             reason, values = "the map holds NaN or infinity", np.zeros(values.shape)
         elif not (values > 0).any():
             reason = "no heat above 0"
-        for measure, threshold, value in _measures(np.maximum(values, 0), corners, thresholds, defined=not reason):
+        for measure, threshold, value in _measures(np.maximum(values, 0), corners, defined=not reason):
             rows.append((number, measure, threshold, value, reason if math.isnan(value) else ""))
     return pd.DataFrame(rows, columns=["film", "measure", "threshold", "value", "reason"])
 
@@ -76,11 +69,10 @@ def localisation_table(
         scores: as `score_maps` gives, with any further columns, such as `method` or `finding`; the column `patient_id`,
             if there is one, names the patient of each image.
         by: columns whose values are kept apart, in the order in which they appear.
-        resamples, seed: as for all measures.
     Returns:
         Tidy: the columns of `by`, `measure`, `threshold`, `value`, `low`, `high`, `n` (images), `reason`. The pointing
-        game and "box IoU >= 0.5" are shares with the interval of `proportion`; all else are means with that of
-        resampled patients. Images where a measure is undefined are left out, and the reason gives the number.
+        game is a share with the interval of `proportion`; all else are means with that of resampled patients. Images
+        where a measure is undefined are left out, and the reason gives the number.
     Raises:
         ValueError: columns missing.
     """
@@ -96,40 +88,27 @@ def localisation_table(
         values = part["value"].to_numpy(float)
         patients = part["patient_id"].astype(str).to_numpy() if "patient_id" in part else None
         if about["measure"] == "pointing game":
-            rows.append({**about, **asdict(_share(values, patients))})
-            continue
-        rows.append({**about, **asdict(mean_by_patient(values, patients, resamples=resamples, seed=seed))})
-        for wanted in IOU_WANTED if about["measure"] == "box IoU" else ():
-            reached = np.where(np.isnan(values), np.nan, values >= wanted)
-            rows.append({**about, "measure": f"box IoU >= {wanted:g}", **asdict(_share(reached, patients))})
+            combined = proportion(values, patients)
+        else:
+            combined = mean_by_patient(values, patients, resamples=resamples, seed=seed)
+        rows.append({**about, **asdict(combined)})
     return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n", "reason"])
 
 
-def _share(holds: np.ndarray, patients: np.ndarray | None) -> Estimate:
-    known = ~np.isnan(holds)
-    share, lost = proportion(holds[known], None if patients is None else patients[known]), left_out(known)
-    # Nothing left is named once.
-    return replace(share, reason=together(lost, share.reason if share.n or not lost else ""))
-
-
-def _measures(
-    values: np.ndarray, corners: np.ndarray, thresholds: Sequence[float], *, defined: bool
-) -> list[tuple[str, float, float]]:
-    """Return measure, threshold and value of one map (h, w) >= 0 and its boxes (boxes, 4)."""
+def _measures(values: np.ndarray, corners: np.ndarray, *, defined: bool) -> Iterator[tuple[str, float, float]]:
+    """Yield measure, threshold and value of one map (h, w) >= 0 and its boxes (boxes, 4)."""
     inside, areas, heat = _cut(values, corners)
-    area = float(areas[inside].sum()) if len(corners) else math.nan
-    hit = energy = math.nan
+    hit = energy = overlap = math.nan
     if defined:
         hit, energy = _hit(values, corners), min(1.0, (areas * heat)[inside].sum() / (areas * heat).sum())
-    found = [("pointing game", math.nan, hit), ("energy inside", math.nan, energy), ("box area", math.nan, area)]
-    for threshold in thresholds:
-        of_mask = of_box = math.nan
+    yield "pointing game", math.nan, hit
+    yield "energy inside", math.nan, energy
+    yield "box area", math.nan, float(areas[inside].sum()) if len(corners) else math.nan
+    for threshold in THRESHOLDS:
         if defined:
             mask = heat >= threshold * values.max()
-            of_mask = float(areas[inside & mask].sum() / areas[inside | mask].sum())
-            of_box = _iou(_heat_box(values, threshold), corners)
-        found += [("mask IoU", threshold, of_mask), ("box IoU", threshold, of_box)]
-    return found
+            overlap = float(areas[inside & mask].sum() / areas[inside | mask].sum())
+        yield "mask IoU", threshold, overlap
 
 
 def _hit(values: np.ndarray, corners: np.ndarray) -> float:
@@ -137,28 +116,6 @@ def _hit(values: np.ndarray, corners: np.ndarray) -> float:
     y, x = (rows[:, None] + 0.5) / values.shape[0], (columns[:, None] + 0.5) / values.shape[1]
     left, top, right, bottom = corners.T
     return float(((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).any(axis=1).all())
-
-
-def _heat_box(values: np.ndarray, threshold: float) -> tuple[float, float, float, float]:
-    """Return the box (left, top, right, bottom) round the largest connected part; of equal parts the hottest."""
-    from scipy import ndimage
-
-    # Pixels that touch at a corner are connected.
-    parts, count = ndimage.label(values >= threshold * values.max(), structure=np.ones((3, 3)))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    heats = np.bincount(parts.ravel(), weights=values.ravel(), minlength=count + 1)[1:]
-    rows, columns = ndimage.find_objects(parts)[np.lexsort((heats, sizes))[-1]]
-    height, width = values.shape
-    return columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
-
-
-def _iou(box: tuple[float, float, float, float], corners: np.ndarray) -> float:
-    left, top, right, bottom = box
-    across = np.minimum(corners[:, 2], right) - np.maximum(corners[:, 0], left)
-    down = np.minimum(corners[:, 3], bottom) - np.maximum(corners[:, 1], top)
-    both = np.maximum(across, 0) * np.maximum(down, 0)
-    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-    return float((both / (areas + (right - left) * (bottom - top) - both)).max())
 
 
 def _corners(boxes: npt.ArrayLike) -> np.ndarray:

@@ -12,27 +12,15 @@ from cxrkit.metrics._estimate import Estimate, Z, checked, one_class, ratio
 def auroc(targets: npt.ArrayLike, probs: npt.ArrayLike) -> Estimate:
     """Return the area under the ROC curve with DeLong's interval, for independent images; ties count half.
 
-    Returns:
-        The estimate; undefined when all images are of one class. Where positives and negatives do not overlap,
-        DeLong's variance is 0 and the interval is undefined.
+    It is undefined when all images are of one class, its interval also where positives and negatives do not overlap.
+
     Source:
         DeLong et al. 1988, Biometrics 44, 837; midranks after Sun and Xu 2014, IEEE Signal Proc. Lett. 21, 1389.
     """
     y, p = checked(targets, probs)
-    if reason := one_class(y):
+    if reason := one_class(y.sum(), len(y)):
         return Estimate.undefined(len(p), reason)
-    area, wins, losses = placements(y, p)
-    if min(len(wins), len(losses)) < 2:
-        return Estimate(area, math.nan, math.nan, len(p), "an interval needs two images of each class")
-    variance = wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)
-    if variance == 0:
-        return Estimate(area, math.nan, math.nan, len(p), "no spread: DeLong's variance is 0")
-    return _around(area, variance, len(p))
-
-
-def _around(area: float, variance: float, n: int) -> Estimate:
-    half = Z * math.sqrt(variance)
-    return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
+    return delong(*placements(y, p))[0]
 
 
 def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -48,16 +36,30 @@ def placements(y: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, np.ndar
     return area, (ranks[y] - rankdata(p[y])) / n, 1 - (ranks[~y] - rankdata(p[~y])) / m
 
 
+def delong(value: float, wins: np.ndarray, losses: np.ndarray, *, least: float = 0.0) -> tuple[Estimate, float]:
+    """Return an AUROC, or a difference of two (`least` -1), with its interval, and its standard error.
+
+    `placements` gives value, wins and losses, or those of which they are the differences.
+    """
+    n = len(wins) + len(losses)
+    if min(len(wins), len(losses)) < 2:
+        return Estimate(value, math.nan, math.nan, n, "an interval needs two images of each class"), math.nan
+    error = math.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
+    if error < 1e-12:
+        return Estimate(value, math.nan, math.nan, n, "no spread: DeLong's variance is 0"), math.nan
+    return _around(value, error, n, least), error
+
+
+def _around(value: float, error: float, n: int, least: float = 0.0) -> Estimate:
+    return Estimate(value, max(least, value - Z * error), min(1.0, value + Z * error), n)
+
+
 def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
     """Return the interval of an AUROC that was printed without one, from the number of images of each class.
 
-    DeLong's interval (`auroc`) needs the probability of each image. This one computes the spread from the area alone,
-    as if the scores of both classes were exponentially distributed, and images independent.
+    The spread follows from the area alone, as if the scores of both classes were exponentially distributed, and images
+    independent. At 0 and 1 there is none, so the interval is undefined.
 
-    Returns:
-        The estimate; without an interval at 0 and 1, where the formula leaves no spread.
-    Raises:
-        ValueError: an area outside of [0, 1], or no image of a class.
     Source:
         Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
     """
@@ -70,41 +72,30 @@ def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
         return Estimate(area, math.nan, math.nan, n, f"no spread: Hanley and McNeil's variance is 0 at {area:g}")
     # Chance that two positives beat one negative, and that one positive beats two negatives.
     two_positives, two_negatives = area / (2 - area), 2 * area**2 / (1 + area)
-    above = (
-        area * (1 - area) + (positives - 1) * (two_positives - area**2) + (negatives - 1) * (two_negatives - area**2)
-    )
-    return _around(area, above / (positives * negatives), n)
+    spread = (positives - 1) * (two_positives - area**2) + (negatives - 1) * (two_negatives - area**2)
+    return _around(area, math.sqrt((area * (1 - area) + spread) / (positives * negatives)), n)
 
 
-def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike, *, sensitivity: float | None = None) -> float:
-    """Return the threshold with the largest sensitivity + specificity - 1, or the highest with a wanted sensitivity.
+def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike) -> float:
+    """Return the one of `probs` with the largest sensitivity + specificity - 1, the highest of several.
 
-    Choose it on validation images; measure it on test images with `Confusion.count` or `score_table`.
+    NaN when all images are of one class. Choose on validation images, measure on test images.
 
-    Args:
-        targets, probs: as for all measures.
-        sensitivity: wanted at least, in (0, 1]; None: the first kind, the highest of several.
-    Returns:
-        The threshold, one of `probs`; NaN when all images are of one class.
     Source:
         Youden 1950, Cancer 3, 32.
     """
     from sklearn.metrics import roc_curve
 
     y, p = checked(targets, probs)
-    if sensitivity is not None and not 0 < sensitivity <= 1:
-        raise ValueError(f"sensitivity must be above 0 and at most 1, as 0.95; got {sensitivity!r}.")
-    if one_class(y):
+    if one_class(y.sum(), len(y)):
         return math.nan
     # The first point of the curve is no threshold: nothing is predicted positive there.
     false, true, thresholds = (part[1:] for part in roc_curve(y, p, drop_intermediate=False))
-    return float(thresholds[np.argmax(true - false if sensitivity is None else true >= sensitivity - 1e-12)])
+    return float(thresholds[np.argmax(true - false)])
 
 
 def ranking_scorer(name: str, y: np.ndarray, p: np.ndarray) -> Scorer:
     """Return "AUROC" or "average precision", which scikit-learn computes for one set of weights, for many at once."""
-    if reason := one_class(y):
-        return Scorer(lambda weights: np.full(len(weights), np.nan), len(y), reason)
     # Images fall into places in order of probability: odd ones at the value of a positive, even ones between two.
     values = np.unique(p[y])
     place = np.searchsorted(values, p, "left") + np.searchsorted(values, p, "right")
@@ -122,4 +113,4 @@ def ranking_scorer(name: str, y: np.ndarray, p: np.ndarray) -> Scorer:
         precision = ratio(above[0], above[0] + above[1], undefined=0.0)
         return np.where(negatives > 0, ratio((positive * precision).sum(axis=0), positives), np.nan)
 
-    return Scorer(measure, len(y), loss="held one class only")
+    return Scorer(measure, len(y), one_class(y.sum(), len(y)), loss="held one class only")

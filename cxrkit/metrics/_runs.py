@@ -1,6 +1,5 @@
 """Networks trained several times: a measure averaged over runs, and what one setting gains over another."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrkit.metrics._bootstrap import draw_scores, from_draws
-from cxrkit.metrics._compare import Metric, compared, make_scorer
+from cxrkit.metrics._compare import compared, make_scorer
 from cxrkit.metrics._confusion import SHARES, share_by_patient
 from cxrkit.metrics._estimate import Patients, checked, together
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_GAIN = ("difference", "difference low", "difference high", "p")
+
 
 def runs_table(
-    metric: Metric,
+    metric: str,
     targets: npt.ArrayLike,
     probs: Mapping[str, npt.ArrayLike],
     patients: Patients = None,
@@ -31,24 +32,20 @@ def runs_table(
     """Compare settings of which each was trained several times, on the same test images.
 
     Run k of each setting is paired with run k of the others, as runs of one seed are; so are the images. A resample
-    draws test patients, the same for all settings, and one run less than there are, the same for all settings. Of a
-    mean over R runs that gives the variance that R runs show; R draws would give R - 1 parts in R of it.
+    draws test patients, and one run less than there are, both the same for all settings. Of a mean over R runs that
+    gives the variance that R runs show; R draws would give R - 1 parts in R of it.
 
-    The interval covers other test patients of the same kind and other seeds, with everything that depends on the seed
-    (initial weights, random draws, training patients). It does not cover other hospitals. With a single run it covers
-    other test patients alone, and the reason gives that. With few runs it is rough. The interval of a share that all
-    images have in all runs, or none, is that of `proportion`.
+    The interval covers other test patients of the same kind and other seeds, not other hospitals. A single run has no
+    seeds to cover, and the reason gives that. With few runs it is rough. The interval of a share that all images have
+    in all runs, or none, is that of `proportion`.
 
     Args:
-        metric, targets, patients, threshold, resamples, seed: as for `bootstrap`.
         probs: by setting, (runs, images), as many runs for all.
         reference: the setting that the others are compared with; None: none.
     Returns:
         One row per setting: `setting`, `value` (mean over runs), `low`, `high`, `n` (images), `runs`, `reason`; with a
         reference also `difference` (setting minus reference), `difference low`, `difference high`, `p` (as in
         `compare`) and `p (Holm)` (corrected for the number of comparisons); NaN in the reference's row.
-    Raises:
-        ValueError: no setting, settings of different numbers of runs, an unknown reference.
     Source:
         Rao and Wu 1988, J. Am. Stat. Assoc. 83, 231 (one draw less); Holm 1979, Scand. J. Stat. 6, 65.
     """
@@ -56,40 +53,37 @@ def runs_table(
     from statsmodels.stats.multitest import multipletests
 
     runs = {name: np.atleast_2d(np.asarray(values, np.float64)) for name, values in probs.items()}
-    shapes = {values.shape for values in runs.values()}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+    shapes = sorted({values.shape for values in runs.values()})
+    if len(shapes) != 1 or len(shapes[0]) != 2:
         raise ValueError(
-            f"probs must be (runs, images), alike for all settings; got {sorted(shapes)}. Train each equally often."
+            f"probs must be (runs, images), alike for all settings; got {shapes}. Train each equally often."
         )
     if reference is not None and reference not in runs:
         raise ValueError(f"reference must be one of {', '.join(runs)}; got {reference!r}.")
-    count, images = len(next(iter(runs.values()))), len(np.asarray(targets))
+    count = shapes[0][0]
     scorers = [make_scorer(metric, targets, one, threshold) for values in runs.values() for one in values]
-    found, drawn = draw_scores(scorers, patients, images, resamples=resamples, seed=seed)
-    drawn = drawn.reshape(resamples, len(runs), count)
+    found, drawn = draw_scores(scorers, patients, len(np.asarray(targets)), resamples=resamples, seed=seed)
     chosen = np.random.default_rng([seed, 1]).integers(count, size=(resamples, 1, max(count - 1, 1)))
-    draws = dict(zip(runs, np.take_along_axis(drawn, chosen, axis=2).mean(axis=2).T, strict=True))
-    value = dict(zip(runs, map(float, found.reshape(len(runs), count).mean(axis=1)), strict=True))
+    drawn = np.take_along_axis(drawn.reshape(resamples, len(runs), count), chosen, axis=2).mean(axis=2)
+    draws = dict(zip(runs, drawn.T, strict=True))
+    value = dict(zip(runs, np.reshape(found, (len(runs), count)).mean(axis=1).tolist(), strict=True))
     rows = []
-    for k, (name, values) in enumerate(runs.items()):
-        one = scorers[k * count]
-        estimate = from_draws(one, value[name], draws[name])
+    for (name, values), scorer in zip(runs.items(), scorers[::count], strict=True):
+        estimate = from_draws(scorer, value[name], draws[name])
         if metric in SHARES and value[name] in (0, 1):
             # All resamples are alike where all images are right: the interval of a share of all holds instead.
-            estimate = share_by_patient(str(metric), *checked(targets, values[0]), threshold, patients)
-        reason = together(estimate.reason, _about_runs(values))
-        row = {"setting": name, **asdict(estimate), "runs": count, "reason": reason}
-        if reference is not None:
-            apart = draws[name] - draws[reference]
-            gain = compared(value[name], value[reference], apart, one, by_patient=patients is not None)
+            estimate = share_by_patient(metric, *checked(targets, values[0]), threshold, patients)
+        row = {"setting": name, **asdict(estimate), "runs": count}
+        row["reason"] = together(estimate.reason, _about_runs(values))
+        if reference is not None and name != reference:
+            gain = compared(value[name], value[reference], draws[name] - draws[reference], scorer)
             ends = (gain.difference.value, gain.difference.low, gain.difference.high, gain.p)
-            names = ("difference", "difference low", "difference high", "p")
-            row |= dict(zip(names, (math.nan,) * 4 if name == reference else ends, strict=True))
+            row |= dict(zip(_GAIN, ends, strict=True))
         rows.append(row)
-    table = pd.DataFrame(rows)
-    if reference is not None:
-        known = table["p"].notna()
-        table.loc[known, "p (Holm)"] = multipletests(table["p"][known], method="holm")[1] if known.any() else math.nan
+    columns = ["setting", "value", "low", "high", "n", "reason", "runs"]
+    table = pd.DataFrame(rows, columns=columns if reference is None else [*columns, *_GAIN, "p (Holm)"])
+    if reference is not None and (known := table["p"].notna()).any():
+        table.loc[known, "p (Holm)"] = multipletests(table["p"][known], method="holm")[1]
     return table
 
 

@@ -29,14 +29,9 @@ class Worth:
 
     @classmethod
     def measure(
-        cls,
-        targets: npt.ArrayLike,
-        probs: npt.ArrayLike,
-        patients: Patients = None,
-        *,
-        threshold: float,
+        cls, targets: npt.ArrayLike, probs: npt.ArrayLike, patients: Patients = None, *, threshold: float,
         prevalence: float,
-    ) -> "Worth":
+    ) -> "Worth":  # fmt: skip
         """Measure sensitivity and specificity, and compute the predictive values at another prevalence.
 
         Args:
@@ -45,48 +40,42 @@ class Worth:
         Returns:
             The result. Intervals take the prevalence as exact, and assume that positives and negatives elsewhere are
             like those here. An image set often has many more positives than a clinic.
-        Raises:
-            ValueError: a prevalence outside of (0, 1).
+        Source:
+            Bayes; interval of a ratio of two shares of different images: Donner and Zou 2012, Stat. Methods Med. Res.
+            21, 347.
         """
         y, p = checked(targets, probs)
         if not 0 < prevalence < 1:
             raise ValueError(f"prevalence must lie between 0 and 1, as 0.02 for 2 of 100 images; got {prevalence!r}.")
         hits, rest = (share_by_patient(name, y, p, threshold, patients) for name in ("recall", "specificity"))
-        found = {"sensitivity": hits, "specificity": rest} | _values(hits, rest, prevalence)
-        points = {share: _values(hits, rest, share) for share in np.geomspace(0.001, 0.5, 55).tolist()}
-        curve = {name: {share: point[name] for share, point in points.items()} for name in ("PPV", "NPV")}
+        points = [prevalence, *np.geomspace(0.001, 0.5, 55).tolist()]
+        ppv = {share: _predictive(rest, hits, share, SHARES["precision"][2]) for share in points}
+        npv = {share: _predictive(hits, rest, 1 - share, SHARES["NPV"][2]) for share in points}
+        found = {"sensitivity": hits, "specificity": rest, "PPV": ppv[prevalence], "NPV": npv[prevalence]}
+        curve = {"PPV": {share: ppv[share] for share in points[1:]}, "NPV": {share: npv[share] for share in points[1:]}}
         return cls(threshold, prevalence, (p[y], p[~y]), found, curve)
 
 
-def _values(sensitivity: Estimate, specificity: Estimate, prevalence: float) -> dict[str, Estimate]:
-    """Return the predictive values, after Bayes.
+def _predictive(others: Estimate, right: Estimate, share: float, none: str) -> Estimate:
+    """Return the share of images predicted in a class that are of it.
 
-    The interval is that of the ratio of two shares of different images after Donner and Zou 2012, Stat. Methods Med.
-    Res. 21, 347. NaN with a reason where no image is predicted positive (positive) or negative (negative).
+    Args:
+        others: share of the other class that is predicted right; `right`: of this class.
+        share: of this class among all images.
+        none: why it is undefined if no image is predicted in this class.
     """
-    odds = (1 - prevalence) / prevalence
-    return {
-        "PPV": _predictive(_one_minus(specificity), sensitivity, odds, SHARES["precision"][2]),
-        "NPV": _predictive(_one_minus(sensitivity), specificity, 1 / odds, SHARES["NPV"][2]),
-    }
-
-
-def _predictive(wrong: Estimate, right: Estimate, odds: float, none: str) -> Estimate:
-    n = wrong.n + right.n
-    if math.isnan(wrong.value) or math.isnan(right.value):
-        return Estimate.undefined(n, wrong.reason if math.isnan(wrong.value) else right.reason)
-    if not wrong.value and not right.value:
-        return Estimate.undefined(n, none)
+    wrong = Estimate(1 - others.value, 1 - others.high, 1 - others.low, others.n, others.reason)
+    n, odds, reason = wrong.n + right.n, (1 - share) / share, wrong.reason or right.reason
+    if math.isnan(wrong.value) or math.isnan(right.value) or not (wrong.value or right.value):
+        return Estimate.undefined(n, reason or none)
     value = 1 / (1 + odds * (wrong.value / right.value if right.value else math.inf))
-    if any(map(math.isnan, (wrong.low, wrong.high, right.low, right.high))):
-        return Estimate(value, math.nan, math.nan, n, wrong.reason or right.reason)
-    product = wrong.value * right.value
-    a, b = wrong.low * (2 * wrong.value - wrong.low), right.high * (2 * right.value - right.high)
-    low = a / (product + math.sqrt(max(0.0, product**2 - a * b))) if a > 0 else 0.0
-    a, b = wrong.high * (2 * wrong.value - wrong.high), right.low * (2 * right.value - right.low)
-    high = (product + math.sqrt(max(0.0, product**2 - a * b))) / b if b > 0 else math.inf
-    return Estimate(value, 1 / (1 + odds * high), 1 / (1 + odds * low), n)
+    if math.isnan(wrong.low) or math.isnan(right.low):
+        return Estimate(value, math.nan, math.nan, n, reason)
+    return Estimate(value, 1 / (1 + odds * _highest(wrong, right)), 1 / (1 + odds / _highest(right, wrong)), n)
 
 
-def _one_minus(share: Estimate) -> Estimate:
-    return Estimate(1 - share.value, 1 - share.high, 1 - share.low, share.n, share.reason)
+def _highest(above: Estimate, below: Estimate) -> float:
+    """Return the upper end of the interval of the ratio of two shares."""
+    product = above.value * below.value
+    a, b = above.high * (2 * above.value - above.high), below.low * (2 * below.value - below.low)
+    return (product + math.sqrt(max(0.0, product**2 - a * b))) / b if b > 0 else math.inf

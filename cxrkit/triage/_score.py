@@ -144,7 +144,7 @@ def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", pre
         predictions, manifest, predictor: the result of `predict_manifest` and its arguments. Of a network for COVID-19
             or not, COVID-19 is scored.
     Returns:
-        As `metrics.subgroup_table` gives it.
+        As `metrics.score_table` gives it, by sex, age, view and source.
     Raises:
         ValueError: predictions of other images.
     """
@@ -155,11 +155,12 @@ def score_predictions(predictions: "pd.DataFrame", manifest: "pd.DataFrame", pre
             "predictions and manifest must name the same images in the same order; pass what predict_manifest returned."
         )
     labels = predictor.labels[:1] if predictor.labels == COVID_CLASSES else predictor.labels
-    return metrics.subgroup_table(
-        manifest,
+    return metrics.score_table(
         data.truth(manifest, labels),
         predictions[[f"prob_{label}" for label in labels]].to_numpy(float),
+        manifest["patient_id"].astype(str).to_numpy(),
         labels=labels,
         thresholds=predictor.thresholds,
+        groups=manifest[["sex", "age", "view", "source"]],
         seed=_SEED,
     )
