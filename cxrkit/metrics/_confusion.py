@@ -61,11 +61,6 @@ class Confusion:
         """All images."""
         return sum(self.counts)
 
-    @property
-    def n(self) -> int:
-        """All images."""
-        return sum(self.counts)
-
     def estimates(self) -> dict[str, Estimate]:
         """Return all measures by name, as `measure` does."""
         return {name: self.measure(name) for name in (*SHARES, *COMBINED)}
