@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_rgba
 
 from cxrkit import metrics, show
 from cxrkit.explain import BoxedFilm
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER, FINDINGS, NOT_COVID
+from cxrkit.labels import COVID, DISCLAIMER, FINDINGS, NOT_COVID
 from cxrkit.metrics import Estimate
 from cxrkit.show._rendered import escape_markdown
-from cxrkit.show._style import new_figure, theme
+from cxrkit.show._style import theme
 
 RAMP = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
 UNDEFINED = Estimate(math.nan, math.nan, math.nan, 0, "no image has Hernia")
@@ -58,9 +57,8 @@ FIGURES = {
     "findings": ({"Mass": 0.5}, {"Mass": 0.5}),
     "triage": (triage_frame(),),
     "forest": ({"Mass": GOOD},),
-    "curves": (pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]}), "epoch", {"loss": "loss"}),
-    "matrix": (np.eye(2), ["a", "b"]),
-    "roc": ({"Mass": (np.arange(2), np.arange(2))},),
+    "matrix": (pd.DataFrame(np.eye(2)),),
+    "figure": (4, 3),
     "scores": ({"a": [0.5]}, 0.5),
     "images": ([RAMP],),
 }
@@ -76,8 +74,12 @@ def test_every_figure_names_simulated_images_and_every_prediction_holds_the_disc
         assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_the_theme_ends_with_the_figure_also_when_threads_draw():
+def test_the_theme_is_that_of_a_figure_alone_also_when_threads_draw():
     before = dict(matplotlib.rcParams)
+    figure = show.figure(4, 3, simulated=False)
+    axis = figure.subplots()
+    figure.png()
+    assert axis.get_xticklabels()[0].get_fontsize() == 9.5
     threads = [threading.Thread(target=lambda: show.forest({"Mass": GOOD}).png()) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -86,14 +88,6 @@ def test_the_theme_ends_with_the_figure_also_when_threads_draw():
     assert dict(matplotlib.rcParams) == before
     with theme():
         assert matplotlib.rcParams["axes.titlelocation"] == "left"
-
-
-def test_ticks_made_while_drawing_have_the_size_of_the_theme():
-    figure = new_figure(4, 3, simulated=False)
-    axis = figure.subplots()
-    axis.plot([0, 1], [0, 1])
-    figure.png()
-    assert axis.get_xticklabels()[0].get_fontsize() == 9.5
 
 
 @pytest.mark.parametrize(
@@ -106,7 +100,6 @@ def test_ticks_made_while_drawing_have_the_size_of_the_theme():
         ("heat_maps", ([FILM], ["Effusion"], {"cam": [RAMP] * 2}), r"got 1 images, 1 findings and maps \[2\]"),
         ("findings", ({"Mass": 0.5}, {}), r"thresholds lack Mass; pass Predictor\.thresholds"),
         ("forest", ({str(k): {"a": 0.5} for k in range(7)},), "at most 6 groups; got 7"),
-        ("matrix", (np.zeros((3, 3)), ["a", "b"]), r"counts must be \(2, 2\), one row per name; got shape \(3, 3\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(name, arguments, message):
@@ -129,19 +122,17 @@ def test_a_large_image_is_reduced_and_its_boxes_with_it():
     axis = show.overlay(large, np.ones((2, 2)), boxes={"Pleural_Thickening": [(100, 200, 300, 400)]}).axes[0]
     assert axis.images[0].get_array().shape == (640, 640)
     (box,) = axis.patches
-    assert (*box.get_xy(), box.get_width(), box.get_height()) == (50, 100, 150, 200)
+    assert axis.images[0].get_extent() == [-0.5, 1279.5, 1279.5, -0.5]
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (99.5, 199.5, 300, 400)
     assert "Pleural Thickening" in words(axis.figure)
 
 
-def test_a_dollar_sign_in_a_title_is_no_formula():
-    assert show.images(RAMP, "a$b$c_{.png").png()
-
-
-def test_several_images_have_their_titles_and_empty_places_are_hidden():
-    figure = show.images([RAMP] * 5, list("abcde"), columns=3)
+def test_several_images_have_their_titles_in_which_a_dollar_sign_is_no_formula():
+    figure = show.images([RAMP] * 5, ["a$b$c_{.png", *"bcde"], columns=3)
     assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 1, 0]
-    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "d", "e", ""]
+    assert [axis.get_title() for axis in figure.axes] == ["a$b$c_{.png", "b", "c", "d", "e", ""]
     assert not figure.axes[5].axison
+    assert figure.png()
 
 
 def test_evidence_against_the_label_is_clear_in_the_overlay():
@@ -149,11 +140,10 @@ def test_evidence_against_the_label_is_clear_in_the_overlay():
     cam[:, 3] = 8.0
     figure = show.overlay(RAMP, cam, label="Mass", opacity=0.5)
     left, middle, right = figure.axes[:3]
-    assert len(left.images) == 1
     assert np.ma.getmaskarray(middle.images[0].get_array()).sum() == 9
     assert "evidence for Mass" in words(figure)
-    over = np.asarray(right.images[1].get_array())
-    grey = np.asarray(right.images[0].get_array())[..., None].repeat(3, axis=2) * 255
+    over = np.asarray(right.images[0].get_array())
+    grey = np.asarray(left.images[0].get_array())[..., None].repeat(3, axis=2) * 255
     assert over[:, :20] == pytest.approx(grey[:, :20], abs=1.5)
     assert np.ptp(over[:, -1], axis=-1).min() > 40
 
@@ -163,7 +153,7 @@ def test_a_map_without_evidence_says_so_and_maps_on_one_scale_can_be_compared():
     with pytest.raises(ValueError, match=r"opacity must be in \[0, 1\]; got 1.5"):
         show.overlay(RAMP, np.zeros((3, 3)), opacity=1.5)
     weak, strong = (show.overlay(RAMP, np.full((3, 3), 2.0), scale=scale).axes[2] for scale in (8.0, 2.0))
-    assert np.ptp(weak.images[1].get_array()[0, 0]) < np.ptp(strong.images[1].get_array()[0, 0])
+    assert np.ptp(weak.images[0].get_array()[0, 0]) < np.ptp(strong.images[0].get_array()[0, 0])
 
 
 def test_methods_stand_side_by_side_with_the_truth_on_each():
@@ -240,37 +230,24 @@ def test_intervals_are_drawn_from_low_to_high_with_chance_and_undefined_ones_hav
     assert "0.80 (0.70 to 0.90), n = 9" in words(figure)
 
 
-def test_groups_differ_by_marker_and_a_name_may_lack_one():
+def test_groups_share_a_row_and_differ_by_marker_and_a_name_may_lack_one():
     groups = {"one": {"VGG16": 0.5, "ResNet50": 0.75}, "other": {"VGG16": 0.6}}
-    figure = show.forest(groups, marks={"VGG16": 0.3}, marks_name="even")
+    assert dots(show.forest(groups).axes[0]) == [(0.5, -0.2), (0.75, 1.0), (0.6, 0.2)]
+    frame = pd.DataFrame([("one", "VGG16", 0.5, 0.3), ("other", "VGG16", 0.6, 0.4)])
+    frame = frame.set_axis(["group", "name", "value", "even"], axis=1).assign(low=math.nan, high=math.nan)
+    figure = show.forest(frame, marks=("even",), marks_name="even")
     (axis,) = figure.axes
-    assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG16", "ResNet50"]
-    assert [x for x, _ in dots(axis)] == [0.5, 0.75, 0.6]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG16"]
+    assert [[*line.get_xdata()] for line in axis.lines] == [[0.5, 0.5], [0.3, 0.4]]
     assert [handle.get_marker() for handle in figure.legends[0].legend_handles] == ["o", "D", "|"]
     assert {"0.50", "even"} <= set(words(figure).splitlines())
 
 
-def test_a_matrix_shows_counts_and_their_share_of_the_truth():
-    figure = show.matrix(np.array([[3, 1], [0, 0]]), [COVID, NOT_COVID])
-    assert {"3\n75% of 4", "1\n25% of 4", "0\nno such image"} <= {text.get_text() for text in figure.axes[0].texts}
-
-
-def test_a_matrix_with_totals_shows_shares_without_the_diagonal():
-    pairs = pd.DataFrame([[10, 4, 0], [4, 8, 0], [0, 0, 0]], index=list("abc"), columns=list("abc"))
-    text = [one.get_text() for one in show.matrix(pairs, totals=np.diag(pairs)).axes[0].texts]
-    assert {"40%", "50%", "10 images", "0 images"} <= set(text)
-    assert text.count("0%") == 4
-
-
-def test_a_roc_shows_the_curve_its_area_and_the_threshold_in_use():
-    rates = np.array([0.0, 0.5, 1.0])
-    figure = show.roc({COVID: (rates, rates**2)}, areas={COVID: GOOD}, points={COVID: (0.5, 0.25)})
-    curve, point, chance = figure.axes[0].lines
-    assert list(curve.get_ydata()) == [0.0, 0.25, 1.0]
-    assert to_rgba(curve.get_color()) == to_rgba(COLOURS[COVID])
-    assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.5, 0.25)
-    assert list(chance.get_xdata()) == [0, 1]
-    assert {"COVID-19: 0.800 (0.700 to 0.900)", "threshold in use"} <= set(words(figure).splitlines())
+def test_a_matrix_shows_shares_or_words_and_cells_without_a_value_are_empty():
+    shares = pd.DataFrame([[0.4, math.nan], [0.5, 0.25]], index=list("ab"), columns=list("xy"))
+    assert [one.get_text() for one in show.matrix(shares).axes[0].texts] == ["40%", "", "50%", "25%"]
+    drawn = show.matrix(shares, pd.DataFrame([["one", "two"], ["three", "four"]]), both_ways=True).axes[0]
+    assert [one.get_text() for one in drawn.texts] == ["one", "two", "three", "four"]
 
 
 def test_the_worth_of_a_prediction_is_counted_in_images_and_drawn_with_its_intervals():
@@ -296,29 +273,6 @@ def test_a_predictive_value_that_is_undefined_has_its_reason(targets, threshold,
     found = metrics.Worth.measure(targets, [0.2, 0.7, 0.1, 0.2], threshold=threshold, prevalence=0.1)
     figure = show.worth(found, finding="Mass")
     assert reason in words(figure)
-    assert figure.png()
-
-
-def test_curves_have_a_panel_each_and_zero_stands_at_the_foot_of_a_logarithmic_one():
-    columns = {"start": list("aabb"), "epoch": [1, 2] * 2, "AUROC": [0.5, 0.5, 0.8, 0.8], "spread": [0, 0, 0.1, 0.1]}
-    options = {"hue": "start", "log": ["spread"], "lines": {"area": (0.5, "chance")}}
-    figure = show.curves(pd.DataFrame(columns), "epoch", {"area": "AUROC", "spread": "spread"}, **options)
-    areas, spread = figure.axes
-    assert [list(line.get_ydata()) for line in areas.lines[:2]] == [[0.5, 0.5], [0.8, 0.8]]
-    assert [list(line.get_ydata()) for line in spread.lines] == [[1e-8, 1e-8], [0.1, 0.1]]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-    assert "chance" in words(figure)
-
-
-@pytest.mark.parametrize("defined", [True, False])
-def test_of_many_curves_the_three_best_and_the_mean_are_named(defined):
-    best = {"Mass": 0.9, "Edema": 0.89, "Hernia": 0.88}
-    columns = {f"{name} (val)": [0.5, best.get(name, 0.6) if defined else math.nan] for name in FINDINGS}
-    columns |= {"epoch": [1, 2], "mean auroc (val)": [0.5, 0.66 if defined else math.nan]}
-    names = [*(f"{name} (val)" for name in FINDINGS), "mean auroc (val)"]
-    figure = show.curves(pd.DataFrame(columns), "epoch", {"AUROC": names})
-    named = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert sorted(named) == (["Edema 0.89", "Hernia 0.88", "Mass 0.90", "mean AUROC 0.66"] if defined else [])
     assert figure.png()
 
 

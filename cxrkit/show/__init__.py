@@ -1,8 +1,8 @@
-"""Results in, figures and tables out; nothing is computed here. seaborn draws statistics, matplotlib draws images.
+"""Results in, figures and tables out. seaborn draws statistics, matplotlib draws images.
 
-Figures show themselves in a notebook; `figure.png()` gives the bytes of a file. Tables are Markdown. The modules
-`augment`, `card`, `device`, `experiments`, `rounds` and `strips` draw the results of these subjects. The arguments that
-all figures share:
+Figures show themselves in a notebook; their method `png()` gives the bytes of a file. `figure` is an empty one in the
+same style. Tables are Markdown. The modules `augment`, `card`, `device`, `experiments`, `rounds` and `strips` draw the
+results of these subjects. The arguments that all figures share:
 
     title: above the figure.
     simulated: the note under the figure names the images as simulated.
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from cxrkit.show import _device as device
     from cxrkit.show import _experiments as experiments
     from cxrkit.show import _rounds as rounds
-    from cxrkit.show import _rounds_strip as strips
+    from cxrkit.show import _strips as strips
     from cxrkit.show._images import heat_maps, images, overlay
-    from cxrkit.show._plots import curves, findings, forest, matrix, roc, scores, triage, worth
+    from cxrkit.show._plots import findings, forest, matrix, scores, triage, worth
+    from cxrkit.show._style import figure
     from cxrkit.show._tables import disclaimer, table
 
 __all__ = [
     "augment",
     "card",
-    "curves",
     "device",
     "disclaimer",
     "experiments",
+    "figure",
     "findings",
     "forest",
     "heat_maps",
     "images",
     "matrix",
     "overlay",
-    "roc",
     "rounds",
     "scores",
     "strips",
@@ -49,14 +49,14 @@ __all__ = [
 #: The file of each function. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
 _FILES = {
     **dict.fromkeys(("heat_maps", "images", "overlay"), "_images"),
+    **dict.fromkeys(("findings", "forest", "matrix", "scores", "triage", "worth"), "_plots"),
     **dict.fromkeys(("disclaimer", "table"), "_tables"),
-    **dict.fromkeys(("curves", "findings", "forest", "matrix", "roc", "scores", "triage", "worth"), "_plots"),
+    "figure": "_style",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FILES:
-        return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{'_rounds_strip' if name == 'strips' else f'_{name}'}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    file = importlib.import_module(f"{__name__}.{_FILES.get(name, f'_{name}')}")
+    return getattr(file, name) if name in _FILES else file

@@ -5,19 +5,17 @@ import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
-import seaborn
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from cxrkit.course import published
-from cxrkit.deploy import Comparison, Export, Run
+from cxrkit.deploy import Comparison, Export
 from cxrkit.labels import DISCLAIMER
 from cxrkit.metrics import Estimate
+from cxrkit.show import _style as style
 from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, plain
-from cxrkit.show._style import GREY, INK, PALE, SERIES, WIDTH, Drawing, key, new_figure, theme, tidy
+from cxrkit.show._style import GREY, INK, SERIES, WIDTH, Drawing, key, theme, tidy
 
-#: Parts of the time of an image, with a colour and a hatch.
-_PARTS = {"reading": (GREY, ""), "preprocessing": (SERIES[1], "//"), "inference": (SERIES[0], "")}
+#: Parts of the time of an image.
+_PARTS = ("reading", "preprocessing", "inference")
 
 
 def exports(found: Sequence[Export]) -> Markdown:
@@ -56,20 +54,14 @@ def with_report(found: Comparison) -> pd.DataFrame:
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
 
 
-def accuracies(found: Comparison) -> dict[str, Estimate]:
-    """Return the accuracies of board, PC and the report's two rows, to be drawn with their intervals."""
-    columns = with_report(found)[["machine", "accuracy", "low", "high", "images"]]
-    none = "the images have no labels"
-    return {name: Estimate(value, low, high, int(n), none) for name, value, low, high, n in columns.to_numpy()}
-
-
 def table30(found: Comparison) -> Markdown:
     """Return board, PC and the report's two rows as a Markdown table: accuracy, milliseconds per image, memory."""
     body = []
-    for row, accuracy in zip(with_report(found).to_dict("records"), accuracies(found).values(), strict=True):
+    for row in with_report(found).to_dict("records"):
         numbers = [1000 * row["seconds"], 1000 * row["p95"], 1000 * row["all_seconds"], row["memory_mb"]]
         cells = ["" if math.isnan(number) else f"{number:.1f}" for number in numbers]
-        body.append([escape_markdown(row["machine"]), escape_markdown(row["what"]), plain(accuracy), *cells])
+        accuracy = plain(Estimate(row["accuracy"], row["low"], row["high"], int(row["images"])))
+        body.append([escape_markdown(row["machine"]), escape_markdown(row["what"]), accuracy, *cells])
     head = ["machine", "what", "accuracy (95% interval)", "ms per image", "95th percentile", "with reading"]
     return Markdown(markdown_table([*head, "peak memory, MB"], body))
 
@@ -118,13 +110,6 @@ def document(found: Comparison, *, command: str, date: str, images: str, note: s
     return "".join(parts)
 
 
-def log(run: Run, *, last: int = 4) -> str:
-    """Return the last images and the end of a run's log, as figure 18 of the report shows it."""
-    lines = (run.folder / "log.txt").read_text(encoding="utf-8").splitlines()
-    images = [place for place, line in enumerate(lines) if line.startswith("inference-")]
-    return "\n".join(lines[images[-last:][0] :] if images else lines)
-
-
 @theme()
 def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool = False) -> Drawing:
     """Draw the mean time of an image on board and PC, by part, and the report's, which is of inference alone.
@@ -135,66 +120,27 @@ def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool
         note: below it, such as what stands in for a board.
         simulated: the images are simulated.
     """
-    runs = {"board": found.board, "PC": found.here}
-    frame = with_report(found).set_index("machine")[["seconds"]].rename(columns={"seconds": "inference"})
-    for part in _PARTS:
-        frame.loc[list(runs), part] = [run.result["seconds"][part]["mean"] for run in runs.values()]
-    frame = 1000 * frame[list(_PARTS)].fillna(0)
-    figure = new_figure(WIDTH, 4.2, simulated=simulated, title=title)
+    runs = {"board": found.board.result["seconds"], "PC": found.here.result["seconds"]}
+    frame = pd.DataFrame({name: {part: seconds[part]["mean"] for part in _PARTS} for name, seconds in runs.items()}).T
+    printed = with_report(found).set_index("machine")["seconds"].drop(list(runs)).rename("inference")
+    frame = 1000 * pd.concat([frame, printed.to_frame()]).fillna(0)
+    figure = style.figure(WIDTH, 4.2, simulated=simulated, title=title)
     axis = figure.subplots()
-    colours = [colour for colour, _ in _PARTS.values()]
-    frame.plot.barh(stacked=True, ax=axis, color=colours, edgecolor=INK, width=0.6, legend=False)
+    frame.plot.barh(stacked=True, ax=axis, color=[GREY, SERIES[1], SERIES[0]], edgecolor=INK, width=0.6, legend=False)
     axis.invert_yaxis()
-    for bars, (_, hatch) in zip(axis.containers, _PARTS.values(), strict=True):
-        for bar in bars:
-            bar.set_hatch(hatch)
+    for bar in axis.containers[1]:
+        bar.set_hatch("//")
     for place, (name, total) in enumerate(frame.sum(axis=1).items()):
-        run = runs.get(str(name))
-        p95 = 1000 * (run.result["seconds"]["total"]["p95"] or 0.0) if run else total
-        if run:
-            axis.vlines(p95, place - 0.38, place + 0.38, color=INK, linewidth=2)
-        words = f"{total:.1f} ms, 95th percentile {p95:.1f}" if run else f"{total:.0f} ms, inference as printed"
-        axis.annotate(words, (max(total, p95), place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        words, end = f"{total:.0f} ms, inference as printed", total
+        if name in runs:
+            end = 1000 * (runs[str(name)]["total"]["p95"] or 0.0)
+            words = f"{total:.1f} ms, 95th percentile {end:.1f}"
+            axis.vlines(end, place - 0.38, place + 0.38, color=INK, linewidth=2, label="95th percentile")
+        axis.annotate(words, (max(total, end), place), (6, 0), textcoords="offset points", va="center", fontsize=9)
     axis.set(xlabel="\n".join(["milliseconds per image, mean", *textwrap.wrap(note, 110)]), ylabel="")
     tidy(axis)
     axis.margins(x=0.35)
     axis.set_xlim(left=0)
-    handles = [Patch(facecolor=c, hatch=h, edgecolor=INK, label=part) for part, (c, h) in _PARTS.items()]
-    key(figure, [*handles, Line2D([], [], color=INK, linewidth=2, label="95th percentile")])
-    return figure
-
-
-@theme()
-def probabilities(
-    found: Comparison, label: str, threshold: float, *, title: str = "", note: str = "", simulated: bool = False
-) -> Drawing:
-    """Draw the probability of a label for each image, on the board over the PC.
-
-    An image in one of the two shaded corners is positive on one machine only, and has a ring.
-
-    Args:
-        found: the comparison.
-        label: whose probability.
-        threshold: from which on it is positive.
-        title, note, simulated: as for `times`.
-    """
-    both = found.here.table.merge(found.board.table, on="image", suffixes=("_here", "_board")).set_index("image")
-    frame = pd.DataFrame({"PC": both[f"prob_{label}_here"], "board": both[f"prob_{label}_board"]})
-    holds = both["truth_here"].str.split("|").map(lambda names: label in names)
-    frame["truth"] = holds.map({True: f"true {label}", False: "other"})
-    figure = new_figure(WIDTH * 0.62, 5.2, simulated=simulated, title=title)
-    axis = figure.subplots()
-    axis.axvspan(0, threshold, threshold, 1, color=PALE, alpha=0.6, linewidth=0)
-    axis.axvspan(threshold, 1, 0, threshold, color=PALE, alpha=0.6, linewidth=0)
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    names = [f"true {label}", "other"]
-    seaborn.scatterplot(
-        frame, x="PC", y="board", hue="truth", style="truth", hue_order=names, style_order=names, markers=("D", "o"),
-        palette=[SERIES[1], SERIES[0]], s=32, alpha=0.7, ax=axis,
-    )  # fmt: skip
-    ringed = frame.loc[list(found.agreement.changed)]
-    axis.scatter(ringed["PC"], ringed["board"], 150, "none", edgecolors=INK, label="other predicted label")
-    axis.set(xlabel="\n".join([f"probability of {label}, PC", *textwrap.wrap(note, 60)]))
-    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", ylabel=f"probability of {label}, board")
-    axis.legend(loc="upper left")
+    handles = {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    key(figure, list(handles.values()))
     return figure

@@ -1,7 +1,4 @@
-"""Figures, tables and documents of experiments, with what the report printed beside them. Nothing is computed here.
-
-Of every figure, `title` stands above it, and with `simulated` the note at its foot names the images as simulated.
-"""
+"""Figures, tables and documents of experiments, with what the report printed beside them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,16 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.patches import Rectangle
+import seaborn
 
 from cxrkit.course import published
 from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID, SPLITS
 from cxrkit.metrics import Estimate
+from cxrkit.show import _plots as plots
 from cxrkit.show import _style as style
-from cxrkit.show._plots import forest
+from cxrkit.show._images import images
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
-from cxrkit.show._style import Drawing
+from cxrkit.show._style import Drawing, theme
 from cxrkit.show._tables import table as as_table
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from cxrkit.data import FilmSet
 
 _RIGHT, _WRONG = ("#2c7a2c", "-", "right"), ("#c0392b", "--", "wrong")
-#: Below one half a network ranks worse than chance: another colour.
-_BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
 _CHANCE = 0.5
 
 
@@ -90,30 +85,14 @@ def printed(result: "Result") -> dict[str, Estimate]:
         "transfer": {"fine-tuned": fig10, "scratch": fig12},
         "unseen": {"": ("fig13", "covid model on ChestX-ray14", "mean_auroc")},
         "mixing": {row: ("table09", row, "accuracy") for row in published.table("table09").index},
-        "shortcuts": {},
     }
-    return {name: published.estimate(*place) for name, place in places[result.name].items()}
+    return {name: published.estimate(*place) for name, place in places.get(result.name, {}).items()}
 
 
-# -------------------------------------------------------------------------------------------------- data, table 4
+# ------------------------------------------------------------------------------------------------------------- figures
 
 
-def counts(found: "CleanedData") -> Markdown:
-    """Return the images of each class and split beside the report's table 4, as a Markdown table.
-
-    The share of a class is of its split; that of the total is of all images.
-    """
-    report = published.table("table04").astype(int).reindex(found.counts.index)
-    columns: dict[str, Sequence[str]] = {"class": list(report.index)}
-    for split in SPLITS:
-        for heading, numbers in (("report", report), ("counted", found.counts)):
-            of: dict[Any, Any] = {"Total": numbers.loc["Total"].sum()}
-            cells = [(n, n / of.get(name, numbers.loc["Total", split])) for name, n in numbers[split].items()]
-            columns[f"{split}: {heading}"] = ["" if np.isnan(n) else f"{n:,.0f} ({share:.1%})" for n, share in cells]
-    removed = f"{len(found.removed)} image{'' if len(found.removed) == 1 else 's'} left out"
-    return Markdown(f"{as_table(pd.DataFrame(columns))}\n\n{removed}; {found.shared} patients in more than one split.")
-
-
+@theme()
 def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
     """Draw how much fine detail each image has, and the line below which it counts as blurred.
 
@@ -122,156 +101,163 @@ def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, 
         further: `detail` of further images, by name.
         title: above the axis.
     """
-    import seaborn
-
-    figure = style.new_figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
+    figure = style.figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
     axis = figure.subplots()
     seaborn.histplot(x=found.detail["detail"], bins=40, color=style.SERIES[0], edgecolor="white", ax=axis)
     axis.axvline(found.line, color=style.INK, linewidth=2)
-    across = axis.get_xaxis_transform()
-    axis.text(found.line, 1.02, "blurred below this", ha="center", va="bottom", fontsize=9, transform=across)
+    words: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axis.get_xaxis_transform()}
+    axis.text(found.line, 1.02, "blurred below this", fontsize=9, **words)
     for place, (name, value) in enumerate((further or {}).items()):
         height, mark = 0.2 + 0.25 * (place % 3), style.MARKS[place % len(style.MARKS)]
-        axis.plot(value, height, mark, color=COLOURS[COVID], markeredgecolor=style.INK, transform=across)
+        axis.plot(value, height, mark, color=COLOURS[COVID], markeredgecolor=style.INK, transform=words["transform"])
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-        axis.text(value, height + 0.08, name, ha="center", va="bottom", fontsize=8.5, bbox=box, transform=across)
+        axis.text(value, height + 0.08, name, fontsize=8.5, bbox=box, **words)
     axis.margins(x=0.1)
     axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
     style.tidy(axis)
     return figure
 
 
-# ------------------------------------------------------------------------------------------ figures of one experiment
-
-
+@theme()
 def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure of each setting with its interval, and its difference from the reference.
+    """Draw a measure of each setting beside what the report printed, and its difference from the reference with its p.
 
     Args:
         result: of "augmenters", "composite" or "mixing".
         measure: of its table.
         title: above all.
-    Returns:
-        The figure, two panels: what was measured beside what the report printed, and the differences with their p.
     Raises:
         ValueError: a measure that the result does not have.
     """
-    table = _of_measure(result, measure)
-    theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
-    theirs = theirs[theirs["setting"].isin(table["setting"])]
-    both = pd.concat([table.assign(group="measured here"), theirs.assign(group="report (2020)")], ignore_index=True)
-    both["setting"] = both["setting"].map(lambda name: _named(result, name))
-    figure = style.new_figure(style.WIDTH, 0.42 * len(table) + 1.9, simulated=result.simulated, title=title)
+    here = _of_measure(result, measure).assign(group="measured here")
+    theirs = pd.DataFrame(
+        [{"setting": name, **vars(one), "group": "report (2020)"} for name, one in printed(result).items()]
+    )
+    both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])]])
+    both["name"] = [_named(result, name) for name in both["setting"]]
+    figure = style.figure(style.WIDTH, 0.42 * len(here) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
     never = result.extra["always no"].value if result.name == "mixing" else None
-    handles = style.forest(left, both, y="setting", hue="group", reference=never, reference_name="always negative")
+    style.key(figure, style.forest(left, both, hue="group", reference=never, reference_name="always negative"))
     low = np.nanmin(both[["low", "value"]].to_numpy(float))
     left.set(xlim=(min(0.5, math.floor(10 * low) / 10), 1.0), xlabel=measure)
-    columns = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
-    differences = table[["setting", *columns]].rename(columns=columns)
-    differences["setting"] = both["setting"].head(len(table)).to_numpy()
-    differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in table["p"]]
-    style.forest(right, differences, y="setting", reference=0.0, palette=[style.INK])
+    ends = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
+    differences = both.head(len(here))[["name", "p", *ends]].rename(columns=ends)
+    differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in differences["p"]]
+    style.forest(right, differences, reference=0.0, palette=[style.INK])
     right.tick_params(left=False)
-    first = "row 0" if result.name == "mixing" else table["setting"].iloc[0]
+    right.locator_params(axis="x", nbins=5)
+    first = "row 0" if result.name == "mixing" else here["setting"].iloc[0]
     right.set(xlabel=f"{measure}: difference from {first}")
-    style.key(figure, handles)
     return figure
 
 
+@theme()
 def examples(result: "Result", films: "FilmSet", *, title: str = "") -> Drawing:
-    """Draw right and wrong predictions with the two classes ranked by certainty, as the report's table 8.
+    """Draw right and wrong predictions of "composite" with both classes ranked by certainty, as the report's table 8.
 
-    Args:
-        result: of "composite".
-        films: the test images.
-        title: above all.
-    Returns:
-        The figure; frames are green and solid for right, red and dashed for wrong, and a word says which.
+    Frames are green and solid for right, red and dashed for wrong, and a word says which.
     """
     chosen = result.extra["examples"].to_dict("records")
-    figure = style.new_figure(style.WIDTH, style.WIDTH / 4 + 1.35, simulated=result.simulated, title=title)
-    axes = figure.subplots(1, 4)
-    for axis in axes[len(chosen) :]:
-        axis.set_axis_off()
-    for axis, row in zip(axes, chosen, strict=False):
-        style.show(axis, films.pixels[row["row"]], "")
-        colour, line, word = _RIGHT if row["right"] else _WRONG
-        frame: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": 4, "linestyle": line}
-        axis.add_patch(Rectangle((0.01, 0.01), 0.98, 0.98, transform=axis.transAxes, **frame))
-        words = f"{word}: truth {row['truth']}\n({row['chosen as']})"
-        axis.set_title(words, fontsize=9, loc="left", color=colour)
-        ranks = "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
-        axis.text(0, -0.04, ranks, transform=axis.transAxes, va="top", fontsize=9)
+    looks = [_RIGHT if row["right"] else _WRONG for row in chosen]
+    titles = []
+    for row, (*_, word) in zip(chosen, looks, strict=True):
+        ranks = [f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2)]
+        titles.append("\n".join([f"{word}: truth {row['truth']}", f"({row['chosen as']})", *ranks]))
+    pixels = [films.pixels[row["row"]] for row in chosen]
+    figure = images(pixels, titles, simulated=result.simulated, model=True)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    for axis, (colour, line, _) in zip(figure.axes, looks, strict=False):
+        axis.spines[:].set(visible=True, edgecolor=colour, linewidth=4, linestyle=line)
     return figure
 
 
+@theme()
 def curves(result: "Result", *, title: str = "") -> Drawing:
     """Draw the AUROC of "transfer" over the number of training patients, a line per mode with its interval.
 
     The report's two numbers stand at the right edge.
     """
     table = _of_measure(result, "AUROC")
-    modes = list(dict.fromkeys(table["mode"]))
-    figure = style.new_figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
+    figure = style.figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
     axis = figure.subplots()
-    handles = style.curves(axis, table, "patients", "value", hue="mode", interval=("low", "high"))
-    for mode, one in printed(result).items():
-        if mode in modes:
-            axis.annotate(
-                f"report, {mode}: {one.value:.3f}", (1, one.value), (6, 0), xycoords=("axes fraction", "data"),
-                textcoords="offset points", va="center", fontsize=8.5, color=style.SERIES[modes.index(mode)],
-            )  # fmt: skip
+    style.key(figure, style.bands(axis, table, "patients", "mode", markers=list(style.MARKS[:3]), markeredgecolor="w"))
+    theirs, across = printed(result), axis.get_yaxis_transform()
+    for mode, colour in zip(table["mode"].unique(), style.SERIES, strict=False):
+        if mode in theirs:
+            value = theirs[mode].value
+            words: dict[str, Any] = {"va": "center", "fontsize": 8.5, "color": colour, "transform": across}
+            axis.text(1.01, value, f"report, {mode}: {value:.3f}", **words)
     axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
-    axis.text(0.005, _CHANCE, "chance", transform=axis.get_yaxis_transform(), va="bottom", fontsize=8.5)
+    axis.text(0.005, _CHANCE, "chance", transform=across, va="bottom", fontsize=8.5)
     films = table.groupby("patients")["films"].mean()
     axis.set_xscale("log")
     axis.set_xticks(films.index, [f"{size}\n({number:.0f} images)" for size, number in films.items()], fontsize=8.5)
     axis.set_xticks([], minor=True)
     axis.set(xlabel="training patients", ylabel="AUROC on test images", ylim=(None, 1.01))
-    style.key(figure, handles)
     return figure
 
 
 def sources(result: "Result", *, title: str = "") -> Drawing:
-    """Draw the AUROC of each network on each test set: a row per training set, a column per test set.
+    """Draw the AUROC of each network on each test set, as `matrix`.
 
     Args:
         result: of "unseen", or of "shortcuts", with unchanged images.
         title: above all.
     Returns:
-        The figure, as `matrix`. For "unseen", a source of one class shows the AUROC across sources: against the other
-        class of the training sources.
+        The figure. For "unseen", a source of one class shows the AUROC across sources: against the other class of the
+        training sources.
     """
     table = result.table
     if result.name == "shortcuts":
         # "the source" is a test set of one network only.
-        table = table[(table["variant"] == "unchanged") & (table["tested on"] != "the source")]
-    rows: dict[str, dict[str, Estimate]] = {}
-    notes: dict[str, dict[str, str]] = {}
-    for _, cell in table.groupby(["trained on", "tested on"], sort=False):
-        first = cell.iloc[0]
-        trained_on, tested, note = first[["trained on", "tested on", "seen"]]
-        if result.name == "unseen":
-            tested = f"{tested}\n{first['COVID-19']} COVID-19, {first['other']} other"
-            by_measure = cell.set_index("measure")["value"]
-            shares = [f"{name} {by_measure[name]:.2f}" for name in ("recall", "specificity") if name in by_measure]
-            across = ["across sources"] if "AUROC across" in by_measure else []
-            note = "\n".join([*across, ", ".join(shares), *([] if first["seen"] else ["never seen"])])
-            cell = cell[cell["measure"].str.startswith("AUROC")]
-        notes.setdefault(trained_on, {})[tested] = note
-        for row in cell.to_dict("records"):
-            rows.setdefault(trained_on, {})[tested] = Estimate.from_row(row)
-    return matrix(rows, notes=notes, title=title, simulated=result.simulated)
+        areas = table[(table["variant"] == "unchanged") & (table["tested on"] != "the source")]
+        return matrix(
+            areas.assign(group=areas["trained on"], name=areas["tested on"], note=areas["seen"]),
+            title=title, simulated=result.simulated,
+        )  # fmt: skip
+    shares = table.set_index(["trained on", "tested on", "measure"])["value"]
+    rows = []
+    for row in table[table["measure"].str.startswith("AUROC")].to_dict("records"):
+        place = row["trained on"], row["tested on"]
+        found = [f"{name} {shares[*place, name]:.2f}" for name in ("recall", "specificity") if (*place, name) in shares]
+        note = [*(["across sources"] if row["measure"] == "AUROC across" else []), ", ".join(found)]
+        note += [] if row["seen"] else ["never seen"]
+        tested = f"{row['tested on']}\n{row['COVID-19']} COVID-19, {row['other']} other"
+        rows.append(row | {"group": row["trained on"], "name": tested, "note": "\n".join(note)})
+    return matrix(pd.DataFrame(rows), title=title, simulated=result.simulated)
+
+
+def matrix(
+    areas: Mapping[str, Mapping[str, Estimate]] | pd.DataFrame,
+    *,
+    trained: str = "trained on",
+    tested: str = "tested on",
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw AUROCs as a matrix: each cell holds value, interval and number of images; below 0.5 it is orange.
+
+    Args:
+        areas: by training set, the AUROC by test set; or a tidy frame, with columns `group` (the training set), `name`
+            (the test set) and perhaps `note`, the last words of a cell.
+        trained, tested: names of the axes.
+    """
+    frame = areas.copy() if isinstance(areas, pd.DataFrame) else plots.tidy_estimates(areas)
+    frame["words"] = [_cell(row) for row in frame.to_dict("records")]
+    values, words = (
+        frame.pivot(index="group", columns="name", values=part).reindex(frame["group"].unique())[frame["name"].unique()]
+        for part in ("value", "words")
+    )
+    about: dict[str, Any] = {"xlabel": tested, "ylabel": trained, "title": title, "simulated": simulated}
+    return plots.matrix(values, words.fillna("undefined"), both_ways=True, **about)
 
 
 def variants(result: "Result", trained_on: str) -> Drawing:
     """Draw the AUROC of one kind of network of "shortcuts" with each variant of the images, as `show.forest`."""
     table = result.table[result.table["trained on"] == trained_on]
-    groups: dict[str, dict[str, Estimate]] = {}
-    for row in table.to_dict("records"):
-        groups.setdefault(f"{row['tested on']} ({row['seen']})", {})[row["variant"]] = Estimate.from_row(row)
-    return forest(groups, title=f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
+    frame = table.assign(name=table["variant"], group=table["tested on"] + " (" + table["seen"] + ")")
+    return plots.forest(frame, title=f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
 def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None) -> Drawing:
@@ -280,12 +266,12 @@ def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None
     Args:
         result: of "shortcuts".
         trained_on: the training sets; None for all.
-    Returns:
-        The figure: a row per source and class, a mark per network.
     """
     found = _shares(result)
-    groups = {f"trained on {name}": found[name] for name in trained_on or found}
-    return forest(groups, xlabel="share of images predicted positive", reference=None, simulated=result.simulated)
+    chosen = found if trained_on is None else found[found["trained on"].isin(trained_on)]
+    frame = chosen.assign(name=chosen["measure"], group="trained on " + chosen["trained on"])
+    words = "share of images predicted positive"
+    return plots.forest(frame, xlabel=words, reference=None, simulated=result.simulated)
 
 
 def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
@@ -305,78 +291,24 @@ def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
     return found | ({"examples": examples(result, test)} if result.name == "composite" else {})
 
 
-# -------------------------------------------------------------------------------------------------- further figures
-
-
-def matrix(
-    rows: Mapping[str, Mapping[str, Estimate]],
-    *,
-    notes: Mapping[str, Mapping[str, str]] | None = None,
-    trained: str = "trained on",
-    tested: str = "tested on",
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw AUROCs as a matrix.
-
-    Args:
-        rows: by training set, the AUROC by test set.
-        notes: words below the interval, laid out as `rows`.
-        trained, tested: names of the axes.
-        title, simulated: as above.
-    Returns:
-        The figure; each cell holds value, interval, number of images and note; it is blue above 0.5 and orange below.
-    """
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-
-    def words(name: str, column: str) -> str:
-        one = rows[name].get(column)
-        if one is None or not math.isfinite(one.value):
-            return "undefined"
-        ends = f"{one.low:.2f} to {one.high:.2f}" if math.isfinite(one.low) else "no interval"
-        note = (notes or {}).get(name, {}).get(column, "")
-        return "\n".join(filter(None, [f"{one.value:.2f}", f"{ends}, n = {one.n:,}", note]))
-
-    values = pd.DataFrame({name: {column: one.value for column, one in row.items()} for name, row in rows.items()}).T
-    texts = pd.DataFrame([[words(name, column) for column in columns] for name in rows], list(rows), columns)
-    height = 1 + int(texts.map(lambda text: text.count("\n")).to_numpy().max())
-    figure = style.new_figure(style.WIDTH, (0.18 * height + 0.15) * len(rows) + 1.6, simulated=simulated, title=title)
-    axis = figure.subplots()
-    style.matrix(axis, values.reindex(columns=columns), texts, colours=_BOTH_WAYS)
-    axis.xaxis.tick_top()
-    axis.xaxis.set_label_position("top")
-    axis.set_xlabel(tested, loc="left", fontstyle="italic")
-    axis.set_ylabel(trained, loc="top", fontstyle="italic")
-    return figure
-
-
-def swaps(before: np.ndarray, after: np.ndarray, has: np.ndarray, *, title: str = "") -> Drawing:
-    """Draw how the probability of each simulated image changes when it gets the other hospital's mark.
-
-    Args:
-        before, after: probabilities (films,) with the marks as in training, and swapped.
-        has: (films,), bool: which images show COVID-19.
-        title: above all.
-    Returns:
-        The figure: a panel per class and a line per image, solid where the prediction changes at 0.5, else dotted.
-    """
-    figure = style.new_figure(style.WIDTH, 3.4, simulated=True, title=title)
-    kinds = ((COVID, has, COLOURS[COVID]), (NOT_COVID, ~has, style.BLUE))
-    for axis, (name, where, colour) in zip(figure.subplots(1, 2, sharey=True), kinds, strict=True):
-        both = np.stack([before, after])[:, where]
-        crossed = (both[0] >= _CHANCE) != (both[1] >= _CHANCE)
-        for chosen, line in ((~crossed, ":"), (crossed, "-")):
-            axis.plot([0, 1], both[:, chosen], line, marker="o", markersize=3, color=(colour, 0.4), linewidth=1)
-        axis.axhline(_CHANCE, color=style.INK, linewidth=1.2)
-        axis.set_xticks([0, 1], ["mark as in training", "mark swapped"])
-        axis.set(xlim=(-0.08, 1.08), ylim=(0, 1))
-        axis.set_title(f"{name}: {crossed.sum()} of {len(crossed)} predictions change", fontsize=10)
-        style.tidy(axis, grid="y")
-    figure.axes[0].set_ylabel(f"probability of {COVID}")
-    return figure
-
-
 # ----------------------------------------------------------------------------------------------- tables and documents
+
+
+def counts(found: "CleanedData") -> Markdown:
+    """Return the images of each class and split beside the report's table 4, as a Markdown table.
+
+    The share of a class is of its split; that of the total is of all images.
+    """
+    report = published.table("table04").astype(int).reindex(found.counts.index)
+    columns: dict[str, Sequence[str]] = {"class": list(report.index)}
+    for split in SPLITS:
+        for heading, numbers in (("report", report), ("counted", found.counts)):
+            total = numbers.loc["Total"]
+            shares = (numbers[split] / total[split]).where(numbers.index != "Total", numbers[split] / total.sum())
+            cells = zip(numbers[split], shares, strict=True)
+            columns[f"{split}: {heading}"] = ["" if np.isnan(n) else f"{n:,.0f} ({share:.1%})" for n, share in cells]
+    removed = f"{len(found.removed)} image{'' if len(found.removed) == 1 else 's'} left out"
+    return Markdown(f"{as_table(pd.DataFrame(columns))}\n\n{removed}; {found.shared} patients in more than one split.")
 
 
 def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
@@ -402,28 +334,25 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
         if result.name == "transfer":
             # The report's numbers belong to the largest training set.
             key = record["mode"] if record["patients"] == first["patients"].max() else None
-        row: dict[str, Any] = {
-            "setting": _named(result, setting),
-            "report (2020)": _brief(theirs[key]) if key in theirs else "",
-            **{measure: _brief(found[setting][measure]) for measure in chosen},
-        }
+        row = {"setting": _named(result, setting), "report (2020)": _brief(theirs[key]) if key in theirs else ""}
+        row |= {measure: _brief(found[setting][measure]) for measure in chosen}
         if math.isfinite(record.get("difference", math.nan)):
             row[f"{chosen[0]}: difference"] = gain(record)
-            row["p"], row["p (Holm)"] = p_value(record["p"]), p_value(record["p (Holm)"])
+            row |= {name: p_value(record[name]) for name in ("p", "p (Holm)")}
         rows.append(row)
     return as_table(pd.DataFrame(rows).fillna(""))
 
 
 def data_document(found: "CleanedData", *, date: str, command: str) -> Markdown:
     """Return the images of experiment 1 as a Markdown document; arguments as for `document`."""
-    heading = "# Images, cleaned and split by patient (table 4)"
+    heading = "Images, cleaned and split by patient (table 4)"
     words = "The report too left out blurred images and split 3:1:1; it does not say whether by patient."
     return Markdown(f"{_opening(heading, found.name, found.simulated, date, command)} {words}\n\n{counts(found)}\n")
 
 
 def _opening(heading: str, data: str, simulated: bool, date: str, command: str) -> str:
     images = f"Images: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}."
-    return f"{heading}\n\n{date}; `{command}`. {DISCLAIMER}\n\n{images}"
+    return f"# {heading}\n\n{date}; `{command}`. {DISCLAIMER}\n\n{images}"
 
 
 def document(result: "Result", *, date: str, command: str) -> Markdown:
@@ -435,7 +364,7 @@ def document(result: "Result", *, date: str, command: str) -> Markdown:
         command: that was run.
     """
     minutes = result.cells["seconds"].sum() / 60
-    opening = _opening(f"# {_ABOUT[result.name].title}", result.data, result.simulated, date, command)
+    opening = _opening(_ABOUT[result.name].title, result.data, result.simulated, date, command)
     parts = [
         f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
         as_table(result.films),
@@ -493,15 +422,15 @@ def _shortcut_parts(result: "Result") -> list[str]:
             "AUROC minus that of the unchanged test images, paired; p after Holm, over the variants of a row.",
             as_table(wide.reindex(columns=names[1:]).fillna("").reset_index()),
         ]
-    return [*parts, "## Share predicted positive, unchanged images", as_table(_shares(result), first="trained on")]
+    return [*parts, "## Share predicted positive, unchanged images", as_table(_shares(result), by=["trained on"])]
 
 
-def _shares(result: "Result") -> dict[str, dict[str, Estimate]]:
-    rows: dict[str, dict[str, Estimate]] = {}
-    for row in result.extra["predicted positive"].query("variant == 'unchanged'").to_dict("records"):
-        name = f"{row['source']}, {COVID if row['COVID-19'] else NOT_COVID}"
-        rows.setdefault(row["trained on"], {})[name] = Estimate.from_row({"reason": "", **row})
-    return rows
+def _shares(result: "Result") -> pd.DataFrame:
+    """Return the shares predicted positive on unchanged images; their `measure` is the source and the class."""
+    found = result.extra["predicted positive"].query("variant == 'unchanged'")
+    classes = found["COVID-19"].map({True: COVID, False: NOT_COVID})
+    # A recorded result has no reasons.
+    return found.assign(measure=found["source"] + ", " + classes, reason=found.get("reason", ""))
 
 
 def _unseen_table(result: "Result") -> Markdown:
@@ -526,6 +455,13 @@ def _named(result: "Result", setting: str) -> str:
         return setting
     row = result.table[result.table["setting"] == setting].iloc[0]
     return f"row {setting}: {row['own']} + {row['other']}, batch {row['batch size']}"
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
+    if not math.isfinite(row["value"]):
+        return "undefined"
+    ends = f"{row['low']:.2f} to {row['high']:.2f}" if math.isfinite(row["low"]) else "no interval"
+    return "\n".join(filter(None, [f"{row['value']:.2f}", f"{ends}, n = {row['n']:,}", row.get("note", "")]))
 
 
 def _brief(estimate: Estimate) -> str:

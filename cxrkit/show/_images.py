@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import Patch
 
 from cxrkit import film
+from cxrkit.labels import COLOURS
+from cxrkit.show import _style as style
 from cxrkit.show._rendered import pretty
-from cxrkit.show._style import HEAT, PALE, WIDTH, Box, Drawing, bare, cover, key, new_figure, show, theme, unit
+from cxrkit.show._style import HEAT, PALE, WIDTH, Box, Drawing, bare, key, outline, picture, theme
 
 if TYPE_CHECKING:
     from cxrkit.explain import BoxedFilm
@@ -28,6 +28,7 @@ def images(
     *,
     columns: int = 4,
     simulated: bool = False,
+    model: bool = False,
 ) -> Drawing:
     """Draw one radiograph, or several side by side.
 
@@ -39,23 +40,21 @@ def images(
         ValueError: no image, or another number of titles than of images.
     """
     if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
-        figure = new_figure(WIDTH / 2, WIDTH / 2 + 0.3, simulated=simulated, model=False)
-        show(figure.subplots(), pixels, str(titles))
-        return figure
+        pixels, titles = [pixels], [str(titles)]
     if not len(pixels) or (titles and len(titles) != len(pixels)):
         raise ValueError(
             f"images needs images and one title each, or no titles; got {len(pixels)} and {len(titles)} titles."
         )
-    columns = min(columns, len(pixels))
+    columns, width = min(columns, len(pixels)), WIDTH if len(pixels) > 1 else WIDTH / 2
     rows = math.ceil(len(pixels) / columns)
     # 0.17 inches for each line of the longest title beyond the first.
     more = 0.17 * max((title.count("\n") for title in titles), default=0)
-    figure = new_figure(WIDTH, rows * (WIDTH / columns + 0.35 + more) + 0.25, simulated=simulated, model=False)
+    figure = style.figure(width, rows * (width / columns + 0.35 + more) + 0.25, simulated=simulated, model=model)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(pixels) :]:
         axis.set_axis_off()
     for axis, image, title in zip(axes, pixels, titles or [""] * len(pixels), strict=False):
-        show(axis, image, title)
+        picture(axis, image, title)
         # The room that a row has left is above it, because the layout underestimates long titles.
         axis.set_anchor("S")
     return figure
@@ -94,21 +93,20 @@ def overlay(
         raise ValueError(f"cam must be (h, w); got shape {cam.shape}. Take one image and one label: maps[0, 0].")
     top = float(cam.max()) if scale is None else scale
     most = top if top > 0 else 1.0
-    figure = new_figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
+    figure = style.figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
     left, middle, right = figure.subplots(1, 3)
-    grey = unit(pixels)
-    height, width = grey.shape
-    show(left, pixels, title or "image", boxes)
-    show(right, pixels, "map over image", boxes, named=False)
+    picture(left, pixels, title or "image")
+    picture(right, pixels, "map over image", film.heat(cam, cam.shape, scale=most), opacity)
+    for name, found in (boxes or {}).items():
+        outline(left, found, COLOURS.get(name, _TRUTH), name)
+        outline(right, found, COLOURS.get(name, _TRUTH))
     middle.set_facecolor(PALE)
-    drawn = middle.imshow(
-        np.ma.masked_less_equal(cam, 0), cmap=HEAT, norm=Normalize(0.0, most, clip=True),
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-    )  # fmt: skip
+    seen = np.ma.masked_less_equal(cam, 0)
+    norm = Normalize(0.0, most, clip=True)
+    drawn = middle.imshow(seen, cmap=HEAT, norm=norm, extent=(*left.get_xlim(), *left.get_ylim()))
     bare(middle, f"evidence for {pretty(label)}" if label else "evidence for the label")
     bar = figure.colorbar(drawn, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
     bar.set_ticks([0.0, most], labels=["none", "most" if top > 0 else "(none here)"])
-    right.imshow(film.overlay(grey, film.heat(cam, grey.shape, scale=most), opacity=opacity))
     return figure
 
 
@@ -144,32 +142,19 @@ def heat_maps(
         )
     wide, rows = len(maps) + 1, math.ceil(len(films) / across)
     columns = max(4, across * wide)
-    figure = new_figure(WIDTH, rows * (WIDTH / columns + 0.3) + 0.7, simulated=simulated, title=title)
+    figure = style.figure(WIDTH, rows * (WIDTH / columns + 0.3) + 0.7, simulated=simulated, title=title)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
     for number, (image, finding) in enumerate(zip(films, findings, strict=True)):
         row, place = divmod(number, across)
-        line = axes[row, place * wide : (place + 1) * wide]
-        show(line[0], image.pixels, pretty(finding))
-        for axis, (method, found) in zip(line[1:], maps.items(), strict=True):
-            cover(axis, image.pixels, found[number], opacity)
-            bare(axis, method)
-        if captions is not None:
-            bare(line[-1], captions[number])
-        for axis in line:
+        names = [pretty(finding), *maps][: wide - (captions is not None)]
+        names += [] if captions is None else [captions[number]]
+        heats = [None, *(found[number] for found in maps.values())]
+        for axis, name, heat in zip(axes[row, place * wide :], names, heats, strict=False):
             axis.set_axis_on()
-            _outline(axis, image, finding)
+            picture(axis, image.pixels, name, heat, opacity)
+            outline(axis, image.boxes_px().get(finding, ()), _TRUTH)
     if any(image.boxes for image in films):
         key(figure, [Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")])
     return figure
-
-
-def _outline(axis: Axes, image: "BoxedFilm", finding: str) -> None:
-    height, width = unit(image.pixels).shape
-    for x, y, w, h in image.boxes.get(finding, ()):
-        corner = (x * width - 0.5, y * height - 0.5)
-        box = Rectangle(corner, w * width, h * height, fill=False, edgecolor=_TRUTH, linewidth=1.6)
-        # A thin light rim, so that blue is visible on black and on the map alike.
-        box.set_path_effects([withStroke(linewidth=2.8, foreground="white")])
-        axis.add_patch(box)

@@ -1,5 +1,4 @@
-"""Probabilities and measures as figures; seaborn draws them. Labels not shown to work on real films are grey, and
-every colour stands beside a word, a mark or a shade that says the same."""
+"""Probabilities and measures as figures. Each colour stands beside a word, a mark or a shade that says the same."""
 
 import math
 from collections import Counter
@@ -10,18 +9,21 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from cxrkit.labels import COLOURS, COVID, FINDINGS, split_findings
 from cxrkit.metrics import Estimate, Worth
 from cxrkit.show import _style as style
 from cxrkit.show._rendered import plain, pretty
-from cxrkit.show._style import BLUE, GREY, INK, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, new_figure, theme, tidy
+from cxrkit.show._style import BLUE, GREY, INK, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
 
-#: What float32 can tell apart of two probabilities, about.
-_NO_SPREAD = 1e-8
 _PERCENT = FuncFormatter(lambda share, _: f"{share:.2%}" if 0 < share < 0.01 else f"{share:.0%}")
+_SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9dbbdd"])
+#: Below chance another colour.
+_BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
 
 
 @theme()
@@ -30,7 +32,7 @@ def findings(
     thresholds: Mapping[str, float],
     *,
     not_shown: Iterable[str] = (),
-    truth: Iterable[str] | None = None,
+    truth: Iterable[str] = (),
     title: str = "",
     simulated: bool = False,
 ) -> Drawing:
@@ -42,23 +44,22 @@ def findings(
     Args:
         probs: probability in [0, 1] or NaN by label; drawn top to bottom in this order.
         thresholds: probability from which a label is positive, for each label in `probs`.
-        truth: labels that are true, marked at the right; None when the truth is unknown.
+        truth: labels known to be true, marked at the right.
     Raises:
         ValueError: a label without a threshold.
     """
     if missing := [label for label in probs if label not in thresholds]:
         raise ValueError(f"thresholds lack {', '.join(missing)}; pass Predictor.thresholds.")
-    aside = set(not_shown) & set(probs)
-    figure = new_figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
+    figure = style.figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
     axis = figure.subplots()
-    _bars(axis, {name: 0.0 if math.isnan(prob) else prob for name, prob in probs.items()}, COLOURS, aside)
+    aside = _bars(axis, {name: 0.0 if math.isnan(prob) else prob for name, prob in probs.items()}, not_shown)
     for row, (label, prob) in enumerate(probs.items()):
         positive = prob >= thresholds[label]
-        if not positive and label not in aside:
+        if not positive and label not in set(not_shown):
             axis.patches[row].set_alpha(0.35)
         words = "not predicted" if math.isnan(prob) else f"{prob:.2f}{'  positive' if positive else ''}"
         axis.text(1.015, row, words, va="center", fontsize=8.5, fontweight="bold" if positive else None)
-        if truth is not None and label in set(truth):
+        if label in set(truth):
             axis.text(1.17, row, "● true", va="center", fontsize=8.5)
     rows, at = np.arange(len(probs)), [thresholds[label] for label in probs]
     for colour, width in (("white", 4.5), (INK, 2)):
@@ -69,7 +70,7 @@ def findings(
     handles.append(Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"))
     if any(map(math.isnan, probs.values())):
         handles.append(style.patch("none", "not predicted: COVID-19 is positive"))
-    key(figure, [*handles, *_aside(aside)], columns=3)
+    key(figure, [*handles, *aside], columns=3)
     return figure
 
 
@@ -85,29 +86,30 @@ def triage(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simulated: boo
     rest = label[~covid & ~error]
     counts = {COVID: int(covid.sum()), "not COVID-19": len(rest), "no prediction": int(error.sum())}
     found = Counter(name for text in rest for name in split_findings(text))
-    aside = set(not_shown)
-    figure = new_figure(WIDTH, 4.6, simulated=simulated)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
     positive = {**{name: found[name] for name in FINDINGS}, "none": int((rest == "").sum())}
+    figure = style.figure(WIDTH, 4.6, simulated=simulated)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
     for axis, bars in ((left, counts), (right, positive)):
-        _bars(axis, bars, {**COLOURS, "not COVID-19": BLUE}, aside)
+        aside = _bars(axis, bars, not_shown)
         for row, count in enumerate(bars.values()):
             axis.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
         axis.set(xlim=(0, max(1, *bars.values()) * 1.15), xlabel="images")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_title(f"{len(frame):,} file{'' if len(frame) == 1 else 's'}")
     right.set_title(f"positive findings of the {len(rest):,} not COVID-19")
-    key(figure, _aside(aside))
+    key(figure, aside)
     return figure
 
 
 @theme()
 def forest(
-    estimates: Mapping[str, Estimate | float] | Mapping[str, Mapping[str, Estimate | float]],
+    estimates: Mapping[str, Estimate | float] | Mapping[str, Mapping[str, Estimate | float]] | pd.DataFrame,
     *,
     xlabel: str = "AUROC",
+    span: tuple[float, float] | None = (0, 1),
     reference: float | None = 0.5,
-    marks: Mapping[str, float] | None = None,
+    reference_name: str = "chance",
+    marks: Sequence[str] = (),
     marks_name: str = "",
     not_shown: Iterable[str] = (),
     log: bool = False,
@@ -115,40 +117,42 @@ def forest(
     simulated: bool = False,
     model: bool = True,
 ) -> Drawing:
-    """Draw estimates as dots with their intervals, on an axis from 0 to 1.
+    """Draw estimates as dots with their intervals.
 
     Args:
-        estimates: estimates, or numbers without an interval, by name, top to bottom; or by group, then by name. An
-            undefined one shows its reason.
+        estimates: estimates, or numbers without an interval, by name, top to bottom; or by group, then by name; or a
+            tidy frame of them, with `name` and perhaps `group`. An undefined one shows its reason.
         xlabel: what is measured.
-        reference: the level of chance, a broken line; None for no line.
-        marks, marks_name: by name a further value, drawn as a vertical stroke, and the strokes' name in the legend.
+        span: of the axis; None fits it to the values.
+        reference, reference_name: level and name of a broken line; None for no line.
+        marks, marks_name: columns of a frame that are drawn as vertical strokes, and the strokes' name in the legend.
         log: a logarithmic axis in per cent that fits the values; no numbers at the right.
     """
-    grouped = any(isinstance(one, Mapping) for one in estimates.values())
-    groups: Any = estimates if grouped else {"": estimates}
-    frame = style.tidy_estimates(groups)
-    names, aside = list(dict.fromkeys(frame["name"])), set(not_shown)
+    frame = estimates.copy() if isinstance(estimates, pd.DataFrame) else tidy_estimates(estimates)
+    aside = set(not_shown) & set(frame["name"])
     frame["hollow"] = frame["name"].isin(aside)
-    figure = new_figure(WIDTH, (0.14 + 0.15 * len(groups)) * len(names) + 1.4, simulated=simulated, model=model)
+    if not log:
+        sized = "n" in frame and frame["n"].nunique() > 1
+        frame["words"] = [_words(row, sized) for row in frame.to_dict("records")]
+    sizes = frame.groupby("name").size()
+    figure = style.figure(
+        WIDTH, 0.14 * len(sizes) + 0.15 * len(sizes) * sizes.max() + 1.4, simulated=simulated, model=model
+    )
     axis = figure.subplots()
-    handles: list[Any] = style.forest(
-        axis, frame, hue="group" if grouped else None, palette=SERIES if grouped else COLOURS,
-        reference=reference, reference_name="chance", digits=None if log else 2,
+    grouped = "group" in frame
+    handles = style.forest(
+        axis, frame, hue="group" if grouped else None, palette=SERIES if grouped else COLOURS, reference=reference,
+        reference_name=reference_name, marks=marks, marks_name=marks_name,
     )  # fmt: skip
     axis.set(xlabel=xlabel)
     if log:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(_PERCENT)
-    else:
-        axis.set_xlim(0, 1)
-    if marks:
-        rows = [names.index(name) for name in marks]
-        stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6}
-        handles += axis.plot(list(marks.values()), rows, linestyle="none", label=marks_name, **stroke)
-    axis.set_yticks(range(len(names)), _names(names, aside))
+    elif span:
+        axis.set_xlim(span)
+    _dagger(axis, dict.fromkeys(frame["name"]), aside)
     axis.set_title(title, pad=16)
-    if aside & set(names):
+    if aside:
         dot: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
         handles.append(Line2D([], [], color=GREY, label=f"† {NOT_SHOWN}", **dot))
     key(figure, handles)
@@ -156,147 +160,44 @@ def forest(
 
 
 @theme()
-def curves(
-    frame: pd.DataFrame,
-    x: str,
-    panels: Mapping[str, str | Sequence[str]],
-    *,
-    hue: str | None = None,
-    units: str | None = None,
-    interval: tuple[str, str] | None = None,
-    log: Iterable[str] = (),
-    lines: Mapping[str, tuple[float, str]] | None = None,
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw columns over another one, a panel each, such as what the epochs of a training came to.
-
-    Args:
-        frame: a row per point.
-        x: column of the horizontal axis.
-        panels: by title the column to draw, or several, each a line. Of more than six columns the three that end
-            highest and one whose name begins with "mean" are named.
-        hue: column of groups, at most six, each with its colour, marker and dashes; for panels of one column.
-        units: column that names lines within a group, such as the seed.
-        interval: columns of the lower and the upper end of an interval, drawn as a band; for panels of one column.
-        log: titles of panels with a logarithmic axis; 0 is drawn at 1e-8.
-        lines: by title of a panel a horizontal line: its height and its name.
-    """
-    figure = new_figure(WIDTH, 3.9, simulated=simulated, title=title)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    handles: list[Line2D] = []
-    for axis, (name, columns) in zip(axes, panels.items(), strict=True):
-        several = [columns] if isinstance(columns, str) else list(columns)
-        values = frame.assign(**frame[several].clip(lower=_NO_SPREAD)) if name in log else frame
-        if len(several) > len(SERIES):
-            _many(axis, values, x, several)
-        elif isinstance(columns, str):
-            handles = style.curves(axis, values, x, columns, hue=hue, units=units, interval=interval)
-        else:
-            tidy_frame = values.melt(x, several, "curve", "value")
-            axis.legend(handles=style.curves(axis, tidy_frame, x, "value", hue="curve"), fontsize=9)
-        if name in log:
-            axis.set_yscale("log")
-            if np.ptp(np.log10(axis.get_ylim())) < 1:
-                axis.yaxis.set_major_formatter("{x:g}")
-                axis.yaxis.set_minor_formatter("{x:g}")
-        if lines and name in lines:
-            height, words = lines[name]
-            axis.axhline(height, color=INK, linewidth=1, linestyle="--")
-            axis.annotate(
-                words, (1, height), (0, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
-                ha="right", va="bottom", fontsize=8.5,
-            )  # fmt: skip
-        axis.set(xlabel=pretty(x), ylabel="")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.set_title(name)
-    key(figure, handles)
-    return figure
-
-
-@theme()
 def matrix(
-    counts: pd.DataFrame | np.ndarray,
-    names: Sequence[str] | None = None,
+    values: pd.DataFrame,
+    words: pd.DataFrame | None = None,
     *,
-    totals: Sequence[int] | None = None,
+    both_ways: bool = False,
     xlabel: str = "predicted",
     ylabel: str = "true",
     title: str = "",
     simulated: bool = False,
     model: bool = True,
 ) -> Drawing:
-    """Draw counts as a matrix, such as a confusion matrix: each cell is shaded by its share of its row.
+    """Draw shares as a matrix, such as those of a confusion matrix: each cell is shaded by its value.
 
     Args:
-        counts: (classes, classes), whole numbers.
-        names: one per class; None takes the frame's.
-        totals: images of each row where a row does not add up to them; then cells show shares alone, the diagonal is
-            left out, and the totals stand at the right.
+        values: in [0, 1]; NaN is grey.
+        words: what stands in the cells; None writes the values in per cent.
+        both_ways: cells below 0.5, the level of chance, are orange.
         xlabel, ylabel: what columns and rows are.
-    Raises:
-        ValueError: `counts` is not square, or `names` do not fit it.
     """
-    names = list(counts.columns) if names is None and isinstance(counts, pd.DataFrame) else list(names or ())
-    cells = np.asarray(counts, float)
-    if cells.shape != (len(names), len(names)):
-        raise ValueError(f"counts must be ({len(names)}, {len(names)}), one row per name; got shape {cells.shape}.")
-    of = cells.sum(axis=1) if totals is None else np.asarray(totals, float)
-    share = np.divide(cells, of[:, None], out=np.zeros(cells.shape), where=of[:, None] > 0)
-    if totals is None:
-        size, high, font = (WIDTH * 0.65, WIDTH * 0.5), 1.0, 13.0
-        words = [[f"{n:,.0f}\n" + (f"{s:.0%} of {t:,.0f}" if t else "no such image") for n, s in zip(*row, strict=True)]
-                 for t, *row in zip(of, cells, share, strict=True)]  # fmt: skip
-    else:
-        np.fill_diagonal(share, np.nan)
-        size, high, font = (WIDTH, WIDTH * 0.72), max(0.01, float(np.nanmax(share))), 8.5
-        words = [["" if np.isnan(s) else f"{s:.0%}" for s in row] for row in share]
-    figure = new_figure(*size, simulated=simulated, model=model)
+    texts = values.map(lambda share: "" if math.isnan(share) else f"{share:.0%}") if words is None else words
+    lines = 1 + int(texts.map(lambda text: text.count("\n")).to_numpy().max())
+    figure = style.figure(WIDTH, (0.2 * lines + 0.2) * len(values) + 1.6, simulated=simulated, model=model)
     axis = figure.subplots()
-    frame, cell = pd.DataFrame(share, names, names), pd.DataFrame(words, names, names)
-    style.matrix(axis, frame, cell, high=high, fontsize=font)
-    if totals is not None:
-        for row, total in enumerate(of):
-            axis.text(len(names) + 0.15, row + 0.5, f"{total:,.0f} images", va="center", fontsize=8.5)
-        axis.set_xticks(
-            axis.get_xticks(), [pretty(name) for name in names], rotation=40, ha="right", rotation_mode="anchor"
-        )
+    axis.set_facecolor(PALE)
+    shades: dict[str, Any] = {"cmap": _BOTH_WAYS, "vmax": 1} if both_ways else {"cmap": _SHADES}
+    seaborn.heatmap(values, vmin=0, cbar=False, linewidths=2, linecolor="white", ax=axis, **shades)
+    # seaborn's own annotation leaves out the cells without a value.
+    for (row, column), text in np.ndenumerate(texts.to_numpy()):
+        axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9)
+    turned: dict[str, Any] = (
+        {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(values.columns) > 6 else {}
+    )
+    axis.grid(False)
+    axis.set_xticks(axis.get_xticks(), [pretty(str(name)) for name in values.columns], **turned)
+    axis.set_yticks(axis.get_yticks(), [pretty(str(name)) for name in values.index], rotation=0)
+    axis.tick_params(length=0)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.set_title(title)
-    return figure
-
-
-@theme()
-def roc(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    areas: Mapping[str, Estimate] | None = None,
-    points: Mapping[str, tuple[float, float]] | None = None,
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw receiver operating characteristics.
-
-    Args:
-        curves: by name, false-positive and true-positive rates, each (n,) in [0, 1], as `sklearn.metrics.roc_curve`.
-        areas: AUROC by name, for the legend.
-        points: by name, the operating point in use (false-positive rate, true-positive rate).
-    """
-    figure = new_figure(WIDTH, WIDTH * 0.52, simulated=simulated)
-    axis = figure.subplots()
-    parts = [pd.DataFrame({"fpr": fpr, "tpr": tpr, "curve": name}) for name, (fpr, tpr) in curves.items()]
-    palette = {**dict(zip(curves, SERIES, strict=False)), **COLOURS}
-    handles = style.curves(axis, pd.concat(parts), "fpr", "tpr", hue="curve", palette=palette, markers=False)
-    for handle, name in zip(handles, curves, strict=True):
-        area = (areas or {}).get(name)
-        handle.set_label(pretty(name) if area is None else f"{pretty(name)}: {plain(area)}")
-        if points and name in points:
-            axis.plot(*points[name], "o", markersize=10, color=handle.get_color(), markeredgecolor=INK, clip_on=False)
-            axis.annotate("threshold in use", points[name], (10, -14), textcoords="offset points", fontsize=8.5)
-    handles += axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
-    axis.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="1 - specificity", ylabel="sensitivity")
-    axis.set_title(title)
-    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.03, 0.5), fontsize=9)
     return figure
 
 
@@ -312,7 +213,7 @@ def scores(
         groups: probabilities by the name of the group they belong to in truth.
         threshold: the line from which an image is positive.
     """
-    figure = new_figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
+    figure = style.figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
     axis = figure.subplots()
     _dots(axis, groups, threshold, "probability of COVID-19")
     axis.set_title(title, pad=16)
@@ -336,60 +237,74 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
         ill = round(images * found.prevalence)
         hits, alarms = round(images * found.prevalence * hit), round(images * (1 - found.prevalence) * (1 - spared))
         words = (
-            f"Of {images:,} images {ill:,} have {name}: {hits:,} are positive, {ill - hits:,} are missed. "
+            f"Of {images:,} images {ill:,} have {name}: {hits:,} are positive, {ill - hits:,} are missed.\n"
             f"Of the other {images - ill:,}, {alarms:,} are positive."
         )
-    figure = new_figure(WIDTH, 6.2, simulated=simulated, title=words)
-    grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7), width_ratios=(1.25, 1))
-    top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
+    figure = style.figure(WIDTH, 6.4, simulated=simulated, title=words)
+    (top, left, right) = figure.subplot_mosaic("AA;BC", height_ratios=(1, 1.7), width_ratios=(1.25, 1)).values()
     groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
     _dots(top, groups, found.threshold, f"probability of {name}")
     colours = {"PPV": COLOURS[COVID], "NPV": BLUE, "sensitivity": INK, "specificity": INK}
-    values = style.tidy_estimates(
-        {"PPV: has it if positive": found.curve["PPV"], "NPV: has it not if negative": found.curve["NPV"]}
-    )
-    palette = dict(zip(values["group"].unique(), colours.values(), strict=False))
-    handles = style.curves(
-        left, values, "name", "value", hue="group", palette=palette, interval=("low", "high"), markers=False
-    )
+    names = {"PPV: has it if positive": "PPV", "NPV: has it not if negative": "NPV"}
+    values = tidy_estimates({words: found.curve[measure] for words, measure in names.items()})
+    handles = style.bands(left, values, "name", "group", list(colours.values()))
     left.axvline(found.prevalence, color=INK, linewidth=2)
     left.set(xscale="log", xlim=(0.001, 0.5), ylim=(0, 1), ylabel="predictive value")
     left.set_xticks([0.001, 0.003, 0.01, 0.03, 0.1, 0.3], ["0.1%", "0.3%", "1%", "3%", "10%", "30%"])
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
     left.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, borderpad=0)
-    style.forest(right, style.tidy_estimates({"": found.estimates}), palette=colours)
+    style.forest(right, tidy_estimates(found.estimates), palette=colours)
     for row, (label, estimate) in enumerate(found.estimates.items()):
         if math.isfinite(estimate.value):
             right.text(0, row - 0.22, f"{label} {plain(estimate, digits=2)}", va="bottom", fontsize=9)
-    right.set(ylim=(len(found.estimates) - 0.6, -0.75), xlim=(0, 1), yticks=[], xlabel="")
+    right.set(ylim=(len(found.estimates) - 0.6, -0.75), xlim=(0, 1), yticks=[])
     right.set_title(f"prevalence {found.prevalence:.1%}", fontsize=10)
     right.spines["left"].set_visible(False)
     return figure
 
 
-def _names(names: Iterable[str], aside: set[str]) -> list[str]:
-    return [pretty(name) + (" †" if name in aside else "") for name in names]
+def tidy_estimates(found: Mapping[str, Any]) -> pd.DataFrame:
+    """Return estimates, or numbers without an interval, by name or by group and name, as the frame of `forest`."""
+    grouped = any(isinstance(one, Mapping) for one in found.values())
+    rows = []
+    for group, by_name in (found if grouped else {"": found}).items():
+        for name, one in by_name.items():
+            estimate = one if isinstance(one, Estimate) else Estimate(float(one), math.nan, math.nan, 0)
+            rows.append({**({"group": group} if grouped else {}), "name": name, **vars(estimate)})
+    return pd.DataFrame(rows)
 
 
-def _aside(aside: set[str]) -> list[Any]:
-    return [style.patch(GREY, f"† {NOT_SHOWN}", hatched=True)] if aside else []
+def _words(row: Mapping[Any, Any], sized: bool) -> str:
+    if not math.isfinite(row["value"]):
+        return ""
+    words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=2)
+    # Without a reason it is a number that never had an interval.
+    words = words if row.get("reason") else words.removesuffix(" (no interval)")
+    return f"{words}, n = {row['n']:,}" if sized else words
 
 
-def _bars(axis: Axes, values: Mapping[str, float], colours: Mapping[str, str], aside: set[str]) -> None:
-    """Draw lying bars, a row per name; those in `aside` are hatched grey."""
-    palette = {name: GREY if name in aside else colours.get(name, PALE) for name in values}
-    names = list(values)
+def _dagger(axis: Axes, names: Iterable[str], aside: Iterable[str]) -> None:
+    labels = [pretty(name) + (" †" if name in set(aside) else "") for name in names]
+    axis.set_yticks(range(len(labels)), labels)
+
+
+def _bars(axis: Axes, values: Mapping[str, float], not_shown: Iterable[str]) -> list[Patch]:
+    """Draw lying bars, a row per name; those not shown to work are hatched grey. Return their handle, if any."""
+    names, aside = list(values), set(not_shown)
+    palette = {name: COLOURS.get(name, BLUE if name == "not COVID-19" else PALE) for name in names}
     seaborn.barplot(
         x=list(values.values()), y=names, hue=names, palette=palette, saturation=1, width=0.7, edgecolor=INK,
         linewidth=0.6, legend=False, ax=axis,
     )  # fmt: skip
+    grey: dict[str, Any] = {"facecolor": (GREY, 0.4), "edgecolor": GREY, "hatch": "////"}
     for bar, name in zip(axis.patches, names, strict=False):
         if name in aside:
-            bar.set(facecolor=(GREY, 0.4), edgecolor=GREY, hatch="////")
-    axis.set_yticks(range(len(names)), _names(names, aside))
+            bar.set(**grey)
+    _dagger(axis, names, aside)
     axis.set(ylim=(len(names) - 0.4, -0.6), ylabel="")
     tidy(axis)
+    return [Patch(label=f"† {NOT_SHOWN}", **grey)] if aside & set(names) else []
 
 
 def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:
@@ -407,20 +322,3 @@ def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], thresh
     axis.set_yticks(range(len(groups)), [pretty(name) for name in groups])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel, ylabel="")
     tidy(axis)
-
-
-def _many(axis: Axes, frame: pd.DataFrame, x: str, columns: Sequence[str]) -> None:
-    """Draw many lines, one per finding, thin; name the three that end highest, and the mean."""
-    last = frame[list(columns)].iloc[-1]
-    mean = [column for column in columns if column.startswith("mean")]
-    named = [*last.drop(mean).nlargest(3).index, *mean]
-    for column in sorted(columns, key=lambda column: -named.index(column) if column in named else -len(named)):
-        finding = column.split(" (")[0]
-        words = f"{pretty(finding).replace('auroc', 'AUROC')} {last[column]:.2f}"
-        seaborn.lineplot(
-            frame, x=x, y=column, color=COLOURS.get(finding, INK), linewidth=2.5 if column in named else 1,
-            label=words if column in named and math.isfinite(last[column]) else None, legend=False, ax=axis,
-            marker="o" if column in mean else None, errorbar=None,
-        )  # fmt: skip
-    axis.legend(*(part[::-1] for part in axis.get_legend_handles_labels()), fontsize=9)
-    tidy(axis, grid="both")

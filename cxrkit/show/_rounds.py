@@ -1,4 +1,4 @@
-"""Figures and Markdown of rounds and sweeps, beside what the report printed; nothing is computed here."""
+"""Figures and Markdown of rounds and sweeps, beside what the report printed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ import pandas as pd
 
 from cxrkit.metrics import Estimate
 from cxrkit.rounds import COMBINED, Search, Sweep
+from cxrkit.show._plots import forest
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
-from cxrkit.show._style import INK, SERIES, WIDTH, Drawing, forest, key, new_figure, patch
+from cxrkit.show._style import Drawing
 from cxrkit.show._tables import disclaimer
 from cxrkit.show._tables import table as as_table
 
@@ -19,33 +20,20 @@ _INTERVALS = (
     "In brackets: 95% intervals over images of similar patients; p: McNemar's mid-p test against the untouched image, "
     "which treats images as independent."
 )
-_HERE, _REPORT = "measured here", "report (2020)"
-
-
-def estimates(table: pd.DataFrame, by: str) -> dict[str, dict[str, Estimate]]:
-    """Return the estimates of a tidy table by row and measure; `by` is its column "row", "round" or "rule"."""
-    rows = table.astype({by: str}).groupby(by, sort=False)
-    return {
-        str(name): {each["measure"]: Estimate.from_row(each) for each in row.to_dict("records")} for name, row in rows
-    }
 
 
 def flips_table(table: pd.DataFrame, by: str) -> Markdown:
     """Return the labels that differ from the untouched image, of a result, sweep or search, as a Markdown table."""
-    rows = []
-    for row in table.to_dict("records"):
-        shown = {
-            by: row[by],
-            "wrong to right": f"{row['wrong to right']}: {plain(Estimate.from_row(row, 'corrected'))}",
-            "right to wrong": f"{row['right to wrong']}: {plain(Estimate.from_row(row, 'spoiled'))}",
-            "accuracy gained": plain(Estimate.from_row(row, "difference"), signed=True),
-            "p": p_value(row["p"]),
-        }
-        if "p lowest" in row:
-            same = row["p lowest"] == row["p highest"]
-            shown["p over draws"] = "" if same else f"{p_value(row['p lowest'])} to {p_value(row['p highest'])}"
-        rows.append(shown)
-    return as_table(pd.DataFrame(rows))
+    rows = table.to_dict("records")
+    shown: dict[str, list[Any]] = {by: [row[by] for row in rows]}
+    for heading, share in (("wrong to right", "corrected"), ("right to wrong", "spoiled")):
+        shown[heading] = [f"{row[heading]}: {plain(Estimate.from_row(row, share))}" for row in rows]
+    shown["accuracy gained"] = [plain(Estimate.from_row(row, "difference"), signed=True) for row in rows]
+    shown["p"] = [p_value(row["p"]) for row in rows]
+    if "p lowest" in table:
+        ends = table[["p lowest", "p highest"]].itertuples(index=False)
+        shown["p over draws"] = ["" if low == high else f"{p_value(low)} to {p_value(high)}" for low, high in ends]
+    return as_table(pd.DataFrame(shown))
 
 
 def sweep_table(sweep: Sweep) -> Markdown:
@@ -71,28 +59,23 @@ def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
 
     The broken line is the untouched image.
     """
-    table = sweep.table[sweep.table["measure"] == "accuracy"]
-    parts = [table.assign(source=_HERE)]
-    if "report" in table and table["report"].notna().any():
+    frame = sweep.table[sweep.table["measure"] == "accuracy"].rename(columns={"row": "name"})
+    draws = ["lowest", "highest"]
+    parts = [frame.assign(group="measured here", **frame[draws].mask(frame["draws"] == 1))]
+    if "report" in frame:
         names = {"report": "value", "report low": "low", "report high": "high"}
-        theirs = table.drop(columns=[*names.values()]).rename(columns=names)
-        parts.append(theirs[theirs["value"].notna()].assign(source=_REPORT))
-    frame = pd.concat(parts, ignore_index=True)
-    figure = new_figure(WIDTH, 0.42 * len(table) + 1.5, simulated=simulated)
-    axis = figure.subplots()
-    handles = forest(
-        axis, frame, y="row", hue="source", palette={_HERE: SERIES[0], _REPORT: SERIES[1]},
-        reference=table.iloc[0]["value"], reference_name="untouched",
-    )  # fmt: skip
-    drawn = table.reset_index(drop=True).query("draws > 1")
-    if len(drawn):
-        marks: dict[str, Any] = {"color": INK, "marker": "|", "linestyle": "none", "label": "lowest and highest draw"}
-        at = drawn.index.to_numpy() - (0.2 if len(parts) > 1 else 0)
-        handles += axis.plot(drawn[["lowest", "highest"]], [[y, y] for y in at], **marks, markersize=11, zorder=4)[:1]
-    axis.set(xlabel="accuracy on the test images")
-    axis.set_title(title, loc="left")
-    key(figure, handles)
-    return figure
+        theirs = frame.drop(columns=[*draws, *names.values()]).rename(columns=names).dropna(subset="value")
+        parts.append(theirs.assign(group="report (2020)"))
+    marks: dict[str, Any] = (
+        {"marks": draws, "marks_name": "lowest and highest draw"} if frame["draws"].max() > 1 else {}
+    )
+    untouched = frame.iloc[0]["value"]
+    return _accuracy(pd.concat(parts), untouched, simulated=simulated, title=title, **marks)
+
+
+def _accuracy(frame: pd.DataFrame, untouched: float, **options: Any) -> Drawing:
+    about: dict[str, Any] = {"span": None, "reference": untouched, "reference_name": "untouched"}
+    return forest(frame, xlabel="accuracy on the test images", **about, **options)
 
 
 def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **about: Any) -> str:
@@ -124,16 +107,10 @@ def rounds_figure(measures: pd.DataFrame, search: Search, *, simulated: bool) ->
 
     The broken line is the untouched image.
     """
-    single = measures[measures["round"] != COMBINED].rename(columns={"round": "name"}).assign(kind="one round")
-    rules = search.rules.rename(columns={"rule": "name"}).assign(kind="all rounds combined")
+    single = measures[measures["round"] != COMBINED].rename(columns={"round": "name"}).assign(group="one round")
+    rules = search.rules.rename(columns={"rule": "name"}).assign(group="all rounds combined")
     frame = pd.concat([single, rules[~rules["name"].isin(single["name"])]]).query("measure == 'accuracy'")
-    figure = new_figure(WIDTH, 0.3 * len(frame) + 1.7, simulated=simulated)
-    axis = figure.subplots()
-    colours = dict(zip(frame["name"], frame["kind"].map({"one round": SERIES[0]}).fillna(SERIES[1]), strict=True))
-    forest(axis, frame, palette=colours, reference=frame.iloc[0]["value"], reference_name="untouched")
-    axis.set(xlabel="accuracy on the test images")
-    key(figure, [patch(SERIES[0], "one round"), patch(SERIES[1], "all rounds combined")])
-    return figure
+    return _accuracy(frame, frame.iloc[0]["value"], simulated=simulated)
 
 
 def verdict(search: Search) -> str:

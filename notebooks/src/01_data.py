@@ -113,17 +113,23 @@ show.forest(official, title="ChestX-ray14", **as_shares)
 # Of the films in a row, the share that also has the finding of the column. A network that is asked for *Edema* can
 # score by recognising *Infiltration*, which 43% of those films have as well.
 
+
 # %%
-pairs = nih.survey.pairs
-axes = {"xlabel": "... that also have", "ylabel": "of the images with ...", "model": False}
-show.matrix(pairs, totals=np.diag(pairs), title="ChestX-ray14", **axes)
+together = {}
+for name, pairs in (("ChestX-ray14", nih.survey.pairs), (here.name, here.pairs)):
+    images = np.diag(pairs)
+    shares = (pairs / images[:, None]).where(~np.eye(len(pairs), dtype=bool))
+    rows = [f"{finding} ({count:,})" for finding, count in zip(pairs.index, images, strict=True)]
+    together[name] = shares.set_axis(rows)
+axes = {"xlabel": "... that also have", "ylabel": "of the images with (number of images) ...", "model": False}
+show.matrix(together["ChestX-ray14"], title="ChestX-ray14", **axes)
 
 # %% [markdown]
 # The course set makes the rare findings common, but draws what goes with them from these frequencies, at most three on
 # a film:
 
 # %%
-show.matrix(here.pairs, totals=np.diag(here.pairs), title=here.name, simulated=True, **axes)
+show.matrix(together[here.name], title=here.name, simulated=True, **axes)
 
 # %% [markdown]
 # ## How many films has a patient?

@@ -33,6 +33,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import seaborn as sns
 from scipy.special import ndtri
 
 from cxrkit import metrics, networks, show, train
@@ -184,15 +185,19 @@ show.table(measured, first=f"epoch 100 there, {EPOCHS} here")
 # not improve, until nothing could change any more. Many of the 100 epochs were waiting. The curve here:
 
 # %%
-panels = {
-    "AUROC on val": [*(f"{name} (val)" for name in FINDINGS), "mean auroc (val)"],
-    "cross-entropy": ["loss", "val_loss"],
-}
-show.curves(epochs, "epoch", panels, lines={"AUROC on val": (0.5, "chance")}, title=TRAIN[-1], simulated=simulated)
+figure = show.figure(9, 3.9, title=TRAIN[-1], simulated=simulated)
+left, right = figure.subplots(1, 2)
+by_epoch = epochs.set_index("epoch")
+by_epoch[[f"{name} (val)" for name in FINDINGS]].plot(ax=left, color="grey", linewidth=0.7, alpha=0.6, legend=False)
+by_epoch["mean auroc (val)"].plot(ax=left, color="black", marker="o", title="AUROC on val")
+left.axhline(0.5, color="black", linewidth=1, linestyle="--")
+by_epoch[["loss", "val_loss"]].plot(ax=right, style=["o-", "D--"], title="cross-entropy")
+figure
 
 # %% [markdown]
-# Each thin line is a finding. On 120 films with a dozen of each a single curve is mostly noise; look at the mean. What
-# the best epoch comes to on the test films stands in the model folder, with intervals:
+# Each thin line is a finding, the thick one their mean, the broken one chance. On 120 films with a dozen of each a
+# single curve is mostly noise; look at the mean. What the best epoch comes to on the test films stands in the model
+# folder, with intervals:
 
 # %%
 folder = Path(OUT, TRAIN[-1])
@@ -240,14 +245,25 @@ curves = train.compare_starts(starts, sets["train"], sets["val"], epochs=EPOCHS,
 prior = train.prior_loss(sets["train"].targets)
 
 # %% [markdown]
-# The *spread* is how far the answers to different films lie apart; 1e-8 is nothing at all. The dotted line in the third
-# panel is the loss of someone who looks at no film and always answers how common each finding is.
+# The *spread* is how far the answers to different films lie apart; 1e-8 is nothing at all. The broken line in the first
+# panel is chance; that in the third is the loss of someone who looks at no film and always answers how common each
+# finding is.
 
 # %%
-panels = {"mean AUROC on val": "AUROC", "spread of the answers": "spread", "loss on the training images": "loss"}
-_, spread, loss = panels
-lines = {"mean AUROC on val": (0.5, "chance"), loss: (prior, "answering the shares")}
-show.curves(curves, "epoch", panels, hue="start", units="seed", log=(spread, loss), lines=lines, simulated=simulated)
+titles = {"AUROC": "mean AUROC on val", "spread": "spread of the answers", "loss": "loss on the training images"}
+each = {"hue": "start", "style": "start", "units": "seed", "estimator": None, "markers": True, "palette": "colorblind"}
+figure = show.figure(9, 4.4, simulated=simulated)
+axes = dict(zip(titles, figure.subplots(1, 3), strict=True))
+for column, axis in axes.items():
+    shown = curves.assign(spread=curves["spread"].clip(lower=1e-8))
+    sns.lineplot(shown, x="epoch", y=column, ax=axis, legend=column == "AUROC", **each)
+    axis.set(title=titles[column], ylabel="", xticks=range(1, EPOCHS + 1, max(1, EPOCHS // 6)))
+    axis.set_yscale("linear" if column == "AUROC" else "log")
+for column, height in (("AUROC", 0.5), ("loss", prior)):
+    axes[column].axhline(height, color="black", linewidth=1, linestyle="--")
+figure.legend(handles=axes["AUROC"].get_legend_handles_labels()[0], loc="outside upper right", ncols=2)
+axes["AUROC"].get_legend().remove()
+figure
 
 # %%
 ends = curves[curves["epoch"] == EPOCHS].drop(columns="epoch")

@@ -152,10 +152,10 @@ hits, area = (
     by_finding[by_finding["measure"] == measure].set_index("finding") for measure in ("pointing game", "box area")
 )
 show.forest(
-    {name: metrics.Estimate.from_row(row) for name, row in hits.iterrows()},
+    hits.assign(even=area["value"]).rename_axis("name").reset_index(),
     xlabel="pointing game: share of maps that are hottest in a box",
     reference=None,
-    marks=area["value"].to_dict(),
+    marks=("even",),
     marks_name="an even map (area of the boxes)",
     not_shown=not_shown,
     simulated=simulated,

@@ -29,6 +29,7 @@ networks.start_tensorflow()
 # %%
 import numpy as np
 import pandas as pd
+import seaborn as sns
 
 from cxrkit import show
 from cxrkit.course import check_answer, experiments, published
@@ -113,7 +114,22 @@ print(f"as in training {areas['as in training'].value:.2f}; marks swapped {areas
 network, tests = lab.learned(MARK), lab.tests(MARK)
 probs = {name: network.predict(some) for name, some in tests.items()}
 before, after = probs["as in training"], probs["swapped"]
-show.experiments.swaps(before, after, has, title="One line per patient")
+marks = {"as in training": before, "swapped": after}
+moved = pd.DataFrame({**marks, "class": np.where(has, COVID, NOT_COVID), "changes": (before >= 0.5) != (after >= 0.5)})
+for name, rows in moved.groupby("class"):
+    print(f"{name}: {rows['changes'].sum()} of {len(rows)} predictions change")
+figure = show.figure(9, 3.6, title="One line per patient; solid where the prediction changes at 0.5", simulated=True)
+for axis, (name, rows) in zip(figure.subplots(1, 2, sharey=True), moved.groupby("class"), strict=True):
+    tidy = rows[list(marks)].T
+    for changes, line in ((False, ":"), (True, "-")):
+        if (rows["changes"] == changes).any():
+            tidy.loc[:, rows["changes"] == changes].plot(
+                ax=axis, style=f"o{line}", color="#0173b2", alpha=0.4, legend=False
+            )
+    axis.axhline(0.5, color="black")
+    axis.set(title=name, xlabel="mark", ylabel=f"probability of {COVID}", xlim=(-0.1, 1.1))
+    axis.set_xticks([0, 1], list(marks))
+figure
 
 # %% [markdown]
 # One patient, twice. Nothing between the two films differs but frame and grey curve:
@@ -260,20 +276,16 @@ show.table(
 # %%
 shares = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 mixed = {share: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for share in shares}
-points = [
-    {"test": f"marks {name}", "% of training films with the other mark": 100 * share, **vars(mixed[share][name])}
-    for share in shares
-    for name in tests
-]
-show.curves(
-    pd.DataFrame(points),
-    "% of training films with the other mark",
-    {"AUROC": "value"},
-    hue="test",
-    interval=("low", "high"),
-    lines={"AUROC": (0.5, "chance")},
-    simulated=True,
-)
+x = "% of training films with the other mark"
+points = [{"test": f"marks {name}", x: 100 * s, **vars(mixed[s][name])} for s in shares for name in tests]
+points = pd.DataFrame(points).rename(columns={"value": "AUROC"})
+figure = show.figure(9, 3.9, simulated=True)
+axis = figure.subplots()
+sns.lineplot(points, x=x, y="AUROC", hue="test", style="test", markers=True, palette="colorblind", ax=axis)
+for line, (_, rows) in zip(axis.lines, points.groupby("test", sort=False), strict=False):
+    axis.fill_between(rows[x], rows["low"], rows["high"], color=line.get_color(), alpha=0.18)
+axis.axhline(0.5, color="black", linewidth=1, linestyle="--")
+figure
 
 # %% [markdown]
 # A handful does little; it takes a good part of the films. And *at home* none of it shows, or it even looks like a

@@ -267,12 +267,12 @@ for measure, of in together.groupby("measure"):
 # down, which a *threshold* does as well, for nothing. Blur in the report, and here:
 
 # %%
-measured = show.rounds.estimates(sweeps["table15"].table, "row")
+measured = sweeps["table15"].table.set_index(["row", "measure"])
 trade = {}
 for row in published.table("table15").index:
     theirs_of = published.matrix("table15", row).estimates()
     trade[row] = {f"{measure}, report": theirs_of[measure] for measure in classes}
-    trade[row] |= {f"{measure}, here": measured[row][measure] for measure in classes}
+    trade[row] |= {f"{one}, here": metrics.Estimate.from_row(measured.loc[row, one]) for one in classes}
 show.table(trade, first="table 15")
 
 # %% [markdown]

@@ -127,7 +127,7 @@ show.rounds.flips_table(flips, "round")
 show.rounds.flips_table(search.flips, "rule")
 
 # %%
-show.table(show.rounds.estimates(search.rules, "rule"), first="rule")
+show.table(search.rules, by=["rule"])
 
 # %% [markdown]
 # Read *any* and *all* by recall and specificity: *any* round that calls is enough, so that little is missed and much is
@@ -156,10 +156,10 @@ show.rounds.flips_table(gains, "network")
 # own*. The majority of them would hardly ever be wrong:
 
 # %%
-right = float(show.rounds.estimates(measures, "round")["none"]["accuracy"].value)
-majority = show.rounds.estimates(search.rules, "rule")["majority"]["accuracy"]
+right = measures.query("round == 'none' and measure == 'accuracy'")["value"].item()
+majority = search.rules.query("rule == 'majority' and measure == 'accuracy'").iloc[0]
 print(f"one: {right:.3f}; the majority of eleven that err on their own: {binom.sf(5, 11, right):.3f};")
-print(f"the majority of these eleven rounds: {majority.value:.3f} ({majority.low:.3f} to {majority.high:.3f})")
+print(f"the majority of these eleven rounds: {majority['value']:.3f} ({majority['low']:.3f} to {majority['high']:.3f})")
 
 # %% [markdown]
 # The rounds are one network and one film. Where the untouched film is called wrongly, how many of the other ten are
@@ -187,11 +187,9 @@ show.table(agreement.query("round == 'none'")[["round", "with", "agreement", "lo
 
 # %%
 cumulative = rounds.run(learned.predict_batch, test.films, threshold=THRESHOLD, mode="cumulative")
-both = {
-    mode: {name: one["accuracy"] for name, one in show.rounds.estimates(each, "round").items()}
-    for mode, each in {"independent": measures, "cumulative": cumulative.measures(targets, patients)}.items()
-}
-show.table({name: {mode: both[mode][name] for mode in both} for name in both["independent"]}, first="accuracy, round")
+modes = {"independent": measures, "cumulative": cumulative.measures(targets, patients)}
+both = [each.query("measure == 'accuracy'").assign(measure=mode) for mode, each in modes.items()]
+show.table(pd.concat(both), by=["round"], first="accuracy, round")
 
 # %%
 show.rounds.flips_table(cumulative.flips(targets, patients), "round")

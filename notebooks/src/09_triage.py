@@ -25,8 +25,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from IPython.display import display
-from sklearn.metrics import roc_curve
+from sklearn.metrics import RocCurveDisplay
 
 from cxrkit import networks, show, triage
 from cxrkit.course import check_answer, published
@@ -137,7 +138,10 @@ for key in ("cxrkit", "python", "finished", "seconds", "counts", "covid_model"):
 
 # %%
 score = triage.score(combined, course_manifest())
-show.matrix(score.confusion, COVID_CLASSES, title=f"{len(score.films)} test films", simulated=True)
+counts = pd.DataFrame(score.confusion, COVID_CLASSES, COVID_CLASSES)
+shares = counts.div(counts.sum(axis=1), axis=0)
+cells = counts.map("{:,}\n".format) + shares.map("{:.0%} of the row".format)
+show.matrix(shares, cells, title=f"{len(score.films)} test films", simulated=True)
 
 # %% [markdown]
 # Each share with its 95% interval, beside the best of the six networks in the report's table 9 (which calls
@@ -215,14 +219,16 @@ ThresholdPanel(groups, threshold, simulated=True)
 # Moving the line trades one error for the other. Every place of the line is one point of the ROC curve.
 
 # %%
-fpr, tpr, _ = roc_curve(truth, covid_probs)
-in_use = (1 - score.covid["specificity"].value, score.covid["sensitivity"].value)
-show.roc(
-    {COVID: (fpr, tpr)},
-    areas={COVID: score.covid["AUROC"]},
-    points={COVID: in_use},
-    simulated=True,
-)
+area, in_use = score.covid["AUROC"], (1 - score.covid["specificity"].value, score.covid["sensitivity"].value)
+figure = show.figure(9, 4.7, simulated=True)
+axis = figure.subplots()
+name = f"{COVID}: AUROC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})"
+RocCurveDisplay.from_predictions(truth, covid_probs, ax=axis, plot_chance_level=True)
+axis.lines[0].set_label(name)
+axis.plot(*in_use, "o", markersize=10, label="threshold in use")
+axis.set(xlabel="1 - specificity", ylabel="sensitivity")
+axis.legend(loc="center left", bbox_to_anchor=(1.03, 0.5))
+figure
 
 # %%
 measures = {"sensitivity": "recall", "specificity": "specificity", "precision": "precision"}

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import seaborn as sns
 
 from cxrkit import deploy, metrics, networks, show
 from cxrkit.course import check_answer, published
@@ -141,7 +142,8 @@ for _ in range(2):
 # %%
 quiet = replace(board, say=lambda line: None)
 found = deploy.table30(quiet, bundle.folder, MODEL, out / "table30", deploy.Films(most=FILMS))
-print(show.device.log(found.board))
+log = (found.board.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+print(*log[-10:], sep="\n")
 
 # %% [markdown]
 # The report's figure 18 ends so:
@@ -179,7 +181,8 @@ for fallback in found.board.result["fallbacks"] or ["no fallback was needed"]:
 # Figure 20 is the PC's run. It reads and prepares images with cxrkit's own code, the board with the runner's:
 
 # %%
-print(show.device.log(found.here, last=2))
+log = (found.here.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+print(*log[-6:], sep="\n")
 
 # %%
 show.device.times(found, title="Time of an image", note=board.simulated, simulated=True)
@@ -194,23 +197,25 @@ show.device.times(found, title="Time of an image", note=board.simulated, simulat
 show.device.table30(found)
 
 # %%
-show.forest(
-    show.device.accuracies(found), reference=None, xlabel="accuracy", title="Table 30, with intervals", simulated=True
-)
+rows = show.device.with_report(found).rename(columns={"machine": "name", "accuracy": "value", "images": "n"})
+show.forest(rows, reference=None, xlabel="accuracy", title="Table 30, with intervals", simulated=True)
 
 # %% [markdown]
 # The report's rows are of real images and another network: compare only the two upper rows with each other, and only
 # the two lower ones. The report did not compare the predictions image by image:
 
 # %%
-show.device.probabilities(
-    found,
-    COVID,
-    network.thresholds[COVID],
-    title="Each image on the board and on the PC",
-    note=board.simulated,
-    simulated=True,
-)
+columns = {f"prob_{COVID}_here": "on the PC", f"prob_{COVID}_board": "on the board", "truth_here": "truth"}
+both = found.here.table.merge(found.board.table, on="image", suffixes=("_here", "_board")).rename(columns=columns)
+both["truth"] = both["truth"].replace("", "other")
+both["other predicted label"] = both["image"].isin(found.agreement.changed)
+figure = show.figure(5.6, 5.4, title=f"Probability of {COVID}, each image", simulated=True)
+axis = figure.subplots()
+sns.scatterplot(both, x="on the PC", y="on the board", hue="truth", style="other predicted label", s=40, ax=axis)
+axis.axline((0, 0), slope=1, color="grey", linewidth=0.8)
+for draw in (axis.axvline, axis.axhline):
+    draw(network.thresholds[COVID], color="black", linewidth=1, linestyle="--")
+figure
 
 # %%
 show.device.verdict(found)
