@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxrkit.data._journal import write_whole
-from cxrkit.labels import COVID, FINDINGS, SPLITS
+from cxrkit.labels import FINDINGS, SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,8 +104,7 @@ def simulate_row(row: Mapping[Any, Any]) -> "SimulatedFilm":
     return phantom.simulate(
         int(row["seed"]),
         size_px=int(row["width"]),
-        findings=tuple(name for name in severity if name != COVID),
-        covid=COVID in severity,
+        findings=tuple(severity),
         severity=severity,
         view=row["view"],
         sex=row["sex"],

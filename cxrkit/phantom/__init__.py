@@ -8,7 +8,7 @@ Simulated images are for teaching and tests. They do not replace real ones.
 
 from cxrkit.phantom._film import COURSES, SEVERITY_RANGE, VIEWS, SimulatedFilm, simulate, simulate_many, simulate_series
 from cxrkit.phantom._findings import KINDS
-from cxrkit.phantom._nuisance import SOURCES, Nuisance, restyled
+from cxrkit.phantom._nuisance import SOURCES, restyled
 from cxrkit.phantom._patients import draw_findings, rates
 from cxrkit.phantom._streams import stream
 
@@ -18,7 +18,6 @@ __all__ = [
     "SEVERITY_RANGE",
     "SOURCES",
     "VIEWS",
-    "Nuisance",
     "SimulatedFilm",
     "draw_findings",
     "rates",

@@ -205,6 +205,10 @@ class Frame:
         x, front = np.asarray(x, float), np.asarray(front, float)
         return x * cos + front * sin + self.midline(y), np.asarray(y, float), self.pose.front * (front * cos - x * sin)
 
+    def points(self, x, y, front) -> np.ndarray:
+        """`place`, as (..., 3)."""
+        return np.stack(self.place(x, y, front), axis=-1)
+
 
 def build_frame(person: Person, pose: Pose, changes: Changes) -> Frame:
     """Put a person into a pose and apply what findings change."""
@@ -262,8 +266,7 @@ def ribs(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grow = np.array([0.85, 0.75, 0.85, 0.95, 1, 1, 1, 1, 0.95, 0.85, 0.75])
     fade = np.clip((1.0 - s) / 0.12, 0.02, 1.0)
     for sign in SIGNS:
-        px, py, pz = frame.place(sign * x, y, front)
-        points.append(np.stack([px, py, pz], axis=-1))
+        points.append(frame.points(sign * x, y, front))
         tall.append((0.60 + 0.18 * s * s) * grow[:, None] * np.ones_like(x))
         # The first rib is thin and lies flat.
         thick.append((0.36 - 0.10 * s * s) * fade * (grow * np.where(k == 0, 0.55, 1.0))[:, None])
@@ -277,27 +280,21 @@ def shoulder_bones(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     w = frame.half_width
     out = -2.6 if bedside else 0.6
     s = np.linspace(0.0, 1.0, 9)
+    inner = w + out - 1.0 + 1.4 * s * s - 0.5 * np.sin(np.pi * s)
     points, tall, thick = [], [], []
     for sign in SIGNS:
         lines = [
             # clavicle: S-shaped, from the sternum outward and up
             (1.6 + (w * 0.98) * s, 2.6 + up - 3.0 * s + 0.55 * np.sin(2 * np.pi * s), 6.0 - 6.0 * s * s, 0.58, 0.42),
             # scapula: inner border, outer border, spine
-            (
-                w + out - 1.0 + 1.4 * s * s - 0.5 * np.sin(np.pi * s),
-                1.2 + 0.4 * up + 12.5 * s,
-                -7.5 + 0.0 * s,
-                0.25,
-                0.10,
-            ),
+            (inner, 1.2 + 0.4 * up + 12.5 * s, -7.5 + 0.0 * s, 0.25, 0.10),
             (w + out + 4.2 - 3.8 * s - 0.8 * np.sin(np.pi * s), 4.4 + 0.4 * up + 9.3 * s, -6.5 - 1.0 * s, 0.40, 0.20),
             (w + out - 0.6 + 6.6 * s, 4.2 + 0.4 * up - 3.4 * s, -7.5 + 4.5 * s, 0.45, 0.28),
             # humerus
             (w + 4.6 + 2.6 * s, 3.2 + 0.5 * up + 15.0 * s, 0.0 * s - 1.0, 1.15, 1.15),
         ]
         for x, y, front, height, depth in lines:
-            px, py, pz = frame.place(sign * x, y, front)
-            points.append(np.stack([px, py, pz], axis=-1))
+            points.append(frame.points(sign * x, y, front))
             tall.append(np.full(9, height))
             # Bones end rounded, not sawn off.
             thick.append(depth * np.array([0.25, 0.85, 1, 1, 1, 1, 1, 0.85, 0.25]))
@@ -315,8 +312,7 @@ def airway(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         (-push + mid - 3.4 * s, carina + 3.6 * s, -2.0 + 0.0 * s, 0.66 - 0.16 * s),
         (-push + mid + 4.6 * s, carina + 3.0 * s + 0.4 * s * s, -2.0 + 0.0 * s, 0.58 - 0.16 * s),
     ]
-    points = np.array([np.stack(frame.place(x, y, f), axis=-1) for x, y, f, _ in lines])
-    return points, np.array([r for *_, r in lines])
+    return np.array([frame.points(x, y, f) for x, y, f, _ in lines]), np.array([r for *_, r in lines])
 
 
 #: Lobar arteries: direction in the film plane (degrees above outward), radius cm, start along the hilum cm.
@@ -360,9 +356,9 @@ def vessels(frame: Frame) -> list[tuple[np.ndarray, np.ndarray]]:
             middle = start + 0.5 * reach[:, None] * bent
             end = start + reach[:, None] * ahead
             line = np.stack([start, middle, end] if level < 3 else [start, end], axis=1)
-            px, py, pz = frame.place(sign * line[..., 0], line[..., 1], line[..., 2])
+            points = frame.points(sign * line[..., 0], line[..., 1], line[..., 2])
             taper = np.array([1.0, 0.93, 0.86] if level < 3 else [1.0, 0.86])
-            branches.append((np.stack([px, py, pz], axis=-1), np.maximum(radius[:, None] * taper, 0.02)))
+            branches.append((points, np.maximum(radius[:, None] * taper, 0.02)))
             if level == _LEVELS - 1:
                 break
             fork = (0.30 + 0.12 * rng.standard_normal((2, n))) * np.array([[1.0], [-1.0]])

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from cxrkit.labels import COVID, FINDINGS
 from cxrkit.phantom import _anatomy as anatomy
@@ -18,11 +20,12 @@ from cxrkit.phantom import _scene as scenes
 from cxrkit.phantom._nuisance import Nuisance
 from cxrkit.phantom._streams import check_seed, stream
 
+Box = tuple[float, float, float, float]
+
 VIEWS = ("PA", "AP")
 SEXES = ("F", "M")
 #: Severities drawn when none is given: even over this range.
 SEVERITY_RANGE = (0.05, 1.0)
-MIN_SIZE_PX, MAX_SIZE_PX = 32, 2048
 
 # glibc hands blocks of this size back to the system on every free until it has seen a larger one freed (mallopt(3),
 # dynamic mmap threshold); a film's many temporaries are then paged in again each time. One large block, never touched,
@@ -57,13 +60,11 @@ class SimulatedFilm:
         seed: of the patient.
         follow_up: 0 for the first film of a patient.
         cm_per_px: scale at the middle plane of the chest.
-        nuisance: what was added that is no finding.
-        nuisance_masks: "marker", "leads", "border" -> bool (H, W).
     """
 
     pixels: np.ndarray
     labels: dict[str, float]
-    boxes: dict[str, tuple[tuple[float, float, float, float], ...]]
+    boxes: dict[str, tuple[Box, ...]]
     masks: dict[str, np.ndarray]
     lung_mask: np.ndarray
     cardiothoracic_ratio: float
@@ -71,10 +72,8 @@ class SimulatedFilm:
     sex: str
     age: float
     seed: int
-    follow_up: int = 0
-    cm_per_px: float = 0.0
-    nuisance: Nuisance = field(default_factory=Nuisance)
-    nuisance_masks: dict[str, np.ndarray] = field(default_factory=dict)
+    follow_up: int
+    cm_per_px: float
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -91,73 +90,57 @@ class SimulatedFilm:
         return png.encode(self.pixels)
 
 
-def _check(size_px, findings, covid, severity, view, sex, age, follow_up) -> None:
-    if (
-        isinstance(size_px, bool)
-        or not isinstance(size_px, int | np.integer)
-        or not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX
-    ):
-        raise ValueError(f"size_px must be a whole number from {MIN_SIZE_PX} to {MAX_SIZE_PX}; got {size_px!r}.")
-    if view is not None and view not in VIEWS:
-        raise ValueError(f"view must be PA, AP or None (drawn); got {view!r}.")
-    if sex is not None and sex not in SEXES:
-        raise ValueError(f"sex must be F, M or None (drawn); got {sex!r}.")
+def _check(size_px, findings, severity, view, sex, age, follow_up) -> None:
+    for name, value, low, high in (("size_px", size_px, 32, 2048), ("follow_up", follow_up, 0, 10**6)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+            raise ValueError(f"{name} must be a whole number from {low} to {high}; got {value!r}.")
+    for name, value, legal in (("view", view, VIEWS), ("sex", sex, SEXES)):
+        if value not in (None, *legal):
+            raise ValueError(f"{name} must be {', '.join(legal)} or None (drawn); got {value!r}.")
     if age is not None and not 18 <= age <= 100:
         raise ValueError(f"age must be 18 to 100 years or None (drawn): the phantom is an adult's; got {age!r}.")
-    if isinstance(follow_up, bool) or not isinstance(follow_up, int | np.integer) or follow_up < 0:
-        raise ValueError(f"follow_up must be 0 for the first film or a whole number above; got {follow_up!r}.")
     if isinstance(findings, str):
         raise ValueError(f"findings must be a tuple of names; got the text {findings!r}. Pass ({findings!r},).")
-    for name in findings or ():
-        if name not in FINDINGS:
-            hint = " For COVID-19 pass covid=True." if name == COVID else ""
-            raise ValueError(f"findings must be of {', '.join(FINDINGS)}; got {name!r}.{hint}")
-    values = severity.values() if isinstance(severity, Mapping) else [] if severity is None else [severity]
-    for value in values:
+    by_name = severity if isinstance(severity, Mapping) else {}
+    if unknown := sorted({*(findings or ()), *by_name} - set(signs.KINDS)):
+        raise ValueError(f"findings must be of {', '.join(signs.KINDS)}; got {', '.join(unknown)}.")
+    for value in by_name.values() if severity is None or isinstance(severity, Mapping) else [severity]:
         if not 0.0 < value <= 1.0:
             raise ValueError(f"severity must lie in (0, 1]; got {value!r}. Leave a finding out to have none of it.")
-    if isinstance(severity, Mapping):
-        unknown = sorted(set(severity) - set(signs.KINDS))
-        if unknown:
-            raise ValueError(f"severity names must be of {', '.join(signs.KINDS)}; got {', '.join(unknown)}.")
 
 
 def _severities(seed, follow_up, shown, severity) -> dict[str, float]:
     drawn = stream(seed, "severity", follow_up).random_sample(len(signs.KINDS))
     low, high = SEVERITY_RANGE
     result = {}
-    for k, kind in enumerate(signs.KINDS):
+    for kind, part in zip(signs.KINDS, drawn, strict=True):
         if kind in shown:
             value = severity.get(kind) if isinstance(severity, Mapping) else severity
-            result[kind] = float(low + (high - low) * drawn[k] if value is None else value)
+            result[kind] = float(low + (high - low) * part if value is None else value)
     return result
 
 
-def _boxes(lesions: list[np.ndarray]) -> tuple[tuple[float, float, float, float], ...]:
-    boxes = []
-    for mask in lesions:
-        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size:
-            x, y = int(cols[0]), int(rows[0])
-            boxes.append((float(x), float(y), float(cols[-1] + 1 - x), float(rows[-1] + 1 - y)))
-    return tuple(boxes)
+def _boxes(lesions: list[np.ndarray]) -> tuple[Box, ...]:
+    places = [place for mask in lesions for place in ndimage.find_objects(mask.astype(np.uint8))]
+    return tuple((float(x.start), float(y.start), float(x.stop - x.start), float(y.stop - y.start)) for y, x in places)
 
 
 def _pose(seed: int, follow_up: int, view: str | None) -> anatomy.Pose:
+    """Draw the pose of a film; a later film of a patient differs little from the first."""
     first = anatomy.draw_pose(stream(seed, "film"), view)
     if not follow_up:
         return first
     again = anatomy.draw_pose(stream(seed, "film", follow_up), first.view)
-    part = 0.35
+
+    def between(one: float, other: float) -> float:
+        return one + 0.35 * (other - one)
+
     return replace(
         first,
-        turn=first.turn + part * (again.turn - first.turn),
-        breath=first.breath + part * (again.breath - first.breath),
-        shift=(
-            first.shift[0] + part * (again.shift[0] - first.shift[0]),
-            first.shift[1] + part * (again.shift[1] - first.shift[1]),
-        ),
-        zoom=first.zoom + part * (again.zoom - first.zoom),
+        turn=between(first.turn, again.turn),
+        breath=between(first.breath, again.breath),
+        shift=(between(first.shift[0], again.shift[0]), between(first.shift[1], again.shift[1])),
+        zoom=between(first.zoom, again.zoom),
     )
 
 
@@ -171,7 +154,7 @@ def simulate(
     view: str | None = None,
     sex: str | None = None,
     age: float | None = None,
-    nuisance: Nuisance | dict | None = None,
+    nuisance: Mapping[str, Any] | None = None,
     follow_up: int = 0,
     enrich: float = 0.0,
 ) -> SimulatedFilm:
@@ -179,34 +162,29 @@ def simulate(
 
     Args:
         seed: whole number from 0 to 2**63 - 1: the patient.
-        size_px: width and height, 32 to 2048; default 256.
-        findings: names of `cxrkit.labels.FINDINGS`, exactly these are shown; None draws them with ChestX-ray14's
-            single and pair rates (none beside COVID-19).
-        covid: show COVID-19.
+        size_px: width and height, 32 to 2048.
+        findings: names of `KINDS`, exactly these are shown; None draws them with ChestX-ray14's single and pair rates
+            (none beside COVID-19).
+        covid: show COVID-19 too.
         severity: one number in (0, 1] for all, or a dict finding -> number; what is not given is drawn evenly from
             0.05 to 1.
         view: "PA" (standing) or "AP" (bedside); None draws, 60% PA.
         sex: "F" or "M"; None draws.
         age: years, 18 to 100; None draws.
-        nuisance: a `Nuisance` or a dict of its fields; None adds nothing.
+        nuisance: marker, leads and source, as of a `Nuisance`; None adds nothing.
         follow_up: 0 for the patient's first film; k > 0 for a later one: same anatomy, another position, inspiration
             and exposure, and other severities unless `severity` is given.
-        enrich: see `patients.draw_findings`; used only where findings is None.
-    Returns:
-        The film and its truth.
+        enrich: see `draw_findings`; used only where findings is None.
     Raises:
         ValueError: an argument outside what is listed.
     """
     seed = check_seed(seed)
     findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
-    _check(size_px, findings, covid, severity, view, sex, age, follow_up)
-    extra = Nuisance.of(nuisance)
+    _check(size_px, findings, severity, view, sex, age, follow_up)
+    extra = Nuisance(**(nuisance or {}))
     if findings is None:
-        # An image with COVID-19 has further findings only if they are given.
-        row = patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0]
-        findings = () if covid else patients.names(row)
-    shown = (*findings, COVID) if covid else findings
-    labels = _severities(seed, follow_up, shown, severity)
+        findings = () if covid else patients.names(patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0])
+    labels = _severities(seed, follow_up, (*findings, COVID) if covid else findings, severity)
 
     person = anatomy.draw_person(seed, sex, age)
     frame = anatomy.build_frame(person, _pose(seed, follow_up, view), signs.shape(seed, labels))
@@ -214,18 +192,13 @@ def simulate(
     scene = scenes.build(frame, rays)
     paint = signs.paint(seed, labels, scene)
     depth = render.attenuation(scene, paint.effects)
-    added = nuisances.metal(extra, scene, seed)
-    for layer in added.values():
+    for layer in nuisances.metal(extra, scene, seed):
         depth = depth + layer
     grey = render.develop(scene, render.expose(scene, depth, seed, follow_up), seed, follow_up)
-    grey, border = nuisances.restyle(extra, grey)
 
     masks = {kind: np.logical_or.reduce(paint.lesions[kind]) for kind in labels if kind in paint.lesions}
-    extra_masks = {name: layer > 0.05 for name, layer in added.items()}
-    if border is not None:
-        extra_masks["border"] = border
     return SimulatedFilm(
-        pixels=render.quantise(grey),
+        pixels=render.quantise(nuisances.restyle(extra.source, grey)),
         labels=labels,
         boxes={kind: _boxes(paint.lesions[kind]) for kind in masks},
         masks=masks,
@@ -237,67 +210,44 @@ def simulate(
         seed=seed,
         follow_up=int(follow_up),
         cm_per_px=float(rays.cm_per_px),
-        nuisance=extra,
-        nuisance_masks=extra_masks,
     )
 
 
 def simulate_series(
-    seed: int,
-    *,
-    n: int = 4,
-    course: str = "grow",
-    findings: Iterable[str] | None = None,
-    covid: bool = False,
-    **options,
+    seed: int, *, n: int = 4, course: str = "grow", findings: Iterable[str] | None = None, **options: Any
 ) -> list[SimulatedFilm]:
-    """Simulate follow-up films of one patient.
+    """Simulate n follow-up films of one patient.
 
     Args:
         seed: the patient, as in `simulate`.
         n: films, 1 or more.
         course: "grow", "shrink", "appear" (absent at first), "resolve" (absent at last) or "stable".
-        findings: what runs the course; None draws as `simulate` does, with at least one finding.
-        covid: COVID-19 runs the course too.
-        options: further arguments of `simulate`, the same for every film; `severity` scales the course.
+        findings: what runs the course, of `KINDS`; None draws as `simulate` does, with at least one finding.
+        options: further arguments of `simulate`, the same for every film.
     Returns:
         n films with follow_up 0 to n - 1; each film's `labels` hold its severities, and where the course is at zero
         the finding is not in them.
     Raises:
         ValueError: an unknown course, or n below 1.
     """
-    if course not in COURSES:
-        raise ValueError(f"course must be one of {', '.join(COURSES)}; got {course!r}.")
-    if n < 1:
-        raise ValueError(f"n must be 1 film or more; got {n}.")
-    if findings is None and not covid:
-        row = patients.draw_findings(stream(check_seed(seed), "labels"), 1, enrich=1.0)[0]
-        findings = patients.names(row)
-    shown = (*(findings or ()), *((COVID,) if covid else ()))
-    scale = options.pop("severity", None)
-    times = np.linspace(0.0, 1.0, n) if n > 1 else np.ones(1)
-    films = []
-    for k, value in enumerate(COURSES[course](times)):
-        factor = {kind: (scale.get(kind, 1.0) if isinstance(scale, Mapping) else scale or 1.0) for kind in shown}
-        now = {kind: float(min(value * factor[kind], 1.0)) for kind in shown if value > 0}
-        films.append(
-            simulate(
-                seed,
-                findings=tuple(kind for kind in now if kind != COVID),
-                covid=COVID in now,
-                severity=now,
-                follow_up=k,
-                **options,
-            )
-        )
+    if course not in COURSES or n < 1:
+        raise ValueError(f"course must be one of {', '.join(COURSES)}, and n 1 or more; got {course!r} and {n}.")
+    if findings is None:
+        findings = patients.names(patients.draw_findings(stream(check_seed(seed), "labels"), 1, enrich=1.0)[0])
+    films, shown = [], tuple(findings)
+    for k, value in enumerate(COURSES[course](np.linspace(0.0, 1.0, n) if n > 1 else np.ones(1))):
+        severity = {kind: float(value) for kind in shown if value > 0}
+        films.append(simulate(seed, findings=tuple(severity), severity=severity, follow_up=k, **options))
     return films
 
 
-def _one(spec) -> SimulatedFilm:
-    return simulate(**spec) if isinstance(spec, Mapping) else simulate(spec)
+def _one(spec: Mapping[str, Any]) -> SimulatedFilm:
+    return simulate(**spec)
 
 
-def simulate_many(specs: Iterable[int | Mapping], *, workers: int = 1, **common) -> Iterator[SimulatedFilm]:
+def simulate_many(
+    specs: Iterable[int | Mapping[str, Any]], *, workers: int = 1, **common: Any
+) -> Iterator[SimulatedFilm]:
     """Simulate many films, in order.
 
     Args:
@@ -305,16 +255,10 @@ def simulate_many(specs: Iterable[int | Mapping], *, workers: int = 1, **common)
         workers: processes; 1 works in this one. They are spawned, so that a parent that runs TensorFlow is never
             forked; in a script call this below `if __name__ == "__main__":`.
         common: arguments for every film; a spec's own win.
-    Yields:
-        The films, in the order of `specs`.
-    Raises:
-        ValueError: workers below 1, or what `simulate` refuses.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be 1 or more processes; got {workers}.")
-    full = [{**common, **spec} if isinstance(spec, Mapping) else {**common, "seed": spec} for spec in specs]
+    full = [common | (dict(spec) if isinstance(spec, Mapping) else {"seed": spec}) for spec in specs]
     if workers == 1:
         yield from map(_one, full)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_one, full, chunksize=max(1, min(16, len(full) // (4 * workers) or 1)))
+        yield from pool.map(_one, full, chunksize=max(1, min(16, len(full) // (4 * workers))))

@@ -99,58 +99,35 @@ def ball(scene: Scene, centre, radii) -> np.ndarray:
 # --- changes of the anatomy, before the solids are built ---------------------------------------------------------
 
 
-def _shape_atelectasis(seed: int, severity: float, changes: Changes) -> None:
-    side, kind = _atelectasis_choice(seed)
-    changes.dome_lift[side] += mix(0.5, 3.2 if kind else 2.4, severity)
-    changes.midline += anatomy.SIGNS[side] * mix(0.05, 1.1 if kind else 0.5, severity)
-
-
-def _shape_cardiomegaly(seed: int, severity: float, changes: Changes) -> None:
-    changes.heart_ratio = mix(0.512, 0.70, severity)
-
-
-def _shape_edema(seed: int, severity: float, changes: Changes) -> None:
-    changes.upper_vessels += mix(0.35, 1.3, severity)
-    changes.density *= mix(1.05, 1.35, severity)
-
-
-def _shape_emphysema(seed: int, severity: float, changes: Changes) -> None:
-    changes.flatten = mix(0.30, 1.0, severity)
-    changes.stretch += mix(0.03, 0.15, severity)
-    changes.density *= mix(0.85, 0.40, severity)
-    changes.vessel_loss = mix(0.25, 1.0, severity)
-    if changes.heart_ratio is None:
-        changes.heart_ratio = mix(0.40, 0.31, severity)
-
-
-def _shape_fibrosis(seed: int, severity: float, changes: Changes) -> None:
-    changes.stretch -= mix(0.02, 0.14, severity)
-    changes.dome_lift += mix(0.2, 1.0, severity)
-    changes.density *= mix(1.03, 1.2, severity)
-
-
-def _shape_pneumothorax(seed: int, severity: float, changes: Changes) -> None:
-    side = int(layout(seed, "Pneumothorax").random_sample() < 0.5)
-    changes.midline -= anatomy.SIGNS[side] * 1.2 * max(severity - 0.5, 0.0)
-    changes.dome_lift[side] -= 1.2 * severity * severity
-
-
-SHAPERS: dict[str, Callable[[int, float, Changes], None]] = {
-    "Atelectasis": _shape_atelectasis,
-    "Cardiomegaly": _shape_cardiomegaly,
-    "Edema": _shape_edema,
-    "Emphysema": _shape_emphysema,
-    "Fibrosis": _shape_fibrosis,
-    "Pneumothorax": _shape_pneumothorax,
-}
-
-
 def shape(seed: int, severities: dict[str, float]) -> Changes:
     """What all findings of a film change in the anatomy together."""
     changes = Changes()
-    for kind in KINDS:
-        if kind in severities and kind in SHAPERS:
-            SHAPERS[kind](seed, severities[kind], changes)
+    for kind, severity in ((kind, severities[kind]) for kind in KINDS if kind in severities):
+        match kind:
+            case "Atelectasis":
+                side, wedge = _atelectasis_choice(seed)
+                changes.dome_lift[side] += mix(0.5, 3.2 if wedge else 2.4, severity)
+                changes.midline += anatomy.SIGNS[side] * mix(0.05, 1.1 if wedge else 0.5, severity)
+            case "Cardiomegaly":
+                changes.heart_ratio = mix(0.512, 0.70, severity)
+            case "Edema":
+                changes.upper_vessels += mix(0.35, 1.3, severity)
+                changes.density *= mix(1.05, 1.35, severity)
+            case "Emphysema":
+                changes.flatten = mix(0.30, 1.0, severity)
+                changes.stretch += mix(0.03, 0.15, severity)
+                changes.density *= mix(0.85, 0.40, severity)
+                changes.vessel_loss = mix(0.25, 1.0, severity)
+                if changes.heart_ratio is None:
+                    changes.heart_ratio = mix(0.40, 0.31, severity)
+            case "Fibrosis":
+                changes.stretch -= mix(0.02, 0.14, severity)
+                changes.dome_lift += mix(0.2, 1.0, severity)
+                changes.density *= mix(1.03, 1.2, severity)
+            case "Pneumothorax":
+                side = int(layout(seed, "Pneumothorax").random_sample() < 0.5)
+                changes.midline -= anatomy.SIGNS[side] * 1.2 * max(severity - 0.5, 0.0)
+                changes.dome_lift[side] -= 1.2 * severity * severity
     return changes
 
 

@@ -3,7 +3,7 @@
 The lesson on shortcuts plants them on one class and shows a network that reads them instead of the lungs.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from cxrkit.phantom._render import quantise
 from cxrkit.phantom._scene import Scene
 from cxrkit.phantom._streams import stream
 
-MARKERS = ("L", "R")
 SOURCES = ("A", "B", "C")
 
 # Letters as strokes on a unit square, y down.
@@ -33,7 +32,7 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Nuisance:
-    """What to add; JSON-able through `as_dict`.
+    """What to add.
 
     Attributes:
         marker: "L" or "R", a lead letter beside the shoulder; None for none.
@@ -46,38 +45,17 @@ class Nuisance:
     source: str | None = None
 
     def __post_init__(self):
-        if self.marker is not None and self.marker not in MARKERS:
-            raise ValueError(f"marker must be one of {', '.join(MARKERS)} or None; got {self.marker!r}.")
-        if isinstance(self.leads, bool) or not isinstance(self.leads, int) or not 0 <= self.leads <= 5:
-            raise ValueError(f"leads must be a whole number from 0 to 5; got {self.leads!r}.")
-        if self.source is not None and self.source not in SOURCES:
-            raise ValueError(f"source must be one of {', '.join(SOURCES)} or None; got {self.source!r}.")
-
-    def as_dict(self) -> dict:
-        """The same as a dictionary of plain values."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, value: "Nuisance | dict | None") -> "Nuisance":
-        """Take a Nuisance, a dictionary with its fields, or None."""
-        if value is None:
-            return cls()
-        if isinstance(value, cls):
-            return value
-        if isinstance(value, dict) and set(value) <= {"marker", "leads", "source"}:
-            return cls(**value)
-        raise ValueError(
-            f"nuisance must be a Nuisance or a dict of marker, leads and source; got {value!r}. "
-            "For example nuisance={'marker': 'L', 'leads': 3}."
-        )
+        for name, legal in (("marker", (None, *_STROKES)), ("leads", range(6)), ("source", (None, *SOURCES))):
+            if (value := getattr(self, name)) not in legal:
+                raise ValueError(f"{name} must be one of {', '.join(map(str, legal))}; got {value!r}.")
 
 
-def metal(nuisance: Nuisance, scene: Scene, seed: int) -> dict[str, np.ndarray]:
-    """Attenuation that markers and leads add, by name, each (H, W)."""
+def metal(nuisance: Nuisance, scene: Scene, seed: int) -> list[np.ndarray]:
+    """Attenuation that markers and leads add, each (H, W)."""
     rng = stream(seed, "nuisance")
     draw = rng.random_sample(40)
     frame, rays = scene.frame, scene.rays
-    result = {}
+    result = []
     if nuisance.marker:
         side = -1.0 if nuisance.marker == "R" else 1.0
         u0, u1, v0 = rays.u[0, 0], rays.u[0, -1], rays.v[0, 0]
@@ -86,7 +64,7 @@ def metal(nuisance: Nuisance, scene: Scene, seed: int) -> dict[str, np.ndarray]:
         strokes = np.array(_STROKES[nuisance.marker]) * 1.7
         points = np.concatenate([strokes + np.array([x, y]), np.zeros((len(strokes), 2, 1))], axis=-1)
         wide = np.full((len(strokes), 2), 0.17)
-        result["marker"] = 3.0 * np.minimum(solids.tube_paths(rays, solids.polylines(rays, points, wide, wide)), 0.4)
+        result.append(3.0 * np.minimum(solids.tube_paths(rays, solids.polylines(rays, points, wide, wide)), 0.4))
     if nuisance.leads:
         s = np.linspace(0.0, 1.0, 14)
         total = np.zeros(rays.shape)
@@ -103,42 +81,23 @@ def metal(nuisance: Nuisance, scene: Scene, seed: int) -> dict[str, np.ndarray]:
             total += 1.1 * solids.tube_paths(rays, solids.polylines(rays, line, wire, wire))
             away = np.sqrt((rays.u - x) ** 2 + (rays.v - y) ** 2)
             total += 0.16 * np.clip((0.95 - away) / 0.12, 0.0, 1.0) + 0.5 * np.clip((0.38 - away) / 0.12, 0.0, 1.0)
-        result["leads"] = total
+        result.append(total)
     return result
 
 
-def restyle(nuisance: Nuisance, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Give a film the look of a source.
-
-    Args:
-        grey: (H, W), 0 to 255.
-    Returns:
-        The film, and the mask of its border, None where there is none.
-    """
-    if nuisance.source is None:
-        return grey, None
-    (left, right, top, bottom), power, lift, gain = _LOOKS[nuisance.source]
+def restyle(source: str | None, grey: np.ndarray) -> np.ndarray:
+    """Give a film, (H, W) in 0 to 255, the look of a source."""
+    if source is None:
+        return grey
+    (left, right, top, bottom), power, lift, gain = _LOOKS[source]
     height, width = grey.shape
-    border = np.ones(grey.shape, bool)
-    border[
-        round(top * height) : height - round(bottom * height), round(left * width) : width - round(right * width)
-    ] = False
-    grey = 255.0 * (lift + (gain - lift) * np.clip(grey / 255.0, 0.0, 1.0) ** power)
-    return np.where(border, 2.0, grey), border if border.any() else None
+    rows = slice(round(top * height), height - round(bottom * height))
+    columns = slice(round(left * width), width - round(right * width))
+    result = np.full(grey.shape, 2.0)
+    result[rows, columns] = (255.0 * (lift + (gain - lift) * np.clip(grey / 255.0, 0.0, 1.0) ** power))[rows, columns]
+    return result
 
 
 def restyled(pixels: np.ndarray, source: str) -> np.ndarray:
-    """Give a finished film the look of a source, as `simulate` does with the nuisance `source`, but for rounding.
-
-    Args:
-        pixels: (H, W), uint8.
-        source: one of `SOURCES`.
-    Returns:
-        (H, W), uint8.
-    Raises:
-        ValueError: no such source, or pixels of another kind.
-    """
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 2 or pixels.dtype != np.uint8:
-        raise ValueError(f"pixels must be uint8 (H, W); got {pixels.dtype} {pixels.shape}.")
-    return quantise(restyle(Nuisance(source=source), pixels.astype(np.float64))[0])
+    """Give a finished film, uint8 (H, W), the look of one of `SOURCES`: as `simulate` does, but for rounding."""
+    return quantise(restyle(source, pixels.astype(np.float64)))

@@ -17,6 +17,8 @@ MU_SOFT = 0.180
 MU_BONE = 0.310
 #: Lung tissue as a part of soft tissue; the rest is air.
 LUNG_DENSITY = 0.24
+#: Wide blurs are made on an image of a quarter of the size.
+_STEP = 4
 
 
 @dataclass
@@ -105,13 +107,7 @@ def expose(scene: Scene, depth: np.ndarray, seed: int, follow_up: int = 0) -> np
     look = stream(seed, "look", follow_up).random_sample(16)
     px = scene.rays.cm_per_px
     primary = np.exp(-depth)
-    step = 4
-    height, width = primary.shape
-    tall, wide = -(-height // step), -(-width // step)
-    padded = np.pad(primary, ((0, tall * step - height), (0, wide * step - width)), mode="edge")
-    coarse = np.minimum(padded.reshape(tall, step, wide, step).mean(axis=(1, 3)), 0.35)
-    glow = ndimage.gaussian_filter(coarse, 4.5 / (px * step), mode="nearest", truncate=3.0)
-    glow = _enlarge(glow, step)[:height, :width]
+    glow = _blur(np.minimum(_shrink(primary), 0.35), 4.5 / px, primary.shape)
     bedside = scene.frame.pose.view == "AP"
     # A grid stops most of the scatter in the department; at the bedside there is often none.
     fraction = (0.16 if bedside else 0.10) + 0.08 * look[0]
@@ -124,8 +120,17 @@ def expose(scene: Scene, depth: np.ndarray, seed: int, follow_up: int = 0) -> np
     return -np.log(np.maximum(signal, 1e-5))
 
 
-def _enlarge(coarse: np.ndarray, step: int) -> np.ndarray:
-    """Enlarge by a whole factor, linear between the centres of the coarse cells."""
+def _shrink(image: np.ndarray) -> np.ndarray:
+    """Average blocks of 4 x 4 pixels."""
+    (height, width), step = image.shape, _STEP
+    tall, wide = -(-height // step), -(-width // step)
+    padded = np.pad(image, ((0, tall * step - height), (0, wide * step - width)), mode="edge")
+    return padded.reshape(tall, step, wide, step).mean(axis=(1, 3))
+
+
+def _blur(coarse: np.ndarray, sigma_px: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Blur what `_shrink` gave and enlarge it to (H, W), linear between the centres of the coarse cells."""
+    coarse, step = ndimage.gaussian_filter(coarse, sigma_px / _STEP, mode="nearest", truncate=3.0), _STEP
     for axis in (0, 1):
         n = coarse.shape[axis]
         at = np.clip((np.arange(n * step) + 0.5) / step - 0.5, 0.0, n - 1.0)
@@ -133,7 +138,7 @@ def _enlarge(coarse: np.ndarray, step: int) -> np.ndarray:
         part = at - low
         part = part[:, None] if axis == 0 else part[None, :]
         coarse = np.take(coarse, low, axis) * (1 - part) + np.take(coarse, np.minimum(low + 1, n - 1), axis) * part
-    return coarse
+    return coarse[: shape[0], : shape[1]]
 
 
 def develop(scene: Scene, logs: np.ndarray, seed: int, follow_up: int = 0) -> np.ndarray:
@@ -144,15 +149,10 @@ def develop(scene: Scene, logs: np.ndarray, seed: int, follow_up: int = 0) -> np
     """
     look = stream(seed, "look", follow_up).random_sample(16)
     px = scene.rays.cm_per_px
-    step = 4
-    height, width = logs.shape
-    tall, wide = -(-height // step), -(-width // step)
-    padded = np.pad(logs, ((0, tall * step - height), (0, wide * step - width)), mode="edge")
-    coarse = padded.reshape(tall, step, wide, step).mean(axis=(1, 3))
-    broad = _enlarge(ndimage.gaussian_filter(coarse, 3.5 / (px * step), mode="nearest", truncate=3.0), step)
+    broad = _blur(_shrink(logs), 3.5 / px, logs.shape)
     fine = ndimage.gaussian_filter(logs, 0.30 / px, mode="nearest", truncate=2.5)
-    picture = logs + (0.5 + 1.1 * look[2]) * (logs - fine) + (0.10 + 0.40 * look[3]) * (logs - broad[:height, :width])
-    inner = picture[height // 10 :: 3, ::3]
+    picture = logs + (0.5 + 1.1 * look[2]) * (logs - fine) + (0.10 + 0.40 * look[3]) * (logs - broad)
+    inner = picture[len(picture) // 10 :: 3, ::3]
     dark, bright = np.percentile(inner, [14.0, 97.0])
     low = dark - (0.25 + 0.85 * look[4]) * (bright - dark)
     high = bright + (0.04 + 0.22 * look[5]) * (bright - dark)

@@ -204,7 +204,7 @@ def body_path(scene: Scene) -> np.ndarray:
     arms = []
     for sign in anatomy.SIGNS:
         x = sign * (frame.half_width + 3.4 + 6.3 * s)
-        arms.append(np.stack(frame.place(x, 44.0 * s - 2.0, -0.5 + 0.0 * s), axis=-1))
+        arms.append(frame.points(x, 44.0 * s - 2.0, -0.5 + 0.0 * s))
     thick = np.stack([(4.3 + 0.5 * person.fat) * scale * round_off] * 2)
     arm = solids.tube_paths(rays, solids.polylines(rays, np.array(arms), thick, thick))
     path = np.maximum(trunk, arm)
@@ -227,6 +227,13 @@ def _add_breast(scene: Scene, sign: float, path: np.ndarray) -> None:
     path[window] += (0.9 + 2.3 * size) * np.maximum(1.0 - dx * dx - dy * dy, 0.0) ** 0.75
 
 
+def _ellipsoid_path(rays: solids.Rays, centre, axes, reach, tilt=0.0) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Rows and columns within `reach` (u, v) of a point, cm, and the path there through an ellipsoid around it."""
+    x, y, z = map(float, centre)
+    window = rays.crop(x - reach[0], x + reach[0], y - reach[1], y + reach[1])
+    return window, solids.length(solids.ellipsoid(rays, (x, y, z), axes, tilt, window))
+
+
 def soft_in_lung(frame: Frame, rays: solids.Rays) -> np.ndarray:
     """Path through aorta, pulmonary trunk and hila where they stand out into the lung, cm."""
     h, shift = frame.height, frame.changes.midline
@@ -238,13 +245,11 @@ def soft_in_lung(frame: Frame, rays: solids.Rays) -> np.ndarray:
         ((0.265 * frame.half_width + shift, 0.425 * h, -1.0), (1.2, 1.8, 1.2), -0.3),
     ]
     for (bx, by, front), axes, tilt in blobs:
-        px, py, pz = (float(v) for v in frame.place(bx, by, front))
-        reach = max(axes) * 1.15
-        window = rays.crop(px - reach, px + reach, py - reach, py + reach)
-        if rays.v[window[0]].size and rays.u[:, window[1]].size:
-            total[window] += solids.length(solids.ellipsoid(rays, (px, py, pz), axes, tilt, window))
+        centre, reach = frame.place(bx, by, front), max(axes) * 1.15
+        window, path = _ellipsoid_path(rays, centre, axes, (reach, reach), tilt)
+        total[window] += path
     s = np.linspace(0.0, 1.0, 7)
-    aorta = np.stack(frame.place(2.3 - 1.1 * s + 0.3 * (grow - 1) + shift, (0.27 + 0.95 * s) * h, -5.0 + 0 * s), -1)
+    aorta = frame.points(2.3 - 1.1 * s + 0.3 * (grow - 1) + shift, (0.27 + 0.95 * s) * h, -5.0 + 0 * s)
     wide = grow * np.array([[0.3, 1.0, 1.15, 1.2, 1.2, 1.2, 1.2]])
     return total + solids.tube_paths(rays, solids.polylines(rays, aorta[None], wide, wide))
 
@@ -265,13 +270,10 @@ def air_path(scene: Scene) -> np.ndarray:
         else:
             axes = (0.7 + 1.3 * a, 0.6 + 0.9 * b, 0.5 + 1.1 * c * c)
             where = (-2.0 + 11.0 * d, top + 5.0 + 7.5 * e, 3.0)
-        px, py, pz = (float(v) for v in frame.place(*where))
-        window = rays.crop(px - 1.2 * axes[0], px + 1.2 * axes[0], py - 1.3 * axes[1], py + 1.3 * axes[1])
-        if not (rays.v[window[0]].size and rays.u[:, window[1]].size):
-            continue
-        bubble = solids.length(solids.ellipsoid(rays, (px, py, pz), axes, 0.0, window))
+        centre = frame.place(*where)
+        window, bubble = _ellipsoid_path(rays, centre, axes, (1.2 * axes[0], 1.3 * axes[1]))
         if k == 0 and erect:
-            bubble = bubble * np.clip((py + 0.35 * axes[1] - rays.v[window[0]]) / 0.15, 0.0, 1.0)
+            bubble = bubble * np.clip((float(centre[1]) + 0.35 * axes[1] - rays.v[window[0]]) / 0.15, 0.0, 1.0)
         air[window] += bubble
     return air
 
@@ -289,12 +291,10 @@ def bone_path(scene: Scene) -> np.ndarray:
     _add_scapula_plates(scene, bone)
     _add_spine(scene, bone)
     for sign in anatomy.SIGNS:
-        px, py, pz = (float(v) for v in frame.place(sign * (frame.half_width + 4.6), 3.0, -0.5))
-        window = rays.crop(px - 3, px + 3, py - 3, py + 3)
-        if rays.v[window[0]].size and rays.u[:, window[1]].size:
-            outer = solids.length(solids.ellipsoid(rays, (px, py, pz), (2.3, 2.3, 2.3), 0.0, window))
-            inner = solids.length(solids.ellipsoid(rays, (px, py, pz), (2.15, 2.15, 2.15), 0.0, window))
-            bone[window] += 0.62 * outer - 0.46 * inner
+        centre = frame.place(sign * (frame.half_width + 4.6), 3.0, -0.5)
+        window, outer = _ellipsoid_path(rays, centre, (2.3, 2.3, 2.3), (3, 3))
+        _, inner = _ellipsoid_path(rays, centre, (2.15, 2.15, 2.15), (3, 3))
+        bone[window] += 0.62 * outer - 0.46 * inner
     return bone * frame.person.bone
 
 
@@ -313,9 +313,8 @@ def _add_scapula_plates(scene: Scene, path: np.ndarray) -> None:
         inside = 9.0
         for (ax, ay), (bx, by) in zip(film, film[1:] + film[:1], strict=True):
             norm = np.hypot(bx - ax, by - ay)
-            inside = np.minimum(
-                inside, sign * ((bx - ax) * (scene.rays.v[rows] - ay) - (by - ay) * (scene.rays.u[:, cols] - ax)) / norm
-            )
+            across = sign * ((bx - ax) * (scene.rays.v[rows] - ay) - (by - ay) * (scene.rays.u[:, cols] - ax))
+            inside = np.minimum(inside, across / norm)
         path[window] += 0.30 * np.clip(inside / 0.5, 0.0, 1.0)
 
 

@@ -99,25 +99,10 @@ def meet(first, second):
     return low, np.maximum(np.minimum(first[1], second[1]), low)
 
 
-def remaining(whole, *removed) -> np.ndarray:
-    """Length of an interval outside a union of others, by inclusion and exclusion.
-
-    Args:
-        whole: (low, high) arrays.
-        removed: up to three intervals.
-    Returns:
-        Length of `whole` outside all of `removed`, cm, >= 0.
-    """
-    inside = [meet(whole, other) for other in removed]
-    total = length(whole)
-    for i, one in enumerate(inside):
-        total = total - length(one)
-        for j in range(i + 1, len(inside)):
-            pair = meet(one, inside[j])
-            total = total + length(pair)
-            for third in inside[j + 1 :]:
-                total = total - length(meet(pair, third))
-    return np.maximum(total, 0.0)
+def remaining(whole, first, second) -> np.ndarray:
+    """Length of an interval outside two others, cm, >= 0, by inclusion and exclusion."""
+    one, two = meet(whole, first), meet(whole, second)
+    return np.maximum(length(whole) - length(one) + length(meet(one, two)) - length(two), 0.0)
 
 
 def quartic_half_depth(s: np.ndarray, depth) -> np.ndarray:

@@ -9,18 +9,11 @@ import numpy as np
 #: Names of the independent streams of one film; the place in this tuple is part of the seed and never changes.
 STREAMS = ("person", "body", "labels", "severity", "layout", "vessels", "texture", "film", "noise", "look", "nuisance")
 
-#: Seeds are kept in 32-bit words, so that one seeds the same stream on every platform.
-MAX_SEED = 2**63 - 1
 
-
-def check_seed(seed: int, name: str = "seed") -> int:
-    """Return `seed` as an int.
-
-    Raises:
-        ValueError: not a whole number from 0 to 2**63 - 1.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
-        raise ValueError(f"{name} must be a whole number from 0 to 2**63 - 1; got {seed!r}. Pass for example seed=1.")
+def check_seed(seed: int) -> int:
+    """Return `seed` as an int; ValueError if it is not a whole number from 0 to 2**63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1; got {seed!r}. Pass for example seed=1.")
     return int(seed)
 
 
@@ -34,5 +27,6 @@ def stream(seed: int, name: str, *keys: int) -> np.random.RandomState:
     Returns:
         A new RandomState, never the global one.
     """
+    # In 32-bit words, so that a seed opens the same stream on every platform.
     words = [seed & 0xFFFFFFFF, seed >> 32, STREAMS.index(name), *keys]
     return np.random.RandomState(np.random.PCG64(np.random.SeedSequence(words)))
