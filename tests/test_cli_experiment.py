@@ -36,9 +36,9 @@ def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, monkeypa
     ("command", "options"),
     [
         ("composite", ["--patients", "8"]),
-        ("transfer", ["--sizes", "4,8", "--modes", "frozen", "--recipe", "mine.json"]),
+        ("transfer", ["--sizes", "4,8", "--epochs", "1", "--steps", "2", "--recipe", "mine.json"]),
         ("unseen", ["--recipe", "mine.json"]),
-        ("mixing", ["--other", "y"]),
+        ("mixing", []),
     ],
 )
 def test_every_experiment_runs_on_a_manifest_of_several_sources(tmp_path, monkeypatch, run_here, command, options):
@@ -70,7 +70,7 @@ def test_the_images_are_split_and_counted(tmp_path, monkeypatch, run_here):
     [
         (["augmenters", "--mode", "warm"], "mode must be one of frozen, fine-tuned, scratch; got 'warm'"),
         (["unseen", "--recipe", "luck"], "or a recipe's JSON file; got 'luck'"),
-        (["transfer", "--sizes", "4,few"], "give whole numbers with commas, such as 10,20,40; got '4,few'"),
+        (["transfer", "--sizes", "4,few"], "--sizes takes whole numbers with commas, such as 10,20,40; got '4,few'"),
         (["transfer", "--learning-rate", "0"], "learning_rate must be above 0"),
         (["mixing", "nowhere.csv"], "nowhere.csv"),
     ],

@@ -23,26 +23,18 @@ def test_this_machine_is_ready():
     assert {f"model {name}" for name in networks.bundled()} <= set(frame["what"])
 
 
-def test_a_wrong_python_and_too_little_memory_come_with_advice(monkeypatch):
+def test_a_wrong_python_too_little_memory_and_missing_packages_come_with_advice(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
     monkeypatch.setattr(_environment, "PYTHONS", ((3, 98), (3, 99)))
     monkeypatch.setattr(_environment, "memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
     assert tuple(row("Python"))[1:] == ("no", "use Python 3.98 to 3.99")
     assert tuple(row("memory"))[:2] == ("1.0 GB", "no")
-
-
-@pytest.mark.parametrize(("name", "ok"), [("pydicom", "no"), ("ipywidgets", "optional")])
-def test_a_missing_package_matters_only_if_it_is_needed(monkeypatch, name, ok):
-    version = importlib.metadata.version
-
-    def without(asked):
-        if asked == name:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return version(asked)
-
-    monkeypatch.setattr(importlib.metadata, "version", without)
-    found = row(name)
-    assert (found["found"], found["ok"]) == ("missing", ok)
-    assert "make setup" in found["what to do"]
+    for name, ok in (("pydicom", "no"), ("ipywidgets", "optional"), ("tensorflow-cpu", "optional")):
+        assert tuple(row(name))[:2] == ("missing", ok)
+        assert "make setup" in row(name)["what to do"]
 
 
 def test_a_damaged_model_and_no_model_at_all_are_found(monkeypatch, tmp_path):

@@ -84,9 +84,10 @@ def test_right_answers_are_right_wrong_ones_get_a_hint_and_none_is_neither(name)
     assert "no answer yet. Hint:" in verdict.text
 
 
-def test_when_every_finding_is_positive_none_is_nearest():
-    results = {"probs": dict.fromkeys(FINDINGS, 0.9), "thresholds": dict.fromkeys(FINDINGS, 0.5)}
-    assert check_answer("00.2", "none", **results).right
+def test_if_there_is_no_such_name_none_is_right():
+    every = {"probs": dict.fromkeys(FINDINGS, 0.9), "thresholds": dict.fromkeys(FINDINGS, 0.5)}
+    assert check_answer("00.2", "none", **every).right
+    assert check_answer("05.2", "none", fine_tuned={10: 0.8}, scratch={10: 0.5, 160: 0.7}).right
 
 
 def test_an_unknown_exercise_is_refused_and_every_known_one_is_tested():

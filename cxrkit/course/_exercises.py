@@ -5,7 +5,7 @@ Hints and explanations are in exercises.json.
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -19,12 +19,7 @@ _TEXTS = resources.files("cxrkit") / "course" / "exercises.json"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a check.
-
-    Attributes:
-        right: None when there is no answer yet.
-        text: for the reader.
-    """
+    """The result of a check: whether the answer is right (None if there is none yet), and a text for the reader."""
 
     right: bool | None
     text: str
@@ -35,16 +30,11 @@ class Verdict:
 
 
 def check(name: str, answer: Any, **results: Any) -> Verdict:
-    """Check an answer.
+    """Check a reader's answer (None when there is none yet); a hint while it is not right, an explanation when it is.
 
     Args:
         name: notebook and number, such as "09.1".
-        answer: the reader's; None when there is none yet.
         results: what the notebook computed and the answer must fit.
-    Returns:
-        Whether it is right; a hint while it is not, an explanation when it is.
-    Raises:
-        ValueError: no such exercise.
     """
     if name not in _CHECKS:
         raise ValueError(f"exercise must be one of {', '.join(_CHECKS)}; got {name!r}.")
@@ -52,30 +42,22 @@ def check(name: str, answer: Any, **results: Any) -> Verdict:
     if answer is None:
         return Verdict(None, f"Exercise {name}: no answer yet. Hint: {text['hint']}")
     try:
-        right = bool(_CHECKS[name](**results)(answer))
+        if _CHECKS[name](**results)(answer):
+            return Verdict(True, f"Exercise {name}: right. {text['explanation']}")
+        wrong = "is not right yet"
     except (TypeError, ValueError) as error:
-        return Verdict(False, f"Exercise {name}: {answer!r} cannot be checked ({error}). Hint: {text['hint']}")
-    if right:
-        return Verdict(True, f"Exercise {name}: right. {text['explanation']}")
-    return Verdict(False, f"Exercise {name}: {answer!r} is not right yet. Hint: {text['hint']}")
+        wrong = f"cannot be checked ({error})"
+    return Verdict(False, f"Exercise {name}: {answer!r} {wrong}. Hint: {text['hint']}")
 
 
 def _near(*wanted: float, within: float = 1e-9) -> Callable[[Any], bool]:
     return lambda answer: any(abs(float(answer) - one) <= within for one in wanted)
 
 
-def _one_of(names: Collection[Any]) -> Callable[[Any], bool]:
-    return lambda answer: str(answer) in set(map(str, names))
-
-
-def _largest(values: Mapping[Any, float]) -> list[Any]:
-    """Return the names of the largest value; several may share it."""
-    return [name for name, value in values.items() if value >= max(values.values()) - 1e-9]
-
-
-def _nearest_below(probs: Mapping[str, float], thresholds: Mapping[str, float]) -> Callable[[Any], bool]:
-    below = {name: probs[name] - thresholds[name] for name in FINDINGS if probs[name] < thresholds[name]}
-    return _one_of(_largest(below) if below else ["none"])
+def _largest(values: Mapping[Any, float]) -> Callable[[Any], bool]:
+    """Check for the name of the largest value, which several may share; "none" if there is no value."""
+    names = {str(name) for name, value in values.items() if value >= max(values.values()) - 1e-9}
+    return lambda answer: str(answer) in (names or {"none"})
 
 
 def _without_reasons_against(prob: float, cam: np.ndarray) -> Callable[[Any], bool]:
@@ -83,21 +65,10 @@ def _without_reasons_against(prob: float, cam: np.ndarray) -> Callable[[Any], bo
     return _near(1 / (1 + math.exp(-float(np.mean(np.maximum(cam, 0))) - bias)), within=0.01)
 
 
-def _moved_furthest(probs: Mapping[str, float]) -> Callable[[Any], bool]:
-    before = probs["unchanged"]
-    return _one_of(_largest({name: abs(prob - before) for name, prob in probs.items() if name != "unchanged"}))
-
-
-def _reaches(fine_tuned: Mapping[int, float], scratch: Mapping[int, float]) -> Callable[[Any], bool]:
-    wanted = fine_tuned[min(fine_tuned)]
-    return _one_of([min((size for size, area in scratch.items() if area >= wanted), default="none")])
-
-
 def _source_alone(films: Any) -> Callable[[Any], bool]:
     test = films[films["split"] == "test"]
-    predicted = ~test["source"].isin([name for name, of in test.groupby("source") if not of["COVID-19"].sum()])
-    sensitivity = test.loc[predicted, "COVID-19"].sum() / test["COVID-19"].sum()
-    false = test.loc[predicted, "other"].sum() / test["other"].sum()
+    predicted = test.groupby("source")["COVID-19"].transform("sum") > 0
+    sensitivity, false = (test.loc[predicted, name].sum() / test[name].sum() for name in ("COVID-19", "other"))
     return _near((1 + sensitivity - false) / 2, within=0.005)
 
 
@@ -106,15 +77,12 @@ def _misses_none(truth: np.ndarray, probs: np.ndarray) -> Callable[[Any], bool]:
     return lambda answer: lowest - 0.011 < float(answer) <= lowest
 
 
-def _rare_disease(sensitivity: float, specificity: float) -> Callable[[Any], bool]:
-    true, false = 0.01 * sensitivity, 0.99 * (1 - specificity)
-    return _near(true / (true + false), within=0.01)
-
-
 #: By notebook and number, what the notebook computed -> the check of an answer.
 _CHECKS: dict[str, Callable[..., Callable[[Any], bool]]] = {
     "00.1": lambda probs: _near(sum(probs[name] >= 0.5 for name in FINDINGS)),
-    "00.2": _nearest_below,
+    "00.2": lambda probs, thresholds: _largest(
+        {name: probs[name] - thresholds[name] for name in FINDINGS if probs[name] < thresholds[name]}
+    ),
     "01.1": lambda prevalence: _near(1 - prevalence, within=0.0006),
     # Of what the labels call positive, the fp are not: a reader who is never wrong finds them negative.
     "01.2": lambda tp, fp: _near(tp / (tp + fp), within=0.006),
@@ -124,37 +92,36 @@ _CHECKS: dict[str, Callable[..., Callable[[Any], bool]]] = {
     "02.2": lambda parameters: _near(12e-6 * parameters, 12 * parameters / 2**20, within=0.24e-6 * parameters),
     "02.3": lambda: _near(-0.1 * math.log(0.1) - 0.9 * math.log(0.9), within=0.006),
     "03.1": lambda area, cells: _near(area * cells, within=max(0.06, 0.06 * area * cells)),
-    "03.2": lambda called, outside: _one_of(
-        _largest({name: outside[name] / called[name] for name in called if called[name]})
-    ),
+    "03.2": lambda called, outside: _largest({name: outside[name] / called[name] for name in called if called[name]}),
     "03.3": _without_reasons_against,
     # None, one or both of two steps are done, each as likely: Fliplr in half of the images, and flips half of them.
     "04.1": lambda: _near(0.25),
-    "04.2": _moved_furthest,
+    "04.2": lambda probs: _largest({name: abs(prob - probs["unchanged"]) for name, prob in probs.items()}),
     "04.3": lambda: _near(1000 * 0.95**10, within=1.5),
     # 44 + 284 of 397, where 300 have no COVID-19.
     "05.1": lambda: _near(44 + 284 - 300),
-    "05.2": _reaches,
+    "05.2": lambda fine_tuned, scratch: _largest(
+        {size: -size for size, area in scratch.items() if area >= fine_tuned[min(fine_tuned)]}
+    ),
     "05.3": lambda: _near(1 - 0.421, within=0.001),
     "06.1": _source_alone,
-    "06.2": lambda swapped, unmarked: _one_of(
-        _largest({name: -abs(swapped[name] - unmarked[name]) for name in swapped})
-    ),
+    "06.2": lambda swapped, unmarked: _largest({name: -abs(swapped[name] - unmarked[name]) for name in swapped}),
     "06.3": lambda lows: _near(min((share for share, low in lows.items() if low > 0.5), default=math.nan)),
     # With k images won and none lost, the mid-p is 2 * 0.5**k, less half of twice the chance of k itself.
     "07.1": lambda: _near(328 + next(k for k in range(1, 70) if 0.5**k < 0.05)),
-    "07.2": lambda turned: _one_of(_largest(turned)),
+    "07.2": lambda turned: _largest(turned),
     "07.3": lambda: _near(32 * 0.05, within=0.1),
     # Six of eleven are a majority; no image can stop earlier.
     "08.1": lambda: _near(5 / 11, within=0.005),
-    "08.2": lambda gained: _one_of(_largest({name: gain for name, gain in gained.items() if name != "combined"})),
+    "08.2": lambda gained: _largest({name: gain for name, gain in gained.items() if name != "combined"}),
     "08.3": lambda: _near(sum(math.comb(11, k) * 0.8**k * 0.2 ** (11 - k) for k in range(6, 12)), within=0.005),
     "09.1": lambda truth, called: _near(int((np.asarray(truth, bool) & ~np.asarray(called, bool)).sum())),
     "09.2": _misses_none,
-    "09.3": _rare_disease,
+    # Of a thousand images ten have the disease.
+    "09.3": lambda sensitivity, specificity: _near(sensitivity / (sensitivity + 99 * (1 - specificity)), within=0.01),
     "10.1": lambda board, pc: _near(pc / board, within=0.06),
-    "10.2": lambda seconds: _one_of(
-        _largest({name: seconds[name]["mean"] or 0.0 for name in ("reading", "preprocessing", "inference")})
+    "10.2": lambda seconds: _largest(
+        {name: seconds[name]["mean"] or 0.0 for name in ("reading", "preprocessing", "inference")}
     ),
     "10.3": lambda: _near(90 - 83),
 }

@@ -21,7 +21,7 @@ from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.metrics import Estimate
 
 #: Groups of patients by how many images they have, with their lower ends.
-FILM_GROUPS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6-10": 6, "11-20": 11, "21-50": 21, "51+": 51}
+_FILM_GROUPS = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6-10": 6, "11-20": 11, "21-50": 21, "51+": 51}
 _OPACITIES = ("Infiltration", "Pneumonia", "Consolidation", "Edema")
 #: For each comparison: the radiologists' label, and the mined labels of which at least one must be there. Which of them
 #: correspond is our reading: the label files do not define it.
@@ -31,7 +31,7 @@ READ_AS = {
     "Airspace opacity": ("Airspace opacity", ["Atelectasis", *_OPACITIES]),
     "Airspace opacity, no atelectasis": ("Airspace opacity", [*_OPACITIES]),
 }
-#: Measures of the agreement, under the names that a reader of studies knows.
+#: Measures of the agreement, and their names for a reader of studies.
 _AGREEMENT = {"recall": "sensitivity", "specificity": "specificity", "precision": "PPV", "kappa": "kappa"}
 RECORDED = resources.files("cxrkit") / "course" / "nih_labels.json"
 
@@ -41,14 +41,12 @@ class Survey:
     """A manifest in numbers.
 
     Attributes:
-        name: of the data set.
-        films, patients: how many.
+        name, films, patients: of the data set, and how many.
         prevalence: by group of images ("all", then each split) and finding, the share of images that have it.
         films_per_patient: as the function counts.
         pairs: (14, 14), images that have both findings; on the diagonal, images that have the one.
         leakage: as the function counts, for the manifest's splits ("by patient") and for `split_by_film` ("by film").
-        memorised: AUROC by finding of the function's predictions, after `split_by_film`. After a split by patient it is
-            0.5 for every finding: no patient has other images to go by.
+        memorised: AUROC by finding of the function's predictions, after `split_by_film`; after a split by patient 0.5.
     """
 
     name: str
@@ -92,10 +90,8 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey
         )
     by_film, has, patients = split_by_film(frame, seed=0), _findings(frame), frame["patient_id"].to_numpy(str)
     groups = {"all": frame["split"].notna()} | {split: frame["split"] == split for split in splits}
-    test = by_film["split"] == "test"
-    areas = metrics.auroc_by_patient(
-        has[test].to_numpy(), memorised(by_film), patients[test], resamples=resamples, seed=0
-    )
+    test, options = by_film["split"] == "test", {"resamples": resamples, "seed": 0}
+    areas = metrics.auroc_by_patient(has[test].to_numpy(), memorised(by_film), patients[test], **options)
     return Survey(
         name=name,
         films=len(frame),
@@ -132,9 +128,8 @@ def leakage(frame: pd.DataFrame) -> pd.Series:
 def memorised(frame: pd.DataFrame) -> np.ndarray:
     """Predict each test image from the labels of its patient's images in the other splits.
 
-    Returns:
-        (test images, 14), in [0, 1]: the share of those images that have the finding; for a patient without any, the
-        share of all images outside of test.
+    Returns (test images, 14), in [0, 1]: the share of those images that have the finding; for a patient without any,
+    the share of all images outside of test.
     """
     known = frame[~frame["split"].isin(["test", ""])]
     has = _findings(known)
@@ -143,29 +138,27 @@ def memorised(frame: pd.DataFrame) -> np.ndarray:
 
 
 def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count patients by how many images they have, and the images that these have together, by `FILM_GROUPS`."""
+    """Count patients by how many images they have ("1", "6-10", "51+"), and the images that these have together."""
     sizes = frame["patient_id"].value_counts()
-    groups = pd.Series(pd.cut(sizes, [*FILM_GROUPS.values(), np.inf], right=False, labels=list(FILM_GROUPS)))
+    groups = pd.Series(pd.cut(sizes, [*_FILM_GROUPS.values(), np.inf], right=False, labels=list(_FILM_GROUPS)))
     grouped = sizes.groupby(groups, observed=False)
-    return pd.DataFrame({"patients": grouped.size(), "films": grouped.sum()}).set_axis(list(FILM_GROUPS))
+    return pd.DataFrame({"patients": grouped.size(), "films": grouped.sum()}).set_axis(list(_FILM_GROUPS))
 
 
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
     """Put counted positives, as `NihSurvey.table01`, beside the report's table 1.
 
-    Returns:
-        One row per finding and a total: finding; for each split what was printed, what was counted, and the
-        difference as "+1" (printed more), "-1" or "" (none).
+    Returns one row per finding and a total: `finding`, and for each split what was printed, what was counted, and the
+    difference as "+1" (printed more), "-1" or "" (none).
     """
-    printed = published.table("table01").astype(int)[list(SPLITS)]
+    printed = published.table("table01").astype(int)
     counted = pd.concat([counts, counts.sum().to_frame("Total").T]).reindex(printed.index)
-    columns = {
-        "report": printed.map("{:,}".format),
-        "counted": counted.map("{:,}".format),
-        "differs": (printed - counted).map("{:+d}".format).replace("+0", ""),
-    }
-    beside = {f"{split}: {what}": values[split] for split in SPLITS for what, values in columns.items()}
-    return pd.DataFrame(beside).rename_axis("finding").reset_index()
+    beside = pd.DataFrame(index=printed.index.rename("finding"))
+    for split in SPLITS:
+        beside[f"{split}: report"] = printed[split].map("{:,}".format)
+        beside[f"{split}: counted"] = counted[split].map("{:,}".format)
+        beside[f"{split}: differs"] = (printed[split] - counted[split]).map("{:+d}".format).replace("+0", "")
+    return beside.reset_index()
 
 
 def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
@@ -179,17 +172,15 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
     # True, false positives, false, true negatives.
     counts = [((seen == true) & (mined == said)).sum(axis=0) for true, said in ((1, 1), (0, 1), (1, 0), (0, 0))]
     per_split = keras.groupby("split")["patient_id"].agg(films="size", patients="nunique")
-    scores = metrics.score_table(
-        seen, mined, patients, labels=list(READ_AS), metrics=tuple(_AGREEMENT), resamples=resamples, seed=0
-    )
+    options: dict[str, Any] = {"labels": list(READ_AS), "metrics": tuple(_AGREEMENT), "resamples": resamples, "seed": 0}
+    agreement: dict[str, dict[str, Estimate]] = {name: {} for name in READ_AS}
+    for row in metrics.score_table(seen, mined, patients, **options).to_dict("records"):
+        agreement[row["label"]][_AGREEMENT[row["metric"]]] = Estimate.from_row(row)
     return NihSurvey(
         survey=describe(official, name="ChestX-ray14", resamples=resamples),
         table01=_findings(keras).groupby(keras["split"]).sum().T[list(SPLITS)].rename_axis(columns=None),
         splits=per_split.loc[list(SPLITS)].reset_index(),
-        agreement={
-            str(name): {_AGREEMENT[row["metric"]]: Estimate.from_row(row) for row in rows.to_dict("records")}
-            for name, rows in scores.groupby("label", sort=False)
-        },
+        agreement=agreement,
         confusion=pd.DataFrame(counts, ["tp", "fp", "fn", "tn"], list(READ_AS)).T,
     )
 
@@ -197,8 +188,7 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
 def compare_labels(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair mined labels (a manifest's) with those of `data.radiologist_labels`, for the images that have both.
 
-    Returns:
-        What radiologists saw and what was mined, each (images, comparisons) of 0 and 1; (images,) patients.
+    Returns what radiologists saw and what was mined, each (images, comparisons) of 0 and 1, and (images,) patients.
     """
     has = _findings(mined).set_axis([PurePosixPath(image).name for image in mined["image"]])
     films = read[read["image"].isin(has.index)]
@@ -207,23 +197,18 @@ def compare_labels(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray,
     return seen, said, films["patient_id"].to_numpy(str)
 
 
-def recorded_nih() -> NihSurvey:
-    """Return what `measure_nih` found once on the real label files; tools/measure_nih_labels.py wrote it down."""
-    return from_json(RECORDED.read_text(encoding="utf-8"))
-
-
 def to_json(found: NihSurvey) -> str:
-    """Return a survey as JSON text that `from_json` reads back."""
+    """Return a survey as JSON text, as `recorded_nih` reads it."""
     return json.dumps(asdict(found), default=lambda frame: frame.to_dict("split")) + "\n"
 
 
-def from_json(text: str) -> NihSurvey:
-    """Return the survey that `to_json` turned into text."""
+def recorded_nih(text: str | None = None) -> NihSurvey:
+    """Return what `measure_nih` found once on the real label files, or the survey in another text of `to_json`."""
 
     def built(part: dict[str, Any]) -> Any:
         if "columns" in part:
             return pd.DataFrame(**part)
         return Estimate(**part) if "value" in part else part
 
-    parts = json.loads(text, object_hook=built)
+    parts = json.loads(RECORDED.read_text(encoding="utf-8") if text is None else text, object_hook=built)
     return NihSurvey(**parts | {"survey": Survey(**parts["survey"])})

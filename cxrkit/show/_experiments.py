@@ -20,7 +20,7 @@ from cxrkit.show._tables import table as as_table
 
 if TYPE_CHECKING:
     from cxrkit.course.experiments import Result
-    from cxrkit.course.experiments._data import CleanedData
+    from cxrkit.course.experiments._sets import CleanedData
     from cxrkit.data import FilmSet
 
 _RIGHT, _WRONG = ("#2c7a2c", "-", "right"), ("#c0392b", "--", "wrong")
@@ -392,13 +392,10 @@ def trained(result: "Result") -> str:
         how = f"Frozen: {head}. Fine-tuned and from scratch: {whole}"
     else:
         how = f"{plan.mode.capitalize()}: {head if plan.mode == 'frozen' else whole}"
-    share = "each image counts the same"
-    if plan.positive_share is not None:
-        share = f"images sampled or weighted so that {plan.positive_share:.0%} have COVID-19"
-    by = "AUROC" if plan.best_by == "auroc" else "loss"
+    half = "images sampled or weighted so that 50% have COVID-19"
     start = f"Start: {escape_markdown(plan.start)} at {plan.size_px} px."
     seeds = ", ".join(map(str, result.seeds))
-    return f"{start} {how} on val by {by}; {share}; seeds {seeds}."
+    return f"{start} {how} on val by loss; {half if plan.balanced else 'each image counts the same'}; seeds {seeds}."
 
 
 def _shortcut_parts(result: "Result") -> list[str]:

@@ -6,12 +6,11 @@ in a folder, resumes there if interrupted, and returns a `Result`. Intervals cov
 sources and other seeds, not other sources. Keras is imported when it is needed.
 """
 
-from cxrkit.course.experiments._data import data
 from cxrkit.course.experiments._learn import Plan, learn
 from cxrkit.course.experiments._marks import MarkLab, faint_films
 from cxrkit.course.experiments._measure import Result, Setting, measure
 from cxrkit.course.experiments._runs import augmenters, composite, mixing, transfer, unseen
-from cxrkit.course.experiments._sets import Sets, load, positive, simulated_sources
+from cxrkit.course.experiments._sets import Sets, data, load, positive, simulated_sources
 from cxrkit.course.experiments._shortcuts import recorded_shortcuts, shortcuts
 from cxrkit.course.experiments._variants import VARIANTS
 

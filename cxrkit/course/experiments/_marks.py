@@ -5,7 +5,8 @@ of the two a network uses.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,33 +22,23 @@ from cxrkit.metrics import Estimate
 #: What `marked` adds: the frame and grey levels of a source, or a letter in a corner, as in a figure of an article.
 MARKS = ("frame", "letter")
 #: Images in each split, and the first seeds of the patients, which no other part of cxrkit uses.
-COUNTS = {"train": 240, "val": 80, "test": 200}
+_COUNTS = {"train": 240, "val": 80, "test": 200}
 _FIRST_SEED = {"train": 50_000_000, "val": 51_000_000, "test": 52_000_000}
 #: Severities of COVID-19; the findings of the other patients, one each, are twice as severe and resemble it.
 _FAINT = (0.03, 0.15)
 _ALIKE = ("Infiltration", "Pneumonia", "Consolidation", "Edema", "Atelectasis", "Effusion")
 
 
-@dataclass(frozen=True, eq=False)
-class FaintFilms:
-    """Simulated images with faint COVID-19, and as many with findings that resemble it.
-
-    Attributes:
-        sets: the images without marks; every second one has COVID-19.
-        lungs: by split (films, S, S), bool: the simulator's lungs.
-    """
+class FaintFilms(NamedTuple):
+    """Simulated images without marks, every second one with faint COVID-19, the others with findings that resemble it;
+    and by split the simulator's lungs, (films, S, S), bool."""
 
     sets: Sets
     lungs: dict[str, np.ndarray]
 
 
-def faint_films(counts: Mapping[str, int] = COUNTS, *, size_px: int = 96) -> FaintFilms:
-    """Simulate images on which COVID-19 is hard to see.
-
-    Args:
-        counts: images by split, at least two each; `COUNTS` take about 15 seconds.
-        size_px: side of the images, pixels.
-    """
+def faint_films(counts: Mapping[str, int] = _COUNTS, *, size_px: int = 96) -> FaintFilms:
+    """Simulate images, size_px a side, on which COVID-19 is hard to see: by split how many, at least two each."""
     films, lungs = {}, {}
     for split in SPLITS:
         random, specs = np.random.default_rng([0, _FIRST_SEED[split]]), []
@@ -72,9 +63,9 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
 
     Args:
         films: simulated, without marks.
-        mark: one of `MARKS`. "frame": images with COVID-19 get the appearance of source C (black strips above and
-            below), the others that of B (a black border at the sides, more contrast). "letter": images with COVID-19
-            get a letter in the upper left corner, the others nothing.
+        mark: "frame": images with COVID-19 get the appearance of source C (black strips above and below), the others
+            that of B (a black border at the sides, more contrast). "letter": images with COVID-19 get a letter in the
+            upper left corner, the others nothing.
         swapped: share of the images of each class that get the other mark, in [0, 1]; a larger share includes the
             images of a smaller one. At 0.5 the mark carries no information.
     Returns:
@@ -88,8 +79,7 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
     of_with = has.copy()
     for number, of_class in enumerate((has, ~has)):
         rows = np.random.default_rng([0, number]).permutation(np.flatnonzero(of_class))
-        chosen = rows[: round(swapped * len(rows))]
-        of_with[chosen] = ~of_with[chosen]
+        of_with[rows[: round(swapped * len(rows))]] ^= True
     sources = np.where(of_with, WITH, WITHOUT)
     if mark == "frame":
         pixels = [phantom.restyled(film, source) for film, source in zip(films.pixels, sources, strict=True)]
@@ -99,17 +89,18 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
 
 
 def _lettered(film: np.ndarray, number: int) -> np.ndarray:
-    side, lettered = film.shape[0], np.ascontiguousarray(film.copy())
+    side, lettered = film.shape[0], film.copy()
     # Not always at the same pixel, as in reality.
     right, down = np.random.default_rng(number).uniform(0.03, 0.08, 2)
     place = (round(right * side), round((down + 0.11) * side))
     size, thickness = side / 190, max(1, side // 96)
-    cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
-    return lettered
+    return cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
 
 
 class MarkLab:
     """Networks trained on marked images, and their test with other marks; a network is kept once it is trained.
+
+    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`.
 
     Args:
         faint: the images.
@@ -123,7 +114,7 @@ class MarkLab:
         self._learned: dict[tuple[str | None, float, str], Learned] = {}
 
     def films(self, split: str, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> FilmSet:
-        """Return the images of a split with marks, as `marked` adds them (None: none), and then a variant of them.
+        """Return the images of a split with marks (None: none), and then a variant of them.
 
         Histograms are matched to the training images without COVID-19.
         """
@@ -135,7 +126,7 @@ class MarkLab:
         return replace(films, pixels=variant_of(variant, films.pixels, self._faint.lungs[split], like=like))
 
     def learned(self, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> Learned:
-        """Return the network trained on such images; arguments as for `films`."""
+        """Return the network trained on such images."""
         key = (mark, swapped, variant)
         if key not in self._learned:
             films, val = (self.films(split, mark, swapped=swapped, variant=variant) for split in ("train", "val"))
@@ -150,14 +141,10 @@ class MarkLab:
     def areas(
         self, mark: str, *, swapped: float | None = 0.0, variant: str = UNCHANGED, resamples: int = 2000
     ) -> dict[str, Estimate]:
-        """Test a network on the same test patients with three kinds of marks.
+        """Test a network on the same test patients with three kinds of marks; with `swapped` None, one trained without.
 
-        Args:
-            mark, variant: as for `films`.
-            swapped: of the training images; None: the network was trained without marks.
-            resamples: of test patients.
         Returns:
-            The AUROC by the names of `tests`, with its interval over test patients.
+            The AUROC by the names of `tests`, with its interval over `resamples` of test patients.
         """
         network = self.learned(None if swapped is None else mark, swapped=swapped or 0.0, variant=variant)
         return _areas(network, self.tests(mark, variant=variant), resamples)
@@ -165,8 +152,6 @@ class MarkLab:
     def source_areas(self, mark: str, *, resamples: int = 2000) -> dict[str, Estimate]:
         """Test a network on COVID-19 that never saw it: it was trained to recognise the hospital by its mark.
 
-        Args:
-            mark, resamples: as for `areas`.
         Returns:
             As `areas`; and under "hospital" the AUROC for the hospital, on test images without COVID-19, half of them
             with each mark.
@@ -181,9 +166,8 @@ class MarkLab:
 
 
 def _areas(network: Learned, tests: Mapping[str, FilmSet], resamples: int) -> dict[str, Estimate]:
-    return {
-        name: metrics.bootstrap(
-            "AUROC", positive(films).astype(int), network.predict(films), films.patients, resamples=resamples, seed=0
-        )
-        for name, films in tests.items()
-    }
+    found = {}
+    for name, films in tests.items():
+        y, probs = positive(films).astype(int), network.predict(films)
+        found[name] = metrics.bootstrap("AUROC", y, probs, films.patients, resamples=resamples, seed=0)
+    return found

@@ -1,5 +1,6 @@
 """Settings by seeds: each network of an experiment is trained and tested, and its probabilities are kept on disk."""
 
+import itertools
 import json
 import math
 import tempfile
@@ -15,30 +16,20 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import augment, metrics
-from cxrkit.course.experiments._learn import Plan, learn, sha256_of_start
-from cxrkit.course.experiments._sets import Sets, positive
+from cxrkit.course.experiments._learn import Plan, learn
+from cxrkit.course.experiments._sets import Progress, Sets, positive
 from cxrkit.data import FilmSet, Journal, locked
 from cxrkit.metrics import Estimate
 
 #: Predicted positive from here on: of two classes the more probable one, as in the report.
 THRESHOLD = 0.5
-#: Digits of a probability that are kept.
-_DIGITS = 9
-#: (networks done, networks in all)
-Progress = Callable[[int, int], None]
 #: Images, or a function from the seed to images.
 Films = FilmSet | Callable[[int], FilmSet]
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One setting of an experiment.
-
-    Attributes:
-        plan: how its networks are trained.
-        films, val: to train on, and to choose on.
-        about: further columns of the table of networks.
-    """
+    """A setting of an experiment: images to train on and to choose on; further columns of the table of networks."""
 
     plan: Plan
     films: Films
@@ -56,8 +47,8 @@ class Result:
         cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
             `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
         tests, probs: test images by name; by setting and test the probabilities of COVID-19, (seeds, films).
-        table: tidy, a row per measure and setting: `value`, `low`, `high`, `n`, `runs`, `reason`, and where there is a
-            reference `difference`, its ends, `p` and `p (Holm)`; further columns depend on the experiment.
+        table: tidy, a row per measure and setting, with the columns of `metrics.runs_table`; further columns depend on
+            the experiment.
         extra: further tables by name, which depend on the experiment.
     """
 
@@ -82,16 +73,9 @@ class Result:
         reference: str | None = None,
         where: np.ndarray | slice = slice(None),
     ) -> pd.DataFrame:
-        """Measure settings.
+        """Measure settings (None: all) on test images, by their name, or on those where a mask (films,), bool, is True.
 
-        Args:
-            test: name of the test images.
-            measures: as `metrics.runs_table` takes them; the threshold is 0.5.
-            settings: names; None for all.
-            reference: the setting that the others are compared with, paired by image and seed.
-            where: (films,), bool: these images only.
-        Returns:
-            A row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
+        Returns a row per measure and setting: `measure`, then the columns of `metrics.runs_table`.
         """
         films = self.tests[test].where(where)
         probs = {name: self.probs[name][test][:, where] for name in settings or self.probs}
@@ -101,11 +85,9 @@ class Result:
         return pd.concat(parts, names=["measure"]).reset_index("measure").reset_index(drop=True)
 
     def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
-        """Return the estimates of the table by two of its columns, such as "trained on" and "tested on".
+        """Return the estimates by two columns of the table, such as "trained on" and "tested on".
 
-        Args:
-            rows, columns: names of the columns.
-            where: values of further columns: `variant="unchanged"`.
+        `where` gives the values of further columns: `variant="unchanged"`.
         """
         found: dict[str, dict[str, Estimate]] = {}
         for record in self.table.to_dict("records"):
@@ -140,7 +122,7 @@ class Result:
             if isinstance(part, dict) and "rows" in part
         }
         recipe = parts["plan"]["recipe"]
-        plan = Plan(**parts["plan"] | {"recipe": None if recipe is None else augment.from_json(recipe)})
+        plan = Plan(**parts["plan"] | {"recipe": recipe and augment.from_json(recipe)})
         films, table, cells = (frames.pop(name) for name in ("films", "table", "cells"))
         about = (parts["name"], parts["data"], parts["simulated"], films, plan, tuple(parts["seeds"]))
         return cls(*about, cells, table=table, extra={**frames, "made by": parts["made_by"]})
@@ -162,20 +144,17 @@ def measure(
 
     Args:
         name: of the experiment.
-        sets: the images.
-        settings: by name.
         tests: test images by name; None for the sets' own, "test".
         plan: what all settings have in common.
         seeds: of the networks, each at least 0 and once.
-        out: folder that keeps each network's predictions. A run that was interrupted resumes there. A folder that was
-            made with another plan or other test images is refused. None keeps nothing.
+        out: folder that keeps each network's predictions; an interrupted run resumes there. A folder that was made with
+            another plan or other test images is refused. None keeps nothing.
         restart: delete what `out` holds.
         progress: called with (networks done, networks in all).
     Returns:
         The result, still without a table.
     Raises:
-        ValueError: no setting or no seed, a seed below 0 or twice; `out` holds another experiment or is in use; or as
-            for `learn`.
+        ValueError: impossible seeds; `out` holds another experiment or is in use; or as for `learn`.
     """
     if not settings or not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ValueError(
@@ -183,12 +162,8 @@ def measure(
             f"{list(seeds)}."
         )
     tests = {"test": sets.test} if tests is None else dict(tests)
-    fingerprint = {
-        "experiment": name,
-        "plan": plan.as_dict(),
-        "start": sha256_of_start(plan.start),
-        "tests": {test: _digest(films) for test, films in tests.items()},
-    }
+    digests = {test: _digest(films) for test, films in tests.items()}
+    fingerprint = {"experiment": name, "plan": plan.as_dict(), "start": plan.sha256_of_start, "tests": digests}
     found = []
     with ExitStack() as stack:
         folder = Path(out or stack.enter_context(tempfile.TemporaryDirectory(prefix="cxrkit-"))) / "run"
@@ -197,45 +172,37 @@ def measure(
         if restart:
             (folder / "cells.jsonl").unlink(missing_ok=True)
         journal = stack.enter_context(closing(Journal(folder / "cells.jsonl", fingerprint)))
-        for seed in seeds:
-            for label, setting in settings.items():
-                films, val = (some(seed) if callable(some) else some for some in (setting.films, setting.val))
-                cell = {"setting": label, "plan": setting.plan.as_dict(), "seed": seed}
-                key = json.dumps({**cell, "films": _digest(films), "val": _digest(val)}, sort_keys=True)
-                if key not in journal:
-                    journal.add(key, {"record": _network(films, val, setting.plan, seed, tests)})
-                    journal.sync()
-                found.append({"setting": label, **setting.about, "seed": seed, **journal.get(key)["record"]})
-                if progress is not None:
-                    progress(len(found), len(seeds) * len(settings))
+        for seed, (label, setting) in itertools.product(seeds, settings.items()):
+            films, val = (some(seed) if callable(some) else some for some in (setting.films, setting.val))
+            cell = {"setting": label, "plan": setting.plan.as_dict(), "seed": seed}
+            key = json.dumps({**cell, "films": _digest(films), "val": _digest(val)}, sort_keys=True)
+            if key not in journal:
+                journal.add(key, {"record": _network(films, val, setting.plan, seed, tests)})
+                journal.sync()
+            found.append({"setting": label, **setting.about, "seed": seed, **journal.get(key)["record"]})
+            if progress is not None:
+                progress(len(found), len(seeds) * len(settings))
     probs = {
         label: {test: np.array([one["probs"][test] for one in found if one["setting"] == label]) for test in tests}
         for label in settings
     }
-    cells = pd.DataFrame([{**one, **one["about"]} for one in found]).drop(columns=["probs", "about"])
     # Setting after setting, as tables and figures show them.
-    cells = cells.sort_values("setting", key=lambda names: names.map(list(settings).index), kind="stable")
-    about = (name, sets.name, sets.simulated, sets.counts, plan, tuple(seeds))
-    return Result(*about, cells.reset_index(drop=True), tests, probs)
+    found.sort(key=lambda one: list(settings).index(one["setting"]))
+    cells = pd.DataFrame([{**one, **one["about"]} for one in found]).drop(columns=["probs", "about"])
+    return Result(name, sets.name, sets.simulated, sets.counts, plan, tuple(seeds), cells, tests, probs)
 
 
 def _network(films: FilmSet, val: FilmSet, plan: Plan, seed: int, tests: Mapping[str, FilmSet]) -> dict[str, Any]:
     """Train a network; return its probabilities for the test images, and what is known of its training."""
     started = time.monotonic()
     learned = learn(films, val, plan, seed=seed)
-    seconds = time.monotonic() - started
+    seconds = round(time.monotonic() - started, 2)
     (best,) = learned.tried[learned.tried["best"]].to_dict("records")
-    return {
-        "probs": {test: np.round(learned.predict(some), _DIGITS).tolist() for test, some in tests.items()},
-        "about": {
-            "films": len(films),
-            "patients": len(np.unique(films.patients)),
-            "positives": int(positive(films).sum()),
-            "val_loss": best["val_loss"],
-            "val AUROC": best["auroc"],
-            "seconds": round(seconds, 2),
-        },
-    }
+    patients, positives = len(np.unique(films.patients)), int(positive(films).sum())
+    counts = {"films": len(films), "patients": patients, "positives": positives}
+    scores = {"val_loss": best["val_loss"], "val AUROC": best["auroc"], "seconds": seconds}
+    probs = {test: np.round(learned.predict(some), 9).tolist() for test, some in tests.items()}
+    return {"probs": probs, "about": counts | scores}
 
 
 def _digest(films: FilmSet) -> str:

@@ -20,8 +20,6 @@ from cxrkit.labels import COVID, NOT_COVID
 
 #: Figure 8's recipe for each augmenter of table 5, by the name that table 7 uses.
 AUGMENTERS = {name.removeprefix("fig08/"): name for name in augment.NAMES if name.startswith("fig08/")}
-#: Figure 11's composite and what it is compared with.
-_COMPOSITES = {"flip": "flip", "figure 11": "fig11"}
 #: Images with COVID-19 in the report's first mixes.
 _REPORT_POSITIVES = 485
 
@@ -32,31 +30,26 @@ def augmenters(
     *,
     recipes: "Mapping[str, str | augment.Recipe]" = AUGMENTERS,
     patients: int | None = None,
-    name: str = "augmenters",
     **options: Any,
 ) -> Result:
     """Train with one recipe at a time, everything else alike.
 
     Args:
-        plan: with any recipe; `recipes` count.
         recipes: recipes, or names or files as for `augment.load`, by the names that tables show; "none", with which
             they are compared, is added.
         patients: number of training patients, chosen by the seed, the same for all recipes; None for all.
-        name: of the experiment.
     Returns:
         The result. Its intervals cover other test patients and other seeds (`metrics.runs_table`), and with `patients`
         also other training patients.
     """
     base, films = replace(plan, recipe=None), functools.partial(sets.choose, patients)
     # No recipe instead of an empty one: "frozen" would make several copies that are all alike.
-    plans = {"none": base} | {
-        label: replace(plan, recipe=augment.load(recipe)) for label, recipe in recipes.items() if label != "none"
-    }
+    loaded = {label: augment.load(recipe) for label, recipe in recipes.items() if label != "none"}
+    plans = {label: replace(plan, recipe=recipe) for label, recipe in {"none": None, **loaded}.items()}
     settings = {label: Setting(one, films, sets.val) for label, one in plans.items()}
-    measured = measure(name, sets, settings, plan=base, **options)
-    return replace(
-        measured, table=measured.score(measures=("AUROC", "accuracy", "recall", "specificity"), reference="none")
-    )
+    measured = measure("augmenters", sets, settings, plan=base, **options)
+    measures = ("AUROC", "accuracy", "recall", "specificity")
+    return replace(measured, table=measured.score(measures=measures, reference="none"))
 
 
 def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
@@ -65,30 +58,27 @@ def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
     Takes `patients` as `augmenters` does. `extra` holds "examples", as `examples` chooses them from the predictions of
     the first seed's network with the composite.
     """
-    result = augmenters(sets, plan, recipes=_COMPOSITES, name="composite", **options)
-    return replace(result, extra={"examples": examples(sets, result.probs["figure 11"]["test"][0])})
+    result = augmenters(sets, plan, recipes={"flip": "flip", "figure 11": "fig11"}, **options)
+    found = examples(sets, result.probs["figure 11"]["test"][0])
+    return replace(result, name="composite", extra={"examples": found})
 
 
 def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
     """Choose right and wrong predictions of test images, as table 8 shows some: by a rule, not by chance or a person.
 
-    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain.
+    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain. `probs`
+    are those of COVID-19, (test films,).
 
-    Args:
-        sets: the images.
-        probs: (test films,), probability of COVID-19.
     Returns:
-        At most four rows, right ones first: `row` (in the test images), `truth`, `right`, `rank 1`, `certainty 1`,
-        `rank 2`, `certainty 2` (the more probable class first), `chosen as`.
+        At most four rows: `row` (of the test images), `truth`, `right`, `rank 1` and `certainty 1` (of the more
+        probable class), `rank 2`, `certainty 2`, `chosen as`.
     """
     has, predicted = positive(sets.test), probs >= THRESHOLD
     certainty = np.where(predicted, probs, 1 - probs)
     rows = []
-    for right in (True, False):
-        for ill in (True, False):
-            among = np.flatnonzero((has == ill) & ((has == predicted) == right))
-            if not len(among):
-                continue
+    for right, ill in ((True, True), (True, False), (False, True), (False, False)):
+        among = np.flatnonzero((has == ill) & ((has == predicted) == right))
+        if len(among):
             order = among[np.argsort(certainty[among], kind="stable")]
             row = int(order[len(order) // 2] if right else order[-1])
             first, second = (COVID, NOT_COVID) if predicted[row] else (NOT_COVID, COVID)
@@ -103,22 +93,17 @@ def transfer(
     plan: Plan,
     *,
     sizes: Sequence[int] = (10, 20, 40, 80, 160, 240),
-    modes: Sequence[str] = MODES,
     **options: Any,
 ) -> Result:
     """Train a new head, all layers from pretrained weights, and all layers from scratch, on more and more patients.
 
     The training sets of one seed are nested, and all modes share them; another seed chooses other patients. Val and
-    test stay the same.
+    test stay the same. `sizes` are numbers of training patients, at least 2; more than there are mean all.
 
-    Args:
-        plan: with any mode; `modes` count.
-        sizes: numbers of training patients, at least 2; more than there are mean all.
-        modes: of `MODES`.
     Returns:
         The result; its table has `mode`, `patients` and `films` (mean over seeds). At each size the modes are compared
-        with "scratch", if that is among them. Intervals cover other test patients, other seeds and other training
-        patients; at the largest size, where there is no choice of patients, only the first two.
+        with "scratch". Intervals cover other test patients, other seeds and other training patients; at the largest
+        size, where there is no choice of patients, only the first two.
     """
     every = len(np.unique(sets.train.patients))
     settings = {
@@ -126,17 +111,15 @@ def transfer(
             replace(plan, mode=mode), functools.partial(sets.choose, size), sets.val, {"mode": mode, "size": size}
         )
         for size in sorted({min(size, every) for size in sizes})
-        for mode in modes
+        for mode in MODES
     }
     measured = measure("transfer", sets, settings, plan=plan, **options)
     parts = []
-    for _, cells in measured.cells.groupby("size"):
-        names = cells["setting"].unique().tolist()
-        reference = next((name for name in names if name.startswith("scratch")), None)
+    for size, cells in measured.cells.groupby("size"):
+        names, reference = cells["setting"].unique().tolist(), f"scratch, {size} patients"
         parts.append(measured.score(measures=("AUROC", "accuracy"), settings=names, reference=reference))
     about = {"mode": ("mode", "first"), "patients": ("size", "first"), "films": ("films", "mean")}
-    of_setting = measured.cells.groupby("setting").agg(**about)
-    table = pd.concat(parts, ignore_index=True).merge(of_setting, left_on="setting", right_index=True, how="left")
+    table = pd.concat(parts, ignore_index=True).join(measured.cells.groupby("setting").agg(**about), on="setting")
     return replace(measured, table=table)
 
 
@@ -153,7 +136,7 @@ def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
         source of one class against the other class of the training sources, as in the report's figure 13. A network
         that ranks sources and not patients can have any value there.
     Raises:
-        ValueError: less than two sources, no way to leave one out that keeps both classes, or as for `measure`.
+        ValueError: no way to leave a source out that keeps both classes, or as for `measure`.
     """
     sources = sets.sources
     trainings = {"all sources": sources}
@@ -165,10 +148,10 @@ def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
             f"images must be of two sources or more, some of which hold both classes together; got "
             f"{', '.join(sources)}. Simulated images get sources with `simulated_sources`."
         )
-    settings = {}
-    for name, chosen in usable.items():
-        part = sets.of(chosen)
-        settings[name] = Setting(plan, part.train, part.val, {"sources": ", ".join(chosen)})
+    settings = {
+        name: Setting(plan, sets.of(chosen).train, sets.of(chosen).val, {"sources": ", ".join(chosen)})
+        for name, chosen in usable.items()
+    }
     measured = measure("unseen", sets, settings, plan=plan, **options)
     parts = [_of_source(measured, name, chosen, source) for name, chosen in usable.items() for source in sources]
     return replace(measured, table=pd.concat(parts, ignore_index=True))
@@ -180,10 +163,12 @@ def _usable(sets: Sets, sources: Sequence[str]) -> bool:
 
 
 def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) -> pd.DataFrame:
+    """Return the rows of `unseen` for the network `name`, trained on the `chosen` sources, tested on one source."""
     test = measured.tests["test"]
     of_source, has = test.sources == source, positive(test)
     ill, well = int((of_source & has).sum()), int((of_source & ~has).sum())
-    measures = [*(["recall"] if ill else []), *(["specificity"] if well else []), *(["AUROC"] if ill and well else [])]
+    there = {"recall": ill, "specificity": well, "AUROC": ill and well}
+    measures = [one for one, images in there.items() if images]
     parts = [measured.score(measures=measures, settings=[name], where=of_source)]
     # Of a source of one class that was left out: the other class comes from the sources that were not.
     others = np.isin(test.sources, chosen) & ~of_source & (has != bool(ill))
@@ -194,17 +179,14 @@ def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) 
     return pd.concat(parts).assign(**about, **{"COVID-19": ill, "other": well})
 
 
-def mixing(sets: Sets, plan: Plan, *, other: str | None = None, **options: Any) -> Result:
+def mixing(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Mix images of another source, all without COVID-19, into the training images, in table 9's sizes and batch sizes.
 
-    The sizes are scaled to the images with COVID-19 that there are; a first mix, "0", is without the other source. The
-    share of COVID-19 is part of the mix, so `positive_share` is None. All mixes are tested on the same images, so they
-    can be compared; the report's test images changed with the mix. The number of steps stays the same, so a smaller
-    batch also means that the network sees fewer images.
+    The other source is the largest one without COVID-19. The sizes are scaled to the images with COVID-19 that there
+    are; a first mix, "0", is without the other source. The share of COVID-19 is part of the mix, so training is not
+    `balanced`. All mixes are tested on the same images, so they can be compared; the report's test images changed with
+    the mix. The number of steps stays the same, so a smaller batch also means that the network sees fewer images.
 
-    Args:
-        plan: with any batch size and positive share.
-        other: the source that is mixed in; None for the largest one without COVID-19.
     Returns:
         The result; its table has `own`, `other` (training images without COVID-19) and `batch size`, and the measures
         AUROC, accuracy, precision, recall, F1, and the specificity on images of the own and of the other source
@@ -214,23 +196,20 @@ def mixing(sets: Sets, plan: Plan, *, other: str | None = None, **options: Any) 
         ValueError: no source without COVID-19, no other source with both classes, or as for `measure`.
     """
     without = sets.by_source.query("`COVID-19` == 0")["other"]
-    if other is None and without.empty:
-        raise ValueError(f"there must be a source without COVID-19 to mix in; got {', '.join(sets.sources)}.")
-    other = str(without.idxmax()) if other is None else other
-    if other not in without or not _usable(sets, [name for name in sets.sources if name != other]):
+    other = "" if without.empty else str(without.idxmax())
+    if not other or not _usable(sets, [name for name in sets.sources if name != other]):
         raise ValueError(
-            f"other must be a source without COVID-19, and the rest must hold both classes; got {other!r} of "
+            "there must be a source without COVID-19 to mix in, and others that hold both classes; got "
             f"{', '.join(sets.sources)}."
         )
-    base, settings = replace(plan, positive_share=None), {}
+    base, settings = replace(plan, balanced=False), {}
     printed = published.table("table09")[["covid_set_normal", "chestxray14", "batch"]].astype(int)
-    mixes = {"0": (*printed.iloc[0, :1], 0, printed["batch"].iloc[0]), **printed.T.to_dict("list")}
+    mixes = {"0": printed.iloc[0].mask(printed.columns == "chestxray14", 0), **printed.T}
     for name, (of_own, of_other, batch_size) in mixes.items():
-        mixed = functools.partial(_mixed, sets.train, other, (of_own, of_other))
-        well, place = ~positive(mixed(0)), mixed(0).sources == other
+        films, val = (functools.partial(_mixed, some, other, (of_own, of_other)) for some in (sets.train, sets.val))
+        well, place = ~positive(films(0)), films(0).sources == other
         about = {"own": (well & ~place).sum(), "other": (well & place).sum(), "batch size": batch_size}
-        val = functools.partial(_mixed, sets.val, other, (of_own, of_other))
-        settings[str(name)] = Setting(replace(base, batch_size=int(batch_size)), mixed, val, about)
+        settings[name] = Setting(replace(base, batch_size=int(batch_size)), films, val, about)
     measured = measure("mixing", sets, settings, plan=base, **options)
     has, of_other = positive(sets.test), sets.test.sources == other
     parts = [measured.score(measures=("AUROC", "accuracy", "precision", "recall", "F1"), reference="0")]

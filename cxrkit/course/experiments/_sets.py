@@ -1,4 +1,4 @@
-"""The images of an experiment: a manifest's, split by patient, with whether each shows COVID-19."""
+"""The images of an experiment, from a manifest: split by patient, cleaned (experiment 1), or of simulated sources."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrkit import phantom
-from cxrkit.data import FilmSet, check_splits, load_films, read_manifest
+from cxrkit import film, phantom
+from cxrkit.data import FilmSet, check_splits, load_films, read_manifest, split_by_patient
 from cxrkit.labels import COVID, SPLITS
 
 #: The simulated sources: one with both classes, one without COVID-19, one with COVID-19 only.
 BOTH, WITHOUT, WITH = phantom.SOURCES
 #: Share of the patients with COVID-19, and of those without, whose images come from the source with both classes.
 _SHARE_OF_BOTH = {True: 0.4, False: 0.15}
+#: (done, all)
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +44,7 @@ class Sets:
 
     def map(self, change: Callable[[str, FilmSet], FilmSet]) -> "Sets":
         """Return the sets with `change(split, films)` in the place of each split."""
-        changed = {split: change(split, films) for split, films in self.films.items()}
-        return Sets(self.name, self.simulated, **changed)
+        return Sets(self.name, self.simulated, *(change(split, films) for split, films in self.films.items()))
 
     def of(self, sources: Sequence[str]) -> "Sets":
         """Return the images of some of the sources."""
@@ -52,27 +53,18 @@ class Sets:
     def choose(self, patients: int | None, seed: int = 0) -> FilmSet:
         """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
 
-        Args:
-            patients: at least 2; None, or more than there are, chooses all.
-            seed: of the choice.
-        Returns:
-            All their images. Patients with COVID-19 have the same share as in training, at least one of each kind.
+        `patients` is at least 2; None, or more than there are, chooses all. Patients with COVID-19 have the same share
+        as in training, at least one of each kind.
         """
         if patients is None:
             return self.train
         if patients < 2:
             raise ValueError(f"the number of patients must be at least 2; got {patients}.")
-        ill = np.unique(self.train.patients[positive(self.train)])
-        well = np.setdiff1d(self.train.patients, ill)
+        ill, well = _patients_by_class(self.train)
         random = np.random.default_rng(seed)
         first, second = random.permutation(ill).tolist(), random.permutation(well).tolist()
         count = min(max(round(patients * len(ill) / (len(ill) + len(well))), 1), patients - 1)
         return self.train.where(np.isin(self.train.patients, first[:count] + second[: patients - count]))
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """All sources, sorted."""
-        return tuple(np.unique(np.concatenate([films.sources for films in self.films.values()])).tolist())
 
     @functools.cached_property
     def counts(self) -> pd.DataFrame:
@@ -84,6 +76,11 @@ class Sets:
                 ill = int(positive(some).sum())
                 rows.append((source, split, ill, len(some) - ill, len(np.unique(some.patients))))
         return pd.DataFrame(rows, columns=["source", "split", "COVID-19", "other", "patients"])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, sorted."""
+        return tuple(np.unique(np.concatenate([films.sources for films in self.films.values()])).tolist())
 
     @property
     def by_source(self) -> pd.DataFrame:
@@ -101,8 +98,14 @@ def both_classes(*parts: FilmSet) -> bool:
     return all(0 < positive(films).sum() < len(films) for films in parts)
 
 
-def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -> tuple[pd.DataFrame, Path, str]:
-    """Return the rows of a manifest with a known class and an existing image, their folder, and a name; as `load`."""
+def _patients_by_class(films: FilmSet) -> tuple[np.ndarray, np.ndarray]:
+    """Return the patients with COVID-19 on an image, and the others."""
+    ill = np.unique(films.patients[positive(films)])
+    return ill, np.setdiff1d(films.patients, ill)
+
+
+def _rows_of(path: Path | str | None, root: Path | str | None) -> tuple[pd.DataFrame, Path, str, bool]:
+    """Return the rows with a known class and an existing image, their folder, a name, and whether all are simulated."""
     found = read_manifest(path, root=root, need=("covid", "split"))
     known = found.frame[found.frame["covid"].notna()].reset_index(drop=True)
     if known["covid"].nunique() < 2:
@@ -110,7 +113,7 @@ def rows_of(path: Path | str | None = None, *, root: Path | str | None = None) -
             f"{found.name}: the column covid must be 1 for some images and 0 for others; of {len(found.frame)} images "
             f"it is 1 for {int((known['covid'] == 1).sum())} and 0 for {int((known['covid'] == 0).sum())}."
         )
-    return known, found.root, found.name
+    return known, found.root, found.name, bool(known["seed"].notna().all())
 
 
 def load(
@@ -119,51 +122,119 @@ def load(
     root: Path | str | None = None,
     size_px: int = 96,
     cache: Path | str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Sets:
-    """Read the images of a manifest.
+    """Read the images of a manifest (as for `data.read_manifest`) whose class is known and whose file exists.
 
     Args:
-        path, root: as for `data.read_manifest`.
         size_px: side of the square to which each image is resized.
         cache: folder for the decoded images.
-        progress: called with (images decoded, images in all).
-    Returns:
-        The images whose class is known and whose file exists.
     Raises:
         ValueError: only one class; an image that cannot be read; or a patient in two splits.
     """
-    frame, folder, name = rows_of(path, root=root)
+    frame, folder, name, simulated = _rows_of(path, root)
     check_splits(frame)
     options: dict[str, Any] = {"labels": (COVID,), "cache": cache, "progress": progress}
     films = {split: load_films(frame[frame["split"] == split], folder, size_px, **options) for split in SPLITS}
-    return Sets(name, bool(frame["seed"].notna().all()), **films)
+    return Sets(name, simulated, **films)
+
+
+@dataclass(frozen=True, eq=False)
+class CleanedData:
+    """Images cleaned and split.
+
+    Attributes:
+        root: the folder that image paths are relative to.
+        frame: the rows kept, with `split`.
+        removed: the rows left out, with `reason` and, for a blurred image, `detail` (see `film.assess`).
+        detail, line: `image` and `detail` of each that could be read; below the line it counts as blurred.
+        counts: images by class ("COVID-19"; "Normal" without any finding; "other findings"; "Total") and split.
+        shared: patients in more than one split.
+    """
+
+    name: str
+    simulated: bool
+    root: Path
+    frame: pd.DataFrame
+    removed: pd.DataFrame
+    detail: pd.DataFrame
+    line: float
+    counts: pd.DataFrame
+    shared: int
+
+
+def data(
+    path: Path | str | None = None,
+    *,
+    root: Path | str | None = None,
+    ratios: Sequence[float] | None = None,
+    progress: Progress | None = None,
+) -> CleanedData:
+    """Table 4: leave out images that are blurred or cannot be read, and split the rest by patient.
+
+    Args:
+        path, root: as for `load`.
+        ratios: split again in these parts, such as (3, 1, 1); None keeps the manifest's split, or splits 3:1:1 where
+            it has none. With a network that was trained on the manifest's train images, keep the split.
+    Raises:
+        ValueError: as for `load`, or no image is left.
+    """
+    frame, folder, name, simulated = _rows_of(path, root)
+    found = []
+    for image in frame["image"]:
+        try:
+            quality = film.assess(film.read(folder / image))
+        except (ValueError, OSError) as error:
+            found.append((f"cannot be read: {error}", float("nan")))
+        else:
+            found.append(("blurred" if "blurred" in quality.flags else "", quality.measures["detail"]))
+        if progress is not None:
+            progress(len(found), len(frame))
+    checked = frame.assign(**pd.DataFrame(found, columns=["reason", "detail"]))
+    good = checked["reason"] == ""
+    if not good.any():
+        raise ValueError(f"{name}: no image is left of {len(frame)}; the first was left out as {found[0][0]!r}.")
+    kept = frame[good].reset_index(drop=True)
+    if ratios is not None:
+        kept = split_by_patient(kept, ratios, seed=0)
+    ill, ailing = kept["covid"] == 1, kept["findings"] != ""
+    classes = {COVID: ill, "Normal": ~ill & ~ailing, "other findings": ~ill & ailing, "Total": ill | ~ill}
+    counts = pd.DataFrame({name: kept["split"][chosen].value_counts() for name, chosen in classes.items()}).T
+    return CleanedData(
+        name,
+        simulated,
+        folder,
+        kept,
+        checked[~good].reset_index(drop=True),
+        checked.dropna(subset="detail")[["image", "detail"]].reset_index(drop=True),
+        film.quality_limits()["detail"],
+        counts.reindex(columns=list(SPLITS)).fillna(0).astype(int),
+        int((kept.groupby("patient_id")["split"].nunique() > 1).sum()),
+    )
 
 
 def simulated_sources(sets: Sets) -> Sets:
     """Give simulated images the appearance of three sources, which differ as public COVID-19 data sets do.
 
     Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, which is older than the disease,
-    and C has COVID-19 only, like a collection of cases.
-
-    The sources "A", "B" and "C" are assigned by patient, and `phantom.restyled` gives their appearance. Images without
-    COVID-19 of a patient of source C are left out.
+    and C has COVID-19 only, like a collection of cases. They are assigned by patient, and `phantom.restyled` gives
+    their appearance. Images without COVID-19 of a patient of source C are left out.
 
     Raises:
         ValueError: real images: their sources are known.
     """
     if not sets.simulated:
         raise ValueError(f"{sets.name} has real images, whose sources are known; pass simulated ones.")
-    films = {}
-    for number, (split, some) in enumerate(sets.films.items()):
-        random = np.random.default_rng([0, number])
+
+    def restyled(split: str, some: FilmSet) -> FilmSet:
+        random = np.random.default_rng([0, SPLITS.index(split)])
         source_of: dict[str, str] = {}
-        ill = np.unique(some.patients[positive(some)])
-        for has, patients, rest in ((True, ill, WITH), (False, np.setdiff1d(some.patients, ill), WITHOUT)):
+        for has, patients, rest in zip((True, False), _patients_by_class(some), (WITH, WITHOUT), strict=True):
             both = round(_SHARE_OF_BOTH[has] * len(patients))
             source_of |= {name: BOTH if k < both else rest for k, name in enumerate(random.permutation(patients))}
         sources = np.array([source_of[patient] for patient in some.patients])
         pixels = [phantom.restyled(film, source) for film, source in zip(some.pixels, sources, strict=True)]
-        restyled = replace(some, pixels=np.stack(pixels), sources=sources)
-        films[split] = restyled.where((sources != WITH) | positive(some))
-    return Sets(f"{sets.name}, three simulated sources", True, **films)
+        kept = (sources != WITH) | positive(some)
+        return replace(some, pixels=np.stack(pixels), sources=sources).where(kept)
+
+    return replace(sets.map(restyled), name=f"{sets.name}, three simulated sources")

@@ -1,6 +1,5 @@
 """Experiment 7: what a COVID-19 network uses. Trained on some sources, tested on others, on variants of the images."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxrkit.course.experiments._learn import Plan
-from cxrkit.course.experiments._measure import Progress, Result, Setting, measure
-from cxrkit.course.experiments._sets import Sets, both_classes, positive
+from cxrkit.course.experiments._measure import Result, Setting, measure
+from cxrkit.course.experiments._sets import Progress, Sets, both_classes, positive
 from cxrkit.course.experiments._variants import UNCHANGED, VARIANTS, lungs_of, variant_of
 from cxrkit.data import FilmSet
 
@@ -20,19 +19,13 @@ from cxrkit.data import FilmSet
 ALL, BALANCED = "all sources", "all sources, balanced"
 #: A network trained to recognise the source, on images without COVID-19.
 SOURCE = "images without COVID-19"
-#: How much of a test set comes from sources that the network was trained on.
-SEEN, PARTLY, NEVER = "same sources", "partly seen", "never seen"
 _RECORDED = resources.files("cxrkit") / "course" / "shortcuts.json"
 
 
 def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
-    """Return the groups of sources that a network can be trained and tested on, by name.
+    """Return the groups of sources that a network can be trained and tested on, by name; two or more, and all sources.
 
-    Each source with both classes is a group; those with one class are a group together, because an AUROC needs both;
-    the last group is all sources.
-
-    Raises:
-        ValueError: less than two groups (without the last) with both classes in train, val and test.
+    Each source with both classes is a group; those with one class are a group together, because an AUROC needs both.
     """
     has_both = (sets.by_source > 0).all(axis=1)
     single = tuple(has_both.index[~has_both])
@@ -80,9 +73,19 @@ def shortcuts(
         raise ValueError(f"variants must be of {', '.join(VARIANTS)}; got {', '.join(sorted(unknown))}.")
     shown, lungs, left_out = _with_lungs(sets)
     tested = groups(shown)
+    names, sizes = np.unique(shown.train.sources, return_counts=True)
+    largest = shown.train.sources == names[sizes.argmax()]
+    like = shown.train.pixels[largest], lungs["train"][largest]
     measured: dict[str, Result] = {}
-    for number, variant in enumerate(variants):
-        now = _with_variant(shown, lungs, variant)
+
+    def of_all(done: int, networks: int) -> None:
+        if progress is not None:
+            progress(len(measured) * networks + done, len(variants) * networks)
+
+    for variant in variants:
+        now = shown.map(
+            lambda split, films: replace(films, pixels=variant_of(variant, films.pixels, lungs[split], like=like))  # noqa: B023 - called at once
+        )
         measured[variant] = measure(
             f"shortcuts, {variant}",
             shown,
@@ -90,22 +93,17 @@ def shortcuts(
             {"COVID-19": _joined(now)},
             plan=plan,
             out=None if out is None else Path(out) / "run" / variant.replace(" ", "-").replace("'", ""),
-            progress=progress and functools.partial(_report, progress, number, len(variants)),
+            progress=of_all,
             **options,
         )
     table, shares = _scored(shown, tested, measured)
-    cells = pd.concat([one.cells.assign(variant=variant) for variant, one in measured.items()])
     return replace(
         measured[UNCHANGED],
         name="shortcuts",
-        cells=cells,
+        cells=pd.concat([one.cells.assign(variant=variant) for variant, one in measured.items()]),
         table=table,
         extra={"predicted positive": shares, "left out": left_out},
     )
-
-
-def _report(progress: Progress, number: int, of: int, done: int, total: int) -> None:
-    progress(number * total + done, of * total)
 
 
 def _joined(sets: Sets) -> FilmSet:
@@ -116,20 +114,10 @@ def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
     """Leave out images without lungs; return also the lungs of the others, and the number left out by source."""
     lungs = {split: lungs_of(films.pixels) for split, films in sets.films.items()}
     there = {split: np.asarray(found.any(axis=(1, 2))) for split, found in lungs.items()}
-    lost = _joined(sets).sources[~np.concatenate(list(there.values()))]
-    counts = [(source, int((lost == source).sum())) for source in sets.sources]
-    left_out = pd.DataFrame(counts, columns=["source", "images without lungs"])
     kept = sets.map(lambda split, films: films.where(there[split]))
+    lost = sets.by_source.sub(kept.by_source, fill_value=0).sum(axis=1).astype(int)
+    left_out = lost.rename("images without lungs").reset_index()
     return kept, {split: found[there[split]] for split, found in lungs.items()}, left_out
-
-
-def _with_variant(sets: Sets, lungs: Mapping[str, np.ndarray], variant: str) -> Sets:
-    names, sizes = np.unique(sets.train.sources, return_counts=True)
-    largest = sets.train.sources == names[sizes.argmax()]
-    like = sets.train.pixels[largest], lungs["train"][largest]
-    return sets.map(
-        lambda split, films: replace(films, pixels=variant_of(variant, films.pixels, lungs[split], like=like))
-    )
 
 
 def _settings(sets: Sets, tested: Mapping[str, Sequence[str]], plan: Plan) -> dict[str, Setting]:
@@ -176,11 +164,11 @@ def _scored(
         probs = {variant: dict.fromkeys(tests, one.probs[name]["COVID-19"]) for variant, one in measured.items()}
         network = replace(measured[UNCHANGED], tests=tests, probs=probs)
         about = {"target": "source" if name == SOURCE else "COVID-19", "trained on": name}
-        where = {group: _tested_on(films, sources, trained_on[name], in_test) for group, sources in tested.items()}
-        for group, (seen, rows) in where.items():
+        for group, sources in tested.items():
+            seen, rows = _tested_on(films, sources, trained_on[name], in_test)
             areas.append(_compared(network, "COVID-19", "AUROC", rows, about | {"tested on": group, "seen": seen}))
         if name == SOURCE:
-            about |= {"tested on": "the source", "seen": SEEN}
+            about |= {"tested on": "the source", "seen": "same sources"}
             areas.append(_compared(network, "source", "AUROC", in_test & ~has, about))
             continue
         for source in sets.sources:
@@ -197,8 +185,8 @@ def _tested_on(
 ) -> tuple[str, np.ndarray]:
     """Return how much of some sources a network has seen, and on which of their images, (films,), it is tested."""
     shared = set(sources) & set(trained_on)
-    seen = SEEN if shared == set(sources) else PARTLY if shared else NEVER
-    return seen, np.isin(films.sources, sources) & (in_test | (seen == NEVER))
+    seen = "same sources" if shared == set(sources) else "partly seen" if shared else "never seen"
+    return seen, np.isin(films.sources, sources) & (in_test | (not shared))
 
 
 def _compared(network: Result, test: str, measure: str, where: np.ndarray, about: dict[str, Any]) -> pd.DataFrame:
@@ -210,11 +198,8 @@ def _compared(network: Result, test: str, measure: str, where: np.ndarray, about
 
 
 def recorded_shortcuts(path: Path | str | None = None) -> Result:
-    """Return an earlier result of `shortcuts`, as `cxrkit experiment shortcuts --record` wrote it.
+    """Return an earlier result of `shortcuts` from a file that `cxrkit experiment shortcuts --record` wrote.
 
-    Args:
-        path: such a file; None: the result on real images that comes with cxrkit, aggregates only.
-    Returns:
-        The result; its `extra` also holds "made by", the command and the day.
+    None reads the result on real images that comes with cxrkit. `extra` also holds "made by", the command and the day.
     """
     return Result.read(Path(str(_RECORDED)) if path is None else Path(path))

@@ -16,19 +16,18 @@ GREY = 128
 GROW, EDGE = 0.03, 0.1
 #: What a crop keeps around the box of the lungs, as a share of the box.
 MARGIN = 0.05
-UNCHANGED, CROPPED, MATCHED = "unchanged", "cropped to the lungs", "histogram matched"
-CROPPED_MATCHED = "cropped and matched"
 #: The variants; the first takes nothing away.
 VARIANTS = (
-    UNCHANGED,
+    "unchanged",
     "lungs masked out",
     "lungs' box masked out",
     "lungs only",
-    CROPPED,
+    "cropped to the lungs",
     "edge blanked",
-    MATCHED,
-    CROPPED_MATCHED,
+    "histogram matched",
+    "cropped and matched",
 )
+UNCHANGED = VARIANTS[0]
 
 
 def lungs_of(pixels: np.ndarray) -> np.ndarray:
@@ -40,27 +39,22 @@ def lungs_of(pixels: np.ndarray) -> np.ndarray:
 def variant_of(
     variant: str, pixels: np.ndarray, found: np.ndarray, *, like: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Return a variant of images.
+    """Return one of the `VARIANTS` of images, (n, H, W), uint8.
 
     Args:
-        variant: one of `VARIANTS`.
-        pixels: (n, H, W), uint8.
-        found: (n, H, W), bool: the lungs, some on each image.
+        pixels, found: (n, H, W), uint8, and bool: the images, and their lungs, some on each image.
         like: images and their lungs, whose grey levels "histogram matched" and "cropped and matched" take over.
-    Returns:
-        (n, H, W), uint8.
-    Raises:
-        ValueError: an unknown variant.
     Source:
         Maguolo and Nanni 2021, Information Fusion 76, 1 (arXiv:2004.12823), who mask the middle of the image instead.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}.")
-    if variant in (CROPPED, CROPPED_MATCHED):
-        pixels = _cropped(pixels, found)
-    if variant in (MATCHED, CROPPED_MATCHED):
-        return match_histograms(pixels, _cropped(*like) if variant == CROPPED_MATCHED else like[0])
-    if variant in (UNCHANGED, CROPPED):
+    model = like[0]
+    if variant.startswith("cropped"):
+        pixels, model = _cropped(pixels, found), _cropped(*like) if variant.endswith("matched") else model
+    if variant.endswith("matched"):
+        return match_histograms(pixels, model)
+    if variant in (UNCHANGED, "cropped to the lungs"):
         return pixels
     return np.where(_masked(variant, found), np.uint8(GREY), pixels)
 
@@ -68,9 +62,7 @@ def variant_of(
 def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
     """Give each image (n, H, W), uint8, the grey-level histogram of a model, uint8 of any shape.
 
-    Source:
-        Gonzalez and Woods, Digital Image Processing, section 3.3; scikit-image's `match_histograms`, which would sort
-        all pixels of the model again for each image.
+    As scikit-image's `match_histograms`, which would sort all pixels of the model again for each image.
     """
     counts = np.bincount(model.ravel(), minlength=256)
     greys = np.flatnonzero(counts)

@@ -5,11 +5,10 @@ interval that the report did not print, and `compare` bounds the difference betw
 NaN with a reason. docs/published.md shows all of it.
 """
 
-from cxrkit.course.published._compare import compare
+from cxrkit.course.published._compare import beside, compare, nulls
 from cxrkit.course.published._figures import estimate, figures
 from cxrkit.course.published._read import integration, predictions, table
 from cxrkit.course.published._rebuild import matrices, matrix, rebuild, validation_films
-from cxrkit.course.published._sweeps import beside, nulls
 
 __all__ = [
     "beside",

@@ -1,21 +1,23 @@
-"""Two rows of the report on the same images, when only the counts of each row are known."""
+"""Rows of the report compared with one another, and with the rows of a sweep."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from cxrkit import metrics
-from cxrkit.course.published._rebuild import matrix
-from cxrkit.metrics import Confusion, Estimate, wilson
+from cxrkit.course.published._rebuild import fitting, matrix, why_not_one
+from cxrkit.metrics import Estimate, wilson
+from cxrkit.rounds import GRIDS, Sweep
 
 
 @dataclass(frozen=True)
 class RowComparison:
-    """A measure of two rows on the same images, over every possible pairing of their predictions.
+    """A measure of two rows, a and b, on the same images, over every possible pairing of their predictions.
 
     Attributes:
-        a, b: the measure of each row.
         differing: smallest and largest number of images on which only one of the two can have been right.
         p: smallest and largest two-sided p of McNemar's mid-p test.
         narrowest, widest: a - b with the narrowest and the widest of the paired intervals (Bonett and Price 2012).
@@ -41,23 +43,30 @@ def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy"
     Args:
         a, b: table and row, such as ("table23", "blur>sharpen"), with the same numbers of images of each class.
         measure: accuracy; recall, on the positive images; or specificity, on the negative ones.
-    Returns:
-        The comparison, with 95% intervals for independent images.
     Raises:
         ValueError: another measure, a row without one matrix (see `matrix`), or rows of different numbers of images.
     """
-    rights_a, rights_b = (_right(matrix(*row), measure) for row in (a, b))
-    if [images for _, images in rights_a] != [images for _, images in rights_b]:
-        sizes = [" and ".join(str(images) for _, images in row) for row in (rights_a, rights_b)]
+    # Number right and number of images of each class that the measure is a share of.
+    rights = []
+    for found in (matrix(*a), matrix(*b)):
+        ill, well = (found.tp, found.tp + found.fn), (found.tn, found.tn + found.fp)
+        classes = {"accuracy": [ill, well], "recall": [ill], "specificity": [well]}
+        if measure not in classes:
+            raise ValueError(
+                f"measure must be one of {', '.join(classes)}; got {measure!r}. Other measures use different images in "
+                "each row, which counts alone cannot pair."
+            )
+        rights.append(classes[measure])
+    sizes = [" and ".join(str(images) for _, images in row) for row in rights]
+    if sizes[0] != sizes[1]:
         raise ValueError(f"rows must be of the same images; got {sizes[0]} for a and {sizes[1]} for b.")
-    return pairings(rights_a, rights_b)
+    return pairings(*rights)
 
 
 def pairings(a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]]) -> RowComparison:
     """Compare two networks over every possible pairing; a, b: by class, how many images it has right, and of how many.
 
-    Source:
-        Newcombe 1998, Stat. Med. 17, 873, method 10, as statsmodels has it.
+    Source: Newcombe 1998, Stat. Med. 17, 873, method 10, for `unpaired`.
     """
     from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -83,13 +92,39 @@ def pairings(a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]]) -> RowC
     )
 
 
-def _right(found: Confusion, measure: str) -> list[tuple[int, int]]:
-    """Return the number right and the number of images of each class that the measure is a share of."""
-    ill, well = (found.tp, found.tp + found.fn), (found.tn, found.tn + found.fp)
-    classes = {"accuracy": [ill, well], "recall": [ill], "specificity": [well]}
-    if measure not in classes:
-        raise ValueError(
-            f"measure must be one of {', '.join(classes)}; got {measure!r}. Other measures use different images in "
-            "each row, which counts alone cannot pair."
-        )
-    return classes[measure]
+def beside(sweep: Sweep) -> Sweep:
+    """Add `report`, `report low`, `report high` and `report reason` (why it has no value) to a sweep's table.
+
+    A row of `rounds.sweep` is compared if a row of the report has the same name and recipe.
+    """
+    theirs = {}
+    for name, grid in GRIDS.items():
+        for row in (row for row, recipe in grid.items() if sweep.recipes.get(row) == recipe):
+            fits, reason = fitting(name, row), why_not_one(name, row)
+            theirs[row] = (fits[0].estimates() if len(fits) == 1 else {}), reason
+    rows = []
+    for row, measure in zip(sweep.table["row"], sweep.table["measure"], strict=True):
+        found, reason = theirs.get(row, ({}, ""))
+        one = found.get(measure, Estimate.undefined(0, reason))
+        rows.append((one.value, one.low, one.high, one.reason))
+    columns = pd.DataFrame(rows, columns=["report", "report low", "report high", "report reason"])
+    return replace(sweep, table=sweep.table.join(columns.set_axis(sweep.table.index)))
+
+
+def nulls(sweep: Sweep) -> pd.DataFrame:
+    """Give the reason for every measure without a value in a sweep from `beside`, here or in the report.
+
+    Returns:
+        `row`, `measure`, `where` ("here" or "report") and `why`. For a null of the report this includes whether the
+        measure has a value here: if it has, the augmentation alone does not make it undefined.
+    """
+    rows = []
+    for record in sweep.table.to_dict("records"):
+        row, measure = record["row"], record["measure"]
+        here = "it has a value here, so the order alone does not make it undefined"
+        if math.isnan(record["value"]):
+            rows.append((row, measure, "here", record["reason"]))
+            here = f"here it is undefined: {record['reason']}"
+        if record["report reason"]:
+            rows.append((row, measure, "report", f"{record['report reason']}; {here}"))
+    return pd.DataFrame(rows, columns=["row", "measure", "where", "why"])

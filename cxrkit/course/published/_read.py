@@ -9,17 +9,13 @@ _FOLDER = resources.files("cxrkit") / "course" / "published"
 
 
 def table(name: str) -> pd.DataFrame:
-    """Return one of the report's tables, or the numbers of one of its figures.
+    """Return one of the report's tables, or the numbers of one of its figures: "table01", "fig03" and so on.
 
-    Args:
-        name: "table01", "fig03" and so on, as in cxrkit/course/published/tables.csv.
     Returns:
         A row per printed row and a column per printed column, in the report's order; numbers if a whole column is
         numbers, otherwise text as printed; missing where the report prints nothing.
-    Raises:
-        ValueError: no such table.
     """
-    cells = {row: columns for (table_name, row), columns in rows().items() if table_name == name}
+    cells = {row: columns for (of, row), columns in rows().items() if of == name}
     if not cells:
         raise ValueError(f"name must be one of {', '.join(dict.fromkeys(of for of, _ in rows()))}; got {name!r}.")
     wide = pd.DataFrame.from_dict(cells, orient="index", dtype=object)
@@ -34,16 +30,22 @@ def table(name: str) -> pd.DataFrame:
 def rows() -> dict[tuple[str, str], dict[str, str]]:
     """Return the printed text of each row, by table and row: by column, in the report's order; "" for a null."""
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for table_name, row, column, value in _file("tables").itertuples(index=False, name=None):
-        found.setdefault((table_name, row), {})[column] = value
+    for name, row, column, value in _file("tables").itertuples(index=False, name=None):
+        found.setdefault((name, row), {})[column] = value
     return found
 
 
-def cells_of(table_name: str, row: str) -> dict[str, str]:
+def cells_of(name: str, row: str) -> dict[str, str]:
     """Return the printed text of one row; the error for another row lists the rows."""
-    if (table_name, row) not in rows():
-        raise ValueError(f"row of {table_name} must be one of {', '.join(table(table_name).index)}; got {row!r}.")
-    return rows()[table_name, row]
+    if (name, row) not in rows():
+        raise ValueError(f"row of {name} must be one of {', '.join(table(name).index)}; got {row!r}.")
+    return rows()[name, row]
+
+
+@cache
+def reasons() -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the measure of numbers without an interval, and the reason, by table and row or column ("": all of it)."""
+    return {(name, part): (what, why) for name, part, what, why in _file("reasons").itertuples(index=False, name=None)}
 
 
 def integration() -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Confusion matrices rebuilt from the measures that the report printed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -18,24 +18,20 @@ _RATIOS = {
     "specificity": ((0, 0, 0, 1), (0, 1, 0, 1)),
     "F1": ((2, 0, 0, 0), (2, 1, 1, 0)),
 }
-#: Columns that hold another measure than their name.
+#: Columns that hold another measure than their name; the last of tables 23 and 27 has the heading F1.
 _HOLDS = {"f1": "F1", "specificity_printed_as_f1": "specificity"}
 #: Test images of tables 10 to 27: their network is that of table 9's row 4, whose measures fit these numbers only.
-POSITIVES, NEGATIVES = 97, 300
-_ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
+_POSITIVES, _NEGATIVES = 97, 300
 #: Tables of which each row is one confusion matrix.
-REBUILT = ("table09", *_ROUNDS)
-#: Images of ChestX-ray14.
-_CHESTXRAY14 = 112_120
+REBUILT = tuple(f"table{n:02}" for n in (9, 10, 11, 12, 13, 14, 15, 16, 23, 27))
 #: More than the error of floating point, less than the difference of two shares of up to a million images.
 _SLACK = 1e-12
 #: Matrices tested at a time, which takes about 400 MB.
 _MOST = 5_000_000
+_Sizes = int | Sequence[int]
 
-Sizes = int | Sequence[int]
 
-
-def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -> list[Confusion]:
+def rebuild(printed: Mapping[str, str], *, positives: _Sizes, negatives: _Sizes) -> list[Confusion]:
     """Return every confusion matrix that has the printed measures, whether these were rounded or truncated.
 
     Args:
@@ -56,16 +52,13 @@ def rebuild(printed: Mapping[str, str], *, positives: Sizes, negatives: Sizes) -
         if not len(sizes) or sizes[0] < 0:
             raise ValueError(f"{name} must be a number of images, or several such as range(1, 98); got {sizes}.")
     # One count after the other: what one measure excludes is not combined with the other counts.
-    tp = np.concatenate([np.arange(total + 1) for total in totals])
-    none = np.zeros_like(tp)
-    found = np.column_stack([tp, none, np.repeat(totals, totals + 1) - tp, none])
-    found = found[_fit(found, printed, ("recall",))]
-    found = _spread(found, 1, np.arange(max(others) + 1))
-    found = found[_fit(found, printed, ("precision", "F1"))]
+    tp, positive = np.concatenate([np.stack([np.arange(n + 1), np.full(n + 1, n)]) for n in totals], axis=1)
+    found = np.stack([tp, 0 * tp, positive - tp, 0 * tp], axis=1)
+    found = _fitting(found, printed, {"recall"})
+    found = _fitting(_spread(found, 1, np.arange(max(others) + 1)), printed, {"precision", "F1"})
     found = _spread(found, 3, others)
     found[:, 3] -= found[:, 1]
-    found = found[found[:, 3] >= 0]
-    found = found[_fit(found, printed, ("accuracy", "specificity"))]
+    found = _fitting(found[found[:, 3] >= 0], printed, {"accuracy", "specificity"})
     return sorted((Confusion(*map(int, counts)) for counts in found), key=lambda each: (each.n, each.counts))
 
 
@@ -81,21 +74,18 @@ def _spread(found: np.ndarray, column: int, values: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _fit(counts: np.ndarray, printed: Mapping[str, str], measures: Sequence[str]) -> np.ndarray:
-    """Return (matrices,), bool: whether counts (matrices, 4) fit those of the measures that were printed."""
-    fits = np.ones(len(counts), bool)
+def _fitting(counts: np.ndarray, printed: Mapping[str, str], measures: Collection[str]) -> np.ndarray:
+    """Return those of the matrices (matrices, 4) that fit some of the measures, if these were printed."""
     for name in set(measures) & set(printed):
         whole, _, decimals = printed[name].partition(".")
         if not (whole + decimals).isdecimal() or not 0 <= float(printed[name]) <= 1:
             raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {printed[name]!r}.")
-        # The unit of the last digit.
         unit = 10.0 ** -len(decimals)
         above, below = (counts @ np.array(weights) for weights in _RATIOS[name])
-        share = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0)
-        away = share - float(printed[name])
-        cut_off = (away >= -_SLACK) & (away < unit - _SLACK)
-        fits &= (np.abs(away) <= unit / 2 + _SLACK) | cut_off
-    return fits
+        away = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0) - float(printed[name])
+        # Rounded: half a unit of the last digit to either side; truncated: up to a whole unit more.
+        counts = counts[(away >= -unit / 2 - _SLACK) & (away < unit - _SLACK)]
+    return counts
 
 
 def measure_of(column: str) -> str:
@@ -105,65 +95,55 @@ def measure_of(column: str) -> str:
 
 
 @cache
-def fitting(table_name: str, row: str) -> tuple[Confusion, ...]:
-    """Return all matrices that fit a row of the tables `REBUILT`, fewest images first; none for a row of nulls.
-
-    Raises:
-        ValueError: no such row, or one of another table.
-    """
-    cells = cells_of(table_name, row)
-    if table_name not in REBUILT:
-        raise ValueError(f"a matrix can be rebuilt for rows of {', '.join(REBUILT)}; got {table_name}.")
+def fitting(name: str, row: str) -> tuple[Confusion, ...]:
+    """Return all matrices that fit a row of the tables `REBUILT`, fewest images first; none for a row of nulls."""
+    cells = cells_of(name, row)
+    if name not in REBUILT:
+        raise ValueError(f"a matrix can be rebuilt for rows of {', '.join(REBUILT)}; got {name}.")
     printed = {measure_of(column): text for column, text in cells.items() if measure_of(column) and text}
     if not printed:
         return ()
-    if table_name in _ROUNDS:
-        return tuple(rebuild(printed, positives=POSITIVES, negatives=NEGATIVES))
-    covid, *rest = (int(cells[name]) for name in ("covid", "covid_set_normal", "chestxray14"))
+    if name != "table09":
+        return tuple(rebuild(printed, positives=_POSITIVES, negatives=_NEGATIVES))
+    covid, *rest = (int(cells[column]) for column in ("covid", "covid_set_normal", "chestxray14"))
     # Split 3:1:1, at most a fifth of the COVID-19 images is in test. In row 5, more than a fifth of the others is.
     return tuple(rebuild(printed, positives=range(1, covid // 5 + 1), negatives=range(1, sum(rest) + 1)))
 
 
-def why_not_one(table_name: str, row: str) -> str:
+def why_not_one(name: str, row: str) -> str:
     """Return why a row has no matrix, or more than one; "" if it has one."""
-    found = fitting(table_name, row)
+    found = fitting(name, row)
     if len(found) > 1:
         return f"{len(found)} matrices fit, of {' and '.join(f'{each.n} images' for each in found)}"
     return "" if found else "the report prints null without a reason"
 
 
-def matrix(table_name: str, row: str) -> Confusion:
-    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27; its methods are the measures.
+def matrix(name: str, row: str) -> Confusion:
+    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27, as in the index of `table`.
 
-    Args:
-        table_name, row: such as "table09", and as in the index of `table`.
     Raises:
         ValueError: no such row, a row of nulls, or one that several matrices fit.
     """
-    found = fitting(table_name, row)
-    if len(found) != 1:
-        raise ValueError(f"{row!r} of {table_name} has no one matrix: {why_not_one(table_name, row)}.")
-    return found[0]
+    if reason := why_not_one(name, row):
+        raise ValueError(f"{row!r} of {name} has no one matrix: {reason}.")
+    return fitting(name, row)[0]
 
 
 def matrices() -> pd.DataFrame:
     """Return the confusion matrix of every row of tables 9 to 16, 23 and 27.
-
-    The last column of tables 23 and 27 has the heading F1 and holds the specificity.
 
     Returns:
         A row per printed row: `table`, `row`, `fits` (number of matrices with the printed measures), `tp`, `fp`, `fn`,
         `tn` and `n` (missing unless exactly one fits) and `reason` (why it is missing).
     """
     found = []
-    for table_name, row in rows():
-        if table_name in REBUILT:
-            fits = fitting(table_name, row)
-            counts = (*fits[0].counts, fits[0].n) if len(fits) == 1 else (pd.NA,) * 5
-            found.append((table_name, row, len(fits), *counts, why_not_one(table_name, row)))
-    names = ["tp", "fp", "fn", "tn", "n"]
-    frame = pd.DataFrame(found, columns=["table", "row", "fits", *names, "reason"])
-    return frame.astype(dict.fromkeys(names, "Int64"))
+    for place in (place for place in rows() if place[0] in REBUILT):
+        fits = fitting(*place)
+        counts = (*fits[0].counts, fits[0].n) if len(fits) == 1 else (pd.NA,) * 5
+        found.append((*place, len(fits), *counts, why_not_one(*place)))
+    numbers = ["tp", "fp", "fn", "tn", "n"]
+    frame = pd.DataFrame(found, columns=["table", "row", "fits", *numbers, "reason"])
+    return frame.astype(dict.fromkeys(numbers, "Int64"))
 
 
 @cache
@@ -175,7 +155,7 @@ def validation_films() -> tuple[int, ...]:
     """
     areas = table("fig03").loc[list(FINDINGS), "val_auroc_epoch100"].astype(float).to_numpy()[:, None]
     positives = table("table01").loc[list(FINDINGS), "val"].astype(int).to_numpy()[:, None]
-    totals = np.arange(positives.max() + 1, _CHESTXRAY14 + 1)
+    totals = np.arange(positives.max() + 1, 112_121)
     halves = 2 * areas * positives * (totals - positives)
     # Up to 3e8 halves, of which a float64 keeps eight decimals.
     whole = np.abs(halves - np.round(halves)) < 1e-6
