@@ -12,9 +12,6 @@ from cxrkit.film import QUALITY_FLAGS, Radiograph, assess, read, resize
 from cxrkit.film._quality import SIDE
 from cxrkit.labels import COVID, FINDINGS
 
-SEEDS = range(40)
-MEASURES = {"detail", "spread", "kept", "aspect", "colour", "polarity", "frontal", "part"}
-
 
 def as_read(pixels, **header):
     """Make the Radiograph that a file of these pixels would give."""
@@ -25,25 +22,17 @@ def as_read(pixels, **header):
 @pytest.fixture(scope="module")
 def films():
     """Simulated images as float32, of random findings."""
-    return [phantom.simulate(500_000 + seed, size_px=SIDE).pixels.astype(np.float32) / 255 for seed in SEEDS]
+    return [phantom.simulate(500_000 + seed, size_px=SIDE).pixels.astype(np.float32) / 255 for seed in range(27)]
 
 
-def share(films, flags, spoil):
+def share(films, flags, spoil=lambda film: film):
     """Share of the images that have one of the flags when spoilt."""
     return np.mean([bool(set(flags) & set(assess(as_read(spoil(film))).flags)) for film in films])
 
 
-# --- good images ----------------------------------------------------------------------------------------
-
-
-def test_few_simulated_films_are_flagged(films):
-    # Two of forty: 5 %, where 1 to 2 % were measured on 300.
-    assert sum(bool(assess(as_read(film)).flags) for film in films) <= 2
-
-
 def test_few_films_of_any_finding_or_nuisance_are_flagged():
     flagged = []
-    for number, kind in enumerate((*FINDINGS, COVID) * 2):
+    for number, kind in enumerate((*FINDINGS, COVID)):
         shown = phantom.simulate(
             600_000 + number,
             findings=() if kind == COVID else (kind,),
@@ -53,28 +42,63 @@ def test_few_films_of_any_finding_or_nuisance_are_flagged():
         )
         if flags := assess(read(shown.png())).flags:
             flagged.append((kind, flags))
-    assert len(flagged) <= 2, flagged
+    assert len(flagged) <= 1, flagged
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda film: film[:, ::-1],
-        lambda film: film**0.7,
-        lambda film: film**1.4,
-        lambda film: 0.1 + 0.6 * film,
-        lambda film: resize(film, (300, 240)),
-        lambda film: film[8:-8, 8:-8],
-        lambda film: np.pad(film, 12),
-        lambda film: film + np.random.default_rng(3).normal(0, 0.01, film.shape),
-    ],
-    ids=["mirrored", "gamma 0.7", "gamma 1.4", "flat", "squashed", "margin off", "border", "noise"],
-)
+HARMLESS = {
+    "unchanged": lambda film: film,
+    "mirrored": lambda film: film[:, ::-1],
+    "gamma 0.7": lambda film: film**0.7,
+    "gamma 1.4": lambda film: film**1.4,
+    "flat": lambda film: 0.1 + 0.6 * film,
+    "squashed": lambda film: resize(film, (300, 240)),
+    "margin off": lambda film: film[8:-8, 8:-8],
+    "border": lambda film: np.pad(film, 12),
+    "noise": lambda film: film + np.random.default_rng(3).normal(0, 0.01, film.shape),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS)
 def test_harmless_changes_are_not_flagged(films, change):
-    assert share(films, QUALITY_FLAGS, change) <= 0.075
+    assert share(films, QUALITY_FLAGS, HARMLESS[change]) <= 0.075
 
 
-# --- each flag --------------------------------------------------------------------------------------------------------
+def blurred(film):
+    return cv2.GaussianBlur(film, (0, 0), 3) + np.random.default_rng(5).normal(0, 2 / 255, film.shape)
+
+
+def blurred_behind_sharp_letters(film):
+    film = cv2.GaussianBlur(film, (0, 0), 4)
+    for row in (20, 40):
+        cv2.putText(film, "PORTABLE AP 12:41", (5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1.0, 1)
+    return film
+
+
+HALVES = {"left": np.s_[: SIDE // 2], "right": np.s_[SIDE // 2 :]}
+PARTS = {
+    f"{row} {column}": (("cropped", "not_frontal_chest"), least, lambda film, y=y, x=x: resize(film[y, x], SIDE))
+    for column, x in HALVES.items()
+    for row, y, least in (("all", np.s_[:], 0.95), ("upper", HALVES["left"], 0.9), ("lower", HALVES["right"], 0.9))
+}
+SPOILT = PARTS | {
+    "blurred": (("blurred",), 0.95, blurred),
+    "blurred behind letters": (("blurred",), 0.95, blurred_behind_sharp_letters),
+    "negative": (("inverted",), 0.95, lambda film: 1 - film),
+    "on a black page": (("cropped",), 0.95, lambda film: np.pad(film, SIDE // 2)),
+    "little contrast": (("blank",), 1, lambda film: 0.5 + film / 20),
+    "turned left": (("not_frontal_chest",), 0.95, np.rot90),
+    "turned right": (("not_frontal_chest",), 0.95, lambda film: np.rot90(film, 3)),
+    "upside down": (("not_frontal_chest",), 0.95, lambda film: np.rot90(film, 2)),
+    "a strip": (("not_frontal_chest",), 1, lambda film: resize(film, (100, 200))),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_spoilt_images_are_flagged(films, how):
+    flags, least, spoil = SPOILT[how]
+    assert share(films, flags, spoil) >= least
+    if how == "negative":
+        assert share(films, ["not_frontal_chest"], spoil) <= 0.075
 
 
 def test_the_measures_of_blur_and_polarity_follow_blur_and_the_negative_alone(films):
@@ -88,49 +112,15 @@ def test_the_measures_of_blur_and_polarity_follow_blur_and_the_negative_alone(fi
         assert first["polarity"] == pytest.approx(-negative["polarity"], rel=0.05)
 
 
-@pytest.mark.parametrize("letters", [False, True])
-def test_blurred_films_are_flagged_also_behind_sharp_letters(films, letters):
-    rng = np.random.default_rng(5)
-
-    def blur(film):
-        film = cv2.GaussianBlur(film, (0, 0), 4 if letters else 3)
-        for row in (20, 40) if letters else ():
-            cv2.putText(film, "PORTABLE AP 12:41", (5, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1.0, 1)
-        return film if letters else film + rng.normal(0, 2 / 255, film.shape)
-
-    assert share(films, ["blurred"], blur) >= 0.95
-
-
-def test_negatives_are_flagged_and_still_known_for_chests(films):
-    assert share(films, ["inverted"], lambda film: 1 - film) >= 0.95
-    assert share(films, ["not_frontal_chest"], lambda film: 1 - film) <= 0.075
-
-
-@pytest.mark.parametrize("columns", [np.s_[: SIDE // 2], np.s_[SIDE // 2 :]], ids=["left", "right"])
-@pytest.mark.parametrize("rows", [np.s_[: SIDE // 2], np.s_[SIDE // 2 :], np.s_[:]], ids=["upper", "lower", "all"])
-def test_a_half_or_a_quarter_is_flagged(films, rows, columns):
-    least = 0.95 if rows == np.s_[:] else 0.9
-    assert share(films, ["cropped", "not_frontal_chest"], lambda film: resize(film[rows, columns], SIDE)) >= least
-
-
-def test_a_film_small_on_a_black_page_is_cropped(films):
-    assert share(films, ["cropped"], lambda film: np.pad(film, SIDE // 2)) >= 0.95
-
-
 @pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
-def test_blank_films_are_flagged_blank_and_not_blurred(grey):
-    rng = np.random.default_rng(1)
-    for pixels in (np.full((200, 180), grey), grey + rng.normal(0, 0.01, (200, 180))):
+def test_blank_films_are_flagged_blank_and_not_blurred_also_with_letters(grey):
+    noisy = grey + np.random.default_rng(1).normal(0, 0.01, (200, 180))
+    letters = np.full((256, 256), grey, np.float32)
+    cv2.putText(letters, "NO EXPOSURE", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.7, abs(1.0 - grey), 2)
+    for pixels in (np.full((200, 180), grey), noisy, letters):
         flags = assess(as_read(pixels)).flags
         assert "blank" in flags
         assert "blurred" not in flags
-
-
-def test_little_contrast_or_letters_alone_are_blank(films):
-    assert share(films, ["blank"], lambda film: 0.5 + film / 20) == 1
-    letters = np.zeros((256, 256), np.float32)
-    cv2.putText(letters, "NO EXPOSURE", (5, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1.0, 2)
-    assert "blank" in assess(as_read(letters)).flags
 
 
 def test_a_photograph_in_colour_is_flagged_and_little_colour_is_not(films):
@@ -140,12 +130,6 @@ def test_a_photograph_in_colour_is_flagged_and_little_colour_is_not(films):
     photograph = np.stack([rows * 2, columns, 255 - rows - columns // 2], axis=2).astype(np.uint8)
     file = cv2.imencode(".png", photograph)[1].tobytes()
     assert {"colour", "not_frontal_chest"} <= set(assess(read(file)).flags)
-
-
-def test_turned_films_and_strips_are_no_frontal_chest_films(films):
-    for turns in (1, 2, 3):
-        assert share(films, ["not_frontal_chest"], lambda film, turns=turns: np.rot90(film, turns)) >= 0.95
-    assert "not_frontal_chest" in assess(as_read(resize(films[0], (100, 200)))).flags
 
 
 def photographs(rng):
@@ -176,27 +160,23 @@ def sections(rng):
 
 @pytest.mark.parametrize("kind", [photographs, pages, sections])
 def test_other_pictures_are_no_frontal_chest_images(kind):
-    pictures = [kind(np.random.default_rng([77, number])) for number in range(12)]
-    assert share(pictures, ["not_frontal_chest"], lambda picture: picture) >= 0.9
+    assert share([kind(np.random.default_rng([77, number])) for number in range(12)], ["not_frontal_chest"]) >= 0.9
 
 
 @pytest.mark.parametrize(
-    ("header", "flagged"),
+    ("modality", "body_part", "view", "flagged"),
     [
-        ({"modality": "DX", "body_part": "CHEST", "view": "PA"}, False),
-        ({"modality": "CR", "view": "AP"}, False),
-        ({"modality": "CT", "body_part": "CHEST"}, True),
-        ({"modality": "MR"}, True),
-        ({"modality": "DX", "body_part": "LEG"}, True),
-        ({"modality": "DX", "body_part": "CHEST", "view": "LL"}, True),
+        ("DX", "CHEST", "PA", False),
+        ("CR", None, "AP", False),
+        ("CT", "CHEST", None, True),
+        ("DX", "LEG", None, True),
+        ("DX", "CHEST", "LL", True),
     ],
 )
-def test_the_header_may_contradict_a_frontal_chest_film(films, header, flagged):
+def test_the_header_may_contradict_a_frontal_chest_film(films, modality, body_part, view, flagged):
     good = next(film for film in films if not assess(as_read(film)).flags)
-    assert ("not_frontal_chest" in assess(as_read(good, **header)).flags) == flagged
-
-
-# --- the measures ---------------------------------------------------------------------------------------------------
+    found = assess(as_read(good, modality=modality, body_part=body_part, view=view))
+    assert ("not_frontal_chest" in found.flags) == flagged
 
 
 def test_blank_borders_are_left_out_and_spread_is_the_range_of_greys_without_its_ends():
@@ -209,22 +189,18 @@ def test_blank_borders_are_left_out_and_spread_is_the_range_of_greys_without_its
     assert assess(as_read(ramp)).measures["spread"] == pytest.approx(0.9, abs=0.02)
 
 
+DRAWS = {
+    "random": lambda rng, shape: rng.random(shape),
+    "plain": lambda rng, shape: np.full(shape, rng.random()),
+    "bits": lambda rng, shape: rng.integers(0, 2, shape),
+    "a line": lambda rng, shape: np.eye(*shape) * rng.random(),
+}
+
+
 @settings(deadline=None, max_examples=60)
-@given(
-    st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    st.sampled_from(
-        [
-            lambda rng, shape: rng.random(shape),
-            lambda rng, shape: np.full(shape, rng.random()),
-            lambda rng, shape: rng.integers(0, 2, shape),
-            lambda rng, shape: np.eye(*shape) * rng.random(),
-        ]
-    ),
-    st.integers(0, 2**32 - 1),
-)
+@given(st.tuples(st.integers(1, 70), st.integers(1, 70)), st.sampled_from(sorted(DRAWS)), st.integers(0, 2**32 - 1))
 def test_measures_are_finite_and_flags_in_order_for_any_film(shape, draw, seed):
-    found = assess(as_read(draw(np.random.default_rng(seed), shape)))
-    assert set(found.measures) == MEASURES
+    found = assess(as_read(DRAWS[draw](np.random.default_rng(seed), shape)))
     assert all(type(value) is float and np.isfinite(value) for value in found.measures.values())
     assert found.flags == tuple(flag for flag in QUALITY_FLAGS if flag in found.flags)
     # No film so small or so plain shows a chest.

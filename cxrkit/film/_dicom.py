@@ -22,7 +22,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from cxrkit import words
-from cxrkit.film._pixels import Radiograph, UnreadableImage, check_size, grey, resize
+from cxrkit.film._pixels import MAX_BYTES, Radiograph, UnreadableImage, check_size, grey, resize
 
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
 _VIEWS = {view: view for view in ("PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")}
@@ -59,22 +59,19 @@ def _quietly() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
+def read(data: bytes, *, max_pixels: int) -> Radiograph:
     """Read one single-frame DICOM image, with or without the 128 bytes in front.
 
     Args:
         data: the file.
-        max_pixels: refuse more, by rows * columns * frames in the header, before decoding.
-        max_bytes: refuse a deflated file that grows beyond this.
-    Returns:
-        A Radiograph with view, modality and body part if the header has them.
+        max_pixels: refuse more, by rows * columns in the header, before decoding.
     Raises:
         UnreadableImage: damaged, beyond a limit, without an image, of several frames or of floats.
     Source: DICOM PS3.3, sections C.7.6.3, C.11.1, C.11.2, C.8.11.3.
     """
     try:
         with _quietly():
-            _check_deflated(data, max_bytes)
+            _check_deflated(data)
             dataset = pydicom.dcmread(io.BytesIO(data), force=True)
             _check_picture(dataset, max_pixels)
             stored = pixel_array(dataset)
@@ -93,8 +90,8 @@ def read(data: bytes, *, max_pixels: int, max_bytes: int) -> Radiograph:
     return Radiograph(pixels, "DICOM", stored.shape[:2], colour, view, modality, body_part)
 
 
-def _check_deflated(data: bytes, max_bytes: int) -> None:
-    """Refuse a deflated data set that would grow beyond the limit: pydicom inflates it in one piece."""
+def _check_deflated(data: bytes) -> None:
+    """Refuse a deflated data set that would grow beyond `MAX_BYTES`: pydicom inflates it in one piece."""
     if DeflatedExplicitVRLittleEndian.encode() not in data:
         return
     file = io.BytesIO(data)
@@ -106,8 +103,8 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
         while chunk and not inflater.eof:
             size += len(inflater.decompress(chunk, 2**24))
             chunk = inflater.unconsumed_tail
-            if size > max_bytes:
-                raise UnreadableImage("unreadable.dicom.deflated", most=f"{max_bytes / 2**20:g}")
+            if size > MAX_BYTES:
+                raise UnreadableImage("unreadable.dicom.deflated", most=f"{MAX_BYTES / 2**20:g}")
 
 
 def _check_picture(dataset: Any, max_pixels: int) -> None:
@@ -119,11 +116,10 @@ def _check_picture(dataset: Any, max_pixels: int) -> None:
         uid = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
         unknown = words.Saying("unreadable.dicom.no_picture.unknown", {})
         raise UnreadableImage("unreadable.dicom.no_picture", what=uid.name if uid.name != str(uid) else unknown)
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    check_size(rows, columns, max_pixels, frames=frames)
-    if frames > 1:
+    if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
         raise UnreadableImage("unreadable.dicom.frames", frames=frames)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    check_size(rows, columns, max_pixels)
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
     if syntax.is_encapsulated:
         samples = int(dataset.get("SamplesPerPixel") or 1)
@@ -179,7 +175,7 @@ def _grey(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, float]:
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
         coloured = apply_color_lut(stored, dataset)
-        return grey(coloured, int(np.iinfo(coloured.dtype).max))
+        return grey(coloured, np.iinfo(coloured.dtype).max)
     if stored.ndim == 3:
         deep = stored.astype(np.uint16 if int(dataset.BitsStored) > 8 else np.uint8)
         return grey(deep, 2 ** int(dataset.BitsStored) - 1)
@@ -231,13 +227,9 @@ def _shown(values: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _square(pixels: np.ndarray, dataset: Any, max_pixels: int) -> np.ndarray:
     """Make pixels square by enlarging the axis on which they are longer."""
-    for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        tall, wide = _number(dataset, name, 0), _number(dataset, name, 1)
-        if tall is not None and wide is not None and tall > 0 and wide > 0:
-            break
-    else:
-        return pixels
-    ratio = tall / wide
+    names = ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
+    pairs = [(_number(dataset, name, 0) or 0.0, _number(dataset, name, 1) or 0.0) for name in names]
+    ratio = next((tall / wide for tall, wide in pairs if min(tall, wide) > 0), 1.0)
     # Beyond ten to one the header is wrong.
     if abs(ratio - 1) < 0.005 or not 0.1 <= ratio <= 10:
         return pixels

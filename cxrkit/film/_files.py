@@ -9,16 +9,11 @@ from cxrkit import words
 from cxrkit.film._pixels import MAX_BYTES, UnreadableImage
 
 
-def read_bytes(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read a regular file.
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Read a regular file of at most `MAX_BYTES`.
 
-    Args:
-        path: the file. A pipe or a device is refused without waiting for it.
-        max_bytes: a larger file is refused before it is read.
-    Returns:
-        The content.
     Raises:
-        UnreadableImage: not a regular file, or too large.
+        UnreadableImage: a folder, a pipe or a device, which it does not wait for; or a larger file, which is not read.
         OSError: the file is missing, forbidden, or on a failing disk. Its message holds the path.
     """
     # On Windows a folder cannot be opened at all.
@@ -27,16 +22,16 @@ def read_bytes(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> bytes:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
         _check_ordinary(status := os.fstat(handle))
-        check_bytes(status.st_size, max_bytes)
-        data = file.read(max_bytes + 1)
-    check_bytes(len(data), max_bytes)
+        check_bytes(status.st_size)
+        data = file.read(MAX_BYTES + 1)
+    check_bytes(len(data))
     return data
 
 
-def check_bytes(size: int, max_bytes: int) -> None:
-    """Refuse a file of more than `max_bytes`."""
-    if size > max_bytes:
-        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{max_bytes / 2**20:g}")
+def check_bytes(size: int) -> None:
+    """Refuse a file of more than `MAX_BYTES`."""
+    if size > MAX_BYTES:
+        raise UnreadableImage("unreadable.too_many_bytes", size=f"{size / 2**20:.0f}", most=f"{MAX_BYTES / 2**20:g}")
 
 
 def _check_ordinary(status: os.stat_result) -> None:

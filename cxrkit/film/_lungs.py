@@ -17,10 +17,8 @@ from cxrkit.film._pixels import as_pixels, resize
 if TYPE_CHECKING:
     import onnxruntime
 
-#: Folder of the network, which `tools/train_lungs.py` makes.
-FOLDER = Path(__file__).parent / "weights" / "lungs"
-#: Side of the network's square input, pixels.
-SIZE_PX = 96
+#: Folder of the network, which `tools/train_lungs.py` makes; the side of its square input, pixels.
+FOLDER, SIZE_PX = Path(__file__).parent / "weights" / "lungs", 96
 #: Probability from which a pixel is lung.
 THRESHOLD = 0.5
 #: The smallest part that counts as a lung, and the least area of both, as shares of the image.
@@ -68,8 +66,6 @@ def lung_outline(mask: np.ndarray) -> np.ndarray:
     Returns:
         (H, W), bool: the two largest parts with a probability of 0.5 or more, filled. All False where no lungs were
         found: parts under 1% of the image do not count, and both together must cover 8%.
-    Raises:
-        ValueError: mask is not (H, W).
     """
     mask = np.asarray(mask)
     if mask.ndim != 2:

@@ -35,8 +35,6 @@ def overlay(pixels: np.ndarray, strength: np.ndarray, *, opacity: float = 0.6) -
         opacity: of the strongest heat, in [0, 1].
     Returns:
         (H, W, 3), uint8, red, green, blue.
-    Raises:
-        ValueError: pixels of another shape or range, or an opacity outside [0, 1].
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be in [0, 1]; got {opacity}. 0 hides the map.")

@@ -7,7 +7,7 @@ import numpy as np
 
 from cxrkit import words
 
-#: A file may have this many pixels (frames counted) and bytes; a larger one is refused before it is decoded.
+#: A file may have this many pixels and bytes; a larger one is refused before it is decoded.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
@@ -15,8 +15,7 @@ MAX_BYTES = 256 * 2**20
 class UnreadableImage(words.WordedError):
     """A file that cxrkit cannot read as an image: one line with the fault, what is legal and the way out.
 
-    The texts are those of `cxrkit.words` under "unreadable.". Neither text nor fields quote the file: no text from
-    inside, no DICOM value that could name a patient, no path.
+    Neither the text nor its fields quote the file: no text from inside, no DICOM value, no path.
     """
 
 
@@ -42,10 +41,8 @@ class Radiograph:
 
 
 def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
-    """Check the pixels of one image, and bring them to [0, 1].
+    """Check the pixels of one image, (H, W), bones bright, float in [0, 1] or uint8; and bring them to [0, 1].
 
-    Args:
-        pixels: (H, W), bones bright: float in [0, 1], or uint8; or a Radiograph.
     Returns:
         (H, W), float32, in [0, 1]. Floats less than 0.001 outside are clipped.
     Raises:
@@ -67,14 +64,7 @@ def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
 
 
 def to_uint8(pixels: "np.ndarray | Radiograph", longest_px: int | None = None) -> np.ndarray:
-    """Return an image as a screen shows it.
-
-    Args:
-        pixels: (H, W), as `as_pixels` takes it.
-        longest_px: reduce a larger image to this longest side; None keeps the size.
-    Returns:
-        (h, w), uint8, at least one pixel a side.
-    """
+    """Return an image of `as_pixels`, uint8 (h, w); a larger one is reduced to this longest side."""
     array = as_pixels(pixels)
     if longest_px and (shrink := max(array.shape) / longest_px) > 1:
         height, width = (max(1, round(side / shrink)) for side in array.shape)
@@ -82,16 +72,13 @@ def to_uint8(pixels: "np.ndarray | Radiograph", longest_px: int | None = None) -
     return np.rint(array * 255).astype(np.uint8)
 
 
-def check_size(height: int, width: int, max_pixels: int, *, frames: int = 1) -> None:
+def check_size(height: int, width: int, max_pixels: int) -> None:
     """Refuse an image without pixels or with more than `max_pixels`, by its header."""
-    if min(height, width, frames) < 1:
+    if min(height, width) < 1:
         raise UnreadableImage("unreadable.no_pixels")
-    if height * width * frames > max_pixels:
-        raise UnreadableImage(
-            "unreadable.too_many_pixels.frames" if frames > 1 else "unreadable.too_many_pixels",
-            **{"width": f"{width}", "height": f"{height}", "frames": f"{frames}"},
-            **{"megapixels": f"{height * width * frames / 1e6:.3g}", "most": f"{max_pixels / 1e6:g}"},
-        )
+    if height * width > max_pixels:
+        numbers = {"megapixels": f"{height * width / 1e6:.3g}", "most": f"{max_pixels / 1e6:g}"}
+        raise UnreadableImage("unreadable.too_many_pixels", width=f"{width}", height=f"{height}", **numbers)
 
 
 def grey(array: np.ndarray, full: int) -> tuple[np.ndarray, float]:

@@ -67,10 +67,8 @@ def assess(radiograph: Radiograph) -> Quality:
 
     - `blurred`: `detail`, the log ratio of the energy in fine detail (sigma 1 to 2 pixels of 256) to that in coarser
       detail (2 to 4), the median over tiles, so that sharp letters and blank corners do not count. Contrast cancels,
-      unlike in the variance of the Laplacian (Pech-Pacheco et al. 2000), and noise of two grey steps changes it less
-      than that or the re-blur measure (Crete et al. 2007). Of the training images 0.3% are below the limit, and 99%
-      after a blur of sigma 1/128 of the longer side (4 pixels of 512, 3 mm on 38 cm: small nodules, septal lines and
-      fissures are gone) and that noise.
+      unlike in the variance of the Laplacian (Pech-Pacheco et al. 2000), and noise changes it less. Of the training
+      images 0.3% are below the limit, and 99% after a blur of sigma 1/128 of the longer side (4 pixels of 512).
     - `blank`: `spread`, the 95% less the 5% grey of a thumbnail.
     - `cropped`: `kept`, the share of the image inside its blank border; or `part`, the score of a linear model for
       halves and pieces of chest images.
@@ -86,40 +84,36 @@ def assess(radiograph: Radiograph) -> Quality:
     """
     limits = quality_limits()
     small = resize(radiograph.pixels, SIDE)
-    top, bottom, left, right = _inside(small)
     vector = _features(small)
     measures = {
         "detail": detail(small),
         "spread": float(_range(resize(small, _THUMB).ravel())),
-        "kept": (bottom - top) * (right - left) / small.size,
+        "kept": _inside(small).size / small.size,
         "aspect": max(radiograph.pixels.shape) / min(radiograph.pixels.shape),
         "colour": radiograph.colour,
         "polarity": float(vector[-(_GREYS**2) :] @ _stored()["polarity"]),
     }
     measures["frontal"], measures["part"] = _scores(vector)
-    flags = set()
+    inverted = False
     if measures["polarity"] < limits["polarity"]:
         frontal, part = _scores(_features(1 - small))
-        if frontal >= limits["frontal"] and frontal > measures["frontal"]:
-            flags.add("inverted")
-            measures["frontal"], measures["part"] = frontal, part
-    if measures["spread"] < limits["spread"]:
-        flags.add("blank")
-    elif measures["detail"] < limits["detail"]:
-        flags.add("blurred")
-    if measures["kept"] < limits["kept"] or measures["part"] > limits["part"]:
-        flags.add("cropped")
-    if radiograph.colour > _COLOUR:
-        flags.add("colour")
-    if (
-        measures["frontal"] < limits["frontal"]
+        inverted = frontal >= limits["frontal"] and frontal > measures["frontal"]
+        if inverted:
+            measures |= {"frontal": frontal, "part": part}
+    blank = measures["spread"] < limits["spread"]
+    holds = {
+        "blurred": measures["detail"] < limits["detail"] and not blank,
+        "inverted": inverted,
+        "cropped": measures["kept"] < limits["kept"] or measures["part"] > limits["part"],
+        "blank": blank,
+        "colour": radiograph.colour > _COLOUR,
+        "not_frontal_chest": measures["frontal"] < limits["frontal"]
         or measures["aspect"] > _LONGEST
         or radiograph.modality not in _MODALITIES
         or radiograph.body_part not in _BODY_PARTS
-        or radiograph.view not in _VIEWS
-    ):
-        flags.add("not_frontal_chest")
-    return Quality(tuple(flag for flag in QUALITY_FLAGS if flag in flags), measures)
+        or radiograph.view not in _VIEWS,
+    }
+    return Quality(tuple(flag for flag in QUALITY_FLAGS if holds[flag]), measures)
 
 
 def detail(pixels: np.ndarray) -> float:
@@ -149,32 +143,24 @@ def _range(values: np.ndarray) -> np.ndarray:
     return values[..., -1 - at] - values[..., at]
 
 
-def _inside(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Return (first row, row after the last, first column, column after the last) inside the blank border.
-
-    All are even; four zeros if all of `small`, (256, 256), is blank.
-    """
+def _inside(small: np.ndarray) -> np.ndarray:
+    """Return the part of an image, (256, 256), inside its blank border, at even places; empty if all of it is blank."""
     thumb = resize(small, SIDE // 2)
     rows = np.flatnonzero(_range(thumb) >= _BLANK_STEP)
     if not rows.size:
-        return 0, 0, 0, 0
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb[top:bottom].T)) >= _BLANK_STEP)
-    if not columns.size:
-        return 0, 0, 0, 0
-    return 2 * top, 2 * bottom, 2 * int(columns[0]), 2 * int(columns[-1]) + 2
+        return small[:0]
+    thumb, small = thumb[rows[0] : rows[-1] + 1], small[2 * rows[0] : 2 * rows[-1] + 2]
+    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb.T)) >= _BLANK_STEP)
+    return small[:, 2 * columns[0] : 2 * columns[-1] + 2] if columns.size else small[:0]
 
 
 def _features(small: np.ndarray) -> np.ndarray:
-    """Describe an image's layout: oriented gradients and greys of its thumbnail, without blank border and contrast.
+    """Describe an image's layout, without blank border and contrast: (2020,) float32.
 
-    Returns:
-        (2020,) float32: 1764 gradients, then 16 x 16 greys.
+    The first 1764 are oriented gradients of its thumbnail, then come 16 x 16 greys.
     """
-    top, bottom, left, right = _inside(small)
-    if min(bottom - top, right - left) >= SIDE // 4:
-        small = small[top:bottom, left:right]
-    thumb = resize(small, _THUMB)
+    inside = _inside(small)
+    thumb = resize(inside if min(inside.shape) >= SIDE // 4 else small, _THUMB)
     low, high = np.quantile(thumb, [0.02, 0.98])
     thumb = np.clip((thumb - low) / max(high - low, 1e-3), 0, 1)
     gradients = np.ravel(_HOG.compute(np.rint(thumb * 255).astype(np.uint8)))
@@ -186,8 +172,7 @@ def _features(small: np.ndarray) -> np.ndarray:
 def _scores(vector: np.ndarray) -> tuple[float, float]:
     """Return the scores "frontal" and "part" of a vector of `_features`.
 
-    Both are linear in the coordinates among the principal components of frontal images, and in the log of the squared
-    distance to their span.
+    Both are linear in the principal components of frontal images, and in the log of the squared distance to them.
     """
     stored = _stored()
     centred = vector - stored["mean"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from cxrkit import words
 from cxrkit.film._files import check_bytes, read_bytes
-from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
+from cxrkit.film._pixels import MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
 #: The first bytes of each ordinary format, and the name of Pillow's module and class that read it.
 _FORMATS = {
@@ -48,10 +48,7 @@ _ORIENTATION = 0x0112
 
 
 def read(
-    path_or_bytes: str | os.PathLike | bytes | bytearray | memoryview,
-    *,
-    max_pixels: int = MAX_PIXELS,
-    max_bytes: int = MAX_BYTES,
+    path_or_bytes: str | os.PathLike | bytes | bytearray | memoryview, *, max_pixels: int = MAX_PIXELS
 ) -> Radiograph:
     """Read one image from a file or from its bytes: PNG, JPEG, WebP, TIFF, BMP or DICOM.
 
@@ -62,19 +59,18 @@ def read(
     pixels made square.
 
     Args:
-        path_or_bytes: a path, or the content of the file.
+        path_or_bytes: a path, or the content of the file; at most `MAX_BYTES`.
         max_pixels: refuse more pixels than this, by the header, before decoding.
-        max_bytes: refuse a larger file before reading it.
     Raises:
         UnreadableImage: no image, damaged or incomplete, beyond a limit, or a path that cannot be read.
         TypeError: neither a path nor bytes.
     """
     if isinstance(path_or_bytes, bytes | bytearray | memoryview):
         data = bytes(path_or_bytes)
-        check_bytes(len(data), max_bytes)
+        check_bytes(len(data))
     else:
         try:
-            data = read_bytes(os.fspath(path_or_bytes), max_bytes=max_bytes)
+            data = read_bytes(os.fspath(path_or_bytes))
         except UnreadableImage:
             raise
         except (OSError, ValueError) as error:
@@ -83,13 +79,13 @@ def read(
             why = said.lower() if said else words.Saying("unreadable.path.malformed", {})
             raise UnreadableImage("unreadable.file", why=why) from None
     kind = _kind(data)
-    if kind == "DICOM":
-        from cxrkit.film import _dicom
-
-        return _dicom.read(data, max_pixels=max_pixels, max_bytes=max_bytes)
     if kind is None:
         raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
-    return _picture(data, kind, max_pixels)
+    if kind != "DICOM":
+        return _picture(data, kind, max_pixels)
+    from cxrkit.film import _dicom
+
+    return _dicom.read(data, max_pixels=max_pixels)
 
 
 def _kind(data: bytes) -> str | None:
@@ -133,8 +129,7 @@ def _stranger(data: bytes) -> str:
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     """Decode an ordinary format."""
     try:
-        # Pillow's classes are used directly: Image.open compares the size with Image.MAX_IMAGE_PIXELS, a global that
-        # other code may depend on.
+        # Not Image.open, which compares the size with Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
         name = _FORMATS[kind][1]
         plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
         image = getattr(plugin, f"{name}ImageFile")(io.BytesIO(data))
@@ -147,8 +142,7 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
             pixels = _turn(pixels, image)
     except UnreadableImage:
         raise
-    # Decoders raise any exception on a damaged file (SyntaxError, struct.error, KeyError, ...), and their messages
-    # may hold memory addresses or text from the file.
+    # Decoders raise any exception on a damaged file, and their messages may hold text from the file.
     except Exception as error:
         how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
         raise UnreadableImage(how, kind=kind) from None
@@ -171,8 +165,7 @@ def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, float]:
             # White is zero.
             array = full - array
     elif depth == 16:
-        # Pillow keeps only the upper byte of 16-bit colour. It decodes first all the same, because cv2 would return
-        # half a picture of an incomplete file.
+        # Pillow keeps only the upper byte of 16-bit colour. It decodes all the same: cv2 returns half of a cut file.
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
         # Fails, as it should, where OpenCV finds no picture in colour.
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
@@ -198,9 +191,8 @@ def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, float]:
 
 def _stretched(array: np.ndarray, depth: int) -> np.ndarray:
     """Bring floats and wide or signed integers to [0, 1]: floats in [0, 1] unchanged, others lowest to highest."""
-    if array.dtype.kind == "i" and depth == 32 and array.min() < 0:
-        # Pillow has no unsigned 32-bit mode. Signed ones come here too: 32-bit images are not negative.
-        array = array.view(np.uint32)
+    # Pillow has no unsigned 32-bit mode. Signed ones come here too: 32-bit images are not negative.
+    array = array.view(np.uint32) if array.dtype.kind == "i" and depth == 32 and array.min() < 0 else array
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("unreadable.not_finite")
@@ -213,8 +205,8 @@ def _turn(pixels: np.ndarray, image: Any) -> np.ndarray:
     """Apply the EXIF orientation (TIFF 6.0, tag 274)."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # A damaged EXIF leaves the image unturned.
-        return pixels
+    except Exception:
+        orientation = 1  # a damaged EXIF leaves the image unturned
     if orientation not in range(2, 9):
         return pixels
     if orientation >= 5:
