@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 def test_rounds_writes_its_tables_and_whether_rounds_help(folder, tmp_path):
     """A plain CSV with its images in another folder will do; `none` is what `model predict` computes."""
     command = ["rounds", folder / "images.csv", "--root", folder / "images", "--model", folder / "covid"]
-    code, said, error = cxrkit(*command, "--out", "out", "--markdown", "told.md", "--batch-size", 1, cwd=tmp_path)
+    code, said, error = cxrkit(*command, "--out", "out", "--markdown", "told.md", cwd=tmp_path)
     assert code == 0, error
     text = (tmp_path / "out" / "results.md").read_text()
     assert text in said
@@ -63,7 +63,8 @@ def test_rounds_writes_its_tables_and_whether_rounds_help(folder, tmp_path):
     assert list(probs.columns[:5]) == ["image", "patient_id", "covid", "prob in round none", "prob in round A"]
     model = networks.load(folder / "covid")
     alone = [model.predict([film.read(folder / "images" / image).pixels])[0, 0] for image in probs["image"]]
-    assert probs["prob in round none"].tolist() == alone
+    # A network may give an image slightly different values in another batch.
+    assert probs["prob in round none"].tolist() == pytest.approx(alone, abs=1e-6)
 
 
 def test_sweep_writes_every_row_of_its_tables_and_reports_missing_images(folder, tmp_path):

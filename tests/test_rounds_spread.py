@@ -8,6 +8,7 @@ import pytest
 import tiny_models
 
 from cxrkit import networks, rounds
+from cxrkit.rounds import _passes
 
 # Starting and killing processes takes seconds, on a busy machine many.
 pytestmark = pytest.mark.slow
@@ -31,6 +32,11 @@ def client():
         yield client
 
 
+@pytest.fixture(autouse=True)
+def blocks_of_two(monkeypatch):
+    monkeypatch.setattr(_passes, "FILMS_AT_ONCE", 2)
+
+
 @pytest.mark.parametrize("options", [{"seed": 3}, {"combine": "majority", "early_stop": True}])
 def test_a_cluster_gives_the_result_of_one_process(client, tmp_path, options):
     folder = tiny_models.covid_model(tmp_path / "covid")
@@ -38,7 +44,7 @@ def test_a_cluster_gives_the_result_of_one_process(client, tmp_path, options):
     for k, film in enumerate(films()):
         paths.append(tmp_path / f"{k}.png")
         paths[-1].write_bytes(tiny_models.png(film))
-    told, options = [], {**options, "films_at_once": 3}
+    told = []
     here = rounds.run(folder, paths, RECIPES, **options)
     there = rounds.run(folder, paths, RECIPES, client=client, progress=lambda *both: told.append(both), **options)
     np.testing.assert_array_equal(there.probs, here.probs)
@@ -47,16 +53,9 @@ def test_a_cluster_gives_the_result_of_one_process(client, tmp_path, options):
     assert told[-1] == (20, 20)
 
 
-def test_a_callable_is_sent_too_and_a_cluster_is_joined_by_its_address(client):
-    here = rounds.run(mean_of, films(), RECIPES, mode="cumulative", films_at_once=7)
-    with rounds.cluster(scheduler=client.scheduler.address) as joined:
-        there = rounds.run(mean_of, films(), RECIPES, mode="cumulative", films_at_once=7, client=joined)
-    np.testing.assert_array_equal(there.probs, here.probs)
-
-
-def test_a_killed_worker_only_costs_time(client):
+def test_a_killed_worker_only_costs_time_and_a_cluster_is_joined_by_its_address(client):
     pixels = films(30)
-    here = rounds.run(mean_of, pixels, RECIPES, films_at_once=2)
+    here = rounds.run(mean_of, pixels, RECIPES, mode="cumulative")
     killed = []
 
     def kill(done, total):
@@ -64,7 +63,8 @@ def test_a_killed_worker_only_costs_time(client):
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
-    there = rounds.run(mean_of, pixels, RECIPES, films_at_once=2, client=client, progress=kill)
+    with rounds.cluster(scheduler=client.scheduler.address) as joined:
+        there = rounds.run(mean_of, pixels, RECIPES, mode="cumulative", client=joined, progress=kill)
     assert len(killed) == 1
     np.testing.assert_array_equal(there.probs, here.probs)
     client.wait_for_workers(2, timeout=60)
@@ -73,13 +73,13 @@ def test_a_killed_worker_only_costs_time(client):
 
 def test_an_error_names_the_image_or_the_predictor(client, tmp_path):
     with pytest.raises(ValueError, match="image 9: pixels must be in"):
-        rounds.run(mean_of, [*films(9), np.full((2, 2), 7)], RECIPES, films_at_once=2, client=client)
+        rounds.run(mean_of, [*films(9), np.full((2, 2), 7)], RECIPES, client=client)
     model = networks.load(tiny_models.covid_model(tmp_path / "covid"))
     with pytest.raises(ValueError, match="a Predictor cannot be sent to a worker; pass the name or the folder"):
         rounds.run(model, films(1), client=client)
 
 
-@pytest.mark.parametrize("options", [{}, {"workers": 0}, {"workers": 1, "scheduler": "tcp://x:1"}])
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 1, "scheduler": "tcp://x:1"}])
 def test_a_cluster_needs_workers_or_an_address(options):
     with pytest.raises(ValueError, match="a cluster needs either workers, from 1, or the address of a scheduler"):
         rounds.cluster(**options).__enter__()

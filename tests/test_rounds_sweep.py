@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 
 from cxrkit import augment, metrics, rounds
-from cxrkit.augment import Op, Sequential
+from cxrkit.augment import Op
 from cxrkit.course import published
 from cxrkit.rounds._combine import combine_probs, rule_of
 
@@ -20,10 +20,6 @@ MINE = {"darker": Op("Add", value=-10), "either": Op("Add", value=(-30, 30))}
 def bright(batch):
     """A network that is positive for bright images."""
     return 1 / (1 + np.exp(-20 * (batch.mean(axis=(1, 2), dtype=np.float64) - 0.5)))
-
-
-def never(batch):
-    return np.zeros(len(batch))
 
 
 def cases(n=24, *, first=0):
@@ -43,11 +39,6 @@ def swept(recipes, predict=bright, **options):
     return rounds.sweep(predict, CASES.films, CASES.targets, recipes, **options)
 
 
-def refused(call, message, **arguments):
-    with pytest.raises(ValueError, match=message):
-        call(**arguments)
-
-
 def test_grids_and_stacks_are_the_reports_rows():
     assert rounds.GRIDS["table10"]["Add(0.01)"] == Op("Add", value=0.01)
     assert rounds.GRIDS["table12"]["Sharpen(alpha=0.03,lightness=0.05)"] == Op("Sharpen", alpha=0.03, lightness=0.05)
@@ -59,24 +50,6 @@ def test_grids_and_stacks_are_the_reports_rows():
     assert stacks == rounds.GRIDS["table23"] | rounds.GRIDS["table27"]
     assert stacks["gamma>blur>sharpen"] == augment.named("round/J")
     assert stacks["sharpen>blur"] == augment.named("round/H")
-    own = rounds.stacks({"blur": "B", "dark": MINE["darker"]}, lengths=[2])
-    blur, dark = augment.named("round/B"), MINE["darker"]
-    assert own == {"blur>dark": Sequential((blur, dark)), "dark>blur": Sequential((dark, blur))}
-    refused(rounds.stacks, r"lengths must be from 1 to 3, the number of recipes; got \[4\]", lengths=[4])
-
-
-@pytest.mark.parametrize("name", ["table13", "table23"])
-def test_every_row_of_a_table_stands_beside_the_reports(name):
-    found = published.beside(swept(name, patients=CASES.patients, seeds=(0, 1)))
-    assert found.table["row"].unique().tolist() == ["none", *rounds.GRIDS[name]]
-    assert found.table["measure"].unique().tolist() == MEASURES
-    known = found.table.dropna(subset=["value"])
-    assert ((known["low"] <= known["value"]) & (known["value"] <= known["high"])).all()
-    theirs = found.table.set_index(["row", "measure"])
-    for row in rounds.GRIDS[name]:
-        if not theirs.loc[(row, "F1"), "report reason"]:
-            assert theirs.loc[(row, "F1"), "report"] == published.matrix(name, row).measure("F1").value
-    assert found.flips["row"].tolist() == list(rounds.GRIDS[name])
 
 
 def test_a_row_scores_the_augmented_images_against_the_untouched():
@@ -110,8 +83,6 @@ def test_random_rows_are_repeated_with_each_seed():
     assert list(row[["value", "draws", "lowest", "highest", "sd"]]) == pytest.approx(expected)
     flips = found.flips.set_index("row").loc["either"]
     assert flips["p lowest"] <= flips["p"] <= flips["p highest"]
-    parts = swept(MINE, seeds=(5, 6, 7), batch_size=3, films_at_once=5)
-    np.testing.assert_array_equal(parts.probs["either"], found.probs["either"])
 
 
 def test_a_model_keeps_its_threshold(tmp_path):
@@ -120,8 +91,8 @@ def test_a_model_keeps_its_threshold(tmp_path):
     assert (found.label, found.threshold) == ("COVID-19", 0.9)
     findings = tiny_models.findings_model(tmp_path / "findings")
     assert swept(["A"], findings, label="Mass").label == "Mass"
-    message = r"a sweep scores one label; predict returns 14. Name one with label"
-    refused(swept, message, recipes=["A"], predict=findings)
+    with pytest.raises(ValueError, match="a sweep scores one label; predict returns 14"):
+        swept(["A"], findings)
 
 
 @pytest.mark.parametrize(
@@ -138,19 +109,27 @@ def test_a_model_keeps_its_threshold(tmp_path):
 )
 def test_an_illegal_sweep_is_refused(arguments, message):
     legal = {"predict": bright, "films": CASES.films, "targets": CASES.targets, "recipes": ["A"]}
-    refused(rounds.sweep, message, **legal | arguments)
+    with pytest.raises(ValueError, match=message):
+        rounds.sweep(**legal | arguments)
 
 
-def test_orders_have_f1_and_specificity_under_their_own_names():
-    found = published.beside(swept(rounds.stacks()))
-    table = found.table.set_index(["row", "measure"])
-    # Printed under F1 in table 23, although it is the specificity; the F1 of that row is that of its matrix.
-    assert table.loc[("blur>sharpen", "specificity"), "report"] == 282 / 300
-    assert table.loc[("blur>sharpen", "F1"), "report"] == pytest.approx(2 * 48 / (2 * 48 + 18 + 49))
+@pytest.mark.parametrize("name", ["table13", "table23"])
+def test_every_row_of_a_table_stands_beside_the_reports(name):
+    found = published.beside(swept(name, patients=CASES.patients, seeds=(0, 1)))
+    assert found.table["row"].unique().tolist() == ["none", *rounds.GRIDS[name]]
+    assert found.table["measure"].unique().tolist() == MEASURES
+    theirs = found.table.set_index(["row", "measure"])
+    for row in rounds.GRIDS[name]:
+        if not theirs.loc[(row, "F1"), "report reason"]:
+            assert theirs.loc[(row, "F1"), "report"] == published.matrix(name, row).measure("F1").value
+    assert found.flips["row"].tolist() == list(rounds.GRIDS[name])
+    if name == "table23":
+        # Printed under F1 in table 23, although it is the specificity; the F1 of that row is that of its matrix.
+        assert theirs.loc[("blur>sharpen", "specificity"), "report"] == 282 / 300
+        assert theirs.loc[("blur>sharpen", "F1"), "report"] == pytest.approx(2 * 48 / (2 * 48 + 18 + 49))
     # Only rows of the same recipe are compared.
     other = published.beside(swept({"blur>gamma": Op("Add", value=-9)})).table
     assert other["report"].isna().all()
-    assert (other["report reason"] == "").all()
 
 
 def test_every_null_has_a_reason():
@@ -159,7 +138,7 @@ def test_every_null_has_a_reason():
     assert nulls["where"].unique().tolist() == ["report"]
     [why] = nulls["why"].unique()
     assert why.endswith("; it has a value here, so the order alone does not make it undefined")
-    both = published.nulls(published.beside(swept(rounds.stacks(), never)))
+    both = published.nulls(published.beside(swept(rounds.stacks(), lambda batch: np.zeros(len(batch)))))
     assert both[["row", "measure", "where"]].iloc[0].tolist() == ["none", "precision", "here"]
     row = both[(both["row"] == "sharpen>gamma") & (both["measure"] == "precision")]
     assert row["where"].tolist() == ["here", "report"]
@@ -198,11 +177,9 @@ def test_the_measure_of_the_choice_is_that_of_the_tables(measure):
         "Youden": called[y == 1].mean() - called[y == 0].mean(),
     }[measure]
     assert found.chosen.val.value == pytest.approx(by_hand)
-
-
-def test_among_equals_the_fewest_rounds_win():
-    found = rounds.search(lambda batch: np.full(len(batch), 0.7), cases(8), cases(8, first=90), ["none", "A", "B"])
-    assert (found.chosen.rounds, found.chosen.combine.name) == (("none",), "mean")
+    # Among equals the fewest rounds win.
+    alike = rounds.search(lambda batch: np.full(len(batch), 0.7), VAL, TEST, ["none", "A"], measure=measure).chosen
+    assert (alike.rounds, alike.combine.name) == (("none",), "mean")
 
 
 def test_every_rule_is_scored_and_its_passes_counted():
@@ -232,10 +209,9 @@ def test_every_rule_is_scored_and_its_passes_counted():
         ({"most": 0}, "most must be from 1, and leave at most 5000 sets"),
         ({"recipes": ["A"] * 20}, "up to 20 of 20 rounds make 1048575. Pass a smaller one"),
         ({"test": rounds.Cases(CASES.films, [0, 1])}, r"targets must be \(films,\), one for each of 24 images"),
-        ({"predict": lambda batch: np.full((len(batch), 2), 0.5)}, "label must be one of label 0, label 1; got None"),
+        ({"predict": lambda batch: np.full((len(batch), 2), 0.5)}, "scores are of one label; this result has label 0"),
     ],
 )
 def test_an_illegal_search_is_refused(arguments, message):
-    refused(
-        rounds.search, message, **{"predict": bright, "val": CASES, "test": TEST, "recipes": ["none", "A"]} | arguments
-    )
+    with pytest.raises(ValueError, match=message):
+        rounds.search(**{"predict": bright, "val": CASES, "test": TEST, "recipes": ["none", "A"]} | arguments)

@@ -1,6 +1,7 @@
 """Draws of a recipe, and what imgaug makes of images with them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,13 @@ Seed = int | Sequence[int] | np.ndarray
 
 
 def draw(recipe: Recipe, seed: int = 0, index: int = 0) -> Sequential:
-    """Resolve everything that is random in a recipe for one image.
+    """Resolve everything that is random in a recipe for one image; the draw depends on the arguments alone.
 
     Args:
-        recipe: what to do to the image.
-        seed: a whole number from 0.
-        index: place of the image, from 0. The draw depends on recipe, seed and index alone.
+        recipe, seed: what to do to the image, and a whole number from 0.
+        index: place of the image, from 0.
     Returns:
         The operations to perform, in order: itself a recipe, in which nothing is random.
-    Raises:
-        ValueError: a seed or index that is no whole number from 0.
     """
     _check(recipe)
     if not all(isinstance(one, int | np.integer) and type(one) is not bool and one >= 0 for one in (seed, index)):
@@ -42,8 +40,6 @@ def apply(recipe: Recipe, films: np.ndarray, seed: Seed = 0, *, first: int = 0) 
         first: index of the first image, so that a part of a batch is augmented as in the whole batch.
     Returns:
         uint8 (n, H, W).
-    Raises:
-        ValueError: images or a seed of the wrong type or number.
     """
     films = np.asarray(films)
     if films.dtype != np.uint8 or films.ndim != 3:
@@ -51,9 +47,15 @@ def apply(recipe: Recipe, films: np.ndarray, seed: Seed = 0, *, first: int = 0) 
             f"films must be uint8 (n, H, W); got {films.dtype} {films.shape}. One film is film[None]; pixels in [0, 1] "
             "are np.round(255 * film).astype(np.uint8)."
         )
+    n = len(films)
+    seeds: Any = [seed] * n if np.ndim(seed) == 0 else seed
+    if len(seeds) != n or (seeds is seed and first):
+        got = f"{len(seeds)} seeds and first {first}"
+        raise ValueError(f"seed must be one number, or one for each of the {n} images and first 0; got {got}.")
+    places = [0] * n if seeds is seed else range(first, first + n)
     altered = np.empty_like(films, order="C")
-    for k, (one, index) in enumerate(_seeds(seed, len(films), first)):
-        altered[k] = _performed(draw(recipe, one, index), films[k])
+    for k, (one, place) in enumerate(zip(seeds, places, strict=True)):
+        altered[k] = _performed(draw(recipe, one, place), films[k])
     return altered
 
 
@@ -71,17 +73,6 @@ def _check(recipe: Recipe) -> None:
             f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.named, or make one: "
             "augment.Op('Add', value=(-20, 20))."
         )
-
-
-def _seeds(seed: Seed, n: int, first: int) -> list[tuple[int, int]]:
-    """Return seed and index of each image."""
-    if np.ndim(seed) == 0:
-        return [(seed, first + k) for k in range(n)]  # type: ignore[misc]  # `draw` refuses what is no whole number
-    seeds = list(seed)  # type: ignore[arg-type]  # as above
-    if len(seeds) != n or first:
-        got = f"{len(seeds)} seeds and first {first}"
-        raise ValueError(f"seed must be one number, or one for each of the {n} images and first 0; got {got}.")
-    return [(one, 0) for one in seeds]
 
 
 def _performed(drawn: Sequential, film: np.ndarray) -> np.ndarray:

@@ -106,15 +106,13 @@ def grouped(recipe: Recipe, kind: str) -> Recipe:
     A new `SomeOf` draws none to all, as in the report's figure 8; a new `Sometimes` has a probability of 0.5.
     """
     children = (recipe,) if isinstance(recipe, Op) else recipe.children
+    if kind not in GROUPS:
+        raise ValueError(f"kind must be one of {', '.join(GROUPS)}; got {kind!r}.")
     if kind == "Sequential":
         return Sequential(children, random_order=recipe.random_order)
     if kind == "SomeOf":
         return SomeOf((0, None), children, random_order=recipe.random_order)
-    if kind == "OneOf":
-        return OneOf(children)
-    if kind == "Sometimes":
-        return _sometimes(0.5, children)
-    raise ValueError(f"kind must be one of {', '.join(GROUPS)}; got {kind!r}.")
+    return OneOf(children) if kind == "OneOf" else _sometimes(0.5, children)
 
 
 def _sometimes(p: float, children: Sequence[Recipe]) -> Sometimes:

@@ -4,9 +4,8 @@
 - `fig08/X`: figure 8, the experiment with one augmenter at a time (table 7): none to both of a flip and `table05/X`, in
   random order. The figure shows Add; the text says that all augmenters had this structure.
 - `round/A` to `round/J`: the rounds of the multi-round algorithm, tables 17 to 22, 24 to 26 and 28. The report prints
-  the settings of A to F. Of the stacks G to J it prints the order alone. **Their settings are our choice**: the first,
-  and mildest, of the two that the report kept for each operation, which are those of A (blur), C (gamma) and E
-  (sharpening). Where tables 23 and 24 to 26 print different orders, we take the order of tables 24 to 26.
+  the settings of A to F. Of the stacks G to J it prints the order alone. **Their settings are our choice**: those of A
+  (blur), C (gamma) and E (sharpening), the mildest. Tables 23 and 24 to 26 differ in the order; we take the latter's.
 """
 
 from pathlib import Path
@@ -79,13 +78,7 @@ NAMES: tuple[str, ...] = tuple(_RECIPES)
 
 
 def load(source: Recipe | Path | str) -> Recipe:
-    """Return a recipe by name, or from a file that holds its JSON.
-
-    Args:
-        source: one of `NAMES`, a file, or a recipe, which is returned.
-    Raises:
-        ValueError: neither, or a file that holds no recipe.
-    """
+    """Return a recipe by name, one of `NAMES`, or from a file that holds its JSON; a recipe is returned as it came."""
     if isinstance(source, Recipe):
         return source
     if source in _RECIPES:

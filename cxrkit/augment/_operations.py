@@ -18,11 +18,8 @@ class Parameter:
     """A parameter of an operation. `cxrkit.words` has the words about it: `lab.of.<operation>.<parameter>`.
 
     Args:
-        name: imgaug's name for it.
-        low, high: the legal range, both ends included; without meaning if there are `options`.
-        default: the value of a new operation in the lab: a number, a text or a range (low, high).
-        step: step of a slider.
-        unit: unit of the value.
+        name, low, high: imgaug's name for it; the legal range, both ends included (without meaning with `options`).
+        default, step, unit: the value of a new operation in the lab, the step of its slider, and the unit.
         whole: only whole numbers are legal.
         drawn: the value may also be a range or a list.
         per_image: one value is drawn for each image. If False, imgaug draws one for each pixel or square.

@@ -78,8 +78,6 @@ class Op(Recipe):
         name: one of `OPERATIONS`.
         values: by parameter: a number; or a tuple (low, high) or a list, from which one is drawn for each image. A
             parameter that is left out takes `Parameter.left_out`.
-    Raises:
-        ValueError: an unknown operation or parameter, a missing parameter, or a value that is not legal.
     """
 
     name: str
@@ -134,12 +132,7 @@ class Op(Recipe):
 
 @dataclass(frozen=True)
 class Sequential(Recipe):
-    """All of `children`, one after another.
-
-    Args:
-        children: recipes, or none.
-        random_order: draw a new order for each image.
-    """
+    """All of `children`, one after another; with `random_order` in a new order for each image."""
 
     children: Sequence[Recipe]
     random_order: bool = False
@@ -147,11 +140,10 @@ class Sequential(Recipe):
 
 @dataclass(frozen=True)
 class SomeOf(Recipe):
-    """Some of `children`, drawn for each image.
+    """Some of `children`, at least one, drawn for each image.
 
     Args:
         n: how many: a number; (low, high), both included; (low, None) for up to all; None for all.
-        children: at least one recipe.
         random_order: draw a new order for each image; if False, the order of the list.
     """
 
@@ -182,13 +174,7 @@ class OneOf(Recipe):
 
 @dataclass(frozen=True)
 class Sometimes(Recipe):
-    """One recipe with a probability, another recipe or nothing otherwise.
-
-    Args:
-        p: probability of `then`, in [0, 1].
-        then: a recipe.
-        otherwise: a recipe for the other images; None leaves them unchanged.
-    """
+    """The recipe `then` with a probability p in [0, 1]; the recipe `otherwise`, or nothing, for the other images."""
 
     p: float
     then: Recipe
@@ -215,13 +201,7 @@ def default(name: str) -> Op:
 
 
 def from_json(source: str | Mapping[str, Any]) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        source: the text of `Recipe.to_json`, or the mapping of `Recipe.to_dict`.
-    Raises:
-        ValueError: no JSON, another version, or a part that is no recipe.
-    """
+    """Read a recipe from the text of `Recipe.to_json` or the mapping of `Recipe.to_dict`."""
     data: Any = source
     if isinstance(source, str):
         try:

@@ -3,7 +3,6 @@
 Modules are imported inside the commands, so that `cxrkit --help` is fast; TensorFlow is never imported.
 """
 
-import contextlib
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 Manifest = Annotated[
     Path | None, typer.Argument(metavar="[MANIFEST]", help="Any CSV of images; by default the course's simulated ones.")
 ]
-Root = Annotated[Path | None, typer.Option(help="Folder of the image paths; by default the manifest's folder.")]
 Model = Annotated[str, typer.Option(help="A bundled model or a model folder that predicts COVID-19.")]
 Threshold = Annotated[float | None, typer.Option(help="Positive from this probability; by default the model's.")]
-Batch = Annotated[int, typer.Option(help="Views per batch.")]
 Workers = Annotated[int | None, typer.Option(help="Number of Dask processes on this machine.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask cluster, such as tcp://10.0.0.7:8786.")]
 Recipe = Annotated[
@@ -36,7 +33,7 @@ MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write res
 def rounds(
     manifest: Manifest = None,
     out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and figure.png.")] = Path("rounds"),
-    root: Root = None,
+    root: _terminal.Root = None,
     model: Model = "covid-small",
     recipe: Recipe = None,
     mode: Annotated[str, typer.Option(help="independent or cumulative (each on the round before).")] = "independent",
@@ -44,7 +41,6 @@ def rounds(
     most: Annotated[int | None, typer.Option(help="Largest number of rounds in a chosen set; by default all.")] = None,
     threshold: Threshold = None,
     seed: Annotated[int, typer.Option(help="Seed of random augmentation.")] = 0,
-    batch_size: Batch = 16,
     workers: Workers = None,
     scheduler: Scheduler = None,
     markdown: MarkdownFile = None,
@@ -59,10 +55,10 @@ def rounds(
     from cxrkit.show import _rounds as show
 
     about, rows, [val, test] = _read(model, manifest, root, ("val", "test"))
-    with _cluster(workers, scheduler) as client, _terminal.progress("images") as progress:
+    with rounds_.cluster(workers=workers, scheduler=scheduler) as client, _terminal.progress("images") as progress:
         found = rounds_.search(
             model, val, test, recipe or rounds_.REPORT, mode=mode, measure=measure, most=most, threshold=threshold,
-            seed=seed, batch_size=batch_size, client=client, progress=progress, label=COVID,
+            seed=seed, client=client, progress=progress, label=COVID,
         )  # fmt: skip
     y, patients = found.test_targets, test.patients
     probs = pd.DataFrame(found.test.probs[:, :, 0], rows.index, list(found.test.rounds)).add_prefix("prob in round ")
@@ -83,7 +79,7 @@ def rounds(
 def sweep(
     manifest: Manifest = None,
     out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and a figure per grid.")] = Path("sweep"),
-    root: Root = None,
+    root: _terminal.Root = None,
     model: Model = "covid-small",
     grid: Annotated[
         list[str] | None, typer.Option(help="table10 to table16, table23 or table27; may be repeated. By default all.")
@@ -91,7 +87,6 @@ def sweep(
     recipe: Recipe = None,
     threshold: Threshold = None,
     seeds: Annotated[int, typer.Option(help="Number of random repeats (seeds from 0).")] = 3,
-    batch_size: Batch = 16,
     workers: Workers = None,
     scheduler: Scheduler = None,
     markdown: MarkdownFile = None,
@@ -110,12 +105,12 @@ def sweep(
     ways: list[Any] = [rounds_.named(recipe)] if recipe else list(dict.fromkeys(grid or rounds_.GRIDS))
     about, _, [test] = _read(model, manifest, root, ("test",))
     found = []
-    with _cluster(workers, scheduler) as client:
+    with rounds_.cluster(workers=workers, scheduler=scheduler) as client:
         for way in ways:
             with _terminal.progress("images" if recipe else f"images of {way}") as progress:
                 swept = rounds_.sweep(
                     model, test.films, test.targets, way, patients=test.patients, threshold=threshold, label=COVID,
-                    seeds=range(seeds), batch_size=batch_size, client=client, progress=progress,
+                    seeds=range(seeds), client=client, progress=progress,
                 )  # fmt: skip
                 found.append(published.beside(swept))
     nulls = [published.nulls(each) for each in found]
@@ -130,14 +125,6 @@ def sweep(
     }
     text = show.sweeps_markdown(found, nulls, **about)
     _write(out, tables, figures, text, markdown)
-
-
-def _cluster(workers: int | None, scheduler: str | None) -> contextlib.AbstractContextManager[Any]:
-    from cxrkit import rounds as rounds_
-
-    if workers is None and scheduler is None:
-        return contextlib.nullcontext()
-    return rounds_.cluster(workers=workers, scheduler=scheduler)
 
 
 def _read(

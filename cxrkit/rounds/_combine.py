@@ -87,19 +87,11 @@ class Rule:
     def decided(self, probs: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
         """Return which images no further round can change: (films,), bool; `probs` as for `ends`.
 
-        Both ends are computed with the same sums and the same rounding as the final result. So an image that leaves
-        has the label that all rounds would have given, and an image that stays could still get either label.
+        Both ends are computed with the same sums and rounding as the final result: an image that leaves has the label
+        that all rounds would have given, and an image that stays could still get either label.
         """
         lowest, highest = self.ends(probs, thresholds) >= self.cuts(thresholds)
         return (lowest == highest).all(axis=1)
-
-    def earliest(self, places: Sequence[int], thresholds: np.ndarray) -> int:
-        """Return the smallest number of rounds, made in the order of `places`, after which an image can leave."""
-        # No image is decided sooner than one with 0 or 1 in every round.
-        certain = np.broadcast_to(np.array([0.0, 1.0])[:, None, None], (2, len(places), len(thresholds)))
-        counts = range(1, len(places))
-        early = (count for count in counts if self.decided(seen_only(certain, places[:count]), thresholds).any())
-        return next(early, len(places))
 
 
 def seen_only(probs: np.ndarray, places: Sequence[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ _AHEAD = 2
 
 
 @contextmanager
-def cluster(*, workers: int | None = None, scheduler: str | None = None) -> "Iterator[distributed.Client]":
+def cluster(*, workers: int | None = None, scheduler: str | None = None) -> "Iterator[distributed.Client | None]":
     """Start workers on this machine, or connect to a running cluster; both end with the `with` block.
 
     Args:
@@ -20,12 +20,15 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> "Ite
         scheduler: address of a running cluster, for example "tcp://10.0.0.7:8786". cxrkit must be installed on its
             workers, with models and images at the same paths.
     Yields:
-        The `client` of `run`, `sweep` and `search`.
+        The `client` of `run`, `sweep` and `search`; None without workers and scheduler.
     Raises:
-        ValueError: neither or both, or fewer than one worker.
+        ValueError: both, or fewer than one worker.
         OSError: no answer at the address.
     """
-    if (workers is None) == (scheduler is None) or (workers is not None and workers < 1):
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and (scheduler is not None or workers < 1):
         raise ValueError(
             f"a cluster needs either workers, from 1, or the address of a scheduler; got workers {workers} and "
             f"scheduler {scheduler!r}."

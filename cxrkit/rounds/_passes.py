@@ -127,7 +127,6 @@ def predict_rounds(
     films: Iterable[Film],
     *,
     batch_size: int = 16,
-    films_at_once: int = FILMS_AT_ONCE,
     client: "distributed.Client | None" = None,
     progress: Progress | None = None,
     **how: Any,
@@ -137,14 +136,13 @@ def predict_rounds(
     Returns:
         (films, rounds, labels), float64; NaN for rounds that were not made.
     """
-    for what, number in (("batch_size", batch_size), ("films_at_once", films_at_once)):
-        if number < 1:
-            raise ValueError(f"{what} must be at least 1; got {number}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
     if isinstance(films, str | Path):
         raise ValueError(f"films must be a sequence of images; got {str(films)!r}. For one image pass [image].")
     total = len(films) if isinstance(films, Sized) else 0
     rest = iter(films)
-    blocks = zip(count(0, films_at_once), iter(lambda: list(islice(rest, films_at_once)), []))
+    blocks = zip(count(0, FILMS_AT_ONCE), iter(lambda: list(islice(rest, FILMS_AT_ONCE)), []))
     work: Callable[..., Any] = functools.partial(_predict_block, batch_size=batch_size, **how)
     results = (work(*block, model) for block in blocks) if client is None else _there(model, work, blocks, client)
     found: dict[int, np.ndarray] = {}
@@ -172,15 +170,14 @@ def _predict_block(
     rule: Rule | None = None,
     cuts: np.ndarray | None = None,
 ) -> tuple[int, np.ndarray]:
-    """Predict all views of a block of images, of which `first` is the place of the first.
+    """Predict all views of a block of images; returns its first place, and (films, rounds, labels).
 
     Args:
+        first: place of the first image.
         recipes, seeds: by round, the recipe and the seed of its random draws.
         cumulative: each round changes the view of the round before.
         stages: places of rounds that share batches; after each stage images may leave. Empty: one stage.
         rule, cuts: decide which images leave; None: none.
-    Returns:
-        `first`, and (films, rounds, labels) as `predict_rounds`.
     """
     prepared = [model.prepare(_pixels(image, k)) for k, image in enumerate(films, first)]
     #: uint8; None until a recipe has changed it.

@@ -18,14 +18,11 @@ Source = str | Path | Recipe
 
 #: What the report stacks in tables 23 and 27. It does not print the settings; these are our choice, the settings of
 #: rounds A, C and E, as in rounds G to J.
-STACKED: dict[str, Source] = {"blur": "A", "gamma": "C", "sharpen": "E"}
+_STACKED = {"blur": "A", "gamma": "C", "sharpen": "E"}
 
 
 def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]:
-    """Return the recipes of the rounds by name, in order.
-
-    In a list each is named after itself; if a name comes again, a number is added.
-    """
+    """Return the recipes of the rounds by name, in order; those of a list are named after themselves."""
     if isinstance(recipes, str | Path | Recipe) or not isinstance(recipes, Sequence | Mapping) or not len(recipes):
         raise ValueError(
             f"recipes must be a list of names or recipes, at least one, or recipes by name; got {recipes!r}. "
@@ -58,19 +55,14 @@ def describe(recipe: Recipe) -> str:
     return f"{type(recipe).__name__}({', '.join(map(describe, recipe.children))})"
 
 
-def stacks(recipes: Mapping[str, Source] = STACKED, *, lengths: Sequence[int] = (2, 3)) -> dict[str, Recipe]:
-    """Return recipes stacked in every order, by name: "blur>gamma" is blur, then gamma.
+def stacks(*lengths: int) -> dict[str, Recipe]:
+    """Return what the report stacks in every order, by name: "blur>gamma" is blur, then gamma.
 
-    `lengths` has 2 for all ordered pairs, 3 for all ordered triples.
+    Args:
+        lengths: 2 for all ordered pairs, 3 for all ordered triples; none: both.
     """
-    parts = named(recipes)
-    if not lengths or not all(1 <= length <= len(parts) for length in lengths):
-        raise ValueError(f"lengths must be from 1 to {len(parts)}, the number of recipes; got {list(lengths)}.")
-    return {
-        ">".join(names): Sequential([parts[name] for name in names])
-        for length in lengths
-        for names in permutations(parts, length)
-    }
+    orders = (names for length in lengths or (2, 3) for names in permutations(_STACKED, length))
+    return {">".join(names): Sequential([_recipe(_STACKED[name]) for name in names]) for names in orders}
 
 
 def _ranges(operation: str, name: str, *values: Any) -> dict[str, Recipe]:
@@ -92,6 +84,6 @@ GRIDS: dict[str, dict[str, Recipe]] = {
     "table14": _ranges("GammaContrast", "gamma", *[(low, 2.5) for low in (1.0, 1.5, 2.0, 2.5)]),
     "table15": _ranges("GaussianBlur", "sigma", *[(0.0, high) for high in (1.0, 3.0, 5.0, 7.0, 9.0)]),
     "table16": _ranges("GaussianBlur", "sigma", *[(low, 1.0) for low in (1.0, 2.0, 3.0, 4.0, 5.0)]),
-    "table23": stacks(lengths=[2]),
-    "table27": stacks(lengths=[3]),
+    "table23": stacks(2),
+    "table27": stacks(3),
 }

@@ -30,9 +30,9 @@ class Result:
     """What the network predicted in all rounds.
 
     In all methods `targets` are (films,), 0 or 1; `patients` (films,), the patient of each image, None if images are
-    independent; `label` may be left out if there is one. They raise ValueError for an unknown label, for targets that
-    do not match, and for images that left early: except `measures`, they need every round of every image. `bounds`,
-    `stops` and `fit_order` also refuse a rule that does not let images leave.
+    independent. Methods with targets or patients score a result of one label. Except `measures`, all need every round
+    of every image, and raise ValueError if images could leave early. `bounds`, `stops` and `fit_order` also refuse a
+    rule that does not let images leave.
 
     Attributes:
         rounds: their names.
@@ -77,11 +77,9 @@ class Result:
         return replace(self, combine=rule, combined=combined, positive=positive)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the range of final values that is still possible after each round.
+        """Return the lowest and the highest final value that is still possible after each round, as listed.
 
-        Returns:
-            The lowest and the highest, (films, rounds, labels) each, in [0, 1], rounds as listed. If both lie on one
-            side of the threshold, no further round can change the label.
+        Both are (films, rounds, labels), in [0, 1]. On one side of the threshold, no further round changes the label.
         """
         self._check_every_pass("bounds")
         counts = range(1, len(self.rounds) + 1)
@@ -97,10 +95,10 @@ class Result:
         return np.argmax([self._decided(places[:count]) for count in range(1, len(places) + 1)], axis=0) + 1
 
     def fit_order(self) -> tuple[str, ...]:
-        """Return the order of rounds in which images leave soonest. Use validation images; their truth is not needed.
+        """Return the order of independent rounds in which images leave soonest; fitted without their truth.
 
         A greedy start (always the round after which most images leave), then swaps of two rounds as long as they save
-        passes. The order never changes a label, so a poor one only costs time. Rounds must be independent.
+        passes. The order never changes a label, so a poor one only costs time.
         """
         self._check_every_pass("an order")
         if self.mode == "cumulative" or not len(self.probs):
@@ -131,7 +129,7 @@ class Result:
                     order, better = swapped, True
         return tuple(self.rounds[place] for place in order)
 
-    def fit_rule(self, name: str, targets: npt.ArrayLike, *, label: str | None = None) -> Rule:
+    def fit_rule(self, name: str, targets: npt.ArrayLike) -> Rule:
         """Fit a rule for `with_combine` and `run`; on validation images with both classes.
 
         Args:
@@ -140,66 +138,58 @@ class Result:
                 are correlated; its result is calibrated to the share of positives among these images.
         """
         self._check_every_pass("a fitted rule")
-        return fit(name, self._matching(targets), self.probs[:, :, self._label(label)], self.rounds)
+        return fit(name, self._matching(targets), self.probs[:, :, self._label], self.rounds)
 
-    def measures(
-        self, targets: npt.ArrayLike, patients: "Patients" = None, *, label: str | None = None
-    ) -> "pd.DataFrame":
+    def measures(self, targets: npt.ArrayLike, patients: "Patients" = None) -> "pd.DataFrame":
         """Score each round, and all together.
 
         Returns:
             Tidy: `round` ("combined" last), `measure`, `value`, `low`, `high`, `n`, `reason`. If images could leave
             early, only the row "combined" without AUROC, because only their labels are known.
         """
-        k, y = self._label(label), self._matching(targets)
+        y = self._matching(targets)
         if self.early_stop:
-            return score(y, {COMBINED: (self.positive[:, k], 0.5)}, patients, MEASURES[1:])
-        return score(y, self._columns(k), patients)
+            return score(y, {COMBINED: (self.positive[:, self._label], 0.5)}, patients, MEASURES[1:])
+        return score(y, self._columns(), patients)
 
-    def flips(self, targets: npt.ArrayLike, patients: "Patients" = None, *, label: str | None = None) -> "pd.DataFrame":
-        """Count images whose label in a round, or combined, differs from that in the first round, the reference.
-
-        Returns:
-            As `flips_table`, a row for each other round and "combined".
-        """
+    def flips(self, targets: npt.ArrayLike, patients: "Patients" = None) -> "pd.DataFrame":
+        """Return `flips_table` of each round and "combined", compared with the first round."""
         self._check_every_pass("flips")
-        return flips_table(self._matching(targets), self._columns(self._label(label)), patients)
+        return flips_table(self._matching(targets), self._columns(), patients)
 
-    def agreement(self, patients: "Patients" = None, *, label: str | None = None) -> "pd.DataFrame":
+    def agreement(self, patients: "Patients" = None) -> "pd.DataFrame":
         """Compute how often two rounds give the same label.
 
         Returns:
             A row for each pair of rounds, the last for all of them (`round` "all", `with` ""): `agreement`, the share
-            of images, with `low` and `high`; `kappa`, agreement beyond chance, with its interval, which treats images
-            as independent; `n`, `reason`.
+            of images, with `low` and `high`; `kappa` with its interval for independent images; `n`, `reason`.
         """
         import pandas as pd
 
         self._check_every_pass("agreement")
-        positive = dict(zip(self.rounds, self.round_positive[:, :, self._label(label)].T, strict=True))
-        rows = [
-            (one, other, positive[one] == positive[other],
-             metrics.Confusion.count(positive[one], positive[other], 0.5).measure("kappa"))
-            for one, other in combinations(positive, 2)
-        ]  # fmt: skip
-        alike = (np.array(list(positive.values())) == positive[self.rounds[0]]).all(axis=0)
-        rows.append(("all", "", alike, metrics.Estimate.undefined(len(alike), "kappa compares two rounds")))
-        table = []
-        for one, other, equal, kappa in rows:
-            same = metrics.proportion(equal, patients)
+        positive = dict(zip(self.rounds, self.round_positive[:, :, self._label].T, strict=True))
+        rows = []
+        for one, other in [*combinations(positive, 2), ("all", "")]:
+            if other:
+                alike = positive[one] == positive[other]
+                kappa = metrics.Confusion.count(positive[one], positive[other], 0.5).measure("kappa")
+            else:
+                alike = (np.array(list(positive.values())) == positive[self.rounds[0]]).all(axis=0)
+                kappa = metrics.Estimate.undefined(len(alike), "kappa compares two rounds")
+            same = metrics.proportion(alike, patients)
             row = {"round": one, "with": other, "agreement": same.value, "low": same.low, "high": same.high}
-            table.append(row | _shown("kappa", kappa) | {"n": same.n, "reason": same.reason or kappa.reason})
-        return pd.DataFrame(table)
+            rows.append(row | _shown("kappa", kappa) | {"n": same.n, "reason": same.reason or kappa.reason})
+        return pd.DataFrame(rows)
 
-    def _label(self, label: str | None) -> int:
-        if label is None and len(self.labels) == 1:
-            return 0
-        if label not in self.labels:
-            raise ValueError(f"label must be one of {', '.join(self.labels)}; got {label!r}.")
-        return self.labels.index(label)
+    @property
+    def _label(self) -> int:
+        if len(self.labels) != 1:
+            raise ValueError(f"scores are of one label; this result has {', '.join(self.labels)}. Run it with labels=.")
+        return 0
 
-    def _columns(self, k: int) -> "Columns":
-        single = {name: (self.probs[:, place, k], self._cuts[k]) for place, name in enumerate(self.rounds)}
+    def _columns(self) -> "Columns":
+        k, [cut] = self._label, self._cuts
+        single = {name: (self.probs[:, place, k], cut) for place, name in enumerate(self.rounds)}
         return single | {COMBINED: (self.combined[:, k], self.combine.cuts(self._cuts)[k])}
 
     def _matching(self, targets: npt.ArrayLike) -> np.ndarray:
@@ -228,18 +218,9 @@ def _shown(name: str, one: metrics.Estimate) -> dict[str, Any]:
 
 
 def score(
-    targets: np.ndarray,
-    columns: "Columns",
-    patients: "Patients",
-    measures: Sequence[str] = MEASURES,
-    *,
-    by: str = "round",
+    targets: np.ndarray, columns: "Columns", patients: "Patients", measures: Sequence[str] = MEASURES, by: str = "round"
 ) -> "pd.DataFrame":
-    """Score several predictions of the same images.
-
-    Returns:
-        Tidy: the column `by` with the names, `measure`, `value`, `low`, `high`, `n`, `reason`.
-    """
+    """Score several predictions of the same images: `by` (their names), then as `metrics.score_table`."""
     table = metrics.score_table(
         np.repeat(targets[:, None], len(columns), axis=1),
         np.column_stack([probs.astype(float) for probs, _ in columns.values()]),
@@ -258,7 +239,7 @@ def flips_table(targets: np.ndarray, columns: "Columns", patients: "Patients", *
     Returns:
         A row for each other column: its name in the column `by`, `reference`; `wrong to right` and `right to wrong` in
         images, `corrected` and `spoiled` as shares of all images with intervals (`corrected low`...); `difference` in
-        accuracy with its interval, and `p` of McNemar's mid-p test, which treats images as independent; `n`, `reason`.
+        accuracy with its interval, and `p` of McNemar's mid-p test for independent images; `n`, `reason`.
     """
     import pandas as pd
 

@@ -10,7 +10,7 @@ import numpy as np
 from cxrkit import networks
 from cxrkit.augment import Recipe
 from cxrkit.rounds._combine import Rule, combine_probs, rule_of
-from cxrkit.rounds._passes import FILMS_AT_ONCE, Film, Model, Network, Progress, predict_rounds, round_seed
+from cxrkit.rounds._passes import Film, Model, Network, Progress, predict_rounds, round_seed
 from cxrkit.rounds._recipes import MODES, REPORT, Source, named
 from cxrkit.rounds._result import Result
 
@@ -32,7 +32,6 @@ def run(
     labels: Sequence[str] | None = None,
     size_px: int | None = None,
     batch_size: int = 16,
-    films_at_once: int = FILMS_AT_ONCE,
     client: "distributed.Client | None" = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -44,8 +43,8 @@ def run(
     Args:
         predict: a callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); a
             `networks.Predictor`; or the name of a bundled model or a model folder.
-        films: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1]. An image is first resized to the
-            network's input; before a recipe changes it, it is rounded to 8 bits.
+        films: files, Radiographs, or pixels (H, W), uint8 or float in [0, 1], of which 64 are in memory at a time. An
+            image is first resized to the network's input; before a recipe changes it, it is rounded to 8 bits.
         recipes: of the rounds, in order: names ("none", "A" to "J", those of `augment.NAMES`), JSON files or recipes;
             or these by name.
         mode: "independent", each recipe on the original; or "cumulative", each on the view of the round before.
@@ -62,10 +61,9 @@ def run(
         labels: of a model: which ones, by default all except "Not COVID-19"; of a callable: their names.
         size_px: side of the square that images are resized to, for a callable; None: images have one size.
         batch_size: views per batch.
-        films_at_once: images in memory at a time; with a client, in each of its workers.
         client: from `cluster`: its workers predict. Then give a model by name or folder, or a callable that can be
             pickled. None: this process predicts.
-        progress: called after each block of images.
+        progress: called with the number of images done, and of all (0 if unknown).
     Raises:
         ValueError: an illegal argument, an image that cannot be read, or a network output of another shape, with NaN
             or outside [0, 1]: an image without a prediction would look like a normal one.
@@ -81,12 +79,11 @@ def run(
     model = Network(predict, labels, size_px)
     # Without names all labels have the same threshold, so that one stands for all.
     cuts = model.cuts(threshold, model.labels)
-    together = rule.earliest(places, cuts) if early_stop else len(places)
     probs = predict_rounds(
         model, films, recipes=rounds, seeds=[round_seed(seed, place) for place in range(len(rounds))],
-        cumulative=mode == "cumulative", stages=[places[:together], *([place] for place in places[together:])],
+        cumulative=mode == "cumulative", stages=[[place] for place in places] if early_stop else [places],
         rule=rule if early_stop else None, cuts=cuts,
-        batch_size=batch_size, films_at_once=films_at_once, client=client, progress=progress,
+        batch_size=batch_size, client=client, progress=progress,
     )  # fmt: skip
     count = probs.shape[2]
     names = model.labels or (("label",) if count == 1 else tuple(f"label {k}" for k in range(count)))
@@ -114,7 +111,7 @@ class OneImage:
 
     Attributes:
         recipes: by round, in order.
-        views: by round, uint8 (S, S), what the network gets, for display.
+        views: by round, uint8 (S, S), what the network gets.
         maps: (rounds, h, w), class activation maps of the label.
         result: of `run`: one image, one label, every round made.
         lowest, highest: (rounds,), the range of final values that is still possible after each round.
@@ -167,15 +164,9 @@ class Viewer:
         threshold: float | None = None,
         seed: int = 0,
     ) -> OneImage:
-        """Predict an image in rounds, with the random draws of the first image of `rounds.run`.
+        """Predict an image (H, W) in rounds, with the random draws of the first image of `rounds.run`.
 
-        Args:
-            film: (H, W), uint8 or float in [0, 1].
-            recipes, mode, threshold, seed: as for `rounds.run`.
-            label: one of the network's.
-            combine: one of `rounds.COMBINES`.
-        Raises:
-            ValueError: an unknown label, or as `rounds.run`.
+        All arguments are those of `rounds.run`; `label` is one of the network's.
         """
         if label not in self.predictor.labels:
             raise ValueError(f"label must be one of {', '.join(self.predictor.labels)}; got {label!r}.")
@@ -185,7 +176,6 @@ class Viewer:
 
         def predict(batch: np.ndarray) -> np.ndarray:
             found = [self._predict(view) for view in batch]
-            # With every round made, rounds come in the order in which they are listed.
             views.extend(np.rint(batch * 255).astype(np.uint8))
             maps.extend(cams[column] for _, cams in found)
             return np.array([probs[column] for probs, _ in found])

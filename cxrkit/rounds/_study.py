@@ -35,19 +35,14 @@ class Sweep:
     """The effect of each augmentation of a grid on a network's labels.
 
     Attributes:
-        name: of the grid.
-        recipes: by row.
-        label: that is scored.
-        threshold: from which it is positive.
+        name, recipes: of the grid; by row.
+        label, threshold: what is scored, and from which probability it is positive.
         seeds: of the random draws; a row without random draws is predicted once.
-        targets: (films,), 0 or 1.
-        untouched: (films,), probabilities without augmentation.
+        targets, untouched: (films,), 0 or 1; probabilities without augmentation.
         probs: by row, (draws, films).
         table: one row per row of the grid (first "none", the untouched images) and measure: `row`, `measure`; `value`,
-            `low`, `high`, `n`, `reason` of the first draw; over all draws `draws`, `lowest`, `highest` and `sd`, their
-            standard deviation.
-        flips: one row per row of the grid, as `Result.flips`, of the first draw; over all draws `p lowest` and
-            `p highest`.
+            `low`, `high`, `n`, `reason` of the first draw; over all `draws` their `lowest`, `highest` and `sd`.
+        flips: `flips_table` of the first draw; over all draws `p lowest` and `p highest`.
     """
 
     name: str
@@ -72,13 +67,12 @@ def sweep(
     threshold: float | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     label: str | None = None,
-    size_px: int | None = None,
     **options: Any,
 ) -> Sweep:
     """Augment images in each way of a grid, and compare the labels with those of the untouched images.
 
     Args:
-        predict, films, size_px: as for `run`.
+        predict, films: as for `run`.
         targets: (films,), 0 or 1.
         recipes: one of `GRIDS`; or recipes as for `run`, for example `stacks()`.
         patients: (films,), the patient of each image; None: images are independent.
@@ -86,9 +80,7 @@ def sweep(
         seeds: one random repeat for each. Row r (from 1) with seed s has the views of round r of
             `run(..., ["none", *rows], seed=s)`.
         label: of a model with several.
-        options: `batch_size`, `films_at_once`, `client` and `progress`, as for `run`.
-    Raises:
-        ValueError: as `run`; targets or patients that do not match the images; no seed, or one twice.
+        options: `batch_size`, `client` and `progress`, as for `run`.
     """
     import pandas as pd
 
@@ -100,7 +92,7 @@ def sweep(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be whole numbers from 0, at least one, each once; got {list(seeds)}.")
     y = _checked(targets)
-    model = Network(predict, None if label is None else [label], size_px)
+    model = Network(predict, None if label is None else [label], None)
     # Each row and draw is one round, so that each image is decoded once.
     passes = [(UNTOUCHED, seeds[0], 0)]
     for place, (row, recipe) in enumerate(ways.items(), 1):
@@ -143,13 +135,7 @@ def _checked(targets: npt.ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cases:
-    """Images with their truth.
-
-    Attributes:
-        films: as for `run`.
-        targets: (films,), 0 or 1.
-        patients: (films,), the patient of each image; None: images are independent.
-    """
+    """Images as for `run`, their truth (films,), 0 or 1, and their patients; None: images are independent."""
 
     films: Iterable[Film]
     targets: npt.ArrayLike
@@ -179,10 +165,8 @@ class Search:
     """What was chosen on validation images, and its score on test images.
 
     Attributes:
-        measure: of the choice.
-        tried: how many sets of rounds with a rule were compared.
-        val, test: the results of all rounds; combined by "mean".
-        test_targets: (films,).
+        measure, tried: of the choice, and how many sets of rounds with a rule were compared.
+        val, test, test_targets: the results of all rounds, combined by "mean", and the truth (films,).
         chosen: on the validation images; scored once on the test images.
         claimed: on the test images, the way the report chose. Its interval and p ignore the choice.
         rules: every rule over all rounds, fitted on the validation images if it is fitted: `rule` (first the untouched
@@ -226,9 +210,7 @@ def search(
         measure: one of `CHOSEN_BY`.
         most: the largest number of rounds in a set; None: all.
         label: which label of a model with several.
-        options: `mode`, `threshold`, `seed`, `size_px`, `batch_size`, `films_at_once`, `client`, `progress` of `run`.
-    Raises:
-        ValueError: as `run`; a patient in both; an unknown measure; too many sets.
+        options: `mode`, `threshold`, `seed`, `size_px`, `batch_size`, `client`, `progress` of `run`.
     """
     import pandas as pd
 
@@ -243,7 +225,7 @@ def search(
     count = len(recipes)
     most = count if most is None else most
     sets = sum(comb(count, size) for size in range(1, most + 1))
-    if not most >= 1 or sets > _MOST_SETS:
+    if not 1 <= sets <= _MOST_SETS:
         raise ValueError(
             f"most must be from 1, and leave at most {_MOST_SETS} sets of rounds; up to {most} of {count} rounds make "
             f"{sets}. Pass a smaller one."
