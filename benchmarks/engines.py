@@ -41,7 +41,7 @@ def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Callable[[np.n
     traced = tf.function(lambda images: network(images, training=False))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     path, name = scratch / f"{batch}.tflite", session.get_inputs()[0].name
-    networks.export_litert(folder, path, batch=batch, precision="fp32", maps=False, films=np.empty(0))
+    networks.export_litert(folder, path, batch=batch, precision="fp32", films=np.empty(0))
     return {
         "Keras, predict_on_batch": network.predict_on_batch,
         "tf.function": lambda images: traced(tf.constant(images)).numpy(),

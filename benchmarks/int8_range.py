@@ -2,15 +2,14 @@
 
     python benchmarks/int8_range.py
 
-The bundled networks are quantised twice, with weights of seven bits as `cxrkit model export --precision int8` does it,
-and with eight. Both predict the course's 120 test images: with ONNX Runtime's int8 kernels, and without its optimiser,
-which computes the same quantised numbers in floating point and cannot overflow.
+Weights of seven bits are those of `cxrkit model export --precision int8`. Both predict the course's 120 test images
+with ONNX Runtime's int8 kernels, and without its optimiser, which computes the same numbers in floating point.
 """
 
 import numpy as np
 import onnx
 
-from cxrkit import film, networks
+from cxrkit import networks
 from cxrkit.deploy import _compare, _export, _graph
 
 
@@ -23,28 +22,24 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in networks.bundled():
         original = networks.load(name)
-        scored = _compare.scored(original.labels)
-        columns, limits = [original.labels.index(s) for s in scored], [original.thresholds[s] for s in scored]
         learn, test, root, _ = _export.choose(None, "int8")
-        pixels = [
-            np.stack([original.prepare(film.read(root / image).pixels) for image in rows["image"]])
-            for rows in (learn, test)
-        ]
-        before = original.predict(pixels[1], prepared=True)
-        graph = _graph.lowered(onnx.load(networks.folder_of(name) / "model.onnx"), batch=1, maps=False)
+        calibration, images = (_export.prepared(original, rows, root) for rows in (learn, test))
+        kept = [original.labels.index(label) for label in _compare.scored(original.labels)]
+        limits = np.array(list(original.thresholds.values()))[kept]
+        before, unknown = original.predict(images, prepared=True), np.full((len(images), len(kept)), np.nan)
+        graph = _graph.lowered(onnx.load(networks.folder_of(name) / "model.onnx"), batch=1)
         for bits in (8, 7):
-            model = _export.quantised(graph, 1, pixels[0], reduce_range=bits == 7).SerializeToString()
+            model = _export.quantised(graph, 1, calibration, reduce_range=bits == 7).SerializeToString()
             for how, level in ways.items():
                 options = onnxruntime.SessionOptions()
                 options.graph_optimization_level = level
                 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
                 feed = session.get_inputs()[0].name
-                after = np.array([session.run(["probs"], {feed: image[None, ..., None]})[0][0] for image in pixels[1]])
-                apart = np.abs(after - before)
-                positive = [probs[:, columns] >= limits for probs in (before, after)]
-                changed = (positive[0] != positive[1]).any(axis=1)
-                cells = [name, f"{bits} bits", how, f"{apart.max():.3f}", f"{apart.mean():.4f}"]
-                print(f"| {' | '.join(cells)} | {changed.sum()} of {len(changed)} |", flush=True)
+                after = np.array([session.run(["probs"], {feed: image[None, ..., None]})[0][0] for image in images])
+                positive = [probs[:, kept] >= limits for probs in (before, after)]
+                found = _compare.agreement(list(test["image"]), (before, after), positive, unknown, None)
+                cells = [name, f"{bits} bits", how, f"{found.largest:.3f}", f"{found.mean:.4f}"]
+                print(f"| {' | '.join(cells)} | {len(found.changed)} of {found.images} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,10 @@ def main() -> None:
             bundle = deploy.export("covid-small", folder / precision, target="jetson-nano", precision=precision).folder
             for megabytes in (1024, 2048):
                 place = folder / f"{precision}-{megabytes}"
-                server = loopback.serve(place, python)
-                server.limit(megabytes)
-                try:
+                with loopback.serve(place, python) as server:
+                    server.limit(megabytes)
                     board = deploy.Board("nano", server.config(), say=lambda text: None)
                     found = deploy.table30(board, bundle, "covid-small", place / "out")
-                finally:
-                    server.stop()
                 print(f"## {precision}, SIMULATED board of {megabytes} MB\n")
                 print(f"{show.device.table30(found)}\n\n{show.device.verdict(found)}\n", flush=True)
 

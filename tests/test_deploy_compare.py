@@ -14,8 +14,6 @@ from cxrkit.film import sha256_of
 from cxrkit.labels import COVID, COVID_CLASSES, DISCLAIMER
 from cxrkit.show import _device as device
 
-THRESHOLDS = dict.fromkeys(COVID_CLASSES, 0.5)
-
 
 def a_run(folder, probs, *, judged=True):
     """Write a run of four images, the first two with COVID-19, as a runner does."""
@@ -43,14 +41,13 @@ def a_run(folder, probs, *, judged=True):
 def found(tmp_path):
     """Board and PC predict different labels for the third image, whose name Markdown would take for a link."""
     runs = [a_run(tmp_path / str(third), [0.9, 0.8, third, 0.1]) for third in (0.6, 0.4)]
-    return deploy.compare(*runs, thresholds=THRESHOLDS)
+    return deploy.compare(*runs)
 
 
 def test_several_labels_count_as_the_share_of_correct_labels():
-    found = _compare.agreement(
-        ["a", "b"], np.array([[0.9, 0.9], [0.1, 0.1]]), np.array([[0.9, 0.1], [0.1, 0.1]]), labels=("Mass", "Nodule"),
-        thresholds={"Mass": 0.5, "Nodule": 0.5}, truth=np.array([[1, 1], [0, np.nan]]), patients=["p", "q"],
-    )  # fmt: skip
+    probs = np.array([[0.9, 0.9], [0.1, 0.1]]), np.array([[0.9, 0.1], [0.1, 0.1]])
+    truth = np.array([[1, 1], [0, np.nan]])
+    found = _compare.agreement(["a", "b"], probs, [each >= 0.5 for each in probs], truth, ["p", "q"])
     assert (found.before.value, found.after.value, found.difference.value) == (1, 0.75, -0.25)
     assert found.changed == ("a",)
     assert (found.images, found.largest, found.mean) == (2, pytest.approx(0.8), pytest.approx(0.2))
@@ -67,7 +64,7 @@ def test_every_image_whose_label_differs_is_listed(found):
 
 def test_intervals_are_by_patient(found):
     alone = found.agreement.after
-    shared = deploy.compare(found.board, found.here, thresholds=THRESHOLDS, patients=["1", "1", "2", "2"])
+    shared = deploy.compare(found.board, found.here, patients=["1", "1", "2", "2"])
     # Of patient 1 both images are right, of patient 2 one: two patients tell less than four images.
     assert shared.agreement.after.value == alone.value == 0.75
     assert shared.agreement.after.high - shared.agreement.after.low >= alone.high - alone.low
@@ -75,7 +72,7 @@ def test_intervals_are_by_patient(found):
 
 def test_without_labels_there_is_no_accuracy(tmp_path):
     runs = [a_run(tmp_path / name, [0.9, 0.4, 0.1, 0.1], judged=False) for name in "bh"]
-    found = deploy.compare(*runs, thresholds=THRESHOLDS)
+    found = deploy.compare(*runs)
     assert found.table["accuracy"].isna().all()
     assert found.agreement.changed == ()
     assert "| undefined |" in device.table30(found)

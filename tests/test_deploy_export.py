@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 import tiny_models
@@ -69,7 +68,7 @@ def test_a_bundle_is_opset_13_ir_8_with_a_fixed_batch_and_the_boards_operators(m
 
 def test_a_bundle_has_all_that_the_runner_needs_and_names_no_image(make, network, tmp_path):
     make(batch=4, precision="int8", tolerance=1.0)
-    bundle, original = deploy.read(tmp_path / "bundle"), networks.load(network)
+    bundle, original = deploy.read_bundle(tmp_path / "bundle"), networks.load(network)
     info = bundle.info
     assert (info["labels"], info["input_size"], info["scored"]) == (list(COVID_CLASSES), 64, ["COVID-19"])
     assert info["thresholds"] == original.thresholds
@@ -83,19 +82,9 @@ def test_a_bundle_has_all_that_the_runner_needs_and_names_no_image(make, network
     assert ".png" not in (tmp_path / "bundle" / "bundle.json").read_text()
 
 
-def test_the_exported_network_predicts_as_the_original(make, network, tmp_path):
-    make(target="onnx", batch=3, maps=True)
-    pixels = np.random.default_rng(0).random((3, 64, 64), np.float32)
-    session = onnxruntime.InferenceSession(tmp_path / "bundle" / "model.onnx", providers=["CPUExecutionProvider"])
-    probs, maps = session.run(["probs", "maps"], {"films": pixels[..., None]})
-    original = networks.load(network).predict_maps(pixels, prepared=True)
-    assert probs == pytest.approx(original[0], abs=1e-6)
-    assert np.moveaxis(maps, 3, 1) == pytest.approx(original[1], abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("tolerance", "message"),
-    [(1e-12, r"differs from tiny by up to .* at most 1e-12 is allowed for int8"), (float("nan"), "differs")],
+    [(1e-12, "differs from tiny by up to .* at most 1e-12 is allowed for int8"), (float("nan"), "differs")],
 )
 def test_an_export_that_does_not_agree_leaves_nothing_behind(make, tmp_path, tolerance, message):
     with pytest.raises(deploy.DeployError, match=message):
@@ -118,7 +107,7 @@ def test_the_change_of_accuracy_is_measured_and_shown(make, images, tmp_path):
 
 
 def test_the_fourteen_findings_are_exported_too(make, tmp_path):
-    result = make(tiny_models.findings_model(tmp_path / "f"), precision="fp16")
+    result = make(tiny_models.findings_model(tmp_path / "f"), target="onnx", precision="fp16", batch=3)
     assert result.info["scored"] == list(FINDINGS)
     assert result.agreement.largest < 0.02
 
@@ -144,13 +133,11 @@ def test_what_cannot_be_exported_is_refused(make, images, tmp_path):
     [
         *((lambda info, name=name: info["models"][0].update(file=name), "which lies outside the folder")
           for name in ("../model.onnx", "/etc/passwd", ".ssh")),
-        (lambda info: (info.pop("labels"), info.pop("original")), "lacks labels, original. Delete the folder and"),
+        (lambda info: info.pop("original"), r"is no bundle \(a part of .* missing\).*Delete the folder and"),
         (lambda info: info.update(format=99), "format 99; legal is 1"),
         (lambda info: info["models"][0].update(sha256="0" * 64), r"model\.onnx is missing, was changed or cut short"),
-        (lambda info: info["models"][0].update(file="absent.onnx"), r"absent\.onnx is missing"),
         (lambda info: info.update(runner_sha256=None), r"runner\.py was changed"),
         (lambda info: info.update(models=5), "is no bundle"),
-        (lambda info: info.clear(), "is no bundle"),
     ],
 )  # fmt: skip
 def test_a_bundle_that_was_changed_is_refused(make, change, message):
@@ -159,60 +146,37 @@ def test_a_bundle_that_was_changed_is_refused(make, change, message):
     change(info)
     (folder / "bundle.json").write_text(json.dumps(info))
     with pytest.raises(deploy.DeployError, match=message):
-        deploy.read(folder)
+        deploy.read_bundle(folder)
 
 
-# --- the graph -------------------------------------------------------------------------------------------------
-
-
-def lowered(*nodes, shape=("n", 4, 4, 1), opset=15, initializers=(), batch=1, maps=False):
+def lowered(*nodes, shape=("n", 4, 4, 1), opset=15, initializers=(), batch=1):
     films = helper.make_tensor_value_info("films", TensorProto.FLOAT, ["n", 4, 4, 1])
     probs = helper.make_tensor_value_info("probs", TensorProto.FLOAT, shape)
-    made = helper.make_graph([helper.make_node(*args, **kw) for args, kw in nodes], "g", [films], [probs], initializers)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    return _graph.lowered(model, batch=batch, maps=maps)
+    made = [helper.make_node(name, *ends, **options) for name, *ends, options in nodes]
+    graph = helper.make_graph(made, "g", [films], [probs], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    return _graph.lowered(model, batch=batch)
 
 
-def node(*args, **kw):
-    return args, kw
-
-
-def test_what_the_older_opset_or_the_network_lacks_is_named():
+def test_an_operator_that_the_older_opset_or_tensorrt_lacks_is_named():
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [0, 16])
-    reshape = node("Reshape", ["films", "shape"], ["probs"], allowzero=1)
     with pytest.raises(deploy.DeployError, match=r"cannot be written at opset 13 .*Gelu"):
-        lowered(node("Gelu", ["films"], ["probs"]), opset=20)
+        lowered(("Gelu", ["films"], ["probs"], {}), opset=20)
     with pytest.raises(deploy.DeployError, match=r"cannot be written at opset 13 .*allowzero"):
-        lowered(reshape, initializers=[shape])
-    with pytest.raises(deploy.DeployError, match=r"no output maps; it has probs\. Save it with"):
-        lowered(node("Relu", ["films"], ["probs"]), maps=True)
-
-
-def test_what_tensorrt_lacks_is_named():
+        lowered(("Reshape", ["films", "shape"], ["probs"], {"allowzero": 1}), initializers=[shape])
     with pytest.raises(deploy.DeployError, match=r"TensorRT 8\.2 has no Round"):
-        _graph.check_board(lowered(node("Round", ["films"], ["probs"])))
-    nodes = (
-        node("Transpose", ["films"], ["planes"], perm=[0, 3, 1, 2]),
-        node("Slice", ["planes", "start", "end"], ["kernel"]),
-        node("Conv", ["planes", "kernel"], ["probs"], name="wild"),
-    )
-    ends = [helper.make_tensor(n, TensorProto.INT64, [4], v) for n, v in (("start", [0] * 4), ("end", [1, 1, 2, 2]))]
-    with pytest.raises(deploy.DeployError, match=r"input 1 of Conv \(wild\) as a stored number"):
-        _graph.check_board(lowered(*nodes, shape=["n", 1, 3, 3], initializers=ends))
+        _graph.check_board(lowered(("Round", ["films"], ["probs"], {})))
 
 
 def test_the_bytes_held_at_once_are_the_two_ends_of_the_widest_step():
     model = lowered(
-        node("Concat", ["films", "films"], ["wide"], axis=3),
-        node("Relu", ["wide"], ["same"]),
-        node("ReduceMean", ["same"], ["probs"], axes=[1, 2], keepdims=0),
+        ("Concat", ["films", "films"], ["wide"], {"axis": 3}),
+        ("Relu", ["wide"], ["same"], {}),
+        ("ReduceMean", ["same"], ["probs"], {"axes": [1, 2], "keepdims": 0}),
         shape=["n", 2], batch=2,
     )  # fmt: skip
     # The input has 2 x 16 floats; while Relu runs, two values of twice that are held.
     assert _graph.bytes_of(model) == (0, 2 * 2 * 2 * 16 * 4)
-
-
-# --- the command -----------------------------------------------------------------------------------------------
 
 
 def test_the_command_writes_a_bundle_and_prints_what_it_costs(network, images, tmp_path, run_here):
@@ -230,9 +194,7 @@ def test_the_command_writes_a_bundle_and_prints_what_it_costs(network, images, t
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", deploy.PRECISIONS)
 def test_the_bundled_network_is_exported_as_litert_and_run(make, images, tmp_path, precision, monkeypatch):
-    result = make("covid-small", target="litert", precision=precision, tolerance=1.0)
-    model = tmp_path / "bundle" / "model.tflite"
-    assert model.stat().st_size == result.size
+    make("covid-small", target="litert", precision=precision, tolerance=1.0)
     # The runner's own way, with TensorFlow's interpreter in the place of tflite_runtime, which is the same code.
     import tensorflow as tf
 
@@ -242,10 +204,9 @@ def test_the_bundled_network_is_exported_as_litert_and_run(make, images, tmp_pat
     code = runner.main([str(tmp_path / "bundle"), str(images.root), "--out", str(tmp_path / "out")])
     assert code == runner.ERROR_ROWS  # The folder also holds the manifest, which is no image.
     rows = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("image")
-    names = list(images.rows["image"])
-    original = networks.load("covid-small")
-    pixels = np.stack([original.prepare(film.read(images.root / name).pixels) for name in names])
-    found = _export.run(model, pixels, 1)
+    names, original = list(images.rows["image"]), networks.load("covid-small")
+    pixels = _export.prepared(original, images.rows, images.root)
+    found = _export.run(tmp_path / "bundle" / "model.tflite", pixels, 1)
     assert rows.loc[names, "prob_COVID-19"].to_numpy() == pytest.approx(found[:, 0], abs=1e-3)
     if precision != "int8":
         assert np.abs(found - original.predict(pixels, prepared=True)).max() < _export.TOLERANCES[precision]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import types
@@ -24,7 +26,6 @@ from cxrkit import data, deploy, networks
 from cxrkit.deploy import runner
 from cxrkit.labels import COVID, COVID_CLASSES
 
-RUNNER = Path(runner.__file__)
 #: What the tiny networks predict for these means is worked out in tiny_models.
 MEANS = (0.1, 0.3, 0.6, 0.8, 0.9)
 
@@ -79,24 +80,22 @@ def result_of(out):
     return json.loads((out / "result.json").read_text())
 
 
-@pytest.mark.parametrize(("code", "legal"), [(RUNNER.read_text(), True), ("if (n := 3):\n    print(n)\n", False)])
-def test_the_file_needs_no_more_than_python_3_6(tmp_path, code, legal):
-    (tmp_path / "code.py").write_text(code)
-    vermin = [Path(sys.executable).parent / "vermin", "--target=3.6-", "--no-tips", "--violations"]
-    done = subprocess.run([*vermin, tmp_path / "code.py"], capture_output=True, text=True)
-    assert (done.returncode == 0) == legal, done.stdout + done.stderr
+def test_the_file_needs_no_more_than_python_3_6():
+    vermin = [Path(sys.executable).parent / "vermin", "--target=3.6-", "--no-tips", "--violations", runner.__file__]
+    done = subprocess.run(vermin, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def in_board(python, code, folder, **env):
-    """Run code on the board's Python, in a folder where nothing of ours lies."""
-    environment = {**loopback.environment(), **env}
+    """Run code that can import the bundle's runner on the board's Python; return the words that it printed."""
+    environment, code = {**loopback.environment(), **env}, f"import os, sys, platform; sys.path.insert(0, '.'); {code}"
     done = subprocess.run([python, "-c", code], env=environment, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
 def test_it_imports_the_standard_library_and_numpy_alone(python, bundle):
-    names = in_board(python, "import sys; sys.path.insert(0, '.'); import runner; print(*sys.modules)", bundle)
+    names = in_board(python, "import runner; print(*sys.modules)", bundle)
     # Names with an underscore belong to what compiled a part of NumPy.
     roots = {name.split(".")[0] for name in names if not name.startswith("_")} - set(sys.stdlib_module_names)
     assert roots - {"cython_runtime"} == {"runner", "numpy"}
@@ -115,19 +114,16 @@ def test_it_prints_the_reports_log_and_writes_what_it_measured(python, bundle, f
     result = result_of(tmp_path)
     assert result["accuracy"] == {"right": 4, "of": 5, "value": 0.8}
     assert result["images"] == {"predicted": 5, "failed": 0}
-    assert result["ran"]["sha256"] == hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
-    assert (result["ran"]["engine"], result["ran"]["precision"], result["ran"]["batch"]) == ("onnxruntime", "fp32", 1)
+    ran, seconds, memory = (result[name] for name in ("ran", "seconds", "memory_mb"))
+    assert ran["sha256"] == hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
+    assert (ran["engine"], ran["precision"], ran["batch"]) == ("onnxruntime", "fp32", 1)
     for part in ("reading", "preprocessing", "inference", "total"):
-        seconds = result["seconds"][part]
-        assert seconds["images"] == 5
-        assert 0 < seconds["p50"] <= seconds["p95"]
-        assert seconds["mean"] > 0
-    assert result["seconds"]["load"] > 0
-    assert result["seconds"]["warm_up"]["first"] > 0
-    memory = result["memory_mb"]
+        assert seconds[part]["images"] == 5
+        assert 0 < seconds[part]["p50"] <= seconds[part]["p95"]
+        assert seconds[part]["mean"] > 0
+    assert min(seconds["load"], seconds["warm_up"]["first"]) > 0
     assert 0 < memory["start"] <= memory["with_runtime"] <= memory["peak"]
-    assert result["fallbacks"] == []
-    assert result["device"]["pillow"] is None
+    assert (result["fallbacks"], result["device"]["pillow"]) == ([], None)
 
 
 def test_its_predictions_are_those_of_the_one_path_from_a_file(tmp_path):
@@ -215,29 +211,28 @@ def test_an_image_may_have_any_name_whatever_the_locale(python, bundle, films, t
     assert (done.returncode, list(pd.read_csv(tmp_path / "out" / "predictions.csv")["image"])) == (0, ["胸片é.npy"])
 
 
-def test_numpy_is_told_of_a_jetsons_processor(python, bundle, monkeypatch):
+@pytest.mark.parametrize(
+    ("machine", "given", "found"),
+    [("aarch64", {}, "ARMV8"), ("x86_64", {}, "None"), ("aarch64", {"OPENBLAS_CORETYPE": "Haswell"}, "Haswell")],
+)
+def test_numpy_is_told_of_a_jetsons_processor(python, bundle, monkeypatch, machine, given, found):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    code = (
-        "import os, sys, platform; platform.machine = lambda: {!r}; sys.path.insert(0, '.'); import runner; "
-        "print(os.environ.get('OPENBLAS_CORETYPE'))"
-    )
-    assert in_board(python, code.format("aarch64"), bundle) == ["ARMV8"]
-    assert in_board(python, code.format("x86_64"), bundle) == ["None"]
-    assert in_board(python, code.format("aarch64"), bundle, OPENBLAS_CORETYPE="Haswell") == ["Haswell"]
+    code = f"platform.machine = lambda: {machine!r}; import runner; print(os.environ.get('OPENBLAS_CORETYPE'))"
+    assert in_board(python, code, bundle, **given) == [found]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("name", "content", "message"),
     [
-        (lambda folder: (folder / "model.onnx").write_bytes(b"cut"), "was changed or cut short; copy the bundle"),
-        (lambda folder: (folder / "bundle.json").write_text("{"), "is no bundle"),
-        (lambda folder: (folder / "images.csv").write_bytes("image\nBrüche.png\n".encode("latin-1")), "can't decode"),
-        (lambda folder: (folder / "images.csv").write_text("file\n"), "has no column `image`"),
+        ("model.onnx", b"cut", "was changed or cut short; copy the bundle"),
+        ("bundle.json", b"{", "is no bundle"),
+        ("images.csv", "image\nBr\u00fcche.png\n".encode("latin-1"), "can't decode"),
+        ("images.csv", b"file\n", "has no column `image`"),
     ],
 )
-def test_what_is_damaged_is_refused_in_one_line(python, tmp_path, spoil, message):
-    folder = bundle_of(tmp_path)
-    spoil(folder)
+def test_what_is_damaged_is_refused_in_one_line(python, bundle, tmp_path, name, content, message):
+    folder = shutil.copytree(bundle, tmp_path / "bundle")
+    (folder / name).write_bytes(content)
     done = start(python, folder, folder / "images.csv", tmp_path / "out")
     assert done.returncode == 2
     assert message in done.stderr
@@ -279,9 +274,6 @@ def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
     }
 
 
-# --- falling back ----------------------------------------------------------------------------------------------
-
-
 class Fake:
     """A runtime that fails as told."""
 
@@ -296,40 +288,28 @@ class Fake:
         return np.zeros((len(batch), 2), np.float32)
 
 
-def tries(*entries):
-    """Attempts of given batch, memory in bytes and loader."""
-    for batch, size, load in entries:
-        model = {"batch": batch, "weights_bytes": 0, "activation_bytes": size, "precision": "fp32"}
-        yield f"onnxruntime fp32 batch {batch}", "onnxruntime", model, lambda model=model, load=load: load(model)
+def engines_of(*entries):
+    """Runtimes of given batch, memory in bytes and loader."""
+    sizes = {"weights_bytes": 0, "precision": "fp32"}
+    models = [({**sizes, "batch": batch, "activation_bytes": size}, load) for batch, size, load in entries]
+    return runner.Engines(iter([("onnxruntime", model, functools.partial(load, model)) for model, load in models]))
 
 
-def predicted(engines, images):
-    """Predict the images of a list; return the rows."""
-    engines.next()
-    info = {"labels": list(COVID_CLASSES), "scored": [COVID], "input_size": 64}
-    info["thresholds"] = dict.fromkeys(COVID_CLASSES, 0.5)
-    return list(runner.predictions(info, engines, lambda data: runner.prepare(runner.read_image(data), 64), images))
-
-
-def test_what_does_not_fit_is_not_loaded(monkeypatch):
-    monkeypatch.setattr(runner, "free_bytes", lambda: 400 * 2**20)
-    loaded = []
-    engines = runner.Engines(tries((8, 400 * 2**20, lambda model: loaded.append(8)), (1, 50 * 2**20, Fake)))
-    engines.next()
-    assert (engines.engine.model["batch"], loaded) == (1, [])
-    assert "memory is short for onnxruntime fp32 batch 8: it may take 1745 MB" in engines.notes[0]
-    assert engines.notes[1] == "running onnxruntime fp32 batch 1 instead"
-
-
-def test_after_a_runtime_that_cannot_be_loaded_the_next_is_tried(capsys):
+def test_a_runtime_that_does_not_fit_or_cannot_be_loaded_is_passed_over(monkeypatch, capsys):
     def broken(model):
         raise MemoryError
 
-    engines = runner.Engines(tries((4, 0, broken), (1, 0, Fake)))
+    monkeypatch.setattr(runner, "free_bytes", lambda: 400 * 2**20)
+    loaded = []
+    engines = engines_of((8, 400 * 2**20, loaded.append), (4, 0, broken), (1, 50 * 2**20, Fake))
     engines.next()
-    assert engines.engine.model["batch"] == 1
-    note = "note: onnxruntime fp32 batch 4 cannot be loaded (MemoryError); falling back\n"
-    assert capsys.readouterr().err.startswith(note)
+    assert (engines.engine.model["batch"], loaded) == (1, [])
+    assert "memory is short for onnxruntime fp32 batch 8: it may take 1745 MB" in engines.notes[0]
+    assert engines.notes[1:] == [
+        "onnxruntime fp32 batch 4 cannot be loaded (MemoryError); falling back",
+        "running onnxruntime fp32 batch 1 instead",
+    ]
+    assert capsys.readouterr().err == "".join(f"note: {note}\n" for note in engines.notes)
     with pytest.raises(runner.RunnerError, match=r"no runtime is left.*systemctl isolate.*smaller --batch"):
         engines.next()
 
@@ -351,10 +331,10 @@ def test_a_network_that_an_old_release_cannot_fuse_is_run_unfused(monkeypatch):
     simulated.SessionOptions = types.SimpleNamespace
     simulated.GraphOptimizationLevel = types.SimpleNamespace(ORT_ENABLE_BASIC="basic")
     monkeypatch.setitem(sys.modules, "onnxruntime", simulated)
-    assert runner.OnnxEngine("model.onnx", {}, 0).input == "films"
+    assert runner.OnnxEngine("model.onnx", {}).input == "films"
     assert levels == [None, "basic"]
     with pytest.raises(RuntimeError, match="node_index"):
-        runner.OnnxEngine("broken", {}, 0)
+        runner.OnnxEngine("broken", {})
 
 
 def test_a_run_that_fails_is_repeated_in_smaller_batches_after_the_failed_runtime_is_freed(films):
@@ -369,33 +349,32 @@ def test_a_run_that_fails_is_repeated_in_smaller_batches_after_the_failed_runtim
         freed.append(held[0]() is None)
         return Fake(model)
 
-    engines = runner.Engines(tries((4, 0, first), (1, 0, second)))
-    rows = predicted(engines, runner.images_in(str(films / "films.csv")))
+    engines = engines_of((4, 0, first), (1, 0, second))
+    engines.next()
+    info = {"labels": list(COVID_CLASSES), "scored": [COVID], "input_size": 64}
+    info["thresholds"] = dict.fromkeys(COVID_CLASSES, 0.5)
+    images = runner.images_in(str(films / "films.csv"))
+    rows = runner.predictions(info, engines, lambda data: runner.prepare(runner.read_image(data), 64), images)
     assert [row["status"] for row in rows] == ["ok"] * 5
     assert freed == [True]
     assert "batch 4 failed (Failed to allocate memory for requested buffer); falling back" in engines.notes[0]
 
 
-def test_the_order_of_attempts():
-    """TensorRT first, then half precision, then smaller batches; LiteRT runs its own files alone."""
+def test_tensorrt_comes_first_then_half_precision_then_smaller_batches():
     models = [{"file": "m.onnx", "precision": "fp32", "batch": n, "sha256": "0" * 64} for n in (8, 1)]
-    found = runner.attempts("", {"models": models}, {"tensorrt": "8.2", "onnxruntime": "1.11"}, "auto", 0)
-    expected = [f"tensorrt {precision} batch {batch}" for batch in (8, 1) for precision in ("fp32", "fp16")]
-    expected += ["onnxruntime fp32 batch 8", "onnxruntime fp32 batch 1"]
-    assert [label for label, *_ in found] == expected
-    models = [{"file": "m.tflite", "precision": "fp32", "batch": 1, "sha256": "0" * 64}]
+    found = runner.attempts("", {"models": models}, {"tensorrt": "8.2", "onnxruntime": "1.11"}, "auto")
+    expected = [("tensorrt", precision, batch) for batch in (8, 1) for precision in ("fp32", "fp16")]
+    expected += [("onnxruntime", "fp32", 8), ("onnxruntime", "fp32", 1)]
+    assert [(name, model["precision"], model["batch"]) for name, model, _ in found] == expected
     with pytest.raises(runner.RunnerError, match=r"onnxruntime cannot run m\.tflite"):
-        next(runner.attempts("", {"models": models}, {"onnxruntime": "1"}, "onnxruntime", 0))
-
-
-# --- TensorRT, as its documentation has it ---------------------------------------------------------------------
+        next(runner.attempts("", {"models": [{"file": "m.tflite"}]}, {"onnxruntime": "1"}, "onnxruntime"))
 
 
 @pytest.fixture
 def tensorrt(monkeypatch):
-    """TensorRT 8.2's Python API, SIMULATED: it records calls and builds nothing.
+    """TensorRT 8.2's Python API and CUDA, as their documentation has them, SIMULATED: nothing is built.
 
-    Its network has the output before the input and gives the mean of each image.
+    The network has the output before the input and gives the mean of each image. `calls` records how it is built.
     """
     space, made = types.SimpleNamespace, types.ModuleType("tensorrt")
     made.plan, made.calls, made.__version__ = memoryview(b"plan"), [], "8.2.1"
@@ -426,65 +405,48 @@ def tensorrt(monkeypatch):
     made.BuilderFlag = space(FP16="FP16", INT8="INT8")
     made.OnnxParser = lambda network, logger: space(parse=lambda data: data == b"onnx")
     made.Runtime = lambda logger: space(deserialize_cuda_engine={b"plan": loaded}.get)
-    monkeypatch.setitem(sys.modules, "tensorrt", made)
-    monkeypatch.setattr(runner, "free_bytes", lambda: 400 * 2**20)
-    return made
-
-
-def simulated_cuda(code=0):
-    """The three calls of CUDA's runtime that are used, SIMULATED in this machine's memory."""
-    cuda = types.SimpleNamespace(blocks=[], freed=[])
+    made.code, made.blocks, made.freed = 0, [], []
 
     def allocate(reference, size):
-        cuda.blocks.append(ctypes.create_string_buffer(size.value))
-        reference._obj.value = ctypes.addressof(cuda.blocks[-1])
-        return code
+        made.blocks.append(ctypes.create_string_buffer(size.value))
+        reference._obj.value = ctypes.addressof(made.blocks[-1])
+        return made.code
 
     def copy(to, source, size, direction):
         assert direction.value in (1, 2)
         ctypes.memmove(to, source, size.value)
         return 0
 
-    cuda.cudaMalloc, cuda.cudaMemcpy = allocate, copy
-    cuda.cudaFree = lambda pointer: cuda.freed.append(pointer.value)
-    return cuda
+    cuda = space(cudaMalloc=allocate, cudaMemcpy=copy, cudaFree=lambda pointer: made.freed.append(pointer.value))
+    monkeypatch.setitem(sys.modules, "tensorrt", made)
+    monkeypatch.setattr(runner, "_cuda", lambda: cuda)
+    monkeypatch.setattr(runner, "free_bytes", lambda: 400 * 2**20)
+    return made
 
 
-@pytest.fixture
-def files(tmp_path):
+def test_tensorrt_builds_a_plan_once_with_a_bounded_workspace_and_predicts(tensorrt, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"onnx")
-    return str(tmp_path / "model.onnx"), str(tmp_path / "kept.plan")
 
+    def load(precision):
+        return runner.TensorrtEngine(str(tmp_path / "model.onnx"), {"precision": precision, "sha256": "a" * 64})
 
-def test_a_plan_is_built_once_with_a_bounded_workspace_and_kept_or_leaves_nothing(tensorrt, tmp_path, files):
     with pytest.raises(RuntimeError, match="has no fast int8"):
-        runner.tensorrt_plan(*files, "int8")
+        load("int8")
     tensorrt.plan = None
     with pytest.raises(RuntimeError, match="because memory is short"):
-        runner.tensorrt_plan(*files, "fp32")
+        load("fp32")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     tensorrt.plan = memoryview(b"plan")
     tensorrt.calls.clear()
-    for _ in range(2):
-        assert runner.tensorrt_plan(*files, "fp16") == b"plan"
-        assert tensorrt.calls == [("flag", "FP16"), ("build", 1, 100 * 2**20)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.plan", "model.onnx"]
-
-
-def test_images_go_to_the_card_and_probabilities_come_back(monkeypatch, tensorrt, files):
-    monkeypatch.setattr(runner, "_cuda", simulated_cuda)
-    engine = runner.TensorrtEngine(files[0], {"precision": "fp32", "batch": 2}, files[1])
     images = np.stack([np.full((4, 4, 1), 0.25, np.float32), np.full((4, 4, 1), 0.5, np.float32)])
-    np.testing.assert_allclose(engine.run(images), [[0.25, 0.75], [0.5, 0.5]])
-    cuda = engine.cuda
-    del engine
-    assert cuda.freed == [ctypes.addressof(block) for block in cuda.blocks]
-    monkeypatch.setattr(runner, "_cuda", lambda: simulated_cuda(2))
+    for _ in range(2):
+        np.testing.assert_allclose(load("fp16").run(images), [[0.25, 0.75], [0.5, 0.5]])
+        assert tensorrt.calls == [("flag", "FP16"), ("build", 1, 100 * 2**20)]
+    assert tensorrt.freed == [ctypes.addressof(block) for block in tensorrt.blocks]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aaaaaaaaaaaaaaaa-fp16-trt8.2.1.plan", "model.onnx"]
+    tensorrt.code = 2
     with pytest.raises(RuntimeError, match="CUDA error 2: out of memory"):
-        runner.TensorrtEngine(files[0], {"precision": "fp32"}, files[1])
-
-
-# --- small parts -----------------------------------------------------------------------------------------------
+        load("fp16")
 
 
 def test_a_file_is_written_whole_or_not_at_all(monkeypatch, tmp_path):
@@ -500,19 +462,16 @@ def test_a_file_is_written_whole_or_not_at_all(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "folder", "names"),
-    [
-        ("0::/board/runs", "board", ("memory.max", "memory.current")),
-        ("7:cpu,memory:/board/runs", "memory/board", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
-    ],
+    ("folder", "limit", "used"),
+    [("", "max", "current"), ("memory", "limit_in_bytes", "usage_in_bytes")],
+    ids=["version 2", "version 1"],
 )
-def test_the_limit_of_a_cgroup_above_counts_too(monkeypatch, tmp_path, line, folder, names):
-    (tmp_path / "listed").write_text(f"3:freezer:/\n{line}\n")
-    (tmp_path / folder / "runs").mkdir(parents=True)
-    (tmp_path / folder / names[0]).write_text("600000000")
-    (tmp_path / folder / names[1]).write_text("100000000")
-    (tmp_path / folder / "runs" / names[0]).write_text("max")
-    (tmp_path / folder / "memory.stat").write_text("active_file 5\ninactive_file 40000000\n")
-    real = runner._cgroups
-    monkeypatch.setattr(runner, "_cgroups", lambda: real(str(tmp_path / "listed"), str(tmp_path)))
-    assert runner.free_bytes() == 540_000_000
+def test_the_limit_of_a_container_counts_without_cached_files(tmp_path, folder, limit, used):
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name, content in {
+        limit: "600000000",
+        used: "100000000",
+        "stat": "active_file 5\ninactive_file 40000000",
+    }.items():
+        (tmp_path / folder / f"memory.{name}").write_text(f"{content}\n")
+    assert runner.free_bytes(str(tmp_path)) == 540_000_000

@@ -15,11 +15,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+import servers
 
 #: What the board's Python has.
 PACKAGES = ("numpy", "onnxruntime")
@@ -47,7 +48,6 @@ class Server:
     folder: Path
     home: Path
     port: int
-    process: subprocess.Popen
 
     def config(self, *, port: int | None = None, known: str | None = None, key: str = "user") -> Path:
         """Write an SSH configuration that calls this server `nano`, and return its path.
@@ -57,8 +57,7 @@ class Server:
         path = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
         path.write_text(
             f"Host nano\n  Hostname 127.0.0.1\n  Port {port or self.port}\n  HostKeyAlias board\n"
-            f"  User {getpass.getuser()}\n"
-            f'  IdentityFile "{self.folder / key}"\n  IdentitiesOnly yes\n'
+            f'  User {getpass.getuser()}\n  IdentityFile "{self.folder / key}"\n  IdentitiesOnly yes\n'
             f'  UserKnownHostsFile "{known or self.folder / "known_hosts"}"\n'
         )
         return path
@@ -73,10 +72,6 @@ class Server:
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
 
 
 def bare_python(folder: Path) -> Path:
@@ -107,21 +102,15 @@ def make_key(path: Path, passphrase: str = "") -> str:
     return path.with_suffix(".pub").read_text()
 
 
-def free_port() -> int:
-    """Return a port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def serve(folder: Path, python: Path) -> Server:
-    """Start a server on a free port, with new keys, which ends with `stop` or with this process.
+@contextlib.contextmanager
+def serve(folder: Path, python: Path) -> Iterator[Server]:
+    """Run a server on a free port, with new keys, for the length of a `with` block.
 
     Args:
         folder: for all that it needs; made when missing.
         python: `python` and `python3` there are those of its folder.
     """
-    home, port = folder / "home", free_port()
+    home, port = folder / "home", servers.free_port()
     home.mkdir(parents=True)
     if os.geteuid() == 0:
         # A server of root wants this folder, which Debian's service makes.
@@ -138,20 +127,24 @@ def serve(folder: Path, python: Path) -> Server:
         "KbdInteractiveAuthentication no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\nMaxStartups 100\n"
         f"ForceCommand {shlex.quote(str(shell))}\n"
     )
-    # setpriv ends the server with this process, however that ends; a session of its own keeps Ctrl-C from it.
+    # setpriv ends the server with this process, however that ends; a separate session keeps Ctrl-C from it.
     command = ["setpriv", "--pdeathsig", "TERM", program("sshd"), "-D", "-e", "-f", folder / "sshd_config"]
     with (folder / "sshd.log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    server = Server(folder, home, port, process)
-    end = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as link:
-            if link.recv(4) == b"SSH-":
-                return server
-        if process.poll() is not None or time.monotonic() > end:
-            server.stop()
+    try:
+        servers.until(lambda: _answers(port) or process.poll() is not None, "an answer of OpenSSH's server")
+        if process.poll() is not None:
             raise RuntimeError(f"OpenSSH's server does not start: {(folder / 'sshd.log').read_text()}")
-        time.sleep(0.02)
+        yield Server(folder, home, port)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+        return link.recv(4) == b"SSH-"
+    return False
 
 
 def environment() -> dict[str, str]:
@@ -164,16 +157,14 @@ class Cutter:
     """A link that breaks: carries bytes to a port; cuts a connection when `cut(its number from 0, bytes)` is true."""
 
     def __init__(self, port: int, cut: Callable[[int, int], bool]) -> None:
-        self._to, self._cut = port, cut
-        self.connections, self._open = 0, []
+        self._to, self._cut, self._open, self.connections = port, cut, [], 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         """End all connections."""
-        self._server.close()
-        for link in self._open:
+        for link in (self._server, *self._open):
             link.close()
 
     def _accept(self) -> None:
@@ -183,8 +174,8 @@ class Cutter:
                 far = socket.create_connection(("127.0.0.1", self._to))
                 number, self.connections = self.connections, self.connections + 1
                 self._open += [near, far]
-                threading.Thread(target=self._carry, args=(near, far, number), daemon=True).start()
-                threading.Thread(target=self._carry, args=(far, near, None), daemon=True).start()
+                for ends in ((near, far, number), (far, near, None)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
 
     def _carry(self, source: socket.socket, sink: socket.socket, number: int | None) -> None:
         carried = 0

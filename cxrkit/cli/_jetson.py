@@ -1,9 +1,7 @@
-"""`cxrkit jetson`: connects `cxrkit.deploy` to a terminal; `cxrkit.cli._main` adds it.
-
-Modules are imported inside the commands, so that `cxrkit --help` answers at once.
-"""
+"""`cxrkit jetson`: connects `cxrkit.deploy`, which each command imports for itself, to a terminal."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,45 +10,26 @@ import typer
 from cxrkit.cli import _terminal
 
 if TYPE_CHECKING:
-    from cxrkit.deploy import Board, Comparison, Films, Run
+    from cxrkit.data._manifest import DataSet
+    from cxrkit.deploy import Board, Run
 
-app = typer.Typer(
-    help="A board over SSH: probe it, copy a bundle there, time it, compare it with this machine.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(help="A board over SSH: probe, copy, time, compare.", no_args_is_help=True, rich_markup_mode=None)
 
 Host = Annotated[str, typer.Argument(help="A name of your SSH configuration, user@host, or folder:PATH.")]
 Model = Annotated[str, typer.Option(help="The bundle's original: a bundled model or a model folder.")]
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option(help="A folder of `cxrkit model export`; by default MODEL-jetson-nano-fp32, exported where missing."),
-]
+_BUNDLE = "A folder of `cxrkit model export`; by default MODEL-jetson-nano-fp32, exported where missing."
+BundleFolder = Annotated[Path | None, typer.Option(help=_BUNDLE)]
 Out = Annotated[Path, typer.Option(help="The folder for the results.")]
-Manifest = Annotated[
-    Path | None, typer.Option(help="Any CSV with a column of images; by default the course's simulated test images.")
-]
-Root = Annotated[Path | None, typer.Option(help="The folder of the image paths; by default the manifest's folder.")]
-Split = Annotated[
-    str | None, typer.Option(help="Only this split: train, val or test; by default test, where the table has it.")
-]
+_MANIFEST = "Any CSV with a column of images; by default the course's simulated test images."
+Manifest = Annotated[Path | None, typer.Option(help=_MANIFEST)]
+_SPLIT = "Only this split: train, val or test; by default test, where the table has it."
+Split = Annotated[str | None, typer.Option(help=_SPLIT)]
 Images = Annotated[int, typer.Option("--films", min=0, help="At most so many images, spread evenly; 0 for all.")]
-Prepared = Annotated[
-    bool, typer.Option("--prepared", help="Send images resized for the network, instead of the files.")
-]
-Folder = Annotated[str, typer.Option(help="The folder for copies and runs there, below its home folder.")]
 Config = Annotated[Path | None, typer.Option("--ssh-config", help="A file instead of your own SSH configuration.")]
 Python = Annotated[str, typer.Option(help="The Python on the board that has a runtime.")]
 Engine = Annotated[str, typer.Option(help="On the board: auto, tensorrt, onnxruntime or litert.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print each command instead of running it.")]
-
-_FOLDER = "cxrkit-device"
 _MODEL = "covid-small"
-
-
-@app.callback()
-def common() -> None:
-    """Reach a board over SSH, with your configuration, agent and known_hosts; passwords are not used."""
 
 
 @app.command()
@@ -68,14 +47,13 @@ def deploy_(
     host: Host,
     bundle: BundleFolder = None,
     model: Model = _MODEL,
-    folder: Folder = _FOLDER,
     ssh_config: Config = None,
     dry_run: Dry = False,
 ) -> None:
     """Copy a bundle to a board: it appears there whole and verified, or not at all."""
     from cxrkit import deploy
 
-    board = deploy.Board(host, ssh_config, folder=folder, dry=dry_run)
+    board = deploy.Board(host, ssh_config, dry=dry_run)
     place, size = deploy.install(board, _bundle(bundle, model))
     if not dry_run:
         copied = f"{size / 1e6:.2f} MB copied" if size else "it was there already"
@@ -89,11 +67,9 @@ def bench(
     model: Model = _MODEL,
     out: Out = Path("bench"),
     manifest: Manifest = None,
-    root: Root = None,
+    root: _terminal.Root = None,
     split: Split = None,
     images: Images = 100,
-    prepared: Prepared = False,
-    folder: Folder = _FOLDER,
     ssh_config: Config = None,
     python: Python = "python3",
     engine: Engine = "auto",
@@ -102,8 +78,8 @@ def bench(
     """Run a bundle on a board over images: the report's figure 18, with times, memory and temperature."""
     from cxrkit import deploy
 
-    board = deploy.Board(host, ssh_config, python, folder, engine, dry_run)
-    found = deploy.bench(board, _bundle(bundle, model), out, _films(manifest, root, split, images, prepared))
+    board = deploy.Board(host, ssh_config, python, engine, dry_run)
+    found = deploy.bench(board, _bundle(bundle, model), out, _images(manifest, root, split), most=images or None)
     if found is not None:
         print(_measured(found, board))
         raise typer.Exit(_terminal.ERROR_ROWS if found.result["images"]["failed"] else _terminal.OK)
@@ -115,14 +91,10 @@ def compare(
     bundle: BundleFolder = None,
     model: Model = _MODEL,
     out: Out = Path("table30"),
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write results.md here.")] = None,
-    pc_engine: Annotated[str, typer.Option(help="On this machine: onnx or keras.")] = "onnx",
     manifest: Manifest = None,
-    root: Root = None,
+    root: _terminal.Root = None,
     split: Split = None,
     images: Images = 100,
-    prepared: Prepared = False,
-    folder: Folder = _FOLDER,
     ssh_config: Config = None,
     python: Python = "python3",
     engine: Engine = "auto",
@@ -132,39 +104,44 @@ def compare(
 
     Writes results.md, table30.csv, differing.csv and figure.png, and both runs in the folders board and here.
     """
-    from cxrkit import deploy
+    from datetime import date
 
-    board = deploy.Board(host, ssh_config, python, folder, engine, dry_run)
-    films = _films(manifest, root, split, images, prepared)
-    found = deploy.table30(board, _bundle(bundle, model), model, out, films, engine=pc_engine)
-    if found is not None:
-        _write(found, board, out, markdown, manifest)
-        raise typer.Exit(_terminal.ERROR_ROWS if found.unpredicted else _terminal.OK)
+    from cxrkit import deploy, show
+
+    board = deploy.Board(host, ssh_config, python, engine, dry_run)
+    chosen = _images(manifest, root, split)
+    found = deploy.table30(board, _bundle(bundle, model), model, out, chosen, most=images or None)
+    if found is None:
+        return
+    show.device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
+    found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
+    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=manifest is None).png())
+    words = "simulated course images" if manifest is None else f"images of {manifest.name}"
+    text = show.device.document(
+        found, command=_terminal.command(), date=date.today().isoformat(), images=words, note=board.simulated
+    )
+    _terminal.write_results(out, None, text)
+    raise typer.Exit(_terminal.ERROR_ROWS if found.unpredicted else _terminal.OK)
 
 
 def _bundle(bundle: Path | None, model: str) -> Path:
     """Return the named bundle, or the one of `cxrkit model export`, which is made where it is missing."""
-    from cxrkit import deploy
-    from cxrkit.show import _device as device
+    from cxrkit import deploy, show
 
-    if bundle is not None:
-        return bundle
-    folder = deploy.default_folder(model, "jetson-nano", "fp32")
-    if not folder.exists():
-        print(device.exported(deploy.export(model, folder, target="jetson-nano")))
+    folder = bundle or deploy.default_folder(model, "jetson-nano", "fp32")
+    if bundle is None and not folder.exists():
+        print(show.device.exported(deploy.export(model, folder, target="jetson-nano")))
     return folder
 
 
-def _films(manifest: Path | None, root: Path | None, split: str | None, most: int, prepared: bool) -> "Films":
-    from dataclasses import replace
-
-    from cxrkit import data, deploy
+def _images(manifest: Path | None, root: Path | None, split: str | None) -> "DataSet":
+    from cxrkit import data
 
     found = data.read_manifest(manifest, root=root, split=split or ("test" if manifest is None else None))
     is_test = (found.rows["split"] == "test").to_numpy()
     if split is None and is_test.any():
         found = replace(found, rows=found.rows[is_test], present=found.present[is_test])
-    return deploy.Films(found, most or None, prepared)
+    return found
 
 
 def _measured(run: "Run", board: "Board") -> str:
@@ -174,27 +151,11 @@ def _measured(run: "Run", board: "Board") -> str:
         f"{run.folder}: {result['images']['predicted']} images predicted, {result['images']['failed']} failed",
         f"ran {ran['file']} ({ran['sha256'][:16]}...) with {ran['engine']} {ran['engine_version']}, "
         f"{ran['precision']}, batch {ran['batch']}",
-        f"loading {seconds['load']:.2f} s, first run {seconds['warm_up']['first'] or float('nan'):.3f} s; "
+        f"loading {seconds['load']:.2f} s, first run {seconds['warm_up']['first']:.3f} s; "
         f"memory at most {memory['peak']:.0f} MB, {memory['with_runtime']:.0f} MB of it before loading",
     ]
     for part in ("reading", "preprocessing", "inference", "total"):
-        each = seconds[part]
-        if each["images"]:
-            mean, p50, p95 = (1000 * each[name] for name in ("mean", "p50", "p95"))
+        if seconds[part]["images"]:
+            mean, p50, p95 = (1000 * seconds[part][name] for name in ("mean", "p50", "p95"))
             lines.append(f"{part:14} mean {mean:8.1f} ms, median {p50:8.1f} ms, 95th percentile {p95:8.1f} ms")
     return "\n".join([*filter(None, [board.simulated]), *lines, *(f"note: {note}" for note in result["fallbacks"])])
-
-
-def _write(found: "Comparison", board: "Board", out: Path, markdown: Path | None, manifest: Path | None) -> None:
-    from datetime import date
-
-    from cxrkit import show
-
-    show.device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
-    found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
-    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=manifest is None).png())
-    images = "simulated course images" if manifest is None else f"images of {manifest.name}"
-    text = show.device.document(
-        found, command=_terminal.command(), date=date.today().isoformat(), images=images, note=board.simulated
-    )
-    _terminal.write_results(out, markdown, text)

@@ -102,7 +102,6 @@ def export(
     out: Annotated[Path | None, typer.Option(help=_BUNDLE)] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on images).")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images of one run.")] = 1,
-    maps: Annotated[bool, typer.Option("--maps", help="Keep the feature maps as second output.")] = False,
     manifest: Annotated[Path | None, typer.Option(help=_IMAGES)] = None,
     root: _terminal.Root = None,
     tolerance: Annotated[float | None, typer.Option(help=_TOLERANCE)] = None,
@@ -122,7 +121,6 @@ def export(
         target=target,
         precision=precision,
         batch=batch,
-        maps=maps,
         images=None if manifest is None else read_manifest(manifest, root=root),
         tolerance=tolerance,
     )

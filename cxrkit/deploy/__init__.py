@@ -5,11 +5,9 @@ Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
 """
 
 from cxrkit.deploy._board import Board, bench, install, probe, table30
-from cxrkit.deploy._bundle import DeployError, read
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run
-from cxrkit.deploy._export import PRECISIONS, Export, default_folder, export
-from cxrkit.deploy._films import Films
-from cxrkit.deploy._link import LinkError
+from cxrkit.deploy._export import PRECISIONS, Export, default_folder, export, read_bundle
+from cxrkit.deploy._link import DeployError, LinkError
 
 __all__ = [
     "PRECISIONS",
@@ -17,7 +15,6 @@ __all__ = [
     "Comparison",
     "DeployError",
     "Export",
-    "Films",
     "LinkError",
     "Run",
     "bench",
@@ -26,7 +23,7 @@ __all__ = [
     "export",
     "install",
     "probe",
-    "read",
+    "read_bundle",
     "read_run",
     "table30",
 ]

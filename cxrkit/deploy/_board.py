@@ -1,7 +1,7 @@
 """Work on a board: probe it, copy a bundle and images, run, and fetch the results.
 
-Below `Board.folder` lie `incoming` (copies that are not complete), `bundles` and `images` (complete and verified) and
-`runs` (emptied after each run).
+Below `FOLDER` lie `incoming` (copies that are not complete), `bundles` and `images` (complete and verified) and `runs`
+(emptied after each run).
 """
 
 import hashlib
@@ -11,28 +11,28 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cxrkit import networks
-from cxrkit.deploy import _bundle
-from cxrkit.deploy._bundle import Bundle, DeployError
-from cxrkit.deploy._compare import Comparison, Run, compare, read_run
-from cxrkit.deploy._films import Files, Films, pack
-from cxrkit.deploy._here import run_here
-from cxrkit.deploy._link import FOLDER, FolderLink, Link, Say, SshLink
-from cxrkit.deploy.runner import ENGINES
+from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here
+from cxrkit.deploy._export import RUNNER, Bundle, read_bundle
+from cxrkit.deploy._films import Files, pack
+from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, SshLink
 
-#: Seconds between two looks at the log of a run.
+if TYPE_CHECKING:
+    from cxrkit.data._manifest import DataSet
+
+#: Where copies and runs go on a board, below the home folder.
+FOLDER = "cxrkit-device"
+#: Seconds between two readings of the log of a run.
 _POLL_S = 0.5
 _KILLED = {
     4: "it was killed by signal 4: a package of the Python there was built for another processor",
     9: "it was killed by signal 9, on a board most often because memory is short",
 }
-_q = shlex.quote
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ class Board:
             the home folder of a SIMULATED board.
         config: an SSH configuration file instead of your own.
         python: the Python there that has a runtime.
-        folder: where copies and runs go there; a relative one is below the home folder.
-        engine: the runtime there, one of `runner.ENGINES`.
+        engine: the runtime there: auto, tensorrt, onnxruntime or litert.
         dry: print each command instead of running it.
         say: takes each line of a log, a note or a dry run.
     """
@@ -53,29 +52,19 @@ class Board:
     host: str
     config: Path | str | None = None
     python: str = "python3"
-    folder: str = "cxrkit-device"
     engine: str = "auto"
     dry: bool = False
     say: Say = print
 
     def __post_init__(self) -> None:
-        if not re.split(f"^{FOLDER}|@", self.host)[-1]:
-            raise ValueError(
-                f"host must be a name of your SSH configuration, user@host, or {FOLDER}PATH; got {self.host!r}."
-            )
-        # What a shell and sha256sum take literally.
-        if not re.fullmatch(r"[^\x00-\x1f\\~-][^\x00-\x1f\\]*", self.folder):
-            raise ValueError(
-                f"folder must name one on the board, without ~, a backslash or a dash in front; got {self.folder!r}. "
-                "A relative one is below the home folder there."
-            )
-        if self.engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {self.engine!r}.")
+        if not re.split(f"^{SIMULATED}|@", self.host)[-1]:
+            text = f"host must be a name of your SSH configuration, user@host, or {SIMULATED}PATH"
+            raise ValueError(f"{text}; got {self.host!r}.")
 
     @property
     def simulated(self) -> str:
         """What stands in for the board, to be shown beside its numbers; empty for a host that is reached by SSH."""
-        is_folder = self.host.startswith(FOLDER)
+        is_folder = self.host.startswith(SIMULATED)
         return "SIMULATED board: a folder of this machine; times and memory are this machine's." if is_folder else ""
 
 
@@ -96,29 +85,30 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
     Returns:
         The path of the bundle there, and the bytes that were copied: 0 when it was there already.
     Raises:
-        DeployError: as for `probe`; no bundle or a changed one; a full disk; a file whose sha256 is wrong twice.
-        LinkError: the link breaks again and again.
+        DeployError, LinkError: as for `probe`; or no bundle, a full disk, a file whose sha256 is wrong there.
     """
-    files = _bundle.read(bundle).files
+    files = read_bundle(bundle).files
     with _linked(board) as link:
         return _install(link, board, files, "bundles")
 
 
-def bench(board: Board, bundle: Path | str, out: Path | str, films: Films | None = None) -> Run | None:
+def bench(
+    board: Board, bundle: Path | str, out: Path | str, images: "DataSet | None" = None, *, most: int | None = 100
+) -> Run | None:
     """Run a bundle on a board over images and fetch what it measured; None in a dry run.
 
     The run there continues when the link breaks, and is found again.
 
     Args:
-        board: where.
-        bundle: a folder that `export` wrote.
+        board, bundle: as for `install`.
         out: the folder for result.json, predictions.csv and log.txt.
-        films: the images; None: 100 of the course's test images.
+        images: of `data.read_manifest`; None: the course's simulated test images.
+        most: at most so many, spread evenly; None: all.
     Raises:
         DeployError, LinkError: as for `install`; or a run that failed.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        return _bench(board, _bundle.read(bundle), Path(out), films, Path(scratch))[0]
+        return _bench(board, read_bundle(bundle), Path(out), images, most, Path(scratch))[0]
 
 
 def table30(
@@ -126,123 +116,85 @@ def table30(
     bundle: Path | str,
     model: str | Path,
     out: Path | str,
-    films: Films | None = None,
+    images: "DataSet | None" = None,
     *,
-    engine: str = "onnx",
+    most: int | None = 100,
 ) -> Comparison | None:
-    """Run a bundle on a board and its original on this machine, over the same images: table 30 of the report.
+    """Run a bundle on a board and its original here, over the same images: table 30 of the report; None in a dry run.
 
     Args:
-        board, bundle, films: as for `bench`.
+        board, bundle, images, most: as for `bench`.
         model: the original of the bundle; it runs here on the images' own files.
         out: gets the folders board and here.
-        engine: of the original, as for `networks.load`.
-    Returns:
-        The comparison; None in a dry run.
     Raises:
         DeployError, LinkError: as for `bench`; or a model that the bundle was not made from.
     """
-    found, out = _bundle.read(bundle), Path(out)
+    found, out = read_bundle(bundle), Path(out)
     if networks.load(model).sha256 != found.info["original"]["sha256"]:
         raise DeployError(f"the bundle was not made from {model}; name its original, {found.info['name']}.")
     with tempfile.TemporaryDirectory() as scratch:
-        run, images, patients = _bench(board, found, out / "board", films, Path(scratch))
-        if run is None:
-            return None
-        here = run_here(model, images, out / "here", engine=engine)
-    return compare(run, here, thresholds=found.info["thresholds"], patients=patients)
+        run, listed, patients = _bench(board, found, out / "board", images, most, Path(scratch))
+        return None if run is None else compare(run, run_here(model, listed, out / "here"), patients=patients)
 
 
 def _bench(
-    board: Board, bundle: Bundle, out: Path, films: Films | None, scratch: Path
+    board: Board, bundle: Bundle, out: Path, images: "DataSet | None", most: int | None, scratch: Path
 ) -> tuple[Run | None, Path, list[str]]:
     """Return the run, and the images' list and patients for a run here."""
     with _linked(board) as link:
         pillow = link.dry or bool(_probe(link, board)["pillow"])
-        files, here, patients = pack(films or Films(), bundle.info, scratch, pillow=pillow)
+        files, here, patients = pack(images, most, bundle.info, scratch, pillow=pillow)
         place, _ = _install(link, board, bundle.files, "bundles")
-        images, _ = _install(link, board, files, "images")
-        _run(link, board, place, f"{images}/images.csv", out)
+        listed, _ = _install(link, board, files, "images")
+        _run(link, board, place, f"{listed}/images.csv", out)
     return None if board.dry else read_run(out), here, patients
 
 
-@contextmanager
-def _linked(board: Board) -> Iterator[Link]:
+def _linked(board: Board) -> closing[Link]:
     kind: type[Link] = Link if board.dry else FolderLink if board.simulated else SshLink
-    link = kind(board.host, board.say, board.config)
-    try:
-        yield link
-    finally:
-        link.close()
+    return closing(kind(board.host, board.say, board.config))
 
 
 def _probe(link: Link, board: Board) -> dict[str, Any]:
-    runner = _bundle.RUNNER
-    answer = link.run(f"{_q(board.python)} - --probe", stdin=runner.read_bytes(), source=str(runner))
-    try:
-        return {} if link.dry else json.loads(answer)
-    except ValueError as error:
-        raise DeployError(f"{board.host} did not answer as a runner does: {answer[:200]!r}. See --python.") from error
+    answer = link.run(f"{shlex.quote(board.python)} - --probe", stdin=RUNNER.read_bytes(), source=str(RUNNER))
+    return {} if link.dry else json.loads(answer)
 
 
 def _install(link: Link, board: Board, files: Files, kind: str) -> tuple[str, int]:
     """Copy files to a folder there that is named after all their sha256; return it and the bytes copied."""
     listed = "".join(f"{sha256}  {name}\n" for name, (_, sha256) in sorted(files.items()))
-    place = f"{board.folder}/{kind}/{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
+    place = f"{FOLDER}/{kind}/{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
     if not link.dry and not _wrong(link, listed, place):
         return place, 0
-    incoming = f"{board.folder}/incoming"
-    growing = f"{incoming}/{secrets.token_hex(8)}"
-    below = " ".join(_q(f"{board.folder}/{each}") for each in ("bundles", "images", "runs"))
+    growing = f"{FOLDER}/incoming/{secrets.token_hex(8)}"
     # What is in `place` was found wrong. A copy of more than a day ago was given up.
     link.run(
-        f"mkdir -p {below} {_q(growing)} && rm -rf {_q(place)} && "
-        f"find {_q(incoming)} -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {{}} +"
+        f"mkdir -p {FOLDER}/bundles {FOLDER}/images {FOLDER}/runs {growing} && rm -rf {place} && "
+        f"find {FOLDER}/incoming -mindepth 1 -maxdepth 1 -mmin +1440 -exec rm -rf {{}} +"
     )
     try:
-        copied = _copy(link, files, listed, growing)
+        for name, (path, _) in files.items():
+            link.run(f"cat > {growing}/{name}", stdin=path.read_bytes(), source=str(path))
+        if wrong := _wrong(link, listed, growing):
+            raise DeployError(
+                f"the sha256 of {', '.join(wrong[:5])} is wrong on {board.host}. Its disk may be failing."
+            )
         # A rename is whole or not at all. It fails where another copy of the same was faster.
-        moved = link.run(f"mv -T {_q(growing)} {_q(place)} && sync && echo moved", check=False)
-        if not moved and not link.dry:
-            if _wrong(link, listed, place):
-                raise DeployError(f"{growing} cannot be renamed to {place} on {board.host}.")
-            link.run(f"rm -rf {_q(growing)}")
-            copied = 0
-        return place, copied
+        link.run(f"mv -T {growing} {place} && sync || rm -rf {growing}")
+        if _wrong(link, listed, place):
+            raise DeployError(f"{place} cannot be made on {board.host}.")
+        return place, sum(path.stat().st_size for path, _ in files.values())
     except (DeployError, KeyboardInterrupt) as error:
-        link.run(f"rm -rf {_q(growing)}", check=False)
+        link.run(f"rm -rf {growing}", check=False)
         if isinstance(error, KeyboardInterrupt):
             raise
-        way = "If its disk is full, free some space there, or name another folder with --folder."
-        raise DeployError(f"{error} Nothing was installed. {way}") from error
-
-
-def _copy(link: Link, files: Files, listed: str, folder: str) -> int:
-    """Copy files into a folder there and check them; return the bytes copied."""
-    size, copied = sum(path.stat().st_size for path, _ in files.values()), 0
-    cells = link.run(f"df -Pk {_q(folder)} | tail -n 1", check=False).split()
-    free = int(cells[3]) * 1024 if len(cells) > 3 and cells[3].isdigit() else size + 2**20
-    if free < size + 2**20:
-        raise DeployError(
-            f"the disk of {link.host} has {free / 1e6:.1f} MB free and {size / 1e6:.1f} MB are to be copied."
-        )
-    wrong = list(files)
-    for _ in range(2):
-        for name in wrong:
-            path = files[name][0]
-            link.run(f"cat > {_q(f'{folder}/{name}')}", stdin=path.read_bytes(), source=str(path))
-            copied += path.stat().st_size
-        wrong = _wrong(link, listed, folder)
-        if not wrong:
-            return copied
-    names = ", ".join(wrong[:5])
-    raise DeployError(f"{names} has a wrong sha256 on {link.host} after two copies. Its disk may be failing.")
+        raise DeployError(f"{error} Nothing was installed. If its disk is full, free some space there.") from error
 
 
 def _wrong(link: Link, listed: str, folder: str) -> list[str]:
-    """Return which files in a folder there are missing or have another sha256."""
+    """Return which files in a folder there are missing or have another sha256; none in a dry run."""
     # LC_ALL=C, because the answer is parsed. It fails where a file is wrong, and prints which are right.
-    command = f"cd {_q(folder)} && LC_ALL=C sha256sum -c -"
+    command = f"cd {folder} && LC_ALL=C sha256sum -c -"
     answer = link.run(command, stdin=listed.encode(), source="list of sha256", check=False)
     right = answer.decode(errors="replace").splitlines()
     names = [] if link.dry else [line[66:] for line in listed.splitlines()]
@@ -251,9 +203,8 @@ def _wrong(link: Link, listed: str, folder: str) -> list[str]:
 
 def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
     """Start the runner so that it outlives the link, follow its log, fetch what it wrote."""
-    run = f"{board.folder}/runs/{secrets.token_hex(8)}"
-    command = (board.python, f"{bundle}/runner.py", bundle, images, "--out", run, "--engine", board.engine)
-    place = _q(run)
+    place = f"{FOLDER}/runs/{secrets.token_hex(8)}"
+    command = (board.python, f"{bundle}/runner.py", bundle, images, "--out", place, "--engine", board.engine)
     # The exit code is written last and by a rename: where it is, all files are complete.
     shell = (
         f"echo $$ > {place}/pid; {shlex.join(command)} > {place}/log.txt 2>&1; "
@@ -263,7 +214,7 @@ def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
         # `started` keeps a command that is repeated after a broken link from starting a second run.
         link.run(
             f"mkdir -p {place} && {{ test -e {place}/started || "
-            f"{{ touch {place}/started; nohup setsid sh -c {_q(shell)} > /dev/null 2>&1 < /dev/null & }}; }}"
+            f"{{ touch {place}/started; nohup setsid sh -c {shlex.quote(shell)} > /dev/null 2>&1 < /dev/null & }}; }}"
         )
         code, last = _follow(link, board, place)
         for name in ("log.txt", "predictions.csv", "result.json") if code in (0, 1) else ():

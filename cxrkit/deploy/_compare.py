@@ -1,17 +1,21 @@
 """Runs of one network on a board and on this machine, and how far their predictions differ, image by image."""
 
 import json
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxrkit import metrics
-from cxrkit.deploy._bundle import DeployError
-from cxrkit.film import sha256_of
+from cxrkit import metrics, networks
+from cxrkit.deploy import runner
+from cxrkit.deploy._link import DeployError
+from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.metrics import Estimate
 
@@ -24,10 +28,9 @@ class Agreement:
         images: number of images.
         largest, mean: absolute difference of a probability, over images and labels.
         changed: images with at least one label that is positive in one set only, in their order.
-        before, after: share of correct labels; NaN with a reason where the truth is not known. The intervals are by
-            patient: Wilson's for a network of two classes, bootstrapped for several labels.
-        difference: after - before, paired by image. For two classes the images count as independent (McNemar), for
-            several labels patients are resampled.
+        before, after: share of correct labels with an interval by patient, Wilson's for two classes, a bootstrapped one
+            for several labels; NaN with a reason where the truth is not known.
+        difference: after - before, paired by image: McNemar for two classes, else resampled patients.
     """
 
     images: int
@@ -54,13 +57,12 @@ class Comparison:
 
     Attributes:
         table: one row per machine, "board" and "PC": `machine`, `what` (processor, engine, precision), `accuracy`,
-            `low`, `high`, `images`, `seconds` (mean inference of an image), `p95`, `all_seconds` (with reading and
-            preprocessing) and `memory_mb`; NaN where not known.
+            `low`, `high`, `images`; in seconds per image `seconds` (mean inference), `p95` and `all_seconds` (with
+            reading and preprocessing); `memory_mb`. NaN where not known.
         agreement: of the board's predictions with this machine's.
-        differing: the images with a label that is positive on one machine only: `image`, `truth`, `here`, `board` and
-            `difference`, the largest of a probability.
+        differing: the images of `agreement.changed`: `image`, `truth`, `here`, `board` and `difference`, the largest of
+            a probability.
         unpredicted: images without a prediction on one of the two machines.
-        board, here: the two runs.
     """
 
     table: pd.DataFrame
@@ -78,41 +80,35 @@ def scored(labels: Sequence[str]) -> tuple[str, ...]:
 
 def agreement(
     names: Sequence[str],
-    before: np.ndarray,
-    after: np.ndarray,
-    *,
-    labels: Sequence[str],
-    thresholds: Mapping[str, float],
+    probs: Sequence[np.ndarray],
+    positive: Sequence[np.ndarray],
     truth: np.ndarray,
-    patients: Sequence[str] | np.ndarray | None,
+    patients: Sequence[str] | None,
 ) -> Agreement:
     """Compare two sets of predictions for the same images.
 
     Args:
         names: of the images.
-        before, after: (images, labels), in [0, 1].
-        labels, thresholds: of the network.
+        probs: before and after, (images, labels) each, in [0, 1].
+        positive: the predictions, before and after, (images, scored labels) each, bool.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
         patients: (images,), the patient of each image; None: every image has another patient.
     """
-    kept, known = scored(labels), ~np.isnan(truth)
-    columns, limits = [list(labels).index(name) for name in kept], [thresholds[name] for name in kept]
-    first, second = (probs[:, columns] >= limits for probs in (before, after))
-    if len(kept) == 1:
+    known = ~np.isnan(truth)
+    if truth.shape[1] == 1:
         rows = known[:, 0]
-        y, *positive = (each[rows, 0].astype(int) for each in (truth, first, second))
+        y, *called = (each[rows, 0].astype(int) for each in (truth, *positive))
         owners = None if patients is None else np.asarray(patients)[rows]
-        shares = [metrics.proportion(each == y, owners) for each in positive]
+        shares = [metrics.proportion(each == y, owners) for each in called]
         # McNemar's difference is its first argument less its second.
-        difference = metrics.mcnemar(y, positive[1], positive[0]).difference
+        difference = metrics.mcnemar(y, called[1], called[0]).difference
     else:
-        right = [np.ma.masked_array(each == truth, ~known) for each in (first, second)]
-        means = [each.mean(axis=1).filled(np.nan) for each in right]
+        means = [np.ma.masked_array(each == truth, ~known).mean(axis=1).filled(np.nan) for each in positive]
         shares = [metrics.mean_by_patient(each, patients, seed=0) for each in means]
         difference = metrics.mean_by_patient(means[1] - means[0], patients, seed=0)
-    apart = np.abs(after - before)
+    apart = np.abs(probs[1] - probs[0])
     mean = float(apart.mean()) if apart.size else 0.0
-    changed = tuple(np.array(names)[(first != second).any(axis=1)].tolist())
+    changed = tuple(np.array(names)[(positive[0] != positive[1]).any(axis=1)].tolist())
     return Agreement(len(names), float(apart.max(initial=0.0)), mean, changed, shares[0], shares[1], difference)
 
 
@@ -136,14 +132,11 @@ def read_run(folder: Path | str) -> Run:
     return Run(folder, result, table)
 
 
-def compare(
-    board: Run, here: Run, *, thresholds: Mapping[str, float], patients: Sequence[str] | None = None
-) -> Comparison:
+def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> Comparison:
     """Compare a run on a board with a run on this machine.
 
     Args:
         board, here: over the same images in the same order.
-        thresholds: of the network.
         patients: the patient of each image; None: every image has another patient.
     Raises:
         DeployError: the runs have other images or labels.
@@ -152,35 +145,70 @@ def compare(
     if board.result["labels"] != labels or list(board.table["image"]) != list(here.table["image"]):
         raise DeployError("the two runs are not of the same images and labels; run both on one list.")
     both = ((board.table["status"] == "ok") & (here.table["status"] == "ok")).to_numpy()
-    first, second = (run.table[both].reset_index(drop=True) for run in (here, board))
-    before, after = (table[[f"prob_{label}" for label in labels]].to_numpy(float) for table in (first, second))
-    truth = np.full((len(first), len(scored(labels))), np.nan)
-    if board.result["accuracy"] is not None:
-        # The column `truth` joins labels with a bar.
-        truth = first["truth"].str.get_dummies().reindex(columns=scored(labels), fill_value=0).to_numpy(float)
-    owners = None if patients is None else np.asarray(patients)[both]
-    names = list(first["image"])
-    found = agreement(names, before, after, labels=labels, thresholds=thresholds, truth=truth, patients=owners)
-    differing = first[["image", "truth"]].assign(
-        here=first["predicted"], board=second["predicted"], difference=np.abs(after - before).max(axis=1, initial=0.0)
+    before, after = (run.table[both].reset_index(drop=True) for run in (here, board))
+    probs = [table[[f"prob_{label}" for label in labels]].to_numpy(float) for table in (before, after)]
+    # These columns join labels with a bar.
+    first, second, truth = (
+        column.str.get_dummies().reindex(columns=scored(labels), fill_value=0).to_numpy(float)
+        for column in (before["predicted"], after["predicted"], before["truth"])
+    )
+    if board.result["accuracy"] is None:
+        truth = np.full_like(truth, np.nan)
+    owners = None if patients is None else np.asarray(patients)[both].tolist()
+    found = agreement(list(before["image"]), probs, (first, second), truth, owners)
+    differing = before[["image", "truth"]].assign(
+        here=before["predicted"],
+        board=after["predicted"],
+        difference=np.abs(probs[1] - probs[0]).max(axis=1, initial=0.0),
     )
     differing = differing[differing["image"].isin(found.changed)].reset_index(drop=True)
-    table = pd.DataFrame([_row("board", board, found.after), _row("PC", here, found.before)])
-    return Comparison(table, found, differing, tuple(here.table["image"][~both]), board, here)
+    rows = []
+    for machine, run, accuracy in (("board", board, found.after), ("PC", here, found.before)):
+        ran, device, seconds = run.result["ran"], run.result["device"], run.result["seconds"]
+        what = f"{ran['engine']} {ran['engine_version']}, {ran['precision']}, batch {ran['batch']}"
+        row: dict[str, Any] = {"machine": machine, "what": f"{device['model'] or device['machine']}, {what}"}
+        row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
+        row |= {"seconds": seconds["inference"]["mean"], "p95": seconds["inference"]["p95"]}
+        row |= {"all_seconds": seconds["total"]["mean"], "memory_mb": run.result["memory_mb"]["peak"]}
+        rows.append(row)
+    return Comparison(pd.DataFrame(rows), found, differing, tuple(here.table["image"][~both]), board, here)
 
 
-def _row(machine: str, run: Run, accuracy: Estimate) -> dict[str, Any]:
-    ran, device, seconds = run.result["ran"], run.result["device"], run.result["seconds"]
-    what = f"{ran['engine']} {ran['engine_version']}, {ran['precision']}, batch {ran['batch']}"
-    return {
-        "machine": machine,
-        "what": f"{device['model'] or device['machine']}, {what}",
-        "accuracy": accuracy.value,
-        "low": accuracy.low,
-        "high": accuracy.high,
-        "images": accuracy.n,
-        "seconds": seconds["inference"]["mean"],
-        "p95": seconds["inference"]["p95"],
-        "all_seconds": seconds["total"]["mean"],
-        "memory_mb": run.result["memory_mb"]["peak"],
-    }
+def run_here(model: str | Path, images: Path, out: Path) -> Run:
+    """Run a model folder over a list of images as a runner runs a bundle: the same log and files, in `out`.
+
+    In a separate process, so that its peak memory is that of reading and predicting images alone.
+    """
+    code = "import sys; from cxrkit.deploy import _compare; sys.exit(_compare.measure_here(*sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(model), str(images), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (runner.OK, runner.ERROR_ROWS):
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
+        raise DeployError(f"the run on this machine failed: {lines[-1]}")
+    (out / "log.txt").write_text(done.stdout, encoding="utf-8")
+    return read_run(out)
+
+
+def measure_here(model: str, images: str, out: str) -> int:
+    """Do the work of `run_here`; return the exit code."""
+    import onnxruntime
+
+    memory = {"start": runner.memory_mb()}
+    predictor = networks.load(model)
+
+    def prepare(data: bytes) -> np.ndarray:
+        try:
+            return predictor.prepare(read(data).pixels)
+        except UnreadableImage as error:
+            raise runner.UnreadableError(str(error)) from error
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        return predictor.predict(batch[..., 0], prepared=True).astype(np.float32)
+
+    # Bytes of 0: there is no other runtime to fall back on.
+    entry = {"file": "model.onnx", "sha256": predictor.sha256, "precision": "fp32", "batch": 1}
+    entry |= {"weights_bytes": 0, "activation_bytes": 0}
+    engine = SimpleNamespace(name="onnxruntime", version=onnxruntime.__version__, model=entry, run=run)
+    engines = runner.Engines(iter([(engine.name, entry, lambda: engine)]))
+    info = {**predictor.info, "scored": list(scored(predictor.labels))}
+    return runner.measure(info, engines, prepare, images, out, memory)

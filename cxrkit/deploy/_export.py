@@ -1,7 +1,6 @@
 """A model folder as a bundle for a device: converted, compared with the original, kept only if both agree."""
 
 import json
-import logging
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -14,10 +13,10 @@ import pandas as pd
 
 import cxrkit
 from cxrkit import data, networks
-from cxrkit.deploy._bundle import RUNNER, DeployError
+from cxrkit.deploy import runner
 from cxrkit.deploy._compare import Agreement, agreement, scored
-from cxrkit.deploy._films import spread
-from cxrkit.deploy.runner import FORMAT, OnnxEngine
+from cxrkit.deploy._films import Files, spread
+from cxrkit.deploy._link import DeployError
 from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import DISCLAIMER
 
@@ -31,6 +30,7 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 0.02, "int8": 0.25}
 PRECISIONS = tuple(TOLERANCES)
 #: Images to calibrate int8 on, and images to measure, at most.
 CALIBRATION_IMAGES, MEASURED_IMAGES = 64, 200
+RUNNER = Path(runner.__file__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,31 @@ class Export:
     info: dict[str, Any]
     agreement: Agreement
 
-    @property
-    def size(self) -> int:
-        """Bytes of the first model file."""
-        return (self.folder / self.info["models"][0]["file"]).stat().st_size
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle that was read: the content of bundle.json, and name -> (path, sha256) of every file."""
+
+    info: dict[str, Any]
+    files: Files
+
+
+def read_bundle(folder: Path | str) -> Bundle:
+    """Read a bundle, a folder that `export` wrote, and check the sha256 of its files.
+
+    Raises:
+        DeployError: no bundle, one of another format, or a file that is missing or was changed.
+    """
+    folder, way = Path(folder), "Delete the folder and export the model again."
+    try:
+        info = runner.load_bundle(str(folder))
+    except runner.RunnerError as error:
+        raise DeployError(f"{error}. {way}") from error
+    names = ("bundle.json", RUNNER.name, *(model["file"] for model in info["models"]))
+    files = {name: (folder / name, sha256_of(folder / name)) for name in names}
+    if files[RUNNER.name][1] != info["runner_sha256"]:
+        raise DeployError(f"{folder / RUNNER.name} was changed since it was exported. {way}")
+    return Bundle(info, files)
 
 
 def export(
@@ -54,7 +75,6 @@ def export(
     target: str,
     precision: str = "fp32",
     batch: int = 1,
-    maps: bool = False,
     images: "DataSet | None" = None,
     tolerance: float | None = None,
 ) -> Export:
@@ -69,12 +89,9 @@ def export(
         target: "jetson-nano" (ONNX for JetPack 4.6), "onnx" (the same without TensorRT's limits) or "litert".
         precision: "fp32"; "fp16"; or "int8", calibrated on images of val (without any: of train).
         batch: images of one run; above 1, the bundle also holds a file for single images to fall back on.
-        maps: keep the feature maps as second output.
         images: to calibrate on and to measure, the latter of the split test (without any: of val, then all); None: the
             course's simulated ones.
         tolerance: replaces the one of `TOLERANCES`.
-    Returns:
-        The bundle and how it was measured.
     Raises:
         DeployError: it does not agree, or an operator that the target lacks.
         ModelError: no such model, or a broken one; TensorFlow is missing for "litert".
@@ -92,21 +109,10 @@ def export(
     allowed = TOLERANCES[precision] if tolerance is None else tolerance
     original, source = networks.load(model), networks.folder_of(model)
     learn, test, root, words = choose(images, precision)
-
-    def prepared(rows: pd.DataFrame) -> np.ndarray:
-        pixels = np.empty((len(rows), original.input_size, original.input_size), np.float32)
-        for place, name in enumerate(rows["image"]):
-            try:
-                pixels[place] = original.prepare(read(root / str(name)).pixels)
-            except UnreadableImage as error:
-                raise ValueError(f"{name}: {error}") from error
-        return pixels
-
-    names, patients = list(test["image"]), list(test["patient_id"])
-    labels, truth = original.labels, data.truth(test, scored(original.labels))
-    calibration, measured = prepared(learn), prepared(test)
-    # One by one: together, 200 images of 224 px take more memory than a small machine has.
-    before = np.concatenate([original.predict(image[None], prepared=True) for image in measured])
+    calibration, measured = (prepared(original, rows, root) for rows in (learn, test))
+    before = original.predict(measured, prepared=True)
+    kept = scored(original.labels)
+    columns, limits = [original.labels.index(name) for name in kept], [original.thresholds[name] for name in kept]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
         unfinished = Path(scratch) / "bundle"
@@ -114,14 +120,13 @@ def export(
         models, agreements = [], []
         for size in dict.fromkeys((batch, 1)):
             path = unfinished / f"model{'' if size == batch else '-1'}{_SUFFIX[target]}"
-            weights, live = _write(source, path, target, precision, size, maps, calibration)
+            weights, live = _write(source, path, target, precision, size, calibration)
             entry = {"file": path.name, "precision": precision, "batch": size, "sha256": sha256_of(path)}
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
-            after = run(path, measured, size)
-            found = agreement(
-                names, before, after, labels=labels, thresholds=original.thresholds, truth=truth, patients=patients
-            )
-            agreements.append(found)
+            probs = (before, run(path, measured, size))
+            positive = [each[:, columns] >= limits for each in probs]
+            names, patients = list(test["image"]), list(test["patient_id"])
+            agreements.append(agreement(names, probs, positive, data.truth(test, kept), patients))
         worst = float(np.max([found.largest for found in agreements]))
         # NaN is above any tolerance.
         if not worst <= allowed:
@@ -140,17 +145,13 @@ def export(
         # Images are counted, not named, because a name may be a patient's. pandas writes NaN as null.
         measures = {**asdict(agreements[0]), "changed": len(agreements[0].changed), "on": words, "tolerance": allowed}
         info = {
-            "format": FORMAT,
-            "name": original.name,
-            "version": original.version,
-            "labels": list(labels),
-            "scored": list(scored(labels)),
-            "thresholds": original.thresholds,
-            "input_size": original.input_size,
+            "format": runner.FORMAT,
+            **{name: original.info[name] for name in ("name", "version", "labels", "thresholds", "input_size")},
+            "scored": list(kept),
             "pixel_range": [0, 1],
             "target": target,
             "models": models,
-            "runner_sha256": sha256_of(unfinished / RUNNER.name),
+            "runner_sha256": sha256_of(RUNNER),
             "original": {"file": "model.onnx", "sha256": original.sha256},
             "agreement": json.loads(pd.Series(measures).to_json(double_precision=15)),
             "notes": [note for note, holds in notes.items() if holds],
@@ -165,6 +166,17 @@ def export(
     return Export(out, info, agreements[0])
 
 
+def prepared(network: networks.Predictor, rows: pd.DataFrame, root: Path) -> np.ndarray:
+    """Return the images of a manifest as the network takes them: (images, S, S), float32, in [0, 1]."""
+    pixels = np.empty((len(rows), network.input_size, network.input_size), np.float32)
+    for place, name in enumerate(rows["image"]):
+        try:
+            pixels[place] = network.prepare(read(root / str(name)).pixels)
+        except UnreadableImage as error:
+            raise ValueError(f"{name}: {error}") from error
+    return pixels
+
+
 def default_folder(model: str | Path, target: str, precision: str) -> Path:
     """Return the folder of a bundle that nobody names: MODEL-TARGET-PRECISION, here."""
     return Path(f"{Path(model).resolve().name}-{target}-{precision}")
@@ -177,15 +189,15 @@ def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.D
     else:
         parts = [data.read_manifest(split=part) for part in (("val", "test") if precision == "int8" else ("test",))]
         rows, root, kind = pd.concat([part.rows for part in parts]), parts[0].root, "simulated course images"
-    split = rows["split"]
-    tests = next((name for name in ("test", "val") if (split == name).any()), None)
-    test = spread(rows if tests is None else rows[split == tests], MEASURED_IMAGES)
+    splits = dict(list(rows.groupby("split")))
+    tests = next((name for name in ("test", "val") if name in splits), None)
+    test = spread(rows if tests is None else splits[tests], MEASURED_IMAGES)
     if test.empty:
         raise ValueError("the manifest has no images to measure the export on; name another, or leave it out.")
     learn = rows.iloc[:0]
     if precision == "int8":
-        others = rows[split != "test"] if tests == "test" else rows[split == "train"]
-        learn = others[others["split"] == "val"] if (others["split"] == "val").any() else others
+        usual = ["val", "train"] if tests == "test" else ["train"]
+        learn = next((splits[name] for name in usual if name in splits), learn)
         # By patient: other images of measured patients would make the loss look smaller than it is.
         learn = spread(learn[~learn["patient_id"].isin(set(test["patient_id"]))], CALIBRATION_IMAGES)
         if learn.empty:
@@ -196,18 +208,16 @@ def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.D
     return learn, test, root, f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
 
 
-def _write(
-    source: Path, path: Path, target: str, precision: str, batch: int, maps: bool, images: np.ndarray
-) -> tuple[int, int]:
+def _write(source: Path, path: Path, target: str, precision: str, batch: int, images: np.ndarray) -> tuple[int, int]:
     """Write one model file; return the bytes of its weights and of the values that are held at once in a run."""
     import onnx
 
     from cxrkit.deploy import _graph
 
-    model = _graph.lowered(onnx.load(source / "model.onnx"), batch=batch, maps=maps)
+    model = _graph.lowered(onnx.load(source / "model.onnx"), batch=batch)
     weights, live = _graph.bytes_of(model)
     if target == "litert":
-        networks.export_litert(source, path, batch=batch, precision=precision, maps=maps, films=images)
+        networks.export_litert(source, path, batch=batch, precision=precision, films=images)
         return weights, live
     if precision == "fp16":
         from onnxruntime.transformers import float16
@@ -236,41 +246,35 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
     """
     import onnx
     from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     if len(images) < batch:
         raise ValueError(f"int8 needs at least one batch of {batch} images to calibrate on; there are {len(images)}.")
     starts, name = range(0, len(images) - batch + 1, batch), model.graph.input[0].name
     batches = ({name: np.ascontiguousarray(images[k : k + batch, ..., None])} for k in starts)
-    reader = SimpleNamespace(get_next=lambda: next(batches, None))
-    root = logging.getLogger()
-    level = root.level
-    # It advises on the root logger to fuse operators first, which the graph that is measured here does not need.
-    root.setLevel(logging.ERROR)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            plain, small = Path(scratch) / "plain.onnx", Path(scratch) / "int8.onnx"
-            onnx.save(model, plain)
-            quantization.quantize_static(
-                plain,
-                small,
-                reader,
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "Relu", "MaxPool", "AveragePool", "Concat", "Add"],
-                per_channel=True,
-                reduce_range=reduce_range,
-                activation_type=quantization.QuantType.QInt8,
-                weight_type=quantization.QuantType.QInt8,
-                # TensorRT takes only zero points of 0, and no 32-bit integers for biases.
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-            )
-            return onnx.shape_inference.infer_shapes(onnx.load(small))
-    finally:
-        root.setLevel(level)
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, small = Path(scratch) / "plain.onnx", Path(scratch) / "int8.onnx"
+        # Without its optimiser, it only marks the graph as ready.
+        quant_pre_process(model, plain, skip_optimization=True, skip_onnx_shape=True, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            plain,
+            small,
+            SimpleNamespace(get_next=lambda: next(batches, None)),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Relu", "MaxPool", "AveragePool", "Concat", "Add"],
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=quantization.QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
+            # TensorRT takes only zero points of 0, and no 32-bit integers for biases.
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        )
+        return onnx.shape_inference.infer_shapes(onnx.load(small))
 
 
 def run(path: Path, images: np.ndarray, batch: int) -> np.ndarray:
     """Return the probabilities (images, labels) of a written file; the last batch is filled up with zeros."""
-    one = networks.load_litert(path) if path.suffix == ".tflite" else OnnxEngine(str(path), {}, 0).run
+    one = networks.load_litert(path) if path.suffix == ".tflite" else runner.OnnxEngine(str(path), {}).run
     full = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:], 1), np.float32)
     full[: len(images), ..., 0] = images
     found = np.concatenate([one(full[start : start + batch]) for start in range(0, len(full), batch)])

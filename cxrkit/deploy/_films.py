@@ -1,7 +1,6 @@
 """Images prepared for a board: files that its runner can read, and a list with the truth of each."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,44 +13,31 @@ from cxrkit.deploy._compare import scored
 if TYPE_CHECKING:
     from cxrkit.data._manifest import DataSet
 
-
-@dataclass(frozen=True, eq=False)
-class Films:
-    """Which images are sent to a board.
-
-    Attributes:
-        images: of `data.read_manifest`; None: the course's simulated test images.
-        most: at most so many, spread evenly; None: all.
-        prepared: send all images resized for the network, as float32, instead of the files. Files that the runner there
-            cannot read are always sent so.
-    """
-
-    images: "DataSet | None" = None
-    most: int | None = 100
-    prepared: bool = False
-
-
 #: Files to be copied: name -> (path, sha256).
 Files = dict[str, tuple[Path, str]]
 
 
-def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> tuple[Files, Path, list[str]]:
+def pack(
+    images: "DataSet | None", most: int | None, info: dict[str, Any], folder: Path, *, pillow: bool
+) -> tuple[Files, Path, list[str]]:
     """Write images as a runner takes them.
 
+    Files that the runner there cannot read as here are resized for the network and sent as float32. Each image is named
+    after its place in the list and the last part of its path. One that cannot be read is in both lists with the reason.
+
     Args:
-        films: which images.
+        images, most: as for `bench`.
         info: labels and input_size of the network.
         folder: an empty folder for the files that have to be made.
         pillow: the board has Pillow.
     Returns:
-        The files, with images.csv; a CSV with the same images under the same names for a run on this machine, from
-        their own files; and the patient of each image, which is never sent. Each image is named after its place in the
-        list and the last part of its path. One that cannot be read is in both lists with the reason and is not sent.
+        The files to send, with images.csv; a CSV with the same images under the same names for a run on this machine,
+        from their own files; and the patient of each image, which is never sent.
     Raises:
         ValueError: none of the images can be read.
     """
-    found = films.images or data.read_manifest(split="test")
-    manifest = spread(found.rows, films.most)
+    found = images or data.read_manifest(split="test")
+    manifest = spread(found.rows, most)
     files: Files = {}
     listed = []
     for place, image in enumerate(manifest["image"]):
@@ -59,7 +45,7 @@ def pack(films: Films, info: dict[str, Any], folder: Path, *, pillow: bool) -> t
         # Characters that any board's file system and locale can hold.
         name, reason = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", ""
         try:
-            if films.prepared or not pillow or not _is_read_there(path):
+            if not pillow or not _is_read_there(path):
                 name += ".npy"
                 path = folder / name
                 np.save(path, film.resize(film.read(source).pixels, info["input_size"]))

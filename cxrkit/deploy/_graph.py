@@ -6,7 +6,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.utils import Extractor
 
-from cxrkit.deploy._bundle import DeployError
+from cxrkit.deploy._link import DeployError
 
 #: JetPack 4.6 is the last for the Jetson Nano: TensorRT 8.2 parses up to opset 13, and ONNX Runtime 1.11, the last
 #: with wheels for its Python 3.6, reads at most IR version 8.
@@ -24,41 +24,32 @@ BOARD_OPS = frozenset(
     SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu Tile Transpose Unsqueeze Where
     """.split()  # noqa: SIM905 - as a list it would take sixty lines
 )
-#: Inputs that the parser wants as stored numbers, by position.
-_STORED = {"Conv": (1,), "ConvTranspose": (1,), "Squeeze": (1,), "Unsqueeze": (1,), "QuantizeLinear": (1, 2)}
-#: Operators that take their axes as an attribute up to opset 17.
-_REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare")
 _WAY_OUT = "Build the network of other layers, or export it with --target onnx."
 
 
-def lowered(model: onnx.ModelProto, *, batch: int, maps: bool) -> onnx.ModelProto:
-    """Return the network at opset 13 (an older one keeps its opset), with a fixed batch and all shapes filled in.
+def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
+    """Return the network at opset 13 (an older one keeps its opset), with a fixed batch, its output "probs" and shapes.
 
     `onnx.version_converter` cannot go down from opset 14. Operators stay the same here, so the caller has to measure
     whether the result agrees.
 
     Args:
-        model: input (N, S, S, 1); outputs "probs" and "maps".
+        model: input (N, S, S, 1); outputs "probs" and others, which are dropped with what only they need.
         batch: images of one run.
-        maps: keep the feature maps as second output; else drop them and what only they need.
     Raises:
         DeployError: an operator that the older opset does not have.
     """
-    wanted, outputs = ["probs", "maps"][: 1 + maps], [value.name for value in model.graph.output]
-    if missing := [name for name in wanted if name not in outputs]:
-        raise DeployError(
-            f"the network has no output {' or '.join(missing)}; it has {', '.join(outputs)}. Save it with "
-            "cxrkit.networks.save."
-        )
     was = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OPSET)
     lower = onnx.ModelProto()
     lower.CopyFrom(model)
     stored = {tensor.name: tensor for tensor in lower.graph.initializer}
     for node in lower.graph.node:
-        if was > OPSET and node.op_type in _REDUCTIONS and len(node.input) == 2 and node.input[1] in stored:
+        # Up to opset 17 the axes of a reduction are an attribute, up to opset 12 those of ReduceSum too.
+        reduces = node.op_type.startswith("Reduce") and node.op_type != "ReduceSum"
+        if was > OPSET and reduces and len(node.input) == 2 and node.input[1] in stored:
             axes = numpy_helper.to_array(stored[node.input.pop()]).tolist()
             node.attribute.append(onnx.helper.make_attribute("axes", axes))
-    lower = Extractor(lower).extract_model([model.graph.input[0].name], wanted)
+    lower = Extractor(lower).extract_model([model.graph.input[0].name], ["probs"])
     del lower.opset_import[:]
     lower.opset_import.append(onnx.helper.make_opsetid("", min(was, OPSET)))
     lower.ir_version = min(model.ir_version, IR_VERSION)
@@ -75,34 +66,21 @@ def lowered(model: onnx.ModelProto, *, batch: int, maps: bool) -> onnx.ModelProt
 
 
 def check_board(model: onnx.ModelProto) -> None:
-    """Check that the board's TensorRT can parse a graph of `lowered`.
+    """Check that the board's TensorRT has all operators of a graph of `lowered`.
 
     Raises:
-        DeployError: an operator that is not in `BOARD_OPS`, or an input that must be a stored number and is computed.
+        DeployError: an operator that is not in `BOARD_OPS`.
     """
     nodes = model.graph.node
-    if foreign := sorted(
-        {f"{n.domain}.{n.op_type}".strip(".") for n in nodes if n.domain or n.op_type not in BOARD_OPS}
-    ):
-        raise DeployError(f"TensorRT 8.2 has no {', '.join(foreign)}. {_WAY_OUT}")
-    stored = {tensor.name for tensor in model.graph.initializer}
-    stored |= {node.output[0] for node in nodes if node.op_type == "Constant"}
-    # Quantised weights reach a convolution through a node that unpacks them.
-    stored |= {node.output[0] for node in nodes if node.op_type == "DequantizeLinear" and node.input[0] in stored}
-    for node in nodes:
-        for place in _STORED.get(node.op_type, ()):
-            if place < len(node.input) and node.input[place] and node.input[place] not in stored:
-                raise DeployError(
-                    f"TensorRT 8.2 wants input {place} of {node.op_type} ({node.name}) as a stored number, but it is "
-                    f"computed. {_WAY_OUT}"
-                )
+    foreign = {f"{n.domain}.{n.op_type}".strip(".") for n in nodes if n.domain or n.op_type not in BOARD_OPS}
+    if foreign:
+        raise DeployError(f"TensorRT 8.2 has no {', '.join(sorted(foreign))}. {_WAY_OUT}")
 
 
 def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:
-    """Return the memory that a graph of `lowered` needs, bytes; a runtime needs more to work in.
+    """Return the bytes of a graph of `lowered`, of its stored numbers and of the most values that are held at once.
 
-    Returns:
-        Its stored numbers; and most values that are held at once, if each is freed after its last use.
+    Each value is freed after its last use; a runtime needs more to work in.
     """
     graph = model.graph
     weights = sum(math.prod(tensor.dims) * _width(tensor.data_type) for tensor in graph.initializer)

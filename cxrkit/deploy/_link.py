@@ -16,17 +16,20 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from cxrkit.deploy._bundle import DeployError
-
-FOLDER = "folder:"
+#: Before the path of a folder that stands in for a board.
+SIMULATED = "folder:"
 #: Attempts at one command before the link counts as broken, and the first pause between two, seconds.
 TRIES, PAUSE_S = 4, 1.0
-#: A link counts as broken after three keepalive questions, 5 s apart, without an answer. A key or an agent opens a
-#: board: a password would have to be typed, kept or logged somewhere.
+#: A link counts as broken after three unanswered keepalive messages. A key or an agent opens a board: a password would
+#: have to be typed, kept or logged somewhere.
 _OPTIONS = {"connect_timeout": 15, "keepalive_interval": 5, "keepalive_count_max": 3}
 _OPTIONS |= {"password_auth": False, "kbdint_auth": False}
 
 Say = Callable[[str], None]
+
+
+class DeployError(ValueError):
+    """An export, a bundle or a board that cannot be used; the message says why and what to do."""
 
 
 class LinkError(OSError):
@@ -38,19 +41,14 @@ class Link:
 
     dry = True
 
-    def __init__(self, host: str, say: Say, config: Path | str | None = None) -> None:
+    def __init__(self, host: str, say: Say, config: Path | str | None) -> None:
         self.host, self._say, self._config = host, say, config
 
     def run(self, command: str, *, stdin: bytes = b"", source: str = "", check: bool = True) -> bytes:
-        """Run a shell command and return what it wrote to stdout; b"" in a dry run.
+        """Run a command of a POSIX shell on `stdin` and return its stdout; b"" in a dry run, which prints `source`.
 
-        Args:
-            command: for a POSIX shell; quote its parts.
-            stdin: what it reads.
-            source: the name of `stdin` in a dry run.
-            check: raise when it fails.
         Raises:
-            DeployError: it failed.
+            DeployError: it failed, which `check=False` ignores.
             LinkError: the link breaks again and again.
         """
         code, out, err = self._execute(command, stdin, source)
@@ -65,8 +63,8 @@ class Link:
     def _execute(self, command: str, stdin: bytes, source: str) -> tuple[int | None, bytes, bytes]:
         """Return the exit code of a command (None: ended by a signal), its stdout and its stderr."""
         typed = f"ssh {shlex.quote(self.host)} {shlex.quote(command)}"
-        if self.host.startswith(FOLDER):
-            typed = f"cd {shlex.quote(self.host.removeprefix(FOLDER))} && {command}"
+        if self.host.startswith(SIMULATED):
+            typed = f"cd {shlex.quote(self.host.removeprefix(SIMULATED))} && {command}"
         self._say(f"{typed} < {shlex.quote(source)}" if source else typed)
         return 0, b"", b""
 
@@ -77,22 +75,20 @@ class FolderLink(Link):
     dry = False
 
     def _execute(self, command: str, stdin: bytes, source: str) -> tuple[int | None, bytes, bytes]:
-        home = Path(self.host.removeprefix(FOLDER)).absolute()
+        home = Path(self.host.removeprefix(SIMULATED)).absolute()
         if not home.is_dir():
             raise DeployError(f"{home} is no folder; make it, or name a host.")
         # A board has none of this machine's Python packages.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=home, env={**environment, "HOME": str(home)}, input=stdin, capture_output=True
-        )
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        shell = ["sh", "-c", command]
+        done = subprocess.run(shell, cwd=home, env={**own, "HOME": str(home)}, input=stdin, capture_output=True)
         return done.returncode, done.stdout, done.stderr
 
 
 class SshLink(Link):
     """Commands over SSH, as the user has set it up. A broken link is made again, and its command is run again.
 
-    asyncssh runs in a separate thread with an event loop. So a call also works in a notebook, whose loop is busy, and
-    Ctrl-C or a notebook's stop button ends it.
+    asyncssh runs in a thread with an event loop, so that it also works in a notebook, whose loop is busy.
     """
 
     dry = False
@@ -102,12 +98,11 @@ class SshLink(Link):
         try:
             import asyncssh
         except ModuleNotFoundError as error:
-            missing = f"to reach a board, asyncssh is needed and {error.name} is not installed for {sys.executable}"
-            raise DeployError(f"{missing}; install cxrkit's extra jetson.") from error
+            missing = f"{error.name} is not installed for {sys.executable}; install cxrkit's extra jetson."
+            raise DeployError(f"a board needs asyncssh, and {missing}") from error
         self._asyncssh, self._was_there = asyncssh, False
         self._connection: asyncssh.SSHClientConnection | None = None
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(self._log)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -121,20 +116,18 @@ class SshLink(Link):
         # What the login shell prints before the mark is not part of the output.
         mark = secrets.token_hex(8)
         broken = (OSError, self._asyncssh.DisconnectError, self._asyncssh.ChannelOpenError)
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(TRIES):
             try:
                 done = self._wait(self._once(f"echo {mark}; {command}", stdin))
                 break
             except broken as error:
                 self._wait(self._drop())
                 why = f"the link to {self.host} broke during `{_short(command)}` ({str(error) or type(error).__name__})"
-                if attempt == TRIES:
-                    raise LinkError(
-                        f"{why}, {TRIES} times. Check the host's name, the network and the board's power, then run the "
-                        "same command again."
-                    ) from error
+                if attempt == TRIES - 1:
+                    way = "Check the host's name, the network and the board's power, then run the same command again."
+                    raise LinkError(f"{why}, {TRIES} times. {way}") from error
                 self._say(f"note: {why}; trying again")
-                time.sleep(PAUSE_S * 2 ** (attempt - 1))
+                time.sleep(PAUSE_S * 2**attempt)
         return done.exit_status, done.stdout.partition(f"{mark}\n".encode())[2], done.stderr
 
     async def _once(self, command: str, stdin: bytes) -> Any:
@@ -150,7 +143,7 @@ class SshLink(Link):
         ssh = self._asyncssh
         user, _, host = self.host.rpartition("@")
         # () stands for the files that `ssh` reads.
-        given: dict[str, Any] = {**_OPTIONS, "config": () if self._config is None else [str(self._config)]}
+        given: dict[str, Any] = {**_OPTIONS, "config": [str(self._config)] if self._config else ()}
         given |= {"username": user} if user else {}
         try:
             options = await ssh.SSHClientConnectionOptions.construct(host=host, **given)
@@ -163,14 +156,14 @@ class SshLink(Link):
             if error.errno != socket.EAI_NONAME or self._was_there:
                 raise
             raise DeployError(
-                f"no machine is called {options.host}. Add `Host`, `Hostname` and, where it is not 22, `Port` to your "
-                "SSH configuration, or use user@address; a host cannot contain a port here."
+                f"no machine is called {options.host}. Name it in your SSH configuration (`Host`, `Hostname`, `Port`) "
+                "or use user@address; a host cannot contain a port here."
             ) from error
         except ssh.HostKeyNotVerifiable as error:
             raise DeployError(
                 f"the key of {self.host} is not in your known_hosts, or is NOT the one in it ({error}). Nothing was "
-                f"sent. `ssh {self.host}` shows which, and a fingerprint to compare with the board's own (`ssh-keygen "
-                "-lf /etc/ssh/ssh_host_ed25519_key.pub` there). A changed key means that the board was set up anew, or "
+                f"sent. `ssh {self.host}` shows a fingerprint to compare with the board's own (`ssh-keygen -lf "
+                "/etc/ssh/ssh_host_ed25519_key.pub` there). A changed key means that the board was set up anew, or "
                 "that somebody else answers."
             ) from error
         except (ssh.DisconnectError, ssh.KeyEncryptionError, ssh.KeyImportError, ssh.ConfigParseError) as error:
@@ -195,11 +188,6 @@ class SshLink(Link):
         except KeyboardInterrupt:
             future.cancel()
             raise
-
-    def _log(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # A broken link is raised to the caller; asyncio would also log it for each part of the connection.
-        if not isinstance(context.get("exception"), OSError | self._asyncssh.Error):
-            loop.default_exception_handler(context)
 
 
 def _short(command: str) -> str:

@@ -5,24 +5,23 @@
     python3 runner.py BUNDLE IMAGES --out DIR       # write DIR/result.json and DIR/predictions.csv
 
 BUNDLE is a folder that `cxrkit model export` wrote. IMAGES is a folder, or a CSV with the column `image` (a path
-relative to the CSV). The CSV may also have `truth` (labels joined by a bar), `file` (the path, where `image` is only a
-name) and `reason` (why an image cannot be read, where that is already known).
+relative to the CSV) and perhaps `truth` (labels joined by a bar), `file` (the path, where `image` is only a name) and
+`reason` (why an image cannot be read, where that is known).
 Needs TensorRT, ONNX Runtime or LiteRT; Pillow for PNG and JPEG. For teaching and research; not a medical device.
 
 Keep this file readable for Python 3.6, the version in JetPack 4.6.
 """
 
 import argparse
-import array
 import contextlib
 import csv
 import ctypes
 import functools
 import hashlib
-import importlib.util
+import importlib
 import io
+import itertools
 import json
-import math
 import os
 import platform
 import re
@@ -32,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 if platform.machine() == "aarch64":
     # NumPy 1.19.5, the last one for Python 3.6, stops with "Illegal instruction" on a Jetson because its OpenBLAS
@@ -53,19 +53,14 @@ OK, ERROR_ROWS, MISUSE = 0, 1, 2
 MEGABYTE = 2**20
 #: Memory kept free for the rest of the device, bytes. Below it Linux starts to end processes.
 RESERVE = 64 * MEGABYTE
-#: Memory of a runtime in addition to the network's own numbers, bytes. The value for TensorRT comes from NVIDIA's forum
-#: ("around 800Mb" for cuBLAS, cuDNN and TensorRT 5: forums.developer.nvidia.com/t/79158); we did not measure it.
+#: Memory of a runtime beside the network, bytes; by runtime, the best first. TensorRT's is from NVIDIA's forum ("around
+#: 800Mb" for cuBLAS, cuDNN and TensorRT 5: forums.developer.nvidia.com/t/79158); we did not measure it.
 RUNTIME_BYTES = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
 #: Choices of --engine. "auto" takes the first of the others that works.
 ENGINES = ("auto", *RUNTIME_BYTES)
-#: Most memory that TensorRT may use to try kernels while it builds, bytes.
-WORKSPACE = 256 * MEGABYTE
-#: Runs of zeros before anything is timed.
-WARM_UP = 3
-MAX_PIXELS = 100 * 1000 * 1000
 #: Red, green, blue: the luma of ITU-R BT.601 as OpenCV rounds it.
 _LUMA = (9798 / 32768.0, 19235 / 32768.0, 3735 / 32768.0, 0)
-_ON_PC = "prepare it on the PC (cxrkit jetson bench --prepared)"
+_ON_PC = "prepare it on the PC (cxrkit jetson bench)"
 
 
 class RunnerError(Exception):
@@ -82,78 +77,51 @@ def say(text):
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
-
-
 def _found(path, pattern):
     """Return the first group of a pattern in a small text file, or None."""
-    match = re.search(pattern, _text(path), re.MULTILINE)
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            match = re.search(pattern, file.read(), re.MULTILINE)
+    except OSError:
+        return None
     return match.group(1).strip() if match else None
 
 
-def _number(path, pattern=r"(\d+)"):
-    text = _found(path, pattern)
-    return int(text) if text else None
+def _number(path, pattern=r"(\d+)", otherwise=0):
+    return int(_found(path, pattern) or otherwise)
 
 
-def _text(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _cgroups(listed="/proc/self/cgroup", root="/sys/fs/cgroup"):
-    """Yield the files with limit, usage and statistics of each cgroup of this process (versions 1 and 2)."""
-    for kinds, path in re.findall(r"^\d+:(.*?):(.*)$", _text(listed), re.MULTILINE):
-        if kinds == "":
-            folder, names = root, ("memory.max", "memory.current", "memory.stat")
-        elif "memory" in kinds.split(","):
-            folder, names = root + "/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
-        else:
-            continue
-        place = (folder + os.path.normpath(path)).rstrip("/")
-        while place.startswith(folder):
-            yield tuple(os.path.join(place, name) for name in names)
-            place = os.path.dirname(place)
-
-
-def free_bytes():
-    """Return how much more memory this process may use: the least of what the system, a cgroup and ulimit allow."""
-    limits = []
-    available = _number("/proc/meminfo", r"^MemAvailable:\s+(\d+) kB")
-    if available is not None:
-        limits.append(available * 1024)
-    for limit, usage, statistics in _cgroups():
-        most, used = _number(limit), _number(usage)
-        if most is not None and used is not None:
-            # Cached files count as used, but the system drops them when memory is needed.
-            limits.append(most - used + (_number(statistics, r"^(?:total_)?inactive_file (\d+)") or 0))
+def free_bytes(cgroup="/sys/fs/cgroup"):
+    """Return how much more memory this process may use: the least of what the system, a container and ulimit allow."""
+    limits = [1024 * _number("/proc/meminfo", r"^MemAvailable:\s+(\d+) kB")]
+    for folder, limit, used in (
+        (cgroup, "memory.max", "memory.current"),
+        (cgroup + "/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        # Cached files count as used, but the system drops them when memory is needed.
+        used = _number(f"{folder}/{used}") - _number(folder + "/memory.stat", r"^(?:total_)?inactive_file (\d+)")
+        limits.append(_number(f"{folder}/{limit}", otherwise=sys.maxsize) - used)
     most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    used = _number("/proc/self/status", r"^VmSize:\s+(\d+) kB")
-    if most != resource.RLIM_INFINITY and used is not None:
-        limits.append(most - used * 1024)
-    return max(0, min(limits)) if limits else 0
+    if most != resource.RLIM_INFINITY:
+        limits.append(most - 1024 * _number("/proc/self/status", r"^VmSize:\s+(\d+) kB"))
+    return max(0, min(limits))
 
 
 def memory_mb(kind="VmRSS"):
     """Return the memory that this process holds now, or with "VmHWM" the most that it ever held, MB."""
-    return (_number("/proc/self/status", "^" + kind + r":\s+(\d+) kB") or 0) / 1024.0
+    return _number("/proc/self/status", "^" + kind + r":\s+(\d+) kB") / 1024.0
 
 
 def needed_bytes(model, engine):
     """Return the most memory that loading and running a network may take, from the sizes in its bundle.
 
-    A runtime keeps the file, converted weights and, during the conversion, two more copies. The values of one run take
-    several times the least possible, because images are unfolded for convolutions. DenseNet121 at 224 px took 131 to
-    155 MB with ONNX Runtime; this estimate gives 200 (docs/results/2026-11-24-device.md).
+    A runtime keeps the file, converted weights and, meanwhile, two more copies; images are unfolded for convolutions.
+    DenseNet121 at 224 px took 131 to 155 MB with ONNX Runtime; this gives 200 (docs/results/2026-11-24-device.md).
     """
     return RUNTIME_BYTES[engine] + 4 * model["weights_bytes"] + 4 * model["activation_bytes"]
 
 
 # --- images -------------------------------------------------------------------------------------------------------
-
-
 def read_image(data):
     """Decode an image.
 
@@ -173,10 +141,10 @@ def read_image(data):
     except ImportError:
         raise UnreadableError("this Python has no Pillow; install it, or " + _ON_PC) from None
     try:
-        image = Image.open(io.BytesIO(data))  # type: Image.Image
+        image: Any = Image.open(io.BytesIO(data))
         width, height = image.size
         # Several forms of the image are held at the same time, each of up to 4 bytes a pixel.
-        if width * height > MAX_PIXELS or 12 * width * height > free_bytes():
+        if width * height > 10**8 or 12 * width * height > free_bytes():
             raise UnreadableError(f"{width} x {height} pixels take more memory than is free; " + _ON_PC)
         sixteen = image.format == "PNG" and data[24] == 16
         if sixteen and data[25] != 0:
@@ -221,60 +189,46 @@ def prepare(image, side):
         (side, side), float32, in [0, 1].
     """
     pixels, full = image
-    height, width = pixels.shape
-    rows = np.empty((side, width), np.float32)
-    for place, (start, weights) in enumerate(_weights(height, side)):
+    down, across = (_weights(size, side) for size in pixels.shape)
+    rows = np.empty((side, pixels.shape[1]), np.float32)
+    for place, weights in enumerate(down):
         # A few rows at a time: nine megapixels as floats would take 36 MB.
-        rows[place] = weights.dot(pixels[start : start + len(weights)].astype(np.float32))
-    across = np.zeros((width, side), np.float32)
-    for place, (start, weights) in enumerate(_weights(width, side)):
-        across[start : start + len(weights), place] = weights
+        first, last = np.flatnonzero(weights)[[0, -1]]
+        rows[place] = weights[first : last + 1].dot(pixels[first : last + 1].astype(np.float32))
     scale = np.float32(full)
-    return np.clip(rows.dot(across) / scale, pixels.min() / scale, pixels.max() / scale)
+    return np.clip(rows.dot(across.T) / scale, pixels.min() / scale, pixels.max() / scale)
 
 
 def _weights(size, wanted):
-    """Return the first old place and the weights from there on, for each new place on an axis, as OpenCV has them."""
-    scale = size / float(wanted)
-    found = []
-    for place in range(wanted):
-        if wanted < size:
-            low, high = place * scale, min((place + 1) * scale, size)
-            first, last = math.floor(low), math.ceil(high - 1e-9)
-            edges = np.arange(first, last + 1, dtype=np.float64)
-            share = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-            found.append((first, (share / share.sum()).astype(np.float32)))
-        else:
-            centre = (place + 0.5) * scale - 0.5
-            first = min(max(math.floor(centre), 0), size - 1)
-            share = min(max(centre - first, 0.0), 1.0) if first < size - 1 else 0.0
-            found.append((first, np.array([1.0 - share, share] if share else [1.0], np.float32)))
-    return found
+    """Return the weight of each old place in each new one, (wanted, size), as OpenCV has them."""
+    old, new, scale = np.arange(size), np.arange(wanted)[:, None], size / float(wanted)
+    if wanted < size:
+        weights = (np.minimum(old + 1, (new + 1) * scale) - np.maximum(old, new * scale)) / scale
+    else:
+        weights = 1 - np.abs(np.clip((new + 0.5) * scale - 0.5, 0, size - 1) - old)
+    return np.maximum(weights, 0).astype(np.float32)
 
 
 # --- runtimes -----------------------------------------------------------------------------------------------------
-
-
 class OnnxEngine:
     """ONNX Runtime on the processor."""
 
     name = "onnxruntime"
 
-    def __init__(self, path, model, threads):
+    def __init__(self, path, model):
         import onnxruntime
 
         self.version, self.model = onnxruntime.__version__, model
         options = onnxruntime.SessionOptions()
         # The arena trades memory for speed in runs of changing size; here all runs have one size.
         options.enable_cpu_mem_arena = False
-        if threads:
-            options.intra_op_num_threads = threads
+        make = functools.partial(onnxruntime.InferenceSession, path, options, providers=["CPUExecutionProvider"])
         try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.session = make()
         except Exception:  # Any other cause raises again below.
             # Release 1.10, the newest for Python 3.6, cannot fuse the int8 form of MobileNetV2.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.session = make()
         self.input = self.session.get_inputs()[0].name
 
     def run(self, batch):
@@ -287,14 +241,12 @@ class LitertEngine:
 
     name = "litert"
 
-    def __init__(self, path, model, threads):
-        module = _litert_module()
-        self.version, self.model = getattr(module, "__version__", "unknown"), model
-        self.interpreter = module.Interpreter(model_path=path, num_threads=threads or None)
+    def __init__(self, path, model):
+        self.version, self.model = _version("litert"), model
+        self.interpreter = _module("litert").Interpreter(model_path=path)
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]["index"]
-        # Probabilities are (batch, labels); feature maps have two axes more.
-        self.output = next(o["index"] for o in self.interpreter.get_output_details() if len(o["shape"]) == 2)
+        self.output = self.interpreter.get_output_details()[0]["index"]
 
     def run(self, batch):
         """Return (batch, labels) of (batch, S, S, 1)."""
@@ -303,57 +255,27 @@ class LitertEngine:
         return self.interpreter.get_tensor(self.output)
 
 
-def _litert_module():
-    try:
-        return importlib.import_module("tflite_runtime.interpreter")
-    except ImportError:
-        return importlib.import_module("ai_edge_litert.interpreter")
-
-
-def tensorrt_plan(path, plan_path, precision):
-    """Return TensorRT's plan for an ONNX file: the one kept at `plan_path`, or a new one, which is then kept.
+class TensorrtEngine:
+    """TensorRT on the graphics processor, through CUDA's own library.
 
     Written from the documentation of TensorRT 8.2. It was never run on a board.
     """
-    import tensorrt
-
-    if os.path.exists(plan_path):
-        with open(plan_path, "rb") as file:
-            return file.read()
-    logger = tensorrt.Logger(tensorrt.Logger.WARNING)
-    builder = tensorrt.Builder(logger)
-    network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
-    parser = tensorrt.OnnxParser(network, logger)
-    with open(path, "rb") as file:
-        if not parser.parse(file.read()):
-            raise RuntimeError(f"TensorRT cannot read it: {parser.get_error(0)}")
-    config = builder.create_builder_config()
-    config.max_workspace_size = int(min(WORKSPACE, max(free_bytes() // 4, 16 * MEGABYTE)))
-    if precision != "fp32":
-        if not getattr(builder, "platform_has_fast_" + precision):
-            raise RuntimeError("the graphics processor of this device has no fast " + precision)
-        config.set_flag(getattr(tensorrt.BuilderFlag, precision.upper()))
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise RuntimeError("TensorRT could not build it, most likely because memory is short")
-    write_whole(plan_path, bytes(plan))
-    return bytes(plan)
-
-
-class TensorrtEngine:
-    """TensorRT on the graphics processor, through CUDA's own library."""
 
     name = "tensorrt"
 
-    def __init__(self, path, model, plan_path):
+    def __init__(self, path, model):
         self.host, self.device = [], []
         import tensorrt
 
-        self.version, self.model = tensorrt.__version__, model
-        plan = tensorrt_plan(path, plan_path, model["precision"])
-        self.cuda = _cuda()
-        self.runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
-        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        self.version, self.model, self.cuda = tensorrt.__version__, model, _cuda()
+        logger = tensorrt.Logger(tensorrt.Logger.WARNING)
+        name = "{}-{}-trt{}.plan".format(model["sha256"][:16], model["precision"], self.version)
+        plan_path = os.path.join(os.path.dirname(path), name)
+        if not os.path.exists(plan_path):
+            self._build(tensorrt, logger, path, plan_path)
+        with open(plan_path, "rb") as file:
+            self.runtime = tensorrt.Runtime(logger)
+            self.engine = self.runtime.deserialize_cuda_engine(file.read())
         if self.engine is None:
             raise RuntimeError(f"TensorRT cannot load its plan; delete {plan_path} and try again")
         self.context = self.engine.create_execution_context()
@@ -365,6 +287,26 @@ class TensorrtEngine:
             self.device.append(pointer)
         self.output = [self.engine.get_binding_name(place) for place in places].index("probs")
         self.input = next(place for place in places if self.engine.binding_is_input(place))
+
+    def _build(self, tensorrt, logger, path, plan_path):
+        """Write TensorRT's plan for the ONNX file, which takes minutes on a board."""
+        builder = tensorrt.Builder(logger)
+        network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
+        parser = tensorrt.OnnxParser(network, logger)
+        with open(path, "rb") as file:
+            if not parser.parse(file.read()):
+                raise RuntimeError(f"TensorRT cannot read it: {parser.get_error(0)}")
+        config, precision = builder.create_builder_config(), self.model["precision"]
+        # Memory to try kernels in.
+        config.max_workspace_size = int(min(256 * MEGABYTE, max(free_bytes() // 4, 16 * MEGABYTE)))
+        if precision != "fp32":
+            if not getattr(builder, "platform_has_fast_" + precision):
+                raise RuntimeError("the graphics processor of this device has no fast " + precision)
+            config.set_flag(getattr(tensorrt.BuilderFlag, precision.upper()))
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise RuntimeError("TensorRT could not build it, most likely because memory is short")
+        write_whole(plan_path, bytes(plan))
 
     def run(self, batch):
         """Return (batch, labels) of (batch, S, S, 1)."""
@@ -395,18 +337,31 @@ def _cuda():
     raise ImportError("CUDA's runtime library, libcudart.so, is not there")
 
 
+def _module(name):
+    if name != "litert":
+        return importlib.import_module(name)
+    try:
+        return importlib.import_module("tflite_runtime.interpreter")
+    except ImportError:
+        return importlib.import_module("ai_edge_litert.interpreter")
+
+
+def _version(name):
+    """Return the version of a package that can be imported, or None."""
+    try:
+        return getattr(_module(name), "__version__", "unknown")
+    except ImportError:
+        return None
+
+
 def engines_here():
     """Return the runtimes that can be imported: name -> version."""
-    found = {}
-    for name in RUNTIME_BYTES:
-        with contextlib.suppress(ImportError):
-            module = _litert_module() if name == "litert" else importlib.import_module(name)
-            found[name] = getattr(module, "__version__", "unknown")
-    return found
+    found = {name: _version(name) for name in RUNTIME_BYTES}
+    return {name: version for name, version in found.items() if version}
 
 
-def attempts(bundle, info, engines, wanted, threads):
-    """Yield (label, runtime, model, a function that loads it), the best first.
+def attempts(bundle, info, here, wanted):
+    """Yield (runtime, model, a function that loads it), the best first.
 
     TensorRT comes before the processor, the chosen precision before a lower one, large batches before single images.
     """
@@ -414,57 +369,67 @@ def attempts(bundle, info, engines, wanted, threads):
     able = ["litert"] if models[0]["file"].endswith(".tflite") else ["tensorrt", "onnxruntime"]
     if wanted not in ("auto", *able):
         raise RunnerError("{} cannot run {}; leave out --engine".format(wanted, models[0]["file"]))
-    able = [name for name in able if wanted in ("auto", name)]
-    here = [name for name in able if name in engines]
-    if not here:
-        text = "none of {} is installed for {}; install one, or use the Python that has it"
-        raise RunnerError(text.format(", ".join(able), sys.executable))
-    for name in here:
-        for model in models:
+    able = able if wanted == "auto" else [wanted]
+    if not set(able) & set(here):
+        names = " or ".join(able)
+        raise RunnerError(f"{names} is not installed for {sys.executable}; install it, or use the Python that has it")
+    classes = {each.name: each for each in (TensorrtEngine, OnnxEngine, LitertEngine)}
+    for name in able:
+        for model in models if name in here else ():
             lower = ["fp16"] if name == "tensorrt" and model["precision"] == "fp32" else []
             for precision in [model["precision"], *lower]:
                 entry = dict(model, precision=precision)
-                label = "{} {} batch {}".format(name, precision, model["batch"])
-                yield label, name, entry, functools.partial(_load, name, bundle, entry, engines[name], threads)
-
-
-def _load(name, bundle, model, version, threads):
-    path = os.path.join(bundle, model["file"])
-    if name == "tensorrt":
-        kept = "{}-{}-trt{}.plan".format(model["sha256"][:16], model["precision"], version)
-        return TensorrtEngine(path, model, os.path.join(bundle, kept))
-    return (OnnxEngine if name == "onnxruntime" else LitertEngine)(path, model, threads)
+                yield name, entry, functools.partial(classes[name], os.path.join(bundle, model["file"]), entry)
 
 
 class Engines:
-    """The runtimes to try, in order; `engine` is the one that works."""
+    """The runtimes to try, in order, as `attempts` gives them; `engine` is the one that works."""
 
     def __init__(self, tries):
-        self.tries = tries
-        self.engine, self.label, self.notes, self.load_s = None, "", [], 0.0
+        self.tries, self.label, self.notes, self.load_s = tries, "", [], 0.0
+        self.engine: Any = None
 
-    def next(self, why=None):
-        """Load the next one that fits into free memory; note it where it is not the first."""
-        if why is not None:
+    def predict(self, images, side):
+        """Return (images, labels) of the first images, one batch at most, and the seconds that it took.
+
+        When a run fails, the next runtime takes over, perhaps with another batch size.
+        """
+        while True:
+            began = time.perf_counter()
+            batch = np.zeros((self.engine.model["batch"], side, side, 1), np.float32)
+            count = min(len(images), len(batch))
+            for place in range(count):
+                batch[place, :, :, 0] = images[place]
+            try:
+                probs = np.array(self.engine.run(batch))[:count]
+                return probs, time.perf_counter() - began
+            except Exception as error:  # As in `next`: the next runtime is tried after any error.
+                why = first_line(error)
+            # Outside of `except`: there the error still holds the failed runtime and its memory.
             self._note(f"{self.label} failed ({why}); falling back")
+            self.next()
+
+    def next(self):
+        """Load the next one that fits into free memory; note it where it is not the first."""
         self.engine = None
-        for label, name, model, load in self.tries:
+        for name, model, load in self.tries:
+            self.label = "{} {precision} batch {batch}".format(name, **model)
             need, free = needed_bytes(model, name), free_bytes()
             if need + RESERVE > free:
                 self._note(
                     "memory is short for {}: it may take {:.0f} MB, {:.0f} MB must stay free, and {:.0f} MB are free; "
-                    "falling back".format(label, *(size / 1e6 for size in (need, RESERVE, free)))
+                    "falling back".format(self.label, *(size / 1e6 for size in (need, RESERVE, free)))
                 )
                 continue
             began = time.perf_counter()
             try:
-                self.engine, self.label = load(), label
+                self.engine = load()
             except Exception as error:  # Each runtime has other errors; the next runtime is tried after any of them.
-                self._note(f"{label} cannot be loaded ({first_line(error)}); falling back")
+                self._note(f"{self.label} cannot be loaded ({first_line(error)}); falling back")
                 continue
             self.load_s = time.perf_counter() - began
             if self.notes:
-                self._note(f"running {label} instead")
+                self._note(f"running {self.label} instead")
             return
         raise RunnerError(
             "no runtime is left that can run this bundle here; see the notes above. Free some memory (on a Jetson, "
@@ -477,53 +442,43 @@ class Engines:
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------
-
-
 def summary(seconds):
     """Return mean, median and 95th percentile of times in seconds, and their number."""
-    if not len(seconds):
-        return {"mean": None, "p50": None, "p95": None, "images": 0}
-    p50, p95 = np.percentile(seconds, [50, 95])
-    return {"mean": float(np.mean(seconds)), "p50": float(p50), "p95": float(p95), "images": len(seconds)}
-
-
-def read_tegrastats(text):
-    """Return temperature and power from the output of tegrastats: kind -> sensor -> mean, max, readings.
-
-    A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`: the present value and the mean.
-    """
-    # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
-    heat = [pair for pair in re.findall(r"(\w+)@(-?[\d.]+)C\b", text) if pair[0] != "PMIC" and float(pair[1]) > -256]
-    power = re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text)
-    found = {}  # type: dict
-    for kind, pairs in (("temperature_c", heat), ("power_mw", power)):
-        for name in dict(pairs):
-            values = [float(value) for sensor, value in pairs if sensor == name]
-            statistics = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
-            found.setdefault(kind, {})[name] = statistics
-    return found
+    mean, p50, p95 = (np.mean(seconds), *np.percentile(seconds, [50, 95])) if seconds else (None, None, None)
+    return {"mean": mean, "p50": p50, "p95": p95, "images": len(seconds)}
 
 
 @contextlib.contextmanager
 def tegrastats():
-    """Run tegrastats, where there is one; yield a dict that holds its readings at the end."""
+    """Run tegrastats, where there is one; yield a dict that has temperature and power at the end.
+
+    Kind -> sensor -> mean, max, readings. A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6
+    `VDD_IN 4056mW/4056mW`: the present value and the mean.
+    """
     program = shutil.which("tegrastats")
-    readings = {}  # type: dict
+    found: Any = {}
     with tempfile.TemporaryFile("w+", encoding="latin-1") as file:
         process = subprocess.Popen([program, "--interval", "500"], stdout=file) if program else None
         try:
-            yield readings
+            yield found
         finally:
             if process:
                 process.terminate()
                 process.wait()
             file.seek(0)
-            readings.update(read_tegrastats(file.read()))
+            text = file.read()
+    heat = re.findall(r"(\w+)@(-?[\d.]+)C\b", text)
+    # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
+    heat = [(name, value) for name, value in heat if name != "PMIC" and float(value) > -256]
+    power = re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text)
+    for kind, pairs in (("temperature_c", heat), ("power_mw", power)):
+        for name in dict(pairs):
+            values = [float(value) for sensor, value in pairs if sensor == name]
+            statistics = {"mean": sum(values) / len(values), "max": max(values), "readings": len(values)}
+            found.setdefault(kind, {})[name] = statistics
 
 
 # --- running ------------------------------------------------------------------------------------------------------
-
-
 def first_line(error):
     """Return the first line of an error, or its type where it has no text."""
     text = str(error).strip()
@@ -541,14 +496,15 @@ def sha256_of(path):
 
 def write_whole(path, data):
     """Write a file so that it appears whole or not at all."""
+    part = path + ".part"
     try:
-        with open(path + ".part", "wb") as file:
+        with open(part, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(path + ".part", path)
+        os.replace(part, path)
     except OSError:
-        os.remove(path + ".part")
+        os.remove(part)
         raise
 
 
@@ -559,14 +515,12 @@ def load_bundle(folder):
             info = json.load(file)
         if info["format"] != FORMAT:
             raise RunnerError("{} is a bundle of format {}; legal is {}".format(folder, info["format"], FORMAT))
-        missing = [name for name in NEEDED if name not in info]
         models = {model["file"]: model["sha256"] for model in info["models"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunnerError(
-            f"{folder} is no bundle ({first_line(error)}); make one with `cxrkit model export`"
-        ) from error
-    if missing:
-        raise RunnerError("{}/bundle.json lacks {}".format(folder, ", ".join(missing)))
+        if set(NEEDED) - set(info):
+            raise ValueError("a part of bundle.json is missing")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = f"{folder} is no bundle ({first_line(error)}); make one with `cxrkit model export`"
+        raise RunnerError(text) from error
     for name, sha256 in models.items():
         path = os.path.join(folder, name)
         if name != os.path.basename(name) or name.startswith("."):
@@ -577,10 +531,7 @@ def load_bundle(folder):
 
 
 def images_in(path):
-    """Yield (name, file, truth, reason) of each image of a folder or a CSV, one after the other.
-
-    `truth` is None where it is not known; `reason` is not empty where it is already known that the file is unreadable.
-    """
+    """Yield (name, file, truth or None, reason or "") of each image of a folder or a CSV, one after the other."""
     if os.path.isdir(path):
         for name in sorted(os.listdir(path)):
             file = os.path.join(path, name)
@@ -603,7 +554,6 @@ def images_in(path):
 
 def probe():
     """Return what this device has."""
-    pillow = importlib.import_module("PIL").__version__ if importlib.util.find_spec("PIL") else None
     return {
         "machine": platform.machine(),
         "model": _found("/proc/device-tree/model", r"([^\n\0]*)"),
@@ -612,9 +562,9 @@ def probe():
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "pillow": pillow,
+        "pillow": _version("PIL"),
         "engines": engines_here(),
-        "memory_mb": (_number("/proc/meminfo", r"^MemTotal:\s+(\d+) kB") or 0) / 1024.0,
+        "memory_mb": _number("/proc/meminfo", r"^MemTotal:\s+(\d+) kB") / 1024.0,
         "free_mb": free_bytes() / float(MEGABYTE),
         "disk_free_mb": shutil.disk_usage(os.getcwd()).free / float(MEGABYTE),
         "tegrastats": bool(shutil.which("tegrastats")),
@@ -623,23 +573,28 @@ def probe():
 
 def predictions(info, engines, prepare, images):
     """Yield a row of predictions.csv for each image of `images_in`, in order; only one batch of pixels is held."""
-    rows, waiting = [], []
-    for index, (name, path, truth, reason) in enumerate(images):
-        row = {"index": index, "image": name, "status": "error", "reason": reason, "truth": truth}
-        rows.append(row)
-        if not reason:
-            _read(row, path, prepare)
-        if row["status"] == "ok":
-            waiting.append(row)
-        if not waiting or len(waiting) >= engines.engine.model["batch"]:
-            _predict(waiting, info, engines)
-            yield from rows
-            rows, waiting = [], []
-    _predict(waiting, info, engines)
-    yield from rows
+    labels, scored = info["labels"], info["scored"]
+    rows = (_read(prepare, index, *image) for index, image in enumerate(images))
+    for first in rows:
+        batch = [first, *itertools.islice(rows, engines.engine.model["batch"] - 1)]
+        waiting = [row for row in batch if row["status"] == "ok"]
+        while waiting:
+            found, seconds = engines.predict([row["pixels"] for row in waiting], info["input_size"])
+            for row, probs in zip(waiting, found):
+                positive = [label for label, prob in zip(labels, probs) if prob >= info["thresholds"][label]]
+                if len(scored) == 1 and len(labels) == 2:
+                    # Two classes that exclude each other: the threshold of the scored one decides.
+                    positive = [label for label in labels if (label == scored[0]) == (scored[0] in positive)]
+                row.update(probs=probs, predicted="|".join(positive), inference_s=seconds / len(found))
+                row.update(("prob_" + label, float(prob)) for label, prob in zip(labels, probs))
+            waiting = waiting[len(found) :]
+        yield from batch
 
 
-def _read(row, path, prepare):
+def _read(prepare, index, name, path, truth, reason):
+    row = {"index": index, "image": name, "status": "error", "reason": reason, "truth": truth}
+    if reason:
+        return row
     began = time.perf_counter()
     try:
         with open(path, "rb") as file:
@@ -654,50 +609,17 @@ def _read(row, path, prepare):
         row["reason"] = f"cannot be read: {error.strerror}"
     except MemoryError:
         row["reason"] = "memory is short; " + _ON_PC
-
-
-def _infer(engines, images, side):
-    """Return (images, labels), at most one batch; None when it failed and another runtime was loaded."""
-    batch = np.zeros((engines.engine.model["batch"], side, side, 1), np.float32)
-    for place, image in enumerate(images):
-        batch[place, :, :, 0] = image
-    try:
-        return np.array(engines.engine.run(batch))[: len(images)]
-    except Exception as error:  # As in `Engines.next`: the next runtime is tried after any error.
-        why = first_line(error)
-    # Outside of `except`: there the error still holds the failed runtime and its memory.
-    engines.next(why)
-    return None
-
-
-def _predict(waiting, info, engines):
-    labels, scored = info["labels"], info["scored"]
-    while waiting:
-        part = waiting[: engines.engine.model["batch"]]
-        began = time.perf_counter()
-        found = _infer(engines, [row["pixels"] for row in part], info["input_size"])
-        if found is None:
-            # The runtime that took over may have another batch size.
-            continue
-        seconds = (time.perf_counter() - began) / len(part)
-        for row, probs in zip(part, found):
-            positive = [label for label, prob in zip(labels, probs) if prob >= info["thresholds"][label]]
-            if len(scored) == 1 and len(labels) == 2:
-                # Two classes that exclude each other: the threshold of the scored one decides.
-                positive = [label for label in labels if (label == scored[0]) == (scored[0] in positive)]
-            row.update(probs=probs, predicted="|".join(positive), inference_s=seconds)
-            row.update(("prob_" + label, float(prob)) for label, prob in zip(labels, probs))
-        waiting = waiting[len(part) :]
+    return row
 
 
 def measure(info, engines, prepare, images, out, memory):
-    """Predict images, measure, and write result.json and predictions.csv; return the exit code.
+    """Predict the images of a folder or a CSV and write result.json and predictions.csv; return the exit code.
 
     Args:
         info: name, version, labels, scored, thresholds and input_size of the network.
         engines: the runtimes to try.
         prepare: from the bytes of a file to (S, S), float32, in [0, 1].
-        images: a folder or a CSV, for `images_in`.
+        images: for `images_in`.
         out: the folder for the results.
         memory: what was held before, MB.
     """
@@ -707,16 +629,13 @@ def measure(info, engines, prepare, images, out, memory):
     path = os.path.join(out, "predictions.csv")
     times = ("reading_s", "preprocessing_s", "inference_s")
     head = ["index", "image", "status", "reason", "truth", "predicted", *("prob_" + name for name in info["labels"])]
-    seconds = {name[:-2]: array.array("d") for name in (*times, "total_s")}
+    seconds: Any = {name[:-2]: [] for name in (*times, "total_s")}
     failed = right = judged = 0
     with tegrastats() as readings, open(path + ".part", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [*head, "sha256", *times], restval="", extrasaction="ignore")
         table.writeheader()
-        warm_up = []
-        for _ in range(WARM_UP):
-            began = time.perf_counter()
-            _infer(engines, [], info["input_size"])
-            warm_up.append(time.perf_counter() - began)
+        # Zeros, before anything is timed.
+        warm_up = [engines.predict([], info["input_size"])[1] for _ in range(3)]
         began = time.perf_counter()
         for row in predictions(info, engines, prepare, images_in(images)):
             if row["status"] == "error":
@@ -742,22 +661,20 @@ def measure(info, engines, prepare, images, out, memory):
     statistics = {name: summary(values) for name, values in seconds.items()}
     accuracy = {"right": right, "of": judged, "value": right / float(judged)} if judged else None
     ran = {name: engine.model[name] for name in ("file", "sha256", "precision", "batch")}
-    result = {
-        "format": FORMAT,
-        "notice": NOTICE,
-        "name": info["name"],
-        "version": info["version"],
-        "labels": info["labels"],
-        "ran": dict(ran, engine=engine.name, engine_version=engine.version, runner_sha256=sha256_of(__file__)),
-        "device": probe(),
-        "images": {"predicted": len(seconds["total"]), "failed": failed},
-        "seconds": dict(statistics, load=engines.load_s, warm_up={"first": warm_up[0], "last": warm_up[-1]}, all=wall),
-        "memory_mb": dict(memory, peak=memory_mb("VmHWM")),
-        "sensors": readings or None,
-        "accuracy": accuracy,
-        "fallbacks": engines.notes,
-        "predictions_sha256": sha256_of(path),
-    }
+    result = {name: info[name] for name in ("name", "version", "labels")}
+    result.update(
+        format=FORMAT,
+        notice=NOTICE,
+        ran=dict(ran, engine=engine.name, engine_version=engine.version, runner_sha256=sha256_of(__file__)),
+        device=probe(),
+        images={"predicted": len(seconds["total"]), "failed": failed},
+        seconds=dict(statistics, load=engines.load_s, warm_up={"first": warm_up[0], "last": warm_up[-1]}, all=wall),
+        memory_mb=dict(memory, peak=memory_mb("VmHWM")),
+        sensors=readings or None,
+        accuracy=accuracy,
+        fallbacks=engines.notes,
+        predictions_sha256=sha256_of(path),
+    )
     write_whole(os.path.join(out, "result.json"), (json.dumps(result, indent=2) + "\n").encode("utf-8"))
     if seconds["total"]:
         print("average inference time: {}".format(statistics["inference"]["mean"]))
@@ -775,7 +692,6 @@ def main(arguments=None):
     parser.add_argument("images", nargs="?", help="a folder, or a CSV with `image` and perhaps `truth`")
     parser.add_argument("--out", default="run", help="folder for result.json and predictions.csv")
     parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES)
-    parser.add_argument("--threads", type=int, default=0, help="threads of one run; 0 lets the runtime choose")
     parser.add_argument("--probe", action="store_true", help="print what this device has, as JSON")
     options = parser.parse_args(arguments)
 
@@ -789,12 +705,9 @@ def main(arguments=None):
         memory = {"start": memory_mb()}
         here = engines_here()
         memory["with_runtime"] = memory_mb()
-        engines = Engines(attempts(options.bundle, info, here, options.engine, options.threads))
-
-        def prepared(data):
-            return prepare(read_image(data), info["input_size"])
-
-        return measure(info, engines, prepared, options.images, options.out, memory)
+        engines = Engines(attempts(options.bundle, info, here, options.engine))
+        side = info["input_size"]
+        return measure(info, engines, lambda data: prepare(read_image(data), side), options.images, options.out, memory)
     except RunnerError as error:
         say(f"runner: {error}.")
     except OSError as error:

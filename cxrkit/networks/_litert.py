@@ -12,24 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from cxrkit.networks._folders import load_keras
-from cxrkit.networks._heads import with_maps
 
 
-def export_litert(
-    folder: Path | str, path: Path | str, *, batch: int, precision: str, maps: bool, films: np.ndarray
-) -> Path:
+def export_litert(folder: Path | str, path: Path | str, *, batch: int, precision: str, films: np.ndarray) -> Path:
     """Write a model folder's network as one file, whose name ends in .tflite; return its path.
 
     Args:
         folder, path: the model folder and the file.
         batch: images per run.
         precision: "fp32"; "fp16", weights of half the size that are unpacked on loading; or "int8".
-        maps: keep the feature maps as second output.
         films: (films, S, S), float32, in [0, 1], for the calibration of int8; otherwise unused.
     """
-    model = with_maps(load_keras(folder))
-    outputs = dict(model.output) if maps else {"probs": model.output["probs"]}
-    model = keras.Model(model.input, outputs, name=model.name)
+    model = load_keras(folder)
     size = model.input_shape[1]
 
     def samples() -> Iterator[list[np.ndarray]]:
@@ -65,8 +59,7 @@ def load_litert(path: Path | str, *, threads: int | None = None) -> Callable[[np
         loaded = tf.lite.Interpreter(str(path), num_threads=threads)
     loaded.allocate_tensors()
     (film_input,) = loaded.get_input_details()
-    # Probabilities are (batch, labels); maps have two axes more.
-    (probs,) = [output for output in loaded.get_output_details() if len(output["shape"]) == 2]
+    (probs,) = loaded.get_output_details()
 
     def run(batch: np.ndarray) -> np.ndarray:
         loaded.set_tensor(film_input["index"], batch)

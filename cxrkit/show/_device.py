@@ -22,8 +22,9 @@ def exports(found: Sequence[Export]) -> Markdown:
     """Return exports of one network as a Markdown table: size, agreement with the original, change of accuracy."""
     body = []
     for each in found:
-        one = each.agreement
-        cells = [each.info["models"][0]["precision"], f"{each.size / 1e6:.2f} MB", f"{one.largest:.2g}"]
+        one, first = each.agreement, each.info["models"][0]
+        size = (each.folder / first["file"]).stat().st_size
+        cells = [first["precision"], f"{size / 1e6:.2f} MB", f"{one.largest:.2g}"]
         cells += [f"{len(one.changed)} of {one.images}", plain(one.before), plain(one.after)]
         body.append([*cells, plain(one.difference, signed=True)])
     head = ["precision", "size", "largest difference", "other label", "accuracy before", "after", "change"]

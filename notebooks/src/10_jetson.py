@@ -141,7 +141,7 @@ for _ in range(2):
 
 # %%
 quiet = replace(board, say=lambda line: None)
-found = deploy.table30(quiet, bundle.folder, MODEL, out / "table30", deploy.Films(most=FILMS))
+found = deploy.table30(quiet, bundle.folder, MODEL, out / "table30", most=FILMS)
 log = (found.board.folder / "log.txt").read_text(encoding="utf-8").splitlines()
 print(*log[-10:], sep="\n")
 
