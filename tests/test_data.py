@@ -188,7 +188,7 @@ def test_the_first_twenty_faults_are_shown(tmp_path):
     [
         (b"", "is empty; it must have a header"),
         (b"image\n", "no image of any kind; its splits: none"),
-        (b"image\nM\xfcller.png", "is not UTF-8 .byte"),
+        (b"image\nM\xfcller.png", "is not UTF-8, or not a whole .gz"),
         (b"image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
         (b"image,age,age\n", "has the column 'age' twice"),
         (b'image\n"a.png', "not a CSV file"),

@@ -21,7 +21,7 @@ class ManifestError(ValueError):
 
 
 class Column(NamedTuple):
-    """A column: its usual spelling of a cell (None: not legal), what is legal, and its other names in other tables."""
+    """What gives a cell its usual spelling (None: not legal), what is legal, and other names of the column."""
 
     spell: Callable[[str], str | None]
     legal: str
@@ -99,9 +99,7 @@ DECISIVE = ("image", "patient_id", "covid", "findings", "split", "sha256")
 def clean(rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS) -> tuple[pd.DataFrame, list[str]]:
     """Give rows of str cells all columns of a manifest, with the usual spelling and type, and index 0, 1, 2, ...
 
-    Returns:
-        `COLUMNS` in order, then the others; and a note for each column that has cells which are not understood and left
-        empty. In `decisive` columns such cells raise ManifestError, which names them by the row's index.
+    Cells that are not understood raise ManifestError in `decisive` columns; in others they are left empty, with a note.
     """
     refused: list[Fault] = []
     frame, notes = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])), fill_value=""), []
@@ -147,13 +145,9 @@ def need_columns(frame: pd.DataFrame, columns: Iterable[str], name: str) -> None
 
 def as_text(cell: Any) -> str:
     """Return a cell of any type as `write_manifest` writes it."""
-    if isinstance(cell, str):
-        return cell
-    if cell is None or cell is pd.NA or cell != cell:
+    if pd.isna(cell):
         return ""
-    if isinstance(cell, float | np.floating):
-        return repr(float(cell)).removesuffix(".0")
-    return str(int(cell)) if isinstance(cell, bool | np.bool_) else str(cell)
+    return repr(float(cell)).removesuffix(".0") if isinstance(cell, float | np.floating) else str(cell)
 
 
 def faulty(faults: Sequence[Fault], name: str) -> ManifestError:

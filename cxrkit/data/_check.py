@@ -30,8 +30,8 @@ class CheckResult:
     Attributes:
         shared_patients: patients in more than one split: patient_id, splits (joined by `|`).
         duplicates: images whose files are the same bytes: image, patient_id, split, sha256.
-        near_duplicates: pairs that look the same: image, patient_id and split of both (image_a, image_b, ...), bits (of
-            256 that differ), correlation; nearest first, of the first 100,000 candidates.
+        near_duplicates: of the first 100,000 candidates those that look the same, nearest first: image, patient_id and
+            split of both (image_a, image_b, ...), bits (of 256 that differ), correlation.
         faults: images that are missing, cannot be decoded, or have another checksum than is listed: image, reason.
     """
 
@@ -81,8 +81,7 @@ def check_manifest(
     names each.
 
     Args:
-        frame: as `read_manifest` gives (`rows`, so that missing files are counted).
-        root: the folder that image paths are relative to.
+        frame, root: as `read_manifest` gives them (`rows`, so that missing files are counted).
         progress: called with how many images are done, and of how many.
     Raises:
         ManifestError: `frame` is no manifest.
@@ -134,15 +133,15 @@ def _near_pairs(films: pd.DataFrame) -> pd.DataFrame:
     digests = films["sha256"].tolist()
     for top in range(0, len(films), 256):
         differing = (256 - signs[top : top + 256] @ signs[top:].T) / 2
-        for a, b in np.argwhere(differing <= NEAR_BITS):
-            if a < b and digests[top + a] != digests[top + b]:
+        for a, b in np.argwhere(np.triu(differing <= NEAR_BITS, 1)):
+            if digests[top + a] != digests[top + b]:
                 pairs.append((int(differing[a, b]), top + a, top + b))
         if len(pairs) > _MAX_PAIRS:
             break
-    bits, first, second = np.array(sorted(pairs)[:_MAX_PAIRS], int).reshape(-1, 3).T
-    named = films[["image", "patient_id", "split"]]
-    sides = [named.iloc[rows].add_suffix(side).reset_index(drop=True) for rows, side in ((first, "_a"), (second, "_b"))]
-    return pd.concat(sides, axis=1).assign(bits=bits)
+    found = pd.DataFrame(sorted(pairs)[:_MAX_PAIRS], columns=["bits", "a", "b"], dtype=int)
+    named = films[["image", "patient_id", "split"]].reset_index(drop=True)
+    found = found.join(named.add_suffix("_a"), on="a").join(named.add_suffix("_b"), on="b")
+    return found.drop(columns=["a", "b"])
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

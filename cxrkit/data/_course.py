@@ -2,19 +2,20 @@
 
 A row holds all that makes its image: `seed` (the patient), `follow_up`, `view`, `sex`, `age`, `width` and the column
 `severity` (`Effusion=0.35|COVID-19=0.6`). The images are kept in a cache folder and checked by sha256 at each use.
-Simulated images teach and test; they do not replace real ones.
 """
 
 import csv
 import hashlib
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import platformdirs
 
 from cxrkit.data._journal import write_whole
 from cxrkit.labels import FINDINGS, SPLITS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from cxrkit.phantom import SimulatedFilm
 
-#: The manifest; data_manifest.csv at the root of the repository is a copy of the same bytes.
+#: data_manifest.csv at the root of the repository is a copy of the same bytes.
 COURSE_MANIFEST = Path(__file__).parent / "data_manifest.csv"
 #: Seeds of the course's patients: train on others, or a network will have seen the people it is tested on.
 PATIENT_SEEDS = range(600_000_001, 600_000_401)
@@ -47,10 +48,8 @@ def course_images(split: str | None = None, *, progress: Callable[[int, int], No
     changed are simulated again. Several processes may do this at once.
 
     Args:
-        split: "train", "val" or "test" for these images alone; None for all.
+        split: "train", "val" or "test" for the folder of these images alone; None for the folder of all three.
         progress: called with how many images are there, and of how many.
-    Returns:
-        The folder with train, val and test; for one split that one of the three.
     Raises:
         ValueError: an unknown split, or an image whose sha256 is not that of the manifest.
         OSError: the cache cannot be written to.
@@ -68,8 +67,7 @@ def course_images(split: str | None = None, *, progress: Callable[[int, int], No
         for part in SPLITS if split is None else (split,):
             (folder / part).mkdir(parents=True, exist_ok=True)
         missing = [row for row in rows if not _is_there(folder / row["image"], row["sha256"])]
-        # Fresh interpreters (not forks, which break in a notebook's kernel with threads); one thread each, since the
-        # images are the parallel part; and they end soon, for a notebook has little memory.
+        # Fresh interpreters, since forks break a notebook's kernel; they end soon, for a notebook has little memory.
         jobs = 1 if len(missing) < _WORTH_WORKERS else -1
         with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1, idle_worker_timeout=5):
             made = joblib.Parallel(return_as="generator_unordered")(
@@ -88,19 +86,14 @@ def course_images(split: str | None = None, *, progress: Callable[[int, int], No
 
 
 def default_cache_dir() -> Path:
-    if own := os.environ.get("CXRKIT_CACHE"):
-        return Path(own).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("cxrkit"))
+    return Path(os.environ.get("CXRKIT_CACHE") or platformdirs.user_cache_dir("cxrkit")).expanduser()
 
 
 def simulate_row(row: Mapping[Any, Any]) -> "SimulatedFilm":
     """Simulate the image of one row of `course_manifest()`, with its masks and boxes; its `png()` has its sha256."""
     from cxrkit import phantom
 
-    signs = (part.split("=") for part in row["severity"].split("|") if part)
-    severity = {name: float(value) for name, value in signs}
+    severity = {name: float(value) for name, value in re.findall(r"([^|=]+)=([^|]+)", row["severity"])}
     return phantom.simulate(
         int(row["seed"]),
         size_px=int(row["width"]),
@@ -114,9 +107,7 @@ def simulate_row(row: Mapping[Any, Any]) -> "SimulatedFilm":
 
 
 def course_boxes(split: str | None = None) -> "pd.DataFrame":
-    """Return where the findings of the course's images lie, in the form of `cxrkit.explain.read_boxes`.
-
-    The images of the split (None: of all) are simulated again for this, about 40 ms each.
+    """Return where the findings of a split's images lie (None: of all), in the form of `cxrkit.explain.read_boxes`.
 
     Returns:
         One row per box: `image` as in the manifest, `finding` (of the 14), `x`, `y`, `w`, `h` as fractions of the
@@ -135,16 +126,12 @@ def course_boxes(split: str | None = None) -> "pd.DataFrame":
 
 
 def _is_there(path: Path, sha256: str) -> bool:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    except FileNotFoundError:
-        return False
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def _make(row: Mapping[str, str], folder: Path) -> None:
     data = simulate_row(row).png()
-    found = hashlib.sha256(data).hexdigest()
-    if found != row["sha256"]:
+    if (found := hashlib.sha256(data).hexdigest()) != row["sha256"]:
         raise ValueError(
             f"{row['image']} has sha256 {found[:16]}... here, and {row['sha256'][:16]}... in data_manifest.csv: "
             f"this machine (NumPy {np.__version__}, Python {sys.version.split()[0]}) differs from the one that "

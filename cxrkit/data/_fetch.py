@@ -1,8 +1,4 @@
-"""Downloads of public data sets by pooch and kagglehub: checked by checksum, unpacked, resumed after an interruption.
-
-Where a publisher names a checksum it is enforced; where none is published, the size that the server announces and the
-archive's own checks are. Licences and terms are in the table of sources.
-"""
+"""Downloads of public data sets by pooch and kagglehub: checked by checksum, unpacked, resumed if interrupted."""
 
 import json
 import os
@@ -35,13 +31,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set, or weights, that can be downloaded.
-
-    Attributes:
-        license: in short; "" where only the home page has it.
-        kaggle: OWNER/NAME at Kaggle, for a set that is there.
-        note: what a user should know before.
-    """
+    """A data set or weights: `license` is "" if only the home page has it, `kaggle` OWNER/NAME of a set at Kaggle."""
 
     title: str
     homepage: str
@@ -149,11 +139,11 @@ def _download(file: RemoteFile, folder: Path, source: Source, part: Path, progre
         if (needed := total - have) > (free := shutil.disk_usage(folder).free):
             raise FetchError(f"{file.name} needs {needed:,} bytes, {folder} has {free:,} left; make room.")
         shown = {"desc": file.name, "unit": "B", "unit_scale": True, "disable": not progressbar}
-        with part.open("ab" if have else "wb") as out, tqdm(total=total, initial=have, **shown) as bar:
+        raw = tqdm.wrapattr(part.open("ab" if have else "wb"), "write", total=total, initial=have, **shown)
+        with raw as out:
             # A cut loses the block that it falls into, so blocks are small.
             for block in response.iter_content(1 << 16):
                 out.write(block)
-                bar.update(len(block))
 
 
 def _secure(url: str) -> str:

@@ -22,8 +22,7 @@ class FilmSet:
     Attributes:
         pixels: (images, S, S), uint8, bones bright.
         targets: (images, labels), float32 in [0, 1]; NaN where it is not known whether the label holds.
-        sources: (images,), where each image comes from.
-        patients: (images,), whose image it is.
+        sources, patients: (images,), where each image comes from, and of whom.
     """
 
     pixels: np.ndarray
@@ -50,11 +49,9 @@ class FilmSet:
 
 
 def truth(frame: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    """Return which images of a manifest have which labels: findings, COVID-19, its opposite, or others.
+    """Return (images, labels), float64: 1 where an image of a manifest has the label, 0 where not, NaN where unknown.
 
-    Returns:
-        (images, labels), float64: 1 where the image has the label, 0 where not, NaN where the manifest does not know,
-        as for any other label. An empty cell `findings` means none of the 14.
+    Labels are findings, COVID-19 and its opposite; any other is not known. No `findings` means none of the 14.
     """
     covid = frame["covid"].astype("Float64").to_numpy(float, na_value=np.nan)
     known = frame["findings"].map(lambda cell: "|".join(split_findings(cell))).str.get_dummies("|")
@@ -74,8 +71,7 @@ def load_films(
     """Read the images of a manifest's rows, in their order, each squashed to a square.
 
     Args:
-        frame: rows as `read_manifest` gives them.
-        root: the folder that image paths are relative to.
+        frame, root: rows as `read_manifest` gives them, and the folder that their paths are relative to.
         size_px: side of the square.
         labels: of the targets, as for `truth`.
         cache: a folder that keeps decoded images, size_px * size_px bytes each, for the next run. The processes of a

@@ -13,10 +13,7 @@ import filelock
 
 
 def write_whole(path: Path, data: bytes, *, by_way_of: Path | None = None) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
-
-    The unfinished file has a hidden name in the folder of `path`, or in the folder `by_way_of` of the same disk.
-    """
+    """Write a file, by way of one in a folder of the same disk: a reader sees the old or the new, never a part."""
     part = (by_way_of or path.parent) / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
     try:
         part.write_bytes(data)
@@ -27,10 +24,7 @@ def write_whole(path: Path, data: bytes, *, by_way_of: Path | None = None) -> No
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends; ValueError if another process holds it.
-
-    `path` is the lock's file, in a sub-folder of the output folder; it is made when missing.
-    """
+    """Hold a lock, a file in a sub-folder of the output folder; ValueError if another process holds it."""
     try:
         with filelock.FileLock(path, timeout=0):
             yield
@@ -51,17 +45,17 @@ class Journal:
     """
 
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
-        self._path = path
-        self._where: dict[str, int] = {}
+        self._lines: dict[str, bytes] = {}
         path.touch()
         # Open until `close`, so that a record is one write.
         self._file = open(path, "r+b")  # noqa: SIM115 - `close` closes it
         end = 0
         for line in self._file:
-            if (record := _parse(line)) is None:
+            if not line.endswith(b"\n") or line[:8] != b"%08x" % zlib.crc32(line[9:-1]):
                 break
+            record = json.loads(line[9:])
             if end:
-                self._where[record["key"]] = end
+                self._lines[record["key"]] = line
             elif (before := record.get("fingerprint", {})) != fingerprint:
                 self._file.close()
                 changed = sorted(key for key in {*before, *fingerprint} if before.get(key) != fingerprint.get(key))
@@ -73,28 +67,26 @@ class Journal:
         self._file.seek(end)
         self._file.truncate()
         if not end:
-            self._file.write(_line({"fingerprint": fingerprint}))
+            self._write({"fingerprint": fingerprint})
             self.sync()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._where
+        return key in self._lines
 
     def add(self, key: str, record: dict[str, Any]) -> None:
         """Append a record, or replace that of its key: safe from a kill, and after `sync` from a power cut too."""
-        position = self._file.tell()
-        self._file.write(_line({"key": key, **record}))
-        self._file.flush()
-        self._where[key] = position
+        self._lines[key] = self._write({"key": key, **record})
 
     def get(self, key: str) -> dict[str, Any]:
         """Return the record of a key; KeyError when there is none."""
-        end = self._file.tell()
-        self._file.seek(self._where[key])
-        record = _parse(self._file.readline())
-        self._file.seek(end)
-        if record is None:
-            raise ValueError(f"{self._path} was changed during the run; run again with --restart.")
-        return record
+        return json.loads(self._lines[key][9:])
+
+    def _write(self, record: dict[str, Any]) -> bytes:
+        body = json.dumps(record, separators=(",", ":")).encode()
+        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        self._file.write(line)
+        self._file.flush()
+        return line
 
     def sync(self) -> None:
         """Put all records on the disk."""
@@ -102,20 +94,9 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; what a full disk kept from being written is given up."""
+        """Close the file."""
         try:
             self._file.close()
         except OSError:
             # Closing flushes again; after a full disk it fails again, and the torn line is cut off next time.
             self._file.raw.close()
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    body = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode()
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n") or len(line) < 10 or line[:8] != b"%08x" % zlib.crc32(line[9:-1]):
-        return None
-    return json.loads(line[9:])

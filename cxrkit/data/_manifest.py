@@ -1,8 +1,7 @@
 """The manifest, a table with one row per image: read from any CSV, checked, split by patient, written.
 
-`image` is a path, relative to the manifest's folder or to a root that the user names. `patient_id` must differ for
-different people, also across sources. `findings` are joined by `|`; an empty cell means none of the 14. `covid` is 1, 0
-or empty (not known). Further columns are kept as text.
+`patient_id` must differ for different people, also across sources. An empty cell of `findings` means none of the 14, of
+`covid` not known. Further columns are kept as text.
 """
 
 import csv
@@ -74,8 +73,7 @@ def read_manifest(
 ) -> DataSet:
     """Read any CSV that has a column of images; every command and notebook reads manifests through this function.
 
-    Columns are known by their usual names (docs/data.md). Findings may be joined by `|`, `,`, `;` or `/`. Words that
-    are none of the 14 go to the column `other`; COVID-19 goes to `covid` where the table has no such column. What was
+    Columns are known by their usual names (docs/data.md). Findings may be joined by `|`, `,`, `;` or `/`. What was
     guessed, and how many image files are missing, is in `notes` and is logged to "cxrkit", by default to stderr.
 
     Args:
@@ -83,8 +81,7 @@ def read_manifest(
         root: the folder that the image paths are relative to; None: the manifest's folder.
         need: columns that the caller cannot do without. With "split" in it, a table without splits is split 3:1:1 by
             patient (seed 0).
-        split: keep this split alone.
-        sources: keep these values of the column `source` alone; empty: all.
+        split, sources: keep this split and these values of the column `source` alone; None and empty: all.
     Returns:
         The rows: first `COLUMNS`, then what else the table has. Text columns hold str ("" = not known), `age` float64
         (NaN), `follow_up`, `covid`, `seed`, `width` and `height` Int64 (NA).
@@ -94,10 +91,9 @@ def read_manifest(
     """
     if path is None:
         rows = chosen(_course.course_manifest(), split, sources)
-        if root is None:
-            root = _course.course_images(split)
-            root = root.parent if split else root
-        return DataSet("the course", Path(root), rows, np.ones(len(rows), bool))
+        made = Path(root) if root is not None else _course.course_images(split)
+        folder = made.parent if split and root is None else made
+        return DataSet("the course", folder, rows, np.ones(len(rows), bool))
     path = Path(path)
     folder = path.parent if root is None else Path(root)
     text, notes = known_columns(read_table(path, strict=True), need, path.name)
@@ -135,17 +131,14 @@ def read_text(path: Path) -> str:
     data = path.read_bytes()
     try:
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path.name} is not UTF-8 (byte {error.start}); save it as CSV UTF-8.") from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise ManifestError(f"{path.name} is not a whole gzip file ({error}); download it again.") from error
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        raise ManifestError(f"{path.name} is not UTF-8, or not a whole .gz ({error}); save it as CSV UTF-8.") from error
 
 
 def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
-    """Read a CSV with commas, semicolons or tabs, as `read_text` reads it, into cells of str.
+    """Read a CSV into cells of str; the index counts rows as a spreadsheet does, and empty rows are left out.
 
-    The index counts rows as a spreadsheet does, the header being row 1; empty rows are left out. If `strict`, every row
-    must have as many cells as the header, and quotes must be closed; else short rows are filled with "".
+    If `strict`, every row must have as many cells as the header, and quotes must be closed; else it is filled or cut.
     """
     text = read_text(path)
     separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -205,13 +198,13 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
             notes.append(f"no column covid: it is 1 where the findings name {COVID}, else not known.")
     _cells.need_columns(rows, [column for column in need if column != "split"], name)
     rows["source"] = rows.get("source", "table")
-    if "patient_id" not in rows:
+    patients = rows.get("patient_id", pd.Series("", rows.index))
+    nameless = patients.str.strip() == ""
+    if nameless.all():
         notes.append(NO_PATIENTS)
-        rows["patient_id"] = ""
-    elif nameless := int((rows["patient_id"].str.strip() == "").sum()):
-        notes.append(f"no patient for {nameless} of {len(rows)} images; each counts as a different person.")
-    own = rows["source"] + ":" + rows["image"]
-    return rows.assign(patient_id=rows["patient_id"].where(rows["patient_id"].str.strip() != "", own)), notes
+    elif nameless.any():
+        notes.append(f"no patient for {nameless.sum()} of {len(rows)} images; each counts as a different person.")
+    return rows.assign(patient_id=patients.mask(nameless, rows["source"] + ":" + rows["image"])), notes
 
 
 @functools.cache
@@ -239,12 +232,10 @@ def write_manifest(
     """Check a frame and write it as a manifest, whole or not at all; `read_manifest` gives the same rows back.
 
     Args:
-        frame: with `image` and `patient_id`; NaN, None and "" all mean not known.
+        frame: as for `validate`, whose ManifestError it raises.
         path: where to; an older file is replaced.
         root: the folder that the image paths are relative to, to make them relative to the new file's folder; None:
             they are written unchanged.
-    Raises:
-        ManifestError: cells at fault; rows are counted from 0.
     """
     if root is not None:
         here, there = Path(path).parent.resolve(), Path(root).resolve()

@@ -1,10 +1,8 @@
 """Public data sets, as their folders are when unpacked, turned into manifests.
 
-Every adapter takes the folder that the set was unpacked into and returns a `DataSet`: the images that its table lists,
-which of them exist, the files that it leaves out and why, and notes on what was changed or is not known. A folder that
-does not look like the set raises ManifestError. `findings` are labelled by ChestX-ray14 alone; a COVID-19 image of the
-other sets has an empty cell because nobody labelled it, not because nothing is there: train a network for the 14
-findings on `source == "nih"`.
+Every adapter takes the folder that the set was unpacked into; ManifestError if it does not look like the set. Only
+ChestX-ray14 labels `findings`; in the other sets a cell is empty because nobody labelled it, not because nothing is
+there: train a network for the 14 findings on `source == "nih"`.
 """
 
 import functools
@@ -122,13 +120,11 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
 def radiologist_labels(folder: Folder) -> pd.DataFrame:
     """Read what radiologists saw on images of ChestX-ray14: google2019_nih-chest-xray-labels.csv, plain or gzipped.
 
-    It is the file that TorchXRayVision ships, with both lists that Google published; `Set Id` is val or test.
+    It is the file that TorchXRayVision ships, with both lists that Google published.
 
     Returns:
         One row per image: `image` (file name), `patient_id` as in ChestX-ray14's manifest, `set` (val or test), and a
         column of 0 and 1 for each of `RADIOLOGIST_LABELS`.
-    Raises:
-        ManifestError: the file is missing, lacks a column, or holds something other than YES and NO.
     Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences.
     """
     called = "google2019_nih-chest-xray-labels.csv"

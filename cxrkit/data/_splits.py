@@ -22,7 +22,7 @@ def split_by_patient(
     depends on the rows, not on their order.
 
     Args:
-        frame: with `patient_id` and the columns of `stratify`. One `patient_id` is one person, whatever the source.
+        frame: with `patient_id`, of which one is one person, whatever the source, and the column `stratify`.
         ratios: how many parts train, val and test get, each >= 0.
         seed: draws which patients go where.
         stratify: the column of which each split shall have its share. In `findings`, a patient counts under the
@@ -77,11 +77,7 @@ def shared_patients(frame: pd.DataFrame) -> pd.Series:
 
 
 def check_splits(frame: pd.DataFrame) -> None:
-    """Refuse a manifest whose splits cannot be trained and tested on; rows without a split do not count.
-
-    Raises:
-        ManifestError: no image in train, val or test, or a patient in two of them.
-    """
+    """Raise ManifestError for a manifest with no image in train, val or test, or with a patient in two of them."""
     if empty := [name for name in SPLITS if not (frame["split"] == name).any()]:
         raise ManifestError(
             f"images are needed in train, val and test; the column split has none in {', '.join(empty)}. Use the data "
