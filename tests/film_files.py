@@ -101,6 +101,16 @@ def dicom(array, **elements):
     return written(dataset(array, **elements))
 
 
+SECRET = "SECRETZ^PATIENT"
+
+
+def secret(**changes):
+    """Write a DICOM file in which free texts, and these elements, name a patient."""
+    fields = ("PatientName", "PatientID", "StudyDescription", "InstitutionName", "PatientComments")
+    with pydicom.config.disable_value_validation():
+        return dicom(SQUARE, bits=12, **dict.fromkeys(fields, SECRET), **changes)
+
+
 def assert_image(found):
     assert found.pixels.dtype == np.float32
     assert found.pixels.ndim == 2

@@ -1,10 +1,13 @@
 """DICOM files: what a viewer would show, which fields come out, no patient data, and limits."""
 
+import io
+import re
 import struct
 
 import numpy as np
+import pydicom
 import pytest
-from film_files import SQUARE, TWELVE, assert_image, dataset, dicom, reason, saved, written
+from film_files import SECRET, SQUARE, TWELVE, assert_image, dataset, dicom, reason, saved, secret, written
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -34,38 +37,27 @@ def lut(values, **elements):
     return [item]
 
 
-STEPS = np.array([[0, 1, 2, 3]], np.uint8)
+STEPS, ROW = np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 100, 200, 0]], np.uint16)
 WINDOW = {"bits": 12, "WindowCenter": 2000, "WindowWidth": 1000}
+INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
+# 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
+RESCALED = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [150.5, 5], "WindowWidth": [201, 1]}
+LUT = {"VOILUTSequence": lut([0, 51, 102, 255]), "WindowCenter": 1, "WindowWidth": 1}
+SHOWN = {
+    "signed": (np.array([[-1000, 0, 1000]], np.int16), {}, [[0, 0.5, 1]]),
+    "rescale, first window": (np.array([[50, 100, 150, 200]], np.uint16), RESCALED, [[0, 0.25, 0.75, 1]]),
+    "modality LUT": (STEPS, {"ModalityLUTSequence": lut([0, 10, 30, 60], ModalityLUTType="US")}, [[0, 1 / 6, 0.5, 1]]),
+    "VOI LUT before window": (STEPS, LUT, [[0, 0.2, 0.4, 1]]),
+    "padding": (ROW, {"PixelPaddingValue": 0}, [[0, 0, 1, 0]]),
+    "inverted": (ROW, INVERTED | {"PixelPaddingValue": 0}, [[0, 1, 0, 0]]),
+    # 0.587 * 200 = 117.4
+    "colour": (np.full((8, 8, 3), (0, 200, 0), np.uint8), {}, np.full((8, 8), 117 / 255)),
+}
 
 
-@pytest.mark.parametrize(
-    ("stored", "elements", "expected"),
-    [
-        (np.array([[-1000, 0, 1000]], np.int16), {}, [[0, 0.5, 1]]),
-        # Rescaled: 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
-        (
-            np.array([[50, 100, 150, 200]], np.uint16),
-            {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [150.5, 5], "WindowWidth": [201, 1]},
-            [[0, 0.25, 0.75, 1]],
-        ),
-        (STEPS, {"ModalityLUTSequence": lut([0, 10, 30, 60], ModalityLUTType="US")}, [[0, 1 / 6, 0.5, 1]]),
-        (
-            STEPS,
-            {"VOILUTSequence": lut([0, 51, 102, 255]), "WindowCenter": 1, "WindowWidth": 1},
-            [[0, 0.2, 0.4, 1]],
-        ),
-        (np.array([[0, 100, 200, 0]], np.uint16), {"PixelPaddingValue": 0}, [[0, 0, 1, 0]]),
-        (
-            np.array([[0, 100, 200, 0]], np.uint16),
-            {"PixelPaddingValue": 0, "PhotometricInterpretation": "MONOCHROME1"},
-            [[0, 1, 0, 0]],
-        ),
-        # 0.587 * 200 = 117.4
-        (np.full((8, 8, 3), (0, 200, 0), np.uint8), {}, np.full((8, 8), 117 / 255)),
-    ],
-    ids=["signed", "rescale, first window", "modality LUT", "VOI LUT before window", "padding", "inverted", "colour"],
-)
-def test_pixels_are_those_that_a_viewer_shows(stored, elements, expected):
+@pytest.mark.parametrize("what", SHOWN)
+def test_pixels_are_those_that_a_viewer_shows(what):
+    stored, elements, expected = SHOWN[what]
     np.testing.assert_allclose(read(dicom(stored, **elements)).pixels, expected, atol=1e-6)
 
 
@@ -74,8 +66,8 @@ def test_dicom_without_a_window_is_stretched_and_turned_over_at_most_once():
     assert_image(plain)
     np.testing.assert_allclose(plain.pixels, TWELVE / 3900, atol=1e-6)
     assert (plain.format, plain.modality, plain.original_size) == ("DICOM", "DX", (5, 8))
-    one, two = {"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}
-    for elements in (one, two, one | two):
+    shape = {"PresentationLUTShape": "INVERSE"}
+    for elements in (INVERTED, shape, INVERTED | shape):
         np.testing.assert_allclose(read(dicom(TWELVE, bits=12, **elements)).pixels, 1 - plain.pixels, atol=1e-6)
 
 
@@ -112,15 +104,12 @@ def test_losslessly_compressed_dicom_equals_the_plain_one(syntax):
     assert "different sizes" in reason(written(ds))
 
 
-def test_others_compressed_files_equal_their_plain_one():
+def test_compressed_files_of_others_equal_their_plain_one_and_jpeg_is_read_to_within_its_losses():
     # Written by other programs, and part of the installed pydicom: nothing is downloaded.
     plain = read(get_testdata_file("MR_small.dcm", download=False))
     for name in ("MR_small_jpeg_ls_lossless", "MR_small_jp2klossless", "MR_small_RLE"):
         packed = read(get_testdata_file(f"{name}.dcm", download=False))
         np.testing.assert_array_equal(packed.pixels, plain.pixels)
-
-
-def test_jpeg_in_dicom_is_read_to_within_its_losses():
     grey = (SQUARE // 16).astype(np.uint8)
     ds = dataset(grey, WindowCenter=128, WindowWidth=256)
     plain = read(written(ds))
@@ -171,67 +160,36 @@ def test_several_frames_parametric_maps_and_files_without_an_image_are_refused()
     assert "parametric map" in reason(written(ds))
 
 
-SECRET = {
-    "PatientName": "Roentgen^Anna",
-    "PatientID": "HOSP-4711",
-    "PatientBirthDate": "19011122",
-    "StudyDate": "20200317",
-    "AccessionNumber": "ACC99881",
-    "InstitutionName": "Charite Mitte",
-    "ReferringPhysicianName": "Virchow^Rudolf",
-    "StudyDescription": "Roentgen Anna chest",
-    "PatientComments": "Anna lives nearby",
-    "DeviceSerialNumber": "SN-31337",
-    # Free text where a term is due.
-    "ViewPosition": "ANNA STANDING",
-    "BodyPartExamined": "ANNA",
-    "Modality": "ANNAS",
-    "PatientSex": "ANNA",
-    "PatientAge": "A63Y",
-}
-WORDS = ("roentgen", "anna", "4711", "1901", "20200317", "acc99881", "charite", "virchow", "31337", "1.2.3.4", "a63y")
-
-
 def assert_silent(*texts):
-    said = " ".join(texts).lower()
-    assert [word for word in WORDS if word in said] == []
+    assert not re.search("SECRET|PATIENT|1[.]2[.]3[.]4", " ".join(texts), re.IGNORECASE)
 
 
-def everything(found):
-    return repr({name: value for name, value in vars(found).items() if name != "pixels"}) + repr(found)
-
-
-@pytest.mark.filterwarnings("ignore:The value length")
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_no_patient_data_comes_out_of_an_image_or_an_error(capfd, caplog, recwarn, tmp_path):
-    ds = dataset(SQUARE, bits=12, **SECRET)
-    data = written(ds)
-    assert b"Roentgen^Anna" in data
-    assert_silent(everything(read(data)))
-    ds.compress(RLELossless)
+    path = tmp_path / "SECRET_PATIENT.dcm"
+    plain = secret(BodyPartExamined=SECRET, ViewPosition=SECRET, Modality=SECRET, PatientAge="SECRET")
+    packed = pydicom.dcmread(io.BytesIO(plain))
+    packed.compress(RLELossless)
     # Headers cut within every element, and pictures cut short.
-    starts = [data[:cut] for cut in range(132, len(data) - 200, 97)] + [written(ds)[:cut] for cut in (900, 1500, 2500)]
+    starts = [plain[:cut] for cut in range(132, len(plain) - 200, 97)]
+    starts += [plain, *(written(packed)[:cut] for cut in (900, 1500, 2500))]
     recwarn.clear()
     capfd.readouterr()
     caplog.clear()
-    refused, silent = 0, True
+    errors = []
     for start in starts:
-        path = tmp_path / "Roentgen_Anna_4711.dcm"
         path.write_bytes(start)
         try:
-            assert_silent(everything(read(path)))
+            found = read(path)
+            assert_silent(repr({name: value for name, value in vars(found).items() if name != "pixels"}), repr(found))
         except UnreadableImage as error:
-            refused += 1
-            assert_silent(str(error), repr(error))
-            # What a traceback would print: no cause, and the context is left out.
-            silent &= error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
-    assert refused > 50
-    assert silent
-    printed = capfd.readouterr()
-    assert_silent(printed.out, printed.err, caplog.text, *(str(one.message) for one in recwarn))
-
-
-def test_errors_of_the_file_system_do_not_name_the_path(tmp_path):
-    for path in (tmp_path / "Roentgen_Anna_4711.png", str(tmp_path / "Roentgen_Anna\0.png"), "/x/" + "anna" * 200):
+            errors.append(error)
+    assert len(errors) > 50
+    assert_silent(*map(repr, errors), *map(str, errors))
+    # What a traceback would print: no cause, and the context is left out.
+    assert not any(error.__cause__ or (error.__context__ and not error.__suppress_context__) for error in errors)
+    assert_silent(*capfd.readouterr(), caplog.text, *(str(one.message) for one in recwarn))
+    for path in (tmp_path / "SECRET.png", str(tmp_path / "SECRET\0.png"), "/x/" + "SECRET" * 200):
         assert_silent(reason(path))
 
 
