@@ -47,12 +47,6 @@ def test_a_card_names_what_is_missing(changes, text):
     assert text in show.card.card(INFO | changes)
 
 
-def test_a_figure_without_its_n_is_refused():
-    figure = {key: value for key, value in FIGURE.items() if key != "n"}
-    with pytest.raises(ValueError, match="one lacks n"):
-        show.card.card(INFO | {"figures": [figure]})
-
-
 @pytest.mark.parametrize("name", networks.bundled())
 def test_the_card_of_a_bundled_model_is_made_from_its_sidecar(name):
     written = (networks.folder_of(name) / "README.md").read_text(encoding="utf-8")

@@ -116,7 +116,7 @@ def test_images_are_counted_beside_the_report(tmp_path):
     assert other.startswith("| other findings |  | 1 (25.0%) |")
     # Of the total, the share of all images: 1,224 of 2,038, and 4 of 8.
     assert total.startswith("| Total | 1,224 (60.1%) | 4 (50.0%) |")
-    assert show.experiments.detail(found, further={"out of focus": -3.0}).png().startswith(b"\x89PNG")
+    assert show.experiments.detail(found).png().startswith(b"\x89PNG")
 
 
 def test_a_matrix_holds_value_interval_and_number():

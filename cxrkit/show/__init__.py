@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cxrkit.show import _rounds as rounds
     from cxrkit.show import _strips as strips
     from cxrkit.show._images import heat_maps, images, overlay
-    from cxrkit.show._plots import findings, forest, matrix, scores, triage, worth
+    from cxrkit.show._plots import findings, forest, matrix, scores, worth
     from cxrkit.show._style import figure
     from cxrkit.show._tables import disclaimer, table
 
@@ -42,14 +42,13 @@ __all__ = [
     "scores",
     "strips",
     "table",
-    "triage",
     "worth",
 ]
 
 #: The file of each function. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
 _FILES = {
     **dict.fromkeys(("heat_maps", "images", "overlay"), "_images"),
-    **dict.fromkeys(("findings", "forest", "matrix", "scores", "triage", "worth"), "_plots"),
+    **dict.fromkeys(("findings", "forest", "matrix", "scores", "worth"), "_plots"),
     **dict.fromkeys(("disclaimer", "table"), "_tables"),
     "figure": "_style",
 }

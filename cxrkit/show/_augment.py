@@ -39,9 +39,16 @@ def describe(recipe: Recipe, language: str = "en") -> str:
         f"lab.part.{type(recipe).__name__}" if recipe.children else "lab.part.empty",
         count=len(recipe.children),
         order=words.say(language, "lab.part.random" if recipe.random_order else "lab.part.in_order"),
-        n=_how_many(recipe.n, language) if isinstance(recipe, SomeOf) else "",
+        n=_how_many(recipe, language) if isinstance(recipe, SomeOf) else "",
         percent=100 * recipe.p if isinstance(recipe, Sometimes) else 0,
     )
+
+
+def _how_many(recipe: SomeOf, language: str) -> str:
+    every = words.say(language, "lab.part.all")
+    ends = recipe.n if isinstance(recipe.n, tuple) else (recipe.n, recipe.n)
+    low, high = (every if end is None else str(end) for end in ends)
+    return _range(low, high, language)
 
 
 def drawn_words(drawn: Recipe, language: str = "en") -> str:
@@ -62,26 +69,24 @@ def title(drawn: Recipe, head: str = "") -> str:
 
 
 def _operation(name: str, values: Mapping[str, Any], language: str, digits: int = 5) -> str:
-    shown = [
+    shown = ", ".join(
         f"{key} {_value(value, language, digits)}"
         for key, value in values.items()
         if (left_out := OPERATIONS[name][key].left_out) is None or value != left_out
-    ]
-    return words.say(language, "panel.named", name=name, values=", ".join(shown)) if shown else name
+    )
+    return words.say(language, "panel.named", name=name, values=shown) if shown else name
 
 
 def _value(value: Any, language: str, digits: int) -> str:
-    if isinstance(value, tuple):
-        low, high = (f"{one:.{digits}g}" for one in value)
-        return words.say(language, "lab.part.range", low=low, high=high)
     if isinstance(value, Choice):
         return words.say(language, "lab.part.choice", values=", ".join(f"{one:.{digits}g}" for one in value.values))
+    if isinstance(value, tuple):
+        low, high = (f"{one:.{digits}g}" for one in value)
+        return _range(low, high, language)
     return value if isinstance(value, str) else f"{value:.{digits}g}"
 
 
-def _how_many(n: int | tuple[int, int | None] | None, language: str) -> str:
-    every = words.say(language, "lab.part.all")
-    low, high = (every if end is None else str(end) for end in (n if isinstance(n, tuple) else (n, n)))
+def _range(low: str, high: str, language: str) -> str:
     return low if low == high else words.say(language, "lab.part.range", low=low, high=high)
 
 
@@ -95,11 +100,11 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
         opacity: of the map's strongest place, in [0, 1]; 0 shows images alone. All maps have one scale.
         simulated, language: the images are simulated; the language of all words.
     """
-    say = functools.partial(words.say, language)
-    network = trial.predictor
+    say, network = functools.partial(words.say, language), trial.predictor
     column = network.labels.index(label)
-    before, after = (each.probs[:, column] for each in (trial.before, trial.after))
-    maps_before, maps_after = (each.maps[:, column] for each in (trial.before, trial.after))
+    (before, maps_before), (after, maps_after) = (
+        (each.probs[:, column], each.maps[:, column]) for each in (trial.before, trial.after)
+    )
     scale = max(float(maps_before.max()), float(maps_after.max()), 1e-6)
     about = {"kind": kind(simulated, language), "label": words.label(language, label)}
 
@@ -117,8 +122,9 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
             groups.append([shown(trial.films[k], maps_before[k], [first, said], alt)])
         drawn, said = drawn_words(trial.drawn[k], language), answer(after[k], now, language)
         changed = say("lab.strip.changed") if was != now else ""
+        draw = f"<b>{rich(language, 'lab.strip.k', k=k)}</b>"
         lines = [
-            rich(language, "lab.strip.draw", draw=f"<b>{rich(language, 'lab.strip.k', k=k)}</b>", kind=about["kind"]),
+            rich(language, "lab.strip.draw", draw=draw, kind=about["kind"]),
             f"{said} <b>&#8646; {changed}</b>" if changed else said,
             f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
         ]
@@ -126,17 +132,13 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
         groups[-1].append(shown(trial.altered[k], maps_after[k], lines, alt, marked=bool(changed)))
     # An image and its draw stay side by side; the many draws of one image may begin a new row anywhere.
     figures = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
+    bold = {"network": network.name, "flips": changed_predictions(trial, label, language)}
+    warning = rich(language, "panel.not_shown") if label in network.not_shown else ""
     head = rich(
-        language,
-        "lab.strip.head",
-        network=f"<b>{html.escape(network.name)}</b>",
-        label=html.escape(about["label"]),
-        line=network.thresholds[label],
-        not_shown=rich(language, "panel.not_shown") if label in network.not_shown else "",
-        low=after.min(),
-        high=after.max(),
-        flips=f"<b>{html.escape(changed_predictions(trial, label, language))}</b>",
-    )
+        language, "lab.strip.head", label=html.escape(about["label"]), line=network.thresholds[label],
+        not_shown=warning, low=after.min(), high=after.max(),
+        **{key: f"<b>{html.escape(text)}</b>" for key, text in bold.items()},
+    )  # fmt: skip
     return page(head, figures, least_px=_LEAST_PX, prefix="lab", simulated=simulated, language=language)
 
 

@@ -2,9 +2,9 @@
 
     python -m cxrkit.show._card FOLDER...      # write README.md in each model folder; by default of the bundled models
 
-`figures` in the sidecar is a list of measurements, each a mapping with `split` ("test"), `films` ("simulated" or
-"real"), `source` ("course", "nih", "cohen"... or "all"), `label`, `measure` ("AUROC", "sensitivity"...), `value`,
-`low`, `high` (null when undefined), `n` images, `positives` among them, and `reason` (why it is undefined, or empty).
+`figures` in the sidecar is a list of measurements, each a mapping with `split`, `films` ("simulated" or "real"),
+`source` ("course", "nih", "cohen"... or "all"), `label`, `measure` ("AUROC", "sensitivity"...), `value`, `low`, `high`
+(null when undefined), `n` images, `positives` among them, and `reason` (why it is undefined, or empty).
 """
 
 import json
@@ -20,17 +20,11 @@ from cxrkit.metrics import Estimate
 from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, pretty
 from cxrkit.show._tables import table
 
-_KEYS = ("split", "films", "source", "label", "measure", "value", "low", "high", "n", "positives", "reason")
-
 
 def card(info: Mapping[str, Any]) -> Markdown:
-    """Return the model card of a sidecar, as `Predictor.info` holds it.
-
-    Raises:
-        ValueError: a figure that lacks a key.
-    """
-    thresholds = [[label, f"{info['thresholds'][label]:.4f}"] for label in info["labels"]]
-    files = [[name, f"`{digest}`"] for name, digest in sorted(info["files"].items())]
+    """Return the model card of a sidecar, as `Predictor.info` holds it."""
+    thresholds = {label: f"{info['thresholds'][label]:.4f}" for label in info["labels"]}
+    files = {name: f"`{digest}`" for name, digest in sorted(info["files"].items())}
     parts = [
         f"# {escape_markdown(info['name'])}, version {escape_markdown(info['version'])}",
         f"**{DISCLAIMER}**",
@@ -43,11 +37,11 @@ def card(info: Mapping[str, Any]) -> Markdown:
         *_figures(info.get("figures", [])),
         "## Thresholds",
         "An image is positive for a label from this probability on.",
-        markdown_table(["label", "threshold"], thresholds, [False, False]),
+        _pairs("label", "threshold", thresholds),
         "## Training",
         _training(info.get("training", {})),
         "## Files",
-        markdown_table(["file", "sha256"], files, [False, False]),
+        _pairs("file", "sha256", files),
     ]
     return Markdown("\n\n".join(parts) + "\n")
 
@@ -57,11 +51,10 @@ def of_folder(name_or_folder: Path | str) -> Markdown:
     return card(json.loads((networks.folder_of(name_or_folder) / "model.json").read_text(encoding="utf-8")))
 
 
-def write(name_or_folder: Path | str) -> Path:
-    """Write README.md beside a model from its model.json, and return the file."""
+def write(name_or_folder: Path | str) -> None:
+    """Write README.md beside a model from its model.json."""
     path = networks.folder_of(name_or_folder) / "README.md"
     path.write_text(of_folder(name_or_folder), encoding="utf-8")
-    return path
 
 
 def _not_shown(info: Mapping[str, Any]) -> str:
@@ -79,8 +72,6 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
         return ["Nothing was measured: this model was not scored on any image."]
     groups: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
     for figure in figures:
-        if missing := [key for key in _KEYS if key not in figure]:
-            raise ValueError(f"each of the sidecar's figures needs {', '.join(_KEYS)}; one lacks {', '.join(missing)}.")
         rows = groups.setdefault((figure["films"], figure["source"], figure["split"]), {})
         numbers = {key: math.nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high")}
         estimate = Estimate.from_row({**figure, **numbers})
@@ -97,11 +88,16 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
 def _training(training: Mapping[str, Any]) -> str:
     if not training:
         return "Not trained: the weights are the initial ones."
-    rows = []
-    for key, value in training.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        rows.append([escape_markdown(pretty(key)), f"`{text}`" if key == "command" else escape_markdown(text)])
-    return markdown_table(["what", "how"], rows, [False, False])
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in training.items()
+    }
+    cells = {key: f"`{text}`" if key == "command" else escape_markdown(text) for key, text in texts.items()}
+    return _pairs("what", "how", {escape_markdown(pretty(key)): cell for key, cell in cells.items()})
+
+
+def _pairs(first: str, second: str, cells: Mapping[str, str]) -> str:
+    return markdown_table([first, second], list(cells.items()), [False, False])
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -111,4 +107,4 @@ def _listed(labels: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     for folder in sys.argv[1:] or networks.bundled():
-        print(f"wrote {write(folder)}")
+        write(folder)

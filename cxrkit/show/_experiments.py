@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import seaborn
 
 from cxrkit.course import published
-from cxrkit.labels import COLOURS, COVID, DISCLAIMER, NOT_COVID, SPLITS
+from cxrkit.labels import COVID, DISCLAIMER, NOT_COVID, SPLITS
 from cxrkit.metrics import Estimate
 from cxrkit.show import _plots as plots
 from cxrkit.show import _style as style
@@ -27,38 +27,36 @@ _RIGHT, _WRONG = ("#2c7a2c", "-", "right"), ("#c0392b", "--", "wrong")
 _CHANCE = 0.5
 
 
-class _About(NamedTuple):
-    """The title of an experiment, a note on what the report printed, and the measures of its table."""
-
-    title: str
-    note: str
-    measures: tuple[str, ...] = ("AUROC", "accuracy", "recall", "specificity")
-
-
+_MEASURES = ("AUROC", "accuracy", "recall", "specificity")
+#: Of each experiment its title, what the report printed of it, and the measures of its table.
 _ABOUT = {
-    "augmenters": _About(
-        "One augmenter at a time (table 7, figure 9)", "Report: table 7, accuracy; the number of images is not printed."
+    "augmenters": (
+        "One augmenter at a time (table 7, figure 9)",
+        "Report: table 7, accuracy; the number of images is not printed.",
+        _MEASURES,
     ),
-    "composite": _About("The composite (figures 10 and 11)", "Report: figure 10, mean AUROC."),
-    "transfer": _About(
+    "composite": ("The composite (figures 10 and 11)", "Report: figure 10, mean AUROC.", _MEASURES),
+    "transfer": (
         "Transfer learning and training from scratch (figure 12)",
         "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
         ("AUROC", "accuracy"),
     ),
-    "unseen": _About(
+    "unseen": (
         "A source that the network never saw (figure 13)",
         "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
+        (),
     ),
-    "mixing": _About(
+    "mixing": (
         "Images of the other source mixed in (table 9)",
         "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
         ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
     ),
-    "shortcuts": _About(
+    "shortcuts": (
         "Shortcuts: what a COVID-19 network uses",
         "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
         "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never "
         "saw the disease; *the source* shows how well it recognises it.",
+        (),
     ),
 }
 _COVERS = (
@@ -89,29 +87,15 @@ def printed(result: "Result") -> dict[str, Estimate]:
     return {name: published.estimate(*place) for name, place in places.get(result.name, {}).items()}
 
 
-# ------------------------------------------------------------------------------------------------------------- figures
-
-
 @theme()
-def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, title: str = "") -> Drawing:
-    """Draw how much fine detail each image has, and the line below which it counts as blurred.
-
-    Args:
-        found: the images.
-        further: `detail` of further images, by name.
-        title: above the axis.
-    """
+def detail(found: "CleanedData", *, title: str = "") -> Drawing:
+    """Draw how much fine detail each image has, and the line below which it counts as blurred."""
     figure = style.figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
     axis = figure.subplots()
     seaborn.histplot(x=found.detail["detail"], bins=40, color=style.SERIES[0], edgecolor="white", ax=axis)
     axis.axvline(found.line, color=style.INK, linewidth=2)
-    words: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axis.get_xaxis_transform()}
-    axis.text(found.line, 1.02, "blurred below this", fontsize=9, **words)
-    for place, (name, value) in enumerate((further or {}).items()):
-        height, mark = 0.2 + 0.25 * (place % 3), style.MARKS[place % len(style.MARKS)]
-        axis.plot(value, height, mark, color=COLOURS[COVID], markeredgecolor=style.INK, transform=words["transform"])
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-        axis.text(value, height + 0.08, name, fontsize=8.5, bbox=box, **words)
+    across = axis.get_xaxis_transform()
+    axis.text(found.line, 1.02, "blurred below this", fontsize=9, ha="center", va="bottom", transform=across)
     axis.margins(x=0.1)
     axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
     style.tidy(axis)
@@ -122,18 +106,11 @@ def detail(found: "CleanedData", *, further: Mapping[str, float] | None = None, 
 def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
     """Draw a measure of each setting beside what the report printed, and its difference from the reference with its p.
 
-    Args:
-        result: of "augmenters", "composite" or "mixing".
-        measure: of its table.
-        title: above all.
-    Raises:
-        ValueError: a measure that the result does not have.
+    The result is of "augmenters", "composite" or "mixing".
     """
     here = _of_measure(result, measure).assign(group="measured here")
-    theirs = pd.DataFrame(
-        [{"setting": name, **vars(one), "group": "report (2020)"} for name, one in printed(result).items()]
-    )
-    both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])]])
+    theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
+    both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group="report (2020)")])
     both["name"] = [_named(result, name) for name in both["setting"]]
     figure = style.figure(style.WIDTH, 0.42 * len(here) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
@@ -201,12 +178,8 @@ def curves(result: "Result", *, title: str = "") -> Drawing:
 def sources(result: "Result", *, title: str = "") -> Drawing:
     """Draw the AUROC of each network on each test set, as `matrix`.
 
-    Args:
-        result: of "unseen", or of "shortcuts", with unchanged images.
-        title: above all.
-    Returns:
-        The figure. For "unseen", a source of one class shows the AUROC across sources: against the other class of the
-        training sources.
+    The result is of "unseen", where a source of one class shows the AUROC across sources (against the other class of
+    the training sources), or of "shortcuts", with unchanged images.
     """
     table = result.table
     if result.name == "shortcuts":
@@ -236,7 +209,7 @@ def matrix(
     title: str = "",
     simulated: bool = False,
 ) -> Drawing:
-    """Draw AUROCs as a matrix: each cell holds value, interval and number of images; below 0.5 it is orange.
+    """Draw AUROCs as a matrix with intervals and numbers of images.
 
     Args:
         areas: by training set, the AUROC by test set; or a tidy frame, with columns `group` (the training set), `name`
@@ -260,23 +233,17 @@ def variants(result: "Result", trained_on: str) -> Drawing:
     return plots.forest(frame, title=f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 
-def predicted_positive(result: "Result", trained_on: Sequence[str] | None = None) -> Drawing:
-    """Draw the share of each source's images that networks of "shortcuts" predict positive, unchanged images.
-
-    Args:
-        result: of "shortcuts".
-        trained_on: the training sets; None for all.
-    """
+def predicted_positive(result: "Result") -> Drawing:
+    """Draw the share of each source's images that networks of "shortcuts" predict positive, unchanged images."""
     found = _shares(result)
-    chosen = found if trained_on is None else found[found["trained on"].isin(trained_on)]
-    frame = chosen.assign(name=chosen["measure"], group="trained on " + chosen["trained on"])
+    frame = found.assign(name=found["measure"], group="trained on " + found["trained on"])
     words = "share of images predicted positive"
     return plots.forest(frame, xlabel=words, reference=None, simulated=result.simulated)
 
 
 def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
     """Return all figures of a result on its test images, by a name for a file."""
-    title = f"{_ABOUT[result.name].title}: {result.data}"
+    title = f"{_ABOUT[result.name][0]}: {result.data}"
     if result.name == "transfer":
         return {"figure": curves(result, title=title)}
     if result.name == "unseen":
@@ -287,11 +254,8 @@ def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
             names = dict.fromkeys(result.table.loc[result.table["target"] == "COVID-19", "trained on"])
             found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
         return found
-    found = {"figure": settings(result, measure=_ABOUT[result.name].measures[0], title=title)}
+    found = {"figure": settings(result, measure=_ABOUT[result.name][2][0], title=title)}
     return found | ({"examples": examples(result, test)} if result.name == "composite" else {})
-
-
-# ----------------------------------------------------------------------------------------------- tables and documents
 
 
 def counts(found: "CleanedData") -> Markdown:
@@ -314,18 +278,16 @@ def counts(found: "CleanedData") -> Markdown:
 def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     """Return measures as a Markdown table, what the report printed beside what was measured.
 
+    With a reference, it holds the difference of the first measure from it, its p and p after Holm.
+
     Args:
         result: of any experiment but "shortcuts".
         measures: columns; None for those that the experiment is about.
-    Returns:
-        A row per setting. With a reference, the difference of the first measure from it, its p and p after Holm.
-    Raises:
-        ValueError: a measure that the result does not have.
     """
     if result.name == "unseen":
         return _unseen_table(result)
     there = set(result.table["measure"])
-    chosen = list(measures or [measure for measure in _ABOUT[result.name].measures if measure in there])
+    chosen = list(measures or [measure for measure in _ABOUT[result.name][2] if measure in there])
     first, *_ = [_of_measure(result, measure) for measure in chosen]
     found, theirs = result.estimates("setting", "measure"), printed(result)
     rows = []
@@ -344,7 +306,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
 
 
 def data_document(found: "CleanedData", *, date: str, command: str) -> Markdown:
-    """Return the images of experiment 1 as a Markdown document; arguments as for `document`."""
+    """Return the images of experiment 1 as a Markdown document."""
     heading = "Images, cleaned and split by patient (table 4)"
     words = "The report too left out blurred images and split 3:1:1; it does not say whether by patient."
     return Markdown(f"{_opening(heading, found.name, found.simulated, date, command)} {words}\n\n{counts(found)}\n")
@@ -356,20 +318,14 @@ def _opening(heading: str, data: str, simulated: bool, date: str, command: str) 
 
 
 def document(result: "Result", *, date: str, command: str) -> Markdown:
-    """Return a result as a Markdown document, ready for docs/results.
-
-    Args:
-        result: of any experiment but "data".
-        date: of the day.
-        command: that was run.
-    """
+    """Return a result as a Markdown document, ready for docs/results, with the date and the command that was run."""
     minutes = result.cells["seconds"].sum() / 60
-    opening = _opening(_ABOUT[result.name].title, result.data, result.simulated, date, command)
+    opening = _opening(_ABOUT[result.name][0], result.data, result.simulated, date, command)
     parts = [
         f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
-        f"{_COVERS} {_ABOUT[result.name].note}",
+        f"{_COVERS} {_ABOUT[result.name][1]}",
     ]
     if result.name == "unseen":
         parts.append(f"The report printed {printed(result)[''].value:.3f}.")

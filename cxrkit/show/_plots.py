@@ -1,7 +1,6 @@
 """Probabilities and measures as figures. Each colour stands beside a word, a mark or a shade that says the same."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from cxrkit.labels import COLOURS, COVID, FINDINGS, split_findings
+from cxrkit.labels import COLOURS, COVID
 from cxrkit.metrics import Estimate, Worth
 from cxrkit.show import _style as style
 from cxrkit.show._rendered import plain, pretty
 from cxrkit.show._style import BLUE, GREY, INK, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
 
+#: Colours of the legend of `findings`.
+_SHADE = {"positive": INK, "negative": "#bbbbbb"}
 _PERCENT = FuncFormatter(lambda share, _: f"{share:.2%}" if 0 < share < 0.01 else f"{share:.0%}")
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9dbbdd"])
 #: Below chance another colour.
@@ -32,17 +33,14 @@ def findings(
     thresholds: Mapping[str, float],
     *,
     not_shown: Iterable[str] = (),
-    truth: Iterable[str] = (),
+    truth: Iterable[str] | None = None,
     title: str = "",
     simulated: bool = False,
 ) -> Drawing:
-    """Draw the probability of each label as a bar with the label's own threshold.
-
-    Full bars are positive, pale ones negative. A label without a probability (NaN) was not predicted, because the image
-    was predicted COVID-19.
+    """Draw the probability of each label as a bar with its threshold; full bars are positive, pale ones negative.
 
     Args:
-        probs: probability in [0, 1] or NaN by label; drawn top to bottom in this order.
+        probs: probability in [0, 1] by label, top to bottom; NaN was not predicted, because COVID-19 is positive.
         thresholds: probability from which a label is positive, for each label in `probs`.
         truth: labels known to be true, marked at the right.
     Raises:
@@ -52,52 +50,26 @@ def findings(
         raise ValueError(f"thresholds lack {', '.join(missing)}; pass Predictor.thresholds.")
     figure = style.figure(WIDTH, 0.27 * len(probs) + 1.5, simulated=simulated)
     axis = figure.subplots()
-    aside = _bars(axis, {name: 0.0 if math.isnan(prob) else prob for name, prob in probs.items()}, not_shown)
+    grey: dict[str, Any] = {"facecolor": (GREY, 0.4), "edgecolor": GREY, "hatch": "////"}
     for row, (label, prob) in enumerate(probs.items()):
         positive = prob >= thresholds[label]
-        if not positive and label not in set(not_shown):
-            axis.patches[row].set_alpha(0.35)
+        colour = {"facecolor": COLOURS.get(label, PALE), "edgecolor": INK, "alpha": None if positive else 0.35}
+        axis.barh(row, np.nan_to_num(prob), 0.7, linewidth=0.6, **(grey if label in set(not_shown) else colour))
         words = "not predicted" if math.isnan(prob) else f"{prob:.2f}{'  positive' if positive else ''}"
         axis.text(1.015, row, words, va="center", fontsize=8.5, fontweight="bold" if positive else None)
-        if label in set(truth):
+        if label in set(truth or ()):
             axis.text(1.17, row, "● true", va="center", fontsize=8.5)
     rows, at = np.arange(len(probs)), [thresholds[label] for label in probs]
-    for colour, width in (("white", 4.5), (INK, 2)):
-        axis.vlines(at, rows - 0.42, rows + 0.42, color=colour, linewidth=width)
-    axis.set(xlim=(0, 1), xlabel="predicted probability")
+    for edge, width in (("white", 4.5), (INK, 2)):
+        axis.vlines(at, rows - 0.42, rows + 0.42, color=edge, linewidth=width)
+    axis.set(xlim=(0, 1), ylim=(len(probs) - 0.4, -0.6), xlabel="predicted probability")
+    axis.set_yticks(rows, _daggered(probs, not_shown))
     axis.set_title(title)
-    handles: list[Any] = [style.patch(INK, "positive"), style.patch("#bbbbbb", "negative")]
+    tidy(axis)
+    handles: list[Any] = [Patch(facecolor=colour, edgecolor=INK, label=name) for name, colour in _SHADE.items()]
     handles.append(Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"))
-    if any(map(math.isnan, probs.values())):
-        handles.append(style.patch("none", "not predicted: COVID-19 is positive"))
-    key(figure, [*handles, *aside], columns=3)
-    return figure
-
-
-@theme()
-def triage(frame: pd.DataFrame, *, not_shown: Iterable[str] = (), simulated: bool = False) -> Drawing:
-    """Draw the result of a folder: COVID-19, not COVID-19 or no prediction; and how often each finding is positive.
-
-    Args:
-        frame: `combined.csv` as read: columns `Image Index`, `Predict label`, `status`.
-    """
-    label = frame["Predict label"].fillna("")
-    error, covid = frame["status"] == "error", label == COVID
-    rest = label[~covid & ~error]
-    counts = {COVID: int(covid.sum()), "not COVID-19": len(rest), "no prediction": int(error.sum())}
-    found = Counter(name for text in rest for name in split_findings(text))
-    positive = {**{name: found[name] for name in FINDINGS}, "none": int((rest == "").sum())}
-    figure = style.figure(WIDTH, 4.6, simulated=simulated)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    for axis, bars in ((left, counts), (right, positive)):
-        aside = _bars(axis, bars, not_shown)
-        for row, count in enumerate(bars.values()):
-            axis.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
-        axis.set(xlim=(0, max(1, *bars.values()) * 1.15), xlabel="images")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_title(f"{len(frame):,} file{'' if len(frame) == 1 else 's'}")
-    right.set_title(f"positive findings of the {len(rest):,} not COVID-19")
-    key(figure, aside)
+    handles += [Patch(label=f"† {NOT_SHOWN}", **grey)] if set(not_shown) & set(probs) else []
+    key(figure, handles, columns=3)
     return figure
 
 
@@ -150,7 +122,7 @@ def forest(
         axis.xaxis.set_major_formatter(_PERCENT)
     elif span:
         axis.set_xlim(span)
-    _dagger(axis, dict.fromkeys(frame["name"]), aside)
+    axis.set_yticks(axis.get_yticks(), _daggered(dict.fromkeys(frame["name"]), aside))
     axis.set_title(title, pad=16)
     if aside:
         dot: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
@@ -241,7 +213,7 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
             f"Of the other {images - ill:,}, {alarms:,} are positive."
         )
     figure = style.figure(WIDTH, 6.4, simulated=simulated, title=words)
-    (top, left, right) = figure.subplot_mosaic("AA;BC", height_ratios=(1, 1.7), width_ratios=(1.25, 1)).values()
+    (top, left, right) = figure.subplot_mosaic("AA;BC", height_ratios=(1, 1.7), width_ratios=(1.6, 1)).values()
     groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
     _dots(top, groups, found.threshold, f"probability of {name}")
     colours = {"PPV": COLOURS[COVID], "NPV": BLUE, "sensitivity": INK, "specificity": INK}
@@ -254,13 +226,10 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
     left.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, borderpad=0)
-    style.forest(right, tidy_estimates(found.estimates), palette=colours)
-    for row, (label, estimate) in enumerate(found.estimates.items()):
-        if math.isfinite(estimate.value):
-            right.text(0, row - 0.22, f"{label} {plain(estimate, digits=2)}", va="bottom", fontsize=9)
-    right.set(ylim=(len(found.estimates) - 0.6, -0.75), xlim=(0, 1), yticks=[])
+    numbers = [plain(one, digits=2) if math.isfinite(one.value) else "" for one in found.estimates.values()]
+    style.forest(right, tidy_estimates(found.estimates).assign(words=numbers), palette=colours)
+    right.set(xlim=(0, 1))
     right.set_title(f"prevalence {found.prevalence:.1%}", fontsize=10)
-    right.spines["left"].set_visible(False)
     return figure
 
 
@@ -284,27 +253,8 @@ def _words(row: Mapping[Any, Any], sized: bool) -> str:
     return f"{words}, n = {row['n']:,}" if sized else words
 
 
-def _dagger(axis: Axes, names: Iterable[str], aside: Iterable[str]) -> None:
-    labels = [pretty(name) + (" †" if name in set(aside) else "") for name in names]
-    axis.set_yticks(range(len(labels)), labels)
-
-
-def _bars(axis: Axes, values: Mapping[str, float], not_shown: Iterable[str]) -> list[Patch]:
-    """Draw lying bars, a row per name; those not shown to work are hatched grey. Return their handle, if any."""
-    names, aside = list(values), set(not_shown)
-    palette = {name: COLOURS.get(name, BLUE if name == "not COVID-19" else PALE) for name in names}
-    seaborn.barplot(
-        x=list(values.values()), y=names, hue=names, palette=palette, saturation=1, width=0.7, edgecolor=INK,
-        linewidth=0.6, legend=False, ax=axis,
-    )  # fmt: skip
-    grey: dict[str, Any] = {"facecolor": (GREY, 0.4), "edgecolor": GREY, "hatch": "////"}
-    for bar, name in zip(axis.patches, names, strict=False):
-        if name in aside:
-            bar.set(**grey)
-    _dagger(axis, names, aside)
-    axis.set(ylim=(len(names) - 0.4, -0.6), ylabel="")
-    tidy(axis)
-    return [Patch(label=f"† {NOT_SHOWN}", **grey)] if aside & set(names) else []
+def _daggered(names: Iterable[str], not_shown: Iterable[str]) -> list[str]:
+    return [pretty(name) + (" †" if name in set(not_shown) else "") for name in names]
 
 
 def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:

@@ -1,4 +1,4 @@
-"""One image's rounds as HTML: its views in order, the votes, and where it could stop; nothing is computed here.
+"""One image's rounds as HTML: its views in order, the votes, and where it could stop.
 
 Text that comes from a user (names of images and rounds) is escaped.
 """
@@ -13,13 +13,12 @@ from cxrkit import augment, words
 from cxrkit.film import heat, overlay
 from cxrkit.rounds import OneImage, describe
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import EDGE, FAINT, INK, answer, breaking, figure, kind, page, rich
+from cxrkit.show._strip import EDGE, FAINT, answer, breaking, figure, kind, page, rich
 
 #: Smallest width of a view, pixels of the page: eleven fit side by side on a screen of 1280 pixels.
 _LEAST_PX = 102
-#: The plot of votes is drawn smaller than it is shown, so that its text is readable on a telephone.
-_SHOWN_PX, _PLOT_W, _PLOT_H, _LEFT = 520, 460, 100, 34
-_BAND = "#4c78a8"
+#: Height of the plot of votes, pixels of the page, and the colour of its bars.
+_PLOT_PX, _BAND = 100, "#4c78a8"
 
 
 def strip(
@@ -27,10 +26,9 @@ def strip(
     *,
     film: str,
     network: str,
-    opacity: float = 0.5,
-    scale: float | None = None,
+    opacity: float,
+    scale: float,
     marked: Sequence[str] = (),
-    title: str = "",
     not_shown: bool = False,
     simulated: bool = False,
     language: str = "en",
@@ -41,50 +39,44 @@ def strip(
         one: from `rounds.Viewer`.
         film, network: their names.
         opacity: of the map's strongest place, in [0, 1]; 0 shows the views alone.
-        scale: value of a map drawn strongest, above 0, for all rounds; None: the largest of these rounds.
-        marked: rounds whose view differs from that in the order above.
-        title: above it.
+        scale: value of a map drawn strongest, above 0, for all rounds.
+        marked: rounds whose view differs from that in another order.
         not_shown, simulated: the label is not shown to work on real images; the image is simulated.
         language: one of `words.LANGUAGES`.
-    Returns:
-        HTML; every picture has a text alternative.
     """
     say = functools.partial(words.say, language)
     [label] = one.result.labels
-    strongest = max(float(one.maps.max()), 1e-6) if scale is None else scale
     about = {"kind": kind(simulated, language), "film": film, "label": words.label(language, label)}
-    votes = np.cumsum(one.round_positive)
-    count = len(one.views)
+    votes, count = np.cumsum(one.round_positive), len(one.views)
     figures = []
     for k, (name, view) in enumerate(one.views.items()):
         recipe = done(one.recipes[name], language)
         predicted = answer(one.probs[k], one.round_positive[k], language)
-        last = k + 1 == one.stops and one.stops < count
+        last = k + 1 == one.stops < count
         notes = {"votes": True, "other_picture": name in marked, "could_stop": last, "no_change": k >= one.stops}
         noted = {key: say(f"rounds.{key}", votes=votes[k], count=k + 1) for key, holds in notes.items() if holds}
-        lines = [
-            f"<b>{k + 1}. {html.escape(name)}</b>",
-            *([f'<span style="color:{FAINT}">{breaking(recipe)}</span>'] if recipe != name else []),
+        lines = [f"<b>{k + 1}. {html.escape(name)}</b>"]
+        lines += [f'<span style="color:{FAINT}">{breaking(recipe)}</span>'] if recipe != name else []
+        lines += [
             html.escape(predicted),
             *(f"<b>{note}</b>" if key == "could_stop" else note for key, note in noted.items()),
         ]
-        shown = overlay(view, heat(one.maps[k], view.shape, scale=strongest), opacity=opacity)
         all_notes = say("panel.and").join(noted.values())
         alt = say("rounds.alt", k=k + 1, name=name, recipe=recipe, answer=predicted, notes=all_notes, **about)
+        shown = overlay(view, heat(one.maps[k], view.shape, scale=scale), opacity=opacity)
         figures.append(figure(shown, lines, alt, marked=name in marked, dim=k >= one.stops, last=last))
-    heading = f"<b>{html.escape(title)}</b><br>" if title else ""
-    head = rich(
-        language,
-        "rounds.head",
-        network=f"<b>{html.escape(network)}</b>",
-        kind=about["kind"],
-        film=f"<b>{html.escape(film)}</b>",
-        verdict=html.escape(verdict(one, language)),
-        not_shown=rich(language, "panel.not_shown") if not_shown else "",
-    )
-    plot = _votes(one, language)
+    names = {"network": f"<b>{html.escape(network)}</b>", "film": f"<b>{html.escape(film)}</b>"}
+    warning = rich(language, "panel.not_shown") if not_shown else ""
+    said = html.escape(verdict(one, language))
+    head = rich(language, "rounds.head", kind=about["kind"], verdict=said, not_shown=warning, **names)
     return page(
-        heading + head, figures, plot, least_px=_LEAST_PX, prefix="rounds", simulated=simulated, language=language
+        head,
+        figures,
+        _votes(one, language),
+        least_px=_LEAST_PX,
+        prefix="rounds",
+        simulated=simulated,
+        language=language,
     )
 
 
@@ -92,15 +84,11 @@ def verdict(one: OneImage, language: str = "en") -> str:
     """Return one or two sentences: the combined probability, and where the rounds could stop."""
     say = functools.partial(words.say, language)
     [(label, threshold)] = one.result.thresholds.items()
-    prob, positive = one.combined
-    count, rule = len(one.probs), one.result.combine.name
+    (prob, positive), count, rule = one.combined, len(one.probs), one.result.combine.name
     predicted = answer(prob, positive, language)
-    about = {
-        "label": words.label(language, label),
-        "answer": say("rounds.share", answer=predicted) if rule == "majority" else predicted,
-        "threshold": f"{threshold:.2f}",
-        "calls": int(one.round_positive.sum()),
-    }
+    predicted = say("rounds.share", answer=predicted) if rule == "majority" else predicted
+    about = {"label": words.label(language, label), "threshold": f"{threshold:.2f}", "answer": predicted}
+    about["calls"] = str(one.round_positive.sum())
     if count == 1:
         return say("rounds.verdict.one", **about)
     key = "last" if one.stops == count else "stop_called" if positive else "stop_not_called"
@@ -124,14 +112,14 @@ def difference(one: OneImage, other: OneImage, swapped: tuple[str, str], languag
     pictures = f"rounds.pictures.{'changed' if changed else 'same'}.{one.result.mode}"
     pictures = say(pictures, changed=len(changed), count=len(other.views), names=", ".join(changed))
     (prob, positive), (prob_other, positive_other) = one.combined, other.combined
+    before, now = answer(prob, positive, language), answer(prob_other, positive_other, language)
     if positive != positive_other:
-        before, now = answer(prob, positive, language), answer(prob_other, positive_other, language)
         call = say("rounds.call.changes", before=before, now=now)
     elif prob != prob_other:
         key = "rounds.call.stays_called" if positive else "rounds.call.stays_not_called"
         call = say(key, before=f"{prob:.3f}", now=f"{prob_other:.3f}")
     else:
-        call = say("rounds.call.answer_stays", answer=answer(prob, positive, language))
+        call = say("rounds.call.answer_stays", answer=before)
     earlier, later = (
         say("rounds.stop.last" if each.stops == len(each.probs) else "rounds.stop.after", stops=each.stops)
         for each in (one, other)
@@ -141,43 +129,26 @@ def difference(one: OneImage, other: OneImage, swapped: tuple[str, str], languag
 
 
 def _votes(one: OneImage, language: str) -> str:
-    """Return an SVG of the final values still possible after each round, and of the positive rounds."""
-    count = len(one.probs)
-    step = (_PLOT_W - _LEFT) / count
+    """Return bars of the final values still possible after each round, above a dot for each positive round."""
     cut = float(one.result.combine.cuts(np.array(list(one.result.thresholds.values())))[0])
-    say = functools.partial(words.say, language)
-    what = say("rounds.plot.majority" if one.result.combine.name == "majority" else "rounds.plot.prob")
-
-    def text(x: float, y: float, anchor: str, shown: object) -> str:
-        where = f'x="{x:.1f}" y="{y:.0f}" text-anchor="{anchor}"'
-        return f'<text {where} font-size="12" fill="{INK}">{shown}</text>'
-
-    def line(x: tuple[float, float], y: tuple[float, float], style: str) -> str:
-        return f'<line x1="{x[0]:.1f}" x2="{x[1]:.1f}" y1="{y[0]:.1f}" y2="{y[1]:.1f}" {style}/>'
-
-    parts = [text(_LEFT - 6, (1 - tick) * _PLOT_H + 4, "end", f"{tick:g}") for tick in (0, 0.5, 1)]
-    ranges = []
+    what = words.say(language, "rounds.plot.majority" if one.result.combine.name == "majority" else "rounds.plot.prob")
+    columns, ranges = [], []
     for k, (low, high) in enumerate(zip(one.lowest, one.highest, strict=True)):
-        x, height = _LEFT + (k + 0.5) * step, max(2.0, (high - low) * _PLOT_H)
-        parts.append(
-            f'<rect x="{x - 7:.1f}" y="{min((1 - high) * _PLOT_H, _PLOT_H - height):.1f}" width="14" '
-            f'height="{height:.1f}" fill="{_BAND}" opacity="{0.5 if k >= one.stops else 1}"/>'
-            f'<circle cx="{x:.1f}" cy="{_PLOT_H + 12}" r="4.5" stroke="{INK}" '
-            f'fill="{INK if one.round_positive[k] else "none"}"/>'
+        stop = f"border-right:2px dashed {EDGE}" if k + 1 == one.stops < len(one.probs) else ""
+        place = f"bottom:{100 * low:.1f}%;height:{100 * (high - low):.1f}%;opacity:{0.5 if k >= one.stops else 1}"
+        columns.append(
+            f'<div style="flex:1;text-align:center;{stop}"><div style="position:relative;height:{_PLOT_PX}px"><div '
+            f'style="position:absolute;left:35%;right:35%;min-height:2px;background:{_BAND};{place}"></div></div>'
+            f"{'&#9679;' if one.round_positive[k] else '&#9675;'}<br>{k + 1}</div>"
         )
-        parts.append(text(x, _PLOT_H + 30, "middle", k + 1))
-        ranges.append(say("rounds.plot.range", k=k + 1, low=f"{low:.2f}", high=f"{high:.2f}"))
-    at = (1 - cut) * _PLOT_H
-    parts.append(line((_LEFT, _PLOT_W), (at, at), f'stroke="{INK}" stroke-dasharray="5 3"'))
-    if one.stops < count:
-        x = _LEFT + one.stops * step
-        parts.append(line((x, x), (-6, _PLOT_H + 18), f'stroke="{EDGE}" stroke-width="3" stroke-dasharray="4 3"'))
-        # Above the bars, on the side with room.
-        parts.append(text(x, -11, "end" if x > _PLOT_W / 2 else "start", rich(language, "rounds.plot.stop")))
-    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=say("panel.and").join(ranges))
+        ranges.append(words.say(language, "rounds.plot.range", k=k + 1, low=f"{low:.2f}", high=f"{high:.2f}"))
+    alt = rich(language, "rounds.plot.alt", cut=f"{cut:.2f}", ranges=words.say(language, "panel.and").join(ranges))
+    ticks = "".join(f"<span>{tick:g}</span>" for tick in (1, 0.5, 0))
     return (
-        f'<svg viewBox="0 -24 {_PLOT_W} {_PLOT_H + 60}" style="width:100%;max-width:{_SHOWN_PX}px;display:block;'
-        f'margin-top:8px" role="img" aria-label="{alt}">{"".join(parts)}</svg>'
+        f'<div role="img" aria-label="{alt}" style="display:flex;position:relative;max-width:520px;margin-top:8px;'
+        f'font-size:12px"><div style="position:absolute;left:0;right:0;top:{(1 - cut) * _PLOT_PX:.1f}px;'
+        f'border-top:1px dashed"></div><div style="display:flex;flex-direction:column;justify-content:space-between;'
+        f'height:{_PLOT_PX}px;width:2em">{ticks}</div>{"".join(columns)}</div>'
         f'<p style="margin:0;font-size:12px;color:{FAINT}">{rich(language, "rounds.plot.caption", what=what)}</p>'
     )
 

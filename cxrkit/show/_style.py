@@ -20,7 +20,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from cxrkit import film
@@ -155,7 +155,7 @@ def forest(
         s=48, linewidth=1, clip_on=False, zorder=3, legend=False, ax=axis,
     )  # fmt: skip
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
-    for row, at in zip(frame.to_dict("records"), place.tolist(), strict=True):
+    for row, at in zip(frame.to_dict("records"), np.asarray(place), strict=True):
         if row.get("words"):
             axis.text(1.015, at, row["words"], **beside)
         elif not math.isfinite(row["value"]):
@@ -256,8 +256,3 @@ def tidy(axis: Axes, *, grid: Any = "x") -> None:
     """Give an axis a pale grid, by default of vertical lines alone."""
     axis.grid(False)
     axis.grid(axis=grid, color=_GRID, linewidth=0.8)
-
-
-def patch(colour: str, label: str) -> Patch:
-    """Return a handle for `key`: a filled rectangle."""
-    return Patch(facecolor=colour, edgecolor=INK, linewidth=0.6, label=label)

@@ -1,4 +1,4 @@
-"""Tables as Markdown that a notebook renders and a file keeps. Every cell that is not a number is escaped."""
+"""Tables as Markdown. Every cell that is not a number is escaped."""
 
 import math
 import re
@@ -30,17 +30,15 @@ def table(
     """Return a table of cells, or of estimates with their intervals.
 
     Args:
-        data: a frame, shown without its index; or by row name the cells by column name (a row may lack a column); or by
-            row name a pair: what the report printed and what was measured here. Cells are estimates, numbers, text or
-            None. An undefined estimate gives its reason under the table. If all estimates of a row rest on equally many
-            images, n has a column; otherwise it stands in each cell.
+        data: a frame, shown without its index; or by row name the cells by column name; or by row name a pair: what the
+            report printed and what was measured here. Cells are estimates, numbers, text or None. An undefined estimate
+            gives its reason under the table. If all estimates of a row rest on equally many images, n has a column.
         first: heading of the column of row names.
         by: columns of a tidy frame of estimates (`measure` or `metric`, `value`, `low`, `high`, `n`, `reason`) that
             name a row together; each measure becomes a column.
         columns: of such a frame: heading -> (measure, threshold or None); None takes all measures under their names.
         rows: how many to show; None shows all. The rest is counted under the table.
         title: a bold line above the table.
-        model: the table holds a model's output; the disclaimer stands under it.
     Raises:
         ValueError: a measure that the frame does not hold.
     """
@@ -72,9 +70,7 @@ def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Mar
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return str(value)
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         # An age is a whole number, a probability never is one above 1.

@@ -4,6 +4,7 @@ The order is a tuple of names. Every control makes a new order, and the controls
 """
 
 import functools
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -222,4 +223,6 @@ class RoundsExplorer(Panel):
         self.strip.value = str(strip(self.seen))
         self.difference.value = show.difference(self.seen, self.seen_swapped, (one, two), self.language)
         title, changed = self._say("rounds.swapped", one=one, two=two), self.seen.changed(self.seen_swapped)
-        self.swapped.value = str(strip(self.seen_swapped, marked=changed, title=title))
+        self.swapped.value = (
+            f'<b lang="{self.language}">{html.escape(title)}</b>{strip(self.seen_swapped, marked=changed)}'
+        )

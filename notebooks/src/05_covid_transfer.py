@@ -74,7 +74,13 @@ sharp = resize(read(clean.root / clean.frame["image"].iloc[0]).pixels, 256)
 further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
     further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
-show.experiments.detail(clean, further=further, title=f"{len(clean.detail)} films of {clean.name}")
+figure = show.experiments.detail(clean, title=f"{len(clean.detail)} films of {clean.name}")
+(axis,) = figure.axes
+for place, (name, value) in enumerate(further.items()):
+    height = axis.get_ylim()[1] * (0.2 + 0.25 * place)
+    axis.plot(value, height, "D", color="#d62728")
+    axis.annotate(name, (value, height), (0, 6), textcoords="offset points", ha="center", fontsize=8.5)
+figure
 
 # %% [markdown]
 # The films below the line are what a machine calls blurred; look at them before you believe it. The report's *Normal*

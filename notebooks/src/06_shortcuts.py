@@ -392,7 +392,7 @@ show.table(
 # Who is called COVID-19? Of films of ChestX-ray14 the right share is none.
 
 # %%
-show.experiments.predicted_positive(real, [alone, pair, everything])
+show.experiments.predicted_positive(real)
 
 # %% [markdown]
 # What each variant leaves, for the network that learned from sources of one class each, and for the one that learned

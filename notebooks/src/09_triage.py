@@ -116,7 +116,14 @@ display(shown[16], show.table(combined[columns], rows=10, title="The same here: 
 # %%
 covid, findings = networks.load(COVID_MODEL), networks.load(FINDINGS_MODEL)
 not_shown = [label for label in (COVID, *FINDINGS) if label in covid.not_shown | findings.not_shown]
-show.triage(combined, not_shown=not_shown, simulated=True)
+labels = combined["Predict label"].where(combined["status"] != "error", "no prediction").fillna("").replace("", "none")
+counts = labels.str.split("|").explode().value_counts(ascending=True)
+figure = show.figure(9, 4.6, title=f"{len(combined)} files: how often each label is positive", simulated=True)
+axis = figure.subplots()
+counts.plot.barh(ax=axis, color=["lightgrey" if name in not_shown else "#0173b2" for name in counts.index])
+axis.bar_label(axis.containers[0])
+axis.set(xlabel="images", ylabel="")
+figure
 
 # %% [markdown]
 # What is grey was *not shown to work on real films*: on real test films the interval of its AUROC reaches down to 0.5,
@@ -311,7 +318,10 @@ mine = films if FOLDER is None else Path(FOLDER)
 result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None, recursive=FOLDER is not None)
 answers = triage.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
-show.triage(answers, not_shown=not_shown, simulated=FOLDER is None)
+labels = answers["Predict label"].where(answers["status"] != "error", "no prediction").fillna("").replace("", "none")
+show.table(
+    labels.str.split("|").explode().value_counts().rename("images").rename_axis("label").reset_index(), model=True
+)
 
 # %%
 doubtful = answers[answers["status"] != "ok"]
