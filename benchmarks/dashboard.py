@@ -1,6 +1,5 @@
 """Measure the dashboard in Chromium on the same machine: time as a viewer sees it, and memory of the server.
 
-    python benchmarks/dashboard.py
     python benchmarks/dashboard.py --out docs/results/DATE-dashboard.md
 
 Every visit has an empty browser cache and a new kernel. Times are from the page's clock, when the browser has painted:
@@ -30,145 +29,98 @@ import servers
 #: Targets: milliseconds, and MB by number of viewers.
 WANTED_MS = {"first paint": 1000, "first prediction": 3000, "a new image": 500, "its ten rounds": 1500}
 WANTED_MB = {1: 400, 10: 2000}
-#: Calls back with the page's clock when the current frame is painted.
-PAINTED = """const painted = (told) => requestAnimationFrame(() => setTimeout(() => told(performance.now())));"""
-#: Resolves with the milliseconds from a click on a sample to its prediction and to its rounds.
-CLICK = f"""(key) => new Promise((resolve) => {{
-  {PAINTED}
-  const button = document.querySelector(`.gallery button[data-key="${{key}}"]`);
-  let start = 0, said = false, verdict = 0;
-  const seen = () => {{
-    if (!start) return;
-    if (!said && document.querySelector(".film h2")?.textContent === `${{key}}.jpg`) {{
-      said = true;
-      painted((at) => (verdict = at - start));
-    }}
-    if (said && document.querySelectorAll(".rounds li").length === 11) {{
+#: Resolves with the page's clock when the browser has painted what holds.
+WHEN = """const when = (holds) => new Promise((resolve) => {
+    const seen = () => {
+      if (!holds()) return;
       watcher.disconnect();
-      painted((at) => resolve([verdict, at - start]));
-    }}
-  }};
-  const watcher = new MutationObserver(seen);
-  watcher.observe(document.querySelector(".cxrkit"), {{ childList: true, subtree: true }});
-  start = performance.now();
-  button.click();
-}})"""
-#: Resolves with the page's clock when `count` elements match.
-FIRST = f"""([selector, count]) => new Promise((resolve) => {{
-  {PAINTED}
-  const seen = () => {{
-    if (document.querySelectorAll(selector).length < count) return;
-    watcher.disconnect();
-    painted(resolve);
-  }};
-  const watcher = new MutationObserver(seen);
-  watcher.observe(document, {{ childList: true, subtree: true }});
-  seen();
-}})"""
+      requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
+    };
+    const watcher = new MutationObserver(seen);
+    watcher.observe(document, { childList: true, subtree: true });
+    seen();
+  });
+  const has = (selector, count) => document.querySelectorAll(selector).length >= count;"""
+FIRST = f"([selector, count]) => {{ {WHEN} return when(() => has(selector, count)); }}"
+#: Resolves with the milliseconds from a click on a sample to its prediction and to its rounds.
+CLICK = f"""async (key) => {{
+  {WHEN}
+  const shown = () => document.querySelector(".film h2")?.textContent === `${{key}}.jpg`;
+  const start = performance.now();
+  document.querySelector(`.gallery button[data-key="${{key}}"]`).click();
+  const times = await Promise.all([when(shown), when(() => shown() && has(".rounds li", 11))]);
+  return times.map((at) => at - start);
+}}"""
 
 
-def visit(browser: Browser, url: str, *, films: int) -> tuple[Page, dict[str, list[float]]]:
-    """Open the page and choose some samples. Returns the page, and milliseconds by step."""
+def visit(browser: Browser, url: str, *, images: int) -> tuple[Page, list[tuple[str, float]]]:
+    """Open the page and choose some samples. Returns the page, and steps with their milliseconds."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(url, wait_until="commit")
-    verdict = page.evaluate(FIRST, [".verdict .said", 1])
-    rounds = page.evaluate(FIRST, [".rounds li", 11])
+    verdict, rounds = page.evaluate(FIRST, [".verdict .said", 1]), page.evaluate(FIRST, [".rounds li", 11])
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    times: dict[str, list[float]] = {
-        "first paint": [paint],
-        "first prediction": [verdict],
-        "first ten rounds": [rounds],
-        "a new image": [],
-        "its ten rounds": [],
-    }
-    for sample in samples.every()[1 : 1 + films]:
-        film, rounds = page.evaluate(CLICK, sample.name)
-        times["a new image"].append(film)
-        times["its ten rounds"].append(rounds)
+    times = [("first paint", paint), ("first prediction", verdict), ("first ten rounds", rounds)]
+    for sample in samples.every()[1 : 1 + images]:
+        times += zip(("a new image", "its ten rounds"), page.evaluate(CLICK, sample.name), strict=True)
     return page, times
 
 
-def weight(pid: int) -> tuple[float, float]:
-    """Return resident and proportional MB of a process and its children."""
+def weight(pid: int) -> str:
+    """Return resident and proportional MB of a process and its children, as cells of a table."""
     parent = psutil.Process(pid)
     infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
-    return sum(info.rss for info in infos) / 2**20, sum(info.pss for info in infos) / 2**20
+    return " | ".join(f"{sum(getattr(info, kind) for info in infos) / 2**20:.0f}" for kind in ("rss", "pss"))
 
 
 def main() -> None:
+    """Print the result, and write it if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visits", type=int, default=10)
-    parser.add_argument("--films", type=int, default=6, help="samples chosen in each visit")
     parser.add_argument("--out", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
+    load, times, weights = os.getloadavg()[0], [], []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         env = servers.environment(Path(folder) / "home")
         with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
-            times: dict[str, list[float]] = {}
             for _ in range(arguments.visits):
-                page, found = visit(browser, server.url, films=arguments.films)
+                page, found = visit(browser, server.url, images=6)
                 page.context.close()
-                for what, values in found.items():
-                    times.setdefault(what, []).extend(values)
-        weights = {}
-        for viewers in WANTED_MB:
+                times += found
+        for viewers, wanted in WANTED_MB.items():
             with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
-                pages = [visit(browser, server.url, films=2)[0] for _ in range(viewers)]
-                weights[viewers, "after three images"] = weight(server.process.pid)
+                pages = [visit(browser, server.url, images=2)[0] for _ in range(viewers)]
+                weights.append(f"| {viewers} | after three images | {wanted} | {weight(server.process.pid)} |")
                 for page in pages:
-                    page.click("#cxr-tab-lab")
-                    page.wait_for_selector(".cxrkit-panel figure img:visible")
-                    page.click("#cxr-tab-rounds")
-                    page.wait_for_selector(".cxrkit-panel figure img:visible")
-                weights[viewers, "after opening lab and explorer too"] = weight(server.process.pid)
+                    for tab in ("lab", "rounds"):
+                        page.click(f"#cxr-tab-{tab}")
+                        page.wait_for_selector(".cxrkit-panel figure img:visible")
+                weights.append(f"| {viewers} | and lab and explorer | {wanted} | {weight(server.process.pid)} |")
                 for page in pages:
                     page.context.close()
         browser.close()
-    text = report(times, weights, arguments, load)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
-
-
-def report(
-    times: dict[str, list[float]],
-    weights: dict[tuple[int, str], tuple[float, float]],
-    arguments: argparse.Namespace,
-    load: float,
-) -> str:
-    """Return the page."""
-    packages = ("voila", "anywidget", "ipykernel", "onnxruntime", "numpy")
+    packages = (f"{name} {version(name)}" for name in ("voila", "anywidget", "ipykernel", "onnxruntime", "numpy"))
     lines = [
-        "# Speed and memory of the dashboard",
-        "",
-        "`cxrkit dashboard` in Chromium on the same machine; each visit with an empty cache and a new kernel.",
-        "Made by:",
-        "",
-        f"    python benchmarks/dashboard.py --visits {arguments.visits} --films {arguments.films}",
-        "",
+        "# Speed and memory of the dashboard\n",
+        "`cxrkit dashboard` in Chromium on the same machine; each visit with an empty cache and a new kernel.\n",
+        f"Made by `python benchmarks/dashboard.py --visits {arguments.visits}`.\n",
         f"{datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores shared with the browser, "
         f"load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}, "
-        f"{', '.join(f'{name} {version(name)}' for name in packages)}.",
-        "",
+        f"{', '.join(packages)}.\n",
         "| from | to | target, ms | n | median, ms | 95th percentile | slowest |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for what, values in times.items():
+    for what in dict(times):
+        took = [ms for step, ms in times if step == what]
         start = "the request" if what.startswith("first") else "a click"
-        lines.append(
-            f"| {start} | {what} | {WANTED_MS.get(what, '')} | {len(values)} | {np.median(values):.0f} | "
-            f"{np.quantile(values, 0.95):.0f} | {max(values):.0f} |"
-        )
-    lines += [
-        "",
-        "| viewers | | target, MB | resident, MB | shared pages once (PSS), MB |",
-        "|---:|---|---:|---:|---:|",
-    ]
-    for (viewers, did), (rss, pss) in weights.items():
-        lines.append(f"| {viewers} | {did} | {WANTED_MB[viewers]} | {rss:.0f} | {pss:.0f} |")
-    return "\n".join(lines) + "\n"
+        median, late, last = np.quantile(took, [0.5, 0.95, 1])
+        wanted = WANTED_MS.get(what, "")
+        lines.append(f"| {start} | {what} | {wanted} | {len(took)} | {median:.0f} | {late:.0f} | {last:.0f} |")
+    lines += ["\n| viewers | | target, MB | resident, MB | shared pages once (PSS), MB |", "|---:|---|---:|---:|---:|"]
+    text = "\n".join(lines + weights) + "\n"
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Jupyter, Voila and dashboard servers for tests and benchmarks: one process each, on loopback, with a home of its own.
-
-Plain functions, so that a script that makes screenshots can use them as well.
-"""
+"""Jupyter, Voila and dashboard servers for tests, benchmarks and screenshots: one process each, on loopback."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ class Server:
 
     Attributes:
         url: of its root, with a slash at the end.
-        token: that it asks for; "" where it asks for none.
+        token: that it needs; "" if none.
         process: the server's; its kernels are children of it.
         log: what it wrote, to read when something goes wrong.
     """
@@ -42,46 +39,31 @@ class Server:
     process: subprocess.Popen
     log: Path
 
-    def address(self, path: str = "") -> str:
-        """Return the address of a page, with the token.
-
-        Args:
-            path: below the root, without a slash before it.
-        """
+    def address(self, path: str) -> str:
+        """Return the address of a page below the root, with the token."""
         return f"{self.url}{path}" + (f"?token={self.token}" if self.token else "")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment in which nothing of the user's own is read or written but course films, and cxrkit is this
-    folder's.
+    """Return an environment without the user's settings, with this folder's cxrkit, and a home, which is made.
 
-    Args:
-        home: an empty folder, made if need be.
+    Of the user's files only the course images are read, so that they are made once; their sha256 is checked.
     """
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "XDG_", "VOILA"))}
     home.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # The course's films are made once; each is checked by its sha256 before it is used.
     films = {"CXRKIT_CACHE": str(default_cache_dir())}
     return ours | films | {"HOME": str(home), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 @contextmanager
 def jupyterlab(folder: Path, home: Path, *options: str) -> Iterator[Server]:
-    """Run JupyterLab, with nothing that asks a newcomer or the network.
-
-    Args:
-        folder: whose files it shows.
-        home: see `environment`.
-        options: further ones of the command line.
-    Yields:
-        The server; it is gone afterwards, with its kernels.
-    """
+    """Run JupyterLab on a folder, with further options, without questions to a newcomer and without the network."""
     token = secrets.token_hex(16)
     quiet = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     settings = home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
-    # Asked in a corner of the window, over what is there.
+    # Otherwise it asks in a corner of the window, over what is there.
     settings.write_text('{"fetchNews": "false"}', encoding="utf-8")
     arguments = ("jupyterlab", "--no-browser", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}")
     with served([*arguments, *quiet, *options], folder, environment(home), token=token) as server:
@@ -90,39 +72,29 @@ def jupyterlab(folder: Path, home: Path, *options: str) -> Iterator[Server]:
 
 @contextmanager
 def voila(notebook: Path, home: Path, *options: str) -> Iterator[Server]:
-    """Run Voila with one notebook at its root.
-
-    Args:
-        notebook: to serve.
-        home: see `environment`.
-        options: further ones of the command line.
-    Yields:
-        The server; it is gone afterwards, with its kernels.
-    """
+    """Run Voila with one notebook at its root, with further options."""
     with served(["voila", str(notebook), "--no-browser", *options], notebook.parent, environment(home)) as server:
         yield server
 
 
 @contextmanager
-def served(
-    arguments: list[str], folder: Path, env: dict[str, str], *, token: str = "", port_option: str = "--port"
-) -> Iterator[Server]:
-    """Run a server of any kind: `python -m` with these arguments and a free port.
+def served(arguments: list[str], folder: Path, env: dict[str, str], *, token: str = "") -> Iterator[Server]:
+    """Run a server of any kind; when the block ends, it is gone with its kernels.
 
     Args:
-        arguments: the module and its options.
+        arguments: of `python -m`, without the port.
         folder: to run it in.
         env: see `environment`.
-        token: that it was told to ask for.
-        port_option: how it is told the port.
+        token: that it needs.
     Yields:
         The server, as soon as it takes connections.
     Raises:
-        RuntimeError: it ended, or took longer than `START_S`; says what it wrote.
+        RuntimeError: it ended; the message has what it wrote.
+        TimeoutError: no answer within `START_S`.
     """
     port = free_port()
     log = Path(env["HOME"]) / f"server-{port}.log"
-    command = [sys.executable, "-m", *arguments, f"{port_option}={port}"]
+    command = [sys.executable, "-m", *arguments, f"--port={port}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0 and arguments[0] == "jupyterlab":
         command.append("--allow-root")
     with log.open("wb") as out:
@@ -137,15 +109,7 @@ def served(
 
 
 def until(holds: Callable[[], object], what: str, *, limit_s: float = 30.0) -> None:
-    """Wait until something holds, by asking again and again.
-
-    Args:
-        holds: asked; what is not empty and not false holds.
-        what: is waited for, in words.
-        limit_s: after so long it is given up.
-    Raises:
-        TimeoutError: it did not hold in time.
-    """
+    """Wait until something holds; after the limit raise a TimeoutError that names `what`."""
     end = time.monotonic() + limit_s
     while not holds():
         if time.monotonic() > end:
@@ -161,11 +125,7 @@ def free_port() -> int:
 
 
 def stop(process: subprocess.Popen) -> None:
-    """End a server, kindly first, so that it ends its kernels; then by force, with all that it started in its session.
-
-    Args:
-        process: of `served`.
-    """
+    """End a server with a signal, so that it ends its kernels; if it stays, kill it with all that it started."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -176,18 +136,15 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
+    def answers() -> bool:
         if process.poll() is not None:
-            why = f"ended with {process.returncode}"
-            break
+            wrote = log.read_text(encoding="utf-8", errors="replace")[-4000:]
+            raise RuntimeError(f"the server ended with {process.returncode}; it wrote:\n{wrote}")
         try:
             # A connection is no request: Voila would start a kernel for one.
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(_POLL_S)
-        else:
-            return
-    else:
-        why = f"did not answer within {START_S:.0f} s"
-    raise RuntimeError(f"the server {why}; it wrote:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
+            return False
+        return True
+
+    until(answers, f"an answer of the server that writes to {log}", limit_s=START_S)

@@ -51,7 +51,7 @@ DASHBOARD: dict[str, tuple[Callable[[Page], None], int, str, str, int]] = {
     "explorer": (choose("covid", "rounds", PANEL), 1280, "dark", "zh-TW", 1150),
     "about": (choose("covid", "about"), 1280, "light", "en-GB", 1500),
 }
-IMAGES = """from cxrkit import phantom
+SETUP = """from cxrkit import phantom
 from cxrkit.widgets import {panel}
 
 kinds = [{{"findings": []}}, {{"covid": True}}, {{"findings": ["Effusion"]}}, {{"findings": ["Mass"]}}]
@@ -64,8 +64,9 @@ def choose_last_step(page: Page) -> None:
 
 
 def choose_seventh_round(page: Page) -> None:
-    page.get_by_role("treeitem").filter(has_text="7. F").click()
-    expect(page.get_by_role("treeitem").filter(has_text="7. F")).to_have_attribute("aria-selected", "true")
+    row = page.get_by_role("treeitem").filter(has_text="7. F")
+    row.click()
+    expect(row).to_have_attribute("aria-selected", "true")
 
 
 #: By name: panel, its options, what is done first, height in pixels.
@@ -120,7 +121,7 @@ def panel_png(browser: Browser, address: str, name: str) -> bytes:
 
 
 def write_notebook(path: Path, panel: str, options: str) -> None:
-    cells = [IMAGES.format(panel=panel), f"{panel}(films, simulated=True, {options})"]
+    cells = [SETUP.format(panel=panel), f"{panel}(films, simulated=True, {options})"]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
     path.write_text(nbformat.writes(notebook), encoding="utf-8")

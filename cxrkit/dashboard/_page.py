@@ -14,7 +14,7 @@ import traitlets
 from cxrkit import words
 from cxrkit.dashboard import _samples as samples
 from cxrkit.dashboard import _view
-from cxrkit.dashboard._session import Film, Session
+from cxrkit.dashboard._session import Film, Session, import_imgaug
 from cxrkit.dashboard._uploads import Uploads
 
 _HERE = Path(__file__).parent
@@ -182,6 +182,7 @@ class Dashboard(widgets.VBox):
         films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
         if self._panel_films.get(tab) == list(films):
             return
+        import_imgaug()
         panel: Any = AugmentLab if tab == "lab" else RoundsExplorer
         # No folder: the viewer downloads the recipe, and nothing is written on the server.
         options: dict[str, Any] = {"folder": None} if tab == "lab" else {}

@@ -3,9 +3,13 @@
 Images are held in memory only: what is needed to show them and to predict them again, not the file.
 """
 
+import functools
+import importlib
 import itertools
+import sys
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import ModuleType
 
 import numpy as np
 
@@ -110,6 +114,7 @@ class Session:
         film = self.film(key)
         if film.model_input is None:
             raise ValueError("a file that could not be read has no rounds.")
+        import_imgaug()
         return self._viewer.run(film.model_input, label=COVID, threshold=self.reader.threshold)
 
     def film(self, key: str) -> Film:
@@ -154,3 +159,21 @@ class Session:
         taken, path = {film.name for film in self.films.values()}, PurePosixPath(name)
         numbered = (f"{path.stem or 'film'} ({number}){path.suffix}" for number in itertools.count(2))
         return next(free for free in itertools.chain([name], numbered) if free and free not in taken)
+
+
+@functools.cache
+def import_imgaug() -> None:
+    """Import imgaug without parts of SciPy that no recipe needs, which take 44 MB in the kernel of each viewer.
+
+    Empty modules stand in for them meanwhile; whoever needs them later imports them as always.
+    """
+    left_out = {"scipy.stats", "scipy.spatial", "scipy.spatial.distance"} - set(sys.modules)
+    sys.modules.update({name: ModuleType(name) for name in left_out})
+    try:
+        importlib.import_module("imgaug")
+    except (AttributeError, ImportError):
+        # Another SciPy needs them; `augment` then imports imgaug with all of it.
+        pass
+    finally:
+        for name in left_out:
+            del sys.modules[name]
