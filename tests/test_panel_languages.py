@@ -2,8 +2,6 @@
 
 import html
 import re
-import subprocess
-import sys
 
 import ipywidgets as widgets
 import numpy as np
@@ -214,15 +212,3 @@ def test_every_operation_parameter_and_unit_is_explained():
         keys |= {f"lab.of.{name}.{parameter.name}" for parameter in shown}
         keys |= {f"lab.unit.{parameter.unit}" for parameter in shown if parameter.unit}
     assert {key for key in words.table("en") if key.startswith(("lab.op.", "lab.of.", "lab.unit."))} == keys
-
-
-@pytest.mark.parametrize("panel", ["_lab.AugmentLab", "_explorer.RoundsExplorer"])
-def test_a_panel_starts_without_what_only_figures_and_tables_need(panel):
-    module, name = panel.split(".")
-    code = (
-        f"import sys, numpy as np; from cxrkit.widgets.{module} import {name} as Panel; "
-        "Panel({'a film': np.zeros((32, 32), np.uint8)}, simulated=True); "
-        "heavy = {'matplotlib', 'pandas', 'sklearn', 'tensorflow', 'keras'} & set(sys.modules); assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")

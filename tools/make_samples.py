@@ -72,9 +72,9 @@ def films() -> list[tuple[samples.Sample, np.ndarray]]:
             pixels = 255 - pixels
         elif spoilt == "blurred":
             pixels = cv2.GaussianBlur(pixels, (0, 0), SIZE_PX / 128)
-        truth = tuple(part.split("=")[0] for part in row["severity"].split("|") if part)
+        truth = [part.split("=")[0] for part in row["severity"].split("|") if part]
         boxes = {
-            label: tuple(tuple(round(side / SIZE_PX, 4) for side in box) for box in places)
+            label: [[round(side / SIZE_PX, 4) for side in box] for box in places]
             for label, places in film.boxes.items()
             if places
         }

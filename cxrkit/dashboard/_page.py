@@ -74,9 +74,6 @@ class Dashboard(widgets.VBox):
         )
         self.lab, self.explorer = widgets.VBox(), widgets.VBox()
         self._panels = {"lab": self.lab, "rounds": self.explorer}
-        #: By tab: the images that a panel was created with, and its link to the page's language.
-        self._panel_films: dict[str, list[str]] = {}
-        self._following: dict[str, traitlets.dlink] = {}
         super().__init__([self.page, self.lab, self.explorer])
         self.add_class("cxrkit-dashboard")
         for box in self._panels.values():
@@ -84,6 +81,7 @@ class Dashboard(widgets.VBox):
         self._show_panel()
         self.page.on_msg(lambda _, content, buffers: self._handle(content, buffers))
         self.page.observe(self._show_panel, "tab")
+        self.page.observe(self._say_panels, "language")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
         """Under Voila, add a copy of the page, which is shown before Voila's scripts have connected a kernel."""
@@ -126,8 +124,7 @@ class Dashboard(widgets.VBox):
                 film = self.session.film(str(key))
                 # If another image was chosen meanwhile, it must not wait for rounds that nobody will see.
                 if film.key == self.page.shown["key"]:
-                    found, threshold = self.session.run_rounds(film.key), self.session.reader.threshold
-                    self.page.rounds = _view.rounds_values(film, found, threshold)
+                    self.page.rounds = _view.rounds_values(film, self.session.run_rounds(film.key))
             case {"do": "piece", "id": upload, "name": name, "size": size, "offset": offset}:
                 (piece,) = buffers
                 whole = self._uploads.take(str(upload), int(size), int(offset), piece)
@@ -180,24 +177,25 @@ class Dashboard(widgets.VBox):
 
         # Newest first.
         films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
-        if self._panel_films.get(tab) == list(films):
-            return
-        import_imgaug()
         panel: Any = AugmentLab if tab == "lab" else RoundsExplorer
         # No folder: the viewer downloads the recipe, and nothing is written on the server.
         options: dict[str, Any] = {"folder": None} if tab == "lab" else {}
         for before in self._panels[tab].children:
+            if list(before.film.options) == list(films):
+                return
             kept = "recipe" if tab == "lab" else "order"
             options[kept] = getattr(before, kept)
-            # Otherwise the closed panel would still follow the language.
-            self._following.pop(tab).unlink()
             before.close()
+        import_imgaug()
         predictors = (self.session.reader.covid, self.session.reader.findings)
         simulated = all(film.sample is not None for film in self.session.films.values())
         made = panel(films, predictors, simulated=simulated, language=self.page.language, **options)
-        self._following[tab] = traitlets.dlink((self.page, "language"), (made, "language"))
         self._panels[tab].children = [made]
-        self._panel_films[tab] = list(films)
+
+    def _say_panels(self, change: object) -> None:
+        for box in self._panels.values():
+            for panel in box.children:
+                panel.language = self.page.language
 
 
 def dashboard(language: str = "en") -> Dashboard:

@@ -24,8 +24,8 @@ class Sample:
     """
 
     name: str
-    truth: tuple[str, ...] | None
-    boxes: dict[str, tuple[tuple[float, float, float, float], ...]]
+    truth: list[str] | None
+    boxes: dict[str, list[list[float]]]
     spoilt: str
 
     def read(self) -> bytes:
@@ -40,12 +40,4 @@ class Sample:
 @functools.cache
 def every() -> tuple[Sample, ...]:
     """Return the samples in gallery order."""
-    return tuple(
-        Sample(
-            one["name"],
-            None if one["truth"] is None else tuple(one["truth"]),
-            {label: tuple(map(tuple, boxes)) for label, boxes in one["boxes"].items()},
-            one["spoilt"],
-        )
-        for one in json.loads((FOLDER / "samples.json").read_text(encoding="utf-8"))
-    )
+    return tuple(Sample(**one) for one in json.loads((FOLDER / "samples.json").read_text(encoding="utf-8")))

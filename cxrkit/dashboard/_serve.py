@@ -29,10 +29,6 @@ _LONGEST_FOLDER = 38
 _PINGS = {"ws_ping_interval": 30_000, "ws_ping_timeout": 90_000}
 
 
-class ServeError(ValueError):
-    """The server cannot start; the message states why and what to do."""
-
-
 def dashboard(
     *,
     host: str = "127.0.0.1",
@@ -46,8 +42,7 @@ def dashboard(
     """Serve the dashboard until the process is stopped.
 
     Args:
-        host: address to listen on; addresses other than loopback need a token.
-        port: to listen on.
+        host, port: to listen on.
         token: required from every browser as ?token=...; None: no token on loopback, elsewhere one is created and
             printed; "": no token, for use behind a proxy that authenticates.
         idle_minutes: a kernel without a message for this long is ended, with its images.
@@ -55,12 +50,12 @@ def dashboard(
         open_browser: open the page in a browser on this machine.
         base_url: path under which a proxy serves it.
     Raises:
-        ServeError: an illegal option, a port that is taken, or no Voila.
+        ValueError: an illegal option, a port that is taken, or no Voila.
     """
     if not 0 < port < 65536:
-        raise ServeError(f"port must be from 1 to 65535; got {port}.")
+        raise ValueError(f"port must be from 1 to 65535; got {port}.")
     if not idle_minutes > 0:
-        raise ServeError(f"idle_minutes must be above 0; got {idle_minutes}.")
+        raise ValueError(f"idle_minutes must be above 0; got {idle_minutes}.")
     base_url = f"/{base_url.strip('/')}/".replace("//", "/")
     if token is None:
         token = "" if is_loopback(host) else secrets.token_urlsafe(24)
@@ -71,7 +66,7 @@ def dashboard(
         from traitlets.config import Config
         from voila.app import Voila
     except ImportError as error:
-        raise ServeError(
+        raise ValueError(
             f"the dashboard needs {error.name or 'voila'}, which is not installed; install cxrkit with the extra "
             "`notebooks`, or use the environment that `make` creates."
         ) from error
@@ -108,22 +103,17 @@ def page(language: str) -> str:
 
 
 def link_template() -> Path:
-    """Link the page's template into this environment for any Voila; a regular (not editable) install needs no link.
+    """Link the page's template into this environment for any Voila, and return the link.
 
-    Returns:
-        The link, below sys.prefix.
-    Raises:
-        OSError: it cannot be made.
+    A regular (not editable) install has the template there, which is kept.
     """
     source = _HERE / "voila" / "templates" / "cxrkit"
     link = Path(sys.prefix) / "share" / "jupyter" / "voila" / "templates" / "cxrkit"
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.is_symlink():
         link.unlink()
-    elif link.exists():
-        # From a regular install.
-        return link
-    link.symlink_to(source, target_is_directory=True)
+    if not link.exists():
+        link.symlink_to(source, target_is_directory=True)
     return link
 
 
@@ -143,7 +133,7 @@ def _see_free(host: str, port: int) -> None:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
     except OSError as error:
-        raise ServeError(
+        raise ValueError(
             f"{host} port {port} cannot be used ({error.strerror or error}); choose another with --port or --host."
         ) from error
 

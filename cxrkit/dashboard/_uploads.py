@@ -13,15 +13,12 @@ class Uploads:
         self._data = bytearray()
 
     def take(self, upload: str, size: int, offset: int, piece: bytes | memoryview) -> bytes | None:
-        """Add a piece.
+        """Add a piece, and return the whole file when it is complete.
 
         Args:
             upload: identifies the file; a new one replaces an unfinished one.
-            size: of the whole file, bytes.
-            offset: of the piece, bytes; pieces arrive in order.
+            size, offset: bytes of the whole file, and those before the piece.
             piece: the bytes.
-        Returns:
-            The whole file when it is complete, else None.
         Raises:
             ValueError: a size over the limit, or a piece out of order.
         """

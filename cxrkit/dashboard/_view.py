@@ -58,8 +58,8 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
         "covid": _against(COVID, found.probs, session.reader.threshold, covid),
         "findings": [_against(name, found.probs, findings.thresholds[name], findings) for name in FINDINGS],
         "quality": found.record["quality"],
-        "truth": None if sample is None or sample.truth is None else list(sample.truth),
-        "boxes": {} if sample is None else {name: [*places] for name, places in sample.boxes.items()},
+        "truth": None if sample is None else sample.truth,
+        "boxes": {} if sample is None else sample.boxes,
         "maps": {name: _overlay(cam) for name, cam in found.maps.items()},
     }
 
@@ -84,13 +84,8 @@ def _against(label: str, probs: dict[str, float], threshold: float, predictor: n
     }
 
 
-def rounds_values(film: Film, one: rounds.OneImage, threshold: float) -> dict[str, Any]:
-    """Return the rounds of an image.
-
-    Returns:
-        "key"; "each": "name", "recipe", "prob", "positive", "picture" (JPEG) of each round; "prob", "positive" of all
-        together, and "threshold".
-    """
+def rounds_values(film: Film, one: rounds.OneImage) -> dict[str, Any]:
+    """Return "key" of an image, and of "each" round and of all together its probability, whether positive, and more."""
     prob, is_positive = one.combined
     return {
         "key": film.key,
@@ -106,7 +101,6 @@ def rounds_values(film: Film, one: rounds.OneImage, threshold: float) -> dict[st
         ],
         "prob": prob,
         "positive": is_positive,
-        "threshold": threshold,
     }
 
 

@@ -63,7 +63,6 @@ def opened(server, new_page):
 
 def middle(item: Locator, part: float = 0.5) -> tuple[float, float]:
     box = steady(item.bounding_box)
-    assert box is not None
     return box["x"] + box["width"] / 2, box["y"] + part * box["height"]
 
 
@@ -71,12 +70,6 @@ def names(page: Page) -> list[str]:
     """Names of rounds in their order."""
     rows = page.get_by_role("treeitem").all_inner_texts()
     return [re.sub(r"^\W*\d+\. ", "", row).split(":")[0].strip() for row in rows]
-
-
-def choose_add(page: Page) -> None:
-    page.get_by_role("treeitem").filter(has_text="Add").first.click()
-    for end in ("lower", "upper"):
-        expect(page.get_by_role("slider", name=f"value, {end} end")).to_be_visible()
 
 
 def violations(page: Page) -> list[str]:
@@ -103,8 +96,12 @@ def test_a_panel_fits_every_page_and_everyone_can_use_it(opened, console_errors,
 
 
 @pytest.mark.parametrize("panel", ["lab", "rounds"])
-def test_every_control_has_a_name(opened, panel):
+def test_every_control_has_a_name_and_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, panel):
     page = opened(panel)
+    if panel == "lab":
+        page.get_by_role("treeitem").filter(has_text="Add").first.click()
+        for end in ("lower", "upper"):
+            expect(page.get_by_role("slider", name=f"value, {end} end")).to_be_visible()
     for role in ("slider", "combobox", "button", "checkbox", "spinbutton", "textbox"):
         for control in page.locator(".cxrkit-panel").get_by_role(role).all():
             expect(control).to_have_accessible_name(re.compile(r"\w"))
@@ -114,13 +111,6 @@ def test_every_control_has_a_name(opened, panel):
     other.click()
     expect(other).to_have_attribute("aria-pressed", "true")
     expect(pressed).to_have_count(1)
-
-
-@pytest.mark.parametrize("panel", ["lab", "rounds"])
-def test_a_change_of_language_is_seen_at_once_and_back(opened, console_errors, panel):
-    page = opened(panel)
-    if panel == "lab":
-        choose_add(page)
     shown, tongue = page.locator(".cxrkit-panel"), page.get_by_label("tongue")
 
     def said():
@@ -199,11 +189,10 @@ def test_the_json_is_opened_by_keys_downloaded_and_refused_as_text_in_an_element
 ):
     page = opened("lab")
     header, text = page.get_by_role("button", name="The recipe as JSON"), page.get_by_label("JSON", exact=True)
-    expect(header).to_have_attribute("aria-expanded", "false")
-    for key, seen in (("Enter", "true"), ("Space", "false"), ("Enter", "true")):
+    for key, is_open in (("Enter", True), ("Space", False), ("Enter", True)):
         header.press(key)
-        expect(header).to_have_attribute("aria-expanded", seen)
-        expect(text).to_be_visible(visible=seen == "true")
+        expect(header).to_have_attribute("aria-expanded", str(is_open).lower())
+        expect(text).to_be_visible(visible=is_open)
     with page.expect_download() as kept:
         page.get_by_role("button", name="Download").first.click()
     assert kept.value.suggested_filename == "recipe.json"
@@ -217,12 +206,9 @@ def test_the_json_is_opened_by_keys_downloaded_and_refused_as_text_in_an_element
     expect(status).to_contain_text("recipe")
     expect(status).to_have_attribute("data-same", "yes")
     expect(status.locator("*")).to_have_count(0)
-    assert console_errors == []
-
-
-def test_the_number_of_changed_predictions_is_read_aloud(opened):
-    page = opened("lab")
+    # The number of changed predictions is read aloud.
     heard = page.locator(".cxrkit-heard [role=status]")
     expect(heard).to_have_text("the prediction changed in 0 of 8")
     page.get_by_role("slider", name="draws").press("ArrowRight")
     expect(heard).to_have_text("the prediction changed in 0 of 9")
+    assert console_errors == []

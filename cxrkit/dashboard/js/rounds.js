@@ -15,7 +15,7 @@ function roundsPart({ model, say }) {
     }
     const fields = {
       prob: number(rounds.prob),
-      threshold: number(rounds.threshold),
+      threshold: number(film.covid.threshold),
       votes: rounds.each.filter((one) => one.positive).length,
       count: rounds.each.length,
     };
