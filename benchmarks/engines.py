@@ -1,7 +1,6 @@
 """Time one network on this machine's engines side by side: Keras, tf.function, ONNX Runtime, LiteRT.
 
     python benchmarks/engines.py > docs/results/DATE-engines.md
-    python benchmarks/engines.py --smoke    # a minute, to see that it runs
 
 All take the same prepared images, in turn, `--rounds` times; the first run of each is left out. The networks are the
 bundled ones, and DenseNet121 at 224 px with random weights, whose time is that of a trained one.
@@ -18,24 +17,16 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from cxrkit import networks
 from cxrkit.labels import FINDINGS
 
 
-def densenet(folder: Path) -> Path:
-    """Make DenseNet121 at 224 px with random weights, as a model folder."""
-    keras.utils.set_random_seed(1)
-    model = networks.build("DenseNet121", "findings", input_size=224)
-    return networks.save(model, folder, FINDINGS)
-
-
 def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Load a model folder into each engine; each takes (batch, S, S, 1)."""
     import onnxruntime  # after cxrkit, which turns its reports to its maker off
+    import tensorflow as tf
 
     network = networks.load_keras(folder)
     traced = tf.function(lambda images: network(images, training=False))
@@ -68,28 +59,21 @@ def measure(folder: Path, batch: int, images: np.ndarray, rounds: int, scratch: 
         print("| " + " | ".join([folder.name, str(batch), name, *shown, f"{apart:.1g}"]) + " |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--films", type=int, default=32, help="images of a round, a multiple of 8")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each engine")
-    parser.add_argument("--smoke", action="store_true", help="one round of one network over 8 images")
-    options = parser.parse_args()
-    count, rounds = (8, 1) if options.smoke else (options.films, options.rounds)
-    head = f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores"
-    print(f"# Engines on this machine\n\n{head}, load {os.getloadavg()[0]:.1f} before; median (range) of {rounds}.\n")
-    print("| network | batch | engine | ms per image | processor ms | difference from ONNX Runtime |")
-    print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = [networks.folder_of(name) for name in networks.bundled()[: 1 if options.smoke else None]]
-        if not options.smoke:
-            folders.append(densenet(Path(scratch) / "densenet121"))
-        for folder in folders:
-            side = networks.load(folder).input_size
-            images = np.random.default_rng(0).random((count, side, side, 1), np.float32)
-            for batch in (1, 8):
-                measure(folder, batch, images, rounds, Path(scratch))
-    print(f"\nLoad {os.getloadavg()[0]:.1f} after.")
-
-
-if __name__ == "__main__":
-    main()
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--films", type=int, default=32, help="images of a round, a multiple of 8")
+parser.add_argument("--rounds", type=int, default=5, help="rounds of each engine")
+args = parser.parse_args()
+head = f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores"
+print(f"# Engines on this machine\n\n{head}, load {os.getloadavg()[0]:.1f} before; median (range) of {args.rounds}.\n")
+print("| network | batch | engine | ms per image | processor ms | difference from ONNX Runtime |")
+print("|---|---|---|---|---|---|")
+with tempfile.TemporaryDirectory() as scratch:
+    densenet = networks.build("DenseNet121", "findings", input_size=224)
+    folders = [*map(networks.folder_of, networks.bundled()), Path(scratch) / "densenet121"]
+    networks.save(densenet, folders[-1], FINDINGS)
+    for folder in folders:
+        side = networks.load(folder).input_size
+        images = np.random.default_rng(0).random((args.films, side, side, 1), np.float32)
+        for batch in (1, 8):
+            measure(folder, batch, images, args.rounds, Path(scratch))
+print(f"\nLoad {os.getloadavg()[0]:.1f} after.")

@@ -24,29 +24,21 @@ from cxrkit.show._rendered import markdown_table, plain
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data", type=Path, required=True)
 parser.add_argument("--out", type=Path, required=True)
-parser.add_argument("--networks", nargs="+", default=networks.BACKBONES)
-options = {
-    "source": "nih",
-    "size": 96,
-    "epochs": 2,
-    "weights": "none",
-    "learning-rate": 3e-4,
-    "batch-norm-momentum": 0.9,
-}
+options = {"source": "nih", "size": 96, "epochs": 2, "weights": "none", "learning-rate": 3e-4}
 for name, default in options.items():
     parser.add_argument(f"--{name}", type=type(default), default=default)
 args = parser.parse_args()
 manifest = args.data / "manifest.csv"
 given = [f"--{name}={getattr(args, name.replace('-', '_'))}" for name in options]
-given += ["--batch-size=32", "--loss=weighted", "--best-by=auroc", f"--cache={args.out / 'films'}"]
-for name in args.networks:
+given += ["--loss=weighted", "--best-by=auroc", "--batch-norm-momentum=0.9", f"--cache={args.out / 'films'}"]
+for name in networks.BACKBONES:
     # A process of its own: TensorFlow returns no memory.
     command = [sys.executable, "-m", "cxrkit", "train", "findings", manifest, f"--out={args.out / name}", *given]
     subprocess.run([*map(str, command), f"--backbone={name}"], check=True, stdout=sys.stderr)
 frame = read_manifest(manifest, sources=[args.source], split="test").frame
 targets, patients = truth(frame, FINDINGS), frame["patient_id"].to_numpy()
 probs, trainings = {}, []
-for name in args.networks:
+for name in networks.BACKBONES:
     predictor = networks.load(args.out / name, threads=1)
     paths = [args.data / image for image in frame["image"]]
     probs[name] = np.stack([result.probs for result in networks.predict_images(predictor, paths)])
@@ -65,11 +57,10 @@ rows = [
     [f"{label} ({int(targets[:, k].sum())})", *(plain(areas[name][k], digits=2) for name in probs)]
     for k, label in enumerate(FINDINGS)
 ]
-means = [metrics.bootstrap("AUROC", targets, p, patients, seed=0) for p in probs.values()]
 first, *others = probs.values()
 differences = [metrics.compare("AUROC", targets, p, first, patients, seed=0).difference for p in others]
-rows.append(["mean", *map(plain, means)])
-rows.append([f"mean minus {args.networks[0]}'s", "", *map(plain, differences)])
+rows.append(["mean", *(plain(metrics.bootstrap("AUROC", targets, p, patients, seed=0)) for p in probs.values())])
+rows.append([f"mean minus {networks.BACKBONES[0]}'s", "", *map(plain, differences)])
 rows.append(["spread (standard deviation)", *(f"{p.std(axis=0).mean():.1e}" for p in probs.values())])
 print(markdown_table(["finding (images with it)", *probs], rows), end="\n\n")
 print(markdown_table(["network", "parameters", "mean AUROC on val, by epoch", "seconds, by epoch"], trainings))

@@ -1,4 +1,4 @@
-"""Model folders, the predictor, and the one path from an image file to probabilities."""
+"""Model folders, the predictor, the one path from an image file to probabilities, and how TensorFlow is started."""
 
 import hashlib
 import json
@@ -7,13 +7,19 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import tiny_models
+from typer.testing import CliRunner
 
-from cxrkit import networks
-from cxrkit.film import _read as film
-from cxrkit.labels import COVID_CLASSES, FINDINGS
+from cxrkit import film, networks, phantom, rounds, triage
+from cxrkit.cli import _main
+from cxrkit.dashboard import _session
+from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
+
+LABELS = (COVID, *FINDINGS)
 
 
 @pytest.fixture
@@ -22,12 +28,17 @@ def folder(tmp_path):
     return shutil.copytree(networks.folder_of("covid-small"), tmp_path / "covid")
 
 
-def test_a_prediction_leaves_nothing_in_the_home_folder(tmp_path):
-    code = "from cxrkit import networks; networks.load('covid-small').predict([[[0.5] * 64] * 64])"
+def test_a_prediction_needs_no_tensorflow_and_leaves_nothing_in_the_home_folder(tmp_path):
+    code = (
+        "import sys; from cxrkit import networks; networks.load('covid-small').predict([[[0.5] * 64] * 64]); "
+        "print([name for name in ('tensorflow', 'keras', 'pandas') if name in sys.modules])"
+    )
     # Under CI ONNX Runtime keeps quiet by itself, and XDG_CACHE_HOME would take its files elsewhere.
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
-    kept.pop("ORT_DISABLE_TELEMETRY", None)
-    subprocess.run([sys.executable, "-c", code], env={**kept, "HOME": str(tmp_path)}, check=True)
+    unset = ("CI", "XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY")
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    environment = {**kept, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == "[]"
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -61,7 +72,6 @@ def test_prepared_films_give_what_the_films_give_in_any_number(monkeypatch):
     ("pixels", "message"),
     [
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
-        (np.zeros((0, 4)), "not empty"),
         (np.full((4, 4), 255.0), r"must be in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
         (np.full((4, 4), np.nan), r"must be in \[0, 1\].*got float64 from nan"),
     ],
@@ -69,11 +79,8 @@ def test_prepared_films_give_what_the_films_give_in_any_number(monkeypatch):
 def test_films_out_of_rank_or_range_are_refused(pixels, message):
     with pytest.raises(ValueError, match=message):
         networks.load("covid-small").predict([pixels])
-
-
-def test_prepared_films_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 10, 10\)"):
-        networks.load("covid-small").predict(np.zeros((1, 10, 10)), prepared=True)
+    with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 4, 4"):
+        networks.load("covid-small").predict(pixels[None], prepared=True)
 
 
 @pytest.mark.parametrize("kind", ["onnx", "keras"])
@@ -113,68 +120,129 @@ def test_unknown_names_are_refused_with_the_way_out(tmp_path):
     (tmp_path / "own.keras").touch()
     with pytest.raises(networks.ModelError, match=r"a folder with a model\.json; got .*networks\.save makes"):
         networks.folder_of(tmp_path / "own.keras")
-
-
-def test_onnx_runs_without_tensorflow():
-    code = (
-        "import sys, numpy as np; from cxrkit import networks; "
-        "networks.load('covid-small').predict([np.zeros((64, 64))]); "
-        "print([name for name in ('tensorflow', 'keras', 'pandas') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_every_name_of_the_face_is_there():
     assert all(getattr(networks, name) is not None for name in networks.__all__)
     with pytest.raises(AttributeError, match="no attribute 'squeeze'"):
         _ = networks.squeeze
 
 
-@pytest.fixture
-def images(tmp_path):
-    """Two images, a text file between them, and a path without a file."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for name, mean in (("a.png", 0.3), ("c.png", 0.7)):
-        (folder / name).write_bytes(tiny_models.png(tiny_models.film(mean, size=100)))
-    (folder / "b.png").write_text("Doe^Jane")
-    return [folder / name for name in ("a.png", "b.png", "c.png", "d.png")]
+# --- one path --------------------------------------------------------------------------------------------------
 
 
-def test_an_image_file_has_the_probabilities_of_its_float_pixels(images, tmp_path):
-    predictor = networks.load(tiny_models.findings_model(tmp_path / "model"))
-    found = [*networks.predict_images(predictor, images)]
-    for result, path in ((found[0], images[0]), (found[2], images[2])):
-        assert np.array_equal(result.probs, predictor.predict([film.read(path).pixels])[0])
-        assert (result.sha256, result.reason) == (hashlib.sha256(path.read_bytes()).hexdigest(), "")
-    from_bytes = [*networks.predict_images(predictor, [path.read_bytes() for path in images[:1]], threads=1)]
-    assert np.array_equal(from_bytes[0].probs, found[0].probs)
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Images that rounding to 8 bits and resizing would change: 8 and 16 bits, not square, larger than the input."""
+    folder = tmp_path_factory.mktemp("images")
+    specs = [{"seed": seed, "covid": seed % 2 == 0, "enrich": 1.0} for seed in range(1, 7)]
+    for k, radiograph in enumerate(phantom.simulate_many(specs, size_px=300)):
+        pixels = radiograph.pixels[: 300 - 10 * k]
+        deep = pixels.astype(np.uint16) * 256 + np.arange(300, dtype=np.uint16) % 256
+        cv2.imwrite(str(folder / f"{k}.png"), deep if k % 2 else pixels)
+    (folder / "manifest.csv").write_text("image\n" + "".join(f"{k}.png\n" for k in range(6)))
+    return [folder / f"{k}.png" for k in range(6)]
 
 
-def test_an_image_without_probabilities_has_a_reason_and_stops_no_other(images, tmp_path):
+@pytest.fixture(scope="module")
+def expected(paths):
+    """Probabilities (images, 15) of both bundled networks."""
+    found = []
+    for name, columns in (("covid-small", slice(1)), ("findings14-small", slice(14))):
+        predictor = networks.load(name, threads=1)
+        results = [*networks.predict_images(predictor, paths)]
+        for path, result in zip(paths, results, strict=True):
+            assert np.array_equal(result.probs, predictor.predict([film.read(path).pixels])[0])
+            assert (result.sha256, result.reason) == (hashlib.sha256(path.read_bytes()).hexdigest(), "")
+        (from_bytes,) = networks.predict_images(predictor, [paths[0].read_bytes()], threads=1)
+        assert np.array_equal(from_bytes.probs, results[0].probs)
+        found.append([result.probs[columns] for result in results])
+    return np.hstack(found)
+
+
+def test_commands_and_functions_give_the_same_probabilities(paths, expected, tmp_path):
+    for model, labels, columns in (("covid-small", [COVID], [0]), ("findings14-small", FINDINGS, range(1, 15))):
+        command = ["model", "predict", model, str(paths[0].parent / "manifest.csv"), "--out", str(tmp_path / "p.csv")]
+        done = CliRunner().invoke(_main.app, command)
+        assert done.exit_code == 0, done.output
+        found = pd.read_csv(tmp_path / "p.csv")[[f"prob_{label}" for label in labels]].to_numpy()
+        assert found == pytest.approx(expected[:, list(columns)], abs=6e-7)
+    # With a threshold of 1 no image is positive for COVID-19, so the findings of all are predicted.
+    triage.run(paths[0].parent, tmp_path, threshold=1.0)
+    rows = pd.read_csv(tmp_path / "combined.csv").set_index("Image Index").loc[[path.name for path in paths]]
+    assert rows[[f"prob_{label}" for label in LABELS]].to_numpy() == pytest.approx(expected, abs=6e-7)
+    found = [rounds.run(model, paths, ["none", "A"]).probs[:, 0] for model in ("covid-small", "findings14-small")]
+    assert np.hstack(found) == pytest.approx(expected, abs=1e-12)
+    swept = rounds.sweep("covid-small", paths, [0, 1, 0, 1, 0, 1], ["A"], label=COVID, seeds=(0,))
+    assert swept.untouched == pytest.approx(expected[:, 0], abs=1e-12)
+    session = _session.Session()
+    for path, probs in zip(paths, expected, strict=True):
+        shown = session.add(path.name, path.read_bytes())
+        assert [shown.reading.probs[label] for label in LABELS] == pytest.approx(probs.tolist(), abs=1e-12)
+
+
+def test_an_image_without_probabilities_has_a_reason_and_stops_no_other(paths, tmp_path):
+    (tmp_path / "b.png").write_text("Doe^Jane")
     predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
-    a, b, c, d = networks.predict_images(predictor, images, threads=1)
+    sources = [paths[0], tmp_path / "b.png", paths[1], tmp_path / "d.png"]
+    a, b, c, d = networks.predict_images(predictor, sources, threads=1)
     assert [result.probs is None for result in (a, b, c, d)] == [False, True, False, True]
     assert b.reason
     assert "Doe" not in b.reason
     assert "No such file" in d.reason
     nan = networks.load(tiny_models.covid_model(tmp_path / "nan", slope=float("nan")))
-    (result,) = networks.predict_images(nan, images[:1])
+    (result,) = networks.predict_images(nan, paths[:1])
     assert (result.probs, "gave no number" in result.reason) == (None, True)
 
 
-def test_images_are_read_only_shortly_before_they_are_wanted(images, tmp_path):
+def test_images_are_read_only_shortly_before_they_are_wanted(paths, tmp_path):
     taken = []
 
     def endless():
         while True:
             taken.append(1)
-            yield images[0]
+            yield paths[0]
 
     predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
     next(networks.predict_images(predictor, endless(), threads=2))
     assert len(taken) <= 4
+
+
+# --- TensorFlow and memory -------------------------------------------------------------------------------------
+
+# It writes to stderr what the C++ libraries write, and an error, and imports what TensorFlow and Keras do.
+TENSORFLOW = r"""
+import os
+os.write(2, b'WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n'
+  b'I0000 00:00:1.5 1 port.cc:153] oneDNN custom operations are on.\nE0000 00:00:1.5 1 cuda.cc:1] something is wrong\n')
+found = []
+for name in ('jax', 'sklearn'):
+    try:
+        found.append(__import__(name).__name__)
+    except ImportError:
+        found.append('none')
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "config", "found"),
+    [
+        ({}, "", "none none"),
+        ({"KERAS_BACKEND": "jax"}, "", "jax none"),
+        ({}, '{"backend": "jax"}', "jax none"),
+        ({"KERAS_BACKEND": "tensorflow"}, '{"backend": "jax"}', "none none"),
+    ],
+)
+def test_tensorflow_starts_quietly_and_without_what_it_would_import_in_passing(tmp_path, backend, config, found):
+    for name, text in (("tensorflow.py", TENSORFLOW), ("jax.py", ""), ("sklearn.py", ""), ("keras.json", config)):
+        (tmp_path / name).write_text(text)
+    kept = {key: value for key, value in os.environ.items() if key not in ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND")}
+    environment = kept | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "KERAS_HOME": str(tmp_path)}
+    code = (
+        "import os; from cxrkit import networks; networks.start_tensorflow(); import tensorflow, jax, sklearn; "
+        "print(*tensorflow.found, os.environ['TF_CPP_MIN_LOG_LEVEL']); os.write(2, b'later\\n')"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment | backend, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*found.split(), "2"]
+    assert done.stderr.splitlines() == ["E0000 00:00:1.5 1 cuda.cc:1] something is wrong", "later"]
 
 
 # 128 MB in pieces that glibc takes from its heap; the last one stays, so that the heap cannot shrink from its end.

@@ -23,24 +23,21 @@ def made_by(script, folder):
     """Run a script of tests/peers with the original libraries."""
     assert (PEERS / ".stamp").is_file(), "run `make peers` first: it installs the libraries that this is compared with"
     environment = {**os.environ, "PYTHONPATH": str(PEERS), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    made = subprocess.run(
-        [sys.executable, ROOT / "tests/peers" / script, folder], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, ROOT / "tests/peers" / script, folder]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     with np.load(folder / "answers.npz") as stored:
-        return stored["films"], stored["answers"]
+        return folder, stored["films"], stored["answers"]
 
 
 @pytest.fixture(scope="module")
 def xrv(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("xrv")
-    return folder, *made_by("torchxrayvision_files.py", folder)
+    return made_by("torchxrayvision_files.py", tmp_path_factory.mktemp("xrv"))
 
 
 @pytest.fixture(scope="module")
 def chexnet(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chexnet")
-    return folder, *made_by("chexnet_keras_files.py", folder)
+    return made_by("chexnet_keras_files.py", tmp_path_factory.mktemp("chexnet"))
 
 
 @pytest.fixture
@@ -77,33 +74,26 @@ def test_chexnet_keras_answers_as_it_did_in_keras_2(chexnet, tmp_path, name):
 
 
 @pytest.mark.slow
-def test_a_state_dict_of_torchxrayvision_answers_as_it_did_in_torch(xrv, tmp_path, peers):
+def test_a_state_dict_and_a_release_of_torchxrayvision_answer_as_in_torch(xrv, tmp_path, peers):
     source, films, answers = xrv
-    done = peers(f"networks.import_model({str(source / 'state.pt')!r}, {str(tmp_path / 'model')!r})")
+    done = peers(
+        f"source, here = {str(source)!r}, {str(tmp_path)!r}\n"
+        "networks.import_model(source + '/state.pt', here + '/all')\n"
+        "networks.import_model(source + '/whole.pt', here + '/nih', trust=True, release='densenet121-res224-nih')\n"
+        "import torchxrayvision\n"
+        "print(torchxrayvision.models.model_urls['densenet121-res224-nih']['op_threshs'][13])\n"
+    )
     assert done.returncode == 0, done.stderr
-    predictor = networks.load(tmp_path / "model")
+    predictor, release = (networks.load(tmp_path / name) for name in ("all", "nih"))
     assert predictor.labels == (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
     columns = [_imports._XRV_LABELS.index(label) for label in predictor.labels]
     assert answers.std(axis=0).max() > 1e-3
     assert predictor.predict(films) == pytest.approx(answers[:, columns], abs=1e-4)
     assert set(predictor.thresholds.values()) == {0.5}
-
-
-@pytest.mark.slow
-def test_a_release_brings_its_gaps_and_its_operating_points(xrv, tmp_path, peers):
-    source, films, answers = xrv
-    code = (
-        f"networks.import_model({str(source / 'whole.pt')!r}, {str(tmp_path / 'model')!r}, trust=True, "
-        "release='densenet121-res224-nih')\n"
-        "import torchxrayvision\n"
-        "print(torchxrayvision.models.model_urls['densenet121-res224-nih']['op_threshs'][13])\n"
-    )
-    done = peers(code)
-    assert done.returncode == 0, done.stderr
-    predictor = networks.load(tmp_path / "model")
-    assert predictor.labels == FINDINGS
-    assert predictor.thresholds["Hernia"] == pytest.approx(float(done.stdout.splitlines()[-1]))
-    assert predictor.predict(films)[:, 13] == pytest.approx(answers[:, 13], abs=1e-4)
+    # The release has gaps, and operating points.
+    assert release.labels == FINDINGS
+    assert release.thresholds["Hernia"] == pytest.approx(float(done.stdout.splitlines()[-1]))
+    assert release.predict(films)[:, 13] == pytest.approx(answers[:, 13], abs=1e-4)
 
 
 @pytest.mark.slow
@@ -136,13 +126,7 @@ def test_a_pickle_is_opened_with_its_sha256_only_and_what_is_no_network_of_their
     assert networks.load(model).info["training"]["sha256"] == digest
 
 
-def test_without_torch_the_way_out_is_named(tmp_path):
-    (tmp_path / "a.pt").write_bytes(b"x")
-    with pytest.raises(networks.ModelError, match=r"needs torch, which is an extra"):
-        networks.import_model(tmp_path / "a.pt", tmp_path / "model")
-
-
-def test_an_h5_file_of_another_network_is_named(tmp_path):
+def test_a_file_that_is_no_such_network_is_named(tmp_path):
     (tmp_path / "no.h5").write_text("nothing")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["a"] = np.zeros(3)
@@ -150,13 +134,15 @@ def test_an_h5_file_of_another_network_is_named(tmp_path):
         file.attrs["layer_names"] = ["conv1/conv"]
         file.create_group("conv1/conv").attrs["weight_names"] = ["conv1/conv/kernel:0"]
         file["conv1/conv/conv1/conv/kernel:0"] = np.zeros((3, 3, 3, 64), np.float32)
+    for name in ("no.onnx", "a.pt"):
+        (tmp_path / name).touch()
     for name, message in (
+        ("a.pt", "needs torch, which is an extra"),
         ("no.h5", "no.h5 is no HDF5 file"),
         ("other.h5", "other.h5 holds no weights as Keras 2"),
         ("small.h5", r"conv1_conv/kernel it has shape \(3, 3, 3, 64\), .*7, 7, 3"),
         ("no.onnx", "no.onnx must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision"),
     ):
-        (tmp_path / "no.onnx").touch()
         with pytest.raises(networks.ModelError, match=message):
             networks.import_model(tmp_path / name, tmp_path / "model")
     assert not (tmp_path / "model").exists()

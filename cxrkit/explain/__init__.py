@@ -9,26 +9,16 @@ from a Keras model through tf-keras-vis.
 
 from typing import TYPE_CHECKING
 
-from cxrkit.explain._boxes import (
-    BoxedFilm,
-    Example,
-    examples,
-    films_with_boxes,
-    read_boxes,
-    score_films,
-    simulated_films,
-)
+from cxrkit.explain._boxes import BoxedFilm, examples, films_with_boxes, read_boxes, score_films
 from cxrkit.explain._compare import compare, differences, right_places
-from cxrkit.explain._maps import KERAS_METHODS, METHODS, explainer, heat_maps
+from cxrkit.explain._maps import METHODS, explainer, heat_maps
 
 if TYPE_CHECKING:
     from cxrkit.explain._keras import Explainer as Explainer
 
 __all__ = [
-    "KERAS_METHODS",
     "METHODS",
     "BoxedFilm",
-    "Example",
     "compare",
     "differences",
     "examples",
@@ -38,5 +28,4 @@ __all__ = [
     "read_boxes",
     "right_places",
     "score_films",
-    "simulated_films",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import numpy as np
 from cxrkit import metrics
 from cxrkit.explain._maps import heat_maps
 from cxrkit.film import read
-from cxrkit.labels import FINDINGS, split_findings
+from cxrkit.labels import split_findings
 from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class BoxedFilm:
 
     def only(self, finding: str) -> BoxedFilm:
         """Return the image with the boxes of one of its findings alone, so that no other is scored."""
-        if finding not in self.boxes:
-            raise ValueError(f"{self.name} has boxes of {', '.join(self.boxes) or 'nothing'}; got {finding!r}.")
         return replace(self, boxes={finding: self.boxes[finding]})
 
 
@@ -61,9 +59,8 @@ class Example:
     """A heat map worth showing, and what it was chosen for.
 
     Args:
-        finding: that is explained.
+        finding, film: what is explained, and on which image.
         which: "better" or "worse"; "only" where a finding has one image.
-        film: the image with its boxes.
         heat: (H, W), in [0, 1].
         value: its mask IoU at 0.5; 0 for a map without heat.
         prob: predicted probability of the finding on this image.
@@ -81,13 +78,10 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
     """Read a table of boxes: fractions of the image, or ChestX-ray14's BBox_List_2017.csv.
 
     Args:
-        path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and the four
-            numbers in pixels after "Bbox [x".
+        path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and four numbers.
         width_px: side of the (square) image whose pixels these are: 1024 for BBox_List_2017; None for fractions.
     Returns:
         `image`, `finding` (the 14's names; "Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h` as fractions.
-    Raises:
-        ValueError: other columns, a finding that is none of the 14, or a box that does not lie in the image.
     """
     import pandas as pd
 
@@ -122,55 +116,24 @@ def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest
         boxes: as `read_boxes` gives.
         root: folder that `image` is relative to.
         manifest: rows with `image` and `patient_id`, for intervals by patient.
-    Raises:
-        ValueError: an image that is not in the manifest.
-        UnreadableImage: an image that cannot be read.
     """
     patients = dict(zip(manifest["image"], manifest["patient_id"], strict=True))
     for name, rows in boxes.groupby("image", sort=False):
         if name not in patients:
             raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} images).")
-        found = {str(finding): tuple(part.itertuples(index=False, name=None))
-                 for finding, part in rows.set_index("finding")[list("xywh")].groupby(level=0, sort=False)}  # fmt: skip
+        parts = rows.set_index("finding")[list("xywh")].groupby(level=0, sort=False)
+        found = {str(finding): tuple(part.itertuples(index=False, name=None)) for finding, part in parts}
         yield BoxedFilm(str(name), str(patients[name]), read(Path(root) / str(name)).pixels, found)
 
 
-def simulated_films(
-    findings: Sequence[str] = FINDINGS, *, each: int = 20, first_seed: int, size_px: int = 256
-) -> Iterator[BoxedFilm]:
-    """Simulate images that show one finding each, with the boxes of its lesions; without a box an image is left out.
-
-    Args:
-        findings: to show, in this order.
-        each: images a finding, of as many patients.
-        first_seed: of the first patient; image k of all has `first_seed + k`. Take seeds that no network trained on.
-        size_px: side of the images.
-    """
-    from cxrkit import phantom
-
-    for number, finding in enumerate(findings):
-        for k in range(each):
-            film = phantom.simulate(first_seed + number * each + k, findings=(finding,), size_px=size_px)
-            if found := film.boxes.get(finding):
-                boxes = tuple((x / size_px, y / size_px, w / size_px, h / size_px) for x, y, w, h in found)
-                name = f"sim-{film.seed}"
-                yield BoxedFilm(name, name, film.pixels.astype(np.float32) / 255, {finding: boxes})
-
-
-def score_films(
-    source: Predictor | Explainer,
-    films: Iterable[BoxedFilm],
-    *,
-    method: str = "cam",
-    score_cam_channels: int | None = 64,
-) -> pd.DataFrame:
+def score_films(source: Predictor | Explainer, films: Iterable[BoxedFilm], *, method: str = "cam") -> pd.DataFrame:
     """Score a method's heat maps against the boxes of images, whether or not the finding is predicted positive.
 
     Every map is resized to the network's input and normalised, as in `heat_maps`, so that coarse and fine maps are
     compared alike.
 
     Args:
-        source, method, score_cam_channels: as for `heat_maps`.
+        source, method: as for `heat_maps`.
         films: with boxes; findings that the network does not have are left out.
     Returns:
         Tidy, as `metrics.score_maps` gives it (`film` counts maps, from 0), with `image`, `patient_id`, `finding`,
@@ -185,9 +148,7 @@ def score_films(
         if not named:
             continue
         probs = dict(zip(source.labels, map(float, source.predict([film.pixels])[0]), strict=True))
-        (maps,) = heat_maps(
-            source, [film.pixels], named, method=method, shape=size, score_cam_channels=score_cam_channels
-        )
+        (maps,) = heat_maps(source, [film.pixels], named, method=method, shape=size)
         heats += list(maps)
         truth += [film.boxes[finding] for finding in named]
         positive = {finding: probs[finding] >= source.thresholds[finding] for finding in named}
@@ -207,12 +168,7 @@ def examples(source: Predictor | Explainer, films: Iterable[BoxedFilm], scores: 
     Args:
         source: as for `heat_maps`.
         films: those that were scored.
-        scores: of one method, as `score_films` gives.
-    Returns:
-        Findings in the order of `scores`, the better one first; a single image of a finding is "only". Maps without
-        heat are last in the order.
-    Raises:
-        ValueError: scores of several methods, or of an image not among `films`.
+        scores: of one method, as `score_films` gives; its order of findings is kept. Maps without heat come last.
     """
     method = one_method(scores)
     kept = {film.name: film for film in films}

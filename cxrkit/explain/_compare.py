@@ -21,25 +21,19 @@ PAIRED: dict[str, tuple[str, float | None]] = {
 }
 
 
-def compare(
-    sources: Mapping[str, Predictor | Explainer], films: Iterable[BoxedFilm], *, score_cam_channels: int | None = 64
-) -> pd.DataFrame:
+def compare(sources: Mapping[str, Predictor | Explainer], films: Iterable[BoxedFilm]) -> pd.DataFrame:
     """Score several methods on the same images.
 
     Args:
         sources: what draws the maps, by method: {"cam": predictor, "grad-cam": explainer}.
         films: with boxes; kept in memory.
-        score_cam_channels: as for `heat_maps`.
     Returns:
         As `score_films` gives for each method, one below the other; `film` has the same numbers for all.
     """
     import pandas as pd
 
-    if not sources:
-        raise ValueError('sources must hold a method at least; got none. Pass {"cam": networks.load(name_or_folder)}.')
-    kept, channels = list(films), score_cam_channels
-    parts = [score_films(one, kept, method=name, score_cam_channels=channels) for name, one in sources.items()]
-    return pd.concat(parts, ignore_index=True)
+    kept = list(films)
+    return pd.concat([score_films(one, kept, method=name) for name, one in sources.items()], ignore_index=True)
 
 
 def differences(scores: pd.DataFrame, baseline: str = "cam", *, seed: int) -> dict[str, dict[str, metrics.Estimate]]:
@@ -51,8 +45,6 @@ def differences(scores: pd.DataFrame, baseline: str = "cam", *, seed: int) -> di
         seed: of the resampling of patients.
     Returns:
         For each other method, by heading of `PAIRED`, the mean difference with its interval, for `show.table`.
-    Raises:
-        ValueError: scores that lack the baseline.
     """
     methods = list(scores["method"].unique())
     if baseline not in methods:

@@ -21,26 +21,27 @@ class Explainer:
     """A Keras model ready for heat maps; make one with `explain.explainer`.
 
     Attributes:
-        labels: names of the outputs, in order.
-        layer: the layer whose feature maps Grad-CAM, Grad-CAM++ and Score-CAM read.
+        labels, thresholds, input_size: as of a `Predictor`.
+        layer: the layer whose feature maps Grad-CAM, Grad-CAM++ and Score-CAM read: the last one that gives a map of
+            more than one place. tf-keras-vis would take the last convolution: in a DenseNet 32 of 1,024 channels.
         activation: "sigmoid", "softmax", or "" where the model ends in neither: then its output itself is explained.
-        input_size: side of the square that an image is resized to, pixels.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        labels: Sequence[str] | None = None,
-        *,
-        layer: str | None = None,
-        preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
-        thresholds: Mapping[str, float] | None = None,
+        labels: Sequence[str] | None,
+        preprocess: Callable[[np.ndarray], np.ndarray] | None,
+        score_cam_channels: int,
+        thresholds: Mapping[str, float] | None,
     ) -> None:
         if keras.backend.backend() != "tensorflow":
             raise RuntimeError(
                 f"tf-keras-vis needs Keras on TensorFlow; it runs on {keras.backend.backend()}. Set "
                 "KERAS_BACKEND=tensorflow before Python starts, or use class activation maps (networks.load)."
             )
+        if score_cam_channels < 1:
+            raise ValueError(f"score_cam_channels must be at least 1; got {score_cam_channels}.")
         _check(model)
         height, _, self._channels = model.inputs[0].shape[1:]
         count = model.outputs[0].shape[1]
@@ -48,8 +49,9 @@ class Explainer:
         if len(self.labels) != count:
             raise ValueError(f"labels must be {count}, one for each output of {model.name}; got {len(self.labels)}.")
         logits, self.activation = _logits(model)
-        self.layer, self.input_size = _feature_layer(model, layer), height
+        self.layer, self.input_size = _feature_layer(model), height
         self._model, self._preprocess = model, preprocess
+        self._most = min(score_cam_channels, model.get_layer(self.layer).output.shape[-1])
         self._logits = keras.Model(model.inputs, logits, name="explained")
         self._two_way = _Silent(model.inputs, self._with_absence(logits), name="two_way")
         info: dict[str, Any] = {"name": model.name, "version": "", "labels": self.labels, "not_shown": ()}
@@ -61,9 +63,7 @@ class Explainer:
         """Return the probability of each label for each image, as `Predictor.predict` does."""
         return self._predictor.predict(films)
 
-    def raw_maps(
-        self, films: Sequence[np.ndarray], columns: Sequence[int], method: str, score_cam_channels: int | None = None
-    ) -> np.ndarray:
+    def raw_maps(self, films: Sequence[np.ndarray], columns: Sequence[int], method: str) -> np.ndarray:
         """Return maps of the outputs `columns` as the method makes them, before they are scaled.
 
         Returns:
@@ -72,16 +72,13 @@ class Explainer:
             the probability: of each sigmoid against its absence, of softmax among the classes.
         """
         batch = self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
-        if method == "score-cam":
-            # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
-            found = [
-                np.concatenate([self._score_cam(one[None], column, score_cam_channels) for one in batch])
-                for column in columns
-            ]
-        else:
-            maker = {"grad-cam": self._grad_cam, "grad-cam++": self._grad_cam_plus_plus, "saliency": self._saliency}
-            found = [maker[method](batch, column) for column in columns]
-        return np.stack(found, axis=1).astype(np.float32)
+        maker = {
+            "grad-cam": self._grad_cam,
+            "grad-cam++": self._grad_cam_plus_plus,
+            "score-cam": self._score_cam,
+            "saliency": self._saliency,
+        }
+        return np.stack([maker[method](batch, column) for column in columns], axis=1).astype(np.float32)
 
     def _shown(self, batch: np.ndarray) -> np.ndarray:
         batch = np.repeat(batch, self._channels, axis=3)
@@ -134,7 +131,7 @@ class Explainer:
 
         return np.asarray(Saliency(self._logits)(lambda logits: logits[:, column], batch, normalize_map=False))
 
-    def _score_cam(self, batch: np.ndarray, column: int, channels: int | None) -> np.ndarray:
+    def _score_cam(self, batch: np.ndarray, column: int) -> np.ndarray:
         from tf_keras_vis.scorecam import Scorecam
 
         def prob(shares):
@@ -142,9 +139,9 @@ class Explainer:
                 return shares[:, column]
             return shares[:, column] / (shares[:, column] + shares[:, -1])
 
-        count = self._model.get_layer(self.layer).output.shape[-1]
-        most = None if channels is None else min(channels, count)
-        return np.asarray(Scorecam(self._two_way)(prob, batch, batch_size=_COVERED, max_N=most, **self._at()))
+        # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
+        options = {"batch_size": _COVERED, "max_N": self._most, **self._at()}
+        return np.concatenate([Scorecam(self._two_way)(prob, one[None], **options) for one in batch])
 
 
 class _Silent(keras.Model):
@@ -186,7 +183,7 @@ def _logits(model: keras.Model) -> tuple[Any, str]:
     return (logits - ops.mean(logits, axis=-1, keepdims=True) if kind == "softmax" else logits), kind
 
 
-def _feature_layer(model: keras.Model, name: str | None) -> str:
+def _feature_layer(model: keras.Model) -> str:
     # Pooling with keepdims and squeeze-and-excite give "maps" of one place.
     maps = [
         layer.name
@@ -195,12 +192,9 @@ def _feature_layer(model: keras.Model, name: str | None) -> str:
         and len(shape := getattr(layer.output, "shape", ())) == 4
         and shape[1:3] != (1, 1)
     ]
-    if not maps or (name is not None and name not in maps):
-        raise ValueError(
-            f"layer must be one of {model.name}'s that give feature maps, the last of which are "
-            f"{', '.join(maps[-5:]) or 'none'}; got {name!r}."
-        )
-    return name or maps[-1]
+    if not maps:
+        raise ValueError(f"{model.name} has no layer that gives feature maps; a convolution is needed.")
+    return maps[-1]
 
 
 def _check(model: keras.Model) -> None:
@@ -217,14 +211,11 @@ def _check(model: keras.Model) -> None:
             f"{model.name} holds another model, {inner[0]}, whose layers tf-keras-vis cannot reach. Connect the head "
             "to its output: keras.Model(backbone.input, head(backbone.output))."
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"a model must have one input and one output to be explained; {model.name} has {len(model.inputs)} and "
-            f"{len(model.outputs)}. Make a keras.Model of the input and output that you mean."
-        )
-    shape, output = model.inputs[0].shape, model.outputs[0].shape
-    if len(shape) != 4 or shape[3] not in (1, 3) or shape[1] is None or shape[1] != shape[2] or len(output) != 2:
-        raise ValueError(
-            f"a model must take (N, side, side, 1 or 3) and give (N, labels) to be explained; {model.name} takes "
-            f"{shape} and gives {output}. Build it with a fixed square input, global average pooling and a dense layer."
-        )
+    match [list(tensor.shape) for tensor in (*model.inputs, *model.outputs)]:
+        case [[_, height, width, 1 | 3], [_, _]] if height is not None and height == width:
+            return
+    raise ValueError(
+        f"a model must take one input (N, side, side, 1 or 3) and give one output (N, labels) to be explained; "
+        f"{model.name} takes {[one.shape for one in model.inputs]} and gives {[one.shape for one in model.outputs]}. "
+        "Build it with a fixed square input, global average pooling and a dense layer."
+    )

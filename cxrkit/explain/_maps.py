@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
     from cxrkit.explain._keras import Explainer
 
-#: What an `Explainer` draws, after Selvaraju et al. 2017 (arXiv:1610.02391), Chattopadhyay et al. 2018
-#: (arXiv:1710.11063), Wang et al. 2020 (arXiv:1910.01279) and Simonyan et al. 2014 (arXiv:1312.6034).
-KERAS_METHODS = ("grad-cam", "grad-cam++", "score-cam", "saliency")
-#: "cam" (Zhou et al. 2016, arXiv:1512.04150) needs a `Predictor` and no TensorFlow.
-METHODS = ("cam", *KERAS_METHODS)
+#: "cam" (Zhou et al. 2016, arXiv:1512.04150) needs a `Predictor` and no TensorFlow; an `Explainer` draws the others,
+#: after Selvaraju et al. 2017 (arXiv:1610.02391), Chattopadhyay et al. 2018 (arXiv:1710.11063), Wang et al. 2020
+#: (arXiv:1910.01279) and Simonyan et al. 2014 (arXiv:1312.6034).
+METHODS = ("cam", "grad-cam", "grad-cam++", "score-cam", "saliency")
 #: Images in memory at a time.
 _BATCH = 8
 
@@ -30,8 +29,8 @@ def explainer(
     model: keras.Model | str | Path,
     labels: Sequence[str] | None = None,
     *,
-    layer: str | None = None,
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
+    score_cam_channels: int = 64,
     shuffle_seed: int | None = None,
 ) -> Explainer:
     """Make a Keras model ready for heat maps; imports TensorFlow.
@@ -40,18 +39,15 @@ def explainer(
         model: a functional or Sequential model without a model inside of it, with one image input and one output
             (N, labels); or a bundled name or a model folder, whose `model.keras` is read.
         labels: names of the outputs, in order; None takes the folder's, or "0", "1", ...
-        layer: the layer whose feature maps are read; None finds the last one that gives a map of more than one place.
-            tf-keras-vis would take the last convolution instead: in a DenseNet 32 of 1,024 channels.
         preprocess: (N, S, S, C) in [0, 1] -> what the model takes, for a model without preprocessing in its graph; C is
             1 or 3, and the three channels of an image are equal.
+        score_cam_channels: Score-CAM covers the image with so many of the feature maps, those that vary most, and runs
+            the network on each ("Faster Score-CAM").
         shuffle_seed: explain a copy whose weights are shuffled within each array: a network of the same kind that has
             learned nothing. A map that stays the same then does not show what was learned (Adebayo et al. 2018,
-            arXiv:1810.03292). None explains the model itself.
-    Returns:
-        The explainer; it shares the model's weights, so it follows further training.
+            arXiv:1810.03292). None explains the model itself, and follows its further training.
     Raises:
         ValueError: a model that cannot be explained; the message gives the reason and a way out.
-        networks.ModelError: no such folder, or a model.keras that is not the sidecar's.
         RuntimeError: Keras runs on another backend than TensorFlow, which tf-keras-vis needs.
     """
     from cxrkit.explain import _keras
@@ -64,7 +60,7 @@ def explainer(
         model = networks.load_keras(model)
     if shuffle_seed is not None:
         model = _keras.shuffled(model, shuffle_seed)
-    return _keras.Explainer(model, labels, layer=layer, preprocess=preprocess, thresholds=thresholds)
+    return _keras.Explainer(model, labels, preprocess, score_cam_channels, thresholds)
 
 
 def heat_maps(
@@ -74,7 +70,6 @@ def heat_maps(
     *,
     method: str = "cam",
     shape: tuple[int, int] | None = None,
-    score_cam_channels: int | None = 64,
 ) -> list[np.ndarray]:
     """Return a heat map of each image for each label: where the network finds evidence for it.
 
@@ -86,15 +81,9 @@ def heat_maps(
         labels: of the network's labels; None takes all.
         method: one of `METHODS`.
         shape: (height, width) of the maps; None takes each image's own.
-        score_cam_channels: Score-CAM covers the image with so many of the feature maps, those that vary most, and runs
-            the network on each ("Faster Score-CAM"); None takes all: for 2,048 maps at 224 px as many forward passes an
-            image and label, and several arrays of 411 MB.
     Returns:
         For each image (labels, height, width), float32 in [0, 1]: resized, evidence against the label set to 0, divided
         by the largest value; all 0 where nothing is above 0.
-    Raises:
-        ValueError: an unknown method or label, a method that the source does not have, an image of wrong rank or range,
-            or a map that is not finite.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
@@ -104,8 +93,6 @@ def heat_maps(
             if method == "cam"
             else f'"{method}" needs the gradients of a Keras model: pass explain.explainer(name_or_folder).'
         )
-    if score_cam_channels is not None and score_cam_channels < 1:
-        raise ValueError(f"score_cam_channels must be at least 1, or None for all; got {score_cam_channels}.")
     if unknown := [label for label in labels or () if label not in source.labels]:
         raise ValueError(f"labels must be of {', '.join(source.labels)}; got {', '.join(map(str, unknown))}.")
     columns = [list(source.labels).index(label) for label in (source.labels if labels is None else labels)]
@@ -115,7 +102,7 @@ def heat_maps(
         raw = (
             source.predict_maps(part)[1][:, columns]
             if isinstance(source, Predictor)
-            else source.raw_maps(part, columns, method, score_cam_channels)
+            else source.raw_maps(part, columns, method)
         )
         if not np.isfinite(raw).all():
             place, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])

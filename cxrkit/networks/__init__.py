@@ -43,21 +43,10 @@ __all__ = [
     "write_sidecar",
 ]
 
-#: Files that need Keras, with their names: imported when one is first used, because TensorFlow takes seconds.
-_NEEDS_KERAS = {
-    "_backbones": ("BACKBONES", "build"),
-    "_cost": ("costs",),
-    "_folders": ("load_keras", "save"),
-    "_heads": ("transfer", "with_maps"),
-    "_imports": ("import_model",),
-    "_litert": ("export_litert", "load_litert"),
-    "_small": ("thin_vgg",),
-}
-
 
 def __getattr__(name: str) -> Any:
-    file = next((file for file, names in _NEEDS_KERAS.items() if name in names), None)
-    if file is None:
+    # What needs Keras is imported when it is first used, because TensorFlow takes seconds.
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         start_tensorflow()
@@ -65,4 +54,6 @@ def __getattr__(name: str) -> Any:
         raise ModelError(
             f"networks.{name} needs TensorFlow, and {error.name} is not installed; install cxrkit's extra tf."
         ) from error
-    return getattr(importlib.import_module(f"{__name__}.{file}"), name)
+    names = ("_backbones", "_cost", "_folders", "_heads", "_imports", "_litert", "_small")
+    files = [importlib.import_module(f"{__name__}.{file}") for file in names]
+    return next(vars(file)[name] for file in files if name in vars(file))

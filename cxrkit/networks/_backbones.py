@@ -6,8 +6,6 @@ takes images in [0, 1].
 
 import importlib
 import os
-import re
-import urllib.error
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,7 +24,6 @@ def build(
     backbone: str,
     head: str | Sequence[str] = "findings",
     *,
-    activation: str | None = None,
     input_size: int = 224,
     weights: str | Path | None = None,
     dropout: float = 0.0,
@@ -36,26 +33,23 @@ def build(
 
     Args:
         backbone: "SqueezeNet" or a network of `keras.applications`, e.g. "DenseNet121" (the report's choice).
-        head: "findings" (14 sigmoids), "covid" (two-way softmax), or the names of other labels, in order.
-        activation: "sigmoid" for labels that may occur together, "softmax" for classes that exclude one another;
-            None: that of a named head, and "sigmoid" for other labels.
+        head: "findings" (14 sigmoids), "covid" (two-way softmax), or the names of other labels, in order (sigmoids).
         input_size: side of the square input, pixels; at least 75 for the Inception family, 64 for SqueezeNet, 32 for
             the others.
         weights: None for random ones; "imagenet" for Keras' published ones; or the path of a weights file
             (`..._notop.h5`; for SqueezeNet the file of `cxrkit data fetch squeezenet-imagenet`).
         dropout: rate before the dense layer.
         batch_norm_momentum: share of batch normalisation's running statistics that each step keeps, in [0, 1); None
-            leaves the network's own. The networks' own values suit long trainings: after 100 steps 0.99 (Keras'
-            usual) still keeps a third of the initial values, and NASNet's 0.9997 nearly all. 0.9 suits a few hundred
-            steps.
+            leaves the network's own, which suits long trainings: after 100 steps 0.99 still keeps a third of the
+            initial values, and NASNet's 0.9997 nearly all. 0.9 suits a few hundred steps.
     Returns:
         A functional model, (N, input_size, input_size, 1) in [0, 1] -> (N, labels) probabilities: one flat graph,
         whose last layer is the head, named "probs".
     Raises:
         ValueError: an unknown backbone or head, a size that the network cannot take, or a momentum outside [0, 1).
-        FileNotFoundError: weights that are neither here nor to be downloaded; the message says where to put them.
+        FileNotFoundError: weights that are neither here nor can be downloaded.
     """
-    labels, activation = head_of(head, activation)
+    labels, activation = head_of(head)
     others = sorted(name for name, make in vars(keras.applications).items() if callable(make) and name not in BACKBONES)
     if backbone not in (known := (*BACKBONES, "SqueezeNet", *others)):
         raise ValueError(f"backbone must be one of {', '.join(known)}; got {backbone!r}.")
@@ -111,13 +105,10 @@ def _published(make: Callable, backbone: str, weights: str | Path) -> list[np.nd
         return make(include_top=False, weights=str(weights)).get_weights()
     # Keras raises a bare Exception for a failed download, with the address in its text.
     except Exception as error:
-        address = re.search(r"https?://\S+?\.h5", str(error))
-        if weights != "imagenet" or (address is None and not isinstance(error, urllib.error.URLError | OSError)):
+        if weights != "imagenet":
             raise ValueError(f"{weights} does not hold {backbone}'s weights without the top: {error}") from error
         cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-        name = address[0].rsplit("/", 1)[1] if address else f"{backbone.lower()}..._notop.h5"
         raise FileNotFoundError(
-            f"ImageNet's weights of {backbone} could not be downloaded. Download {name} on a machine with internet "
-            f"access{' from ' + address[0] if address else ''}, put it into {cache} and try again; or pass its path as "
-            "weights."
+            f"ImageNet's weights of {backbone} could not be downloaded ({error}). Download the file at that address on "
+            f"a machine with internet access, put it into {cache} and try again; or pass its path as weights."
         ) from error

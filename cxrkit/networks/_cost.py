@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from cxrkit.networks._backbones import build
 from cxrkit.networks._start import free_memory
 
 
-def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) -> pd.DataFrame:
-    """Build networks one after another, count their parameters and time a forward pass.
+def costs(backbones: Sequence[str], *, input_size: int = 224) -> pd.DataFrame:
+    """Build networks one after another, count their parameters and time a forward pass of four images.
 
     Args:
-        backbones: names that `build` takes.
-        input_size: side of the square input, pixels.
-        films: images per pass.
+        backbones, input_size: as `build` takes them.
     Returns:
         One row per network: `network`, `parameters` (with the head of 14 findings), `MB` (of float32 weights),
         `convolutions` (number of such layers), `ms per film` (the quickest of three compiled forward passes, with the
@@ -29,7 +28,7 @@ def costs(backbones: Sequence[str], *, input_size: int = 224, films: int = 4) ->
         model = _without_values(backbone, input_size)
         count = model.count_params()
         convolutions = sum("Conv2D" in type(layer).__name__ for layer in model.layers)
-        rows.append((backbone, count, count * 4 / 1e6, convolutions, _seconds(model, films) / films * 1e3))
+        rows.append((backbone, count, count * 4 / 1e6, convolutions, _ms_per_film(model)))
         free_memory()
     return pd.DataFrame(rows, columns=["network", "parameters", "MB", "convolutions", "ms per film"])
 
@@ -46,7 +45,7 @@ def _without_values(backbone: str, input_size: int) -> keras.Model:
         return thread.submit(in_scope).result()
 
 
-def _seconds(model: keras.Model, films: int) -> float:
+def _ms_per_film(model: keras.Model) -> float:
     # The values do not change the time, and constants are compiled twice as fast as variables.
     values = [(variable, keras.ops.full(variable.shape, 0.01, variable.dtype)) for variable in model.variables]
 
@@ -54,18 +53,11 @@ def _seconds(model: keras.Model, films: int) -> float:
         with keras.StatelessScope(values, initialize_variables=False):
             return model(batch, training=False)
 
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        compiled = tf.function(forward, autograph=False)
-    else:
-        import jax
-
-        compiled = jax.jit(forward)
-    pixels = np.random.default_rng(0).random((films, *model.input_shape[1:]), np.float32)
+    compiled = tf.function(forward, autograph=False)
+    pixels = np.random.default_rng(0).random((4, *model.input_shape[1:]), np.float32)
     times = [time.perf_counter()]
     for _ in range(4):
         keras.ops.convert_to_numpy(compiled(keras.ops.convert_to_tensor(pixels)))
         times.append(time.perf_counter())
     # The first pass also compiles.
-    return float(np.diff(times)[1:].min())
+    return float(np.diff(times)[1:].min()) / len(pixels) * 1e3

@@ -33,13 +33,11 @@ def save(
 
     Args:
         model: (N, S, S, 1) -> (N, labels), as `build` makes it.
-        folder: made if missing; these three files in it are replaced, model.json last.
+        folder: made if missing, and returned; these three files in it are replaced, model.json last.
         labels: names of the outputs, in order.
         name: of the model; None: that of the folder.
         thresholds: by label; None: 0.5 for all.
         training: how it was trained, for the model card.
-    Returns:
-        The folder.
     Raises:
         ValueError: another number of labels than the model has outputs, or another kind of head.
         RuntimeError: with another backend than TensorFlow, the export failed in the process that does it.
@@ -57,8 +55,8 @@ def save(
             export_onnx(with_maps(model), Path(scratch) / "model.onnx")
         else:
             _export_with_tensorflow(Path(scratch))
-        for path in list(Path(scratch).iterdir()):
-            path.replace(folder / path.name)
+        for kind in ("keras", "onnx"):
+            Path(scratch, f"model.{kind}").replace(folder / f"model.{kind}")
     sidecar = {
         "name": name or folder.resolve().name,
         "version": "1",
@@ -73,7 +71,7 @@ def save(
     return write_sidecar(folder, sidecar)
 
 
-def export_onnx(model: keras.Model, path: Path) -> None:
+def export_onnx(model: keras.Model, path: Path | str) -> None:
     """Write a model that takes images (N, S, S, 1) as ONNX."""
     # Keras exports no model that was never called.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
@@ -86,9 +84,9 @@ def export_onnx(model: keras.Model, path: Path) -> None:
 def _export_with_tensorflow(folder: Path) -> None:
     """Export in another process, because on other backends than TensorFlow Keras needs further packages for ONNX."""
     code = (
-        "import sys; from pathlib import Path; from cxrkit import networks; networks.start_tensorflow(); "
-        "from cxrkit.networks import _folders; import keras; model = keras.models.load_model(sys.argv[1]); "
-        "_folders.export_onnx(networks.with_maps(model), Path(sys.argv[2]))"
+        "import sys; from cxrkit import networks; networks.start_tensorflow(); from cxrkit.networks import _folders; "
+        "model = _folders.keras.models.load_model(sys.argv[1]); "
+        "_folders.export_onnx(networks.with_maps(model), sys.argv[2])"
     )
     command = [sys.executable, "-c", code, *(str(folder / f"model.{kind}") for kind in ("keras", "onnx"))]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
@@ -102,13 +100,11 @@ def load_keras(name_or_folder: str | Path, *, input_size: int | None = None) -> 
 
     Args:
         name_or_folder: as `load` takes it.
-        input_size: side of another square input, pixels: a network of convolutions and a global pooling keeps its
-            weights at every size. None: the size that it was saved with.
+        input_size: side of another square input, pixels, at which the network keeps its weights; None: its own.
     Returns:
         A functional model that is not compiled, (N, S, S, 1) in [0, 1] -> (N, labels) probabilities.
     Raises:
-        ModelError: as for `load`.
-        ValueError: a size that the network cannot take.
+        ModelError, ValueError: as for `load`; a size that the network cannot take.
     """
     folder = folder_of(name_or_folder)
     read_model(folder, "model.keras")

@@ -13,16 +13,14 @@ from cxrkit.labels import COVID_CLASSES, FINDINGS
 _HEADS = {"findings": (FINDINGS, "sigmoid"), "covid": (COVID_CLASSES, "softmax")}
 
 
-def head_of(head: str | Sequence[str], activation: str | None = None) -> tuple[tuple[str, ...], str]:
+def head_of(head: str | Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Return the labels and the activation of a head, as `build` takes it."""
     if isinstance(head, str) and head not in _HEADS:
         raise ValueError(f"head must be one of {', '.join(_HEADS)} or the names of labels; got {head!r}.")
-    labels, usual = _HEADS[head] if isinstance(head, str) else (tuple(head), "sigmoid")
+    labels, activation = _HEADS[head] if isinstance(head, str) else (tuple(head), "sigmoid")
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"head must have labels, each once; got {labels!r}.")
-    if activation not in (None, "sigmoid", "softmax"):
-        raise ValueError(f'activation must be "sigmoid" or "softmax"; got {activation!r}.')
-    return labels, activation or usual
+    return labels, activation
 
 
 def with_head(

@@ -1,11 +1,9 @@
 """Published chest networks of others as model folders: CheXNet-Keras and TorchXRayVision.
 
-Labels, preprocessing and thresholds are the original's. No finding counts as shown to work on real films until it is
-measured here. A file that runs code when it is opened needs consent.
+Labels, preprocessing and thresholds are the original's. No finding counts as shown to work on real films.
 """
 
 import importlib
-import importlib.util
 import math
 import re
 import zipfile
@@ -33,8 +31,6 @@ _XRV_LABELS = (
     *("Pneumonia", "Pleural_Thickening", "Cardiomegaly", "Nodule", "Mass", "Hernia"),
     *("Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum"),
 )
-#: Pixel range of TorchXRayVision's networks, instead of [0, 1].
-_XRV_RANGE = (-1024.0, 1024.0)
 #: The weights of a batch normalisation, by torch's name and Keras'. torch adds 1e-5 to the variance and Keras' DenseNet
 #: 1.001e-5, which is less than float32 resolves in variances of about one.
 _NORM_WEIGHTS = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
@@ -57,14 +53,11 @@ def import_model(
     Args:
         path: CheXNet-Keras' `.h5` of weights or of the whole model (DenseNet121 with 14 sigmoid outputs, as Keras 2
             stored it), or a `.pt` of a TorchXRayVision DenseNet.
-        folder: to write; a new or empty one.
+        folder: to write, and returned; a new or empty one. The report's 14 labels come first, in its order; outputs
+            without a name are left out. CheXNet-Keras has no thresholds, so these are 0.5.
         release: of a .pt, e.g. "densenet121-res224-nih": take that release's labels and operating points. None takes
             all 18 labels, and the operating points in the state dict, or 0.5.
-        trust: open a pickle of a module without an expected sha256.
-        expected_sha256: of the file, from a source that you trust.
-    Returns:
-        The folder. The report's 14 labels come first, in its order; outputs without a name are left out. CheXNet-Keras
-        has no thresholds, so these are 0.5; choose your own on validation images.
+        trust, expected_sha256: open a pickle of a module whatever it is, or with this sha256 from a trusted source.
     Raises:
         ModelError: a file that is no such network, or may not be opened; an unknown release; torch is not installed.
         ValueError: `folder` is not empty.
@@ -93,23 +86,23 @@ def import_model(
     else:
         raise ModelError(f"{path.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
     _fill(model, stored, path)
-    # Published figures come from their authors' images and code; here nothing was measured yet.
     about = {"imported": title, "file": path.name, "sha256": sha256_of(path), "date": date.today().isoformat()}
     return save(model, folder, list(thresholds), name=path.stem, thresholds=thresholds, training=about)
 
 
 def _xrv_densenet(labels: Sequence[str]) -> keras.Model:
     films = keras.Input((224, 224, 1), name="films")
-    low, high = _XRV_RANGE
-    x = layers.Rescaling(high - low, low, name="preprocess")(films)
+    # Its networks take pixels from -1024 to 1024.
+    x = layers.Rescaling(2048.0, -1024.0, name="preprocess")(films)
     features = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
     return with_head(films, features, labels, "sigmoid", name="densenet121")
 
 
 def _extra(name: str, why: str) -> ModuleType:
-    if importlib.util.find_spec(name) is None:
-        raise ModelError(f"{why}, which is an extra; install it with `pip install 'cxrkit[torch]'`.")
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{why}, which is an extra; install it with `pip install 'cxrkit[torch]'`.") from error
 
 
 def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[str, Any]:
@@ -137,7 +130,7 @@ def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[s
                 f"{path.name} is a pickle that needs {missing.name}; install that too, or save a state_dict()."
             ) from missing
     state = loaded.state_dict() if hasattr(loaded, "state_dict") else loaded
-    if not isinstance(state, dict) or "classifier.weight" not in state or "features.conv0.weight" not in state:
+    if not isinstance(state, dict) or not {"features.conv0.weight", "classifier.weight"} <= state.keys():
         raise ModelError(
             f"{path.name} holds no DenseNet of TorchXRayVision (features.conv0.weight to classifier.weight)."
         )
@@ -146,15 +139,14 @@ def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[s
 
 def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], list[float]]:
     """Return the labels ("" where the release has none) and the operating points, 0.5 where there is none."""
-    count = len(state["classifier.bias"])
-    names, points = list(_XRV_LABELS), state.get("op_threshs", [math.nan] * count)
+    count, about = len(state["classifier.bias"]), {"labels": _XRV_LABELS, **state}
     if release is not None:
         torchxrayvision = _extra("torchxrayvision", "a release's labels and operating points are in torchxrayvision")
         known = {name: about for name, about in torchxrayvision.models.model_urls.items() if "densenet121" in name}
         if release not in known:
             raise ModelError(f"release must be one of {', '.join(known)}; got {release!r}.")
-        names = list(known[release]["labels"])
-        points = known[release].get("op_threshs", [math.nan] * len(names))
+        about = known[release]
+    names, points = list(about["labels"]), about.get("op_threshs", [math.nan] * count)
     if len(names) != count:
         raise ModelError(
             f"the network has {count} outputs, and {release or 'TorchXRayVision'} has {len(names)}; name its release."

@@ -18,8 +18,7 @@ def export_litert(folder: Path | str, path: Path | str, *, batch: int, precision
     """Write a model folder's network as one file, whose name ends in .tflite; return its path.
 
     Args:
-        folder, path: the model folder and the file.
-        batch: images per run.
+        folder, path, batch: the model folder, the file, and images per run.
         precision: "fp32"; "fp16", weights of half the size that are unpacked on loading; or "int8".
         films: (films, S, S), float32, in [0, 1], for the calibration of int8; otherwise unused.
     """
@@ -45,13 +44,9 @@ def export_litert(folder: Path | str, path: Path | str, *, batch: int, precision
 
 
 def load_litert(path: Path | str, *, threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
-    """Load a .tflite file.
+    """Load a file that `export_litert` wrote, as a function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
 
-    Args:
-        path: as `export_litert` writes it.
-        threads: threads per run; None leaves the choice to the runtime.
-    Returns:
-        A function from (batch, S, S, 1) float32 in [0, 1] to (batch, labels).
+    `threads` are those of one run; None leaves the choice to the runtime.
     """
     with warnings.catch_warnings():
         # TensorFlow announces that the interpreter will move to another package.

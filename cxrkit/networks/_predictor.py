@@ -51,14 +51,9 @@ class Predictor:
         self.not_shown: frozenset[str] = frozenset(info["not_shown"])
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Resize one image to the model's input; safe to call from several threads.
+        """Resize one image, (H, W) in [0, 1], to (input_size, input_size), float32; safe in several threads.
 
-        Args:
-            pixels: (H, W), in [0, 1], bones bright. An image that is not square is squashed to one, as in training.
-        Returns:
-            (input_size, input_size), float32, in [0, 1].
-        Raises:
-            ValueError: wrong rank, or values outside [0, 1].
+        An image that is not square is squashed to one, as in training. Wrong rank or range is a ValueError.
         """
         return resize(as_pixels(pixels), self.input_size)
 
@@ -67,26 +62,19 @@ class Predictor:
 
         Args:
             films: a sequence of (H, W) in [0, 1]; or, if `prepared`, (films, input_size, input_size) from `prepare`.
-            prepared: `films` are already the output of `prepare`.
         Returns:
             (films, labels), float64, in [0, 1].
-        Raises:
-            ValueError: wrong rank or range.
         """
         return self._outputs(films, prepared, maps=False)[0]
 
     def predict_maps(
         self, films: Sequence[np.ndarray] | np.ndarray, *, prepared: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return probabilities and class activation maps.
+        """Return probabilities and class activation maps of films as for `predict`.
 
-        Args:
-            films, prepared: as for `predict`.
         Returns:
             (films, labels) float64 in [0, 1]; and (films, labels, h, w) float32, each label's logit before pooling,
             without its bias: positive where the image supports the label. Row 0 is the top of the image.
-        Raises:
-            ValueError: wrong rank or range.
         """
         probs, maps = self._outputs(films, prepared, maps=True)
         return probs, np.moveaxis(maps, 3, 1)
@@ -94,8 +82,8 @@ class Predictor:
     def _outputs(self, films: Sequence[np.ndarray] | np.ndarray, prepared: bool, *, maps: bool) -> list[np.ndarray]:
         if not len(films):
             return [np.empty((0, len(self.labels))), np.empty((0, 0, 0, len(self.labels)), np.float32)]
-        if prepared and (shape := np.shape(films))[1:] != (self.input_size, self.input_size):
-            size = self.input_size
+        size = self.input_size
+        if prepared and (shape := np.shape(films))[1:] != (size, size):
             raise ValueError(f"prepared films must be (films, {size}, {size}); got shape {shape}.")
         found = []
         for start in range(0, len(films), _BATCH):
@@ -112,11 +100,7 @@ def bundled() -> tuple[str, ...]:
 
 
 def folder_of(name_or_folder: str | Path) -> Path:
-    """Return the folder of a bundled model, such as "covid-small", or of a path.
-
-    Raises:
-        ModelError: neither a bundled name nor a folder with a model.json.
-    """
+    """Return the folder of a bundled model, such as "covid-small", or of a path; ModelError where there is none."""
     for folder in (_BUNDLED / str(name_or_folder), Path(name_or_folder)):
         if (folder / "model.json").is_file():
             return folder
@@ -147,11 +131,7 @@ def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | Non
 
 
 def read_model(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
-    """Return a folder's sidecar and the bytes of its "model.onnx" or "model.keras", both checked.
-
-    Raises:
-        ModelError: a broken sidecar, or a file whose sha256 is not the sidecar's.
-    """
+    """Return a folder's sidecar and the bytes of its "model.onnx" or "model.keras", both checked (ModelError)."""
     info = _sidecar(folder)
     try:
         data = (folder / name).read_bytes()

@@ -55,19 +55,10 @@ class Standardise(layers.Layer):
 def squeezenet(
     labels: Sequence[str], *, input_size: int, activation: str, weights: Path | str | None, dropout: float
 ) -> keras.Model:
-    """Build SqueezeNet 1.1 for grey images; its head pools fire modules 5, 7 and 9.
+    """Build SqueezeNet 1.1 (Iandola et al. 2016, arXiv:1602.07360) for grey images, as `build` does.
 
-    Args:
-        labels, activation, dropout: of the head.
-        input_size: side of the square input, pixels, at least 64.
-        weights: `squeezenet_imagenet_notop.h5` of keras-squeezenet (`cxrkit data fetch squeezenet-imagenet`), or
-            None for random ones. Its three-colour first layer is folded to one channel, exactly.
-    Returns:
-        A functional model, (N, input_size, input_size, 1) in [0, 1] -> (N, labels) probabilities.
-    Raises:
-        ValueError: a size that is too small, or a weights file with another sha256.
-    Source:
-        Iandola et al. 2016, arXiv:1602.07360; version 1.1.
+    The head pools fire modules 5, 7 and 9. `weights` is `squeezenet_imagenet_notop.h5` of keras-squeezenet; its
+    three-colour first layer is folded to one channel, exactly.
     """
     if input_size < 64:
         raise ValueError(f"input_size must be at least 64 pixels; got {input_size}. 192 to 320 are usual.")
@@ -77,7 +68,11 @@ def squeezenet(
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
     read = []
     for number, squeeze, expand in _FIRES:
-        x = _fire(x, f"fire{number}", squeeze, expand)
+        name = f"fire{number}"
+        x = layers.Conv2D(squeeze, 1, activation="relu", name=f"{name}_squeeze1x1")(x)
+        left = layers.Conv2D(expand, 1, activation="relu", name=f"{name}_expand1x1")(x)
+        right = layers.Conv2D(expand, 3, padding="same", activation="relu", name=f"{name}_expand3x3")(x)
+        x = layers.Concatenate(name=f"{name}_concat")([left, right])
         if number in _POOL_AFTER:
             x = layers.MaxPooling2D(3, 2, name=f"pool{number}")(x)
         if number in _READ:
@@ -88,13 +83,6 @@ def squeezenet(
     if weights is not None:
         _load_imagenet(model, Path(weights))
     return model
-
-
-def _fire(x, name: str, squeeze: int, expand: int):
-    x = layers.Conv2D(squeeze, 1, activation="relu", name=f"{name}_squeeze1x1")(x)
-    left = layers.Conv2D(expand, 1, activation="relu", name=f"{name}_expand1x1")(x)
-    right = layers.Conv2D(expand, 3, padding="same", activation="relu", name=f"{name}_expand3x3")(x)
-    return layers.Concatenate(name=f"{name}_concat")([left, right])
 
 
 def _load_imagenet(model: keras.Model, path: Path) -> None:
@@ -114,12 +102,10 @@ def _load_imagenet(model: keras.Model, path: Path) -> None:
 
 
 def keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
-    """Read weights, or those of a whole model, as Keras 2 stored them in HDF5.
+    """Read weights, or those of a whole model, as Keras 2 stored them in HDF5; ModelError for another kind of file.
 
     Returns:
         (layer, weight) -> array; layers are named as in Keras 3: "conv1/conv" is now "conv1_conv".
-    Raises:
-        ModelError: another kind of file.
     """
     import h5py
 
@@ -132,16 +118,12 @@ def keras2_weights(path: Path) -> dict[tuple[str, str], np.ndarray]:
         if "layer_names" not in root.attrs:
             raise ModelError(f"{path.name} holds no weights as Keras 2 stored them (no layer_names).")
         found = {}
-        for layer in map(_text, root.attrs["layer_names"]):
-            for weight in map(_text, root[layer].attrs["weight_names"]):
+        # Older files hold names as bytes.
+        for layer in np.asarray(root.attrs["layer_names"]).astype(str):
+            for weight in np.asarray(root[layer].attrs["weight_names"]).astype(str):
                 name = weight.rsplit("/", 1)[1].split(":")[0]
                 found[layer.replace("/", "_"), name] = root[layer][weight][()]
     return found
-
-
-def _text(name: str | bytes) -> str:
-    # Older files hold names as bytes.
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def thin_vgg(
@@ -161,10 +143,6 @@ def thin_vgg(
         batch_norm: normalise after each convolution; VGG16 (2014) does not.
         initializer: of the convolutions, a name of Keras: "glorot_uniform" is Keras' default, "he_normal" keeps the
             variance of activations through ReLUs (He et al. 2015, arXiv:1502.01852).
-    Returns:
-        A functional model with random weights, (N, input_size, input_size, 1) in [0, 1] -> (N, labels).
-    Raises:
-        ValueError: an input too small for five poolings.
     Source:
         Simonyan and Zisserman 2014, arXiv:1409.1556, table 1, column D.
     """

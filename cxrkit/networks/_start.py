@@ -24,11 +24,9 @@ def start_tensorflow() -> None:
     """Import TensorFlow without its greeting, which a notebook would show as an error; other lines are passed on.
 
     Its C++ libraries write to stderr before any setting takes effect. For later lines, TF_CPP_MIN_LOG_LEVEL is set to 2
-    (errors only) unless it is already set.
-
-    TensorFlow and Keras also import JAX and scikit-learn where they find them; a process of 644 MB then takes 824 MB
-    (TensorFlow 2.21, 2026-11-24). Both are hidden during the import and can be imported afterwards. JAX is not hidden
-    where Keras runs on it.
+    (errors only) unless it is already set. TensorFlow and Keras also import JAX and scikit-learn where they find them;
+    a process of 644 MB then takes 824 MB (TensorFlow 2.21, 2026-11-24). Both are hidden during the import and can be
+    imported afterwards. JAX is not hidden where Keras runs on it.
     """
     if "tensorflow" in sys.modules:
         return

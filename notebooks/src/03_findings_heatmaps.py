@@ -197,19 +197,19 @@ show.table(overall, by=("method",), columns=columns)
 from cxrkit import networks
 
 networks.start_tensorflow()
-explainer = explain.explainer(MODEL)
+explainer = explain.explainer(MODEL, score_cam_channels=16)
 sources = {method: predictor if method == "cam" else explainer for method in explain.METHODS}
 by_name = {film.name: film for film in boxed}
 first = scores[scores["finding"].isin(table3)].drop_duplicates("finding")[["image", "finding"]]
 lesions = [by_name[image].only(finding) for image, finding in first.itertuples(index=False)]
-compared = explain.compare(sources, lesions, score_cam_channels=16)
+compared = explain.compare(sources, lesions)
 
 # %%
 shown = lesions[-3:]
 findings = [finding for film in shown for finding in film.boxes]
 maps = {
     method: [
-        explain.heat_maps(source, [film.pixels], [finding], method=method, score_cam_channels=16)[0][0]
+        explain.heat_maps(source, [film.pixels], [finding], method=method)[0][0]
         for film, finding in zip(shown, findings, strict=True)
     ]
     for method, source in sources.items()
