@@ -3,15 +3,13 @@
     make bench NAME=triage_speed
     make bench NAME=triage_speed ARGS=--smoke    # a minute, to see that it runs
 
-Images are simulated (512 px, JPEG of quality 90). For larger folders files are hard links under other names: triage
-reads, decodes and predicts every file. Both sides of a comparison run in turn, each in a new process. Times are
-wall times, so an idle machine is needed: the load is printed.
+Images are simulated (512 px, JPEG of quality 90); larger folders hold hard links under other names, and triage reads,
+decodes and predicts every file. Both sides of a comparison run in turn, each in a new process; ONNX Runtime predicts
+arrays in memory, one image after another in as many threads as there are cores, as triage does.
 """
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,163 +25,94 @@ from cxrkit import film, networks, phantom, show
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 SMALL = ("covid-small", "findings14-small")
-
-#: Run the command, then print the most memory that it held.
 TRIAGE = """
-import pathlib, sys
+import atexit, pathlib
 from cxrkit.cli import main
-try:
-    main()
-except SystemExit as ended:
-    assert ended.code == 0, ended.code
-status = pathlib.Path("/proc/self/status").read_text()
-print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+status = pathlib.Path("/proc/self/status")
+atexit.register(lambda: print(status.read_text().split("VmHWM:")[1].split()[0]))
+main()
 """
-
-#: ONNX Runtime alone on arrays in memory: one image after another in as many threads as there are cores, as triage
-#: does it, and batches of eight with the runtime's own threads; the faster counts.
 ALONE = """
-import json, os, sys, time
+import os, sys, time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, onnxruntime
-cores = len(os.sched_getaffinity(0))
-seconds = [0.0, 0.0]
-for path, arrays in json.loads(sys.argv[1]):
-    images = np.load(arrays)
-    for way, (batch, threads, workers) in enumerate(((1, 1, cores), (8, cores, 1))):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        session.run(["probs"], {name: images[:batch]})
-        start = time.perf_counter()
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda k: session.run(["probs"], {name: images[k:k + batch]}), range(0, len(images), batch)))
-        seconds[way] += time.perf_counter() - start
-print(min(seconds))
+options, seconds = onnxruntime.SessionOptions(), 0.0
+options.intra_op_num_threads = 1
+for model in sys.argv[2:]:
+    images = np.load(sys.argv[1])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    session.run(["probs"], {name: images[:1]})
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(lambda k: session.run(["probs"], {name: images[k:k + 1]}), range(len(images))))
+    seconds += time.perf_counter() - start
+print(seconds)
 """
-
-
-def densenets(folder: Path) -> list[str]:
-    """Write two DenseNet121 with random weights, which take as long as trained ones."""
-    for name, labels in (("covid", COVID_CLASSES), ("findings", FINDINGS)):
-        model = networks.build("DenseNet121", name)
-        sidecar = {"name": f"densenet121-{name}", "version": "0", "labels": list(labels), "input_size": 224}
-        sidecar |= {"pixel_range": [0, 1], "thresholds": dict.fromkeys(labels, 0.5), "not_shown": list(labels)}
-        networks.save(model, folder / name, sidecar)
-    return [str(folder / "covid"), str(folder / "findings")]
 
 
 def python(*arguments: str) -> tuple[str, float]:
-    """Run Python; return its stdout and the seconds of the whole process."""
+    """Run Python; return the last word that it prints, and its seconds."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"python {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout, time.perf_counter() - start
+    done = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.split()[-1], time.perf_counter() - start
 
 
-def triage(folder: Path, out: Path, covid: str, findings: str) -> dict[str, float]:
-    """Triage in a new process; return seconds of process and run, images, negatives, peak memory in MB."""
-    models = (f"--covid-model={covid}", f"--findings-model={findings}")
-    text, seconds = python("-c", TRIAGE, "triage", str(folder), f"--out={out}", *models, "--restart")
-    about = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    counts = {"images": about["counts"]["all"], "negative": about["counts"]["not_covid"]}
-    return {"process_s": seconds, "run_s": about["seconds"], "peak_mb": int(text.split()[-1]) / 1024, **counts}
+def triage(*arguments: str) -> tuple[float, float]:
+    """Run the command; return its seconds and its peak memory in MB."""
+    peak, seconds = python("-c", TRIAGE, "triage", *arguments)
+    return seconds, int(peak) / 1024
 
 
-def link(folder: Path, images: list[Path], count: int) -> Path:
-    folder.mkdir()
-    for k in range(count):
-        (folder / f"{k:06}.jpg").hardlink_to(images[k % len(images)])
-    return folder
-
-
-def prepared(path: Path, images: list[Path], size: int) -> str:
-    """Write images at a network's input size into a file."""
-    np.save(path, np.stack([film.resize(film.read(image).pixels, size) for image in images])[..., None])
-    return str(path)
-
-
-def both(folder: Path, images: list[Path], models: list[str], turns: int) -> tuple[list[dict[str, float]], list[float]]:
-    """Triage and the runtime alone, in turn, with as many passes of each network as triage makes."""
-    ours, bare = [], []
-    scratch, size = folder.parent, networks.load(models[0]).input_size
-    files = [str(networks.folder_of(model) / "model.onnx") for model in models]
-    arrays = prepared(scratch / "all.npy", images, size)
+def compare(folder: Path, names: tuple[str, str], turns: int) -> list[tuple[float, float, float]]:
+    """Return the seconds of triage, those of the passes alone and the peak in MB of triage, for each turn."""
+    models, size = [str(networks.folder_of(name) / "model.onnx") for name in names], networks.load(names[0]).input_size
+    images = np.stack([film.resize(film.read(path).pixels, size) for path in folder.iterdir()])[..., None]
+    np.save(arrays := folder.parent / "arrays.npy", images)
+    # From 1.0 on no image is positive for COVID-19, so that both networks predict every image, as alone.
+    options = [f"--out={folder}-out", "--restart", "--threshold=1"]
+    options += [f"--covid-model={names[0]}", f"--findings-model={names[1]}"]
+    found = []
     for _ in range(turns):
-        ours.append(triage(folder, scratch / f"{folder.name}-out", *models))
-        rest = prepared(scratch / "rest.npy", images[: int(ours[-1]["negative"])] or images[:1], size)
-        bare.append(float(python("-c", ALONE, json.dumps([(files[0], arrays), (files[1], rest)]))[0]))
-    return ours, bare
+        seconds, peak = triage(str(folder), *options)
+        found.append((seconds, float(python("-c", ALONE, str(arrays), *models)[0]), peak))
+    return found
 
 
-def text(values: list[float], unit: str, digits: int = 1) -> str:
-    """Median and range."""
-    spread = f" ({min(values):.{digits}f} to {max(values):.{digits}f})" if len(values) > 1 else ""
-    return f"{np.median(values):.{digits}f}{spread} {unit}"
-
-
-def measure(scratch: Path, options: argparse.Namespace) -> pd.DataFrame:
-    """Return a row for each measure."""
+def measure(scratch: Path, count: int, many: list[int], turns: int) -> pd.DataFrame:
+    (scratch / "images").mkdir()
+    for k, one in enumerate(phantom.simulate_many(range(count), size_px=512)):
+        (scratch / "images" / f"{k:05}.jpg").write_bytes(film.encode(one.pixels, "jpeg", quality=90))
+    large = {"covid": COVID_CLASSES, "findings": FINDINGS}
+    for name, labels in large.items():
+        networks.save(networks.build("DenseNet121", name, input_size=224), scratch / name, labels)
     rows = []
-    (scratch / "films").mkdir()
-    images = [scratch / "films" / f"{k:05}.jpg" for k in range(options.films)]
-    simulated = phantom.simulate_many(range(len(images)), size_px=512, workers=os.cpu_count() or 1)
-    for path, one in zip(images, simulated, strict=True):
-        path.write_bytes(film.encode(film.to_uint8(one.pixels), "jpeg", quality=90))
-    ours, bare = both(scratch / "films", images, list(SMALL), options.rounds)
-    shares = [run["run_s"] / seconds for run, seconds in zip(ours, bare, strict=True)]
-    what = f"small networks, {len(images)} images of 512 px, whole process"
-    alone = text([len(images) / seconds for seconds in bare], "images/s")
-    rates = text([run["images"] / run["process_s"] for run in ours], "images/s")
-    rows.append((what, rates, f"forward passes alone: {alone}; ratio {text(shares, '', 2)}", "at least 40 images/s"))
-    for count in options.files:
-        run = triage(link(scratch / f"many-{count}", images, count), scratch / f"many-{count}-out", *SMALL)
-        rate = f"{run['images'] / run['process_s']:.1f} images/s"
-        rows.append((f"small networks, {count:,} files", f"peak {run['peak_mb']:.0f} MB", rate, "under 400 MB, flat"))
-    used = images[: options.dense_films]
-    ours, bare = both(link(scratch / "dense", used, len(used)), used, densenets(scratch), options.rounds)
-    ratio = text([run["run_s"] / seconds for run, seconds in zip(ours, bare, strict=True)], "", 2)
-    seconds = text([run["run_s"] for run in ours], "s")
-    alone = f"forward passes alone: {text(bare, 's')}; ratio {ratio}"
-    rows.append((f"DenseNet121 twice at 224 px, {len(used)} images", seconds, alone, "ratio at most 1.25"))
-    commands = {
-        "cold": ("-m", "cxrkit", "triage", str(images[0]), f"--out={scratch / 'cold'}", "--restart"),
-        "imports": ("-c", "import numpy, cv2, onnxruntime"),
-        "help": ("-m", "cxrkit", "--help"),
-        "bare": ("-c", "pass"),
-    }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(options.starts):
-        for name, command in commands.items():
-            times[name].append(python(*command)[1])
-    start = {name: text(values, "s", 2) for name, values in times.items()}
-    rows.append(("one image from a cold start", start["cold"], f"imports alone: {start['imports']}", "under 1.2 s"))
-    rows.append(("cxrkit --help", start["help"], f"Python alone: {start['bare']}", "under 0.4 s"))
-    return pd.DataFrame(rows, columns=["what", "triage", "comparison", "wanted"])
+    compared = {"small networks": SMALL, "DenseNet121": tuple(str(scratch / name) for name in large)}
+    for what, names in compared.items():
+        for seconds, alone, peak in compare(scratch / "images", names, turns):
+            rows.append((f"{what}, {count} images", seconds, count / seconds, alone, peak))
+    for files in many:
+        (folder := scratch / f"many-{files}").mkdir()
+        for k in range(files):
+            (folder / f"{k:06}.jpg").hardlink_to(scratch / "images" / f"{k % count:05}.jpg")
+        seconds, peak = triage(str(folder), f"--out={folder}-out")
+        rows.append((f"small networks, {files} files", seconds, files / seconds, np.nan, peak))
+    image = str(scratch / "images" / "00000.jpg")
+    for arguments in (["-m", "cxrkit", "triage", image, f"--out={scratch}/cold"], ["-m", "cxrkit", "--help"]):
+        rows += [(" ".join(arguments[1:3]), python(*arguments)[1], np.nan, np.nan, np.nan) for _ in range(turns)]
+    columns = ["what", "seconds", "images per second", "passes alone, seconds", "peak MB"]
+    return pd.DataFrame(rows, columns=columns).groupby("what", sort=False).median().round(2).reset_index()
 
 
 def main() -> None:
-    # Images, folder sizes for memory, images for DenseNet121, turns of each comparison, cold starts.
-    counts = {"films": 300, "files": [1000, 20_000], "dense_films": 100, "rounds": 3, "starts": 10}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="very little of each")
-    if parser.parse_args().smoke:
-        counts = {"films": 8, "files": [20, 60], "dense_films": 4, "rounds": 1, "starts": 1}
-    options = argparse.Namespace(**counts)
-    load = os.getloadavg()[0]
+    count, many, turns = (8, [20, 60], 1) if parser.parse_args().smoke else (300, [1000, 20_000], 3)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = measure(Path(scratch), options)
-    cores = len(os.sched_getaffinity(0))
+        rows = measure(Path(scratch), count, many, turns)
     packages = ", ".join(f"{name} {version(name)}" for name in ("cxrkit", "onnxruntime", "numpy"))
-    print("# Speed of triage\n")
-    loads = f"load {load:.1f} before and {os.getloadavg()[0]:.1f} after"
-    print(f"{date.today()}; {platform.machine()}, {cores} cores, {loads};")
-    print(f"Python {platform.python_version()}, {packages}. Median (lowest to highest) of {options.rounds} turns,")
-    print(f"{options.starts} for the starts, one for memory.\n")
-    print(show.table(rows))
-    print("\n" + __doc__.split("\n\n")[2].strip())
+    print(f"# Speed of triage\n\n{date.today()}; {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f};")
+    print(f"{packages}. Medians of {turns} turns.\n\n{show.table(rows)}")
 
 
 if __name__ == "__main__":

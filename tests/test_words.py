@@ -15,80 +15,47 @@ from checkout import ROOT
 from cxrkit import film, words
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
-OTHERS = [language for language in words.LANGUAGES if language != "en"]
-
-
-def fields(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
-
-
-@pytest.mark.parametrize("language", OTHERS)
-def test_every_language_says_the_same_things_with_the_same_fields(language):
-    english, other = words.table("en"), words.table(language)
-    assert set(english) == set(other)
-    assert {key: fields(text) for key, text in english.items()} == {key: fields(text) for key, text in other.items()}
-
-
-@pytest.mark.parametrize("language", words.LANGUAGES)
-def test_no_text_is_empty_or_holds_html(language):
-    assert [key for key, text in words.table(language).items() if not text.strip() or re.search("[<>]", text)] == []
-
-
-def test_chinese_texts_hold_no_sentence_that_was_left_in_english():
-    left = [
-        key
-        for key, text in words.table("zh-Hant").items()
-        if len(re.findall(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", text))
-    ]
-    assert left == []
-
-
-def test_a_text_is_said_with_its_fields():
-    assert words.say("en", "label.Pleural_Thickening") == "Pleural Thickening"
-    assert [words.label("zh-Hant", name) for name in (*FINDINGS, *COVID_CLASSES, "mine")][-1] == "mine"
-
-
+ENGLISH, CHINESE = words.table("en"), words.table("zh-Hant")
+PDF = words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})})
 #: What begins so is said of a file, an answer or a wish that came to nothing, by a literal key.
 REASONS = ("unreadable", "no_answer", "refused")
 
 
-def keys_in_code() -> set[str]:
-    """Every string of the package that is a key of a reason, whole."""
+def fields(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_every_language_says_the_same_things_with_the_same_fields_in_its_own_words():
+    assert {key: fields(text) for key, text in ENGLISH.items()} == {key: fields(text) for key, text in CHINESE.items()}
+    for table in (ENGLISH, CHINESE):
+        assert [key for key, text in table.items() if not text.strip() or re.search("[<>]", text)] == []
+        named = {key.removeprefix("label.") for key in table if key.startswith("label.")}
+        assert named == {*FINDINGS, *COVID_CLASSES}
+    left = [key for key, text in CHINESE.items() if re.search(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}", text)]
+    assert left == []
+    assert words.label("en", "Pleural_Thickening") == "Pleural Thickening"
+    assert words.label("zh-Hant", "mine") == "mine"
+    with pytest.raises(ValueError, match=r"language must be one of en, zh-Hant; got 'de'"):
+        words.table("de")
+
+
+def test_every_reason_that_the_code_gives_has_words_none_is_left_over_and_each_is_a_sentence_or_a_part_of_one():
     shape = re.compile(rf"(?:{'|'.join(REASONS)})(?:\.\w+)+")
-    return {
+    in_code = {
         node.value
         for path in (ROOT / "cxrkit").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and shape.fullmatch(node.value)
     }
-
-
-def test_every_reason_that_the_code_gives_has_words_and_none_is_left_over():
-    assert keys_in_code() == {key for key in words.table("en") if key.split(".")[0] in REASONS}
-
-
-def test_every_reason_is_a_sentence_in_chinese_or_a_part_of_one():
+    assert in_code == {key for key in ENGLISH if key.split(".")[0] in REASONS}
     parts = ("unreadable.stranger.", "unreadable.path.", "unreadable.dicom.no_picture.")
-    whole = [key for key in keys_in_code() if not key.startswith(parts) and "{why}" not in words.table("en")[key]]
-    left = [key for key in whole if not words.table("zh-Hant")[key].endswith(("。", "{error}"))]
-    assert left == []
+    whole = [key for key in in_code if not key.startswith(parts) and "{why}" not in ENGLISH[key]]
+    assert [key for key in whole if not CHINESE[key].endswith(("。", "{error}"))] == []
 
 
-def test_labels_alone_have_the_keys_of_labels():
-    named = {key.removeprefix("label.") for key in words.table("en") if key.startswith("label.")}
-    assert named == {*FINDINGS, *COVID_CLASSES}
-
-
-PDF = words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})})
-
-
-def test_words_within_words_are_said_in_the_same_language():
+def test_words_within_words_are_said_in_the_same_language_and_are_plain_values_for_a_page():
     assert PDF.say("en").startswith("the file is a PDF document; supported are PNG")
     assert PDF.say("zh-Hant").startswith("此檔案是 PDF 文件。")
-    assert words.say("zh-Hant", PDF.key, **PDF.values) == PDF.say("zh-Hant")
-
-
-def test_words_are_plain_values_for_a_page():
     plain = {"key": "unreadable.stranger", "fields": {"what": {"key": "unreadable.stranger.pdf", "fields": {}}}}
     assert json.loads(json.dumps(PDF.plain())) == plain
 
@@ -108,13 +75,7 @@ def test_an_error_comes_back_the_same_from_a_copy_and_from_another_process():
     assert got.value.saying == PDF
 
 
-def test_an_error_without_words_is_a_fault_of_ours():
+@pytest.mark.parametrize("key", ["unreadable.nothing", "unreadable.stranger"])
+def test_an_error_without_words_or_a_field_is_a_fault_of_ours(key):
     with pytest.raises(KeyError):
-        words.WordedError("unreadable.nothing")
-    with pytest.raises(KeyError):
-        words.WordedError("unreadable.stranger")
-
-
-def test_another_language_is_refused():
-    with pytest.raises(ValueError, match=r"language must be one of en, zh-Hant; got 'de'"):
-        words.table("de")
+        words.WordedError(key)
