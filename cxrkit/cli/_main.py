@@ -15,6 +15,10 @@ from cxrkit.cli import _data, _experiment, _jetson, _model, _rounds, _terminal, 
 from cxrkit.cli._terminal import ERROR_ROWS, INTERRUPTED, MISUSE, OK
 from cxrkit.labels import DISCLAIMER
 
+_TOKEN = (
+    "Secret that a browser sends as ?token=...; the default is none on this machine alone, and a new one, which is "
+    "printed, on other addresses. An empty one means none, for use behind a proxy with a login."
+)
 app = typer.Typer(
     help=f"Teach and analyse chest X-rays.\n\n{DISCLAIMER}",
     no_args_is_help=True,
@@ -35,14 +39,17 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except typer.TyperException as error:
-        code = MISUSE
-        _explain(error)
+        code, message, context = MISUSE, error.format_message(), getattr(error, "ctx", None)
+        path = context.command_path if context else "cxrkit"
+        # Of several lines is the help text: a command came without arguments.
+        line = f"cxrkit: {message.rstrip('.')}; `{path} --help` shows its use."
+        print(message if "\n" in message else line, file=sys.stderr)
     except (ValueError, OSError) as error:
         # These are the package's own refusals. Any other exception is a bug, and shows its traceback.
         code = MISUSE
-        _say(" ".join(str(error).split()))
+        print("cxrkit:", *str(error).split(), file=sys.stderr)
     if code == INTERRUPTED:
-        _say("stopped; run the same command again to resume")
+        print("cxrkit: stopped; run the same command again to resume", file=sys.stderr)
     sys.exit(code)
 
 
@@ -56,20 +63,6 @@ def _flush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise OSError(f"the results could not be printed ({error.strerror}); the files are written.") from error
-
-
-def _explain(error: typer.TyperException) -> None:
-    message = error.format_message()
-    if "\n" in message:
-        # The help text: a command came without arguments.
-        print(message, file=sys.stderr)
-    else:
-        context = getattr(error, "ctx", None)
-        _say(f"{message.rstrip('.')}; `{context.command_path if context else 'cxrkit'} --help` shows its use.")
-
-
-def _say(text: str) -> None:
-    print(f"cxrkit: {text}", file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:
@@ -91,20 +84,13 @@ def triage(
     out: Annotated[Path, typer.Option(help="Folder for the three tables and run.json.")],
     covid_model: Annotated[str, typer.Option(help="A bundled model or a model folder.")] = "covid-small",
     findings_model: Annotated[str, typer.Option(help="A bundled model or a model folder.")] = "findings14-small",
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Probability from which an image is positive for COVID-19; findings keep theirs."),
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Positive for COVID-19 from this probability.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Include sub-folders.")] = False,
     heatmaps: Annotated[
-        bool, typer.Option("--heatmaps", help="Draw the class activation maps of positive labels, a PNG per image.")
+        bool, typer.Option("--heatmaps", help="Draw maps of positive labels, a PNG per image.")
     ] = False,
-    rounds: Annotated[
-        bool, typer.Option("--rounds", help="Predict COVID-19 in eleven rounds, the image unchanged and augmented.")
-    ] = False,
-    combine: Annotated[
-        str | None, typer.Option(help="How rounds are combined: mean (the default), median, majority, any or all.")
-    ] = None,
+    rounds: Annotated[bool, typer.Option("--rounds", help="Predict COVID-19 in the report's eleven rounds.")] = False,
+    combine: Annotated[str | None, typer.Option(help="With --rounds: mean, median, majority, any or all.")] = None,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     restart: Annotated[bool, typer.Option("--restart", help="Delete the results of an earlier run in --out.")] = False,
 ) -> None:
@@ -149,17 +135,8 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Pat
 def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8866,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="CXRKIT_TOKEN",
-            help="Secret that a browser sends as ?token=...; the default is none on this machine alone, and a new one, "
-            "which is printed, on other addresses. An empty one means none, for use behind a proxy with a login.",
-        ),
-    ] = None,
-    idle_minutes: Annotated[
-        float, typer.Option(help="A page that was not used for so long ends, and its images are deleted.")
-    ] = 20,
+    token: Annotated[str | None, typer.Option(envvar="CXRKIT_TOKEN", help=_TOKEN)] = None,
+    idle_minutes: Annotated[float, typer.Option(help="An unused page ends then, and its images are deleted.")] = 20,
     language: Annotated[str, typer.Option(help="en or zh-Hant, for browsers without a preference.")] = "en",
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser here.")] = False,
     base_url: Annotated[str, typer.Option(help="Path under which a proxy serves the page, such as /chest/.")] = "/",

@@ -77,30 +77,21 @@ def quiet() -> Iterator[None]:
     def ours(record: logging.LogRecord) -> bool:
         return record.name.split(".")[0] == "cxrkit"
 
-    with warnings.catch_warnings(), _without_descriptor_2():
+    with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
         shown.addFilter(ours)
-        try:
-            yield
-        finally:
-            shown.removeFilter(ours)
-
-
-@contextmanager
-def _without_descriptor_2() -> Iterator[None]:
-    with ExitStack() as stack:
-        # Both fail where the process was started without a stderr.
+        stack.callback(shown.removeFilter, ours)
+        # All of it fails where the process was started without a stderr.
         with suppress(OSError, AttributeError):
-            if sys.stderr is not None:
-                sys.stderr.flush()
+            sys.stderr.flush()
             copy = os.dup(2)
             stack.callback(os.close, copy)
             stack.callback(os.dup2, copy, 2)
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), 2)
             if sys.stderr.fileno() == 2:
-                ours = stack.enter_context(open(copy, "w", buffering=1, errors="backslashreplace", closefd=False))
-                stack.enter_context(redirect_stderr(ours))
+                seen = stack.enter_context(open(copy, "w", buffering=1, errors="backslashreplace", closefd=False))
+                stack.enter_context(redirect_stderr(seen))
         yield
 
 
