@@ -18,8 +18,7 @@ from cxrkit.labels import FINDINGS, SPLITS
 def film(image="a.png", **cells):
     """One row of a manifest as a dict, all legal unless told otherwise."""
     row = {"image": image, "source": "s", "patient_id": "p1", "follow_up": 0, "view": "PA", "sex": "F", "age": 61.0}
-    row |= {"covid": 0, "findings": "", "split": "", "seed": pd.NA, "sha256": "", "width": 8, "height": 8}
-    return row | {"license": "CC0-1.0"} | cells
+    return row | {"covid": 0, "findings": "", "split": "", "seed": pd.NA, "sha256": "", "width": 8} | cells
 
 
 def table(*rows):
@@ -39,11 +38,9 @@ def put(folder, *lines, encoding="utf-8"):
 def test_a_manifest_has_the_promised_columns_and_types(tmp_path):
     line = "a.png,nih,p1,2.0,PA,F,61,1.0,Mass|Effusion,train,,,1024,1024,x,kept"
     found = read_manifest(put(tmp_path, ",".join([*COLUMNS, "day"]), line))
-    assert found.notes == ()
     frame = found.frame
-    assert list(frame) == [*COLUMNS, "day"]
+    assert (list(frame), found.notes) == ([*COLUMNS, "day"], ())
     assert frame.loc[0, ["findings", "follow_up", "covid", "day"]].tolist() == ["Effusion|Mass", 2, 1, "kept"]
-    assert pd.isna(frame.loc[0, "seed"])
     assert {str(frame[c].dtype) for c in ("follow_up", "covid", "seed", "width", "height")} == {"Int64"}
     assert frame["age"].dtype == float
 
@@ -59,9 +56,7 @@ def test_any_table_of_images_is_a_manifest_and_what_was_guessed_is_told(tmp_path
     found = read_manifest(path)
     frame = found.frame.set_index("image")
     shown = ["source", "patient_id", "sex", "view", "split", "findings", "other", "day"]
-    assert frame.loc["a.png", shown].tolist() == [
-        "table", "7", "F", "AP", "val", "Effusion|Infiltration", "SARS", "3",
-    ]  # fmt: skip
+    assert frame.loc["a.png", shown].tolist() == ["table", "7", "F", "AP", "val", "Effusion|Infiltration", "SARS", "3"]
     assert frame.loc["b.png", ["covid", "other", "view", "patient_id"]].tolist() == [1, "ARDS", "", "table:b.png"]
     assert found.missing["image"].tolist() == ["gone.png"]
     for words in (
@@ -102,23 +97,6 @@ def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_no
         read_manifest(path)
 
 
-@pytest.mark.parametrize(
-    ("lines", "need", "message"),
-    [
-        (("Bild,Befund", "a.png,Mass"), (), r"no column of images; it has Bild, Befund. Rename"),
-        (
-            ("filename,sex", "a.png,F"),
-            ("covid",),
-            r"lacks the column covid, .* needed here \(covid: 0, 1, or empty\); it",
-        ),
-        (("image,label", "a.png,positive"), ("findings",), r"findings of m\.csv name none of the 14 .'positive' 1"),
-    ],
-)
-def test_a_table_that_lacks_something_is_told_what_is_legal(tmp_path, lines, need, message):
-    with pytest.raises(ManifestError, match=message):
-        read_manifest(put(tmp_path, *lines), need=need)
-
-
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
     path = put(tmp_path, "image,patient_id", *(f"{k}.png,p{k // 2}" for k in range(20)))
     assert set(read_manifest(path).frame["split"]) == {""}
@@ -148,57 +126,45 @@ def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "legal"),
-    [
-        ("image", " ", "a path of one line"),
-        ("covid", "maybe", "0, 1, or empty"),
-        ("findings", "Effusoin|Mass", "Atelectasis, Cardiomegaly"),
-        ("split", "trian", "train, val, test, or empty"),
-        ("sha256", "abc", "64 hexadecimal digits"),
-    ],
-)
-def test_a_cell_that_decides_a_result_is_refused_by_row_and_column(tmp_path, column, value, legal):
-    rows = table(film("a.png"), film("b.png") | {column: value})
-    rows.to_csv(tmp_path / "m.csv", index=False)
-    with pytest.raises(ManifestError, match=f"row 3, {column}: got {value!r}; legal: .*{re.escape(legal)}"):
-        read_manifest(tmp_path / "m.csv")
-
-
-@pytest.mark.parametrize(
     ("column", "value"),
     [("follow_up", "-1"), ("view", "oblique"), ("sex", "X"), ("age", "411"), ("seed", "1e5"), ("width", "0")],
 )
 def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_frame(tmp_path, column, value):
     rows = table(film() | {column: value})
-    put(tmp_path, *rows.to_csv(index=False).splitlines())
-    found = read_manifest(tmp_path / "m.csv")
+    found = read_manifest(put(tmp_path, *rows.to_csv(index=False).splitlines()))
     assert found.notes == (f"column {column}: 1 cell not understood ({value!r}) and left empty.",)
     assert pd.isna(found.frame.loc[0, column]) or found.frame.loc[0, column] == ""
     with pytest.raises(ManifestError, match=f"row 0, {column}: got {value!r}"):
         validate(rows)
 
 
-def test_the_first_twenty_faults_are_shown(tmp_path):
-    with pytest.raises(ManifestError, match=r"30 faults:\n  row 2(.*\n  row .*){19}\n  and 10 more"):
-        read_manifest(put(tmp_path, "image,covid", *(f"{number}.png,x" for number in range(30))))
+_MANY_FAULTS = "\n".join(["image,covid,findings", *(f"{k}.png,x," for k in range(30))])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty; it must have a header"),
-        (b"image\n", "no image of any kind; its splits: none"),
-        (b"image\nM\xfcller.png", "is not UTF-8, or not a whole .gz"),
-        (b"image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
-        (b"image,age,age\n", "has the column 'age' twice"),
-        (b'image\n"a.png', "not a CSV file"),
-        (b"image,covid\n\na.png,x\n", "row 3, covid"),
+        ("", "is empty; it must have a header"),
+        ("image,covid,findings\n", "no image of any kind; its splits: none"),
+        ("image\nM\xfcller.png", "is not UTF-8, or not a whole .gz"),
+        ("image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
+        ("image,age,age\n", "has the column 'age' twice"),
+        ('image\n"a.png', "not a CSV file"),
+        ("Bild,Befund\na.png,Mass", "no column of images; it has Bild, Befund. Rename"),
+        ("image,findings,sex\na.png,,F", r"lacks the column covid, .* needed here \(covid: 0, 1, or empty\); it has"),
+        ("image,covid,label\na.png,1,positive", r"findings of m\.csv name none of the 14 .'positive' 1"),
+        ("image,covid,findings\n\n ,1,Mass", "row 3, image: got ' '; legal: a path of one line"),
+        ("image,covid,findings\n\na.png,maybe,", "row 3, covid: got 'maybe'; legal: 0, 1, or empty"),
+        ("image,covid,findings\na.png,1,Effusoin|Mass", r"row 2, findings: got 'Effusoin\|Mass'; legal: Atelectasis"),
+        ("image,covid,findings,split\na.png,1,,trian", "row 2, split: got 'trian'; legal: train, val, test, or empty"),
+        ("image,covid,findings,sha256\na.png,1,,abc", "row 2, sha256: got 'abc'; legal: 64 hexadecimal digits"),
+        (_MANY_FAULTS, r"30 faults:\n  row 2(.*\n  row .*){19}\n  and 10 more"),
     ],
 )
 def test_a_file_that_is_no_manifest_tells_the_way_out(tmp_path, content, message):
-    (tmp_path / "m.csv").write_bytes(content)
+    (tmp_path / "m.csv").write_bytes(content.encode("latin-1"))
     with pytest.raises(ManifestError, match=message):
-        read_manifest(tmp_path / "m.csv")
+        read_manifest(tmp_path / "m.csv", need=("covid", "findings"))
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
@@ -249,7 +215,6 @@ films = st.fixed_dictionaries(
         "patient_id": texts.filter(str.strip),
         "follow_up": st.none() | st.integers(0, 10**6),
         "view": st.sampled_from(["", *VIEWS]),
-        "sex": st.sampled_from(["", "F", "M"]),
         "age": st.none() | st.floats(0, 120, allow_subnormal=False).map(lambda age: round(age, 2)),
         "covid": st.sampled_from([0, 1, None]),
         "findings": st.lists(st.sampled_from(FINDINGS), unique=True).map("|".join),
@@ -257,7 +222,6 @@ films = st.fixed_dictionaries(
         "seed": st.none() | st.integers(0, 2**53),
         "sha256": st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
         "width": st.none() | st.integers(1, 99999),
-        "license": texts,
         "note": texts,
     }
 )
@@ -278,14 +242,11 @@ def test_writing_then_reading_gives_the_same(tmp_path_factory, rows):
     assert (folder / "m.csv").read_bytes() == first
 
 
-@pytest.mark.parametrize(
-    ("cells", "message"), [({"sex": "X"}, "row 0, sex"), ({"image": "a\nb.png"}, "row 0, image: .*a path of one line")]
-)
-def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path, cells, message):
+def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     write_manifest(table(film()), tmp_path / "m.csv")
     before = (tmp_path / "m.csv").read_bytes()
-    with pytest.raises(ManifestError, match=message):
-        write_manifest(table(film() | cells), tmp_path / "m.csv")
+    with pytest.raises(ManifestError, match=r"row 0, image: .*a path of one line"):
+        write_manifest(table(film("a\nb.png")), tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
 
@@ -298,13 +259,12 @@ patients = st.lists(
 
 
 def cohort(people):
-    return pd.DataFrame(
-        [
-            film(f"{person}-{number}.png", patient_id=f"p{person}", covid=covid, findings=findings)
-            for person, (count, covid, findings) in enumerate(people)
-            for number in range(count)
-        ]
-    )
+    rows = [
+        film(f"{person}-{number}.png", patient_id=f"p{person}", covid=covid, findings=findings)
+        for person, (count, covid, findings) in enumerate(people)
+        for number in range(count)
+    ]
+    return table(*rows)
 
 
 @settings(max_examples=40, deadline=None)
@@ -337,16 +297,13 @@ def test_each_split_gets_its_share_of_covid_and_of_a_rare_finding_and_a_seed_dra
     assert len({tuple(split_by_patient(cohort(people), seed=seed)["split"]) for seed in range(5)}) == 5
 
 
-@pytest.mark.parametrize("ratios", [(3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)])
-def test_ratios_that_cannot_be_used_and_images_without_a_patient_are_refused(ratios):
-    with pytest.raises(ValueError, match="three numbers >= 0"):
-        split_by_patient(table(film()), ratios, seed=0)
-    with pytest.raises(ValueError, match="1 images have no patient_id"):
-        split_by_patient(table(film(), film("b.png", patient_id="")), seed=0)
-
-
-def test_splits_that_cannot_be_trained_on_are_refused():
+def test_what_cannot_be_split_or_trained_on_is_refused():
     rows = [film(f"{k}.png", patient_id=f"p{k}", split=split) for k, split in enumerate(SPLITS)]
+    for ratios in ((3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)):
+        with pytest.raises(ValueError, match="three numbers >= 0"):
+            split_by_patient(table(*rows), ratios, seed=0)
+    with pytest.raises(ValueError, match="1 images have no patient_id"):
+        split_by_patient(table(*rows, film("b.png", patient_id="")), seed=0)
     check_splits(table(*rows))
     check_splits(course_manifest())
     with pytest.raises(ManifestError, match=r"the column split has none in val\. Use the data set's official split"):

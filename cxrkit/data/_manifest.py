@@ -184,7 +184,7 @@ def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[
         rows["findings"] = ["|".join(holds.columns[row]) for row in holds.to_numpy()]
         notes.append(f"findings are the columns {', '.join(flags)}, where they are 1.")
     if "findings" in rows:
-        parted = pd.DataFrame([part_findings(cell) for cell in rows["findings"]], rows.index, dtype=object)
+        parted = pd.DataFrame(map(part_findings, rows["findings"]), rows.index, range(3), dtype=object)
         rows["findings"] = parted[0]
         if words := Counter(word for cell in parted[2] for word in cell.split("|") if word):
             listed = ", ".join(f"{word!r} {count}" for word, count in words.most_common(5))
