@@ -87,7 +87,7 @@ def test_the_theme_is_that_of_a_figure_alone_also_when_threads_draw():
         ("images", ([RAMP], ["a", "b"]), "one title each"),
         ("overlay", (RAMP, np.zeros((1, 3, 3))), r"cam must be \(h, w\); got shape \(1, 3, 3\).*maps\[0, 0\]"),
         ("overlay", (np.zeros((2, 2, 3)), np.zeros((3, 3))), r"must be \(H, W\); got shape \(2, 2, 3\)"),
-        ("heat_maps", ([FILM], ["Effusion"], {"cam": [RAMP] * 2}), r"got 1 images, 1 findings and maps \[2\]"),
+        ("heat_maps", ([FILM], ["Effusion"], {"cam": [RAMP] * 2}), "their numbers are 1, 1, 2, 1"),
         ("findings", ({"Mass": 0.5}, {}), r"thresholds lack Mass; pass Predictor\.thresholds"),
         ("forest", ({str(k): {"a": 0.5} for k in range(7)},), "at most 6 groups; got 7"),
     ],

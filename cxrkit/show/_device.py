@@ -50,8 +50,8 @@ def with_report(found: Comparison) -> pd.DataFrame:
     for name in map(str, published.table("table30").index):
         accuracy, seconds = (published.estimate("table30", name, part) for part in ("accuracy", "seconds_per_image"))
         row = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
-        numbers = {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
-        rows.append({**row, **numbers, "seconds": seconds.value})
+        numbers = (accuracy.value, accuracy.low, accuracy.high, accuracy.n, seconds.value)
+        rows.append(row | dict(zip(("accuracy", "low", "high", "images", "seconds"), numbers, strict=True)))
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
 
 
@@ -76,28 +76,16 @@ def verdict(found: Comparison) -> Markdown:
     ]
     if agreement.difference.n:
         lines.append(f"Accuracy, board less PC: {plain(agreement.difference, signed=True)}.")
-    cells = found.differing.replace(
-        {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
-    ).map(escape_markdown)
-    lines += [
-        f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}"
-        for row in cells.to_dict("records")
-    ]
+    empty = {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
+    for row in found.differing.replace(empty).map(escape_markdown).to_dict("records"):
+        lines.append(f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}")
     if found.unpredicted:
         lines.append(f"No prediction on one of them: {escape_markdown(', '.join(found.unpredicted))}.")
     return Markdown("\n".join(lines))
 
 
 def document(found: Comparison, *, command: str, date: str, images: str, note: str = "") -> str:
-    """Return a comparison as a Markdown document.
-
-    Args:
-        found: the comparison.
-        command: the command that made it.
-        date: of the run.
-        images: which images, in words.
-        note: what stands in for a board.
-    """
+    """Return a comparison as a Markdown document: of which images, and what stands in for a board (`note`)."""
     result = found.board.result
     ran = result["ran"]
     parts = [
@@ -113,14 +101,7 @@ def document(found: Comparison, *, command: str, date: str, images: str, note: s
 
 @theme()
 def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool = False) -> Drawing:
-    """Draw the mean time of an image on board and PC, by part, and the report's, which is of inference alone.
-
-    Args:
-        found: the comparison.
-        title: above the axis.
-        note: below it, such as what stands in for a board.
-        simulated: the images are simulated.
-    """
+    """Draw the mean time of an image on board and PC, by part, and the report's; `note` stands below."""
     runs = {"board": found.board.result["seconds"], "PC": found.here.result["seconds"]}
     frame = pd.DataFrame({name: {part: seconds[part]["mean"] for part in _PARTS} for name, seconds in runs.items()}).T
     printed = with_report(found).set_index("machine")["seconds"].drop(list(runs)).rename("inference")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cxrkit.course.experiments._sets import CleanedData
     from cxrkit.data import FilmSet
 
-_RIGHT, _WRONG = ("#2c7a2c", "-", "right"), ("#c0392b", "--", "wrong")
 _CHANCE = 0.5
 
 
@@ -115,36 +114,31 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
     figure = style.figure(style.WIDTH, 0.42 * len(here) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
     never = result.extra["always no"].value if result.name == "mixing" else None
-    style.key(figure, style.forest(left, both, hue="group", reference=never, reference_name="always negative"))
-    low = np.nanmin(both[["low", "value"]].to_numpy(float))
-    left.set(xlim=(min(0.5, math.floor(10 * low) / 10), 1.0), xlabel=measure)
+    low = math.floor(10 * np.nanmin(both[["low", "value"]].to_numpy(float))) / 10
+    about: dict[str, Any] = {"axis": left, "reference": never, "reference_name": "always negative"}
+    plots.forest(both.assign(words=""), xlabel=measure, span=(min(0.5, low), 1.0), **about)
     ends = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
     differences = both.head(len(here))[["name", "p", *ends]].rename(columns=ends)
     differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in differences["p"]]
-    style.forest(right, differences, reference=0.0, palette=[style.INK])
+    first = "row 0" if result.name == "mixing" else here["setting"].iloc[0]
+    about = {"axis": right, "reference": 0.0, "reference_name": "", "palette": dict.fromkeys(both["name"], style.INK)}
+    plots.forest(differences, xlabel=f"{measure}: difference from {first}", span=None, **about)
     right.tick_params(left=False)
     right.locator_params(axis="x", nbins=5)
-    first = "row 0" if result.name == "mixing" else here["setting"].iloc[0]
-    right.set(xlabel=f"{measure}: difference from {first}")
     return figure
 
 
-@theme()
-def examples(result: "Result", films: "FilmSet", *, title: str = "") -> Drawing:
-    """Draw right and wrong predictions of "composite" with both classes ranked by certainty, as the report's table 8.
-
-    Frames are green and solid for right, red and dashed for wrong, and a word says which.
-    """
+def examples(result: "Result", films: "FilmSet") -> Drawing:
+    """Draw right and wrong predictions of "composite" with both classes ranked, as the report's table 8."""
     chosen = result.extra["examples"].to_dict("records")
-    looks = [_RIGHT if row["right"] else _WRONG for row in chosen]
-    titles = []
-    for row, (*_, word) in zip(chosen, looks, strict=True):
-        ranks = [f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2)]
-        titles.append("\n".join([f"{word}: truth {row['truth']}", f"({row['chosen as']})", *ranks]))
-    pixels = [films.pixels[row["row"]] for row in chosen]
-    figure = images(pixels, titles, simulated=result.simulated, model=True)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    for axis, (colour, line, _) in zip(figure.axes, looks, strict=False):
+    titles = [
+        f"{'right' if row['right'] else 'wrong'}: truth {row['truth']}\n({row['chosen as']})\n"
+        + "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
+        for row in chosen
+    ]
+    figure = images([films.pixels[row["row"]] for row in chosen], titles, simulated=result.simulated, model=True)
+    for axis, row in zip(figure.axes, chosen, strict=False):
+        colour, line = ("#2c7a2c", "-") if row["right"] else ("#c0392b", "--")
         axis.spines[:].set(visible=True, edgecolor=colour, linewidth=4, linestyle=line)
     return figure
 
@@ -159,14 +153,14 @@ def curves(result: "Result", *, title: str = "") -> Drawing:
     figure = style.figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
     axis = figure.subplots()
     style.key(figure, style.bands(axis, table, "patients", "mode", markers=list(style.MARKS[:3]), markeredgecolor="w"))
-    theirs, across = printed(result), axis.get_yaxis_transform()
+    theirs = printed(result)
+    beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     for mode, colour in zip(table["mode"].unique(), style.SERIES, strict=False):
         if mode in theirs:
             value = theirs[mode].value
-            words: dict[str, Any] = {"va": "center", "fontsize": 8.5, "color": colour, "transform": across}
-            axis.text(1.01, value, f"report, {mode}: {value:.3f}", **words)
+            axis.text(1.01, value, f"report, {mode}: {value:.3f}", color=colour, **beside)
     axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
-    axis.text(0.005, _CHANCE, "chance", transform=across, va="bottom", fontsize=8.5)
+    axis.text(1.01, _CHANCE, "chance", **beside)
     films = table.groupby("patients")["films"].mean()
     axis.set_xscale("log")
     axis.set_xticks(films.index, [f"{size}\n({number:.0f} images)" for size, number in films.items()], fontsize=8.5)
@@ -243,19 +237,18 @@ def predicted_positive(result: "Result") -> Drawing:
 
 def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
     """Return all figures of a result on its test images, by a name for a file."""
-    title = f"{_ABOUT[result.name][0]}: {result.data}"
-    if result.name == "transfer":
-        return {"figure": curves(result, title=title)}
-    if result.name == "unseen":
-        return {"figure": sources(result, title=title)}
-    if result.name == "shortcuts":
-        found = {"figure": sources(result, title=title), "predicted-positive": predicted_positive(result)}
-        if result.table["variant"].nunique() > 1:
-            names = dict.fromkeys(result.table.loc[result.table["target"] == "COVID-19", "trained on"])
-            found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
-        return found
-    found = {"figure": settings(result, measure=_ABOUT[result.name][2][0], title=title)}
-    return found | ({"examples": examples(result, test)} if result.name == "composite" else {})
+    title, _, measures = _ABOUT[result.name]
+    about: dict[str, Any] = {"title": f"{title}: {result.data}"}
+    if result.name == "composite":
+        return {"figure": settings(result, **about), "examples": examples(result, test)}
+    if result.name != "shortcuts":
+        draw = {"transfer": curves, "unseen": sources}.get(result.name)
+        return {"figure": draw(result, **about) if draw else settings(result, measure=measures[0], **about)}
+    found = {"figure": sources(result, **about), "predicted-positive": predicted_positive(result)}
+    if result.table["variant"].nunique() > 1:
+        names = result.table.loc[result.table["target"] == "COVID-19", "trained on"].unique()
+        found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
+    return found
 
 
 def counts(found: "CleanedData") -> Markdown:

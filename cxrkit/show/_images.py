@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import Normalize
 from matplotlib.patches import Patch
 
 from cxrkit import film
@@ -74,8 +73,7 @@ def overlay(
 ) -> Drawing:
     """Draw a radiograph, its class activation map, and the map laid over the radiograph.
 
-    Only evidence for the label is drawn: values under 0 are clear. The stronger the evidence, the more opaque it is, so
-    that the image stays readable elsewhere.
+    Only evidence for the label is drawn: values under 0 are clear.
 
     Args:
         pixels: (H, W), float in [0, 1] or uint8, bones bright.
@@ -101,9 +99,8 @@ def overlay(
         outline(left, found, COLOURS.get(name, _TRUTH), name)
         outline(right, found, COLOURS.get(name, _TRUTH))
     middle.set_facecolor(PALE)
-    seen = np.ma.masked_less_equal(cam, 0)
-    norm = Normalize(0.0, most, clip=True)
-    drawn = middle.imshow(seen, cmap=HEAT, norm=norm, extent=(*left.get_xlim(), *left.get_ylim()))
+    coarse: Any = {"cmap": HEAT, "vmin": 0.0, "vmax": most, "extent": (*left.get_xlim(), *left.get_ylim())}
+    drawn = middle.imshow(np.ma.masked_less_equal(cam, 0), **coarse)
     bare(middle, f"evidence for {pretty(label)}" if label else "evidence for the label")
     bar = figure.colorbar(drawn, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
     bar.set_ticks([0.0, most], labels=["none", "most" if top > 0 else "(none here)"])
@@ -134,11 +131,11 @@ def heat_maps(
     Raises:
         ValueError: no image, or not as many findings, maps or captions as images.
     """
-    counts = {len(films), len(findings), *map(len, maps.values()), len(films if captions is None else captions)}
-    if counts == {0} or len(counts) > 1 or not maps:
+    counts = [len(films), len(findings), *map(len, maps.values()), len(films if captions is None else captions)]
+    if not counts[0] or not maps or len(set(counts)) > 1:
         raise ValueError(
-            "heat_maps needs images, and a finding, a caption and a map of each method for each image; got "
-            f"{len(films)} images, {len(findings)} findings and maps {[len(found) for found in maps.values()]}."
+            "heat_maps needs images, and a finding, a map of each method and a caption for each; their numbers are "
+            f"{', '.join(map(str, counts))}."
         )
     wide, rows = len(maps) + 1, math.ceil(len(films) / across)
     columns = max(4, across * wide)
@@ -148,10 +145,9 @@ def heat_maps(
         axis.set_axis_off()
     for number, (image, finding) in enumerate(zip(films, findings, strict=True)):
         row, place = divmod(number, across)
-        names = [pretty(finding), *maps][: wide - (captions is not None)]
-        names += [] if captions is None else [captions[number]]
-        heats = [None, *(found[number] for found in maps.values())]
-        for axis, name, heat in zip(axes[row, place * wide :], names, heats, strict=False):
+        panels = {pretty(finding): None, **{method: found[number] for method, found in maps.items()}}
+        names = list(panels) if captions is None else [*list(panels)[:-1], captions[number]]
+        for axis, name, heat in zip(axes[row, place * wide :], names, panels.values(), strict=False):
             axis.set_axis_on()
             picture(axis, image.pixels, name, heat, opacity)
             outline(axis, image.boxes_px().get(finding, ()), _TRUTH)

@@ -17,7 +17,7 @@ from cxrkit.labels import COLOURS, COVID
 from cxrkit.metrics import Estimate, Worth
 from cxrkit.show import _style as style
 from cxrkit.show._rendered import plain, pretty
-from cxrkit.show._style import BLUE, GREY, INK, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
+from cxrkit.show._style import BLUE, GREY, INK, MARKS, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
 
 #: Colours of the legend of `findings`.
 _SHADE = {"positive": INK, "negative": "#bbbbbb"}
@@ -77,6 +77,8 @@ def findings(
 def forest(
     estimates: Mapping[str, Estimate | float] | Mapping[str, Mapping[str, Estimate | float]] | pd.DataFrame,
     *,
+    axis: Axes | None = None,
+    palette: Mapping[str, str] = COLOURS,
     xlabel: str = "AUROC",
     span: tuple[float, float] | None = (0, 1),
     reference: float | None = 0.5,
@@ -88,45 +90,76 @@ def forest(
     title: str = "",
     simulated: bool = False,
     model: bool = True,
-) -> Drawing:
-    """Draw estimates as dots with their intervals.
+) -> Any:
+    """Draw estimates as dots with their intervals, a row per name from top to bottom.
 
     Args:
-        estimates: estimates, or numbers without an interval, by name, top to bottom; or by group, then by name; or a
-            tidy frame of them, with `name` and perhaps `group`. An undefined one shows its reason.
+        estimates: estimates, or numbers without an interval, by name; or by group, then by name; or a tidy frame of
+            them, with `name` and perhaps `group` and `words` (at the right; None writes the numbers). An undefined one
+            shows its reason. At most six groups share the row of a name, each with its colour and marker.
+        axis: to draw on; None makes a figure.
+        palette: colours by name, where there are no groups.
         xlabel: what is measured.
         span: of the axis; None fits it to the values.
         reference, reference_name: level and name of a broken line; None for no line.
         marks, marks_name: columns of a frame that are drawn as vertical strokes, and the strokes' name in the legend.
         log: a logarithmic axis in per cent that fits the values; no numbers at the right.
     """
-    frame = estimates.copy() if isinstance(estimates, pd.DataFrame) else tidy_estimates(estimates)
-    aside = set(not_shown) & set(frame["name"])
-    frame["hollow"] = frame["name"].isin(aside)
-    if not log:
-        sized = "n" in frame and frame["n"].nunique() > 1
-        frame["words"] = [_words(row, sized) for row in frame.to_dict("records")]
-    sizes = frame.groupby("name").size()
-    figure = style.figure(
-        WIDTH, 0.14 * len(sizes) + 0.15 * len(sizes) * sizes.max() + 1.4, simulated=simulated, model=model
+    frame = (estimates if isinstance(estimates, pd.DataFrame) else tidy_estimates(estimates)).reset_index(drop=True)
+    names, groups = list(frame["name"].unique()), list(frame["group"].unique()) if "group" in frame else []
+    if len(groups) > len(MARKS):
+        raise ValueError(f"a figure holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
+    rows, hollow = frame.groupby("name"), frame["name"].isin(set(not_shown))
+    most, looks = int(rows.size().max()), dict(zip(groups or [""], zip(SERIES, MARKS, strict=True), strict=False))
+    if axis is None:
+        height = (0.14 + 0.15 * most) * len(names) + 1.4
+        axis = style.figure(WIDTH, height, simulated=simulated, model=model).subplots()
+    group = frame["group"] if groups else pd.Series("", frame.index)
+    colour = group.map({name: look[0] for name, look in looks.items()} if groups else {}).fillna(
+        frame["name"].map(palette)
     )
-    axis = figure.subplots()
-    grouped = "group" in frame
-    handles = style.forest(
-        axis, frame, hue="group" if grouped else None, palette=SERIES if grouped else COLOURS, reference=reference,
-        reference_name=reference_name, marks=marks, marks_name=marks_name,
+    colour = colour.fillna(SERIES[0]).where(~hollow, GREY)
+    place = frame["name"].map(names.index) + 0.8 / most * (rows.cumcount() - (rows["name"].transform("size") - 1) / 2)
+    axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
+    drawn = frame["value"].notna()
+    seaborn.scatterplot(
+        x=frame["value"][drawn], y=place[drawn], c=colour.where(~hollow, "white")[drawn].tolist(), style=group[drawn],
+        style_order=list(looks), markers=[mark for _, mark in looks.values()], legend=False, zorder=3, clip_on=False,
+        edgecolor=np.where(hollow, GREY, INK)[drawn], s=48, linewidth=1, ax=axis,
     )  # fmt: skip
-    axis.set(xlabel=xlabel)
+    beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
+    sized = "n" in frame and frame["n"].nunique() > 1
+    for row, at in zip(frame.to_dict("records"), place.tolist(), strict=True):
+        words = row.get("words")
+        if not math.isfinite(row["value"]) and not words:
+            axis.text(0.01, at, f"undefined: {row.get('reason') or 'no value'}", color=GREY, **beside)
+        elif not log:
+            axis.text(1.015, at, _numbers(row, sized) if words is None else words, **beside)
+    if reference is not None:
+        above: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axis.get_xaxis_transform()}
+        axis.axvline(reference, color=INK, linewidth=1, linestyle="--", zorder=1)
+        axis.text(reference, 1.01, reference_name, fontsize=8.5, **above)
+    axis.set_yticks(range(len(names)), _daggered(names, not_shown))
+    axis.set(ylim=(len(names) - 0.45, -0.55), xlabel=xlabel, ylabel="")
+    tidy(axis)
     if log:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(_PERCENT)
     elif span:
         axis.set_xlim(span)
-    axis.set_yticks(axis.get_yticks(), _daggered(dict.fromkeys(frame["name"]), aside))
     axis.set_title(title, pad=16)
-    if aside:
+    line: dict[str, Any] = {"markeredgecolor": INK, "linewidth": 2.5}
+    handles = [
+        Line2D([], [], color=of, marker=mark, label=name, **line) for name, (of, mark) in looks.items() if groups
+    ]
+    for column in marks:
+        stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6, "zorder": 4}
+        strokes = axis.plot(frame[column], place, linestyle="none", label=marks_name, **stroke)
+        handles += strokes if column == marks[0] else []
+    if hollow.any():
         dot: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
         handles.append(Line2D([], [], color=GREY, label=f"† {NOT_SHOWN}", **dot))
+    figure: Any = axis.figure
     key(figure, handles)
     return figure
 
@@ -226,9 +259,8 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
     left.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, borderpad=0)
-    numbers = [plain(one, digits=2) if math.isfinite(one.value) else "" for one in found.estimates.values()]
-    style.forest(right, tidy_estimates(found.estimates).assign(words=numbers), palette=colours)
-    right.set(xlim=(0, 1))
+    estimates = tidy_estimates(found.estimates)
+    forest(estimates.assign(n=0), axis=right, palette=colours, reference=None, xlabel="")
     right.set_title(f"prevalence {found.prevalence:.1%}", fontsize=10)
     return figure
 
@@ -244,9 +276,7 @@ def tidy_estimates(found: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _words(row: Mapping[Any, Any], sized: bool) -> str:
-    if not math.isfinite(row["value"]):
-        return ""
+def _numbers(row: Mapping[Any, Any], sized: bool) -> str:
     words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=2)
     # Without a reason it is a number that never had an interval.
     words = words if row.get("reason") else words.removesuffix(" (no interval)")

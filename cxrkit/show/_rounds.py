@@ -55,10 +55,7 @@ def sweep_table(sweep: Sweep) -> Markdown:
 
 
 def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
-    """Draw the accuracy of each row with its interval, the range over draws, and the report's value if given.
-
-    The broken line is the untouched image.
-    """
+    """Draw the accuracy of each row with its interval, the range over draws, and the report's value if given."""
     frame = sweep.table[sweep.table["measure"] == "accuracy"].rename(columns={"row": "name"})
     draws = ["lowest", "highest"]
     parts = [frame.assign(group="measured here", **frame[draws].mask(frame["draws"] == 1))]
@@ -66,26 +63,18 @@ def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
         names = {"report": "value", "report low": "low", "report high": "high"}
         theirs = frame.drop(columns=[*draws, *names.values()]).rename(columns=names).dropna(subset="value")
         parts.append(theirs.assign(group="report (2020)"))
-    marks: dict[str, Any] = (
-        {"marks": draws, "marks_name": "lowest and highest draw"} if frame["draws"].max() > 1 else {}
-    )
-    untouched = frame.iloc[0]["value"]
-    return _accuracy(pd.concat(parts), untouched, simulated=simulated, title=title, **marks)
+    options: dict[str, Any] = {"simulated": simulated, "title": title, "marks_name": "lowest and highest draw"}
+    return _accuracy(pd.concat(parts), marks=draws if frame["draws"].max() > 1 else (), **options)
 
 
-def _accuracy(frame: pd.DataFrame, untouched: float, **options: Any) -> Drawing:
-    about: dict[str, Any] = {"span": None, "reference": untouched, "reference_name": "untouched"}
+def _accuracy(frame: pd.DataFrame, **options: Any) -> Drawing:
+    """Draw accuracies; the first is that of the untouched image, the broken line."""
+    about: dict[str, Any] = {"span": None, "reference": frame.iloc[0]["value"], "reference_name": "untouched"}
     return forest(frame, xlabel="accuracy on the test images", **about, **options)
 
 
 def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **about: Any) -> str:
-    """Return sweeps as a Markdown document, ready for docs/results.
-
-    Args:
-        sweeps: from `rounds.sweep`, of the same images.
-        nulls: for each sweep, from `published.nulls`.
-        about: as for `rounds_markdown`.
-    """
+    """Return sweeps of the same images as a Markdown document; `nulls` are those of `published.nulls` for each."""
     first = sweeps[0]
     lines = [
         *_head("Single augmentations and stacks", first.label, first.threshold, first.targets, about),
@@ -103,14 +92,11 @@ def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **ab
 
 
 def rounds_figure(measures: pd.DataFrame, search: Search, *, simulated: bool) -> Drawing:
-    """Draw the accuracy of each round (`Result.measures`) and of each rule over all rounds.
-
-    The broken line is the untouched image.
-    """
+    """Draw the accuracy of each round (`Result.measures`) and of each rule over all rounds."""
     single = measures[measures["round"] != COMBINED].rename(columns={"round": "name"}).assign(group="one round")
     rules = search.rules.rename(columns={"rule": "name"}).assign(group="all rounds combined")
     frame = pd.concat([single, rules[~rules["name"].isin(single["name"])]]).query("measure == 'accuracy'")
-    return _accuracy(frame, frame.iloc[0]["value"], simulated=simulated)
+    return _accuracy(frame, simulated=simulated)
 
 
 def verdict(search: Search) -> str:
@@ -183,7 +169,7 @@ def choices_table(search: Search) -> Markdown:
 
 
 def _head(title: str, label: str, threshold: float, targets: Any, about: Mapping[str, Any]) -> list[str]:
-    """Return the first paragraphs of a document; `about` as for `rounds_markdown`."""
+    """Return the first paragraphs of a document."""
     simulated = about["simulated"]
     return [
         f"# {title}",

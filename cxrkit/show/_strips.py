@@ -146,7 +146,7 @@ def _votes(one: OneImage, language: str) -> str:
     ticks = "".join(f"<span>{tick:g}</span>" for tick in (1, 0.5, 0))
     return (
         f'<div role="img" aria-label="{alt}" style="display:flex;position:relative;max-width:520px;margin-top:8px;'
-        f'font-size:12px"><div style="position:absolute;left:0;right:0;top:{(1 - cut) * _PLOT_PX:.1f}px;'
+        f'font-size:12px"><div style="position:absolute;left:2em;right:0;top:{(1 - cut) * _PLOT_PX:.1f}px;'
         f'border-top:1px dashed"></div><div style="display:flex;flex-direction:column;justify-content:space-between;'
         f'height:{_PLOT_PX}px;width:2em">{ticks}</div>{"".join(columns)}</div>'
         f'<p style="margin:0;font-size:12px;color:{FAINT}">{rich(language, "rounds.plot.caption", what=what)}</p>'

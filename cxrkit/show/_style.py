@@ -5,10 +5,9 @@ Nothing uses pyplot, so that figures can be drawn in a notebook, a thread or a s
 
 import contextlib
 import io
-import math
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -19,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -102,87 +100,6 @@ def key(figure: Figure, handles: Sequence[Any], *, columns: int = 6) -> None:
     """Put the legend above the axes, at the right: handles of matplotlib, each with a label."""
     if handles:
         figure.legend(handles=list(handles), loc="outside upper right", ncols=columns)
-
-
-def _groups(frame: pd.DataFrame, hue: str | None, palette: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Return the groups of a frame in their order, each with its colour."""
-    groups = list(dict.fromkeys(frame[hue].astype(str))) if hue else [""]
-    if len(groups) > len(MARKS):
-        raise ValueError(f"a figure holds at most {len(MARKS)} groups; got {len(groups)}. Draw two figures.")
-    colours = palette if isinstance(palette, Mapping) else dict(zip(groups, palette, strict=False))
-    return {group: colours.get(group, SERIES[0]) for group in groups}
-
-
-def forest(
-    axis: Axes,
-    frame: pd.DataFrame,
-    *,
-    hue: str | None = None,
-    palette: Mapping[str, str] | Sequence[str] = SERIES,
-    reference: float | None = None,
-    reference_name: str = "",
-    marks: Sequence[str] = (),
-    marks_name: str = "",
-) -> list[Line2D]:
-    """Draw estimates as dots with their intervals: a row per name, from top to bottom; groups share the row.
-
-    Args:
-        axis: to draw on.
-        frame: tidy, with `name`, `value`, `low`, `high`; `words` (at the right), `reason` (instead of a missing value)
-            and `hollow` (a grey dot without fill) where there are any.
-        hue: column of groups, at most six, each with its colour and its marker.
-        palette: colours by group, or in the groups' order; without `hue` by name.
-        reference, reference_name: where a broken line is drawn, such as chance, and the words above it.
-        marks, marks_name: columns with further values, drawn as vertical strokes, and their name.
-    Returns:
-        Handles for `key`.
-    """
-    frame = frame.reset_index(drop=True).assign(name=frame["name"].astype(str).to_numpy())
-    names, colours = list(dict.fromkeys(frame["name"])), _groups(frame, hue, palette)
-    group = frame[hue].astype(str) if hue else pd.Series("", frame.index)
-    by_name = frame["name"].map(palette) if isinstance(palette, Mapping) and not hue else pd.Series(None, frame.index)
-    hollow = frame["hollow"].astype(bool) if "hollow" in frame else pd.Series(False, frame.index)
-    colour = by_name.fillna(group.map(colours)).where(~hollow, GREY)
-    rows = frame.groupby("name")
-    place = frame["name"].map(names.index).astype(float) + 0.8 / len(colours) * (
-        rows.cumcount() - (rows.transform("size") - 1) / 2
-    )
-    axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
-    drawn = frame["value"].notna()
-    seaborn.scatterplot(
-        x=frame["value"][drawn], y=place[drawn], c=colour.where(~hollow, "white")[drawn].tolist(), style=group[drawn],
-        style_order=list(colours), markers=list(MARKS[: len(colours)]), edgecolor=np.where(hollow, GREY, INK)[drawn],
-        s=48, linewidth=1, clip_on=False, zorder=3, legend=False, ax=axis,
-    )  # fmt: skip
-    beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
-    for row, at in zip(frame.to_dict("records"), np.asarray(place), strict=True):
-        if row.get("words"):
-            axis.text(1.015, at, row["words"], **beside)
-        elif not math.isfinite(row["value"]):
-            axis.text(0.01, at, f"undefined: {row.get('reason') or 'no value'}", color=GREY, **beside)
-    if reference is not None:
-        axis.axvline(reference, color=INK, linewidth=1, linestyle="--", zorder=1)
-        axis.text(
-            reference,
-            1.01,
-            reference_name,
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-            transform=axis.get_xaxis_transform(),
-        )
-    axis.set_yticks(range(len(names)), [pretty(name) for name in names])
-    axis.set(ylim=(len(names) - 0.45, -0.55), xlabel="", ylabel="")
-    tidy(axis)
-    handles = [
-        Line2D([], [], color=of, marker=mark, label=name, markeredgecolor=INK, linewidth=2.5)
-        for (name, of), mark in zip(colours.items() if hue else (), MARKS, strict=False)
-    ]
-    for column in marks:
-        stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6, "zorder": 4}
-        lines = axis.plot(frame[column], place, linestyle="none", label=marks_name, **stroke)
-        handles += lines if column == marks[0] else []
-    return handles
 
 
 def bands(

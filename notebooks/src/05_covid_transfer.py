@@ -139,9 +139,10 @@ for positives, negatives in ((8, 20), (10, 16), (4, 40), (97, 309)):
 #
 # The report ranks the two classes by certainty, for two right films and two wrong ones, and does not say how it found
 # them. Here a rule does: of those rightly called the one of median certainty, of those wrongly called the most certain.
+# The network is that of the first seed.
 
 # %%
-show.experiments.examples(composite, sets.test, title="Table 8: the classes ranked, for the first seed's network")
+show.experiments.examples(composite, sets.test)
 
 # %% [markdown]
 # Beside it the report's four, as printed. Its two certainties do not add up to 1: its network must have had two
