@@ -47,8 +47,6 @@ assert sys.modules["imgaug"].random.GLOBAL_RNG is None
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --- imgaug performs it ------------------------------------------------------------------------------------------
-
 #: Operations in which nothing is random, and how a student writes them with imgaug.
 DIRECT = {
     "iaa.Noop()": Op("Noop"),
@@ -77,13 +75,10 @@ DIRECT = {
 }
 
 
-def test_every_operation_is_compared_with_imgaug():
-    assert {op.name for op in DIRECT.values()} == set(augment.OPERATIONS)
-
-
 @pytest.mark.parametrize("shape", [(224, 224), (97, 61), (5, 3)])
 @pytest.mark.parametrize("direct", DIRECT)
 def test_an_operation_gives_what_imgaug_gives(direct, shape):
+    assert {op.name for op in DIRECT.values()} == set(augment.OPERATIONS)
     for film in films(2, *shape):
         wanted = eval(direct, {"iaa": iaa})(image=film)
         np.testing.assert_array_equal(augment.apply(DIRECT[direct], film[None])[0], wanted)
@@ -98,23 +93,19 @@ def operations(draw):
     """Any operation with any legal values."""
     name = draw(st.sampled_from(sorted(augment.OPERATIONS)))
     values = {}
-    for parameter in augment.OPERATIONS[name].values():
-        if parameter.name == "seed":
+    for key, parameter in augment.OPERATIONS[name].items():
+        if key == "seed":
             continue
         if parameter.options:
-            values[parameter.name] = draw(st.sampled_from(parameter.options))
+            values[key] = draw(st.sampled_from(parameter.options))
             continue
-        if parameter.name == "p":
+        number = st.integers(int(np.ceil(parameter.low)), int(parameter.high))
+        if key == "p":
             number = PROBABILITIES
-        elif parameter.whole:
-            number = st.integers(int(parameter.low), int(parameter.high))
-        else:
-            number = st.floats(parameter.low, parameter.high, allow_subnormal=False)
-            number |= st.integers(int(np.ceil(parameter.low)), int(parameter.high))
-        kinds = [number]
-        if parameter.drawn:
-            kinds += [st.tuples(number, number), st.lists(number, min_size=1, max_size=4)]
-        values[parameter.name] = draw(st.one_of(kinds))
+        elif not parameter.whole:
+            number |= st.floats(parameter.low, parameter.high, allow_subnormal=False)
+        several = st.tuples(number, number) | st.lists(number, min_size=1, max_size=4)
+        values[key] = draw(number | several if parameter.drawn else number)
     return Op(name, **values)
 
 
@@ -155,9 +146,6 @@ def made_by(code):
     return made["augmenter"]
 
 
-# --- draws -------------------------------------------------------------------------------------------------------
-
-
 @quick
 @given(operations(), st.integers(0, 1000))
 def test_drawn_values_lie_in_their_ranges(op, seed):
@@ -180,6 +168,9 @@ def test_an_image_depends_on_seed_and_index_alone(recipe, seed, first, data):
     whole = augment.apply(recipe, pixels, seed)
     last = data.draw(st.integers(first, 6))
     np.testing.assert_array_equal(augment.apply(recipe, pixels[first:last], seed, first=first), whole[first:last])
+    own = augment.apply(recipe, pixels[:3], np.array([7, 2**63, seed], np.uint64))
+    for k, one in enumerate((7, 2**63, seed)):
+        np.testing.assert_array_equal(own[k], augment.apply(recipe, pixels[k : k + 1], one)[0])
 
 
 def test_images_and_seeds_are_drawn_independently():
@@ -188,13 +179,6 @@ def test_images_and_seeds_are_drawn_independently():
     assert len(np.unique(together)) == together.size
     assert np.abs(np.corrcoef(together) - np.eye(3)).max() < 0.3
     np.testing.assert_allclose(together.mean(axis=1), 0, atol=1.5)
-
-
-def test_each_image_may_have_its_own_seed():
-    recipe, pixels = augment.named("fig11"), films(3)
-    mine = augment.apply(recipe, pixels, np.array([7, 2**63, 7], np.uint64))
-    for film, altered, seed in zip(pixels, mine, (7, 2**63, 7), strict=True):
-        np.testing.assert_array_equal(altered, augment.apply(recipe, film[None], seed)[0])
 
 
 #: How often each list of operations is drawn from a recipe, out of 6,000.
@@ -206,19 +190,19 @@ SHARES = [
     (SomeOf((0, None), (A, B)), {(): 1 / 3, (1,): 1 / 6, (2,): 1 / 6, (1, 2): 1 / 3}),
     (SomeOf((1, 2), (A, B), random_order=True), {(1,): 1 / 4, (2,): 1 / 4, (1, 2): 1 / 4, (2, 1): 1 / 4}),
     (SomeOf(None, (A, B)), {(1, 2): 1}),
-    (SomeOf(0, (A, B)), {(): 1}),
     (SomeOf((1, 3), (A,)), {(1,): 1}),
     (SomeOf((5, None), (A, B)), {(1, 2): 1}),
     (Sometimes(0.25, A), {(1,): 1 / 4, (): 3 / 4}),
     (Sometimes(0.25, A, Sequential((B, C))), {(1,): 1 / 4, (2, 3): 3 / 4}),
-    (Sometimes(0, A), {(): 1}),
     (Sometimes(1, A), {(1,): 1}),
+    (Sequential((Op("Fliplr", p=0.25), A)), {("flip", 1): 1 / 4, (1,): 3 / 4}),
 ]
 
 
 @pytest.mark.parametrize(("recipe", "shares"), SHARES, ids=[repr(recipe) for recipe, _ in SHARES])
 def test_branches_are_drawn_with_their_probabilities(recipe, shares):
-    drawn = [tuple(op["value"] for op in augment.draw(recipe, 5, k).children) for k in range(6000)]
+    ways = (augment.draw(recipe, 5, k).children for k in range(6000))
+    drawn = [tuple("flip" if op.name == "Fliplr" else op["value"] for op in way) for way in ways]
     assert {way: drawn.count(way) / 6000 for way in set(drawn)} == pytest.approx(shares, abs=0.025)
 
 
@@ -240,7 +224,9 @@ def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
         assert augment.apply(augment.named("vary"), np.zeros(shape, np.uint8)).shape == shape
     pixels.setflags(write=False)
     for name in augment.OPERATIONS:
-        augment.apply(augment.default(name), pixels)
+        made = augment.default(name)
+        assert all(made[key] == parameter.default for key, parameter in augment.OPERATIONS[name].items())
+        augment.apply(made, pixels)
 
 
 def test_threads_share_nothing():
@@ -260,17 +246,9 @@ def test_threads_share_nothing():
         ),
         (lambda: augment.apply(ADD, films(2), first=-1), "seed and index must be whole numbers from 0; got 0 and -1"),
         (lambda: augment.apply(ADD, films(2), [1, 2], first=3), "and first 0; got 2 seeds and first 3"),
-        *(
-            (
-                lambda pixels=pixels: augment.apply(ADD, pixels),
-                r"must be uint8 \(n, H, W\); .* One film is film\[None\]",
-            )
-            for pixels in (np.zeros((2, 8, 8)), np.zeros((8, 8), np.uint8), [1, 2])
-        ),
-        *(
-            (lambda do=do: do("fig11"), "recipe must be a Recipe; got str. Get one by name with augment.named")
-            for do in (lambda it: augment.apply(it, films()), augment.draw, augment.is_fixed)
-        ),
+        (lambda: augment.apply(ADD, np.zeros((2, 8, 8))), r"must be uint8 \(n, H, W\); .* One film is film\[None\]"),
+        (lambda: augment.apply(ADD, films(1)[0]), r"must be uint8 \(n, H, W\); .* One film is film\[None\]"),
+        (lambda: augment.draw("fig11"), "recipe must be a Recipe; got str. Get one by name with augment.named"),
         (lambda: augment.named("fig12"), r"recipe must be one of none, flip, vary, fig11, .*; got 'fig12'"),
         (lambda: augment.load("nowhere.json"), r"one of none, .*, or a recipe's JSON file; got 'nowhere"),
     ],
@@ -296,9 +274,6 @@ def test_the_code_of_figure_11_makes_the_augmenter_that_the_report_prints():
     assert str(made_by(augment.named("fig11").code())) == str(printed)
 
 
-# --- names -------------------------------------------------------------------------------------------------------
-
-
 def test_table_5_has_the_reports_ranges():
     for name, printed in published.table("table05").iterrows():
         share = 255 if printed["unit"] == "scale, of 255" else 1
@@ -315,15 +290,6 @@ def test_figure_8_and_the_stacks_of_rounds_are_made_of_single_augmenters():
     assert stacks == [(blur, gamma), (sharpen, blur), (gamma, sharpen), (gamma, blur, sharpen)]
 
 
-def test_none_leaves_a_film_as_it_is_and_flip_mirrors_about_every_second():
-    pixels = films(200, 8, 8)
-    np.testing.assert_array_equal(augment.apply(augment.named("none"), pixels), pixels)
-    flipped = augment.apply(augment.named("flip"), pixels)
-    mirrored = (flipped == pixels[:, :, ::-1]).all(axis=(1, 2))
-    assert (mirrored | (flipped == pixels).all(axis=(1, 2))).all()
-    assert 70 < mirrored.sum() < 130
-
-
 def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
     file = tmp_path / "mine.json"
     file.write_text(augment.named("fig11").to_json(), encoding="utf-8")
@@ -332,9 +298,6 @@ def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
     file.write_text("no JSON", encoding="utf-8")
     with pytest.raises(ValueError, match=r"mine.json: a recipe must be JSON as `Recipe.to_json` writes it"):
         augment.load(file)
-
-
-# --- as JSON, as imgaug, as code ---------------------------------------------------------------------------------
 
 
 @quick
@@ -352,17 +315,9 @@ def test_the_json_of_a_recipe_is_plain():
     add, multiply = {"Add": {"value": {"range": [-15, 15]}}}, {"Multiply": {"mul": {"choice": [0.5, 2]}}}
     some = {"n": [1, None], "children": [add, multiply, {"Noop": {}}], "random_order": False}
     assert json.loads(recipe.to_json()) == {"version": 1, "recipe": {"SomeOf": some}}
-
-
-def test_json_and_code_break_lines_where_one_would_be_long():
-    lines = augment.named("fig11").to_json().splitlines()
-    assert '        {"Add": {"value": {"range": [-15, 15]}}},' in lines
-    assert max(map(len, [*lines, *augment.named("fig11").code().splitlines()])) < 100
+    # Lines break where one would be long.
+    assert '        {"Add": {"value": {"range": [-15, 15]}}},' in augment.named("fig11").to_json().splitlines()
     assert augment.named("none").to_json() == '{"version": 1, "recipe": {"Noop": {}}}'
-    assert augment.named("fig08/Add").code() == (
-        "import imgaug.augmenters as iaa\n\n"
-        "augmenter = iaa.SomeOf((0, None), [iaa.Fliplr(0.5), iaa.Add((-20, 20))], random_order=True)\n"
-    )
 
 
 @pytest.mark.parametrize(
@@ -378,21 +333,9 @@ def test_json_and_code_break_lines_where_one_would_be_long():
             for plain, message in (
                 ('{"Add": 7}', r'recipe: a recipe is {"name": {...}} with one name; got {"Add": 7}'),
                 ('{"Wave": {}}', "recipe: a recipe is one of Sequential, .*; got 'Wave'"),
-                (
-                    '{"Add": {"value": [1, 2]}}',
-                    r'recipe.Add: a value is a number, {"range": \[low, high\]} or {"choice',
-                ),
-                ('{"Add": {"value": {"range": 3}}}', 'recipe.Add: a value is a number, {"range"'),
+                ('{"Add": {"value": [1, 2]}}', r'recipe.Add: a value is a number, {"range": \[low, high\]} or {"cho'),
                 ('{"Add": {"value": {"range": [1]}}}', r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers"),
-                ('{"OneOf": {}}', "recipe.OneOf: OneOf has children; got nothing"),
-                (
-                    '{"SomeOf": {"n": 1, "children": [], "order": 1}}',
-                    r"has n, children, random_order \(optional\); got n",
-                ),
-                (
-                    '{"Sequential": {"children": 7}}',
-                    "recipe.Sequential: children of Sequential must be a list.*; got 7",
-                ),
+                ('{"SomeOf": {"n": 1, "children": [], "a": 1}}', r"has n, children, random_order \(optional\); got n"),
                 ('{"OneOf": {"children": [{"Add": {}}]}}', r"recipe.OneOf\[0\].Add: Add needs value; got none"),
                 ('{"Sometimes": {"p": 1, "then": 3}}', "recipe.Sometimes.then: a recipe is"),
             )
@@ -402,9 +345,6 @@ def test_json_and_code_break_lines_where_one_would_be_long():
 def test_json_that_is_no_recipe_is_refused_with_the_place_of_the_error(text, message):
     with pytest.raises(ValueError, match=message):
         augment.from_json(text)
-
-
-# --- what a recipe may be ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -456,11 +396,3 @@ def test_a_recipe_is_a_value():
     assert Op("Add", value=2) != 2
     with pytest.raises(AttributeError):
         ADD.name = "Multiply"
-
-
-def test_every_operation_can_be_put_on_a_slider():
-    for name, parameters in augment.OPERATIONS.items():
-        made = augment.default(name)
-        for key, parameter in parameters.items():
-            assert parameter.options or (parameter.low < parameter.high and parameter.step > 0)
-            assert made[key] == parameter.default

@@ -70,7 +70,6 @@ def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
     [
         (lambda: edit.put(TREE, (0, 0), A), "place must be a place of the recipe"),
         (lambda: edit.insert(TREE, (), A), "beside a whole recipe"),
-        (lambda: edit.insert(TREE, (0, 0), A), "place must be in a group"),
         (lambda: edit.remove(TREE, ()), "whole recipe cannot be removed"),
         (lambda: edit.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
         (lambda: edit.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
