@@ -130,12 +130,6 @@ def test_hanley_and_mcneil_give_the_standard_errors_of_another_implementation(po
     assert metrics.hanley_mcneil(0.99, 5, 5).high == 1.0
 
 
-def test_average_precision_by_hand():
-    # From the top: 1 of 1 is positive, then 2 of 3: (1/1 + 2/3) / 2.
-    found = metrics.bootstrap("average precision", [1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], resamples=9, seed=0)
-    assert found.value == pytest.approx(5 / 6)
-
-
 def test_resamples_in_which_a_measure_is_undefined_are_counted():
     estimate = metrics.bootstrap("recall", [1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], resamples=200, seed=0)
     assert (estimate.value, estimate.n) == (1, 1)

@@ -49,10 +49,6 @@ def send(explorer, **content):
     explorer.steps._handle_custom_msg(content, [])
 
 
-def drop(explorer, place, to, mode):
-    send(explorer, do="drop", place=place, to=to, mode=mode)
-
-
 def alts(strip):
     return re.findall(r'alt="([^"]*)"', strip)
 
@@ -75,14 +71,11 @@ def test_each_round_shows_its_view_its_probability_and_the_votes():
     low = 100 / 255 / 3
     assert (explorer.seen.lowest[0], explorer.seen.highest[0]) == pytest.approx((low, low + 2 / 3))
     assert f"round 1 {low:.2f} to {low + 2 / 3:.2f}" in explorer.strip.value
-    assert explorer.seen.lowest[-1] == explorer.seen.highest[-1] == explorer.seen.combined[0]
     explorer.combine.value = "majority"
     assert explorer.seen.combined == (pytest.approx(1 / 3), False)
     assert "share of positive rounds 0.33, negative" in explorer.strip.value
     explorer.order = ("none",)
-    assert (
-        "One round. COVID-19: share of positive rounds 0.00, negative (threshold 0.50); 0 of 1" in explorer.strip.value
-    )
+    assert "One round. COVID-19: share of positive rounds 0.00, negative (threshold" in explorer.strip.value
 
 
 def test_it_shows_what_run_gives():
@@ -114,49 +107,33 @@ def test_the_stop_is_marked_and_later_rounds_are_pale():
     assert "only the last one decides" in explorer.strip.value
 
 
-def test_a_dragged_round_goes_where_it_was_dropped():
+def test_rounds_are_dragged_moved_added_and_removed():
     explorer = an_explorer()
-    drop(explorer, "2", "0", "before")
-    assert explorer.order == ("half", "none", "brighter")
-    assert explorer.steps.chosen == "0"
-    drop(explorer, "0", "1", "after")
+    send(explorer, do="drop", place="2", to="0", mode="before")
+    assert (explorer.order, explorer.steps.chosen) == (("half", "none", "brighter"), "0")
+    send(explorer, do="drop", place="0", to="1", mode="after")
     assert explorer.order == ("none", "half", "brighter")
     assert grey(explorer.seen) == [100, 50, 150]
-    drop(explorer, "0", "0", "after")
-    assert explorer.order == ("none", "half", "brighter")
-
-
-def test_keys_and_buttons_move_and_remove_the_chosen_round():
-    explorer = an_explorer()
-    explorer.steps.chosen = "1"
+    explorer.steps.chosen = "0"
     send(explorer, do="down")
-    assert (explorer.order, explorer.steps.chosen) == (("none", "half", "brighter"), "2")
-    explorer.down.click()
-    assert explorer.order == ("none", "half", "brighter")
+    assert (explorer.order, explorer.steps.chosen) == (("half", "none", "brighter"), "1")
     explorer.up.click()
+    explorer.steps.chosen = "2"
     send(explorer, do="remove")
     assert explorer.order == ("none", "half")
+    explorer.remove.click()
+    explorer.remove.click()
+    assert len(explorer.order) == 1
+    assert "the last round cannot be removed" in explorer.message.value
+    explorer.further.value = "brighter"
+    explorer.add.click()
+    assert explorer.order[1:] == ("brighter",)
+    assert "brighter" not in explorer.further.options
     explorer.reset.click()
     assert explorer.order == ORDER
-
-
-def test_a_round_is_added_once_and_the_last_one_stays():
-    explorer = an_explorer(order=("none",))
-    explorer.further.value = "half"
-    explorer.add.click()
-    assert explorer.order == ("none", "half")
-    assert "half" not in explorer.further.options
-    explorer.remove.click()
-    explorer.remove.click()
-    assert explorer.order == ("none",)
-    assert "the last round cannot be removed" in explorer.message.value
-
-
-@pytest.mark.parametrize("order", [(), ("none", "none"), ("Z",)])
-def test_an_illegal_order_is_refused(order):
-    explorer = an_explorer()
-    with pytest.raises(ValueError, match="order must name at least one round, each once"):
-        explorer.order = order
+    for order in ((), ("none", "none"), ("Z",)):
+        with pytest.raises(ValueError, match="order must name at least one round, each once"):
+            explorer.order = order
     assert explorer.order == ORDER
 
 
@@ -187,14 +164,14 @@ def test_the_rounds_to_swap_can_be_chosen_and_stay_chosen():
     explorer = an_explorer()
     explorer.one.value, explorer.two.value = "none", "half"
     assert grey(explorer.seen_swapped) == [50, 150, 100]
-    drop(explorer, "1", "0", "before")
+    send(explorer, do="drop", place="1", to="0", mode="before")
     assert (explorer.one.value, explorer.two.value) == ("none", "half")
     explorer.two.value = "none"
     assert "Choose two different rounds" in explorer.difference.value
 
 
-def test_the_threshold_is_the_networks_own_until_it_is_moved():
-    explorer = an_explorer(predictors=[bright(0.3924)[0]])
+def test_threshold_label_image_and_network_can_be_changed():
+    explorer = an_explorer(predictors=[bright(0.3924)[0], bright(0.1, "other")[0]])
     # 100 / 255 is 0.39216: below its own threshold, above where a browser puts the slider.
     explorer.threshold.value = 0.39
     assert not explorer.seen.round_positive[0]
@@ -203,11 +180,7 @@ def test_the_threshold_is_the_networks_own_until_it_is_moved():
     explorer.label.value = NOT_COVID
     assert explorer.threshold.value == 0.6
     assert explorer.seen.probs[0] == pytest.approx(1 - 100 / 255)
-
-
-def test_another_image_or_network_is_predicted():
-    explorer = an_explorer(predictors=[bright()[0], bright(0.1, "other")[0]])
-    explorer.film.value = "<b>two</b>"
+    explorer.label.value, explorer.film.value = COVID, "<b>two</b>"
     assert grey(explorer.seen) == [200, 250, 100]
     explorer.network.value = "other"
     assert explorer.seen.round_positive.all()
@@ -217,13 +190,10 @@ def test_another_image_or_network_is_predicted():
 def test_a_view_is_predicted_once():
     predictor, predicted = bright()
     explorer = an_explorer(predictors=[predictor])
-    assert predicted == [1, 1, 1]
-    before = explorer.strip.value
     explorer.opacity.value = 0.0
-    assert explorer.strip.value != before
     explorer.combine.value, explorer.threshold.value = "majority", 0.2
-    drop(explorer, "2", "0", "before")
-    assert len(predicted) == 3
+    send(explorer, do="drop", place="2", to="0", mode="before")
+    assert predicted == [1, 1, 1]
 
 
 def test_names_are_escaped_and_simulated_images_are_marked():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxrkit.cli import _terminal
+from cxrkit.cli._experiment import Manifest, MarkdownFile
 from cxrkit.labels import COVID
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from cxrkit.rounds import Cases
 
-Manifest = Annotated[
-    Path | None, typer.Argument(metavar="[MANIFEST]", help="Any CSV of images; by default the course's simulated ones.")
-]
 Model = Annotated[str, typer.Option(help="A bundled model or a model folder that predicts COVID-19.")]
 Threshold = Annotated[float | None, typer.Option(help="Positive from this probability; by default the model's.")]
 Workers = Annotated[int | None, typer.Option(help="Number of Dask processes on this machine.")]
@@ -27,7 +25,6 @@ Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask cluster, 
 Recipe = Annotated[
     list[str] | None, typer.Option(help="none, A to J, the name of a recipe, or its JSON file; may be repeated.")
 ]
-MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write results.md here too.")]
 
 
 def rounds(

@@ -22,8 +22,7 @@ class Scorer:
     Attributes:
         of: takes weights (rows, images) >= 0, returns (rows,); NaN where the measure is undefined.
         n: number of images that the measure uses.
-        reason: why it is undefined on the images; empty when it is defined.
-        remark: what of the images was left out; empty for nothing.
+        reason, remark: why it is undefined on the images, and what of them was left out; empty for neither.
         loss: what happened in a resample where it is undefined.
         images: which of all weights are those of the images; None: all.
     """

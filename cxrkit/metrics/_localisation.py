@@ -35,8 +35,6 @@ def score_maps(maps: Sequence[npt.ArrayLike], boxes: Sequence[npt.ArrayLike]) ->
         "energy inside": share of the heat in the boxes. "box area": of the image, which is what an even map has inside.
         "mask IoU" at each of `THRESHOLDS`: intersection over union of the mask and the boxes together. NaN with a
         reason without heat above 0 or without boxes.
-    Raises:
-        ValueError: not as many maps as lists of boxes, impossible shapes or boxes.
     Source:
         Pointing game: Zhang et al. 2018, IJCV 126, 1084, without their margin of 15 pixels. Energy: Wang et al. 2020,
         Score-CAM, CVPR workshops.
@@ -73,8 +71,6 @@ def localisation_table(
         Tidy: the columns of `by`, `measure`, `threshold`, `value`, `low`, `high`, `n` (images), `reason`. The pointing
         game is a share with the interval of `proportion`; all else are means with that of resampled patients. Images
         where a measure is undefined are left out, and the reason gives the number.
-    Raises:
-        ValueError: columns missing.
     """
     import pandas as pd
 

@@ -21,9 +21,6 @@ def cluster(*, workers: int | None = None, scheduler: str | None = None) -> "Ite
             workers, with models and images at the same paths.
     Yields:
         The `client` of `run`, `sweep` and `search`; None without workers and scheduler.
-    Raises:
-        ValueError: both, or fewer than one worker.
-        OSError: no answer at the address.
     """
     if workers is None and scheduler is None:
         yield None

@@ -32,8 +32,7 @@ class Network:
 
     Attributes:
         predict: from float32 (n, H, W) in [0, 1] to probabilities.
-        labels: names of its outputs; None: unknown before its first prediction.
-        thresholds: by label, of a model.
+        labels, thresholds: names of its outputs (None before its first prediction), and a model's thresholds by label.
         prepare: pixels (H, W) in [0, 1] -> its input, float32 in [0, 1].
     """
 
@@ -97,19 +96,10 @@ class Network:
             )
         return np.clip(probs, 0.0, 1.0)
 
-    def cuts(self, threshold: Any, labels: Sequence[str] | None) -> np.ndarray:
+    def cuts(self, threshold: float | None, labels: Sequence[str] | None) -> np.ndarray:
         """Return the threshold of each label: (labels,), or (1,) if the labels are not known yet."""
-        if threshold is None:
-            threshold = self.thresholds or 0.5
-        if not isinstance(threshold, Mapping):
-            cuts = [threshold] * (1 if labels is None else len(labels))
-        elif labels is None:
-            raise ValueError("thresholds by label need labels: pass the names of predict's outputs as labels.")
-        elif missing := [label for label in labels if label not in threshold]:
-            raise ValueError(f"threshold must name {', '.join(labels)}; it lacks {', '.join(missing)}.")
-        else:
-            cuts = [threshold[label] for label in labels]
-        values = np.array(cuts, np.float64)
+        own = [self.thresholds.get(label, 0.5) if threshold is None else threshold for label in labels or ("",)]
+        values = np.array(own, np.float64)
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError(f"threshold must be a probability, in [0, 1]; got {threshold!r}.")
         return values

@@ -35,17 +35,14 @@ class Result:
     rule that does not let images leave.
 
     Attributes:
-        rounds: their names.
-        labels: their names.
+        rounds, labels: their names.
         probs: (films, rounds, labels), float64, in [0, 1]; NaN for rounds after an image left.
         combined: (films, labels), the combined probability, with "majority" the share of positive rounds; NaN for
             images that left, of which only the label is known.
         positive: (films, labels), bool.
         passes: (films,), how many rounds were made of each image.
-        combine: the rule.
-        thresholds: by label.
-        mode: "independent" or "cumulative".
-        early_stop: whether images could leave.
+        combine, thresholds: the rule, and by label.
+        mode, early_stop: "independent" or "cumulative", and whether images could leave.
     """
 
     rounds: tuple[str, ...]

@@ -25,7 +25,7 @@ def run(
     *,
     mode: str = "independent",
     combine: str | Rule = "mean",
-    threshold: float | Mapping[str, float] | None = None,
+    threshold: float | None = None,
     seed: int = 0,
     early_stop: bool = False,
     order: Sequence[str] | None = None,
@@ -51,8 +51,8 @@ def run(
         combine: one of `COMBINES`: "mean"; "median", of an even number of rounds the mean of the middle two;
             "majority", positive if more than half of the rounds are; "any", the highest; "all", the lowest. Or a
             rule from `Result.fit_rule`.
-        threshold: from which a label is positive, in [0, 1]: one, or by label; None: the model's, 0.5 for a callable.
-            With "majority" it applies to each round.
+        threshold: from which a label is positive, in [0, 1]; None: the model's, 0.5 for a callable. With "majority" it
+            applies to each round.
         seed: of the random draws, from 0.
         early_stop: an image leaves as soon as no further round can change its labels. For the same probabilities the
             labels are those of all rounds.

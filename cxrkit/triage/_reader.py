@@ -141,7 +141,7 @@ class Reader:
         from cxrkit import rounds
 
         # One batch of one image's rounds, so that its numbers depend on this image alone.
-        options: dict[str, Any] = {"threshold": {COVID: self.threshold}, "batch_size": len(self.rounds)}
+        options: dict[str, Any] = {"threshold": self.threshold, "batch_size": len(self.rounds)}
         try:
             found = rounds.run(self.covid, [pixels], self.rounds, combine=combine, labels=[COVID], **options)
         except ValueError as error:
