@@ -73,7 +73,7 @@ def main() -> None:
             work = folder / precision
             bundle = deploy.export(MODEL, work / "bundle", target="jetson-nano", precision=precision).folder
             (work / "images").mkdir()
-            info = deploy.read_bundle(bundle).info
+            info, _ = deploy.read_bundle(bundle)
             files, *_ = _films.pack(None, IMAGES, info, work / "images", pillow=False)
             for side, (python, *_) in sides.items():
                 held = {"PATH": environ["PATH"], "HOME": str(work), "PYTHONPATH": str(folder / side)}

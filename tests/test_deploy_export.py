@@ -68,8 +68,7 @@ def test_a_bundle_is_opset_13_ir_8_with_a_fixed_batch_and_the_boards_operators(m
 
 def test_a_bundle_has_all_that_the_runner_needs_and_names_no_image(make, network, tmp_path):
     make(batch=4, precision="int8", tolerance=1.0)
-    bundle, original = deploy.read_bundle(tmp_path / "bundle"), networks.load(network)
-    info = bundle.info
+    (info, files), original = deploy.read_bundle(tmp_path / "bundle"), networks.load(network)
     assert (info["labels"], info["input_size"], info["scored"]) == (list(COVID_CLASSES), 64, ["COVID-19"])
     assert info["thresholds"] == original.thresholds
     assert info["original"]["sha256"] == original.sha256
@@ -78,7 +77,7 @@ def test_a_bundle_has_all_that_the_runner_needs_and_names_no_image(make, network
     # Beside the file for batches, one for single images to fall back on.
     assert [(entry["file"], entry["batch"]) for entry in info["models"]] == [("model.onnx", 4), ("model-1.onnx", 1)]
     names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
-    assert sorted(bundle.files) == names == ["bundle.json", "model-1.onnx", "model.onnx", "runner.py"]
+    assert sorted(files) == names == ["bundle.json", "model-1.onnx", "model.onnx", "runner.py"]
     assert ".png" not in (tmp_path / "bundle" / "bundle.json").read_text()
 
 

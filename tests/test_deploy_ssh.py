@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -50,15 +51,13 @@ def nano(server):
 @pytest.fixture
 def cutter(server):
     """Return a function that makes a board behind a link that is cut as told, and the link."""
-    made = []
+    with contextlib.ExitStack() as links:
 
-    def make(cut, say=print):
-        made.append(loopback.Cutter(server.port, cut))
-        return deploy.Board("nano", server.config(port=made[-1].port), say=say), made[-1]
+        def make(cut, say=print):
+            link = links.enter_context(contextlib.closing(loopback.Cutter(server.port, cut)))
+            return deploy.Board("nano", server.config(port=link.port), say=say), link
 
-    yield make
-    for each in made:
-        each.close()
+        yield make
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +69,12 @@ def no_pause(monkeypatch):
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
     """Six images; the network takes one of them, of mean 0.6, wrongly for COVID-19."""
-    folder = tmp_path_factory.mktemp("films")
-    rows = []
-    for k, mean in enumerate((0.1, 0.2, 0.3, 0.6, 0.8, 0.9)):
-        name = f"film {k}.jpg" if k == 1 else f"film {k}.png"
-        (folder / name).write_bytes(cv2.imencode(name[-4:], tiny_models.film(mean))[1].tobytes())
-        rows.append([name, f"made/{k}", "test", int(mean > 0.7), ""])
-    columns = ["image", "patient_id", "split", "covid", "findings"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "manifest.csv", index=False)
+    folder, means = tmp_path_factory.mktemp("films"), np.array([0.1, 0.2, 0.3, 0.6, 0.8, 0.9])
+    names = [f"film {k}.{'jpg' if k == 1 else 'png'}" for k in range(len(means))]
+    for name, mean in zip(names, means, strict=True):
+        cv2.imwrite(str(folder / name), tiny_models.film(mean))
+    rows = pd.DataFrame({"image": names, "patient_id": names, "split": "test", "covid": (means > 0.7).astype(int)})
+    rows.assign(findings="").to_csv(folder / "manifest.csv", index=False)
     return data.read_manifest(folder / "manifest.csv")
 
 
@@ -105,26 +102,21 @@ def heavy(bundle, tmp_path_factory):
 
 
 def installed(server):
-    """Return the bundles on a board: folder -> files."""
-    folder = server.home / FOLDER / "bundles"
-    return {each.name: sorted(path.name for path in each.iterdir()) for each in folder.glob("*")}
+    """Return the files of each bundle on a board, after a check that no copy is left that is not complete."""
+    assert list((server.home / FOLDER / "incoming").iterdir()) == []
+    return [sorted(path.name for path in each.iterdir()) for each in (server.home / FOLDER / "bundles").iterdir()]
 
 
 def at_ballast(monkeypatch, act):
     """Call `act` once, before the heavy file is copied."""
-    execute, done = _link.SshLink._execute, []
+    execute, todo = _link.SshLink._execute, [act]
 
     def acting(self, command, stdin, source):
-        if "cat >" in command and "ballast" in command and not done:
-            done.append(command)
-            act()
+        if "cat >" in command and "ballast" in command and todo:
+            todo.pop()()
         return execute(self, command, stdin, source)
 
     monkeypatch.setattr(_link.SshLink, "_execute", acting)
-    return done
-
-
-# --- probing and copying ---------------------------------------------------------------------------------------
 
 
 def test_probe_returns_what_is_there_and_leaves_nothing(nano, server):
@@ -147,15 +139,13 @@ def test_a_bundle_is_installed_whole_and_not_sent_a_second_time(nano, server, bu
     (server.home / place / "model.onnx").write_bytes(b"damaged")
     assert deploy.install(nano, bundle) == (place, copied)
     assert (server.home / place / "model.onnx").read_bytes() == (bundle / "model.onnx").read_bytes()
-    assert list((server.home / FOLDER / "incoming").iterdir()) == []
 
 
 def test_two_copies_at_the_same_time_both_end_well(nano, server, heavy, monkeypatch):
     found = []
     at_ballast(monkeypatch, lambda: found.append(deploy.install(nano, heavy)))
     assert deploy.install(nano, heavy) == found[0]
-    assert list(installed(server).values()) == [sorted(path.name for path in heavy.iterdir())]
-    assert list((server.home / FOLDER / "incoming").iterdir()) == []
+    assert installed(server) == [sorted(path.name for path in heavy.iterdir())]
 
 
 @pytest.mark.parametrize("host", ["", "me@", "folder:"])
@@ -171,24 +161,18 @@ def test_a_board_with_another_language_and_a_greeting_works(nano, server, bundle
     assert deploy.bench(nano, bundle, tmp_path, films, most=1).result["images"]["predicted"] == 1
 
 
-def test_a_dry_run_prints_each_command_and_connects_to_nothing(bundle, films, tmp_path):
-    for host, start in (
-        ("nowhere", "ssh nowhere 'mkdir -p cxrkit-device/bundles"),
-        (f"folder:{tmp_path}", f"cd {tmp_path} && mkdir -p "),
-    ):
-        printed = []
-        board = deploy.Board(host, dry=True, say=printed.append)
-        deploy.install(board, bundle)
-        assert printed[0].startswith(start)
-        assert any(
-            "cat > " in line and line.endswith(f"< {shlex.quote(str(bundle / 'model.onnx'))}") for line in printed
-        )
-        assert deploy.bench(board, bundle, tmp_path / "out", films) is None
-        assert any("--engine auto" in line for line in printed)
-        assert list(tmp_path.iterdir()) == []
-
-
-# --- keys ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("host", ["nowhere", "folder"])
+def test_a_dry_run_prints_each_command_and_connects_to_nothing(bundle, films, tmp_path, host):
+    start = "ssh nowhere 'mkdir -p cxrkit-device/bundles" if host == "nowhere" else f"cd {tmp_path} && mkdir -p "
+    printed = []
+    board = deploy.Board(host if host == "nowhere" else f"folder:{tmp_path}", dry=True, say=printed.append)
+    deploy.install(board, bundle)
+    assert printed[0].startswith(start)
+    model = shlex.quote(str(bundle / "model.onnx"))
+    assert any("cat > " in line and line.endswith(f"< {model}") for line in printed)
+    assert deploy.bench(board, bundle, tmp_path / "out", films) is None
+    assert any("--engine auto" in line for line in printed)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("known", ["empty", "other", "none"])
@@ -225,9 +209,6 @@ def test_the_users_agent_opens_a_board(server, monkeypatch, tmp_path):
         agent.wait()
 
 
-# --- broken links ----------------------------------------------------------------------------------------------
-
-
 def test_a_link_that_is_cut_during_a_copy_is_made_again(cutter, server, heavy):
     printed = []
     board, link = cutter(lambda number, carried: number < 2 and carried > 1_000_000, printed.append)
@@ -238,30 +219,46 @@ def test_a_link_that_is_cut_during_a_copy_is_made_again(cutter, server, heavy):
     assert printed[0].startswith("note: the link to nano broke during `cat > ")
 
 
-@pytest.mark.slow
-def test_a_link_that_stays_broken_is_named_and_nothing_is_half_installed(cutter, nano, server, heavy):
-    board, _ = cutter(lambda number, carried: carried > 400_000)
-    with pytest.raises(deploy.LinkError, match=r"the link to nano broke during `cat > .* 4 times"):
-        deploy.install(board, heavy)
-    assert installed(server) == {}
-    deploy.install(nano, heavy)
-    assert list(installed(server).values()) == [sorted(path.name for path in heavy.iterdir())]
+@pytest.mark.parametrize("cause", ["a full disk", "Ctrl-C", pytest.param("the link", marks=pytest.mark.slow)])
+def test_a_copy_that_cannot_end_is_explained_and_nothing_is_half_installed(
+    cutter, nano, server, heavy, monkeypatch, cause
+):
+    if cause == "the link":
+        board, _ = cutter(lambda number, carried: carried > 400_000)
+        with pytest.raises(deploy.LinkError, match=r"the link to nano broke during `cat > .* 4 times"):
+            deploy.install(board, heavy)
+    elif cause == "Ctrl-C":
+        at_ballast(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            deploy.install(nano, heavy)
+        assert installed(server) == []
+    else:
+        at_ballast(monkeypatch, lambda: (server.folder / "file-limit").write_text("1000"))
+        message = "cat: write error: File too large. Nothing was installed. If its disk"
+        with pytest.raises(deploy.DeployError, match=message):
+            deploy.install(nano, heavy)
+        assert installed(server) == []
+        (server.folder / "file-limit").unlink()
+    assert list((server.home / FOLDER / "bundles").iterdir()) == []
+    place, _ = deploy.install(nano, heavy)
+    assert (server.home / place / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
+
+
+def test_a_board_that_is_off_is_named(server):
     board = deploy.Board("nano", server.config(port=servers.free_port()))
     with pytest.raises(deploy.LinkError, match=r"the link to nano broke during .*Connect call failed.* 4 times"):
         deploy.probe(board)
 
 
-def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("host", "name"), [("nano", r"nano\.lab"), ("me@10.0.0.7:2222", r"10\.0\.0\.7:2222")])
+def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch, host, name):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    config, printed = tmp_path / "config", []
-    config.write_text("Host nano\n  Hostname nano.lab\n")
-    for host, name in (("nano", r"nano\.lab"), ("me@10.0.0.7:2222", r"10\.0\.0\.7:2222")):
-        with pytest.raises(deploy.DeployError, match=f"no machine is called {name}.*a host cannot contain a port"):
-            deploy.probe(deploy.Board(host, config, say=printed.append))
-    assert printed == []
+    (tmp_path / "config").write_text("Host nano\n  Hostname nano.lab\n")
+    with pytest.raises(deploy.DeployError, match=f"no machine is called {name}.*a host cannot contain a port"):
+        deploy.probe(deploy.Board(host, tmp_path / "config", say=pytest.fail))
 
 
 @pytest.mark.slow
@@ -289,28 +286,6 @@ def test_a_run_under_a_boards_memory_outlives_its_link_and_is_found_again(cutter
     assert log == [line for line in printed if not line.startswith("note: the link")]
     # The board has no Pillow, so every image is prepared here.
     assert list(found.table["image"])[:2] == ["00000-film_0.png.npy", "00001-film_1.jpg.npy"]
-
-
-@pytest.mark.parametrize("cause", ["a full disk", "Ctrl-C"])
-def test_a_copy_that_cannot_end_is_explained_and_nothing_is_half_installed(nano, server, heavy, monkeypatch, cause):
-    limit = server.folder / "file-limit"
-    if cause == "Ctrl-C":
-        at_ballast(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            deploy.install(nano, heavy)
-    else:
-        at_ballast(monkeypatch, lambda: limit.write_text("1000"))
-        message = "cat: write error: File too large. Nothing was installed. If its disk"
-        with pytest.raises(deploy.DeployError, match=message):
-            deploy.install(nano, heavy)
-    assert installed(server) == {}
-    assert list((server.home / FOLDER / "incoming").iterdir()) == []
-    limit.unlink(missing_ok=True)
-    place, _ = deploy.install(nano, heavy)
-    assert (server.home / place / "ballast.onnx").read_bytes() == (heavy / "ballast.onnx").read_bytes()
-
-
-# --- running and comparing -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -409,9 +384,6 @@ def test_an_image_that_the_runner_would_read_differently_is_prepared_here(films,
     assert list(files) == [
         "00000-8.png", "00001-16.png", "00002-colour.png.npy", "00003-x.bmp.npy", "00004-y.jpg.npy", "images.csv",
     ]  # fmt: skip
-
-
-# --- the commands ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxrkit import networks
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here
-from cxrkit.deploy._export import RUNNER, Bundle, read_bundle
+from cxrkit.deploy._export import RUNNER, read_bundle
 from cxrkit.deploy._films import Files, pack
 from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, SshLink
 
@@ -87,7 +87,7 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
     Raises:
         DeployError, LinkError: as for `probe`; or no bundle, a full disk, a file whose sha256 is wrong there.
     """
-    files = read_bundle(bundle).files
+    _, files = read_bundle(bundle)
     with _linked(board) as link:
         return _install(link, board, files, "bundles")
 
@@ -107,8 +107,7 @@ def bench(
     Raises:
         DeployError, LinkError: as for `install`; or a run that failed.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        return _bench(board, read_bundle(bundle), Path(out), images, most, Path(scratch))[0]
+    return _runs(board, bundle, Path(out), images, most, None)[0]
 
 
 def table30(
@@ -129,25 +128,26 @@ def table30(
     Raises:
         DeployError, LinkError: as for `bench`; or a model that the bundle was not made from.
     """
-    found, out = read_bundle(bundle), Path(out)
-    if networks.load(model).sha256 != found.info["original"]["sha256"]:
-        raise DeployError(f"the bundle was not made from {model}; name its original, {found.info['name']}.")
-    with tempfile.TemporaryDirectory() as scratch:
-        run, listed, patients = _bench(board, found, out / "board", images, most, Path(scratch))
-        return None if run is None else compare(run, run_here(model, listed, out / "here"), patients=patients)
+    run, here, patients = _runs(board, bundle, Path(out, "board"), images, most, model)
+    return None if run is None or here is None else compare(run, here, patients=patients)
 
 
-def _bench(
-    board: Board, bundle: Bundle, out: Path, images: "DataSet | None", most: int | None, scratch: Path
-) -> tuple[Run | None, Path, list[str]]:
-    """Return the run, and the images' list and patients for a run here."""
-    with _linked(board) as link:
+def _runs(
+    board: Board, bundle: Path | str, out: Path, images: "DataSet | None", most: int | None, model: str | Path | None
+) -> tuple[Run | None, Run | None, list[str]]:
+    """Run a bundle on a board and, where it is given, its original here; return both runs and the images' patients."""
+    info, files = read_bundle(bundle)
+    if model is not None and networks.load(model).sha256 != info["original"]["sha256"]:
+        raise DeployError(f"the bundle was not made from {model}; name its original, {info['name']}.")
+    with tempfile.TemporaryDirectory() as scratch, _linked(board) as link:
         pillow = link.dry or bool(_probe(link, board)["pillow"])
-        files, here, patients = pack(images, most, bundle.info, scratch, pillow=pillow)
-        place, _ = _install(link, board, bundle.files, "bundles")
-        listed, _ = _install(link, board, files, "images")
+        sent, here, patients = pack(images, most, info, Path(scratch), pillow=pillow)
+        place, _ = _install(link, board, files, "bundles")
+        listed, _ = _install(link, board, sent, "images")
         _run(link, board, place, f"{listed}/images.csv", out)
-    return None if board.dry else read_run(out), here, patients
+        if link.dry:
+            return None, None, patients
+        return read_run(out), None if model is None else run_here(model, here, out.parent / "here"), patients
 
 
 def _linked(board: Board) -> closing[Link]:

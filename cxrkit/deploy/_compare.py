@@ -92,7 +92,7 @@ def agreement(
         probs: before and after, (images, labels) each, in [0, 1].
         positive: the predictions, before and after, (images, scored labels) each, bool.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
-        patients: (images,), the patient of each image; None: every image has another patient.
+        patients: of the images; None: every image has another patient.
     """
     known = ~np.isnan(truth)
     if truth.shape[1] == 1:
@@ -133,13 +133,10 @@ def read_run(folder: Path | str) -> Run:
 
 
 def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> Comparison:
-    """Compare a run on a board with a run on this machine.
+    """Compare a run on a board with a run on this machine over the same images, whose `patients` may be given.
 
-    Args:
-        board, here: over the same images in the same order.
-        patients: the patient of each image; None: every image has another patient.
     Raises:
-        DeployError: the runs have other images or labels.
+        DeployError: the runs have other images or labels, or another order.
     """
     labels = here.result["labels"]
     if board.result["labels"] != labels or list(board.table["image"]) != list(here.table["image"]):

@@ -42,16 +42,8 @@ class Export:
     agreement: Agreement
 
 
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """A bundle that was read: the content of bundle.json, and name -> (path, sha256) of every file."""
-
-    info: dict[str, Any]
-    files: Files
-
-
-def read_bundle(folder: Path | str) -> Bundle:
-    """Read a bundle, a folder that `export` wrote, and check the sha256 of its files.
+def read_bundle(folder: Path | str) -> tuple[dict[str, Any], Files]:
+    """Return what bundle.json of an export holds, and name -> (path, sha256) of every file.
 
     Raises:
         DeployError: no bundle, one of another format, or a file that is missing or was changed.
@@ -65,7 +57,7 @@ def read_bundle(folder: Path | str) -> Bundle:
     files = {name: (folder / name, sha256_of(folder / name)) for name in names}
     if files[RUNNER.name][1] != info["runner_sha256"]:
         raise DeployError(f"{folder / RUNNER.name} was changed since it was exported. {way}")
-    return Bundle(info, files)
+    return info, files
 
 
 def export(
@@ -95,8 +87,7 @@ def export(
     Raises:
         DeployError: it does not agree, or an operator that the target lacks.
         ModelError: no such model, or a broken one; TensorFlow is missing for "litert".
-        ValueError: an unknown target or precision, a batch below 1, a folder that is not empty, no images, or one that
-            cannot be read.
+        ValueError: an argument that is not legal, a folder that is not empty, no images, or one that cannot be read.
     """
     out = Path(out)
     for name, value, legal in (("target", target, _SUFFIX), ("precision", precision, PRECISIONS)):
@@ -126,15 +117,15 @@ def export(
             probs = (before, run(path, measured, size))
             positive = [each[:, columns] >= limits for each in probs]
             names, patients = list(test["image"]), list(test["patient_id"])
-            agreements.append(agreement(names, probs, positive, data.truth(test, kept), patients))
-        worst = float(np.max([found.largest for found in agreements]))
-        # NaN is above any tolerance.
-        if not worst <= allowed:
-            raise DeployError(
-                f"the exported network differs from {original.name} by up to {worst:.3g} in a probability on "
-                f"{len(test)} images; at most {allowed:g} is allowed for {precision}, so nothing was written. "
-                "Use a higher --precision, or allow more with --tolerance."
-            )
+            found = agreement(names, probs, positive, data.truth(test, kept), patients)
+            # NaN is above any tolerance.
+            if not found.largest <= allowed:
+                raise DeployError(
+                    f"the exported network differs from {original.name} by up to {found.largest:.3g} in a probability; "
+                    f"at most {allowed:g} is allowed for {precision}, so nothing was written. Use a higher "
+                    "--precision, or allow more with --tolerance."
+                )
+            agreements.append(found)
         shutil.copyfile(RUNNER, unfinished / RUNNER.name)
         notes = {
             "the Jetson Nano's GPU (compute capability 5.3) has no int8: TensorRT refuses this file there, and the "
@@ -160,8 +151,6 @@ def export(
         }
         text = json.dumps(info, indent=2, ensure_ascii=False) + "\n"
         (unfinished / "bundle.json").write_text(text, encoding="utf-8")
-        if out.exists():
-            out.rmdir()
         unfinished.rename(out)
     return Export(out, info, agreements[0])
 
@@ -190,14 +179,13 @@ def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.D
         parts = [data.read_manifest(split=part) for part in (("val", "test") if precision == "int8" else ("test",))]
         rows, root, kind = pd.concat([part.rows for part in parts]), parts[0].root, "simulated course images"
     splits = dict(list(rows.groupby("split")))
-    tests = next((name for name in ("test", "val") if name in splits), None)
-    test = spread(rows if tests is None else splits[tests], MEASURED_IMAGES)
+    tests = next((name for name in ("test", "val") if name in splits), "")
+    test = spread(splits.get(tests, rows), MEASURED_IMAGES)
     if test.empty:
         raise ValueError("the manifest has no images to measure the export on; name another, or leave it out.")
     learn = rows.iloc[:0]
     if precision == "int8":
-        usual = ["val", "train"] if tests == "test" else ["train"]
-        learn = next((splits[name] for name in usual if name in splits), learn)
+        learn = next((splits[name] for name in ("val", "train") if name in splits and name != tests), learn)
         # By patient: other images of measured patients would make the loss look smaller than it is.
         learn = spread(learn[~learn["patient_id"].isin(set(test["patient_id"]))], CALIBRATION_IMAGES)
         if learn.empty:
@@ -235,11 +223,9 @@ def _write(source: Path, path: Path, target: str, precision: str, batch: int, im
 
 
 def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool = True) -> Any:
-    """Return the graph with convolutions, and the pools and joins between them, in eight bits.
+    """Return a graph of `_graph.lowered` with convolutions, and the pools and joins between them, in eight bits.
 
     Args:
-        model: from `_graph.lowered`.
-        batch: of the graph.
         images: (images, S, S), to calibrate on.
         reduce_range: weights of seven bits. With eight, sums overflow on processors with AVX2 but without VNNI, and a
             bundle would predict differently here and on the device (docs/results/2026-11-24-device.md).

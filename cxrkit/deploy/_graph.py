@@ -28,14 +28,11 @@ _WAY_OUT = "Build the network of other layers, or export it with --target onnx."
 
 
 def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
-    """Return the network at opset 13 (an older one keeps its opset), with a fixed batch, its output "probs" and shapes.
+    """Return the network's "probs" at opset 13 (an older one keeps its opset), with a fixed batch and all shapes.
 
     `onnx.version_converter` cannot go down from opset 14. Operators stay the same here, so the caller has to measure
     whether the result agrees.
 
-    Args:
-        model: input (N, S, S, 1); outputs "probs" and others, which are dropped with what only they need.
-        batch: images of one run.
     Raises:
         DeployError: an operator that the older opset does not have.
     """
@@ -66,13 +63,12 @@ def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
 
 
 def check_board(model: onnx.ModelProto) -> None:
-    """Check that the board's TensorRT has all operators of a graph of `lowered`.
-
-    Raises:
-        DeployError: an operator that is not in `BOARD_OPS`.
-    """
-    nodes = model.graph.node
-    foreign = {f"{n.domain}.{n.op_type}".strip(".") for n in nodes if n.domain or n.op_type not in BOARD_OPS}
+    """Raise DeployError for an operator that the board's TensorRT lacks."""
+    foreign = {
+        f"{node.domain}.{node.op_type}".strip(".")
+        for node in model.graph.node
+        if node.domain or node.op_type not in BOARD_OPS
+    }
     if foreign:
         raise DeployError(f"TensorRT 8.2 has no {', '.join(sorted(foreign))}. {_WAY_OUT}")
 

@@ -76,7 +76,6 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-# --- memory -------------------------------------------------------------------------------------------------------
 def _found(path, pattern):
     """Return the first group of a pattern in a small text file, or None."""
     try:
@@ -112,21 +111,9 @@ def memory_mb(kind="VmRSS"):
     return _number("/proc/self/status", "^" + kind + r":\s+(\d+) kB") / 1024.0
 
 
-def needed_bytes(model, engine):
-    """Return the most memory that loading and running a network may take, from the sizes in its bundle.
-
-    A runtime keeps the file, converted weights and, meanwhile, two more copies; images are unfolded for convolutions.
-    DenseNet121 at 224 px took 131 to 155 MB with ONNX Runtime; this gives 200 (docs/results/2026-11-24-device.md).
-    """
-    return RUNTIME_BYTES[engine] + 4 * model["weights_bytes"] + 4 * model["activation_bytes"]
-
-
-# --- images -------------------------------------------------------------------------------------------------------
 def read_image(data):
-    """Decode an image.
+    """Decode an NPY file with floats in [0, 1], and with Pillow a PNG, JPEG or BMP, given as bytes.
 
-    Args:
-        data: the bytes of an NPY file with floats in [0, 1]; with Pillow also of a PNG, JPEG or BMP.
     Returns:
         (H, W) of uint8, uint16 or float32, bones bright, alpha over black; and the value of full white.
     Raises:
@@ -183,10 +170,9 @@ def _npy(data):
 
 
 def prepare(image, side):
-    """Resize the result of `read_image` as cxrkit does: by area where an axis shrinks, linearly where it grows.
+    """Resize the result of `read_image` to (side, side), float32, in [0, 1].
 
-    Returns:
-        (side, side), float32, in [0, 1].
+    As cxrkit does it: by area where an axis shrinks, linearly where it grows.
     """
     pixels, full = image
     down, across = (_weights(size, side) for size in pixels.shape)
@@ -209,7 +195,6 @@ def _weights(size, wanted):
     return np.maximum(weights, 0).astype(np.float32)
 
 
-# --- runtimes -----------------------------------------------------------------------------------------------------
 class OnnxEngine:
     """ONNX Runtime on the processor."""
 
@@ -414,7 +399,10 @@ class Engines:
         self.engine = None
         for name, model, load in self.tries:
             self.label = "{} {precision} batch {batch}".format(name, **model)
-            need, free = needed_bytes(model, name), free_bytes()
+            # A runtime keeps the file, converted weights and, meanwhile, two more copies; images are unfolded.
+            # DenseNet121 at 224 px took 131 to 155 MB; this gives 200 (docs/results/2026-11-24-device.md).
+            need = RUNTIME_BYTES[name] + 4 * model["weights_bytes"] + 4 * model["activation_bytes"]
+            free = free_bytes()
             if need + RESERVE > free:
                 self._note(
                     "memory is short for {}: it may take {:.0f} MB, {:.0f} MB must stay free, and {:.0f} MB are free; "
@@ -441,7 +429,6 @@ class Engines:
         say("note: " + text)
 
 
-# --- measuring ----------------------------------------------------------------------------------------------------
 def summary(seconds):
     """Return mean, median and 95th percentile of times in seconds, and their number."""
     mean, p50, p95 = (np.mean(seconds), *np.percentile(seconds, [50, 95])) if seconds else (None, None, None)
@@ -450,10 +437,9 @@ def summary(seconds):
 
 @contextlib.contextmanager
 def tegrastats():
-    """Run tegrastats, where there is one; yield a dict that has temperature and power at the end.
+    """Run tegrastats, where there is one; yield a dict: at the end kind -> sensor -> mean, max, readings.
 
-    Kind -> sensor -> mean, max, readings. A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6
-    `VDD_IN 4056mW/4056mW`: the present value and the mean.
+    A Nano writes `POM_5V_IN 2077/2077`, JetPack 5 and 6 `VDD_IN 4056mW/4056mW`: the present value and the mean.
     """
     program = shutil.which("tegrastats")
     found: Any = {}
@@ -478,7 +464,6 @@ def tegrastats():
             found.setdefault(kind, {})[name] = statistics
 
 
-# --- running ------------------------------------------------------------------------------------------------------
 def first_line(error):
     """Return the first line of an error, or its type where it has no text."""
     text = str(error).strip()
@@ -613,15 +598,10 @@ def _read(prepare, index, name, path, truth, reason):
 
 
 def measure(info, engines, prepare, images, out, memory):
-    """Predict the images of a folder or a CSV and write result.json and predictions.csv; return the exit code.
+    """Predict the images of `images_in` and write result.json and predictions.csv; return the exit code.
 
-    Args:
-        info: name, version, labels, scored, thresholds and input_size of the network.
-        engines: the runtimes to try.
-        prepare: from the bytes of a file to (S, S), float32, in [0, 1].
-        images: for `images_in`.
-        out: the folder for the results.
-        memory: what was held before, MB.
+    `info` describes the network; `prepare` turns the bytes of a file into (S, S), float32, in [0, 1]; `memory` is what
+    was held before, MB.
     """
     os.makedirs(out, exist_ok=True)
     engines.next()
@@ -706,8 +686,11 @@ def main(arguments=None):
         here = engines_here()
         memory["with_runtime"] = memory_mb()
         engines = Engines(attempts(options.bundle, info, here, options.engine))
-        side = info["input_size"]
-        return measure(info, engines, lambda data: prepare(read_image(data), side), options.images, options.out, memory)
+
+        def prepared(data):
+            return prepare(read_image(data), info["input_size"])
+
+        return measure(info, engines, prepared, options.images, options.out, memory)
     except RunnerError as error:
         say(f"runner: {error}.")
     except OSError as error:
