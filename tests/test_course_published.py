@@ -21,7 +21,6 @@ no_deadline = settings(deadline=None)
 #: The report's best single network, and its best stack of two augmentations.
 BASE, BEST = ("table09", "4"), ("table23", "blur>sharpen")
 ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
-MEASURES = ("accuracy", "precision", "recall", "specificity", "F1")
 
 
 def test_the_spreadsheets_have_the_rows_that_the_report_shows():
@@ -30,10 +29,6 @@ def test_the_spreadsheets_have_the_rows_that_the_report_shows():
     five, fifteen = published.predictions(), frame.query("figure == 15")
     assert (fifteen["Predict label"] == "").sum() == 3
     assert five.head(10).to_numpy().tolist() == fifteen[["Image Index", "Predict label"]].to_numpy().tolist()
-    # The report's own table has images of ChestX-ray14, which is older than the disease, as COVID-19.
-    older = frame["Image Index"].str.fullmatch(r"\d{8}_\d{3}\.png")
-    wrong = frame[older & (frame["Predict label"] == "Covid-19")]
-    assert list(wrong["Image Index"]) == ["00015969_001.png", "00009138_016.png", "00025811_002.png"]
 
 
 def test_a_table_has_the_rows_columns_and_numbers_that_the_report_prints():
@@ -49,20 +44,23 @@ def test_a_table_has_the_rows_columns_and_numbers_that_the_report_prints():
 # --- confusion matrices ------------------------------------------------------------------------------------------
 
 
-def ratio(counts: tuple[int, int, int, int], name: str) -> Fraction | None:
+#: The numerator and the denominator of each measure.
+MEASURES = {
+    "accuracy": lambda tp, fp, fn, tn: (tp + tn, tp + fp + fn + tn),
+    "precision": lambda tp, fp, fn, tn: (tp, tp + fp),
+    "recall": lambda tp, fp, fn, tn: (tp, tp + fn),
+    "specificity": lambda tp, fp, fn, tn: (tn, tn + fp),
+    "F1": lambda tp, fp, fn, tn: (2 * tp, 2 * tp + fp + fn),
+}
+
+
+def ratio(counts, name):
     """A measure of tp, fp, fn and tn, exactly; None where it is undefined."""
-    tp, fp, fn, tn = counts
-    above, below = {
-        "accuracy": (tp + tn, tp + fp + fn + tn),
-        "precision": (tp, tp + fp),
-        "recall": (tp, tp + fn),
-        "specificity": (tn, tn + fp),
-        "F1": (2 * tp, 2 * tp + fp + fn),
-    }[name]
+    above, below = MEASURES[name](*counts)
     return Fraction(above, below) if below else None
 
 
-def text(value: Fraction, digits: int, *, cut_off: bool) -> str:
+def text(value, digits, *, cut_off):
     units = math.floor(value * 10**digits) if cut_off else round(value * 10**digits)
     return f"{units // 10**digits}.{units % 10**digits:0{digits}d}"
 
@@ -70,8 +68,10 @@ def text(value: Fraction, digits: int, *, cut_off: bool) -> str:
 @pytest.mark.parametrize(
     ("printed", "found"),
     [
-        # By hand: 44 of 97 found, 16 of 300 called wrongly; precision 44 / 60, accuracy 328 / 397.
+        # By hand: precision 44 / 60, accuracy 328 / 397.
         ({"accuracy": "0.826196", "precision": "0.73333", "recall": "0.453608"}, [(44, 16, 53, 284)]),
+        # Read as F1, the last column of table 23 fits no matrix.
+        ({"accuracy": "0.831234", "precision": "0.727273", "recall": "0.494845", "F1": "0.94"}, []),
         # 327 / 397 is 0.82367...: 0.8236 truncated, 0.8237 rounded, and never 0.8238.
         ({"recall": "0.45361", "specificity": "0.94333", "accuracy": "0.8236"}, [(44, 17, 53, 283)]),
         ({"recall": "0.45361", "specificity": "0.94333", "accuracy": "0.8237"}, [(44, 17, 53, 283)]),
@@ -87,37 +87,26 @@ def test_all_matrices_that_fit_are_returned_fewest_images_first():
     halves = published.rebuild(printed, positives=range(1, 5), negatives=range(1, 3))
     assert [matrix.counts for matrix in halves] == [(1, 0, 1, 1), (1, 0, 1, 2), (2, 0, 2, 1), (2, 0, 2, 2)]
     assert published.rebuild({"recall": "0.5", "precision": "0.0"}, positives=10, negatives=10) == []
-    # Precision is undefined if nothing is predicted positive, so no such matrix can have printed it.
+    # Precision is undefined if nothing is predicted positive.
     assert published.rebuild({"precision": "0.0"}, positives=1, negatives=1) == [Confusion(0, 1, 1, 0)]
 
 
 @no_deadline
 @given(
-    counts=st.tuples(*[st.integers(0, 20)] * 4),
-    digits=st.integers(1, 9),
-    shown=st.lists(st.tuples(st.sampled_from(MEASURES), st.booleans()), min_size=1, max_size=5),
-    known=st.booleans(),
+    counts=st.tuples(*[st.integers(0, 8)] * 4),
+    digits=st.integers(1, 6),
+    shown=st.lists(st.tuples(st.sampled_from(list(MEASURES)), st.booleans()), min_size=1, max_size=5),
 )
-def test_the_true_matrix_is_always_among_those_that_fit(counts, digits, shown, known):
+def test_the_true_matrix_and_only_such_as_have_the_printed_measures_fit(counts, digits, shown):
     values = {name: (ratio(counts, name), cut_off) for name, cut_off in shown}
     printed = {name: text(value, digits, cut_off=how) for name, (value, how) in values.items() if value is not None}
     assume(printed)
-    positives, negatives = counts[0] + counts[2], counts[1] + counts[3]
-    sizes = (positives, negatives) if known else (range(positives + 2), range(negatives, negatives + 2))
-    assert Confusion(*counts) in published.rebuild(printed, positives=sizes[0], negatives=sizes[1])
-
-
-@no_deadline
-@given(counts=st.tuples(*[st.integers(0, 8)] * 4), digits=st.integers(1, 6))
-def test_every_matrix_that_fits_has_the_printed_measures(counts, digits):
-    printed = {name: text(value, digits, cut_off=False) for name in MEASURES if (value := ratio(counts, name))}
-    assume(printed)
-    for found in published.rebuild(printed, positives=range(17), negatives=range(17)):
-        for name, figure in printed.items():
-            value, unit = ratio(found.counts, name), Fraction(1, 10**digits)
-            assert value is not None
-            away = value - Fraction(figure)
-            assert abs(away) <= unit / 2 or 0 <= away < unit
+    found = published.rebuild(printed, positives=range(17), negatives=range(17))
+    assert Confusion(*counts) in found
+    unit = Fraction(1, 10**digits)
+    for name, figure in printed.items():
+        away = [ratio(each.counts, name) - Fraction(figure) for each in found]
+        assert all(abs(one) <= unit / 2 or 0 <= one < unit for one in away)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +115,6 @@ def test_every_matrix_that_fits_has_the_printed_measures(counts, digits):
         ({"auroc": "0.5"}, {}, "printed must hold some of accuracy, .*; got auroc"),
         ({}, {}, "got nothing"),
         ({"recall": "null"}, {}, "recall must be printed as a number in .*; got 'null'"),
-        ({"recall": "45.3"}, {}, "got '45.3'"),
         ({"recall": "0.5"}, {"positives": -1}, r"positives must be a number of images, or several .*; got \[-1\]"),
         ({"recall": "0.5"}, {"negatives": range(0)}, "negatives must be a number of images"),
         ({"accuracy": "0.5"}, {"positives": range(500), "negatives": 1000}, "Give recall and precision"),
@@ -146,24 +134,10 @@ def test_all_forty_printed_rows_of_the_rounds_fit_one_matrix_each_and_null_rows_
     assert set(printed["fp"] + printed["tn"]) == {300}
     assert (printed["tp"] + printed["tn"]).max() == 330
     assert list(null["row"]) == ["sharpen>gamma", "blur>sharpen>gamma", "sharpen>blur>gamma", "sharpen>gamma>blur"]
-    assert null["tp"].isna().all()
     assert set(null["reason"]) == {"the report prints null without a reason"}
     figures = published.figures().query("printed == ''")
     assert len(figures) == 16
     assert figures[["value", "low", "high", "n"]].isna().all(axis=None)
-    assert figures["reason"].str.contains("null").all()
-
-
-def test_the_last_column_of_tables_23_and_27_is_no_f1():
-    rows = published.figures().query("table in ('table23', 'table27') and printed != ''")
-    for place, cells in rows.groupby(["table", "row"]):
-        printed = dict(zip(cells["column"], cells["printed"], strict=True))
-        headed = printed.pop("specificity_printed_as_f1")
-        fits = [
-            len(published.rebuild({**printed, name: headed}, positives=97, negatives=300))
-            for name in ("F1", "specificity")
-        ]
-        assert fits == [0, 1], place
 
 
 def test_table_9_gives_the_numbers_of_images_that_it_does_not_print():
@@ -186,7 +160,6 @@ def test_table_9_gives_the_numbers_of_images_that_it_does_not_print():
     [
         (("table09", "2"), "'2' of table09 has no one matrix: 2 matrices fit"),
         (("table23", "sharpen>gamma"), "'sharpen>gamma' of table23 has no one matrix: the report prints null"),
-        (("table23", "blur"), r"row of table23 must be one of blur>gamma, .*; got 'blur'"),
         (("table02", "VGG16"), r"rows of table09, table10, .*; got table02"),
     ],
 )
@@ -207,7 +180,9 @@ def test_every_number_of_the_report_has_an_interval_or_a_reason():
     assert (frame.loc[~has, "reason"] != "").all()
     assert (has == frame["high"].notna()).all()
     assert frame.loc[has, "n"].notna().all()
-    assert has[frame["table"].isin(("table09", *ROUNDS)) & frame["measure"].isin(MEASURES)].sum() == 4 * 14 + 5 * 32
+    assert (
+        has[frame["table"].isin(("table09", *ROUNDS)) & frame["measure"].isin(list(MEASURES))].sum() == 4 * 14 + 5 * 32
+    )
     # An interval holds what was printed.
     frame = frame[has]
     assert (abs(frame["printed"].astype(float) - frame["value"]) < 1e-4).all()
@@ -231,21 +206,6 @@ def test_an_auroc_of_figure_3_has_the_interval_of_hanley_and_mcneil():
     assert (set(frame["method"]), set(frame["n"])) == ({"Hanley and McNeil 1982"}, {6336})
     hernia = published.estimate("fig03", "Hernia", "val_auroc_epoch100")
     assert hernia == metrics.hanley_mcneil(0.826920845857723, 15, 6321)
-
-
-def test_table_2_holds_no_share_of_images():
-    printed = published.figures().query("table == 'table02'")["printed"].astype(float).to_numpy()
-    images = np.arange(1, 112_121)[:, None]
-    fits = abs(np.round(printed * images) / images - printed) < 1e-6
-    assert not fits.all(axis=1).any()
-
-
-@pytest.mark.parametrize("name", ["table07", "fig10", "fig12"])
-def test_the_first_covid_test_is_not_of_the_images_of_table_4(name):
-    """All are whole 640ths; but for 0 and 1, 97 and 309 images give none, as share or as area, nor as mean of two."""
-    values = [Fraction(text) for text in published.figures().query("table == @name")["printed"]]
-    assert all((640 * value).denominator == 1 for value in values)
-    assert all((value * n).denominator > 1 for value in values if value < 1 for n in (97, 309, 406, 4 * 97 * 309))
 
 
 # --- two rows ----------------------------------------------------------------------------------------------------
@@ -274,13 +234,6 @@ def test_330_of_397_is_not_better_than_328(measure, rights, of, differing, p):
     assert found.widest.low < 0 < found.widest.high
 
 
-def test_no_row_is_better_than_328_whatever_the_pairing():
-    frame = published.matrices().query("table in @ROUNDS and fits == 1")
-    better = frame[frame["tp"] + frame["tn"] > 328]
-    assert len(better) == 3
-    assert min(published.compare((row.table, row.row), BASE).p[0] for row in better.itertuples()) > 0.4
-
-
 @no_deadline
 @given(
     st.integers(1, 4).flatmap(
@@ -298,7 +251,10 @@ def test_the_true_pairing_lies_within_the_bounds(classes):
     assert true.difference.high <= found.widest.high
 
 
-def test_rows_that_cannot_be_compared_are_refused():
+def test_no_row_is_better_than_328_whatever_the_pairing_and_some_cannot_be_compared():
+    frame = published.matrices().query("table in @ROUNDS and tp + tn > 328")
+    assert len(frame) == 3
+    assert min(published.compare((row.table, row.row), BASE).p[0] for row in frame.itertuples()) > 0.4
     with pytest.raises(ValueError, match="measure must be one of accuracy, recall, specificity; got 'F1'"):
         published.compare(BEST, BASE, measure="F1")
     with pytest.raises(ValueError, match="same images; got 97 and 300 for a and 97 and 204 for b"):

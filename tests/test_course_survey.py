@@ -50,10 +50,8 @@ def test_memory_is_worth_nothing_after_a_split_by_patient(rows):
 
 def test_patients_are_counted_by_how_many_images_they_have():
     frame = pd.DataFrame({"patient_id": list("abb") + ["c"] * 6 + ["d"] * 10 + ["e"] * 60})
-    found = survey.films_per_patient(frame)
-    assert list(found.index) == ["1", "2", "3", "4", "5", "6-10", "11-20", "21-50", "51+"]
-    assert found["patients"].tolist() == [1, 1, 0, 0, 0, 2, 0, 0, 1]
-    assert found["films"].tolist() == [1, 2, 0, 0, 0, 16, 0, 0, 60]
+    found = survey.films_per_patient(frame).query("patients > 0")
+    assert found.T.to_dict("list") == {"1": [1, 1], "2": [1, 2], "6-10": [2, 16], "51+": [1, 60]}
 
 
 def test_a_manifest_is_described_by_its_parts_and_needs_a_test_split_and_another():
@@ -65,7 +63,7 @@ def test_a_manifest_is_described_by_its_parts_and_needs_a_test_split_and_another
     assert (pairs.loc["Mass", "Mass"], pairs.loc["Mass", "Effusion"], pairs.to_numpy().sum()) == (3, 1, 7)
     assert list(found.memorised) == list(FINDINGS)
     for split, named in (("test", "test"), ("", "no splits")):
-        with pytest.raises(ValueError, match=f"images in test and in another split; this manifest has {named}"):
+        with pytest.raises(ValueError, match=f"images in test and in another split, .*; got {named}"):
             survey.describe(FRAME.assign(split=split), name="none")
 
 
@@ -83,7 +81,6 @@ def test_table_1_is_put_beside_counts_with_the_sign_of_what_was_printed_more():
     counts = survey.recorded_nih().table01
     counts.loc["Mass", "val"] += 2
     found = survey.beside_table01(counts).set_index("finding")
-    assert list(found.index) == [*FINDINGS, "Total"]
     assert found.loc["Hernia"].tolist() == ["209", "209", "", "15", "15", "", "4", "3", "+1"]
     assert found.loc[["Mass", "Total"], "val: differs"].tolist() == ["-2", "-2"]
 
@@ -133,15 +130,10 @@ def test_label_files_are_surveyed_and_compared_with_the_radiologists(folder):
     values = {name: estimate.value for name, estimate in found.agreement["Pneumothorax"].items()}
     kappa = metrics.Confusion(1, 1, 1, 11).measure("kappa").value
     assert values == pytest.approx({"sensitivity": 0.5, "specificity": 11 / 12, "PPV": 0.5, "kappa": kappa})
-    again = survey.recorded_nih(survey.to_json(found))
-    assert survey.to_json(again) == survey.to_json(found)
-    pd.testing.assert_frame_equal(again.survey.pairs, found.survey.pairs)
-
-
-def test_images_without_a_mined_label_are_left_out_of_the_comparison(folder):
-    read = radiologist_labels(folder)
-    mined = pd.DataFrame({"image": [f"films/{read['image'][0]}"], "findings": ["Pneumothorax"]})
-    seen, said, patients = survey.compare_labels(mined, read)
+    assert survey.to_json(survey.recorded_nih(survey.to_json(found))) == survey.to_json(found)
+    # Images without a mined label are left out of the comparison.
+    mined = pd.DataFrame({"image": ["films/00000000_000.png"], "findings": ["Pneumothorax"]})
+    seen, said, patients = survey.compare_labels(mined, radiologist_labels(folder))
     assert (seen[:, 0].tolist(), said[:, 0].tolist(), patients.tolist()) == ([1], [1], ["nih-0"])
 
 

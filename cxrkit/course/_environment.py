@@ -38,29 +38,25 @@ _PACKAGES = (
 def check() -> pd.DataFrame:
     """Check Python, processor cores, memory, disk, packages and the bundled models.
 
-    Returns:
-        A row for each: `what`, `found`, `ok` ("yes"; "no"; "optional" for a missing package that only some notebooks
-        need) and `what to do` (empty if nothing).
+    Columns: `what`, `found`, `ok` ("yes"; "no"; "optional" for a missing package that only some notebooks need)
+    and `what to do` (empty if nothing).
     """
     low, high = (".".join(map(str, version)) for version in PYTHONS)
     mine, memory, models = sys.version_info[:3], memory_bytes(), networks.bundled()
     free = shutil.disk_usage(tempfile.gettempdir()).free
     enough = memory is None or memory >= MEMORY_GB * 1e9
-    shown = "unknown" if memory is None else f"{memory / 1e9:.1f} GB"
+    size = "unknown" if memory is None else f"{memory / 1e9:.1f} GB"
     rows: list[tuple[str, str, bool | None, str]] = [
         ("Python", ".".join(map(str, mine)), PYTHONS[0] <= mine[:2] <= PYTHONS[1], f"use Python {low} to {high}"),
         ("processor cores", str(joblib.cpu_count()), True, ""),
-        ("memory", shown, enough, f"close other programs or find a machine with {MEMORY_GB:g} GB"),
+        ("memory", size, enough, f"close other programs or find a machine with {MEMORY_GB:g} GB"),
         ("free disk space", f"{free / 1e9:.1f} GB", free >= DISK_GB * 1e9, f"free {DISK_GB:g} GB, or set TMPDIR"),
         *(_package(*package) for package in _PACKAGES),
         *(map(_model, models) if models else [("bundled models", "none", False, _INSTALL)]),
     ]
-    frame = pd.DataFrame(rows, columns=["what", "found", "ok", "what to do"], dtype=object)
-    met = frame["ok"].eq(True)
-    return frame.assign(
-        ok=frame["ok"].map({True: "yes", False: "no"}).fillna("optional"),
-        **{"what to do": frame["what to do"].mask(met, "")},
-    )
+    shown = {True: "yes", False: "no", None: "optional"}
+    found = [(what, found, shown[met], "" if met else advice) for what, found, met, advice in rows]
+    return pd.DataFrame(found, columns=["what", "found", "ok", "what to do"])
 
 
 def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -1,8 +1,7 @@
 """Who is in a data set, which labels they have, and how far these can be trusted: counts, no image is opened.
 
 `describe` surveys any manifest. `measure_nih` also compares the labels of ChestX-ray14, which a program mined from
-reports, with those of radiologists who read the images; `recorded_nih` is what it found once. All results are
-aggregates: no row stands for an image or a patient.
+reports, with those of radiologists who read the images. No row of a result stands for an image or a patient.
 """
 
 import json
@@ -41,11 +40,9 @@ class Survey:
     """A manifest in numbers.
 
     Attributes:
-        name, films, patients: of the data set, and how many.
         prevalence: by group of images ("all", then each split) and finding, the share of images that have it.
-        films_per_patient: as the function counts.
+        films_per_patient, leakage: as the functions count; by the manifest's splits and by those of `split_by_film`.
         pairs: (14, 14), images that have both findings; on the diagonal, images that have the one.
-        leakage: as the function counts, for the manifest's splits ("by patient") and for `split_by_film` ("by film").
         memorised: AUROC by finding of the function's predictions, after `split_by_film`; after a split by patient 0.5.
     """
 
@@ -65,8 +62,7 @@ class NihSurvey:
 
     Attributes:
         survey: of the official split.
-        table01: positives of each finding in train, val and test of the split that CheXNet-Keras publishes.
-        splits: images and patients per split of that split: split, films, patients.
+        table01, splits: of the split that CheXNet-Keras publishes: positives of each finding; images and patients.
         agreement: by comparison of `READ_AS` and measure, the mined label compared with the radiologists'.
         confusion: images per comparison: tp, fp, fn, tn; a true positive has both labels.
         made_by: the command and the day; empty for a survey made just now.
@@ -84,9 +80,9 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey
     """Survey a manifest with images in `test` and in another split; `resamples` give the intervals of `memorised`."""
     splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
+        there = ", ".join(splits) or "no splits"
         raise ValueError(
-            "a survey needs images in test and in another split; this manifest has "
-            f"{', '.join(splits) or 'no splits'}. Split it with data.split_by_patient."
+            f"a survey needs images in test and in another split, as of data.split_by_patient; got {there}."
         )
     by_film, has, patients = split_by_film(frame, seed=0), _findings(frame), frame["patient_id"].to_numpy(str)
     groups = {"all": frame["split"].notna()} | {split: frame["split"] == split for split in splits}

@@ -1,9 +1,7 @@
 """The report's experiments on COVID-19: many networks that differ in one thing, measured on the same images.
 
-`learn` trains one network after a `Plan`. An experiment takes the images, the plan of all networks, and `seeds`, `out`,
-`restart` and `progress` as `measure` does. It trains a network per setting and seed, keeps each network's predictions
-in a folder, resumes there if interrupted, and returns a `Result`. Intervals cover other test patients of the same
-sources and other seeds, not other sources. Keras is imported when it is needed.
+An experiment takes images, the plan of all networks, and `seeds`, `out`, `restart` and `progress` as `measure` does.
+Intervals cover other test patients of the same sources and other seeds, not other sources.
 """
 
 from cxrkit.course.experiments._learn import Plan, learn

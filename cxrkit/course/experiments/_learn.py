@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODES = ("frozen", "fine-tuned", "scratch")
 #: Images that are augmented at once, which bounds the memory.
 _AT_ONCE = 1024
-#: Regularisation strengths that "frozen" tries on val, as scikit-learn's C; the strongest first.
+#: Penalties that "frozen" tries on val, as scikit-learn's C; the strongest first.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
@@ -34,15 +34,13 @@ class Plan:
     Attributes:
         start: the pretrained network: a bundled model or a model folder (the report too uses its 14-finding network),
             or a file of SqueezeNet's ImageNet weights (.h5).
-        mode: "frozen": a logistic regression on the network's features; "fine-tuned": all layers, from the pretrained
-            weights; "scratch": all layers, from random weights.
+        mode: of `MODES`; "frozen" is a logistic regression.
         size_px: side of the network's input, pixels.
         recipe: augmentation of the training images; None for none.
-        draws: for "frozen" with a recipe: augmented copies of each training image.
+        draws: for "frozen": augmented copies of each training image.
         epochs, steps, batch_size: evaluations on val, batches between them, and images per batch; not for "frozen".
         learning_rate: of AdamW at the beginning, with cosine decay to 0; not for "frozen".
-        balanced: half of the training images have COVID-19, by sampling, or by weights for "frozen"; otherwise the
-            share that the images have.
+        balanced: half of the images have COVID-19, by sampling or (frozen) by weights; else the share that there is.
     """
 
     start: str = "findings14-small"
@@ -59,11 +57,9 @@ class Plan:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}.")
-        for name in ("draws", "epochs", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}. Begin with 3e-4.")
+        for name in ("draws", "epochs", "steps", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0; got {getattr(self, name)}.")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able values; the recipe as its text."""
@@ -84,8 +80,8 @@ class Learned:
 
     Attributes:
         predict: returns the probability of COVID-19 for each image of a FilmSet, (films,), float64.
-        tried: what val chose from, a row each: `epoch` (from 1) and `loss` (mean over its batches), or for "frozen"
-            `C` (inverse strength of the penalty); `val_loss`, `auroc`, and `best` for the one with the lowest val_loss.
+        tried: what val chose from, a row each: `epoch` and its `loss`, or for "frozen" `C` (inverse strength of the
+            penalty); `val_loss`, `auroc`, and `best` for the one with the lowest val_loss.
     """
 
     predict: Callable[[FilmSet], np.ndarray]
@@ -109,12 +105,8 @@ class Learned:
 def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
     """Train one network to distinguish COVID-19 from everything else.
 
-    Args:
-        films: to train on; the first target is 1 for COVID-19 and else 0.
-        val: images of other patients, on which the epoch or the penalty is chosen.
-        seed: of new weights, sampling and augmentation.
-    Raises:
-        ValueError: films or val without both classes, or with unknown targets; or the training diverged.
+    The first target is 1 for COVID-19 and else 0. The epoch or the penalty is chosen on `val`. `seed` is that of new
+    weights, sampling and augmentation.
     """
     for name, some in (("films", films), ("val", val)):
         if not np.isin(some.targets[:, 0], (0, 1)).all() or not both_classes(some):
@@ -129,48 +121,46 @@ def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
     return (_frozen if plan.mode == "frozen" else _trained)(films, weights, val, plan, seed)
 
 
-class Features:
-    """The pooled features of a network, each computed once per image and draw, whatever set the image comes in."""
+@functools.lru_cache(maxsize=4)
+def body(start: str, size_px: int) -> "tuple[keras.Model, dict[tuple[bytes, str, int], np.ndarray]]":
+    """Return a network without its head and its features so far, which the networks of an experiment share."""
+    import keras
 
-    def __init__(self, start: str, size_px: int) -> None:
-        import keras
-
-        model = _network(start, size_px)
-        self._body = keras.Model(model.input, model.layers[-1].input)
-        self.kept: dict[tuple[bytes, str, int], np.ndarray] = {}
-
-    def of(self, films: FilmSet, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
-        """Return features (films, features), float32, of images or of a numbered draw of a recipe for them."""
-        from cxrkit import train
-
-        name = "" if recipe is None else recipe.to_json()
-        keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
-        missing = list({key: row for row, key in enumerate(keys) if key not in self.kept}.values())
-        for rows in (missing[first : first + _AT_ONCE] for first in range(0, len(missing), _AT_ONCE)):
-            some = films.where(np.array(rows))
-            if recipe is not None:
-                salted = [keys[row][0] + f"{draw} {name}".encode() for row in rows]
-                seeds = [int.from_bytes(hashlib.blake2b(salt, digest_size=4).digest()) for salt in salted]
-                some = replace(some, pixels=augment.apply(recipe, some.pixels, seeds))
-            self.kept |= zip((keys[row] for row in rows), train.predict(self._body, some), strict=True)
-        return np.stack([self.kept[key] for key in keys])
+    model = _network(start, size_px)
+    return keras.Model(model.input, model.layers[-1].input), {}
 
 
-#: The features of a network, the same object each time: the networks of an experiment share them.
-_features_of = functools.lru_cache(maxsize=4)(Features)
+def features(films: FilmSet, plan: Plan, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
+    """Return features (films, features), float32, of images or of a numbered draw of a recipe for them.
+
+    Each is computed once per image and draw, whatever set the image comes in.
+    """
+    from cxrkit import train
+
+    model, kept = body(plan.start, plan.size_px)
+    name = "" if recipe is None else recipe.to_json()
+    keys = [(hashlib.blake2b(film.tobytes(), digest_size=16).digest(), name, draw) for film in films.pixels]
+    missing = list({key: row for row, key in enumerate(keys) if key not in kept}.values())
+    for rows in (missing[first : first + _AT_ONCE] for first in range(0, len(missing), _AT_ONCE)):
+        some = films.where(np.array(rows))
+        if recipe is not None:
+            salted = [keys[row][0] + f"{draw} {name}".encode() for row in rows]
+            seeds = [int.from_bytes(hashlib.blake2b(salt, digest_size=4).digest()) for salt in salted]
+            some = replace(some, pixels=augment.apply(recipe, some.pixels, seeds))
+        kept |= zip((keys[row] for row in rows), train.predict(model, some), strict=True)
+    return np.stack([kept[key] for key in keys])
 
 
 def _frozen(films: FilmSet, weights: np.ndarray, val: FilmSet, plan: Plan, seed: int) -> Learned:
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    features = _features_of(plan.start, plan.size_px)
     draws = [0] if plan.recipe is None else range(seed * plan.draws + 1, (seed + 1) * plan.draws + 1)
-    x = np.concatenate([features.of(films, recipe=plan.recipe, draw=draw) for draw in draws]).astype(np.float64)
+    x = np.concatenate([features(films, plan, recipe=plan.recipe, draw=draw) for draw in draws]).astype(np.float64)
     # Each image counts once, however many copies: otherwise more draws would mean a weaker penalty.
     weights = np.tile(weights * len(films) / len(draws), len(draws))
     centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    y, val_x = np.tile(positive(films), len(draws)), features.of(val)
+    y, val_x = np.tile(positive(films), len(draws)), features(val, plan)
     heads, rows = [], []
     head = LogisticRegression(max_iter=1000, warm_start=True)
     # Problems as small as these take ten times longer on several threads, which wait for one another.
@@ -184,7 +174,7 @@ def _frozen(films: FilmSet, weights: np.ndarray, val: FilmSet, plan: Plan, seed:
     slopes, offset = heads[int(tried["best"].argmax())]
     # Softmax of two logits depends on their difference: the first class takes all of it.
     two = [np.stack([slopes, np.zeros_like(slopes)], axis=1), np.array([offset, 0.0])]
-    return Learned(lambda some: 1 / (1 + np.exp(-(features.of(some) @ slopes + offset))), tried, plan, two)
+    return Learned(lambda some: 1 / (1 + np.exp(-(features(some, plan) @ slopes + offset))), tried, plan, two)
 
 
 def _trained(films: FilmSet, weights: np.ndarray, val: FilmSet, plan: Plan, seed: int) -> Learned:
@@ -195,15 +185,9 @@ def _trained(films: FilmSet, weights: np.ndarray, val: FilmSet, plan: Plan, seed
     # The network before left its number of steps and its moments here; both begin at 0.
     for variable in model.optimizer.variables:
         variable.assign(variable * 0)
-    batches = train.Batches(
-        replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32)),
-        weights=weights,
-        steps=plan.steps,
-        batch_size=plan.batch_size,
-        size_px=plan.size_px,
-        augment=plan.recipe,
-        seed=seed,
-    )
+    two = replace(films, targets=np.stack([positive(films), ~positive(films)], axis=1).astype(np.float32))
+    sizes: dict[str, Any] = {"steps": plan.steps, "batch_size": plan.batch_size, "size_px": plan.size_px}
+    batches = train.Batches(two, weights=weights, augment=plan.recipe, seed=seed, **sizes)
 
     def validation(trained: "keras.Model") -> dict[str, float]:
         probs = np.clip(train.predict(trained, val)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)

@@ -1,7 +1,6 @@
 """Two simulated hospitals: faint COVID-19, and a mark that goes with it in training but not always in the test.
 
-The same patients can carry the mark, the other hospital's mark, or none. No real image allows that, and it shows which
-of the two a network uses.
+The same patients can carry one hospital's mark, the other's, or none, which shows what a network uses.
 """
 
 from collections.abc import Mapping
@@ -24,8 +23,7 @@ MARKS = ("frame", "letter")
 #: Images in each split, and the first seeds of the patients, which no other part of cxrkit uses.
 _COUNTS = {"train": 240, "val": 80, "test": 200}
 _FIRST_SEED = {"train": 50_000_000, "val": 51_000_000, "test": 52_000_000}
-#: Severities of COVID-19; the findings of the other patients, one each, are twice as severe and resemble it.
-_FAINT = (0.03, 0.15)
+#: Findings that resemble COVID-19.
 _ALIKE = ("Infiltration", "Pneumonia", "Consolidation", "Edema", "Atelectasis", "Effusion")
 
 
@@ -43,7 +41,8 @@ def faint_films(counts: Mapping[str, int] = _COUNTS, *, size_px: int = 96) -> Fa
     for split in SPLITS:
         random, specs = np.random.default_rng([0, _FIRST_SEED[split]]), []
         for k in range(counts[split]):
-            severity, finding = float(random.uniform(*_FAINT)), str(random.choice(_ALIKE))
+            # Of COVID-19; the finding of another patient is twice as severe.
+            severity, finding = float(random.uniform(0.03, 0.15)), str(random.choice(_ALIKE))
             covid = {"covid": True, "findings": (), "severity": {COVID: severity}}
             other = {"covid": False, "findings": (finding,), "severity": 2 * severity}
             specs.append({"seed": _FIRST_SEED[split] + k, **(covid if k % 2 else other)})
@@ -70,8 +69,6 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
             images of a smaller one. At 0.5 the mark carries no information.
     Returns:
         The images; `sources` is "C" or "B", whose mark each has.
-    Raises:
-        ValueError: an unknown mark, or a share outside [0, 1].
     """
     if mark not in MARKS or not 0 <= swapped <= 1:
         raise ValueError(f"mark must be one of {', '.join(MARKS)} and swapped in [0, 1]; got {mark!r} and {swapped}.")
@@ -89,22 +86,19 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
 
 
 def _lettered(film: np.ndarray, number: int) -> np.ndarray:
-    side, lettered = film.shape[0], film.copy()
+    side = film.shape[0]
     # Not always at the same pixel, as in reality.
     right, down = np.random.default_rng(number).uniform(0.03, 0.08, 2)
+    font = {"fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": side / 190, "thickness": max(1, side // 96)}
     place = (round(right * side), round((down + 0.11) * side))
-    size, thickness = side / 190, max(1, side // 96)
-    return cv2.putText(lettered, "A", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,), thickness, cv2.LINE_AA)
+    return cv2.putText(film.copy(), "A", place, color=(255,), lineType=cv2.LINE_AA, **font)
 
 
 class MarkLab:
     """Networks trained on marked images, and their test with other marks; a network is kept once it is trained.
 
-    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`.
-
-    Args:
-        faint: the images.
-        plan: how networks are trained; with "frozen" a training takes about a second.
+    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`. With a "frozen" plan a
+    training takes about a second.
     """
 
     marks = MARKS
@@ -114,13 +108,11 @@ class MarkLab:
         self._learned: dict[tuple[str | None, float, str], Learned] = {}
 
     def films(self, split: str, mark: str | None, *, swapped: float = 0.0, variant: str = UNCHANGED) -> FilmSet:
-        """Return the images of a split with marks (None: none), and then a variant of them.
-
-        Histograms are matched to the training images without COVID-19.
-        """
+        """Return the images of a split with marks (None: none), and then a variant of them."""
         films, model = self._faint.sets.films[split], self._faint.sets.train
         if mark is not None:
             films, model = marked(films, mark, swapped=swapped), marked(model, mark)
+        # Histograms are matched to the training images without COVID-19.
         well = ~positive(model)
         like = model.pixels[well], self._faint.lungs["train"][well]
         return replace(films, pixels=variant_of(variant, films.pixels, self._faint.lungs[split], like=like))
@@ -141,10 +133,9 @@ class MarkLab:
     def areas(
         self, mark: str, *, swapped: float | None = 0.0, variant: str = UNCHANGED, resamples: int = 2000
     ) -> dict[str, Estimate]:
-        """Test a network on the same test patients with three kinds of marks; with `swapped` None, one trained without.
+        """Return the AUROC on each of the `tests`, the same patients, with its interval over `resamples` of them.
 
-        Returns:
-            The AUROC by the names of `tests`, with its interval over `resamples` of test patients.
+        With `swapped` None, the network was trained without marks.
         """
         network = self.learned(None if swapped is None else mark, swapped=swapped or 0.0, variant=variant)
         return _areas(network, self.tests(mark, variant=variant), resamples)
@@ -152,9 +143,7 @@ class MarkLab:
     def source_areas(self, mark: str, *, resamples: int = 2000) -> dict[str, Estimate]:
         """Test a network on COVID-19 that never saw it: it was trained to recognise the hospital by its mark.
 
-        Returns:
-            As `areas`; and under "hospital" the AUROC for the hospital, on test images without COVID-19, half of them
-            with each mark.
+        As `areas`; "hospital" is the AUROC for the hospital, on test images without COVID-19, half with each mark.
         """
         parts = []
         for split in SPLITS:

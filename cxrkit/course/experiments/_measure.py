@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from cxrkit import augment, metrics
+from cxrkit import metrics
 from cxrkit.course.experiments._learn import Plan, learn
 from cxrkit.course.experiments._sets import Progress, Sets, positive
 from cxrkit.data import FilmSet, Journal, locked
@@ -23,17 +22,16 @@ from cxrkit.metrics import Estimate
 
 #: Predicted positive from here on: of two classes the more probable one, as in the report.
 THRESHOLD = 0.5
-#: Images, or a function from the seed to images.
-Films = FilmSet | Callable[[int], FilmSet]
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A setting of an experiment: images to train on and to choose on; further columns of the table of networks."""
+    """A setting of an experiment: images to train on and to choose on, or functions from the seed to images; further
+    columns of the table of networks."""
 
     plan: Plan
-    films: Films
-    val: Films
+    films: FilmSet | Callable[[int], FilmSet]
+    val: FilmSet | Callable[[int], FilmSet]
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -42,14 +40,12 @@ class Result:
     """What an experiment found.
 
     Attributes:
-        name, plan, seeds: as for `measure`.
-        data, simulated, films: the data set's name, whether its images are simulated, and `Sets.counts`.
+        data, simulated, films: of the images: the name, whether they are simulated, and `Sets.counts`.
         cells: a row per network: `setting`, what `Setting.about` holds, `seed`, the `films`, `patients` and
             `positives` it was trained on, `val_loss` and `val AUROC` of what val chose, and `seconds` of training.
         tests, probs: test images by name; by setting and test the probabilities of COVID-19, (seeds, films).
-        table: tidy, a row per measure and setting, with the columns of `metrics.runs_table`; further columns depend on
-            the experiment.
-        extra: further tables by name, which depend on the experiment.
+        table: tidy, a row per measure and setting: the columns of `metrics.runs_table`, and those of the experiment.
+        extra: further tables of the experiment by name.
     """
 
     name: str
@@ -112,21 +108,6 @@ class Result:
         lines = [f"{json.dumps(key)}: {json.dumps(part)}" for key, part in parts.items()]
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
-    @classmethod
-    def read(cls, path: Path) -> "Result":
-        """Return the result that `write` wrote; its `extra` also holds "made by"."""
-        parts = json.loads(path.read_text(encoding="utf-8"))
-        frames = {
-            name: pd.DataFrame(part["rows"], columns=part["columns"]).map(lambda one: math.nan if one is None else one)
-            for name, part in parts.items()
-            if isinstance(part, dict) and "rows" in part
-        }
-        recipe = parts["plan"]["recipe"]
-        plan = Plan(**parts["plan"] | {"recipe": recipe and augment.from_json(recipe)})
-        films, table, cells = (frames.pop(name) for name in ("films", "table", "cells"))
-        about = (parts["name"], parts["data"], parts["simulated"], films, plan, tuple(parts["seeds"]))
-        return cls(*about, cells, table=table, extra={**frames, "made by": parts["made_by"]})
-
 
 def measure(
     name: str,
@@ -146,21 +127,15 @@ def measure(
         name: of the experiment.
         tests: test images by name; None for the sets' own, "test".
         plan: what all settings have in common.
-        seeds: of the networks, each at least 0 and once.
         out: folder that keeps each network's predictions; an interrupted run resumes there. A folder that was made with
             another plan or other test images is refused. None keeps nothing.
         restart: delete what `out` holds.
         progress: called with (networks done, networks in all).
     Returns:
         The result, still without a table.
-    Raises:
-        ValueError: impossible seeds; `out` holds another experiment or is in use; or as for `learn`.
     """
-    if not settings or not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            f"there must be a setting, and seeds from 0, each once; got {len(settings)} settings and seeds "
-            f"{list(seeds)}."
-        )
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"there must be a seed, each from 0 and once; got {list(seeds)}.")
     tests = {"test": sets.test} if tests is None else dict(tests)
     digests = {test: _digest(films) for test, films in tests.items()}
     fingerprint = {"experiment": name, "plan": plan.as_dict(), "start": plan.sha256_of_start, "tests": digests}

@@ -1,6 +1,4 @@
-"""Experiments 2 to 6: one augmenter at a time (table 7, figure 9), the composite (figures 10 and 11, table 8), transfer
-learning compared with training from scratch (figure 12), a source that the network never saw (figure 13), and images of
-it mixed in (table 9)."""
+"""Experiments 2 to 6: tables 7 to 9 and figures 9 to 13 of the report."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -20,8 +18,6 @@ from cxrkit.labels import COVID, NOT_COVID
 
 #: Figure 8's recipe for each augmenter of table 5, by the name that table 7 uses.
 AUGMENTERS = {name.removeprefix("fig08/"): name for name in augment.NAMES if name.startswith("fig08/")}
-#: Images with COVID-19 in the report's first mixes.
-_REPORT_POSITIVES = 485
 
 
 def augmenters(
@@ -39,8 +35,7 @@ def augmenters(
             they are compared, is added.
         patients: number of training patients, chosen by the seed, the same for all recipes; None for all.
     Returns:
-        The result. Its intervals cover other test patients and other seeds (`metrics.runs_table`), and with `patients`
-        also other training patients.
+        The result. Its intervals cover other test patients, other seeds, and with `patients` other training patients.
     """
     base, films = replace(plan, recipe=None), functools.partial(sets.choose, patients)
     # No recipe instead of an empty one: "frozen" would make several copies that are all alike.
@@ -69,9 +64,8 @@ def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
     For each class: of the right predictions the one of median certainty, of the wrong ones the most certain. `probs`
     are those of COVID-19, (test films,).
 
-    Returns:
-        At most four rows: `row` (of the test images), `truth`, `right`, `rank 1` and `certainty 1` (of the more
-        probable class), `rank 2`, `certainty 2`, `chosen as`.
+    At most four rows: `row` (of the test images), `truth`, `right`, `rank 1` and `certainty 1` (of the more probable
+    class), `rank 2`, `certainty 2`, `chosen as`.
     """
     has, predicted = positive(sets.test), probs >= THRESHOLD
     certainty = np.where(predicted, probs, 1 - probs)
@@ -80,9 +74,9 @@ def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
         among = np.flatnonzero((has == ill) & ((has == predicted) == right))
         if len(among):
             order = among[np.argsort(certainty[among], kind="stable")]
-            row = int(order[len(order) // 2] if right else order[-1])
+            row, truth = int(order[len(order) // 2] if right else order[-1]), COVID if ill else NOT_COVID
             first, second = (COVID, NOT_COVID) if predicted[row] else (NOT_COVID, COVID)
-            truth, how = COVID if ill else NOT_COVID, f"{'median' if right else 'most certain'} of {len(among)}"
+            how = f"{'median' if right else 'most certain'} of {len(among)}"
             rows.append((row, truth, right, first, float(certainty[row]), second, float(1 - certainty[row]), how))
     columns = ["row", "truth", "right", "rank 1", "certainty 1", "rank 2", "certainty 2", "chosen as"]
     return pd.DataFrame(rows, columns=columns)
@@ -100,10 +94,8 @@ def transfer(
     The training sets of one seed are nested, and all modes share them; another seed chooses other patients. Val and
     test stay the same. `sizes` are numbers of training patients, at least 2; more than there are mean all.
 
-    Returns:
-        The result; its table has `mode`, `patients` and `films` (mean over seeds). At each size the modes are compared
-        with "scratch". Intervals cover other test patients, other seeds and other training patients; at the largest
-        size, where there is no choice of patients, only the first two.
+    The table has `mode`, `patients` and `films` (mean over seeds). At each size the modes are compared with "scratch".
+    Intervals cover other test patients, other seeds and, except at the largest size, other training patients.
     """
     every = len(np.unique(sets.train.patients))
     settings = {
@@ -124,42 +116,30 @@ def transfer(
 
 
 def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
-    """Train on some sources, test on each source, also on those that the network never saw.
+    """Train on all sources, on all but one, and on each that has both classes alone; test on each source.
 
-    One network is trained on all sources; for each source one on all but it; and for each source with both classes one
-    on it alone.
-
-    Returns:
-        The result. Its table has a row per measure, network (`trained on`) and test source (`tested on`), with `seen`
-        (whether the network was trained on that source), and the test images `COVID-19` and `other`. Measures: "AUROC"
-        for a source with both classes; "recall" and "specificity" for the classes that it has; and "AUROC across": a
-        source of one class against the other class of the training sources, as in the report's figure 13. A network
-        that ranks sources and not patients can have any value there.
-    Raises:
-        ValueError: no way to leave a source out that keeps both classes, or as for `measure`.
+    The table of the result has a row per measure, network (`trained on`) and test source (`tested on`), with `seen`
+    (whether the network was trained on that source), and the test images `COVID-19` and `other`. Measures: "AUROC" for
+    a source with both classes; "recall" and "specificity" for the classes that it has; and "AUROC across": a source of
+    one class against the other class of the training sources, as in the report's figure 13. A network that ranks
+    sources and not patients can have any value there.
     """
     sources = sets.sources
     trainings = {"all sources": sources}
     trainings |= {f"all but {name}": tuple(other for other in sources if other != name) for name in sources}
     trainings |= {f"{name} alone": (name,) for name in sources}
-    usable = {name: chosen for name, chosen in trainings.items() if _usable(sets, chosen)}
-    if all(chosen == sources for chosen in usable.values()):
+    parts = {name: sets.of(chosen) for name, chosen in trainings.items()}
+    usable = {name: part for name, part in parts.items() if both_classes(part.train, part.val)}
+    if all(trainings[name] == sources for name in usable):
         raise ValueError(
             f"images must be of two sources or more, some of which hold both classes together; got "
             f"{', '.join(sources)}. Simulated images get sources with `simulated_sources`."
         )
-    settings = {
-        name: Setting(plan, sets.of(chosen).train, sets.of(chosen).val, {"sources": ", ".join(chosen)})
-        for name, chosen in usable.items()
-    }
+    about = {name: {"sources": ", ".join(trainings[name])} for name in usable}
+    settings = {name: Setting(plan, part.train, part.val, about[name]) for name, part in usable.items()}
     measured = measure("unseen", sets, settings, plan=plan, **options)
-    parts = [_of_source(measured, name, chosen, source) for name, chosen in usable.items() for source in sources]
-    return replace(measured, table=pd.concat(parts, ignore_index=True))
-
-
-def _usable(sets: Sets, sources: Sequence[str]) -> bool:
-    part = sets.of(sources)
-    return both_classes(part.train, part.val)
+    tables = [_of_source(measured, name, trainings[name], source) for name in usable for source in sources]
+    return replace(measured, table=pd.concat(tables, ignore_index=True))
 
 
 def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) -> pd.DataFrame:
@@ -175,29 +155,25 @@ def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) 
     if not (ill and well) and others.any():
         across = measured.score(settings=[name], where=of_source | others)
         parts.append(across.assign(measure="AUROC across"))
-    about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": source in chosen}
-    return pd.concat(parts).assign(**about, **{"COVID-19": ill, "other": well})
+    about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": source in chosen, "COVID-19": ill}
+    return pd.concat(parts).assign(**about, other=well)
 
 
 def mixing(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Mix images of another source, all without COVID-19, into the training images, in table 9's sizes and batch sizes.
 
     The other source is the largest one without COVID-19. The sizes are scaled to the images with COVID-19 that there
-    are; a first mix, "0", is without the other source. The share of COVID-19 is part of the mix, so training is not
-    `balanced`. All mixes are tested on the same images, so they can be compared; the report's test images changed with
-    the mix. The number of steps stays the same, so a smaller batch also means that the network sees fewer images.
+    are. The share of COVID-19 is part of the mix, so training is not `balanced`. All mixes are tested on the same
+    images; the report's test images changed with the mix.
 
-    Returns:
-        The result; its table has `own`, `other` (training images without COVID-19) and `batch size`, and the measures
-        AUROC, accuracy, precision, recall, F1, and the specificity on images of the own and of the other source
-        ("specificity, own", "specificity, other"), compared with "0". In `extra`: "other", the source; "always no",
-        the accuracy of predicting no COVID-19 at all.
-    Raises:
-        ValueError: no source without COVID-19, no other source with both classes, or as for `measure`.
+    Mixes are compared with "0", which is without the other source. The table has `own`, `other` (training images
+    without COVID-19) and `batch size`, and the specificity on images of each source ("specificity, own"). In `extra`:
+    "other", the source; "always no", the accuracy of predicting no COVID-19 at all.
     """
     without = sets.by_source.query("`COVID-19` == 0")["other"]
     other = "" if without.empty else str(without.idxmax())
-    if not other or not _usable(sets, [name for name in sets.sources if name != other]):
+    rest = sets.of([name for name in sets.sources if name != other])
+    if not other or not both_classes(rest.train, rest.val):
         raise ValueError(
             "there must be a source without COVID-19 to mix in, and others that hold both classes; got "
             f"{', '.join(sets.sources)}."
@@ -225,10 +201,10 @@ def mixing(sets: Sets, plan: Plan, **options: Any) -> Result:
 
 def _mixed(films: FilmSet, other: str, wanted: tuple[int, int], seed: int) -> FilmSet:
     """Return all images with COVID-19 and, of the own and of the other source, as many without as are wanted per 485
-    with it; smaller mixes are part of larger ones."""
+    with it, which the report's first mixes have; smaller mixes are part of larger ones."""
     has, of_other = positive(films), films.sources == other
     keep = has.copy()
     for number, (where, count) in enumerate(zip((~has & ~of_other, ~has & of_other), wanted, strict=True)):
         rows = np.random.default_rng([seed, number]).permutation(np.flatnonzero(where))
-        keep[rows[: round(count * int(has.sum()) / _REPORT_POSITIVES)]] = True
+        keep[rows[: round(count * int(has.sum()) / 485)]] = True
     return films.where(keep)

@@ -15,8 +15,6 @@ from cxrkit.labels import COVID, SPLITS
 
 #: The simulated sources: one with both classes, one without COVID-19, one with COVID-19 only.
 BOTH, WITHOUT, WITH = phantom.SOURCES
-#: Share of the patients with COVID-19, and of those without, whose images come from the source with both classes.
-_SHARE_OF_BOTH = {True: 0.4, False: 0.15}
 #: (done, all)
 Progress = Callable[[int, int], None]
 
@@ -25,10 +23,7 @@ Progress = Callable[[int, int], None]
 class Sets:
     """The images of a data set: train to train on, val to choose the epoch or the penalty on, test to measure on.
 
-    Attributes:
-        name: of the data set.
-        simulated: whether all images are simulated.
-        train, val, test: targets are (films, 1), 1 where the image shows COVID-19, else 0.
+    Targets are (films, 1), 1 where the image shows COVID-19, else 0. `simulated`: whether all images are.
     """
 
     name: str
@@ -126,11 +121,7 @@ def load(
 ) -> Sets:
     """Read the images of a manifest (as for `data.read_manifest`) whose class is known and whose file exists.
 
-    Args:
-        size_px: side of the square to which each image is resized.
-        cache: folder for the decoded images.
-    Raises:
-        ValueError: only one class; an image that cannot be read; or a patient in two splits.
+    They are resized to squares of `size_px`, and kept decoded in the folder `cache`.
     """
     frame, folder, name, simulated = _rows_of(path, root)
     check_splits(frame)
@@ -144,8 +135,7 @@ class CleanedData:
     """Images cleaned and split.
 
     Attributes:
-        root: the folder that image paths are relative to.
-        frame: the rows kept, with `split`.
+        frame, root: the rows kept, with `split`, and the folder that their paths are relative to.
         removed: the rows left out, with `reason` and, for a blurred image, `detail` (see `film.assess`).
         detail, line: `image` and `detail` of each that could be read; below the line it counts as blurred.
         counts: images by class ("COVID-19"; "Normal" without any finding; "other findings"; "Total") and split.
@@ -172,56 +162,41 @@ def data(
 ) -> CleanedData:
     """Table 4: leave out images that are blurred or cannot be read, and split the rest by patient.
 
-    Args:
-        path, root: as for `load`.
-        ratios: split again in these parts, such as (3, 1, 1); None keeps the manifest's split, or splits 3:1:1 where
-            it has none. With a network that was trained on the manifest's train images, keep the split.
-    Raises:
-        ValueError: as for `load`, or no image is left.
+    `ratios` such as (3, 1, 1) split again; None keeps the manifest's split, or splits 3:1:1 where it has none. With a
+    network that was trained on the manifest's train images, keep the split.
     """
     frame, folder, name, simulated = _rows_of(path, root)
-    found = []
+    rows: list[tuple[str, float]] = []
     for image in frame["image"]:
         try:
             quality = film.assess(film.read(folder / image))
+            rows.append(("blurred" if "blurred" in quality.flags else "", quality.measures["detail"]))
         except (ValueError, OSError) as error:
-            found.append((f"cannot be read: {error}", float("nan")))
-        else:
-            found.append(("blurred" if "blurred" in quality.flags else "", quality.measures["detail"]))
+            rows.append((f"cannot be read: {error}", float("nan")))
         if progress is not None:
-            progress(len(found), len(frame))
-    checked = frame.assign(**pd.DataFrame(found, columns=["reason", "detail"]))
+            progress(len(rows), len(frame))
+    checked = frame.assign(**pd.DataFrame(rows, columns=["reason", "detail"]))
     good = checked["reason"] == ""
     if not good.any():
-        raise ValueError(f"{name}: no image is left of {len(frame)}; the first was left out as {found[0][0]!r}.")
+        raise ValueError(f"{name}: no image is left of {len(frame)}; the first was left out as {rows[0][0]!r}.")
     kept = frame[good].reset_index(drop=True)
     if ratios is not None:
         kept = split_by_patient(kept, ratios, seed=0)
     ill, ailing = kept["covid"] == 1, kept["findings"] != ""
     classes = {COVID: ill, "Normal": ~ill & ~ailing, "other findings": ~ill & ailing, "Total": ill | ~ill}
-    counts = pd.DataFrame({name: kept["split"][chosen].value_counts() for name, chosen in classes.items()}).T
-    return CleanedData(
-        name,
-        simulated,
-        folder,
-        kept,
-        checked[~good].reset_index(drop=True),
-        checked.dropna(subset="detail")[["image", "detail"]].reset_index(drop=True),
-        film.quality_limits()["detail"],
-        counts.reindex(columns=list(SPLITS)).fillna(0).astype(int),
-        int((kept.groupby("patient_id")["split"].nunique() > 1).sum()),
-    )
+    found = pd.DataFrame({name: kept["split"][chosen].value_counts() for name, chosen in classes.items()}).T
+    counts = found.reindex(columns=list(SPLITS)).fillna(0).astype(int)
+    removed = checked[~good].reset_index(drop=True)
+    detail = checked.dropna(subset="detail")[["image", "detail"]].reset_index(drop=True)
+    line, shared = film.quality_limits()["detail"], int((kept.groupby("patient_id")["split"].nunique() > 1).sum())
+    return CleanedData(name, simulated, folder, kept, removed, detail, line, counts, shared)
 
 
 def simulated_sources(sets: Sets) -> Sets:
     """Give simulated images the appearance of three sources, which differ as public COVID-19 data sets do.
 
-    Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, which is older than the disease,
-    and C has COVID-19 only, like a collection of cases. They are assigned by patient, and `phantom.restyled` gives
-    their appearance. Images without COVID-19 of a patient of source C are left out.
-
-    Raises:
-        ValueError: real images: their sources are known.
+    Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, and C has COVID-19 only, like a
+    collection of cases. They are assigned by patient; C's images without COVID-19 are left out.
     """
     if not sets.simulated:
         raise ValueError(f"{sets.name} has real images, whose sources are known; pass simulated ones.")
@@ -229,8 +204,9 @@ def simulated_sources(sets: Sets) -> Sets:
     def restyled(split: str, some: FilmSet) -> FilmSet:
         random = np.random.default_rng([0, SPLITS.index(split)])
         source_of: dict[str, str] = {}
-        for has, patients, rest in zip((True, False), _patients_by_class(some), (WITH, WITHOUT), strict=True):
-            both = round(_SHARE_OF_BOTH[has] * len(patients))
+        # 40% of the patients with COVID-19 are of the source with both classes, and 15% of the others.
+        for patients, share, rest in zip(_patients_by_class(some), (0.4, 0.15), (WITH, WITHOUT), strict=True):
+            both = round(share * len(patients))
             source_of |= {name: BOTH if k < both else rest for k, name in enumerate(random.permutation(patients))}
         sources = np.array([source_of[patient] for patient in some.patients])
         pixels = [phantom.restyled(film, source) for film, source in zip(some.pixels, sources, strict=True)]

@@ -1,5 +1,7 @@
 """Experiment 7: what a COVID-19 network uses. Trained on some sources, tested on others, on variants of the images."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrkit import augment
 from cxrkit.course.experiments._learn import Plan
 from cxrkit.course.experiments._measure import Result, Setting, measure
 from cxrkit.course.experiments._sets import Progress, Sets, both_classes, positive
@@ -34,8 +37,8 @@ def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
     if len(found) < 2:
         raise ValueError(
             "a network must be trained on some sources and tested on others: there must be a source with both classes "
-            f"and others that hold both together; got {', '.join(sets.sources)}, of which "
-            f"{', '.join(found) or 'none'} can be used. Simulated images get sources with `simulated_sources`."
+            f"and others that hold both together; got {', '.join(sets.sources)}, of which {', '.join(found) or 'none'} "
+            "can be used. Simulated images get sources with `simulated_sources`."
         )
     return {**found, ALL: sets.sources}
 
@@ -54,19 +57,13 @@ def shortcuts(
 
     For each variant, networks are trained for COVID-19 on each of `groups` and on all sources in balance, and one for
     the *source*, on images without COVID-19: whether the source has COVID-19 at all. It too is tested on COVID-19.
-    Training and test images have the same variant. Images without lungs are left out. Histograms are matched to the
-    training images of the largest source.
+    Training and test images have the same variant; "unchanged" is added. Images without lungs are left out. Histograms
+    are matched to the training images of the largest source.
 
-    Args:
-        variants: of `VARIANTS`; "unchanged", with which they are compared, is added.
-    Returns:
-        The result. Its table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC and
-        its difference from the unchanged images. `seen` is "same sources", "partly seen" or "never seen"; a group that
-        the network never saw is tested on all its images, the others on those in test. `tested on` "the source" is the
-        AUROC for the source, on test images without COVID-19. In `extra`: "predicted positive", the share of images
-        predicted positive at 0.5 by network, variant, source and class; "left out", images without lungs by source.
-    Raises:
-        ValueError: sources that do not allow it, an unknown variant, or as for `measure`.
+    The table has a row per network (`target`, `trained on`), `variant` and `tested on`: the AUROC and its difference
+    from the unchanged images. A group that the network never saw (`seen`) is tested on all its images, the others on
+    those in test. `tested on` "the source" is the AUROC for the source, on test images without COVID-19. In `extra`:
+    "predicted positive", the share of images by network, variant, source and class; "left out", images without lungs.
     """
     variants = tuple(dict.fromkeys((UNCHANGED, *variants)))
     if unknown := set(variants) - set(VARIANTS):
@@ -83,19 +80,16 @@ def shortcuts(
             progress(len(measured) * networks + done, len(variants) * networks)
 
     for variant in variants:
-        now = shown.map(
-            lambda split, films: replace(films, pixels=variant_of(variant, films.pixels, lungs[split], like=like))  # noqa: B023 - called at once
-        )
-        measured[variant] = measure(
-            f"shortcuts, {variant}",
-            shown,
-            _settings(now, tested, plan),
-            {"COVID-19": _joined(now)},
-            plan=plan,
-            out=None if out is None else Path(out) / "run" / variant.replace(" ", "-").replace("'", ""),
-            progress=of_all,
-            **options,
-        )
+        films = {
+            split: replace(some, pixels=variant_of(variant, some.pixels, lungs[split], like=like))
+            for split, some in shown.films.items()
+        }
+        now = Sets(shown.name, shown.simulated, **films)
+        options |= {"plan": plan, "progress": of_all}
+        if out is not None:
+            options["out"] = Path(out) / "run" / variant.replace(" ", "-").replace("'", "")
+        settings, tests = _settings(now, tested, plan), {"COVID-19": _joined(now)}
+        measured[variant] = measure(f"shortcuts, {variant}", shown, settings, tests, **options)
     table, shares = _scored(shown, tested, measured)
     return replace(
         measured[UNCHANGED],
@@ -202,4 +196,14 @@ def recorded_shortcuts(path: Path | str | None = None) -> Result:
 
     None reads the result on real images that comes with cxrkit. `extra` also holds "made by", the command and the day.
     """
-    return Result.read(Path(str(_RECORDED)) if path is None else Path(path))
+    parts = json.loads((_RECORDED if path is None else Path(path)).read_text(encoding="utf-8"))
+    frames = {
+        name: pd.DataFrame(part["rows"], columns=part["columns"]).map(lambda one: math.nan if one is None else one)
+        for name, part in parts.items()
+        if isinstance(part, dict) and "rows" in part
+    }
+    recipe = parts["plan"]["recipe"]
+    plan = Plan(**parts["plan"] | {"recipe": recipe and augment.from_json(recipe)})
+    films, table, cells = (frames.pop(name) for name in ("films", "table", "cells"))
+    about = (parts["name"], parts["data"], parts["simulated"], films, plan, tuple(parts["seeds"]))
+    return Result(*about, cells, table=table, extra={**frames, "made by": parts["made_by"]})

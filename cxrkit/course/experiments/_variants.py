@@ -1,21 +1,15 @@
-"""Variants of an image with something taken away: a test of what a network uses.
-
-A network that still predicts well when the lungs are masked out does not need them; one that fails when the edge is
-blanked did need the edge. The mask is one grey, the same on every image: a mean of the image would carry over what was
-masked.
-"""
+"""Variants of an image with something taken away: a test of what a network uses."""
 
 import cv2
 import numpy as np
 
 from cxrkit.film import lung_masks, lung_outline, resize
 
-#: The grey of what is masked.
+#: The grey of what is masked, the same on every image: a mean of the image would carry over what was masked.
 GREY = 128
-#: Shares of the image's side: how far the mask goes beyond the lungs, and how wide the edge is.
-GROW, EDGE = 0.03, 0.1
-#: What a crop keeps around the box of the lungs, as a share of the box.
-MARGIN = 0.05
+#: How far the mask goes beyond the lungs, and how wide the edge is, as shares of the image's side; what a crop keeps
+#: around the box of the lungs, as a share of the box.
+GROW, EDGE, MARGIN = 0.03, 0.1, 0.05
 #: The variants; the first takes nothing away.
 VARIANTS = (
     "unchanged",

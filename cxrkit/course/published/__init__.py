@@ -1,8 +1,7 @@
 """What the report printed (Chung Yuan Christian University, 2020-12-04): as data, and what can be rebuilt from it.
 
-`table` returns a table as printed. `matrix` and `matrices` rebuild confusion matrices, `estimate` and `figures` add the
-interval that the report did not print, and `compare` bounds the difference between two rows. What cannot be rebuilt is
-NaN with a reason. docs/published.md shows all of it.
+`matrix` and `matrices` rebuild confusion matrices, `estimate` and `figures` add the interval that the report did not
+print. What cannot be rebuilt is NaN with a reason. docs/published.md shows all of it.
 """
 
 from cxrkit.course.published._compare import beside, compare, nulls

@@ -21,7 +21,7 @@ class RowComparison:
         differing: smallest and largest number of images on which only one of the two can have been right.
         p: smallest and largest two-sided p of McNemar's mid-p test.
         narrowest, widest: a - b with the narrowest and the widest of the paired intervals (Bonett and Price 2012).
-        unpaired: a - b with the interval for two sets of different images (Newcombe 1998).
+        unpaired: a - b with the interval for two sets of different images (Newcombe 1998, method 10).
     """
 
     a: Estimate
@@ -36,15 +36,12 @@ class RowComparison:
 def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy") -> RowComparison:
     """Bound the difference between two rows of the report on the same images.
 
-    McNemar's test needs the number of images on which only one of the two was right. The report prints how many each
-    had right, but not which; so every pairing that these counts allow is tested. A difference is shown if the largest p
-    is small; it cannot be shown if the smallest p is not.
+    The report prints how many each had right, but not which; so every pairing that these counts allow is tested. A
+    difference is shown if the largest p is small; it cannot be shown if the smallest p is not.
 
     Args:
         a, b: table and row, such as ("table23", "blur>sharpen"), with the same numbers of images of each class.
         measure: accuracy; recall, on the positive images; or specificity, on the negative ones.
-    Raises:
-        ValueError: another measure, a row without one matrix (see `matrix`), or rows of different numbers of images.
     """
     # Number right and number of images of each class that the measure is a share of.
     rights = []
@@ -64,10 +61,7 @@ def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy"
 
 
 def pairings(a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]]) -> RowComparison:
-    """Compare two networks over every possible pairing; a, b: by class, how many images it has right, and of how many.
-
-    Source: Newcombe 1998, Stat. Med. 17, 873, method 10, for `unpaired`.
-    """
+    """Compare two networks over every possible pairing; a, b: by class, how many images are right, and of how many."""
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     n = sum(images for _, images in a)
@@ -81,15 +75,10 @@ def pairings(a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]]) -> RowC
         tests.append(metrics.mcnemar(np.ones(n, int), place < right_a, (place < both) | only_b))
     by_width = sorted((test.difference for test in tests), key=lambda each: each.high - each.low)
     low, high = confint_proportions_2indep(right_a, n, right_b, n, method="newcomb")
-    return RowComparison(
-        wilson(right_a, n),
-        wilson(right_b, n),
-        (right_a + right_b - 2 * most, right_a + right_b - 2 * fewest),
-        (min(test.p for test in tests), max(test.p for test in tests)),
-        by_width[0],
-        by_width[-1],
-        Estimate((right_a - right_b) / n, float(low), float(high), 2 * n),
-    )
+    unpaired = Estimate((right_a - right_b) / n, float(low), float(high), 2 * n)
+    differing = right_a + right_b - 2 * most, right_a + right_b - 2 * fewest
+    p = min(test.p for test in tests), max(test.p for test in tests)
+    return RowComparison(wilson(right_a, n), wilson(right_b, n), differing, p, by_width[0], by_width[-1], unpaired)
 
 
 def beside(sweep: Sweep) -> Sweep:
@@ -114,9 +103,8 @@ def beside(sweep: Sweep) -> Sweep:
 def nulls(sweep: Sweep) -> pd.DataFrame:
     """Give the reason for every measure without a value in a sweep from `beside`, here or in the report.
 
-    Returns:
-        `row`, `measure`, `where` ("here" or "report") and `why`. For a null of the report this includes whether the
-        measure has a value here: if it has, the augmentation alone does not make it undefined.
+    Columns: `row`, `measure`, `where` ("here" or "report") and `why`. For a null of the report it includes whether the
+    measure has a value here: if it has, the augmentation alone does not make it undefined.
     """
     rows = []
     for record in sweep.table.to_dict("records"):

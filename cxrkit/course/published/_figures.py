@@ -9,18 +9,13 @@ from cxrkit.course.published._read import cells_of, reasons, rows
 from cxrkit.course.published._rebuild import REBUILT, fitting, measure_of, validation_films, why_not_one
 from cxrkit.metrics import Estimate, hanley_mcneil, wilson
 
-#: Accuracies over the images of figure 18, whose log counts from 0 to 99, and what is assumed.
-_JETSON_IMAGES = 100
-_ASSUMED = {"fig18": "", "table30": "assumed to be of the 100 images of figure 18"}
-
 
 def estimate(name: str, row: str, column: str) -> Estimate:
     """Return one number of a `table` with the 95% interval that the report does not print; ValueError for no number.
 
-    Returns:
-        The number, exact if it could be rebuilt and otherwise as printed, with an interval for independent images (the
-        report names no patients). NaN for a printed null, without an interval if none can be given; `reason` tells
-        why. n is 0 if it is not known.
+    It is exact if it could be rebuilt and otherwise as printed, with an interval for independent images (the
+    report names no patients). NaN for a printed null, without an interval if none can be given; `reason` tells why. n
+    is 0 if it is not known.
     """
     cells = cells_of(name, row)
     if column not in cells or column == "unit":
@@ -31,10 +26,8 @@ def estimate(name: str, row: str, column: str) -> Estimate:
 def figures() -> pd.DataFrame:
     """Return every number of the report with the 95% interval that it does not print.
 
-    Returns:
-        A row per printed number or null: `table`, `row`, `column`, `measure` (of the number, if its heading differs),
-        `printed` (text, "" for null), `value`, `low`, `high`, `n` (missing if not known) and `reason`, as `estimate`
-        gives them; `method` (of the interval, "" for none).
+    The columns: `table`, `row`, `column`, `measure` (of the number, if its heading differs), `printed` (text, "" for
+    null), the columns of `estimate` (`n` missing if not known), and `method` (of the interval, "" for none).
     """
     found = []
     for (name, row), cells in rows().items():
@@ -66,5 +59,6 @@ def _explain(name: str, row: str, column: str, text: str) -> tuple[str, Estimate
         (films,) = validation_films()
         positives = int(cells_of("table01", row)["val"])
         return "AUROC", hanley_mcneil(float(text), positives, films - positives), "Hanley and McNeil 1982"
-    share = wilson(round(float(text) * _JETSON_IMAGES), _JETSON_IMAGES)
-    return "accuracy", replace(share, reason=_ASSUMED[name]), "Wilson 1927"
+    # Accuracies over the images of figure 18, whose log counts from 0 to 99.
+    reason = "assumed to be of the 100 images of figure 18" if name == "table30" else ""
+    return "accuracy", replace(wilson(round(float(text) * 100), 100), reason=reason), "Wilson 1927"

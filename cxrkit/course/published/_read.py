@@ -11,9 +11,8 @@ _FOLDER = resources.files("cxrkit") / "course" / "published"
 def table(name: str) -> pd.DataFrame:
     """Return one of the report's tables, or the numbers of one of its figures: "table01", "fig03" and so on.
 
-    Returns:
-        A row per printed row and a column per printed column, in the report's order; numbers if a whole column is
-        numbers, otherwise text as printed; missing where the report prints nothing.
+    A row per printed row and a column per printed column, in the report's order; numbers if a whole column is numbers,
+    otherwise text as printed; missing where the report prints nothing.
     """
     cells = {row: columns for (of, row), columns in rows().items() if of == name}
     if not cells:

@@ -35,14 +35,11 @@ def rebuild(printed: Mapping[str, str], *, positives: _Sizes, negatives: _Sizes)
     """Return every confusion matrix that has the printed measures, whether these were rounded or truncated.
 
     Args:
-        printed: by measure (accuracy, precision, recall, specificity, F1) the printed text, such as "0.73333": its
-            decimals give its precision. Leave out measures that were not printed.
+        printed: by measure (accuracy, precision, recall, specificity, F1) the text, such as "0.73333", whose decimals
+            give its precision. Leave out measures that were not printed.
         positives, negatives: images of each class; if that is not known, all possible numbers, such as range(1, 98).
     Returns:
         All that fit, fewest images first; none if the measures contradict one another or these numbers of images.
-    Raises:
-        ValueError: an unknown measure, nothing printed, text that is not a number in [0, 1], no number of images, or so
-            few measures of so many images that too many matrices would have to be tested.
     """
     unknown = [name for name in printed if name not in _RATIOS]
     if unknown or not printed:
@@ -119,11 +116,7 @@ def why_not_one(name: str, row: str) -> str:
 
 
 def matrix(name: str, row: str) -> Confusion:
-    """Return the one confusion matrix that fits a row of tables 9 to 16, 23 or 27, as in the index of `table`.
-
-    Raises:
-        ValueError: no such row, a row of nulls, or one that several matrices fit.
-    """
+    """Return the confusion matrix of a row of tables 9 to 16, 23 or 27; ValueError unless exactly one fits."""
     if reason := why_not_one(name, row):
         raise ValueError(f"{row!r} of {name} has no one matrix: {reason}.")
     return fitting(name, row)[0]
@@ -132,9 +125,8 @@ def matrix(name: str, row: str) -> Confusion:
 def matrices() -> pd.DataFrame:
     """Return the confusion matrix of every row of tables 9 to 16, 23 and 27.
 
-    Returns:
-        A row per printed row: `table`, `row`, `fits` (number of matrices with the printed measures), `tp`, `fp`, `fn`,
-        `tn` and `n` (missing unless exactly one fits) and `reason` (why it is missing).
+    The columns: `table`, `row`, `fits` (number of matrices with the printed measures), `tp`, `fp`, `fn`, `tn`
+    and `n` (missing unless exactly one fits) and `reason` (why it is missing).
     """
     found = []
     for place in (place for place in rows() if place[0] in REBUILT):
@@ -150,8 +142,8 @@ def matrices() -> pd.DataFrame:
 def validation_films() -> tuple[int, ...]:
     """Return every number of images, up to all of ChestX-ray14, that figure 3 can have been measured on.
 
-    An AUROC of p positive and q negative images is a multiple of 1 / (2 p q). Figure 3 prints 14 of them with 16
-    digits, and table 1 the positives of each, so few totals fit all 14.
+    An AUROC of p positive and q negative images is a multiple of 1 / (2 p q). Figure 3 prints 14 with 16 digits, and
+    table 1 the positives of each, so few totals fit all.
     """
     areas = table("fig03").loc[list(FINDINGS), "val_auroc_epoch100"].astype(float).to_numpy()[:, None]
     positives = table("table01").loc[list(FINDINGS), "val"].astype(int).to_numpy()[:, None]
