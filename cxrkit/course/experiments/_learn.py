@@ -213,7 +213,6 @@ def _compiled(start: str, size_px: int, learning_rate: float, steps: int) -> "ke
     model = _network(start, size_px)
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), "categorical_crossentropy")
-    model.optimizer.build(model.trainable_variables)
     return model
 
 

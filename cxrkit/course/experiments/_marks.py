@@ -47,12 +47,9 @@ def faint_films(counts: Mapping[str, int] = _COUNTS, *, size_px: int = 96) -> Fa
             other = {"covid": False, "findings": (finding,), "severity": 2 * severity}
             specs.append({"seed": _FIRST_SEED[split] + k, **(covid if k % 2 else other)})
         made = list(phantom.simulate_many(specs, size_px=size_px))
-        films[split] = FilmSet(
-            np.stack([film.pixels for film in made]),
-            np.array([[film.covid] for film in made], np.float32),
-            np.full(len(made), "unmarked"),
-            np.array([f"sim-{film.seed}" for film in made]),
-        )
+        targets, patients = [[film.covid] for film in made], [f"sim-{film.seed}" for film in made]
+        pixels, sources = np.stack([film.pixels for film in made]), np.full(len(made), "unmarked")
+        films[split] = FilmSet(pixels, np.array(targets, np.float32), sources, np.array(patients))
         lungs[split] = np.stack([film.lung_mask for film in made])
     return FaintFilms(Sets("faint COVID-19, simulated", True, **films), lungs)
 
@@ -97,8 +94,7 @@ def _lettered(film: np.ndarray, number: int) -> np.ndarray:
 class MarkLab:
     """Networks trained on marked images, and their test with other marks; a network is kept once it is trained.
 
-    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`. With a "frozen" plan a
-    training takes about a second.
+    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`.
     """
 
     marks = MARKS

@@ -81,10 +81,7 @@ class Result:
         return pd.concat(parts, names=["measure"]).reset_index("measure").reset_index(drop=True)
 
     def estimates(self, rows: str, columns: str, **where: Any) -> dict[str, dict[str, Estimate]]:
-        """Return the estimates by two columns of the table, such as "trained on" and "tested on".
-
-        `where` gives the values of further columns: `variant="unchanged"`.
-        """
+        """Return the estimates by two columns of the table, where further columns have given values."""
         found: dict[str, dict[str, Estimate]] = {}
         for record in self.table.to_dict("records"):
             if all(record[name] == value for name, value in where.items()):

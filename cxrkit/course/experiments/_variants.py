@@ -60,8 +60,7 @@ def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
     """
     counts = np.bincount(model.ravel(), minlength=256)
     greys = np.flatnonzero(counts)
-    reached = np.cumsum(counts)[greys] / counts.sum()
-    matched = np.empty_like(pixels)
+    reached, matched = np.cumsum(counts)[greys] / counts.sum(), np.empty_like(pixels)
     for film, out in zip(pixels, matched, strict=True):
         share = np.cumsum(np.bincount(film.ravel(), minlength=256)) / film.size
         out[:] = np.rint(np.interp(share, reached, greys)).astype(np.uint8)[film]

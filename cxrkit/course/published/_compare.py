@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import metrics
-from cxrkit.course.published._rebuild import fitting, matrix, why_not_one
+from cxrkit.course.published._rebuild import matrix, why_not_one
 from cxrkit.metrics import Estimate, wilson
 from cxrkit.rounds import GRIDS, Sweep
 
@@ -89,8 +89,8 @@ def beside(sweep: Sweep) -> Sweep:
     theirs = {}
     for name, grid in GRIDS.items():
         for row in (row for row, recipe in grid.items() if sweep.recipes.get(row) == recipe):
-            fits, reason = fitting(name, row), why_not_one(name, row)
-            theirs[row] = (fits[0].estimates() if len(fits) == 1 else {}), reason
+            reason = why_not_one(name, row)
+            theirs[row] = ({} if reason else matrix(name, row).estimates()), reason
     rows = []
     for row, measure in zip(sweep.table["row"], sweep.table["measure"], strict=True):
         found, reason = theirs.get(row, ({}, ""))

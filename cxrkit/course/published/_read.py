@@ -51,8 +51,8 @@ def integration() -> pd.DataFrame:
     """Return the rows that the report shows of its three spreadsheets, spelt as printed (figures 14, 15 and 16).
 
     Columns: `figure` (14: predicted COVID-19; 15: not, with findings; 16: both merged), `Image Index`, `Predict label`
-    (findings joined by spaces; empty for none). File names tell the origin: eight digits, an underscore and three
-    digits is ChestX-ray14, which is older than COVID-19; `covid_` is a COVID-19 image of the Kaggle data.
+    (findings joined by spaces; empty for none). Eight digits, an underscore and three digits name an image of
+    ChestX-ray14, which is older than COVID-19; `covid_` one with COVID-19 of the Kaggle data.
     """
     return _file("integration").astype({"figure": int})
 
