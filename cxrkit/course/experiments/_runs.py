@@ -50,12 +50,11 @@ def augmenters(
 def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Train with figure 11's composite, with horizontal flips only and without augmentation, everything else alike.
 
-    Takes `patients` as `augmenters` does. `extra` holds "examples", as `examples` chooses them from the predictions of
-    the first seed's network with the composite.
+    `extra` holds the `examples` of the first seed's network with the composite.
     """
     result = augmenters(sets, plan, recipes={"flip": "flip", "figure 11": "fig11"}, **options)
-    found = examples(sets, result.probs["figure 11"]["test"][0])
-    return replace(result, name="composite", extra={"examples": found})
+    extra = {"examples": examples(sets, result.probs["figure 11"]["test"][0])}
+    return replace(result, name="composite", extra=extra)
 
 
 def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:

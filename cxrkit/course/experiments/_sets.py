@@ -48,8 +48,7 @@ class Sets:
     def choose(self, patients: int | None, seed: int = 0) -> FilmSet:
         """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
 
-        `patients` is at least 2; None, or more than there are, chooses all. Patients with COVID-19 have the same share
-        as in training, at least one of each kind.
+        None, or more than there are, chooses all. Patients with COVID-19 have the same share, at least one of each kind.
         """
         if patients is None:
             return self.train

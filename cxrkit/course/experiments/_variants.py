@@ -43,14 +43,11 @@ def variant_of(
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}.")
-    model = like[0]
-    if variant.startswith("cropped"):
-        pixels, model = _cropped(pixels, found), _cropped(*like) if variant.endswith("matched") else model
-    if variant.endswith("matched"):
-        return match_histograms(pixels, model)
-    if variant in (UNCHANGED, "cropped to the lungs"):
-        return pixels
-    return np.where(_masked(variant, found), np.uint8(GREY), pixels)
+    cropped = variant.startswith("cropped")
+    if not cropped and variant not in (UNCHANGED, "histogram matched"):
+        return np.where(_masked(variant, found), np.uint8(GREY), pixels)
+    shown = _cropped(pixels, found) if cropped else pixels
+    return match_histograms(shown, _cropped(*like) if cropped else like[0]) if variant.endswith("matched") else shown
 
 
 def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
@@ -76,8 +73,8 @@ def _masked(variant: str, found: np.ndarray) -> np.ndarray:
         down, across = (round(EDGE * side) for side in found.shape[1:])
         masked[:, down : found.shape[1] - down, across : found.shape[2] - across] = False
         return masked
-    masked, reach = np.zeros_like(found), round(GROW * max(found.shape[1:]))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    masked, side = np.zeros_like(found), 2 * round(GROW * max(found.shape[1:])) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     for one, out in zip(found, masked, strict=True):
         out[:] = cv2.dilate(one.astype(np.uint8), disc)
         if variant == "lungs' box masked out":

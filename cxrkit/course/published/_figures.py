@@ -13,9 +13,8 @@ from cxrkit.metrics import Estimate, hanley_mcneil, wilson
 def estimate(name: str, row: str, column: str) -> Estimate:
     """Return one number of a `table` with the 95% interval that the report does not print; ValueError for no number.
 
-    It is exact if it could be rebuilt and otherwise as printed, with an interval for independent images (the
-    report names no patients). NaN for a printed null, without an interval if none can be given; `reason` tells why. n
-    is 0 if it is not known.
+    It is exact if it could be rebuilt and otherwise as printed, with an interval for independent images. NaN for a
+    printed null, without an interval if none can be given; `reason` tells why. n is 0 if it is not known.
     """
     cells = cells_of(name, row)
     if column not in cells or column == "unit":
