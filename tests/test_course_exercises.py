@@ -71,17 +71,15 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_answers_are_right_wrong_ones_get_a_hint_and_none_is_neither(name):
     results, right, wrong = CASES[name]
-    for answer in right:
-        verdict = check_answer(name, answer, **results)
-        assert verdict.right is True
-        assert repr(verdict).startswith(f"Exercise {name}: right.")
-    for answer in wrong:
-        verdict = check_answer(name, answer, **results)
-        assert verdict.right is False
-        assert "Hint:" in verdict.text
-    verdict = check_answer(name, None, **results)
-    assert verdict.right is None
-    assert "no answer yet. Hint:" in verdict.text
+    for answers, is_right, words in (
+        (right, True, "right."),
+        (wrong, False, "Hint:"),
+        ([None], None, "no answer yet."),
+    ):
+        for answer in answers:
+            verdict = check_answer(name, answer, **results)
+            assert verdict.right is is_right
+            assert words in repr(verdict)
 
 
 def test_if_there_is_no_such_name_none_is_right():

@@ -1,5 +1,6 @@
 """Experiments: images and sources, choices of patients, the training of one network, runs that resume, results."""
 
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -41,11 +42,9 @@ def sourced():
 
 
 def value(result, measure, **where):
-    rows = result.table[result.table["measure"] == measure]
-    for column, wanted in where.items():
-        rows = rows[rows[column.replace("_", " ")] == wanted]
-    assert len(rows) == 1
-    return rows.iloc[0]
+    wanted = {"measure": measure} | {name.replace("_", " "): value for name, value in where.items()}
+    (row,) = result.table[(result.table[list(wanted)] == pd.Series(wanted)).all(axis=1)].to_dict("records")
+    return row
 
 
 # --- images --------------------------------------------------------------------------------------------------
@@ -61,7 +60,7 @@ def test_images_of_a_manifest_come_in_its_splits_or_split_by_patient_with_their_
     frame.to_csv(path, index=False)
     patients = [set(films.patients) for films in experiments.load(path, cache=tmp_path / "films").films.values()]
     assert [len(some) for some in patients] == [18, 6, 6]
-    assert not set.intersection(*patients)
+    assert len(set.union(*patients)) == 30
     frame.assign(covid=1).to_csv(path, index=False)
     with pytest.raises(ValueError, match="of 60 images it is 1 for 60 and 0 for 0"):
         experiments.load(path, cache=tmp_path / "films")
@@ -73,9 +72,9 @@ def test_simulated_sources_are_assigned_by_patient_one_with_both_classes_and_two
     assert sourced.by_source.loc["A"].tolist() == [20 + 2 + 4, 8 + 1 + 2]
     assert (sourced.by_source.loc["B", "COVID-19"], sourced.by_source.loc["C", "other"]) == (0, 0)
     assert sourced.by_source.to_numpy().sum() == 132
-    film = int(np.flatnonzero(sourced.train.sources == "B")[0])
-    np.testing.assert_array_equal(sourced.train.pixels[film], phantom.restyled(before.train.pixels[film], "B"))
     assert experiments.simulated_sources(before).train.sources.tolist() == sourced.train.sources.tolist()
+    film = sourced.train.sources.tolist().index("B")
+    np.testing.assert_array_equal(sourced.train.pixels[film], phantom.restyled(before.train.pixels[film], "B"))
     with pytest.raises(ValueError, match="tiny has real images, whose sources are known"):
         experiments.simulated_sources(sets(simulated=False))
     # Two images a patient, the second without COVID-19: it is left out if the patient is of the source of COVID-19.
@@ -158,10 +157,9 @@ def test_images_of_one_class_or_of_unknown_class_are_refused(tiny):
     films = film_set()
     with pytest.raises(ValueError, match=r"val must hold images with COVID-19 .*; of 4, 4 have 1 and 0 have 0"):
         experiments.learn(films, VAL.where(positive(VAL)), plan(tiny), seed=0)
-    some = films.targets.copy()
-    some[0] = np.nan
+    films.targets[0] = np.nan
     with pytest.raises(ValueError, match=r"films must hold .*; of 12, 5 have 1 and 6 have 0"):
-        experiments.learn(replace(films, targets=some), VAL, plan(tiny), seed=0)
+        experiments.learn(films, VAL, plan(tiny), seed=0)
 
 
 # --- runs that resume ----------------------------------------------------------------------------------------
@@ -206,11 +204,10 @@ def test_images_are_counted_by_class_and_split_without_blurred_ones(tmp_path):
     cv2.imwrite(str(tmp_path / "p0-0.png"), cv2.GaussianBlur(phantom.simulate(1, size_px=256).pixels, (0, 0), 5))
     (tmp_path / "p1-0.png").write_bytes(b"no picture")
     found = experiments.data(path)
-    assert found.removed["image"].tolist() == ["p0-0.png", "p1-0.png"]
-    assert found.removed["reason"].str[:7].tolist() == ["blurred", "cannot "]
+    reasons = dict(zip(found.removed["image"], found.removed["reason"].str[:7], strict=True))
+    assert reasons == {"p0-0.png": "blurred", "p1-0.png": "cannot "}
     assert found.removed["detail"].iloc[0] < found.line < found.detail["detail"].iloc[1]
-    assert found.counts.loc["COVID-19"].tolist() == [7, 2, 2]
-    assert found.counts.loc["Total"].tolist() == [14, 4, 4]
+    assert found.counts.loc[["COVID-19", "Total"]].to_numpy().tolist() == [[7, 2, 2], [14, 4, 4]]
     assert (found.shared, len(found.frame), len(found.detail)) == (0, 22, 23)
     again = experiments.data(path, ratios=(1, 1, 2))
     assert again.counts.loc["Total", "test"] > again.counts.loc["Total", "train"]
@@ -243,8 +240,7 @@ def test_transfer_is_measured_over_sizes_and_compared_with_training_from_scratch
     result = experiments.transfer(sets(), plan(tiny), sizes=(4, 99), seeds=(0, 1))
     table = result.table[result.table["measure"] == "AUROC"]
     # 99 patients are more than the 24 that there are.
-    assert table["patients"].tolist() == [4] * 3 + [24] * 3
-    assert table["mode"].tolist() == list(MODES) * 2
+    assert list(zip(table["patients"], table["mode"], strict=True)) == list(itertools.product((4, 24), MODES))
     assert table["difference"].isna().tolist() == [False, False, True] * 2
     assert result.cells.groupby(["size", "seed"])["positives"].nunique().eq(1).all()
     with pytest.raises(ValueError, match="the number of patients must be at least 2; got 1"):

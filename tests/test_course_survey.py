@@ -89,16 +89,12 @@ def test_table_1_is_put_beside_counts_with_the_sign_of_what_was_printed_more():
 def folder(tmp_path):
     """Label files of 28 images of 14 patients in the layout of ChestX-ray14's."""
     labels = ["Pneumothorax", "Mass|Nodule", "Atelectasis", "No Finding", "Edema|Effusion", "Infiltration", "Hernia"]
-    columns = {
-        "Image Index": [f"{k // 2:08}_{k % 2:03}.png" for k in range(28)],
-        "Finding Labels": labels * 4,
-        "Follow-up #": [0, 1] * 14,
-        "Patient ID": np.arange(28) // 2,
-        "Patient Age": 50,
-        "Patient Gender": list("FFMM") * 7,
-        "View Position": "PA",
-    }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(
+        {"Image Index": [f"{k // 2:08}_{k % 2:03}.png" for k in range(28)], "Finding Labels": labels * 4}
+    )
+    table["Patient ID"] = np.arange(28) // 2
+    about = {"Follow-up #": [0, 1] * 14, "Patient Age": 50, "Patient Gender": list("FFMM") * 7, "View Position": "PA"}
+    table = table.assign(**about)
     table.to_csv(tmp_path / "Data_Entry_2017_v2020.csv", index=False)
     names = table["Image Index"]
     (tmp_path / "train_val_list.txt").write_text("\n".join(names[:20]) + "\n", encoding="utf-8")
@@ -140,8 +136,7 @@ def test_label_files_are_surveyed_and_compared_with_the_radiologists(folder):
 def test_the_record_of_the_real_label_files_fits_together_and_holds_no_row_of_an_image_or_patient():
     nih = survey.recorded_nih()
     whole = nih.survey
-    assert (whole.films, whole.patients) == (112_120, 30_805)
-    assert whole.films_per_patient.sum().tolist() == [30_805, 112_120]
+    assert whole.films_per_patient.sum().tolist() == [whole.patients, whole.films] == [30_805, 112_120]
     assert nih.splits["films"].sum() == 112_120
     assert set(nih.confusion.sum(axis=1)) == {4376}
     for finding in FINDINGS:

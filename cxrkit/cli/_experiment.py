@@ -1,7 +1,4 @@
-"""`cxrkit experiment`: one command per experiment of the report.
-
-Keras and pandas take seconds to import, so the commands import inside functions.
-"""
+"""`cxrkit experiment`: one command per experiment. Functions import Keras and pandas, which take seconds to import."""
 
 import inspect
 from datetime import date
@@ -12,9 +9,8 @@ import typer
 
 from cxrkit.cli import _terminal
 
-app = typer.Typer(
-    help="The report's experiments on COVID-19, on any manifest.", no_args_is_help=True, rich_markup_mode=None
-)
+_HELP = "The report's experiments on COVID-19, on any manifest."
+app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 Manifest = Annotated[
     Path | None,

@@ -48,7 +48,7 @@ class Sets:
     def choose(self, patients: int | None, seed: int = 0) -> FilmSet:
         """Choose training patients at random; the choice of a smaller number is part of that of a larger one.
 
-        None, or more than there are, chooses all. Patients with COVID-19 have the same share, at least one of each kind.
+        None, or more than there are, chooses all. Patients with COVID-19 keep their share, at least one of each kind.
         """
         if patients is None:
             return self.train
