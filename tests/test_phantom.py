@@ -11,12 +11,9 @@ from scipy import ndimage
 
 from cxrkit import phantom
 from cxrkit.labels import COVID
-from cxrkit.phantom import _anatomy as anatomy
-from cxrkit.phantom import _findings as signs
 from cxrkit.phantom import _patients as patients
 from cxrkit.phantom import _png as png
 from cxrkit.phantom import _render as render
-from cxrkit.phantom import _scene as scene
 from cxrkit.phantom import _solids as solids
 from cxrkit.phantom._findings import KINDS
 
@@ -37,18 +34,6 @@ def grey_film(seed, **options):
 
 def shown(kind, seed=5, size_px=SMALL, **options):
     return phantom.simulate(seed, size_px=size_px, findings=(kind,), **options)
-
-
-# --- closed forms ---------------------------------------------------------------------------------------------------
-
-
-def test_ray_through_the_centre_of_an_ellipsoid_crosses_its_whole_depth():
-    rays = make_rays(size=65, px=0.5)
-    interval = solids.ellipsoid(rays, (0.0, 0.0, 0.0), (5.0, 4.0, 3.0))
-    assert solids.length(interval)[32, 32] == pytest.approx(6.0, rel=1e-3)
-    parallel = solids.ellipsoid(make_rays(size=65, source=1e9), (0.0, 0.0, 0.0), (5.0, 4.0, 3.0))
-    # At x = 3 of a half-axis of 5: 2 * 3 * sqrt(1 - 0.36) = 4.8.
-    assert solids.length(parallel)[32, 38] == pytest.approx(4.8)
 
 
 def test_diverging_path_through_a_tilted_ellipsoid_equals_numerical_integration():
@@ -113,8 +98,6 @@ def test_quartic_section_equals_numerical_integration():
     np.testing.assert_allclose(solids.quartic_half_depth(s, 3.0), counted, atol=2e-4)
 
 
-# --- the same bytes -------------------------------------------------------------------------------------------------
-
 PINNED = {
     (1, None): "2d41b6cd404a7daaa1a2c0ae9d0e91c307fb03695cb6b2444fdd674a992d6fd2",
     (2, "Effusion"): "3de7f0c0cec48a7e69baf321cdb3b1071e23184c525019d2f459cc68530a6878",
@@ -136,15 +119,6 @@ def test_error_of_one_part_in_a_million_million_changes_no_byte(monkeypatch):
     monkeypatch.setattr(render, "attenuation", lambda *a: real(*a) * (1 + 1e-12 * shake.uniform(-1, 1, size=(64, 64))))
     for k, kind in enumerate(KINDS):
         np.testing.assert_array_equal(shown(kind, seed=k, size_px=64, severity=0.6).pixels, before[k])
-
-
-def test_grey_values_stay_clear_of_rounding_boundaries():
-    nearest = min(
-        np.abs(grey % 1 - 0.5)[(grey > 0) & (grey < 255)].min()
-        for grey in (grey_film(seed, size_px=SMALL).pixels for seed in range(12))
-    )
-    # Errors of the last bit reach about 1e-12 of a grey level.
-    assert nearest > 1e-9
 
 
 def test_global_random_state_is_neither_read_nor_moved():
@@ -169,9 +143,6 @@ def test_many_films_come_in_order_from_two_processes():
     specs = [3, {"seed": 1, "findings": ("Mass",)}, 2]
     alone = [one.png() for one in phantom.simulate_many(specs, size_px=32)]
     assert [one.png() for one in phantom.simulate_many(specs, size_px=32, workers=2)] == alone
-
-
-# --- findings -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,11 +221,6 @@ def test_emphysema_has_long_lungs_and_a_narrow_heart_and_fibrosis_small_lungs():
     assert small.lung_mask.sum() < 0.9 * none.lung_mask.sum()
 
 
-def test_atelectasis_lifts_the_diaphragm_of_its_side():
-    least, most = sorted(signs.shape(5, {"Atelectasis": 1.0}).dome_lift)
-    assert (least, most > 2) == (0, True)
-
-
 def test_covid_patches_lie_in_both_lungs_outside_and_mostly_below():
     lower = []
     for seed in range(12):
@@ -270,20 +236,6 @@ def test_covid_patches_lie_in_both_lungs_outside_and_mostly_below():
         assert one.findings == ()
         assert one.covid
     assert np.mean(lower) > 0.03
-
-
-def test_heart_is_magnified_and_scapulae_overlap_in_ap():
-    person = anatomy.draw_person(5)
-    frames = {
-        v: anatomy.build_frame(person, anatomy.draw_pose(phantom.stream(5, "film"), v), anatomy.Changes())
-        for v in phantom.VIEWS
-    }
-    assert scene.place_heart(frames["AP"]).ratio > scene.place_heart(frames["PA"]).ratio
-    inner = {v: np.abs(anatomy.shoulder_bones(f)[0][1, :, 0]).min() / f.half_width for v, f in frames.items()}
-    assert inner["AP"] < 0.85 < 0.9 < inner["PA"]
-
-
-# --- how findings go together ---------------------------------------------------------------------------------------
 
 
 def test_drawn_findings_follow_the_committed_rates():
@@ -302,9 +254,6 @@ def test_enriched_draw_holds_every_finding_often():
     assert drawn.mean(axis=0).min() > 1 / 14 - 0.02
     with pytest.raises(ValueError, match="enrich must be between 0"):
         phantom.draw_findings(phantom.stream(2, "labels"), 1, enrich=2)
-
-
-# --- series ---------------------------------------------------------------------------------------------------------
 
 
 def test_series_keeps_the_patient_and_the_place_and_follows_the_course():
@@ -327,9 +276,6 @@ def test_finding_appears_or_resolves_in_a_series(course, there):
     assert [films[0].covid, films[-1].covid] == there
 
 
-# --- nuisances ------------------------------------------------------------------------------------------------------
-
-
 def test_nuisances_change_pixels_and_nothing_that_is_known_of_them():
     plain = phantom.simulate(5, size_px=SMALL, findings=("Mass",))
     for nuisance in ({"marker": "L"}, {"leads": 3}, {"source": "B"}):
@@ -339,9 +285,6 @@ def test_nuisances_change_pixels_and_nothing_that_is_known_of_them():
         assert marked.labels == plain.labels
     assert (marked.pixels[:, :4] == 2).all()
     assert np.abs(phantom.restyled(plain.pixels, "B").astype(int) - marked.pixels).max() <= 2
-
-
-# --- misuse ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from cxrkit import phantom
 from cxrkit.data import COURSE_MANIFEST, simulate_row
@@ -83,14 +84,14 @@ def draw_rows() -> list[dict]:
                 rng = phantom.stream(seed, "labels", 1)
                 view = "PA" if rng.random_sample() < 0.6 else "AP"
                 sex = "F" if rng.random_sample() < 0.5 else "M"
-                age = 18 + int(rng.random_sample() * 73)
+                age = 18.0 + int(rng.random_sample() * 73)
                 shown = draw_findings(rng, counts) if kind == "findings" else (COVID,) * (kind == "covid")
                 patient = f"sim-{seed - PATIENT_SEEDS.start + 1:04d}"
-                person = {
+                person = SAME | {
                     "patient_id": patient,
                     "view": view,
                     "sex": sex,
-                    "age": float(age),
+                    "age": age,
                     "split": split,
                     "seed": seed,
                 }
@@ -112,10 +113,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a row would change")
     arguments = parser.parse_args()
     rows = draw_rows()
-    for number, row in enumerate(rows, start=1):
+    for row in tqdm(rows, "images"):
         row["sha256"] = hashlib.sha256(simulate_row(row).png()).hexdigest()
-        if number % 100 == 0:
-            print(f"{number} of {len(rows)} images", file=sys.stderr)
     frame = pd.DataFrame(rows)
     text = to_csv(frame)
     if arguments.check:
