@@ -127,13 +127,6 @@ def test_a_finished_folder_does_not_change(trained, films):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_the_same_seed_gives_the_same_curve_and_leaves_the_global_random_state(trained, films, tmp_path):
-    state = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not change
-    train_worker.main(str(films), str(tmp_path), {})
-    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002 - as above
-    assert_same_training(trained, tmp_path)
-
-
 # --- what is refused -------------------------------------------------------------------------------------------
 
 
