@@ -203,12 +203,3 @@ def test_another_language_is_refused(make):
     with pytest.raises(ValueError, match="got 'de'"):
         panel.language = "de"
     assert panel.language == "en"
-
-
-def test_every_operation_parameter_and_unit_is_explained():
-    keys = {f"lab.op.{name}" for name in OPERATIONS}
-    for name, parameters in OPERATIONS.items():
-        shown = [parameter for parameter in parameters.values() if parameter.name != "seed"]
-        keys |= {f"lab.of.{name}.{parameter.name}" for parameter in shown}
-        keys |= {f"lab.unit.{parameter.unit}" for parameter in shown if parameter.unit}
-    assert {key for key in words.table("en") if key.startswith(("lab.op.", "lab.of.", "lab.unit."))} == keys

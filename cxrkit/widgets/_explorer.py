@@ -173,11 +173,8 @@ class RoundsExplorer(Panel):
 
     def _show_rows(self) -> None:
         with self.steps.hold_sync():
-            self.steps.rows = show.rows(self._in_order(self.order), self.language)
+            self.steps.rows = show.rows({name: self._recipes[name] for name in self.order}, self.language)
             self.steps.chosen = str(min(self._place, len(self.order) - 1))
-
-    def _in_order(self, order: Sequence[str]) -> dict[str, augment.Recipe]:
-        return {name: self._recipes[name] for name in order}
 
     def _take_threshold(self) -> None:
         self.threshold.value = self._predictor.thresholds[self.label.value]
@@ -190,7 +187,7 @@ class RoundsExplorer(Panel):
         own = self._predictor.thresholds[self.label.value]
         return self._viewers[self.network.value].run(
             self._films[self.film.value],
-            self._in_order(order),
+            {name: self._recipes[name] for name in order},
             label=self.label.value,
             mode=self.mode.value,
             combine=self.combine.value,

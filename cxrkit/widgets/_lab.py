@@ -303,22 +303,23 @@ class AugmentLab(Panel):
             self._show_step()
 
     def _show_rows(self) -> None:
-        rows = []
+        rows, chosen = [], ".".join(map(str, self._place))
         for place, part in edit.places(self.recipe):
             text = show.describe(part, self.language)
             if place and isinstance(edit.part(self.recipe, place[:-1]), Sometimes):
                 text = self._say("lab.part.then" if place[-1] == 0 else "lab.part.otherwise", part=text)
-            rows.append({"place": _text(place), "depth": len(place), "text": text, "group": not isinstance(part, Op)})
+            shown = {"place": ".".join(map(str, place)), "depth": len(place), "text": text}
+            rows.append(shown | {"group": not isinstance(part, Op)})
         # The chosen row with the rows: between them the tree would show a row that is not there.
         with self.steps.hold_sync():
-            self.steps.rows, self.steps.chosen = rows, _text(self._place)
+            self.steps.rows, self.steps.chosen = rows, chosen
 
     def _show_group(self) -> None:
         place = self._group_place()
         group = None if place is None else edit.part(self.recipe, place)
         name = None if group is None else type(group).__name__
         title = "lab.group.alone" if group is None else "lab.group.inner" if place else "lab.group"
-        explained = "" if group is None else f"<br>{self._say(f'lab.kind.{name}')}"
+        explained = "" if group is None else f": {self._say(f'lab.kind.{name}')}"
         self._group_title.value = f"<b>{self._say(title, group=name)}</b>{explained}"
         self.kind.value = name
         for control, kinds in ((self.random_order, (SomeOf, Sequential)), (self._many, SomeOf), (self.p, Sometimes)):
@@ -383,10 +384,6 @@ class AugmentLab(Panel):
         self.histogram.value = str(show.histogram(self.trial, **about))
         self.strip.value = str(show.strip(self.trial, self.label.value, opacity=self.opacity.value, **about))
         self._heard.value = show.changed_predictions(self.trial, self.label.value, self.language)
-
-
-def _text(place: edit.Place) -> str:
-    return ".".join(map(str, place))
 
 
 def _place(text: str) -> edit.Place:

@@ -49,13 +49,7 @@ class Panel(widgets.VBox):
     """Controls and what they show, in one language at a time.
 
     A panel lists its controls with `_name`, and implements `_say_shown`, `_take` and `_dropped`. Arguments are as for
-    `AugmentLab`.
-
-    Attributes:
-        language: one of `words.LANGUAGES`; may be set at any time: all texts follow, and nothing else changes.
-        steps: the tree or list of steps; add, up, down, remove: its buttons.
-        film, network, label, opacity, seed: what is predicted, and how the map is laid over the image.
-        message: what was done, or why it could not be done.
+    `AugmentLab`. `language` may be set at any time: all texts follow, and nothing else changes.
     """
 
     language = traitlets.Unicode("en")

@@ -29,13 +29,13 @@ class _Panel(widgets.VBox):
         self.picture = widgets.Image(format="png", layout={"width": "900px", "max_width": "100%"})
         rows = [widgets.HBox(controls[k : k + 2]) for k in range(0, len(controls), 2)]
         super().__init__([*rows, self.picture])
-        self._draw = draw
-        for control in controls:
-            control.observe(self._redraw, "value")
-        self._redraw()
 
-    def _redraw(self, change: object = None) -> None:
-        self.picture.value = self._draw().png()
+        def redraw(change: object = None) -> None:
+            self.picture.value = draw().png()
+
+        for control in controls:
+            control.observe(redraw, "value")
+        redraw()
 
 
 def _slider(name: str, value: float, step: float, **look: Any) -> widgets.FloatSlider:

@@ -23,10 +23,8 @@ class ParameterEditor(widgets.HBox):
     """Sets one parameter of an operation.
 
     Args:
-        op, parameter: what is set.
         changed: called with the parameter's name and the new value.
         refused: called with the error when a typed text is no value.
-        language: one of `words.LANGUAGES`.
         whole_range: sliders cover the whole legal range, not only the usual one.
     Attributes:
         how: one value, a range or a list; hidden where only one value is legal.

@@ -44,11 +44,11 @@ class Trial:
 
     def greys(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the share of pixels at each grey level, before and after: two arrays, (256,); images count equally."""
-
-        def shares(films: Sequence[np.ndarray]) -> np.ndarray:
-            return np.mean([np.bincount(each.ravel(), minlength=256) / each.size for each in films], axis=0)
-
-        return shares(self.films), shares(self.altered)
+        before, after = (
+            np.mean([np.bincount(each.ravel(), minlength=256) / each.size for each in films], axis=0)
+            for films in (self.films, self.altered)
+        )
+        return before, after
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

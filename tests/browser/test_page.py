@@ -26,8 +26,6 @@ pytestmark = pytest.mark.slow
 BY_NAME = {sample.name: sample for sample in samples.every()}
 #: axe's names of the rules behind WCAG 2.2 AA.
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-#: Seconds without a message after which the impatient server's pages end.
-IDLE_S = 2.0
 
 
 def dashboard_server(folder, *options):
@@ -457,29 +455,26 @@ def test_a_server_that_is_silent_for_a_moment_is_found_again(page, server):
     expect(lost(page)).to_be_hidden()
 
 
-def test_the_kernel_of_an_idle_page_ends_and_the_page_reports_it(page, tmp_path):
-    with dashboard_server(tmp_path, "--idle-minutes", str(IDLE_S / 60)) as impatient:
-        opened(page, impatient)
-        gone(kernels(impatient))
+def test_an_idle_page_ends_images_are_never_written_and_a_server_that_ends_leaves_nothing(
+    page, tmp_path, films, monkeypatch
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with dashboard_server(tmp_path, "--idle-minutes", "0.2") as running:
+        opened(page, running)
+        drop(page, films["png"])
+        shown(page, "film.png")
+        files = {path for path in tmp_path.rglob("*") if path.is_file()}
+        gone(kernels(running))
         page.get_by_role("button", name=words.say("en", "sample.heart")).click()
         expect(lost(page)).to_be_visible()
         page.get_by_role("button", name=words.say("en", "page.reload")).click()
         whole(page)
-
-
-def test_images_are_never_written_and_a_server_that_ends_leaves_nothing(page, tmp_path, films, monkeypatch):
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    with dashboard_server(tmp_path) as running:
-        opened(page, running)
-        drop(page, films["png"])
-        shown(page, "film.png")
-        inside = kernels(running)
-        files = {path for path in tmp_path.rglob("*") if path.is_file()}
+        left = kernels(running)
         os.kill(running.process.pid, signal.SIGTERM)
         running.process.wait(60)
-        gone(inside)
+        gone(left)
     data = films["png"].read_bytes()
     assert {path.suffix for path in files}.isdisjoint({".png", ".jpg", ".jpeg", ".dcm"})
     assert not [path for path in files if path.exists() and data[:64] in path.read_bytes()]
