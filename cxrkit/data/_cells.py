@@ -12,8 +12,6 @@ from cxrkit.labels import FINDINGS, SPLITS, join_findings
 VIEWS = ("PA", "AP", "AP Supine", "LL", "RL")
 FRONTAL = VIEWS[:3]
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
-#: A cell at fault: row, column, value, what is legal.
-Fault = tuple[Any, str, str, str]
 
 
 class ManifestError(ValueError):
@@ -69,22 +67,19 @@ _size = Column(_like(r"([1-9]\d{0,8}|)(?:\.0+)?"), "a whole number of pixels >= 
 _view = _one_of(*VIEWS, l="LL", lateral="LL", lat="LL", aps="AP Supine", **{"ap semi erect": "AP", "ap erect": "AP"})
 _covid = _one_of("0", "1", **{"0.0": "0", "1.0": "1"}, true="1", false="0", yes="1", no="0")
 _split = _one_of(*SPLITS, training="train", dev="val", valid="val", validation="val", testing="test")
+_findings = f"{', '.join(FINDINGS)}, joined by |, or empty"
 _images = "imageindex imagepath imagename imagefile filename filepath file path imageid"
 #: The names are in lower case, letters and digits alone; of several in a table the first is taken.
 COLUMNS = {
     "image": Column(_named, "a path of one line, each image once", _images),
     "source": Column(_text, "text of one line"),
-    "patient_id": Column(
-        _named, "any text of one line; for an unknown person the file name of the image", "patientid patient subjectid"
-    ),
+    "patient_id": Column(_named, "text of one line; the file name if unknown", "patientid patient subjectid"),
     "follow_up": _whole._replace(names="followup"),
     "view": Column(_view, f"{', '.join(VIEWS)}, or empty", "viewposition projection"),
     "sex": Column(_one_of("F", "M", female="F", w="F", male="M"), "F, M, or empty", "gender patientsex patientgender"),
     "age": Column(_age, "years from 0 to 120, or empty", "patientage"),
     "covid": Column(_covid, "0, 1, or empty", "covid19"),
-    "findings": Column(
-        findings_of, f"{', '.join(FINDINGS)}, joined by |, or empty", "findinglabels finding labels label"
-    ),
+    "findings": Column(findings_of, _findings, "findinglabels finding labels label"),
     "split": Column(_split, f"{', '.join(SPLITS)}, or empty", "subset set"),
     "seed": _whole,
     "sha256": Column(_like(r"([0-9a-fA-F]{64}|)"), "64 hexadecimal digits, or empty"),
@@ -101,7 +96,7 @@ def clean(rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS) -> t
 
     Cells that are not understood raise ManifestError in `decisive` columns; in others they are left empty, with a note.
     """
-    refused: list[Fault] = []
+    refused: list[Any] = []
     frame, notes = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])), fill_value=""), []
     for column in filter(rows.columns.__contains__, COLUMNS):
         cells, (spell, legal, _) = rows[column], COLUMNS[column]
@@ -150,8 +145,8 @@ def as_text(cell: Any) -> str:
     return repr(float(cell)).removesuffix(".0") if isinstance(cell, float | np.floating) else str(cell)
 
 
-def faulty(faults: Sequence[Fault], name: str) -> ManifestError:
-    """Return the error that names the first faults of a table."""
+def faulty(faults: Sequence[tuple[Any, str, str, str]], name: str) -> ManifestError:
+    """Return the error that names the first faults of a table: row, column, value, what is legal."""
     lines = [f"{name} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"]
     for row, column, value, legal in faults[:20]:
         shown = repr(value) if len(value) < 78 else f"{value[:74]!r}..."

@@ -37,11 +37,8 @@ def locked(path: Path) -> Iterator[None]:
 class Journal:
     """Records by key, one JSON line each with a checksum, appended and never changed.
 
-    Args:
-        path: the file. A torn last line, as a kill or a full disk leaves it, is cut off.
-        fingerprint: what the records depend on; kept in the first line.
-    Raises:
-        ValueError: the journal is of a run with another fingerprint.
+    A torn last line, as a kill or a full disk leaves it, is cut off. The first line keeps `fingerprint`, what the
+    records depend on; ValueError if the file is of a run with another one.
     """
 
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:

@@ -56,10 +56,6 @@ class _Unpacked:
             )
         return min(found, key=lambda path: (path.count("/"), path))
 
-    def table(self, pattern: str, called: str) -> pd.DataFrame:
-        """Read the table that `find` finds."""
-        return read_table(self.root / self.find(pattern, called))
-
     def data_set(
         self, name: str, rows: pd.DataFrame, notes: Sequence[str] = (), left_out: Sequence[tuple[str, str]] = ()
     ) -> DataSet:
@@ -94,8 +90,8 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
     if split not in ("official", "chexnet-keras"):
         raise ValueError(f"split must be 'official' or 'chexnet-keras'; got {split!r}.")
     unpacked = _Unpacked(folder)
-    entries = unpacked.table(r"data_entry_2017.*\.csv", "Data_Entry_2017*.csv")
-    rows, _ = known_columns(entries, ("image", "findings", "patient_id"), "Data_Entry_2017")
+    path = unpacked.find(r"data_entry_2017.*\.csv", "Data_Entry_2017*.csv")
+    rows, _ = known_columns(read_table(unpacked.root / path), ("image", "findings", "patient_id"), "Data_Entry_2017")
     where, names = {PurePosixPath(path).name: path for path in unpacked.images}, rows["image"]
     rows = rows.reindex(columns=["follow_up", "view", "sex", "age", "findings"], fill_value="").assign(
         image=[where.get(name, name) for name in names],
@@ -106,14 +102,14 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
         split="train",
     )
     if split == "official":
-        path = unpacked.root / unpacked.find(r"(official_)?train_val_list\.txt", "train_val_list.txt")
-        rows.loc[~names.isin(read_text(path).split()), "split"] = "test"
+        path = unpacked.find(r"(official_)?train_val_list\.txt", "train_val_list.txt")
+        rows.loc[~names.isin(read_text(unpacked.root / path).split()), "split"] = "test"
         parted = split_by_patient(rows[rows["split"] == "train"], (7, 1, 0), seed=0, stratify="findings")
         rows.loc[parted.index, "split"] = parted["split"]
     else:
         for file, part in (("dev", "val"), ("test", "test")):
-            listed = unpacked.table(rf"(chexnet_keras_)?{file}\.csv", f"{file}.csv").iloc[:, 0]
-            rows.loc[names.isin(listed), "split"] = part
+            path = unpacked.find(rf"(chexnet_keras_)?{file}\.csv", f"{file}.csv")
+            rows.loc[names.isin(read_table(unpacked.root / path).iloc[:, 0]), "split"] = part
     return unpacked.data_set("nih", rows)
 
 
@@ -127,8 +123,8 @@ def radiologist_labels(folder: Folder) -> pd.DataFrame:
         column of 0 and 1 for each of `RADIOLOGIST_LABELS`.
     Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences.
     """
-    called = "google2019_nih-chest-xray-labels.csv"
-    table = _Unpacked(folder).table(re.escape(called), called).reset_index(drop=True)
+    unpacked, called = _Unpacked(folder), "google2019_nih-chest-xray-labels.csv"
+    table = read_table(unpacked.root / unpacked.find(re.escape(called), called)).reset_index(drop=True)
     need_columns(table, ("Image Index", "Patient ID", "Set Id", *RADIOLOGIST_LABELS), called)
     answers = table[RADIOLOGIST_LABELS]
     if other := sorted(set(answers.to_numpy().ravel()) - {"YES", "NO"}):
