@@ -9,6 +9,7 @@ runner and the aarch64 wheels work there, not the time of a Jetson.
 """
 
 import argparse
+import functools
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from os import environ
 from pathlib import Path
 
 from cxrkit import deploy
-from cxrkit.deploy import _films
+from cxrkit.deploy import _board
 
 MODEL, IMAGES = "covid-small", 20
 #: ONNX Runtime and NumPy there: the oldest for Python 3.11, and one that does not crash under qemu, as 1.32.0 does.
@@ -26,11 +27,8 @@ RUNTIMES = {"older": ("1.15.0", "1.26.4"), "arm64": ("1.20.1", version("numpy"))
 WHEELS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
 #: This machine's Python without the packages of its site.
 HERE = (sys.executable, "-S")
-
-
-def call(*command: str | Path, env: dict[str, str] | None = None) -> None:
-    """Run a command to its end; what it prints goes to stderr, because stdout is the table."""
-    subprocess.run(command, env=env, check=True, stdout=sys.stderr)
+#: What commands print goes to stderr, because stdout is the table.
+call = functools.partial(subprocess.run, check=True, stdout=sys.stderr)
 
 
 def emulated(folder: Path) -> tuple[str, ...]:
@@ -43,11 +41,11 @@ def emulated(folder: Path) -> tuple[str, ...]:
     options = [f"Dir::State={state}", f"Dir::State::status={state / 'status'}", f"Dir::Cache={cache}"]
     options += ["APT::Architectures::=amd64", "APT::Architectures::=arm64"]
     apt = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
-    call(*apt, "update")
+    call([*apt, "update"])
     wanted = ("python3:arm64", "libstdc++6:arm64", "qemu-user-static:amd64")
-    call(*apt, "install", "--download-only", "--yes", "--no-install-recommends", *wanted)
+    call([*apt, "install", "--download-only", "--yes", "--no-install-recommends", *wanted])
     for package in (cache / "archives").glob("*.deb"):
-        call("dpkg-deb", "-x", package, root if package.name.endswith("_arm64.deb") else folder / "qemu")
+        call(["dpkg-deb", "-x", package, root if package.name.endswith("_arm64.deb") else folder / "qemu"])
     return str(folder / "qemu/usr/bin/qemu-aarch64-static"), "-L", str(root), str((root / "usr/bin/python3").resolve())
 
 
@@ -68,16 +66,16 @@ def main() -> None:
         sides = {"there": (there, RUNTIMES[place], tags), "here": (HERE, second, [])}
         for side, (_, (runtime, numpy), some) in sides.items():
             pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", *some)
-            call(*pip, "--target", folder / side, f"onnxruntime=={runtime}", f"numpy=={numpy}")
+            call([*pip, "--target", folder / side, f"onnxruntime=={runtime}", f"numpy=={numpy}"])
         for precision in deploy.PRECISIONS:
             work = folder / precision
             bundle = deploy.export(MODEL, work / "bundle", target="jetson-nano", precision=precision).folder
             (work / "images").mkdir()
             info, _ = deploy.read_bundle(bundle)
-            files, *_ = _films.pack(None, IMAGES, info, work / "images", pillow=False)
+            files, *_ = _board.pack(None, IMAGES, info, work / "images", pillow=False)
             for side, (python, *_) in sides.items():
                 held = {"PATH": environ["PATH"], "HOME": str(work), "PYTHONPATH": str(folder / side)}
-                call(*python, bundle / "runner.py", bundle, files["images.csv"][0], "--out", work / side, env=held)
+                call([*python, bundle / "runner.py", bundle, files["images.csv"][0], "--out", work / side], env=held)
             runs = [deploy.read_run(work / side) for side in sides]
             found = deploy.compare(*runs).agreement
             for run in runs:

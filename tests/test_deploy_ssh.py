@@ -25,7 +25,7 @@ import servers
 import tiny_models
 
 from cxrkit import data, deploy
-from cxrkit.deploy import _board, _films, _link
+from cxrkit.deploy import _board, _link
 from cxrkit.deploy._board import FOLDER
 from cxrkit.film import sha256_of
 
@@ -380,7 +380,7 @@ def test_an_image_that_the_runner_would_read_differently_is_prepared_here(films,
     (tmp_path / "packed").mkdir()
     info = {"labels": ["COVID-19", "Not COVID-19"], "input_size": 8}
     found = replace(films, rows=rows, root=tmp_path)
-    files, *_ = _films.pack(found, None, info, tmp_path / "packed", pillow=True)
+    files, *_ = _board.pack(found, None, info, tmp_path / "packed", pillow=True)
     assert list(files) == [
         "00000-8.png", "00001-16.png", "00002-colour.png.npy", "00003-x.bmp.npy", "00004-y.jpg.npy", "images.csv",
     ]  # fmt: skip

@@ -22,8 +22,6 @@ from pathlib import Path
 
 import servers
 
-#: What the board's Python has.
-PACKAGES = ("numpy", "onnxruntime")
 #: Also where Debian keeps what only servers run.
 _PLACES = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
@@ -50,10 +48,7 @@ class Server:
     port: int
 
     def config(self, *, port: int | None = None, known: str | None = None, key: str = "user") -> Path:
-        """Write an SSH configuration that calls this server `nano`, and return its path.
-
-        Port, known_hosts and the name of the key may be others than those of the server.
-        """
+        """Write an SSH configuration that calls this server `nano`, perhaps with other keys; return its path."""
         path = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
         path.write_text(
             f"Host nano\n  Hostname 127.0.0.1\n  Port {port or self.port}\n  HostKeyAlias board\n"
@@ -75,10 +70,10 @@ class Server:
 
 
 def bare_python(folder: Path) -> Path:
-    """Make a Python with `PACKAGES` alone, linked from this one, in a new folder; return its interpreter."""
+    """Make a Python with NumPy and ONNX Runtime alone, linked from this one; return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    for name in PACKAGES:
+    for name in ("numpy", "onnxruntime"):
         package = Path(find_spec(name).origin).parent
         # A wheel keeps its own libraries beside it.
         for part in (package, package.with_name(f"{name}.libs")):
@@ -104,12 +99,7 @@ def make_key(path: Path, passphrase: str = "") -> str:
 
 @contextlib.contextmanager
 def serve(folder: Path, python: Path) -> Iterator[Server]:
-    """Run a server on a free port, with new keys, for the length of a `with` block.
-
-    Args:
-        folder: for all that it needs; made when missing.
-        python: `python` and `python3` there are those of its folder.
-    """
+    """Run a server on a free port, with new keys, in a new folder; `python` there is that of the given one's folder."""
     home, port = folder / "home", servers.free_port()
     home.mkdir(parents=True)
     if os.geteuid() == 0:

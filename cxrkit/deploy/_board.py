@@ -14,16 +14,16 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cxrkit import networks
-from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here
-from cxrkit.deploy._export import RUNNER, read_bundle
-from cxrkit.deploy._films import Files, pack
+import numpy as np
+import pandas as pd
+
+from cxrkit import data, film, networks
+from cxrkit.data._manifest import DataSet
+from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here, scored
+from cxrkit.deploy._export import RUNNER, Files, read_bundle, spread
 from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, SshLink
-
-if TYPE_CHECKING:
-    from cxrkit.data._manifest import DataSet
 
 #: Where copies and runs go on a board, below the home folder.
 FOLDER = "cxrkit-device"
@@ -93,7 +93,7 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
 
 
 def bench(
-    board: Board, bundle: Path | str, out: Path | str, images: "DataSet | None" = None, *, most: int | None = 100
+    board: Board, bundle: Path | str, out: Path | str, images: DataSet | None = None, *, most: int | None = 100
 ) -> Run | None:
     """Run a bundle on a board over images and fetch what it measured; None in a dry run.
 
@@ -115,7 +115,7 @@ def table30(
     bundle: Path | str,
     model: str | Path,
     out: Path | str,
-    images: "DataSet | None" = None,
+    images: DataSet | None = None,
     *,
     most: int | None = 100,
 ) -> Comparison | None:
@@ -133,7 +133,7 @@ def table30(
 
 
 def _runs(
-    board: Board, bundle: Path | str, out: Path, images: "DataSet | None", most: int | None, model: str | Path | None
+    board: Board, bundle: Path | str, out: Path, images: DataSet | None, most: int | None, model: str | Path | None
 ) -> tuple[Run | None, Run | None, list[str]]:
     """Run a bundle on a board and, where it is given, its original here; return both runs and the images' patients."""
     info, files = read_bundle(bundle)
@@ -148,6 +148,60 @@ def _runs(
         if link.dry:
             return None, None, patients
         return read_run(out), None if model is None else run_here(model, here, out.parent / "here"), patients
+
+
+def pack(
+    images: DataSet | None, most: int | None, info: dict[str, Any], folder: Path, *, pillow: bool
+) -> tuple[Files, Path, list[str]]:
+    """Write images as a runner takes them into a folder, those that it cannot read as here as resized floats.
+
+    Each is named after its place in the list and the last part of its path. One that cannot be read has a reason.
+
+    Returns:
+        The files to send, with images.csv; a CSV with the same images under the same names for a run on this machine,
+        from their own files; and the patient of each image, which is never sent.
+    """
+    found = images or data.read_manifest(split="test")
+    manifest = spread(found.rows, most)
+    files: Files = {}
+    listed = []
+    for place, image in enumerate(manifest["image"]):
+        source = path = found.root / str(image)
+        # Characters that any board's file system and locale can hold.
+        name, reason = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", ""
+        try:
+            if not pillow or not _is_read_there(path):
+                name += ".npy"
+                path = folder / name
+                np.save(path, film.resize(film.read(source).pixels, info["input_size"]))
+            files[name] = (path, film.sha256_of(path))
+        except film.UnreadableImage as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+        listed.append((name, reason, str(source.absolute())))
+    rows = pd.DataFrame(listed, columns=["image", "reason", "file"])
+    if not files and listed:
+        raise ValueError(
+            f"none of the {len(listed)} images can be read; check the manifest and --root. The first, "
+            f"{Path(rows['file'][0]).name}: {rows['reason'][0]}"
+        )
+    labels = scored(info["labels"])
+    truth = data.truth(manifest, labels)
+    # A row whose truth is only partly known would be read as "none of the others".
+    if not np.isnan(truth).any():
+        rows["truth"] = ["|".join(np.array(labels)[row == 1]) for row in truth]
+    sent, here = folder / "images.csv", folder / "here.csv"
+    rows.drop(columns="file").to_csv(sent, index=False, lineterminator="\n")
+    rows.to_csv(here, index=False, lineterminator="\n")
+    return {**files, sent.name: (sent, film.sha256_of(sent))}, here, list(manifest["patient_id"])
+
+
+def _is_read_there(path: Path) -> bool:
+    """Tell whether Pillow reads a file to the same pixels in any release: a PNG, but no 16-bit colour or alpha."""
+    with path.open("rb") as file:
+        head = file.read(33)
+    return head[:4] == b"\x89PNG" and len(head) == 33 and (head[24] < 16 or head[25] == 0)
 
 
 def _linked(board: Board) -> closing[Link]:
@@ -218,10 +272,10 @@ def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
         )
         code, last = _follow(link, board, place)
         for name in ("log.txt", "predictions.csv", "result.json") if code in (0, 1) else ():
-            data = link.run(f"cat {place}/{name}")
+            content = link.run(f"cat {place}/{name}")
             if not link.dry:
                 out.mkdir(parents=True, exist_ok=True)
-                (out / name).write_bytes(data)
+                (out / name).write_bytes(content)
     except KeyboardInterrupt:
         # Nobody will fetch the results of this run.
         link.run(f"kill -- -$(cat {place}/pid); rm -rf {place}", check=False)

@@ -113,11 +113,7 @@ def agreement(
 
 
 def read_run(folder: Path | str) -> Run:
-    """Read the run in a folder and check the sha256 of its predictions.
-
-    Raises:
-        DeployError: no run, or predictions that were changed.
-    """
+    """Read the run in a folder; no run, or predictions that were changed, raise DeployError."""
     folder = Path(folder)
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -133,11 +129,7 @@ def read_run(folder: Path | str) -> Run:
 
 
 def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> Comparison:
-    """Compare a run on a board with a run on this machine over the same images, whose `patients` may be given.
-
-    Raises:
-        DeployError: the runs have other images or labels, or another order.
-    """
+    """Compare a run on a board with a run here; other images or labels, or another order, raise DeployError."""
     labels = here.result["labels"]
     if board.result["labels"] != labels or list(board.table["image"]) != list(here.table["image"]):
         raise DeployError("the two runs are not of the same images and labels; run both on one list.")
@@ -172,10 +164,8 @@ def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> 
 
 
 def run_here(model: str | Path, images: Path, out: Path) -> Run:
-    """Run a model folder over a list of images as a runner runs a bundle: the same log and files, in `out`.
-
-    In a separate process, so that its peak memory is that of reading and predicting images alone.
-    """
+    """Run a model folder over a list of images as a runner runs a bundle, with the same log and files in `out`."""
+    # In a separate process, so that its peak memory is that of reading and predicting images alone.
     code = "import sys; from cxrkit.deploy import _compare; sys.exit(_compare.measure_here(*sys.argv[1:]))"
     command = [sys.executable, "-c", code, str(model), str(images), str(out)]
     done = subprocess.run(command, capture_output=True, text=True)

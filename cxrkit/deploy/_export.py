@@ -6,23 +6,22 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import cxrkit
 from cxrkit import data, networks
+from cxrkit.data._manifest import DataSet
 from cxrkit.deploy import runner
 from cxrkit.deploy._compare import Agreement, agreement, scored
-from cxrkit.deploy._films import Files, spread
 from cxrkit.deploy._link import DeployError
 from cxrkit.film import UnreadableImage, read, sha256_of
 from cxrkit.labels import DISCLAIMER
 
-if TYPE_CHECKING:
-    from cxrkit.data._manifest import DataSet
-
+#: The files of a folder that goes to a board: name -> (path, sha256).
+Files = dict[str, tuple[Path, str]]
 _SUFFIX = {"jetson-nano": ".onnx", "onnx": ".onnx", "litert": ".tflite"}
 #: By precision, the largest difference of a probability from the original's, on any image that is measured; above it,
 #: the export fails. fp32 leaves room for the order of sums, the others for their smaller numbers.
@@ -43,11 +42,7 @@ class Export:
 
 
 def read_bundle(folder: Path | str) -> tuple[dict[str, Any], Files]:
-    """Return what bundle.json of an export holds, and name -> (path, sha256) of every file.
-
-    Raises:
-        DeployError: no bundle, one of another format, or a file that is missing or was changed.
-    """
+    """Return what bundle.json of an export holds, and its files; a folder that was changed raises DeployError."""
     folder, way = Path(folder), "Delete the folder and export the model again."
     try:
         info = runner.load_bundle(str(folder))
@@ -67,7 +62,7 @@ def export(
     target: str,
     precision: str = "fp32",
     batch: int = 1,
-    images: "DataSet | None" = None,
+    images: DataSet | None = None,
     tolerance: float | None = None,
 ) -> Export:
     """Write a bundle that a device can run, or nothing.
@@ -171,7 +166,7 @@ def default_folder(model: str | Path, target: str, precision: str) -> Path:
     return Path(f"{Path(model).resolve().name}-{target}-{precision}")
 
 
-def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
+def choose(images: DataSet | None, precision: str) -> tuple[pd.DataFrame, pd.DataFrame, Path, str]:
     """Return rows to calibrate on, rows to measure, the images' folder, and a phrase for the measured ones."""
     if images is not None:
         rows, root, kind = images.frame, images.root, "images of the manifest"
@@ -194,6 +189,13 @@ def choose(images: "DataSet | None", precision: str) -> tuple[pd.DataFrame, pd.D
                 "none. Split it with data.split_by_patient, or leave the manifest out to use the course's images."
             )
     return learn, test, root, f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
+
+
+def spread(rows: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    """Return at most so many rows, spread evenly."""
+    if most is None or len(rows) <= most:
+        return rows
+    return rows.iloc[np.linspace(0, len(rows) - 1, most).round().astype(int)]
 
 
 def _write(source: Path, path: Path, target: str, precision: str, batch: int, images: np.ndarray) -> tuple[int, int]:

@@ -31,10 +31,7 @@ def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
     """Return the network's "probs" at opset 13 (an older one keeps its opset), with a fixed batch and all shapes.
 
     `onnx.version_converter` cannot go down from opset 14. Operators stay the same here, so the caller has to measure
-    whether the result agrees.
-
-    Raises:
-        DeployError: an operator that the older opset does not have.
+    whether the result agrees. An operator that the older opset lacks raises DeployError.
     """
     was = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=OPSET)
     lower = onnx.ModelProto()
@@ -64,13 +61,9 @@ def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
 
 def check_board(model: onnx.ModelProto) -> None:
     """Raise DeployError for an operator that the board's TensorRT lacks."""
-    foreign = {
-        f"{node.domain}.{node.op_type}".strip(".")
-        for node in model.graph.node
-        if node.domain or node.op_type not in BOARD_OPS
-    }
+    foreign = sorted({node.op_type for node in model.graph.node} - BOARD_OPS)
     if foreign:
-        raise DeployError(f"TensorRT 8.2 has no {', '.join(sorted(foreign))}. {_WAY_OUT}")
+        raise DeployError(f"TensorRT 8.2 has no {', '.join(foreign)}. {_WAY_OUT}")
 
 
 def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:

@@ -77,13 +77,13 @@ def say(text):
 
 
 def _found(path, pattern):
-    """Return the first group of a pattern in a small text file, or None."""
+    """Return the first group of a pattern in a small text file, or an empty text."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             match = re.search(pattern, file.read(), re.MULTILINE)
     except OSError:
-        return None
-    return match.group(1).strip() if match else None
+        return ""
+    return match.group(1).strip() if match else ""
 
 
 def _number(path, pattern=r"(\d+)", otherwise=0):
@@ -169,12 +169,12 @@ def _npy(data):
     return pixels.astype(np.float32), 1
 
 
-def prepare(image, side):
-    """Resize the result of `read_image` to (side, side), float32, in [0, 1].
+def prepare(data, side):
+    """Read an image and resize it to (side, side), float32, in [0, 1].
 
     As cxrkit does it: by area where an axis shrinks, linearly where it grows.
     """
-    pixels, full = image
+    pixels, full = read_image(data)
     down, across = (_weights(size, side) for size in pixels.shape)
     rows = np.empty((side, pixels.shape[1]), np.float32)
     for place, weights in enumerate(down):
@@ -687,9 +687,7 @@ def main(arguments=None):
         memory["with_runtime"] = memory_mb()
         engines = Engines(attempts(options.bundle, info, here, options.engine))
 
-        def prepared(data):
-            return prepare(read_image(data), info["input_size"])
-
+        prepared = functools.partial(prepare, side=info["input_size"])
         return measure(info, engines, prepared, options.images, options.out, memory)
     except RunnerError as error:
         say(f"runner: {error}.")
