@@ -208,17 +208,14 @@ def test_branches_are_drawn_with_their_probabilities(recipe, shares):
 
 def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
     pixels = films(6)
-    kept = pixels.copy()
-    view = pixels[::2, ::-1, 1::2]
-    altered = augment.apply(augment.named("vary"), view, 3)
-    np.testing.assert_array_equal(pixels, kept)
-    np.testing.assert_array_equal(altered, augment.apply(augment.named("vary"), view.copy(), 3))
+    view, expected = pixels[::2, ::-1, 1::2], augment.apply(augment.named("vary"), pixels[::2, ::-1, 1::2].copy(), 3)
+    pixels.setflags(write=False)
+    np.testing.assert_array_equal(augment.apply(augment.named("vary"), view, 3), expected)
     for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
         assert augment.apply(augment.named("vary"), np.zeros(shape, np.uint8)).shape == shape
-    pixels.setflags(write=False)
-    for name in augment.OPERATIONS:
+    for name, parameters in augment.OPERATIONS.items():
         made = augment.default(name)
-        assert all(made[key] == parameter.default for key, parameter in augment.OPERATIONS[name].items())
+        assert all(made[key] == parameter.default for key, parameter in parameters.items())
         augment.apply(made, pixels)
 
 

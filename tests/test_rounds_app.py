@@ -160,16 +160,6 @@ def test_a_swap_of_cumulative_rounds_changes_pictures_and_label():
     assert marked == [False, True, True]
 
 
-def test_the_rounds_to_swap_can_be_chosen_and_stay_chosen():
-    explorer = an_explorer()
-    explorer.one.value, explorer.two.value = "none", "half"
-    assert grey(explorer.seen_swapped) == [50, 150, 100]
-    send(explorer, do="drop", place="1", to="0", mode="before")
-    assert (explorer.one.value, explorer.two.value) == ("none", "half")
-    explorer.two.value = "none"
-    assert "Choose two different rounds" in explorer.difference.value
-
-
 def test_threshold_label_image_and_network_can_be_changed():
     explorer = an_explorer(predictors=[bright(0.3924)[0], bright(0.1, "other")[0]])
     # 100 / 255 is 0.39216: below its own threshold, above where a browser puts the slider.

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import film, networks, rounds
+from cxrkit import rounds
 from cxrkit.course import published
 from cxrkit.metrics import Comparison, Estimate
 from cxrkit.show import _rounds as show
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def test_rounds_writes_its_tables_and_whether_rounds_help(folder, tmp_path):
-    """A plain CSV with its images in another folder will do; `none` is what `model predict` computes."""
+    """A plain CSV with its images in another folder will do."""
     command = ["rounds", folder / "images.csv", "--root", folder / "images", "--model", folder / "covid"]
     code, said, error = cxrkit(*command, "--out", "out", "--markdown", "told.md", cwd=tmp_path)
     assert code == 0, error
@@ -59,12 +59,8 @@ def test_rounds_writes_its_tables_and_whether_rounds_help(folder, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
         ["figure.png", "results.md", *(f"{name}.csv" for name in names)]
     )
-    probs = pd.read_csv(tmp_path / "out" / "probs.csv", float_precision="round_trip")
+    probs = pd.read_csv(tmp_path / "out" / "probs.csv")
     assert list(probs.columns[:5]) == ["image", "patient_id", "covid", "prob in round none", "prob in round A"]
-    model = networks.load(folder / "covid")
-    alone = [model.predict([film.read(folder / "images" / image).pixels])[0, 0] for image in probs["image"]]
-    # A network may give an image slightly different values in another batch.
-    assert probs["prob in round none"].tolist() == pytest.approx(alone, abs=1e-6)
 
 
 def test_sweep_writes_every_row_of_its_tables_and_reports_missing_images(folder, tmp_path):
@@ -102,7 +98,6 @@ def test_workers_write_what_one_process_writes(folder, tmp_path):
     [
         (["sweep", "--grid", "table17"], "--grid must be one of table10, "),
         (["sweep", "--grid", "table10", "--recipe", "A"], "a sweep needs --grid or --recipe; got both"),
-        (["rounds", "nowhere.csv"], "nowhere.csv"),
         (["rounds", "--model", "findings14-small"], "--model must predict COVID-19; findings14-small predicts Atel"),
         (["rounds", "--workers", "0"], "a cluster needs either workers, from 1, or the address of a scheduler"),
         (["sweep", "--workers", "2", "--scheduler", "tcp://x:1"], "a cluster needs either workers, from 1, or"),
@@ -112,10 +107,9 @@ def test_workers_write_what_one_process_writes(folder, tmp_path):
 )
 def test_a_refusal_is_one_line(folder, tmp_path, monkeypatch, run_here, arguments, message):
     command, *rest = arguments
-    images = [] if "nowhere.csv" in rest else [folder / "images.csv"]
     root = ["--root", folder / "images"] if rest else []
     monkeypatch.chdir(tmp_path)
-    code, _, said = run_here(command, *images, *rest, *root)
+    code, _, said = run_here(command, folder / "images.csv", *rest, *root)
     assert code == 2
     assert message in said.splitlines()[-1]
 

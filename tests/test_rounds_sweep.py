@@ -97,7 +97,6 @@ def test_a_model_keeps_its_threshold(tmp_path):
         ({"targets": [0, 2]}, r"targets must be \(films,\), 0 or 1, of at least one image; got shape \(2,\)"),
         ({"seeds": []}, "seeds must be whole numbers from 0, at least one, each once"),
         ({"seeds": [1, 1]}, r"each once; got \[1, 1\]"),
-        ({"patients": ["p"]}, r"patients must be \(images,\)"),
     ],
 )
 def test_an_illegal_sweep_is_refused(arguments, message):

@@ -16,8 +16,7 @@ def draw(recipe: Recipe, seed: int = 0, index: int = 0) -> Sequential:
     """Resolve everything that is random in a recipe for one image; the draw depends on the arguments alone.
 
     Args:
-        recipe, seed: what to do to the image, and a whole number from 0.
-        index: place of the image, from 0.
+        recipe, seed, index: what to do to the image, a whole number from 0, and the image's place, from 0.
     Returns:
         The operations to perform, in order: itself a recipe, in which nothing is random.
     """

@@ -34,12 +34,10 @@ class Worth:
     ) -> "Worth":  # fmt: skip
         """Measure sensitivity and specificity, and compute the predictive values at another prevalence.
 
+        Intervals take the prevalence as exact, and assume that positives and negatives elsewhere are like those here.
+
         Args:
-            targets, probs, patients, threshold: as for all measures.
-            prevalence: share of positives, in (0, 1), where the network will be used.
-        Returns:
-            The result. Intervals take the prevalence as exact, and assume that positives and negatives elsewhere are
-            like those here. An image set often has many more positives than a clinic.
+            prevalence: share of positives, in (0, 1), where the network will be used; an image set often has more.
         Source:
             Bayes; interval of a ratio of two shares of different images: Donner and Zou 2012, Stat. Methods Med. Res.
             21, 347.

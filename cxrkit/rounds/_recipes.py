@@ -1,7 +1,7 @@
 """The rounds as data: the report's ten, its grids of single augmentations, and stacks in every order."""
 
 from collections.abc import Mapping, Sequence
-from itertools import count, permutations
+from itertools import chain, count, permutations
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,10 @@ def named(recipes: Sequence[Source] | Mapping[str, Source]) -> dict[str, Recipe]
     if isinstance(recipes, Mapping):
         return {str(name): _recipe(source) for name, source in recipes.items()}
     found: dict[str, Recipe] = {}
-    for source in recipes:
-        recipe = _recipe(source)
+    for recipe, source in zip(map(_recipe, recipes), recipes, strict=True):
         name = source if isinstance(source, str) else describe(recipe)
         again = (f"{name} ({number})" for number in count(2))
-        found[name if name not in found else next(each for each in again if each not in found)] = recipe
+        found[next(each for each in chain([name], again) if each not in found)] = recipe
     return found
 
 

@@ -75,7 +75,15 @@ def run(
             f"before); got {mode!r}."
         )
     rule = rule_of(combine, tuple(rounds))
-    places = list(range(len(rounds))) if order is None else _places(order, list(rounds), mode, early_stop)
+    places = list(range(len(rounds)))
+    if order is not None:
+        if not early_stop or mode == "cumulative":
+            raise ValueError(
+                "order needs early_stop (otherwise every round is made) and independent rounds. Leave it out."
+            )
+        if sorted(order) != sorted(rounds):
+            raise ValueError(f"order must name each of {', '.join(rounds)} once; got {', '.join(map(str, order))}.")
+        places = [list(rounds).index(name) for name in order]
     model = Network(predict, labels, size_px)
     # Without names all labels have the same threshold, so that one stands for all.
     cuts = model.cuts(threshold, model.labels)
@@ -94,15 +102,6 @@ def run(
         tuple(rounds), names, probs, combined, positive, passes, combine=rule,
         thresholds=dict(zip(names, cuts.tolist(), strict=True)), mode=mode, early_stop=early_stop,
     )  # fmt: skip
-
-
-def _places(order: Sequence[str], rounds: Sequence[str], mode: str, early_stop: bool) -> list[int]:
-    """Return the places of the rounds in the order in which they are made."""
-    if not early_stop or mode == "cumulative":
-        raise ValueError("order needs early_stop (otherwise every round is made) and independent rounds. Leave it out.")
-    if sorted(order) != sorted(rounds):
-        raise ValueError(f"order must name each of {', '.join(rounds)} once; got {', '.join(map(str, order))}.")
-    return [rounds.index(name) for name in order]
 
 
 @dataclass(frozen=True, eq=False)
