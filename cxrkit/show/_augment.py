@@ -91,14 +91,9 @@ def _range(low: str, high: str, language: str) -> str:
 
 
 def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, language: str) -> Html:
-    """Draw the images of a trial, each with its probability and its class activation map.
+    """Draw the images of a trial, each with its probability of a label and its class activation map, on one scale.
 
-    Draws that follow one another and are of one image share its picture.
-
-    Args:
-        trial, label: what to draw.
-        opacity: of the map's strongest place, in [0, 1]; 0 shows images alone. All maps have one scale.
-        simulated, language: the images are simulated; the language of all words.
+    Draws that follow one another and are of one image share its picture. An opacity of 0 shows images alone.
     """
     say, network = functools.partial(words.say, language), trial.predictor
     column = network.labels.index(label)
@@ -151,13 +146,10 @@ def changed_predictions(trial: "Trial", label: str, language: str) -> str:
 def histogram(trial: "Trial", *, simulated: bool, language: str) -> Html:
     """Draw the grey levels of the images of a trial before and after the recipe, with the numbers below in words."""
     before, after = trial.greys()
-    levels = np.arange(256)
-    said = words.say(
-        language,
-        "lab.greys",
-        **{"before": before @ levels, "black_before": before[0], "white_before": before[255]},
-        **{"after": after @ levels, "black_after": after[0], "white_after": after[255]},
-    )
+    numbers: dict[str, Any] = {}
+    for name, shares in (("before", before), ("after", after)):
+        numbers |= {name: shares @ np.arange(256), f"black_{name}": shares[0], f"white_{name}": shares[255]}
+    said = words.say(language, "lab.greys", **numbers)
     alt = rich(language, "lab.greys.alt", words=html.escape(said))
     bars = np.stack([before, after]).reshape(2, _BINS, -1).sum(axis=2)
     # A bar of pixels clipped at black or white would flatten all others; its height stands in the words.

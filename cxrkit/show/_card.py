@@ -8,15 +8,15 @@
 """
 
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cxrkit import networks
 from cxrkit.labels import DISCLAIMER
-from cxrkit.metrics import Estimate
 from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, pretty
 from cxrkit.show._tables import table
 
@@ -70,18 +70,15 @@ def _not_shown(info: Mapping[str, Any]) -> str:
 def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     if not figures:
         return ["Nothing was measured: this model was not scored on any image."]
-    groups: dict[tuple[str, str, str], dict[str, dict[str, Estimate]]] = {}
-    for figure in figures:
-        rows = groups.setdefault((figure["films"], figure["source"], figure["split"]), {})
-        numbers = {key: math.nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high")}
-        estimate = Estimate.from_row({**figure, **numbers})
-        rows.setdefault(f"{figure['label']} ({figure['positives']:,})", {})[figure["measure"]] = estimate
+    frame = pd.DataFrame(figures).astype(dict.fromkeys(("value", "low", "high"), float))
+    names = frame["label"] + frame["positives"].map(" ({:,})".format)
+    groups = frame.assign(name=names).groupby(["films", "source", "split"], sort=False)
     parts = ["Value, 95% interval and number of images n."]
     # Real images first.
-    for (films, source, split), rows in sorted(groups.items(), key=lambda group: group[0][0] != "real"):
+    for (films, source, split), rows in sorted(groups, key=lambda group: group[0][0] != "real"):
         where = "all sources" if source == "all" else f"source {escape_markdown(source)}"
         heading = f"### {escape_markdown(films).capitalize()} images, {where}, {escape_markdown(split)} split"
-        parts += [heading, table(rows, first="label (images with it)")]
+        parts += [heading, table(rows, by=["name"], first="label (images with it)")]
     return parts
 
 

@@ -41,9 +41,7 @@ def images(
     if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
         pixels, titles = [pixels], [str(titles)]
     if not len(pixels) or (titles and len(titles) != len(pixels)):
-        raise ValueError(
-            f"images needs images and one title each, or no titles; got {len(pixels)} and {len(titles)} titles."
-        )
+        raise ValueError(f"images needs images and one title each, or no titles; got {len(pixels)} and {len(titles)}.")
     columns, width = min(columns, len(pixels)), WIDTH if len(pixels) > 1 else WIDTH / 2
     rows = math.ceil(len(pixels) / columns)
     # 0.17 inches for each line of the longest title beyond the first.

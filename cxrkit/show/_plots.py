@@ -208,33 +208,48 @@ def matrix(
 
 @theme()
 def scores(
-    groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, *, title: str = "", simulated: bool = False
-) -> Drawing:
-    """Draw the probability of COVID-19 of every image as a dot, one row per group, with a threshold.
-
-    The number at or over the threshold stands at the right of each row.
+    groups: Mapping[str, Sequence[float] | np.ndarray],
+    threshold: float,
+    *,
+    label: str = COVID,
+    axis: Axes | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Any:
+    """Draw the probability of a label of every image as a dot, one row per group, with a threshold.
 
     Args:
         groups: probabilities by the name of the group they belong to in truth.
-        threshold: the line from which an image is positive.
+        threshold: the line from which an image is positive; the number of positive images stands at the right.
+        axis: to draw on; None makes a figure.
     """
-    figure = style.figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated)
-    axis = figure.subplots()
-    _dots(axis, groups, threshold, "probability of COVID-19")
+    if axis is None:
+        axis = style.figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated).subplots()
+    for row, (name, given) in enumerate(groups.items()):
+        values = np.asarray(given, float)
+        # Dots of a row are spread so that each is visible; the same each time.
+        heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
+        seaborn.scatterplot(
+            x=values, y=heights, color=COLOURS.get(name, BLUE), alpha=0.55, edgecolor=INK, linewidth=0.4, s=26,
+            clip_on=False, legend=False, ax=axis,
+        )  # fmt: skip
+        axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\npositive", va="center", fontsize=9)
+    axis.axvline(threshold, color=INK, linewidth=2)
+    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
+    axis.set_yticks(range(len(groups)), [pretty(name) for name in groups])
+    axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=f"probability of {pretty(label)}", ylabel="")
+    tidy(axis)
     axis.set_title(title, pad=16)
-    return figure
+    return axis.figure
 
 
 @theme()
 def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
-    """Draw the predictions at a threshold, and their predictive values at a prevalence.
-
-    Each image is a dot beside the threshold. The predictive values are drawn over the prevalence, and sensitivity,
-    specificity and predictive values at the prevalence, with their intervals. The title counts 10,000 images.
+    """Draw predictions at a threshold, their predictive values over the prevalence, and all measures at one prevalence.
 
     Args:
         found: as `metrics.Worth.measure` gives, of probabilities.
-        finding: what is predicted.
+        finding: what is predicted. The title counts its share of 10,000 images.
     """
     name, images, words = pretty(finding), 10_000, ""
     hit, spared = (found.estimates[measure].value for measure in ("sensitivity", "specificity"))
@@ -248,7 +263,7 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     figure = style.figure(WIDTH, 6.4, simulated=simulated, title=words)
     (top, left, right) = figure.subplot_mosaic("AA;BC", height_ratios=(1, 1.7), width_ratios=(1.6, 1)).values()
     groups = dict(zip((finding, f"no {finding}"), found.scores, strict=True))
-    _dots(top, groups, found.threshold, f"probability of {name}")
+    scores(groups, found.threshold, label=finding, axis=top)
     colours = {"PPV": COLOURS[COVID], "NPV": BLUE, "sensitivity": INK, "specificity": INK}
     names = {"PPV: has it if positive": "PPV", "NPV: has it not if negative": "NPV"}
     values = tidy_estimates({words: found.curve[measure] for words, measure in names.items()})
@@ -285,20 +300,3 @@ def _numbers(row: Mapping[Any, Any], sized: bool) -> str:
 
 def _daggered(names: Iterable[str], not_shown: Iterable[str]) -> list[str]:
     return [pretty(name) + (" †" if name in set(not_shown) else "") for name in names]
-
-
-def _dots(axis: Axes, groups: Mapping[str, Sequence[float] | np.ndarray], threshold: float, xlabel: str) -> None:
-    for row, (name, given) in enumerate(groups.items()):
-        values = np.asarray(given, float)
-        # Dots of a row are spread so that each is visible; the same each time.
-        heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
-        seaborn.scatterplot(
-            x=values, y=heights, color=COLOURS.get(name, BLUE), alpha=0.55, edgecolor=INK, linewidth=0.4, s=26,
-            clip_on=False, legend=False, ax=axis,
-        )  # fmt: skip
-        axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\npositive", va="center", fontsize=9)
-    axis.axvline(threshold, color=INK, linewidth=2)
-    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
-    axis.set_yticks(range(len(groups)), [pretty(name) for name in groups])
-    axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=xlabel, ylabel="")
-    tidy(axis)

@@ -41,8 +41,6 @@ def strip(
         opacity: of the map's strongest place, in [0, 1]; 0 shows the views alone.
         scale: value of a map drawn strongest, above 0, for all rounds.
         marked: rounds whose view differs from that in another order.
-        not_shown, simulated: the label is not shown to work on real images; the image is simulated.
-        language: one of `words.LANGUAGES`.
     """
     say = functools.partial(words.say, language)
     [label] = one.result.labels

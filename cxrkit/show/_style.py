@@ -122,15 +122,7 @@ def bands(
 def picture(
     axis: Axes, pixels: np.ndarray, title: str = "", heat: np.ndarray | None = None, opacity: float | None = 1.0
 ) -> None:
-    """Draw an image, or a map over it, on an axis in pixels of the image.
-
-    Args:
-        axis: to draw on.
-        pixels: (H, W), float in [0, 1] or uint8.
-        title: above it.
-        heat: (h, w), in [0, 1]; None draws the image alone.
-        opacity: of the strongest heat, in [0, 1]; None draws the map alone.
-    """
+    """Draw an image (H, W), and a map (h, w) in [0, 1] over it, in pixels of the image; opacity None: the map alone."""
     pixels = np.asarray(pixels)
     if pixels.ndim != 2:
         raise ValueError(f"a film must be (H, W); got shape {pixels.shape}. Pass Radiograph.pixels.")
