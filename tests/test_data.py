@@ -86,15 +86,11 @@ def test_findings_may_have_a_column_each(tmp_path):
 
 
 def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_not(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"")
-    path = tmp_path / "m.csv"
-    path.write_text("image,findings,day\na.png,Mass,1\na.png,Mass,2\n", encoding="utf-8")
-    found = read_manifest(path)
+    found = read_manifest(put(tmp_path, "image,findings,day", "a.png,Mass,1", "a.png,Mass,2"))
     assert found.frame["image"].tolist() == ["a.png"]
     assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
-    path.write_text("image,findings\na.png,Mass\na.png,Edema\n", encoding="utf-8")
     with pytest.raises(ManifestError, match=r"row 2, image: got 'a.png'; legal: a path of one line, each image once"):
-        read_manifest(path)
+        read_manifest(put(tmp_path, "image,findings", "a.png,Mass", "a.png,Edema"))
 
 
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
