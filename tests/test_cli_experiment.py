@@ -33,7 +33,7 @@ def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     "command",
-    ["composite --patients 8", "transfer --sizes 4,8 --epochs 1 --steps 2 --recipe mine.json", "unseen", "mixing"],
+    ["composite --patients 8", "transfer --sizes 4 --epochs 1 --steps 2 --recipe mine.json", "unseen", "mixing"],
 )
 def test_every_experiment_runs_on_a_manifest_of_several_sources(tmp_path, monkeypatch, run_here, command):
     monkeypatch.chdir(tmp_path)
