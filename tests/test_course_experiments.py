@@ -140,14 +140,14 @@ def test_fine_tuning_begins_with_pretrained_weights_and_scratch_does_not(tiny):
 
 
 def test_features_are_computed_once_per_image_and_draw_whatever_set_they_come_in(tiny):
-    films, chosen, flip = film_set(), plan(tiny), augment.named("fig11")
+    films, chosen, recipe = film_set(), plan(tiny), augment.named("fig11")
     some = films.where(np.array([7, 2]))
-    alone = features(some, chosen, recipe=flip, draw=3)
+    alone = features(some, chosen, recipe=recipe, draw=3)
     body.cache_clear()
-    whole = features(films, chosen, recipe=flip, draw=3)
+    whole = features(films, chosen, recipe=recipe, draw=3)
     np.testing.assert_allclose(alone, whole[[7, 2]], atol=1e-6)
     assert np.abs(features(some, chosen) - whole[[7, 2]]).max() > 1e-4
-    features(films, chosen, recipe=flip, draw=4)
+    features(films, chosen, recipe=recipe, draw=4)
     assert len(body(tiny, SIZE)[1]) == 12 + 2 + 12
 
 
