@@ -319,9 +319,9 @@ result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None,
 answers = triage.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
 labels = answers["Predict label"].where(answers["status"] != "error", "no prediction").fillna("").replace("", "none")
-show.table(
-    labels.str.split("|").explode().value_counts().rename("images").rename_axis("label").reset_index(), model=True
-)
+counts = labels.str.split("|").explode().value_counts().rename("images").rename_axis("label").reset_index()
+counts["shown to work on real films"] = ["no" if name in not_shown else "" for name in counts["label"]]
+show.table(counts, model=True)
 
 # %%
 doubtful = answers[answers["status"] != "ok"]
