@@ -16,11 +16,11 @@ REPEATS = 400
 TRUE_AREA = NormalDist().cdf(1 / np.sqrt(2))
 
 
-def clustered(rng, *, patients=60, most=5, shift=0.0):
+def clustered(rng, *, patients=60, most=5):
     """Films of patients of unlike number; films of one patient share half of the variance."""
     owner = np.repeat(np.arange(patients), rng.integers(1, most + 1, patients))
     own = rng.normal(size=patients)[owner]
-    return owner, (own + rng.normal(size=len(owner))) / np.sqrt(2) + shift
+    return owner, (own + rng.normal(size=len(owner))) / np.sqrt(2)
 
 
 def holds(estimate, truth):

@@ -32,13 +32,10 @@ def apply(recipe: Recipe, films: np.ndarray, seed: Seed = 0, *, first: int = 0) 
     """Augment images: draw the recipe for each image, and let imgaug perform the operations.
 
     Args:
-        recipe: what to do.
-        films: uint8 (n, H, W); not changed.
+        films: uint8 (n, H, W), as the result; not changed.
         seed: image k of a batch uses `draw(recipe, seed, first + k)`, or `draw(recipe, seed[k])` with (n,) seeds. No
             global random state is used, and threads may call at the same time.
         first: index of the first image, so that a part of a batch is augmented as in the whole batch.
-    Returns:
-        uint8 (n, H, W).
     """
     films = np.asarray(films)
     if films.dtype != np.uint8 or films.ndim != 3:

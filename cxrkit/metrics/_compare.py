@@ -80,11 +80,8 @@ def compare(
     """Compare any measure of two networks on the same images.
 
     The same patients are drawn for both. The AUROC of one label without `patients` is compared after DeLong, without
-    resamples.
+    resamples. Arguments are those of `bootstrap`, once for a and once for b.
 
-    Args:
-        metric, targets, probs_a, probs_b: as for `bootstrap`.
-        thresholds: of a and of b.
     Returns:
         a minus b. From resamples, p is twice the share of them on the far side of 0, so never below
         2 / (resamples + 1). DeLong's has no interval and no p where a class has less than two images, or where both

@@ -17,7 +17,6 @@ from cxrkit.metrics._ranking import auroc
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What a table holds unless other measures are wanted.
 USUAL = ("AUROC", "average precision", "accuracy", "precision", "recall", "specificity", "F1", "Youden")
 NOT_KNOWN = "not known"
 

@@ -15,7 +15,6 @@ class Worth:
     """What predictions at a threshold are worth where a given share of images is positive.
 
     Attributes:
-        threshold, prevalence: those that were given.
         scores: probabilities (images,) of the positive and of the negative images.
         estimates: "sensitivity", "specificity", "PPV", "NPV"; the last two at `prevalence`.
         curve: "PPV" and "NPV" by prevalence, from one image of a thousand to every second one.

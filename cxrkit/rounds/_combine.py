@@ -43,8 +43,8 @@ class Rule:
 
     Attributes:
         name: one of `COMBINES`; "weighted", a weighted mean; or "stacked", a logistic regression on log odds.
-        rounds: that a fitted rule was fitted for, in order; () for a fixed rule.
-        weights: one for each of these rounds: of the mean, >= 0 with sum 1, or of the log odds.
+        rounds, weights: that a fitted rule was fitted for, in order, () for a fixed rule; the weight of each: of the
+            mean, >= 0 with sum 1, or of the log odds.
         intercept: log odds of "stacked" if all rounds give 0.5.
     """
 

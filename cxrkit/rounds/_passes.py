@@ -23,7 +23,6 @@ Model = Callable[[np.ndarray], Any] | networks.Predictor | str | Path
 Film = str | Path | film.Radiograph | np.ndarray
 #: Images that are decoded at a time. A batch holds images of one block.
 FILMS_AT_ONCE = 64
-#: Called with the number of images that are done and of all images (0 if unknown).
 Progress = Callable[[int, int], None]
 
 

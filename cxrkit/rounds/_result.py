@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: The row of tables for all rounds together.
 COMBINED = "combined"
-#: The measures of tables.
 MEASURES = ("AUROC", "accuracy", "precision", "recall", "specificity", "F1")
 
 

@@ -109,8 +109,7 @@ class OneImage:
     """One image in all rounds, for one label.
 
     Attributes:
-        recipes: by round, in order.
-        views: by round, uint8 (S, S), what the network gets.
+        recipes, views: by round, in order; a view is uint8 (S, S), what the network gets.
         maps: (rounds, h, w), class activation maps of the label.
         result: of `run`: one image, one label, every round made.
         lowest, highest: (rounds,), the range of final values that is still possible after each round.

@@ -72,15 +72,12 @@ def sweep(
     """Augment images in each way of a grid, and compare the labels with those of the untouched images.
 
     Args:
-        predict, films: as for `run`.
-        targets: (films,), 0 or 1.
+        films, targets, patients: as of `Cases`.
         recipes: one of `GRIDS`; or recipes as for `run`, for example `stacks()`.
-        patients: (films,), the patient of each image; None: images are independent.
-        threshold: from which the label is positive; None: the model's, 0.5 for a callable.
         seeds: one random repeat for each. Row r (from 1) with seed s has the views of round r of
             `run(..., ["none", *rows], seed=s)`.
         label: of a model with several.
-        options: `batch_size`, `client` and `progress`, as for `run`.
+        options: `batch_size`, `client` and `progress` of `run`.
     """
     import pandas as pd
 
@@ -147,7 +144,6 @@ class Choice:
     """A set of rounds and a rule.
 
     Attributes:
-        rounds, combine: names, and the rule.
         val, test: the measure of the choice, on validation and on test images.
         against_untouched: accuracy on the test images compared with the untouched image by McNemar's test; None if
             "none" is not a round.
@@ -205,10 +201,8 @@ def search(
     Among equals the set with the fewest rounds wins.
 
     Args:
-        predict, recipes: as for `run`.
         val, test: images of different patients, both with both classes.
-        measure: one of `CHOSEN_BY`.
-        most: the largest number of rounds in a set; None: all.
+        measure, most: one of `CHOSEN_BY`; the largest number of rounds in a set, None for all.
         label: which label of a model with several.
         options: `mode`, `threshold`, `seed`, `size_px`, `batch_size`, `client`, `progress` of `run`.
     """
