@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a row would change")
     arguments = parser.parse_args()
     rows = draw_rows()
-    for row in tqdm(rows, "images"):
+    for row in tqdm(rows, "images", disable=None):
         row["sha256"] = hashlib.sha256(simulate_row(row).png()).hexdigest()
     frame = pd.DataFrame(rows)
     text = to_csv(frame)
