@@ -22,7 +22,7 @@ def split_by_patient(
     depends on the rows, not on their order.
 
     Args:
-        frame: with `patient_id`, of which one is one person, whatever the source, and the column `stratify`.
+        frame: with `patient_id`, the same for one person in all sources, and the column `stratify`.
         ratios: how many parts train, val and test get, each >= 0.
         seed: draws which patients go where.
         stratify: the column of which each split shall have its share. In `findings`, a patient counts under the
