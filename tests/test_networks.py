@@ -247,24 +247,16 @@ def test_tensorflow_starts_quietly_and_without_what_it_would_import_in_passing(t
 
 # 128 MB in pieces that glibc takes from its heap; the last one stays, so that the heap cannot shrink from its end.
 FREED = """
-import re, numpy as np
+import psutil, numpy as np
 from cxrkit import networks
-
-def resident():
-    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
-
-pieces = [np.ones(64_000, np.uint8) for _ in range(2_000)]
-full = resident()
+pieces, memory = [np.ones(64_000, np.uint8) for _ in range(2_000)], psutil.Process().memory_info
 del pieces[:-1]
-kept = resident()
+kept = memory().rss
 networks.free_memory()
-print(full - kept, kept - resident())
+print(kept - memory().rss)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and trims glibc's heap")
+@pytest.mark.skipif(sys.platform != "linux", reason="trims glibc's heap")
 def test_freed_memory_goes_back_to_the_system():
-    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
-    by_itself, returned = map(int, done.stdout.split())
-    assert by_itself < 20e6
-    assert returned > 100e6
+    assert int(subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True).stdout) > 100e6

@@ -5,7 +5,7 @@ Modules are imported inside the commands, so that `cxrkit --help` starts fast.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,8 +27,7 @@ def list_() -> None:
     """List the bundled models."""
     from cxrkit import networks
 
-    for name in networks.bundled():
-        print(name)
+    print(*networks.bundled(), sep="\n")
 
 
 @app.command("show")
@@ -55,8 +54,8 @@ def predict(
     measures at the model's thresholds, with 95% intervals by patient, for all images and by sex, age, view and source.
     """
     # Checked before the images are read.
-    for path in (out, *([scores] if scores else [])):
-        if not path.parent.is_dir():
+    for path in (out, scores):
+        if path is not None and not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; make it first.")
     from cxrkit import networks, triage
     from cxrkit.data import read_manifest
@@ -115,13 +114,7 @@ def export(
     from cxrkit.data import read_manifest
     from cxrkit.show import _device as device
 
-    result = deploy.export(
-        model,
-        deploy.default_folder(model, target, precision) if out is None else out,
-        target=target,
-        precision=precision,
-        batch=batch,
-        images=None if manifest is None else read_manifest(manifest, root=root),
-        tolerance=tolerance,
-    )
+    images = None if manifest is None else read_manifest(manifest, root=root)
+    options: Any = {"target": target, "precision": precision, "batch": batch, "images": images, "tolerance": tolerance}
+    result = deploy.export(model, out or deploy.default_folder(model, target, precision), **options)
     print(device.exported(result))

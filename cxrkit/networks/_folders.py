@@ -40,7 +40,6 @@ def save(
         training: how it was trained, for the model card.
     Raises:
         ValueError: another number of labels than the model has outputs, or another kind of head.
-        RuntimeError: with another backend than TensorFlow, the export failed in the process that does it.
     """
     folder, size, count = Path(folder), model.input_shape[1], model.output_shape[1]
     if count != len(labels):

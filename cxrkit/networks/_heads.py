@@ -42,8 +42,6 @@ def transfer(model: keras.Model, head: str | Sequence[str] = "covid") -> keras.M
         head: as for `build`.
     Returns:
         A new model with the features' weights and a new head; it shares no weights with `model`, which does not change.
-    Raises:
-        ValueError: another kind of head.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -60,8 +58,6 @@ def with_maps(model: keras.Model) -> keras.Model:
         A model with outputs "probs" (N, labels) and "maps" (N, h, w, labels): each label's logit before pooling,
         so that a map's mean, plus the dense layer's bias, is the logit. For softmax, logits are taken relative to
         their mean over classes, since only differences count.
-    Raises:
-        ValueError: another kind of head.
     Source:
         Zhou et al. 2016, arXiv:1512.04150.
     """

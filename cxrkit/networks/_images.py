@@ -17,13 +17,7 @@ from cxrkit.words import WordedError, reason
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What one image file gives.
-
-    Attributes:
-        probs: (labels,), float64, in [0, 1]; None where there is no answer.
-        sha256: of the file's bytes; empty where the file cannot be read.
-        reason: one line of why there is no answer; empty where there is one.
-    """
+    """What one image file gives: probabilities (labels,), float64, or None and one line of why; its sha256 if read."""
 
     probs: np.ndarray | None
     sha256: str
@@ -33,17 +27,15 @@ class ImageResult:
 def predict_images(
     predictor: Predictor, sources: Iterable[Path | str | bytes], *, threads: int | None = None
 ) -> Iterator[ImageResult]:
-    """Return the probabilities of image files: each is read, resized as float32 and passed through the network alone.
+    """Yield the probabilities of image files in order: each is read, resized as float32 and predicted alone.
 
     Triage, `model predict`, rounds, sweeps, the dashboard, the evaluation of a training and the comparison with a board
-    all give these numbers.
+    all give these numbers. An image that cannot be read gives a result with a reason.
 
     Args:
         predictor: of `load`; with `threads=1` there, images do not wait for each other.
         sources: files, or their bytes.
         threads: images in work at a time, and so in memory; None: as many as there are cores.
-    Yields:
-        One result per source, in their order; one with a reason for an image that cannot be read.
     """
     count = threads or os.cpu_count() or 1
     waiting: deque[Future[ImageResult]] = deque()

@@ -60,7 +60,6 @@ def import_model(
         trust, expected_sha256: open a pickle of a module whatever it is, or with this sha256 from a trusted source.
     Raises:
         ModelError: a file that is no such network, or may not be opened; an unknown release; torch is not installed.
-        ValueError: `folder` is not empty.
     Source:
         https://github.com/brucechou1983/CheXNet-Keras; Rajpurkar et al. 2017, arXiv:1711.05225.
         Cohen et al. 2022, arXiv:2111.00595; https://github.com/mlmed/torchxrayvision.

@@ -36,9 +36,8 @@ class Predictor:
         input_size: side of the square that an image is resized to, pixels.
         thresholds: per label; an image is positive for the label from this probability on.
         not_shown: labels not shown to work on real films.
-        name, version: as in the sidecar.
         sha256: of the model file that runs.
-        info: the whole sidecar.
+        info, name, version: the whole sidecar, and two of its entries.
     """
 
     def __init__(self, info: dict[str, Any], sha256: str, run: Callable[[np.ndarray, bool], list[np.ndarray]]) -> None:
@@ -120,7 +119,6 @@ def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | Non
         threads: number of threads of one forward pass with ONNX Runtime; None leaves the choice to the runtime.
     Raises:
         ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
-        ValueError: an unknown engine.
     """
     if engine not in _FILES:
         raise ValueError(f"engine must be one of {', '.join(_FILES)}; got {engine!r}.")

@@ -24,8 +24,6 @@ class Batches(keras.utils.PyDataset):
         augment: applied to uint8 images, drawn for each image of the batch; None leaves them unchanged.
         seed: of the draws.
         rows: the part of each batch that this process trains on, without gaps.
-    Attributes:
-        epoch: from 0; `fit` sets it before each epoch.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class Batches(keras.utils.PyDataset):
         self._films, self._size_px, self._batch_size = films, size_px, batch_size
         self._steps = steps or -(-len(films) // batch_size)
         self._augment, self._seed, self._rows = augment, seed, rows
+        # From 0; `fit` sets it before each epoch.
         self.epoch = 0
 
     def __len__(self) -> int:

@@ -76,8 +76,6 @@ def devices(cards: int | None = 1, *, machines: Sequence[str] = (), this: int | 
         machines: host:port of each process that takes part, the same list in all of them; they meet at the first. All
             cards of each machine are used. Needs the JAX backend.
         this: place of this process in `machines`, from 0.
-    Raises:
-        ValueError: more cards than there are, or machines without the JAX backend.
     """
     backend = keras.backend.backend()
     if machines:

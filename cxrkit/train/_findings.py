@@ -101,8 +101,7 @@ def findings(
             average pooling and one dense layer.
         progress: called with the number of decoded images, and of all.
     Raises:
-        ManifestError: a manifest that cannot be used, or a patient in two splits.
-        ValueError: settings that cannot be used; an image that cannot be read; or `out` holds another run.
+        ManifestError, ValueError: a patient in two splits; an image that cannot be read; `out` holds another run.
     """
     settings, devices, out = settings or Settings(), devices or Devices(), Path(out)
     read = read_manifest(manifest, root=root, need=("findings", "split"), sources=settings.sources)

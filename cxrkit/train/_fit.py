@@ -44,8 +44,6 @@ def fit(
         devices: where to train; None: one device.
     Returns:
         As `history`.
-    Raises:
-        ValueError, ConnectionError: the loss is not finite; another process of this training ended.
     """
     devices, before = devices or Devices(), None
     if folder is not None:

@@ -13,13 +13,9 @@ from cxrkit.data import FilmSet
 
 
 def masked_crossentropy(positive_weights: npt.ArrayLike = 1.0, negative_weights: npt.ArrayLike = 1.0) -> Callable:
-    """Return Keras' binary cross-entropy, with a weight per label, that leaves out unknown targets.
+    """Return Keras' binary cross-entropy without unknown targets, with weights of images with and without each label.
 
-    Args:
-        positive_weights: (labels,), the weight of an image with the label.
-        negative_weights: (labels,), the weight of an image without it.
-    Returns:
-        A Keras loss (targets (N, labels) in [0, 1] or NaN, probs (N, labels)) -> (N,).
+    Weights are (labels,). The loss takes targets (N, labels), in [0, 1] or NaN, and probs (N, labels), and gives (N,).
     """
     positive, negative = (np.asarray(weights, np.float32) for weights in (positive_weights, negative_weights))
 
@@ -92,8 +88,7 @@ def figures(
     """Score test images: AUROC, sensitivity and specificity of every label, with intervals by patient.
 
     Args:
-        populations: ("simulated" or "real", source) -> probs (films, labels), as `networks.predict_images` gives them;
-            targets (films, labels), 0, 1 or NaN; patients (films,).
+        populations: ("simulated" or "real", source) -> probs and targets (films, labels), patients (films,).
         thresholds: by label; an image is positive from this probability on.
         labels: to score, the first of the columns.
     Returns:
