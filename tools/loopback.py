@@ -22,9 +22,6 @@ from pathlib import Path
 
 import servers
 
-#: Also where Debian keeps what only servers run.
-_PLACES = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-
 #: What each session runs. `limit` and `file-limit` hold limits of address space (kilobytes) and of a file (blocks of
 #: 512 bytes), `greeting` what the login shell prints before each command.
 _SHELL = """#!/bin/sh
@@ -83,8 +80,8 @@ def bare_python(folder: Path) -> Path:
 
 
 def program(name: str) -> str:
-    """Return the path of a program of OpenSSH."""
-    found = shutil.which(name, path=_PLACES)
+    # Also where Debian keeps what only servers run.
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
     if found is None:
         raise FileNotFoundError(f"{name} is not installed (Debian: apt-get install openssh-server openssh-client).")
     return found
@@ -153,7 +150,6 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """End all connections."""
         for link in (self._server, *self._open):
             link.close()
 
