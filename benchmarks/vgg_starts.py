@@ -29,8 +29,8 @@ starts = {
     for rate in rates
 }
 curves = train.compare_starts(starts, films, val, epochs=args.epochs, seeds=args.seeds)
-print(f"# A thin VGG16, initialised in {len(starts)} ways\n\n{date.today()}, `python {' '.join(sys.argv)}`\n")
 print(
+    f"# A thin VGG16, initialised in {len(starts)} ways\n\n{date.today()}, `python {' '.join(sys.argv)}`\n\n"
     f"VGG16's convolutions at an eighth of the width, {SIZE_PX} px, Adam, {len(films)} simulated train images, "
     f"{args.epochs} epochs, scored on {len(val)} val images, one value per seed. Loss of predicting frequencies: "
     f"{train.prior_loss(films.targets):.3f}. Columns as `train.compare_starts` describes them.\n"

@@ -1,7 +1,7 @@
 """Two networks of a few numbers whose answers can be worked out by hand, and films for them.
 
 A film whose mean is m has COVID-19 with probability 1 / (1 + exp(-16 (m - 0.5))): bright films have it. Finding k has
-probability 1 / (1 + exp(-(20 m - k))): of a film of mean 0.22 the first five are called, of one of 0.02 the first.
+probability 1 / (1 + exp(-(20 m - k))): a film of mean 0.22 is positive for the first five, one of 0.02 for the first.
 """
 
 import csv

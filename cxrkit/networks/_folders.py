@@ -99,7 +99,7 @@ def load_keras(name_or_folder: str | Path, *, input_size: int | None = None) -> 
 
     Args:
         name_or_folder: as `load` takes it.
-        input_size: side of another square input, pixels, at which the network keeps its weights; None: its own.
+        input_size: side of another square input, pixels, with the same weights; None: the saved one.
     Returns:
         A functional model that is not compiled, (N, S, S, 1) in [0, 1] -> (N, labels) probabilities.
     Raises:
