@@ -45,12 +45,16 @@ def test_eight_bit_images_are_divided_by_255(shape, kind, random):
     assert (found.view, found.modality, found.body_part) == (None, None, None)
 
 
-def test_jpeg_is_read_to_within_its_losses_and_one_bit_as_black_and_white():
+def test_jpeg_one_bit_and_the_first_of_several_pictures_are_read():
     smooth = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
     for progressive in (False, True):
         assert_pixels(saved(smooth, "JPEG", quality=95, progressive=progressive), smooth / 255, atol=3 / 255)
     for kind in ("PNG", "TIFF", "BMP"):
         assert_pixels(saved(Image.fromarray(RAMP > 100), kind), RAMP > 100)
+    # Of several pictures the first is read.
+    more = {"save_all": True, "append_images": [Image.fromarray(255 - RAMP)]}
+    for kind in ("TIFF", "WEBP", "PNG"):
+        assert_pixels(saved(Image.fromarray(RAMP), kind, **more, **LOSSLESS.get(kind, {})), RAMP / 255)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -144,12 +148,6 @@ def test_exif_orientation_is_applied_as_pillow_does(kind, orientation):
     assert assert_pixels(data, upright / 255, atol=1.5 / 255).original_size == (48, 40)
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "WEBP", "PNG"])
-def test_the_first_of_several_pictures_is_read(kind):
-    more = {"save_all": True, "append_images": [Image.fromarray(255 - RAMP)], **LOSSLESS.get(kind, {})}
-    assert_pixels(saved(Image.fromarray(RAMP), kind, **more), RAMP / 255)
-
-
 def test_the_content_decides_and_not_the_name(tmp_path):
     for kind, data in (("PNG", saved(RAMP)), ("DICOM", dicom(RAMP))):
         for name in ("film.png", "film.dcm", "film", "Fílm, \n'x'.txt"):
@@ -229,8 +227,6 @@ SAMPLES = {
     "dicom rle": compressed(RLELossless),
     "dicom j2k": compressed(JPEG2000Lossless),
 }
-STARTS = (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP", b"II*\0", b"MM\0*", b"BM")
-STARTS += (bytes(128) + b"DICM", b"\x08\x00\x05\x00CS", b"\x02\x00\x00\x00UL")
 
 
 def assert_read_or_refused(data):
@@ -240,12 +236,6 @@ def assert_read_or_refused(data):
         film_files.assert_line(str(error))
     else:
         assert_image(found)
-
-
-@QUIET
-@given(st.sampled_from(STARTS), st.binary(max_size=300))
-def test_random_bytes_are_read_or_refused(start, rest):
-    assert_read_or_refused(start + rest)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
@@ -288,22 +278,16 @@ def test_pixels_of_every_kind_come_to_one_range():
     np.testing.assert_array_equal(to_uint8(RAMP, 100), RAMP)
     # Rounding in somebody's own preprocessing is no fault.
     np.testing.assert_array_equal(as_pixels(np.array([[-1e-4, 1 + 1e-4]])), [[0, 1]])
-
-
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
+    for pixels, message in (
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
         (np.zeros((0, 4)), r"got shape \(0, 4\)"),
         (np.full((2, 2), 255.0), r"in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
         (np.full((2, 2), 9, np.uint16), "got uint16 from 9 to 9"),
         (np.full((2, 2), np.nan), "from nan to nan"),
         (np.array([[-0.1, 1.0]]), "from -0.1 to 1"),
-    ],
-)
-def test_pixels_of_another_shape_or_range_are_refused(pixels, message):
-    with pytest.raises(ValueError, match=message):
-        as_pixels(pixels)
+    ):
+        with pytest.raises(ValueError, match=message):
+            as_pixels(pixels)
 
 
 def test_an_overlay_is_clear_without_heat_and_covers_with_its_opacity():
@@ -321,7 +305,7 @@ def test_an_overlay_is_clear_without_heat_and_covers_with_its_opacity():
         overlay(grey, strength, opacity=1.5)
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 4)])
-def test_a_picture_encoded_is_the_same_decoded(shape):
-    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode(picture)))), picture)
+def test_a_picture_encoded_is_the_same_decoded():
+    for shape in ((6, 5), (6, 5, 3), (6, 5, 4)):
+        picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode(picture)))), picture)

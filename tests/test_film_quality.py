@@ -139,15 +139,6 @@ def photographs(rng):
     return np.rot90(photograph[y : y + 220, x : x + 220], rng.integers(4)).copy()
 
 
-def pages(rng):
-    """Lines of text, black on white or white on black."""
-    page = np.full((192, 192), rng.uniform(0.85, 1.0), np.float32)
-    for y in range(rng.integers(8, 20), 192, 14):
-        text = "".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz    "), 40))
-        cv2.putText(page, text, (4, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, rng.uniform(0, 0.3), 1, cv2.LINE_AA)
-    return page if rng.random() < 0.5 else 1 - page
-
-
 def sections(rng):
     """A CT section: a bright ring of the body on black, with two dark lungs side by side and a spine."""
     y, x = np.mgrid[0:192, 0:192] / 192 - 0.5
@@ -158,7 +149,7 @@ def sections(rng):
     return np.clip(section + rng.normal(0, 0.02, section.shape), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", [photographs, pages, sections])
+@pytest.mark.parametrize("kind", [photographs, sections])
 def test_other_pictures_are_no_frontal_chest_images(kind):
     assert share([kind(np.random.default_rng([77, number])) for number in range(12)], ["not_frontal_chest"]) >= 0.9
 

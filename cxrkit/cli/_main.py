@@ -103,20 +103,11 @@ def triage(
 
     if combine is not None and not rounds:
         raise ValueError(f"--combine needs --rounds; got --combine {combine} alone.")
+    rule = (combine or "mean") if rounds else None
+    models: dict[str, Any] = {"covid_model": covid_model, "findings_model": findings_model, "threshold": threshold}
+    how: dict[str, Any] = {"recursive": recursive, "heatmaps": heatmaps, "format": format, "restart": restart}
     with _terminal.progress("images") as progress:
-        result = triage.run(
-            folder,
-            out,
-            covid_model=covid_model,
-            findings_model=findings_model,
-            threshold=threshold,
-            recursive=recursive,
-            heatmaps=heatmaps,
-            rounds=(combine or "mean") if rounds else None,
-            format=format,
-            restart=restart,
-            progress=progress,
-        )
+        result = triage.run(folder, out, **models, **how, rounds=rule, progress=progress)
     print(triage.summary(result))
     raise typer.Exit(ERROR_ROWS if result.counts["error"] else OK)
 
