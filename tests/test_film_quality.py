@@ -154,20 +154,12 @@ def test_other_pictures_are_no_frontal_chest_images(kind):
     assert share([kind(np.random.default_rng([77, number])) for number in range(12)], ["not_frontal_chest"]) >= 0.9
 
 
-@pytest.mark.parametrize(
-    ("modality", "body_part", "view", "flagged"),
-    [
-        ("DX", "CHEST", "PA", False),
-        ("CR", None, "AP", False),
-        ("CT", "CHEST", None, True),
-        ("DX", "LEG", None, True),
-        ("DX", "CHEST", "LL", True),
-    ],
-)
-def test_the_header_may_contradict_a_frontal_chest_film(films, modality, body_part, view, flagged):
+def test_the_header_may_contradict_a_frontal_chest_film(films):
     good = next(film for film in films if not assess(as_read(film)).flags)
-    found = assess(as_read(good, modality=modality, body_part=body_part, view=view))
-    assert ("not_frontal_chest" in found.flags) == flagged
+    agree = [("DX", "CHEST", "PA"), ("CR", None, "AP")]
+    for header in (*agree, ("CT", "CHEST", None), ("DX", "LEG", None), ("DX", "CHEST", "LL")):
+        found = assess(as_read(good, **dict(zip(("modality", "body_part", "view"), header, strict=True))))
+        assert ("not_frontal_chest" in found.flags) == (header not in agree)
 
 
 def test_blank_borders_are_left_out_and_spread_is_the_range_of_greys_without_its_ends():
