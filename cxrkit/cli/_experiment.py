@@ -9,8 +9,9 @@ import typer
 
 from cxrkit.cli import _terminal
 
-_HELP = "The report's experiments on COVID-19, on any manifest."
-app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="The report's COVID-19 experiments, on any manifest.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Manifest = Annotated[
     Path | None,
@@ -123,10 +124,10 @@ def _run(name: str, chosen: dict[str, Any]) -> None:
         frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
     for file, figure in show.experiments.figures(result, sets.test).items():
         (out / f"{file}.png").write_bytes(figure.png())
-    today = date.today().isoformat()
+    today, command = date.today().isoformat(), _terminal.command()
     if chosen.get("record"):
-        result.write(chosen["record"], made_by=f"`{_terminal.command()}`, {today}")
-    text = show.experiments.document(result, date=today, command=_terminal.command())
+        result.write(chosen["record"], made_by=f"`{command}`, {today}")
+    text = show.experiments.document(result, date=today, command=command)
     _terminal.write_results(out, chosen["markdown"], text)
 
 
