@@ -9,9 +9,7 @@ import typer
 
 from cxrkit.cli import _terminal
 
-app = typer.Typer(
-    help="The report's COVID-19 experiments, on any manifest.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="The report's experiments, on any manifest.", no_args_is_help=True, rich_markup_mode=None)
 
 Manifest = Annotated[
     Path | None,
