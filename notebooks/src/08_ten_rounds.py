@@ -301,6 +301,8 @@ show.strips.strip(
     look,
     film=name,
     network="covid-small",
+    opacity=0.5,
+    scale=float(look.maps.max()),
     not_shown=COVID in viewer.predictor.not_shown,
     simulated=True,
 )
