@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from cxrkit.film import MAX_BYTES, Radiograph, UnreadableImage, as_pixels, encode, heat, overlay, read, resize, to_uint8
+from cxrkit.film import Radiograph, UnreadableImage, as_pixels, encode, heat, overlay, read, resize, to_uint8
+from cxrkit.film._pixels import MAX_BYTES
 
 # Pillow warns about damaged files; here they are damaged on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from tiny_models import rows
 
 from cxrkit import film, triage
+from cxrkit.film import _pixels
 from cxrkit.triage import _folder, _run, _tables
 
 DARK = tiny_models.png(tiny_models.film(0.08))
@@ -146,7 +147,7 @@ def test_links_stay_inside_and_form_no_loops_and_the_outputs_get_no_rows(films, 
 def test_pipes_sockets_large_files_and_folders_too_deep_are_rows_and_are_not_read(films, networks, tmp_path):
     os.mkfifo(films / "pipe.png")
     with open(films / "large.png", "wb") as file:
-        file.truncate(film.MAX_BYTES + 2**20)
+        file.truncate(_pixels.MAX_BYTES + 2**20)
     with contextlib.chdir(films):
         for _ in range(18):
             os.mkdir("d" * 250)

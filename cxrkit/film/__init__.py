@@ -7,15 +7,15 @@ draws a class activation map over an image. Not a medical device.
 from cxrkit.film._files import read_bytes, sha256_of
 from cxrkit.film._lungs import lung_masks, lung_outline
 from cxrkit.film._overlay import HEAT, encode, heat, overlay
-from cxrkit.film._pixels import MAX_BYTES, MAX_PIXELS, Radiograph, UnreadableImage, as_pixels, resize, to_uint8
+from cxrkit.film._pixels import MAX_PIXELS, READ_NOTES, Radiograph, UnreadableImage, as_pixels, resize, to_uint8
 from cxrkit.film._quality import QUALITY_FLAGS, assess, detail, quality_limits
 from cxrkit.film._read import read
 
 __all__ = [
     "HEAT",
-    "MAX_BYTES",
     "MAX_PIXELS",
     "QUALITY_FLAGS",
+    "READ_NOTES",
     "Radiograph",
     "UnreadableImage",
     "as_pixels",

@@ -11,6 +11,25 @@ from cxrkit import words
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 
+#: What `Radiograph.notes` may hold: each repair or guess without which the file could not be read rightly.
+READ_NOTES = {
+    "no_file_header": "the DICOM file header is missing or incomplete; byte order and VR form follow from the data",
+    "element_missing": "a required DICOM element is missing or empty; its usual value was taken",
+    "lut_repaired": "a lookup table differs from its description; it was read by what it holds",
+    "lut_ignored": "a lookup table or modality scale holds no usable values; it was left out",
+    "window_ignored": "the window is unusable, or its function unknown; the range or a linear window was taken",
+    "bits_clipped": "values beyond the stated bits were set to the nearest value within them",
+    "bits_shifted": "the stored bits do not begin at the lowest bit; they were shifted down",
+    "depth_guessed": "the values use fewer bits than the file's depth; the depth was taken from the values",
+    "robust_limits": "without a window, black and white are percentiles, so that a few outliers do not count",
+    "polarity_guessed": "the file leaves open whether bones are bright; the image itself decided",
+    "stream_repaired": "a wrong field of the compressed stream or its description was corrected",
+    "cut_short": "the file lacks its end; all rows of the image are there",
+    "metadata_ignored": "damaged or oversized text beside the image was left out",
+    "spacing_ignored": "the stated pixel spacing is unusable; pixels were taken as square",
+    "shutter_ignored": "a display shutter of another form or size; the image was not masked",
+}
+
 
 class UnreadableImage(words.WordedError):
     """A file that cxrkit cannot read as an image: one line with the fault, what is legal and the way out.
@@ -29,6 +48,7 @@ class Radiograph:
         original_size: (height, width) in the file, before any turning or resampling.
         colour: share of the image that is coloured, in [0, 1]; 0 for grey files.
         view, modality, body_part: terms of DICOM ("PA", "LL", ...; "DX", "CT", ...; "CHEST", ...); None if unknown.
+        notes: the repairs and guesses behind the pixels, words of READ_NOTES in its order; () for an ordinary file.
     """
 
     pixels: np.ndarray
@@ -38,6 +58,7 @@ class Radiograph:
     view: str | None = None
     modality: str | None = None
     body_part: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
