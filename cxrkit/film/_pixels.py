@@ -1,11 +1,16 @@
 """A radiograph and its pixels: limits, the one check of their range, grey from colour, the one way to resize."""
 
+import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from cxrkit import words
+
+if TYPE_CHECKING:
+    from cxrkit.film._frontal import Look
 
 #: A file may have this many pixels and bytes; a larger one is refused before it is decoded.
 MAX_PIXELS = 100_000_000
@@ -59,6 +64,13 @@ class Radiograph:
     modality: str | None = None
     body_part: str | None = None
     notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def look(self) -> "Look":
+        """What the detector sees of the pixels, computed once: whether a frontal chest, whether a negative."""
+        from cxrkit.film import _frontal
+
+        return _frontal.look(self.pixels)
 
 
 def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
