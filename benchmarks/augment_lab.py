@@ -1,19 +1,18 @@
 """Time a redraw of the augmentation lab: everything between a moved slider and the new pictures.
 
-    python benchmarks/augment_lab.py --out docs/results/DATE-augment-lab.md
+    make bench NAME=augment_lab
 
 A redraw augments the images, predicts probabilities and maps, draws maps over images, encodes the pictures, and writes
 tree, JSON, code, strip and histogram; the browser's work is not included. Eight draws of one image of 224 px are shown.
 """
 
-import argparse
 import datetime
+import itertools
 import os
 import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -60,27 +59,21 @@ def measure(recipe: str, network: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Print a table, and write it if a file is given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
     cv2.setNumThreads(1)
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "imaug"))
-    lines = [
-        f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load "
-        f"{os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, {packages}.",
-        f"{DRAWS} draws of one simulated image of 224 px; {REPEATS} repeats. Limit: {WANTED_MS} ms.\n",
-        "| recipe | network | what is moved | n | clock, ms: median (95th percentile) | processor, ms: median (95th) |",
-        "|---|---|---|---:|---|---|",
-    ]
-    for recipe in ("fig11", "vary"):
-        for network in NETWORKS:
-            for name, each in measure(recipe, network).items():
-                cells = (f"{np.median(ms):.0f} ({np.percentile(ms, 95):.0f})" for ms in each.T)
-                lines.append(f"| `{recipe}` | {network} | {name} | {len(each)} | {' | '.join(cells)} |")
-    print("\n".join(lines))
-    if options.out:
-        options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load")
+    print(
+        f"{os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, {packages}. {DRAWS} draws of one"
+    )
+    print(f"simulated image of 224 px; {REPEATS} repeats. Limit: {WANTED_MS} ms.\n")
+    print(
+        "| recipe | network | what is moved | n | clock, ms: median (95th percentile) | processor, ms: median (95th) |"
+    )
+    print("|---|---|---|---:|---|---|")
+    for recipe, network in itertools.product(("fig11", "vary"), NETWORKS):
+        for name, each in measure(recipe, network).items():
+            cells = " | ".join(f"{np.median(ms):.0f} ({np.percentile(ms, 95):.0f})" for ms in each.T)
+            print(f"| `{recipe}` | {network} | {name} | {len(each)} | {cells} |")
 
 
 if __name__ == "__main__":

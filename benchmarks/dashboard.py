@@ -1,6 +1,6 @@
 """Measure the dashboard in Chromium on the same machine: time as a viewer sees it, and memory of the server.
 
-    python benchmarks/dashboard.py --out docs/results/DATE-dashboard.md
+    make bench NAME=dashboard
 
 Every visit has an empty browser cache and a new kernel. Times are from the page's clock, when the browser has painted:
 from the request to the first paint, to the first prediction and to its ten rounds (the kernel's first answer); and from
@@ -17,10 +17,11 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from cxrkit import show
 from cxrkit.dashboard import _samples as samples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
@@ -65,62 +66,52 @@ def visit(browser: Browser, url: str, *, images: int) -> tuple[Page, list[tuple[
     return page, times
 
 
-def weight(pid: int) -> str:
-    """Return resident and proportional MB of a process and its children, as cells of a table."""
+def weight(pid: int) -> list[float]:
+    """Return resident and proportional MB of a process and its children."""
     parent = psutil.Process(pid)
     infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
-    return " | ".join(f"{sum(getattr(info, kind) for info in infos) / 2**20:.0f}" for kind in ("rss", "pss"))
+    return [round(sum(getattr(info, kind) for info in infos) / 2**20) for kind in ("rss", "pss")]
 
 
 def main() -> None:
-    """Print the result, and write it if a file is given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visits", type=int, default=10)
-    parser.add_argument("--out", type=Path, help="also write the result to this file")
-    arguments = parser.parse_args()
+    visits = parser.parse_args().visits
     load, times, weights = os.getloadavg()[0], [], []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         env = servers.environment(Path(folder) / "home")
         with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
-            for _ in range(arguments.visits):
+            for _ in range(visits):
                 page, found = visit(browser, server.url, images=6)
                 page.context.close()
                 times += found
         for viewers, wanted in WANTED_MB.items():
             with servers.served(["cxrkit", "dashboard"], Path(folder), env) as server:
                 pages = [visit(browser, server.url, images=2)[0] for _ in range(viewers)]
-                weights.append(f"| {viewers} | after three images | {wanted} | {weight(server.process.pid)} |")
+                weights.append((viewers, "after three images", wanted, *weight(server.process.pid)))
                 for page in pages:
                     for tab in ("lab", "rounds"):
                         page.click(f"#cxr-tab-{tab}")
                         page.wait_for_selector(".cxrkit-panel figure img:visible")
-                weights.append(f"| {viewers} | and lab and explorer | {wanted} | {weight(server.process.pid)} |")
+                weights.append((viewers, "and lab and explorer", wanted, *weight(server.process.pid)))
                 for page in pages:
                     page.context.close()
         browser.close()
-    packages = (f"{name} {version(name)}" for name in ("voila", "anywidget", "ipykernel", "onnxruntime", "numpy"))
-    lines = [
-        "# Speed and memory of the dashboard\n",
-        "`cxrkit dashboard` in Chromium on the same machine; each visit with an empty cache and a new kernel.\n",
-        f"Made by `python benchmarks/dashboard.py --visits {arguments.visits}`.\n",
-        f"{datetime.date.today().isoformat()}, {platform.machine()}, {os.cpu_count()} cores shared with the browser, "
-        f"load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python {platform.python_version()}, "
-        f"{', '.join(packages)}.\n",
-        "| from | to | target, ms | n | median, ms | 95th percentile | slowest |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for what in dict(times):
-        took = [ms for step, ms in times if step == what]
-        start = "the request" if what.startswith("first") else "a click"
-        median, late, last = np.quantile(took, [0.5, 0.95, 1])
-        wanted = WANTED_MS.get(what, "")
-        lines.append(f"| {start} | {what} | {wanted} | {len(took)} | {median:.0f} | {late:.0f} | {last:.0f} |")
-    lines += ["\n| viewers | | target, MB | resident, MB | shared pages once (PSS), MB |", "|---:|---|---:|---:|---:|"]
-    text = "\n".join(lines + weights) + "\n"
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text, encoding="utf-8")
+    steps = (
+        pd.DataFrame(times, columns=["step", "ms"]).groupby("step", sort=False)["ms"].describe(percentiles=[0.5, 0.95])
+    )
+    steps = steps[["count", "50%", "95%", "max"]].round().astype(int).reset_index()
+    steps.insert(1, "target, ms", steps["step"].map(WANTED_MS).astype("Int64").astype(str).replace("<NA>", ""))
+    held = pd.DataFrame(
+        weights, columns=["viewers", "when", "target, MB", "resident, MB", "shared pages once (PSS), MB"]
+    )
+    packages = ", ".join(f"{name} {version(name)}" for name in ("voila", "anywidget", "ipykernel", "onnxruntime"))
+    print(
+        f"# Speed and memory of the dashboard\n\n{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores"
+    )
+    print(f"shared with the browser, load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python")
+    print(f"{platform.python_version()}, {packages}.\n\n{show.table(steps)}\n\n{show.table(held)}")
 
 
 if __name__ == "__main__":

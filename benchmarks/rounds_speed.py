@@ -21,31 +21,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import pandas as pd
 
-from cxrkit import film, networks, phantom, rounds
+from cxrkit import film, networks, phantom, rounds, show
 from cxrkit.labels import COVID_CLASSES
-
-TITLES = {
-    "plain": "plain loop: imgaug, `keras.predict`, one view at a time",
-    "every": "`rounds.run`, every pass",
-    "majority": "`rounds.run`, early stop, majority",
-    "mean": "`rounds.run`, early stop, mean",
-}
 
 
 def make_network(folder: Path) -> None:
     """Save DenseNet121 with random weights."""
-    networks.start_tensorflow()
-    import keras
-
-    keras.utils.set_random_seed(1)
     networks.save(networks.build("DenseNet121", "covid", input_size=224), folder, COVID_CLASSES)
 
 
-def plain(folder: Path, paths: list[Path]) -> dict[str, Any]:
-    """Time the plain loop."""
+def plain(folder: Path, paths: list[Path]) -> tuple[float, float, np.ndarray]:
+    """Return the seconds of the plain loop, those of the processor, and probabilities (images, rounds)."""
     networks.start_tensorflow()
     import imgaug.augmenters as iaa
     import keras
@@ -63,18 +52,16 @@ def plain(folder: Path, paths: list[Path]) -> dict[str, Any]:
         pixels = np.rint(film.resize(film.read(path).pixels, 224) * 255).astype(np.uint8)
         views = [augmenter(image=pixels)[None, :, :, None] / np.float32(255) for augmenter in augmenters]
         probs.append([float(model.predict(view, verbose=0)[0, 0]) for view in views])
-    took = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
-    return took | {"probs": np.array(probs), "passes": len(paths) * len(augmenters)}
+    return time.perf_counter() - start, time.process_time() - processor, np.array(probs)
 
 
-def in_rounds(folder: Path, paths: list[Path], options: dict[str, Any]) -> dict[str, Any]:
-    """Time `rounds.run`."""
+def in_rounds(folder: Path, paths: list[Path], options: dict[str, Any]) -> tuple[float, float, Any]:
+    """Return the seconds of `rounds.run`, those of the processor, and its result."""
     model = networks.load(folder)
     rounds.run(model, paths[:1], ["none", "A"])
     start, processor = time.perf_counter(), time.process_time()
     found = rounds.run(model, paths, **options)
-    took = {"seconds": time.perf_counter() - start, "processor": time.process_time() - processor}
-    return took | {"probs": found.probs[:, :, 0], "passes": int(found.passes.sum()), "found": found}
+    return time.perf_counter() - start, time.process_time() - processor, found
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -83,70 +70,42 @@ def apart(work: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(work, arguments)
 
 
-def simulate(folder: Path, count: int) -> list[Path]:
-    """Write simulated images as JPEG, 512 px, quality 90."""
-    paths = [folder / f"{k:05}.jpg" for k in range(count)]
-    for path, image in zip(paths, phantom.simulate_many(range(count), size_px=512, workers=1), strict=True):
-        cv2.imwrite(str(path), np.rint(image.pixels * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return paths
-
-
-def median(values: list[float], digits: int = 1) -> str:
-    """Median, lowest and highest."""
-    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def measure(scratch: Path, films: int, turns: int) -> dict[str, list[dict[str, Any]]]:
-    """Run all sides in turn, and check that early stop changes no label."""
-    folder = scratch / "densenet121"
+def measure(scratch: Path, films: int, turns: int) -> tuple[pd.DataFrame, float]:
+    """Run all sides in turn and check that early stop changes no label; return rows, and the largest difference."""
+    paths = [scratch / f"{k:05}.jpg" for k in range(2 * films)]
+    for path, image in zip(paths, phantom.simulate_many(range(2 * films), size_px=512, workers=1), strict=True):
+        path.write_bytes(film.encode(image.pixels, "jpeg", quality=90))
+    fitted_on, timed, folder = paths[:films], paths[films:], scratch / "densenet121"
     apart(make_network, folder)
-    paths = simulate(scratch, 2 * films)
-    fitted_on, timed = paths[:films], paths[films:]
-    threshold = float(np.quantile(apart(in_rounds, folder, timed, {})["found"].combined, 1 - 97 / 397))
-    fitted = apart(in_rounds, folder, fitted_on, {"threshold": threshold})["found"]
-    orders = {rule: fitted.with_combine(rule).fit_order() for rule in ("majority", "mean")}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in TITLES}
+    threshold = float(np.quantile(apart(in_rounds, folder, timed, {})[2].combined, 1 - 97 / 397))
+    fitted = apart(in_rounds, folder, fitted_on, {"threshold": threshold})[2]
+    rows, largest = [], 0.0
     for _ in range(turns):
-        found["plain"].append(apart(plain, folder, timed))
-        found["every"].append(apart(in_rounds, folder, timed, {"threshold": threshold}))
-        for rule, order in orders.items():
-            options = {"combine": rule, "threshold": threshold, "early_stop": True, "order": order}
-            found[rule].append(apart(in_rounds, folder, timed, options))
-            whole = found["every"][-1]["found"].with_combine(rule)
-            if not np.array_equal(found[rule][-1]["found"].positive, whole.positive):
+        seconds, processor, probs = apart(plain, folder, timed)
+        rows.append(("plain loop", seconds / films, probs.shape[1], 1.0, processor / films))
+        for rule in (None, "majority", "mean"):
+            stop = {"combine": rule, "early_stop": True, "order": fitted.with_combine(rule).fit_order()} if rule else {}
+            took, processor, found = apart(in_rounds, folder, timed, {"threshold": threshold, **stop})
+            name = f"rounds.run, early stop, {rule}" if rule else "rounds.run, every pass"
+            rows.append((name, took / films, found.passes.mean(), seconds / took, processor / films))
+            if not rule:
+                whole, largest = found, max(largest, np.abs(found.probs[:, :, 0] - probs).max())
+            elif not np.array_equal(found.positive, whole.with_combine(rule).positive):
                 raise RuntimeError(f"early stop with {rule} changed a label")
-    return found
+    columns = ["what", "seconds per image", "passes per image", "times as fast as the loop", "processor seconds"]
+    return pd.DataFrame(rows, columns=columns), largest
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=int, default=16)
-    parser.add_argument("--turns", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="two images, once")
-    options = parser.parse_args()
-    films, turns = (2, 1) if options.smoke else (options.films, options.turns)
-    load = os.getloadavg()[0]
+    films, turns = (2, 1) if parser.parse_args().smoke else (16, 5)
     with tempfile.TemporaryDirectory() as scratch:
-        found = measure(Path(scratch), films, turns)
-    pairs = zip(found["every"], found["plain"], strict=True)
-    largest = max(abs(every["probs"] - loop["probs"]).max() for every, loop in pairs)
-    print(
-        f"# Speed of rounds\n\n{date.today()}; {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before "
-        f"and {os.getloadavg()[0]:.1f} after; Python {platform.python_version()}. Simulated images (512 px, JPEG of "
-        f"quality 90), DenseNet121 at 224 px with random weights, {films} images, {turns} turns; median (lowest to "
-        f"highest). Largest difference of a probability between both sides: {largest:.1e}. With early stop every label "
-        "is that of all passes.\n\n"
-        "| what | seconds per image | passes per image | times as fast as the loop | processor seconds per image |\n"
-        "|---|---:|---:|---:|---:|"
-    )
-    for name, runs in found.items():
-        ratios = [loop["seconds"] / run["seconds"] for loop, run in zip(found["plain"], runs, strict=True)]
-        print(
-            f"| {TITLES[name]} | {median([run['seconds'] / films for run in runs], 2)} | "
-            f"{runs[0]['passes'] / films:.1f} | {'' if name == 'plain' else median(ratios)} | "
-            f"{median([run['processor'] / films for run in runs], 2)} |"
-        )
+        rows, largest = measure(Path(scratch), films, turns)
+    medians = rows.groupby("what", sort=False).median().round(2).reset_index()
+    print(f"# Speed of rounds\n\n{date.today()}; {platform.machine()}, {os.cpu_count()} cores, load")
+    print(f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}. {films} images, medians of {turns} turns.")
+    print(f"Largest difference of a probability between both sides: {largest:.1e}.\n\n{show.table(medians)}")
 
 
 if __name__ == "__main__":

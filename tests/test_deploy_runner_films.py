@@ -29,9 +29,11 @@ def picture(height, width, channels=1, kind=np.uint8):
     return pixels if channels > 1 else pixels[..., 0]
 
 
-def encoded(image, suffix="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, suffix, **options)
+def encoded(image, suffix="PNG", orientation=None, **options):
+    file, exif = io.BytesIO(), Image.Exif()
+    if orientation:
+        exif[274] = orientation
+    image.save(file, suffix, exif=exif, **options)
     return file.getvalue()
 
 
@@ -47,6 +49,8 @@ def npy(array):
 
 def is_the_same_here_and_there(data, side):
     there = runner.prepare(data, side)
+    # A prepared array stays the same.
+    np.testing.assert_array_equal(runner.prepare(npy(there), side), there)
     assert (there.shape, there.dtype) == ((side, side), np.float32)
     assert there == pytest.approx(film.resize(film.read(data).pixels, side), abs=CLOSE)
 
@@ -68,24 +72,13 @@ def test_an_image_of_any_shape_is_resized_as_here(height, width, side, kind):
         **{mode: encoded(Image.fromarray(picture(70, 50, 4)).convert(mode)) for mode in ("LA", "RGBA")},
         "clear": encoded(Image.fromarray(picture(70, 50, 3)), transparency=(1, 2, 3)),
         **{f"JPEG {mode}": encoded(Image.fromarray(picture(99, 90, 3)).convert(mode), "JPEG") for mode in ("L", "RGB")},
-        "BMP": encoded(Image.fromarray(picture(70, 50)), "BMP"),
+        "BMP": cv2.imencode(".bmp", picture(70, 50))[1].tobytes(),
+        **{f"JPEG turned {n}": encoded(Image.fromarray(picture(60, 90)), "JPEG", n) for n in range(1, 9)},
+        **{f"PNG turned {n}": encoded(Image.fromarray(picture(60, 90, 1, np.uint16)), "PNG", n) for n in range(1, 9)},
     }.values(),
 )
 def test_a_file_gives_the_pixels_of_cxrkit(data):
     is_the_same_here_and_there(data, 48)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("suffix", "kind"), [("JPEG", np.uint8), ("PNG", np.uint16)])
-def test_an_image_is_turned_by_its_exif(orientation, suffix, kind):
-    exif = Image.Exif()
-    exif[274] = orientation
-    is_the_same_here_and_there(encoded(Image.fromarray(picture(60, 90, kind=kind)), suffix, exif=exif), 32)
-
-
-def test_a_prepared_array_stays_the_same():
-    pixels = np.random.default_rng(0).random((24, 24), np.float32)
-    np.testing.assert_array_equal(runner.prepare(npy(pixels), 24), pixels)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +86,7 @@ def test_a_prepared_array_stays_the_same():
     [
         (b"%PDF-1.4", "legal are PNG, JPEG, BMP and NPY"),
         (b"", "legal are PNG"),
-        *((png(picture(9, 9))[:size], "damaged") for size in (20, 60)),
+        (png(picture(9, 9))[:60], "damaged"),
         (png(picture(9, 9, 3, np.uint16)), "8 of the 16 bits"),
         (b"\xff\xd8\xff\xe0damaged", "damaged"),
         (b"\x93NUMPYdamaged", "NPY is damaged"),
