@@ -68,8 +68,7 @@ def test_dicom_without_a_window_is_stretched_and_turned_over_at_most_once():
     assert_image(plain)
     np.testing.assert_allclose(plain.pixels, TWELVE / 3900, atol=1e-6)
     assert (plain.format, plain.modality, plain.original_size) == ("DICOM", "DX", (5, 8))
-    shape = {"PresentationLUTShape": "INVERSE"}
-    for elements in (INVERTED, shape, INVERTED | shape):
+    for elements in (INVERTED, INVERTED | {"PresentationLUTShape": "INVERSE"}):
         np.testing.assert_allclose(read(dicom(TWELVE, bits=12, **elements)).pixels, 1 - plain.pixels, atol=1e-6)
 
 

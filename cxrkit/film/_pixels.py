@@ -18,16 +18,17 @@ MAX_BYTES = 256 * 2**20
 
 #: What `Radiograph.notes` may hold: each repair or guess without which the file could not be read rightly.
 READ_NOTES = {
-    "no_file_header": "the DICOM file header is missing or incomplete; byte order and VR form follow from the data",
-    "element_missing": "a required DICOM element is missing or empty; its usual value was taken",
+    "no_file_header": "the DICOM file header is missing or wrong; byte order and VR form are the data's own",
+    "element_missing": "a required DICOM element is missing, empty or impossible; its usual value was taken",
     "lut_repaired": "a lookup table differs from its description; it was read by what it holds",
     "lut_ignored": "a lookup table or modality scale holds no usable values; it was left out",
     "window_ignored": "the window is unusable, or its function unknown; the range or a linear window was taken",
     "bits_clipped": "values beyond the stated bits were set to the nearest value within them",
     "bits_shifted": "the stored bits do not begin at the lowest bit; they were shifted down",
-    "depth_guessed": "the values use fewer bits than the file's depth; the depth was taken from the values",
+    "depth_guessed": "the values need other bits than the file states; the depth was taken from the values",
     "robust_limits": "without a window, black and white are percentiles, so that a few outliers do not count",
-    "polarity_guessed": "the file leaves open whether bones are bright; the image itself decided",
+    "polarity_guessed": "the image was stored as a negative, by its own evidence; it was turned over",
+    "polarity_unsure": "the header contradicts itself on whether bones are bright; the image does not speak against it",
     "stream_repaired": "a wrong field of the compressed stream or its description was corrected",
     "cut_short": "the file lacks its end; all rows of the image are there",
     "metadata_ignored": "damaged or oversized text beside the image was left out",

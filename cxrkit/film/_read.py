@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from cxrkit import words
+from cxrkit.film import _dicom_bytes
 from cxrkit.film._files import check_bytes, read_bytes
 from cxrkit.film._pixels import MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
@@ -97,12 +98,7 @@ def _kind(data: bytes) -> str | None:
         # Of WebP and BMP the first bytes alone could be those of another file.
         if data.startswith(starts) and (kind != "WEBP" or data[8:12] == b"WEBP") and (kind != "BMP" or len(data) >= 26):
             return kind
-    # DICOM without its preamble starts with group 0002 or 0008, little endian; an explicit VR or a short length.
-    if data[:2] in (b"\x02\x00", b"\x08\x00") and len(data) > 16:
-        vr, length = data[4:6], int.from_bytes(data[4:8], "little")
-        if (vr.isalpha() and vr.isupper()) or length < 256:
-            return "DICOM"
-    return None
+    return "DICOM" if _dicom_bytes.is_data_set(data) else None
 
 
 def _stranger(data: bytes) -> str:
