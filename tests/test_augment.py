@@ -1,5 +1,6 @@
 """Recipes: what is legal, how they are drawn, that imgaug performs them, and that JSON and imgaug's code keep them."""
 
+import functools
 import json
 import pickle
 import subprocess
@@ -18,7 +19,7 @@ from cxrkit.augment import OneOf, Op, Sequential, SomeOf, Sometimes
 from cxrkit.course import published
 
 quick = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-ADD, MULTIPLY, BLUR = Op("Add", value=(-9, 9)), Op("Multiply", mul=(0.5, 1.5)), Op("GaussianBlur", sigma=(0, 2.0))
+ADD = Op("Add", value=(-9, 9))
 
 
 def films(n=4, height=64, width=48):
@@ -43,15 +44,13 @@ assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 # imgaug makes its global generator, of a number from NumPy's, when the first augmenter has no seed.
 assert sys.modules["imgaug"].random.GLOBAL_RNG is None
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 #: Operations in which nothing is random, and how a student writes them with imgaug.
 DIRECT = {
     "iaa.Noop()": Op("Noop"),
     "iaa.Fliplr(1)": Op("Fliplr", p=1),
-    "iaa.Fliplr(0)": Op("Fliplr", p=0),
     "iaa.Add(-7.5)": Op("Add", value=-7.5),
     "iaa.AdditiveGaussianNoise(scale=5.5, seed=3)": Op("AdditiveGaussianNoise", scale=5.5, seed=3),
     "iaa.AdditiveLaplaceNoise(scale=5, seed=3)": Op("AdditiveLaplaceNoise", scale=5, seed=3),
@@ -62,24 +61,19 @@ DIRECT = {
     "iaa.GammaContrast(0.7)": Op("GammaContrast", gamma=0.7),
     "iaa.LinearContrast(2)": Op("LinearContrast", alpha=2),
     "iaa.GaussianBlur(2.5)": Op("GaussianBlur", sigma=2.5),
-    "iaa.Affine(rotate=5.5, translate_percent={'x': 0.1, 'y': 0.0}, shear={'x': -3, 'y': 0}, scale=1.2, mode='edge')": (
-        Op("Affine", rotate=5.5, translate_x=0.1, shear=-3, scale=1.2, mode="edge")
+    "iaa.Affine(1.2, {'x': 0.1, 'y': 0.0}, None, 5.5, {'x': -3, 'y': 0}, mode='edge')": Op(
+        "Affine", rotate=5.5, translate_x=0.1, shear=-3, scale=1.2, mode="edge"
     ),
     "iaa.AllChannelsHistogramEqualization()": Op("AllChannelsHistogramEqualization"),
-    "iaa.AllChannelsCLAHE(clip_limit=2.5, tile_grid_size_px=7)": (
-        Op("AllChannelsCLAHE", clip_limit=2.5, tile_grid_size_px=7)
-    ),
-    "iaa.Cutout(nb_iterations=3, size=(0.1, 0.25), cval=(0, 255), seed=3)": (
-        Op("Cutout", nb_iterations=3, size=(0.1, 0.25), cval=(0, 255), seed=3)
-    ),
+    "iaa.AllChannelsCLAHE(2.5, 7)": Op("AllChannelsCLAHE", clip_limit=2.5, tile_grid_size_px=7),
+    "iaa.Cutout(3, size=(0.1, 0.2), seed=3)": Op("Cutout", nb_iterations=3, size=(0.1, 0.2), seed=3),
 }
 
 
-@pytest.mark.parametrize("shape", [(224, 224), (97, 61), (5, 3)])
 @pytest.mark.parametrize("direct", DIRECT)
-def test_an_operation_gives_what_imgaug_gives(direct, shape):
+def test_an_operation_gives_what_imgaug_gives(direct):
     assert {op.name for op in DIRECT.values()} == set(augment.OPERATIONS)
-    for film in films(2, *shape):
+    for film in (*films(2, 224, 224), *films(2, 97, 61), *films(2, 5, 3)):
         wanted = eval(direct, {"iaa": iaa})(image=film)
         np.testing.assert_array_equal(augment.apply(DIRECT[direct], film[None])[0], wanted)
 
@@ -111,13 +105,11 @@ def operations(draw):
 
 def combined(children):
     """Any way to put some recipes together."""
-    several, order = st.lists(children, min_size=1, max_size=4), st.booleans()
-    whole = st.integers(0, 5)
+    several, order, whole = st.lists(children, min_size=1, max_size=4), st.booleans(), st.integers(0, 5)
     pairs = st.tuples(whole, whole).map(lambda two: tuple(sorted(two)))
-    n = st.one_of(st.none(), whole, pairs, st.tuples(whole, st.none()))
     return st.one_of(
         st.builds(Sequential, st.lists(children, max_size=4), order),
-        st.builds(SomeOf, n, several, order),
+        st.builds(SomeOf, st.none() | whole | pairs | st.tuples(whole, st.none()), several, order),
         st.builds(OneOf, several),
         st.builds(Sometimes, PROBABILITIES, children, st.none() | children),
     )
@@ -128,19 +120,23 @@ RECIPES = st.recursive(operations(), combined, max_leaves=8)
 
 @quick
 @given(RECIPES, st.integers(0, 2**70), st.integers(0, 10**6))
-def test_a_draw_is_a_fixed_recipe_that_imgaug_performs(recipe, seed, index):
+def test_a_recipe_comes_back_from_what_it_is_kept_in_and_a_draw_is_a_fixed_recipe_that_imgaug_performs(
+    recipe, seed, index
+):
+    back = augment.from_json(recipe.to_json())
+    assert (back, hash(back), back.to_json()) == (recipe, hash(recipe), recipe.to_json())
+    assert pickle.loads(pickle.dumps(recipe)) == eval(repr(recipe), vars(augment)) == recipe
+    film = films(1, 17, 23)
+    assert made_by(recipe.code())(image=film[0]).shape == (17, 23)
     drawn = augment.draw(recipe, seed, index)
     assert augment.is_fixed(drawn)
     assert augment.draw(drawn, seed + 1, index + 1) == drawn
-    assert augment.from_json(json.loads(drawn.to_json())) == drawn
-    film = films(1, 17, 23)
     altered = augment.apply(recipe, film, seed, first=index)
     np.testing.assert_array_equal(augment.apply(drawn, film, 99), altered)
     np.testing.assert_array_equal(made_by(drawn.code())(image=film[0]), altered[0])
 
 
 def made_by(code):
-    """The augmenter that Python code for imgaug makes."""
     made = {}
     exec(code, made)
     return made["augmenter"]
@@ -156,7 +152,6 @@ def test_drawn_values_lie_in_their_ranges(op, seed):
                 assert value in given.values
             elif isinstance(given, tuple) and parameter.per_image:
                 assert min(given) <= value <= max(given)
-                assert isinstance(value, int if parameter.whole else float)
             elif op.name != "Fliplr":
                 assert repr(value) == repr(given)
 
@@ -168,9 +163,9 @@ def test_an_image_depends_on_seed_and_index_alone(recipe, seed, first, data):
     whole = augment.apply(recipe, pixels, seed)
     last = data.draw(st.integers(first, 6))
     np.testing.assert_array_equal(augment.apply(recipe, pixels[first:last], seed, first=first), whole[first:last])
-    own = augment.apply(recipe, pixels[:3], np.array([7, 2**63, seed], np.uint64))
-    for k, one in enumerate((7, 2**63, seed)):
-        np.testing.assert_array_equal(own[k], augment.apply(recipe, pixels[k : k + 1], one)[0])
+    seeds = np.array([7, 2**63, seed], np.uint64)
+    each = [augment.apply(recipe, pixels[k : k + 1], int(one))[0] for k, one in enumerate(seeds)]
+    np.testing.assert_array_equal(augment.apply(recipe, pixels[:3], seeds), each)
 
 
 def test_images_and_seeds_are_drawn_independently():
@@ -189,12 +184,8 @@ SHARES = [
     (SomeOf(2, (A, B, C)), {(1, 2): 1 / 3, (1, 3): 1 / 3, (2, 3): 1 / 3}),
     (SomeOf((0, None), (A, B)), {(): 1 / 3, (1,): 1 / 6, (2,): 1 / 6, (1, 2): 1 / 3}),
     (SomeOf((1, 2), (A, B), random_order=True), {(1,): 1 / 4, (2,): 1 / 4, (1, 2): 1 / 4, (2, 1): 1 / 4}),
-    (SomeOf(None, (A, B)), {(1, 2): 1}),
-    (SomeOf((1, 3), (A,)), {(1,): 1}),
     (SomeOf((5, None), (A, B)), {(1, 2): 1}),
-    (Sometimes(0.25, A), {(1,): 1 / 4, (): 3 / 4}),
     (Sometimes(0.25, A, Sequential((B, C))), {(1,): 1 / 4, (2, 3): 3 / 4}),
-    (Sometimes(1, A), {(1,): 1}),
     (Sequential((Op("Fliplr", p=0.25), A)), {("flip", 1): 1 / 4, (1,): 3 / 4}),
 ]
 
@@ -207,24 +198,20 @@ def test_branches_are_drawn_with_their_probabilities(recipe, shares):
 
 
 def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
-    pixels = films(6)
-    view, expected = pixels[::2, ::-1, 1::2], augment.apply(augment.named("vary"), pixels[::2, ::-1, 1::2].copy(), 3)
+    pixels, vary = films(6), augment.named("vary")
+    view, expected = pixels[::2, ::-1, 1::2], augment.apply(vary, pixels[::2, ::-1, 1::2].copy(), 3)
     pixels.setflags(write=False)
-    np.testing.assert_array_equal(augment.apply(augment.named("vary"), view, 3), expected)
+    np.testing.assert_array_equal(augment.apply(vary, view, 3), expected)
     for shape in ((0, 8, 8), (2, 0, 8), (2, 8, 0)):
-        assert augment.apply(augment.named("vary"), np.zeros(shape, np.uint8)).shape == shape
-    for name, parameters in augment.OPERATIONS.items():
-        made = augment.default(name)
-        assert all(made[key] == parameter.default for key, parameter in parameters.items())
-        augment.apply(made, pixels)
+        assert augment.apply(vary, np.zeros(shape, np.uint8)).shape == shape
+    for name in augment.OPERATIONS:
+        augment.apply(augment.default(name), pixels)
 
 
 def test_threads_share_nothing():
-    recipe, pixels = augment.named("vary"), films(4)
-    expected = [augment.apply(recipe, pixels, seed) for seed in range(40)]
+    draw = functools.partial(augment.apply, augment.named("vary"), films(4))
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda seed: augment.apply(recipe, pixels, seed), range(40)))
-    np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(list(pool.map(draw, range(40))), [draw(seed) for seed in range(40)])
 
 
 @pytest.mark.parametrize(
@@ -234,16 +221,34 @@ def test_threads_share_nothing():
             (lambda seed=seed: augment.apply(ADD, films(3), seed), "must be whole numbers|one number, or one for each")
             for seed in (-1, 1.5, "a", None, [1, 2], [1, -2, 3], True)
         ),
-        (lambda: augment.apply(ADD, films(2), first=-1), "seed and index must be whole numbers from 0; got 0 and -1"),
-        (lambda: augment.apply(ADD, films(2), [1, 2], first=3), "and first 0; got 2 seeds and first 3"),
         (lambda: augment.apply(ADD, np.zeros((2, 8, 8))), r"must be uint8 \(n, H, W\); .* One film is film\[None\]"),
-        (lambda: augment.apply(ADD, films(1)[0]), r"must be uint8 \(n, H, W\); .* One film is film\[None\]"),
         (lambda: augment.draw("fig11"), "recipe must be a Recipe; got str. Get one by name with augment.named"),
-        (lambda: augment.named("fig12"), r"recipe must be one of none, flip, vary, fig11, .*; got 'fig12'"),
         (lambda: augment.load("nowhere.json"), r"one of none, .*, or a recipe's JSON file; got 'nowhere"),
+        (lambda: augment.from_json("[" * 100_000), "a recipe must be JSON as `Recipe.to_json` writes it"),
+        (
+            lambda: augment.from_json('{"version": true, "recipe": {"Noop": {}}}'),
+            "reads recipes of version 1; got True",
+        ),
+        *(
+            (lambda plain=plain: augment.from_json(f'{{"version": 1, "recipe": {plain}}}'), message)
+            for plain, message in (
+                ('{"Add": {"value": {"range": [1]}}}', r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers"),
+                ('{"OneOf": {"children": [{"Add": {}}]}}', r"recipe.OneOf\[0\].Add: Add needs value; got none"),
+            )
+        ),
+        *(
+            (lambda value=value: Op("Add", value=value), "value of Add cannot be ")
+            for value in (300, (0, 1, 2), [], [1, 300], True, "7", float("nan"), 10**400)
+        ),
+        (lambda: Op("SaltAndPepper", p=0.1, seed=(0, 5)), "seed of SaltAndPepper cannot be .* whole .* no range"),
+        *((lambda order=order: Op("Affine", order=order), "Legal are 0, 1, 3") for order in (1.0, [1], True, 2)),
+        *(
+            (lambda n=n: SomeOf(n, (ADD,)), "n of SomeOf must be a whole number from 0 to 1000")
+            for n in (-1, 1001, 1.5, True, (2, 1), (None, 2), (1, 2, 3), "2")
+        ),
     ],
 )
-def test_what_cannot_be_drawn_or_found_is_refused(do, message):
+def test_what_cannot_be_made_drawn_or_found_is_refused(do, message):
     with pytest.raises(ValueError, match=message):
         do()
 
@@ -264,15 +269,12 @@ def test_the_code_of_figure_11_makes_the_augmenter_that_the_report_prints():
     assert str(made_by(augment.named("fig11").code())) == str(printed)
 
 
-def test_table_5_has_the_reports_ranges():
+def test_table_5_figure_8_and_the_stacks_of_rounds_are_the_reports():
     for name, printed in published.table("table05").iterrows():
         share = 255 if printed["unit"] == "scale, of 255" else 1
         [value] = augment.named(f"table05/{name}").written().values()
         low, high = value if isinstance(value, tuple) else (value, value)
         assert (low, high) == pytest.approx((printed["low"] * share, printed["high"] * share))
-
-
-def test_figure_8_and_the_stacks_of_rounds_are_made_of_single_augmenters():
     flip, add = Op("Fliplr", p=0.5), augment.named("table05/Add")
     assert augment.named("fig08/Add") == SomeOf((0, None), (flip, add), random_order=True)
     blur, gamma, sharpen = (augment.named(f"round/{letter}") for letter in "ACE")
@@ -280,7 +282,11 @@ def test_figure_8_and_the_stacks_of_rounds_are_made_of_single_augmenters():
     assert stacks == [(blur, gamma), (sharpen, blur), (gamma, sharpen), (gamma, blur, sharpen)]
 
 
-def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
+def test_a_recipe_is_plain_json_and_is_loaded_by_name_and_from_a_file(tmp_path):
+    recipe = SomeOf((1, None), [Op("Add", value=(-15, 15)), Op("Multiply", mul=[0.5, 2]), Op("Noop")])
+    add, multiply = {"Add": {"value": {"range": [-15, 15]}}}, {"Multiply": {"mul": {"choice": [0.5, 2]}}}
+    some = {"n": [1, None], "children": [add, multiply, {"Noop": {}}], "random_order": False}
+    assert json.loads(recipe.to_json()) == {"version": 1, "recipe": {"SomeOf": some}}
     file = tmp_path / "mine.json"
     file.write_text(augment.named("fig11").to_json(), encoding="utf-8")
     for source in ("fig11", file, str(file), augment.named("fig11")):
@@ -290,95 +296,14 @@ def test_a_recipe_is_loaded_by_name_and_from_a_file(tmp_path):
         augment.load(file)
 
 
-@quick
-@given(RECIPES)
-def test_a_recipe_comes_back_from_json_from_a_pickle_and_from_its_repr_and_its_code_runs(recipe):
-    back = augment.from_json(recipe.to_json())
-    assert (back, hash(back), back.to_json()) == (recipe, hash(recipe), recipe.to_json())
-    assert pickle.loads(pickle.dumps(recipe)) == recipe
-    assert eval(repr(recipe), vars(augment)) == recipe
-    assert made_by(recipe.code())(image=films(1, 9, 7)[0]).shape == (9, 7)
-
-
-def test_the_json_of_a_recipe_is_plain():
-    recipe = SomeOf((1, None), [Op("Add", value=(-15, 15)), Op("Multiply", mul=[0.5, 2]), Op("Noop")])
-    add, multiply = {"Add": {"value": {"range": [-15, 15]}}}, {"Multiply": {"mul": {"choice": [0.5, 2]}}}
-    some = {"n": [1, None], "children": [add, multiply, {"Noop": {}}], "random_order": False}
-    assert json.loads(recipe.to_json()) == {"version": 1, "recipe": {"SomeOf": some}}
-    # Lines break where one would be long.
-    assert '        {"Add": {"value": {"range": [-15, 15]}}},' in augment.named("fig11").to_json().splitlines()
-    assert augment.named("none").to_json() == '{"version": 1, "recipe": {"Noop": {}}}'
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "a recipe must be JSON as `Recipe.to_json` writes it"),
-        ("[" * 100_000, "a recipe must be JSON as `Recipe.to_json` writes it"),
-        ("[]", r"a recipe's JSON is .*; got \[\]"),
-        ('{"version": 2, "recipe": {"Noop": {}}}', "reads recipes of version 1; got 2. Use the cxrkit that wrote it"),
-        ('{"version": true, "recipe": {"Noop": {}}}', "reads recipes of version 1; got True"),
-        *(
-            (f'{{"version": 1, "recipe": {plain}}}', message)
-            for plain, message in (
-                ('{"Add": 7}', r'recipe: a recipe is {"name": {...}} with one name; got {"Add": 7}'),
-                ('{"Wave": {}}', "recipe: a recipe is one of Sequential, .*; got 'Wave'"),
-                ('{"Add": {"value": [1, 2]}}', r'recipe.Add: a value is a number, {"range": \[low, high\]} or {"cho'),
-                ('{"Add": {"value": {"range": [1]}}}', r"recipe.Add: value of Add cannot be \(1,\). Legal are numbers"),
-                ('{"SomeOf": {"n": 1, "children": [], "a": 1}}', r"has n, children, random_order \(optional\); got n"),
-                ('{"OneOf": {"children": [{"Add": {}}]}}', r"recipe.OneOf\[0\].Add: Add needs value; got none"),
-                ('{"Sometimes": {"p": 1, "then": 3}}', "recipe.Sometimes.then: a recipe is"),
-            )
-        ),
-    ],
-)
-def test_json_that_is_no_recipe_is_refused_with_the_place_of_the_error(text, message):
-    with pytest.raises(ValueError, match=message):
-        augment.from_json(text)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Op("Ad", value=1), "operation must be one of Noop, Fliplr, .*; got 'Ad'"),
-        (lambda: Op("Add"), "Add needs value; got none. Legal are numbers from -255 to 255, a range as a tuple"),
-        (lambda: Op("Add", mul=1), "Add has value; got 'mul'"),
-        *(
-            (lambda value=value: Op("Add", value=value), "value of Add cannot be ")
-            for value in (300, (0, 1, 2), [], [1, 300], True, "7", float("nan"), 10**400)
-        ),
-        (lambda: Op("SaltAndPepper", p=0.1, seed=(0, 5)), "seed of SaltAndPepper cannot be .* whole .* no range"),
-        *((lambda order=order: Op("Affine", order=order), "Legal are 0, 1, 3") for order in (1.0, [1], True, 2)),
-        (lambda: Sequential([7]), r"children of Sequential must be a list of recipes, such as \[Op.*; got \[7"),
-        (lambda: Sequential((ADD,), random_order=1), "random_order of Sequential must be true or false; got 1"),
-        (lambda: OneOf(()), "OneOf needs at least 1 recipe to draw from; got 0"),
-        *(
-            (lambda n=n: SomeOf(n, (ADD,)), "n of SomeOf must be a whole number from 0 to 1000")
-            for n in (-1, 1001, 1.5, True, (2, 1), (None, 2), (1, 2, 3), "2")
-        ),
-        (lambda: Sometimes(2, ADD), "p of Sometimes must be a number from 0 to 1; got 2"),
-    ],
-)
-def test_what_cannot_be_is_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-def test_a_recipe_is_no_deeper_than_can_be_kept():
+def test_a_recipe_is_a_value_no_deeper_than_can_be_kept():
+    assert Op("Add", value=[1, 2]) == Op("Add", value=augment.Choice((1, 2))) != Op("Add", value=(1, 2))
+    assert len({Op("Sharpen", alpha=0.1), Op("Sharpen", alpha=0.1, lightness=1.0), ADD}) == 2
+    assert Op("Add", value=np.float32(0.5)) == Op("Add", value=0.5)
+    assert Op("Add", value=2) != Op("Add", value=2.0)
     deep = ADD
     for _ in range(31):
         deep = Sequential((deep,))
     assert augment.from_json(deep.to_json()) == deep
     with pytest.raises(ValueError, match="recipes may be nested 32 deep; this Sequential is deeper"):
         Sequential((deep,))
-
-
-def test_a_recipe_is_a_value():
-    assert Op("Add", value=[1, 2]) == Op("Add", value=augment.Choice((1, 2))) != Op("Add", value=(1, 2))
-    assert len({Op("Sharpen", alpha=0.1), Op("Sharpen", alpha=0.1, lightness=1.0), ADD}) == 2
-    assert Op("Add", value=np.float32(0.5)) == Op("Add", value=0.5)
-    assert ADD["value"] == (-9, 9)
-    assert Op("Add", value=2) != Op("Add", value=2.0)
-    assert Op("Add", value=2) != 2
-    with pytest.raises(AttributeError):
-        ADD.name = "Multiply"

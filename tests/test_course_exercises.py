@@ -71,15 +71,11 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_answers_are_right_wrong_ones_get_a_hint_and_none_is_neither(name):
     results, right, wrong = CASES[name]
-    for answers, is_right, words in (
-        (right, True, "right."),
-        (wrong, False, "Hint:"),
-        ([None], None, "no answer yet."),
-    ):
-        for answer in answers:
-            verdict = check_answer(name, answer, **results)
-            assert verdict.right is is_right
-            assert words in repr(verdict)
+    wanted = [(answer, True, "right.") for answer in right] + [(answer, False, "Hint:") for answer in wrong]
+    for answer, is_right, words in (*wanted, (None, None, "no answer yet.")):
+        verdict = check_answer(name, answer, **results)
+        assert verdict.right is is_right
+        assert words in repr(verdict)
 
 
 def test_if_there_is_no_such_name_none_is_right():

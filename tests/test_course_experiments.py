@@ -47,9 +47,6 @@ def value(result, measure, **where):
     return row
 
 
-# --- images --------------------------------------------------------------------------------------------------
-
-
 def test_images_of_a_manifest_come_in_its_splits_or_split_by_patient_with_their_class(tmp_path):
     path = write_manifest(tmp_path, patients=30)
     found = experiments.load(path, size_px=32, cache=tmp_path / "films")
@@ -72,11 +69,8 @@ def test_simulated_sources_are_assigned_by_patient_one_with_both_classes_and_two
     assert sourced.by_source.loc["A"].tolist() == [20 + 2 + 4, 8 + 1 + 2]
     assert (sourced.by_source.loc["B", "COVID-19"], sourced.by_source.loc["C", "other"]) == (0, 0)
     assert sourced.by_source.to_numpy().sum() == 132
-    assert experiments.simulated_sources(before).train.sources.tolist() == sourced.train.sources.tolist()
     film = sourced.train.sources.tolist().index("B")
     np.testing.assert_array_equal(sourced.train.pixels[film], phantom.restyled(before.train.pixels[film], "B"))
-    with pytest.raises(ValueError, match="tiny has real images, whose sources are known"):
-        experiments.simulated_sources(sets(simulated=False))
     # Two images a patient, the second without COVID-19: it is left out if the patient is of the source of COVID-19.
     films = film_set(40)
     twice = replace(films, patients=np.repeat(films.patients[:20], 2))
@@ -103,11 +97,6 @@ def test_choices_are_nested_by_patient_and_hold_both_classes(ill, well, sizes, s
         assert set(chosen.targets[:, 0]) == {0.0, 1.0}
         assert before <= set(chosen.patients)
         before = set(chosen.patients)
-    # More patients than there are means all.
-    assert len(whole.choose(100)) == len(whole.choose(None)) == len(films)
-
-
-# --- one network ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -119,10 +108,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(tiny, mod
     assert ((probs >= 0) & (probs <= 1)).all()
     np.testing.assert_allclose(probs, again.predict(test), rtol=0, atol=1e-6)
     assert np.abs(probs - other.predict(test)).max() > 1e-5
-    best = first.tried[first.tried["best"]]
-    assert best["val_loss"].tolist() == [first.tried["val_loss"].min()]
-    # The Keras model has the same numbers.
-    np.testing.assert_allclose(first.predict_batch(test.scaled(SIZE)[..., 0]), probs, atol=1e-5)
+    assert first.tried[first.tried["best"]]["val_loss"].tolist() == [first.tried["val_loss"].min()]
 
 
 def test_a_new_head_on_frozen_features_separates_bright_images_from_dark_ones(tiny):
@@ -131,12 +117,12 @@ def test_a_new_head_on_frozen_features_separates_bright_images_from_dark_ones(ti
     assert probs[positive(test)].min() > probs[~positive(test)].max()
 
 
-def test_fine_tuning_begins_with_pretrained_weights_and_scratch_does_not(tiny):
+@pytest.mark.parametrize(("mode", "same"), [("fine-tuned", True), ("scratch", False)])
+def test_fine_tuning_begins_with_pretrained_weights_and_scratch_does_not(tiny, mode, same):
     given = keras.models.load_model(f"{tiny}/model.keras").layers[1].get_weights()[0]
-    for mode, same in (("fine-tuned", True), ("scratch", False)):
-        slow = plan(tiny, mode=mode, epochs=1, steps=1, learning_rate=1e-12)
-        learned = experiments.learn(film_set(), VAL, slow, seed=5)
-        assert np.allclose(learned.model.layers[1].get_weights()[0], given, atol=1e-6) == same
+    slow = plan(tiny, mode=mode, epochs=1, steps=1, learning_rate=1e-12)
+    learned = experiments.learn(film_set(), VAL, slow, seed=5)
+    assert np.allclose(learned.model.layers[1].get_weights()[0], given, atol=1e-6) == same
 
 
 def test_features_are_computed_once_per_image_and_draw_whatever_set_they_come_in(tiny):
@@ -151,16 +137,17 @@ def test_features_are_computed_once_per_image_and_draw_whatever_set_they_come_in
     assert len(body(tiny, SIZE)[1]) == 12 + 2 + 12
 
 
-def test_images_of_one_class_or_of_unknown_class_are_refused(tiny):
+def test_images_of_one_or_unknown_class_or_of_one_source_are_refused(tiny):
     films = film_set()
     with pytest.raises(ValueError, match=r"val must hold images with COVID-19 .*; of 4, 4 have 1 and 0 have 0"):
         experiments.learn(films, VAL.where(positive(VAL)), plan(tiny), seed=0)
     films.targets[0] = np.nan
     with pytest.raises(ValueError, match=r"films must hold .*; of 12, 5 have 1 and 6 have 0"):
         experiments.learn(films, VAL, plan(tiny), seed=0)
-
-
-# --- runs that resume ----------------------------------------------------------------------------------------
+    with pytest.raises(ValueError, match="images must be of two sources or more"):
+        experiments.unseen(sets(), plan(tiny))
+    with pytest.raises(ValueError, match=r"there must be a source without COVID-19 to mix in, .*; got x"):
+        experiments.mixing(sets(), plan(tiny))
 
 
 def test_an_interrupted_run_resumes_takes_further_seeds_and_refuses_another_plan(tmp_path, tiny, trained):
@@ -176,8 +163,6 @@ def test_an_interrupted_run_resumes_takes_further_seeds_and_refuses_another_plan
     resumed = experiments.augmenters(sets(), plan(tiny), out=tmp_path, **options)
     assert len(trained) == 4
     pd.testing.assert_frame_equal(resumed.table, experiments.augmenters(sets(), plan(tiny), **options).table)
-    names = [["none", 0], ["none", 1], ["flip", 0], ["flip", 1]]
-    assert resumed.cells[["setting", "seed"]].to_numpy().tolist() == names
 
     trained.clear()
     options |= {"seeds": (0, 1, 2), "out": tmp_path}
@@ -189,12 +174,8 @@ def test_an_interrupted_run_resumes_takes_further_seeds_and_refuses_another_plan
         experiments.augmenters(sets(bright=80), plan(tiny), **options)
     experiments.augmenters(sets(), plan(tiny, draws=2), restart=True, **options)
     assert len(trained) == 2 + 6
-    for seeds in ((), (-1,), (1, 1)):
-        with pytest.raises(ValueError, match="there must be a seed, each from 0 and once"):
-            experiments.augmenters(sets(), plan(tiny), seeds=seeds)
-
-
-# --- experiments ---------------------------------------------------------------------------------------------
+    with pytest.raises(ValueError, match="there must be a seed, each from 0 and once"):
+        experiments.augmenters(sets(), plan(tiny), seeds=(1, 1))
 
 
 def test_images_are_counted_by_class_and_split_without_blurred_ones(tmp_path):
@@ -204,12 +185,8 @@ def test_images_are_counted_by_class_and_split_without_blurred_ones(tmp_path):
     found = experiments.data(path)
     reasons = dict(zip(found.removed["image"], found.removed["reason"].str[:7], strict=True))
     assert reasons == {"p0-0.png": "blurred", "p1-0.png": "cannot "}
-    assert found.removed["detail"].iloc[0] < found.line < found.detail["detail"].iloc[1]
     assert found.counts.loc[["COVID-19", "Total"]].to_numpy().tolist() == [[7, 2, 2], [14, 4, 4]]
     assert (found.shared, len(found.frame), len(found.detail)) == (0, 22, 23)
-    again = experiments.data(path, ratios=(1, 1, 2))
-    assert again.counts.loc["Total", "test"] > again.counts.loc["Total", "train"]
-    assert again.shared == 0
 
 
 def test_augmenters_are_compared_with_none_on_the_same_images(tiny):
@@ -219,19 +196,16 @@ def test_augmenters_are_compared_with_none_on_the_same_images(tiny):
     none, add = (value(result, "AUROC", setting=name) for name in ("none", "Add"))
     assert np.isnan(none["difference"])
     assert add["difference"] == pytest.approx(add["value"] - none["value"])
-    assert result.cells.groupby("seed")["positives"].nunique().eq(1).all()
 
 
 def test_examples_are_chosen_by_a_rule():
-    some = sets()
     # COVID-19 at even rows, of which two are wrong: 0.2 and 0.4; of the others, 0.55 and 0.8 are wrong.
     probs = np.array([0.6, 0.55, 0.7, 0.8, 0.9, 0.1, 0.2, 0.1, 0.4, *[0.1, 0.95] * 5, 0.1])
-    found = examples(some, probs).set_index(["truth", "right"])
+    found = examples(sets(), probs).set_index(["truth", "right"])
     assert found.loc[("COVID-19", True), "certainty 1"] == 0.95
     wrong = found.loc[("COVID-19", False), ["row", "rank 1", "certainty 1", "chosen as"]].tolist()
     assert wrong == [6, "Not COVID-19", 0.8, "most certain of 2"]
     assert found.loc[("Not COVID-19", False), "row"] == 3
-    assert len(examples(some, np.where(positive(some.test), 0.9, 0.1))) == 2
 
 
 def test_transfer_is_measured_over_sizes_and_compared_with_training_from_scratch(tiny):
@@ -240,9 +214,6 @@ def test_transfer_is_measured_over_sizes_and_compared_with_training_from_scratch
     # 99 patients are more than the 24 that there are.
     assert list(zip(table["patients"], table["mode"], strict=True)) == list(itertools.product((4, 24), MODES))
     assert table["difference"].isna().tolist() == [False, False, True] * 2
-    assert result.cells.groupby("size")["positives"].nunique().eq(1).all()
-    with pytest.raises(ValueError, match="the number of patients must be at least 2; got 1"):
-        experiments.transfer(sets(), plan(tiny), sizes=(1,))
 
 
 def test_a_source_that_was_left_out_is_never_trained_on(tiny, sourced):
@@ -254,25 +225,13 @@ def test_a_source_that_was_left_out_is_never_trained_on(tiny, sourced):
     assert (left_out["seen"], left_out["COVID-19"], left_out["other"], left_out["n"]) == (False, 4, 2, 6)
     # B has no COVID-19: its images are ranked against those with it of the training sources.
     assert value(result, "AUROC across", trained_on="all but B", tested_on="B")["n"] == 8 + 10
-    assert value(result, "specificity", trained_on="all but B", tested_on="B")["n"] == 8
     assert set(result.table.query("`tested on` == 'C'")["measure"]) == {"recall", "AUROC across"}
 
 
 def test_mixing_adds_images_of_the_other_source_in_the_sizes_of_table_9(tiny, sourced):
     result = experiments.mixing(sourced, plan(tiny), seeds=(0, 1))
     rows = result.table[result.table["measure"] == "accuracy"].set_index("setting")
-    assert list(rows.index) == ["0", "1", "2", "3", "4", "5", "6"]
     # 50 training images with COVID-19 where the report has 485; of A 8 without, of B 42: 250 of 485 are 26.
     wanted = [[8, 0, 16], [8, 26, 16], [8, 42, 8]]
     assert rows.loc[["0", "1", "4"], ["own", "other", "batch size"]].to_numpy().tolist() == wanted
     assert result.cells["positives"].eq(50).all()
-    assert rows["difference"].isna().tolist() == [True] + [False] * 6
-    assert (result.extra["other"], result.extra["always no"].value, result.plan.balanced) == ("B", 0.5, False)
-    assert value(result, "specificity, other", setting="4")["n"] == 8
-
-
-def test_experiments_on_sources_refuse_images_of_one_source(tiny):
-    with pytest.raises(ValueError, match="images must be of two sources or more"):
-        experiments.unseen(sets(), plan(tiny))
-    with pytest.raises(ValueError, match=r"there must be a source without COVID-19 to mix in, .*; got x"):
-        experiments.mixing(sets(), plan(tiny))

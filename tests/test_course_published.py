@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from cxrkit import metrics
 from cxrkit.course import published
 from cxrkit.course.published import _compare
-from cxrkit.labels import FINDINGS
 from cxrkit.metrics import Confusion
 
 no_deadline = settings(deadline=None)
@@ -23,23 +22,15 @@ BASE, BEST = ("table09", "4"), ("table23", "blur>sharpen")
 ROUNDS = ("table10", "table11", "table12", "table13", "table14", "table15", "table16", "table23", "table27")
 
 
-def test_the_spreadsheets_have_the_rows_that_the_report_shows():
-    frame = published.integration()
-    assert frame.groupby("figure").size().to_dict() == {14: 6, 15: 10, 16: 10}
-    five, fifteen = published.predictions(), frame.query("figure == 15")
-    assert (fifteen["Predict label"] == "").sum() == 3
-    assert five.head(10).to_numpy().tolist() == fifteen[["Image Index", "Predict label"]].to_numpy().tolist()
-
-
-def test_a_table_has_the_rows_columns_and_numbers_that_the_report_prints():
+def test_tables_and_spreadsheets_have_the_rows_and_numbers_that_the_report_prints():
     mixes = published.table("table09")
     assert " ".join(mixes) == "covid covid_set_normal chestxray14 batch accuracy precision recall f1"
-    assert list(mixes.index) == ["1", "2", "3", "4", "5", "6"]
     # 328 right of 397.
     assert mixes["accuracy"].max() == mixes.loc["4", "accuracy"] == pytest.approx(328 / 397, abs=1e-8)
-
-
-# --- confusion matrices ------------------------------------------------------------------------------------------
+    frame = published.integration()
+    assert frame.groupby("figure").size().to_dict() == {14: 6, 15: 10, 16: 10}
+    fifteen = frame.query("figure == 15")[["Image Index", "Predict label"]]
+    assert published.predictions().head(10).to_numpy().tolist() == fifteen.to_numpy().tolist()
 
 
 #: The numerator and the denominator of each measure.
@@ -58,8 +49,8 @@ def ratio(counts, name):
     return Fraction(above, below) if below else None
 
 
-def text(value, digits, *, cut_off):
-    units = math.floor(value * 10**digits) if cut_off else round(value * 10**digits)
+def text(value, digits, cut_off):
+    units = (math.floor if cut_off else round)(value * 10**digits)
     return f"{units // 10**digits}.{units % 10**digits:0{digits}d}"
 
 
@@ -72,7 +63,6 @@ def text(value, digits, *, cut_off):
         ({"accuracy": "0.831234", "precision": "0.727273", "recall": "0.494845", "F1": "0.94"}, []),
         # 327 / 397 is 0.82367...: 0.8236 truncated, 0.8237 rounded, and never 0.8238.
         ({"recall": "0.45361", "specificity": "0.94333", "accuracy": "0.8236"}, [(44, 17, 53, 283)]),
-        ({"recall": "0.45361", "specificity": "0.94333", "accuracy": "0.8237"}, [(44, 17, 53, 283)]),
         ({"recall": "0.45361", "specificity": "0.94333", "accuracy": "0.8238"}, []),
     ],
 )
@@ -84,7 +74,6 @@ def test_all_matrices_that_fit_are_returned_fewest_images_first():
     printed = {"recall": "0.50000", "specificity": "1.0"}
     halves = published.rebuild(printed, positives=range(1, 5), negatives=range(1, 3))
     assert [matrix.counts for matrix in halves] == [(1, 0, 1, 1), (1, 0, 1, 2), (2, 0, 2, 1), (2, 0, 2, 2)]
-    assert published.rebuild({"recall": "0.5", "precision": "0.0"}, positives=10, negatives=10) == []
     # Precision is undefined if nothing is predicted positive.
     assert published.rebuild({"precision": "0.0"}, positives=1, negatives=1) == [Confusion(0, 1, 1, 0)]
 
@@ -97,7 +86,7 @@ def test_all_matrices_that_fit_are_returned_fewest_images_first():
 )
 def test_the_true_matrix_and_only_such_as_have_the_printed_measures_fit(counts, digits, shown):
     values = {name: (ratio(counts, name), cut_off) for name, cut_off in shown}
-    printed = {name: text(value, digits, cut_off=how) for name, (value, how) in values.items() if value is not None}
+    printed = {name: text(value, digits, how) for name, (value, how) in values.items() if value is not None}
     assume(printed)
     found = published.rebuild(printed, positives=range(17), negatives=range(17))
     assert Confusion(*counts) in found
@@ -111,10 +100,8 @@ def test_the_true_matrix_and_only_such_as_have_the_printed_measures_fit(counts, 
     ("printed", "sizes", "message"),
     [
         ({"auroc": "0.5"}, {}, "printed must hold some of accuracy, .*; got auroc"),
-        ({}, {}, "got nothing"),
         ({"recall": "null"}, {}, "recall must be printed as a number in .*; got 'null'"),
         ({"recall": "0.5"}, {"positives": -1}, r"positives must be a number of images, or several .*; got \[-1\]"),
-        ({"recall": "0.5"}, {"negatives": range(0)}, "negatives must be a number of images"),
         ({"accuracy": "0.5"}, {"positives": range(500), "negatives": 1000}, "Give recall and precision"),
     ],
 )
@@ -127,46 +114,34 @@ def test_all_forty_printed_rows_of_the_rounds_fit_one_matrix_each_and_null_rows_
     frame = published.matrices().query("table in @ROUNDS")
     printed, null = frame[frame["fits"] == 1], frame[frame["fits"] == 0]
     assert (len(frame), len(printed)) == (44, 40)
-    assert (printed["reason"] == "").all()
-    assert set(printed["tp"] + printed["fn"]) == {97}
-    assert set(printed["fp"] + printed["tn"]) == {300}
+    assert (set(printed["tp"] + printed["fn"]), set(printed["fp"] + printed["tn"])) == ({97}, {300})
     assert (printed["tp"] + printed["tn"]).max() == 330
     assert list(null["row"]) == ["sharpen>gamma", "blur>sharpen>gamma", "sharpen>blur>gamma", "sharpen>gamma>blur"]
-    assert set(null["reason"]) == {"the report prints null without a reason"}
-    figures = published.figures().query("printed == ''")
-    assert len(figures) == 16
-    assert figures[["value", "low", "high", "n"]].isna().all(axis=None)
+    null = published.figures().query("printed == ''")
+    assert null[["value", "low", "high", "n"]].isna().all(axis=None)
 
 
 def test_table_9_gives_the_numbers_of_images_that_it_does_not_print():
     frame = published.matrices().query("table == 'table09'").set_index("row")
     assert frame["fits"].tolist() == [1, 2, 2, 1, 1, 1]
     assert frame["n"].dropna().to_dict() == {"1": 192, "4": 397, "5": 301, "6": 397}
-    assert published.matrix("table09", "4") == Confusion(44, 16, 53, 284)
     # Split 3:1:1, 450 + 450 images leave 180.
     assert frame.loc["5", ["fp", "tn"]].sum() == 204
     # Where two matrices fit, the interval holds both.
     found = published.estimate("table09", "2", "recall")
     wide, narrow = metrics.wilson(15, 46), metrics.wilson(30, 92)
-    assert (found.value, found.n) == (15 / 46, 46)
     assert (found.low, found.high) == (min(wide.low, narrow.low), max(wide.high, narrow.high))
     assert found.reason == frame.loc["2", "reason"] == "2 matrices fit, of 192 images and 384 images"
-
-
-# --- figures with intervals --------------------------------------------------------------------------------------
 
 
 def test_every_number_of_the_report_has_an_interval_or_a_reason():
     frame = published.figures()
     # All cells of tables.csv but the 7 units of table 5.
-    assert len(frame) == sum(published.table(name).size for name in frame["table"].unique()) - 7 == 391
+    assert len(frame) == sum(published.table(name).size for name in frame["table"].unique()) - 7
     has = frame["method"] != ""
     assert (frame[["low", "high"]].notna().all(axis=1) == has).all()
     assert (frame.loc[~has, "reason"] != "").all()
     assert frame.loc[has, "n"].notna().all()
-    assert (
-        has[frame["table"].isin(("table09", *ROUNDS)) & frame["measure"].isin(list(MEASURES))].sum() == 4 * 14 + 5 * 32
-    )
     # An interval holds what was printed.
     frame = frame[has]
     assert (abs(frame["printed"].astype(float) - frame["value"]) < 1e-4).all()
@@ -178,18 +153,8 @@ def test_a_rebuilt_figure_has_the_interval_of_its_counts():
     assert published.estimate(*BASE, "f1") == Confusion(44, 16, 53, 284).measure("F1")
     assert published.estimate(*BEST, "specificity_printed_as_f1") == metrics.wilson(282, 300)
     assert published.estimate("fig18", "jetson accuracy", "value") == metrics.wilson(83, 100)
-
-
-def test_an_auroc_of_figure_3_has_the_interval_of_hanley_and_mcneil():
-    assert published.validation_films() == (6336,)
-    frame = published.figures().query("table == 'fig03' and measure == 'AUROC'")
-    assert list(frame["row"]) == list(FINDINGS)
-    assert (set(frame["method"]), set(frame["n"])) == ({"Hanley and McNeil 1982"}, {6336})
     hernia = published.estimate("fig03", "Hernia", "val_auroc_epoch100")
     assert hernia == metrics.hanley_mcneil(0.826920845857723, 15, 6321)
-
-
-# --- two rows ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,10 +173,8 @@ def test_330_of_397_is_not_better_than_328(measure, rights, of, differing, p):
     found = published.compare(BEST, BASE, measure=measure)
     assert (found.a, found.b) == tuple(metrics.wilson(right, of) for right in rights)
     assert found.differing == differing
-    assert found.p[0] == pytest.approx(p)
-    assert found.p[0] < found.p[1] < 1
-    for difference in (found.narrowest, found.widest, found.unpaired):
-        assert difference.value == pytest.approx((rights[0] - rights[1]) / of)
+    assert found.p[0] == pytest.approx(p) < found.p[1] < 1
+    assert found.unpaired.value == pytest.approx((rights[0] - rights[1]) / of)
     assert found.widest.low < 0 < found.widest.high
 
 
@@ -230,18 +193,15 @@ def test_the_true_pairing_lies_within_the_bounds(classes):
 
 def test_no_row_is_better_than_328_whatever_the_pairing():
     frame = published.matrices().query("table in @ROUNDS and tp + tn > 328")
-    assert len(frame) == 3
-    assert min(published.compare((row.table, row.row), BASE).p[0] for row in frame.itertuples()) > 0.4
+    assert [published.compare((row.table, row.row), BASE).p[0] > 0.4 for row in frame.itertuples()] == [True] * 3
 
 
 @pytest.mark.parametrize(
     ("function", "place", "message"),
     [
-        ("table", ("table99",), r"name must be one of table01, .*; got 'table99'"),
         ("matrix", ("table09", "2"), "'2' of table09 has no one matrix: 2 matrices fit"),
         ("matrix", ("table23", "sharpen>gamma"), "has no one matrix: the report prints null"),
         ("matrix", ("table23", "blur"), r"row of table23 must be one of blur>gamma, .*; got 'blur'"),
-        ("matrix", ("table02", "VGG16"), r"rows of table09, table10, .*; got table02"),
         ("estimate", ("table05", "Add", "unit"), r"column of table05 must be .* and hold numbers; got 'unit'"),
         ("compare", (BEST, ("table09", "5")), "same images; got 97 and 300 for a and 97 and 204 for b"),
     ],
@@ -249,11 +209,6 @@ def test_no_row_is_better_than_328_whatever_the_pairing():
 def test_what_the_report_does_not_hold_is_refused(function, place, message):
     with pytest.raises(ValueError, match=message):
         getattr(published, function)(*place)
-
-
-def test_measures_other_than_shares_of_the_same_images_are_not_compared():
-    with pytest.raises(ValueError, match="measure must be one of accuracy, recall, specificity; got 'F1'"):
-        published.compare(BEST, BASE, measure="F1")
 
 
 def test_the_page_holds_what_its_command_prints():

@@ -10,36 +10,29 @@ import pytest
 from course_images import SIZE, film_set, lungs_everywhere, plan, sets, start
 from skimage import exposure
 
-from cxrkit import metrics, phantom
+from cxrkit import phantom
 from cxrkit.course import experiments
 from cxrkit.course.experiments import VARIANTS, MarkLab, Sets, _measure, _shortcuts, faint_films, positive
 from cxrkit.course.experiments import _variants as variants
 from cxrkit.course.experiments._marks import FaintFilms, marked
 from cxrkit.course.experiments._variants import match_histograms, variant_of
 
-# --- variants ------------------------------------------------------------------------------------------------
-
-
-def film():
-    """One image whose every pixel has a grey of its own, and lungs at 3..6 across and 4..7 down."""
-    found = np.zeros((1, 10, 10), bool)
-    found[0, 4:8, 3:7] = True
-    return np.arange(100, dtype=np.uint8).reshape(1, 10, 10), found
-
-
-def changed(variant, pixels, found):
-    return variant_of(variant, pixels, found, like=(pixels, found))[0]
-
 
 def test_variants_mask_the_lungs_with_a_rim_their_box_all_else_or_the_edge_or_crop(monkeypatch):
-    pixels, found = film()
+    # Every pixel has a grey of its own, and the lungs lie at 3..6 across and 4..7 down.
+    pixels, found = np.arange(100, dtype=np.uint8).reshape(1, 10, 10), np.zeros((1, 10, 10), bool)
+    found[0, 4:8, 3:7] = True
+    before = pixels.copy()
+
+    def changed(variant, pixels, found):
+        return variant_of(variant, pixels, found, like=(pixels, found))[0]
+
     # A tenth of ten pixels is one: a cross of one pixel is added.
     monkeypatch.setattr(variants, "GROW", 0.1)
     masked = changed("lungs masked out", pixels, found)
     assert (masked[3:8, 3:7] == 128).all()
     assert masked[3, 2] == pixels[0, 3, 2]
-    left = changed("lungs only", pixels, found)
-    np.testing.assert_array_equal(left, np.where(found[0], pixels[0], 128))
+    np.testing.assert_array_equal(changed("lungs only", pixels, found), np.where(found[0], pixels[0], 128))
     blanked = changed("edge blanked", pixels, found)
     assert (blanked[1:9, 1:9] == pixels[0, 1:9, 1:9]).all()
     assert (blanked == 128).sum() == 100 - 64
@@ -51,13 +44,12 @@ def test_variants_mask_the_lungs_with_a_rim_their_box_all_else_or_the_edge_or_cr
         np.testing.assert_array_equal(changed(variant, other, found), changed(variant, pixels, found))
     # Only the first variant changes nothing, and none its input.
     shown = {name: variant_of(name, pixels, found, like=(pixels // 2, found)) for name in VARIANTS}
-    assert [name for name, one in shown.items() if (one == film()[0]).all()] == ["unchanged"]
-    np.testing.assert_array_equal(pixels, film()[0])
+    assert [name for name, one in shown.items() if (one == before).all()] == ["unchanged"]
+    np.testing.assert_array_equal(pixels, before)
     found[0, 4, 3] = found[0, 7, 6] = False
     monkeypatch.setattr(variants, "GROW", 0)
     box = changed("lungs' box masked out", pixels, found)
-    assert (box[4:8, 3:7] == 128).all()
-    assert (box != 128).sum() == 100 - 16
+    assert ((box[4:8, 3:7] == 128).all(), (box == 128).sum()) == (True, 16)
 
 
 def test_histograms_are_matched_after_the_crop():
@@ -74,13 +66,9 @@ def test_histograms_are_matched_after_the_crop():
     np.testing.assert_array_equal(match_histograms(films[:1], films[1])[0], theirs)
 
 
-# --- marks ---------------------------------------------------------------------------------------------------
-
-
 def test_every_second_image_has_faint_covid_and_the_lungs_are_those_of_the_simulator():
     faint = faint_films({"train": 4, "val": 2, "test": 2}, size_px=64)
     assert positive(faint.sets.train).tolist() == [False, True] * 2
-    assert faint.sets.simulated
     assert len({name for films in faint.sets.films.values() for name in films.patients}) == 8
     # The lung network finds most of them.
     found, true = variants.lungs_of(faint.sets.val.pixels), faint.lungs["val"]
@@ -96,15 +84,10 @@ def test_marks_go_with_the_class_except_for_a_share_of_each():
     assert (half.sources[::2] == "C").sum() == (half.sources[1::2] == "C").sum() == 2
     np.testing.assert_array_equal(kept.pixels[0], phantom.restyled(films.pixels[0], "C"))
     np.testing.assert_array_equal(all_swapped.pixels[0], phantom.restyled(films.pixels[0], "B"))
-    quarter = marked(films, "frame", swapped=0.25)
-    assert ((quarter.sources != kept.sources) <= (half.sources != kept.sources)).all()
     # A letter is bright, in the corner, and only with COVID-19.
     lettered = marked(films, "letter").pixels
     np.testing.assert_array_equal(lettered[1], films.pixels[1])
     assert 0 < np.argwhere(lettered[0] != films.pixels[0]).max() < SIZE * 0.3
-    assert lettered[0].max() > films.pixels[0].max()
-    with pytest.raises(ValueError, match=r"mark must be one of frame, letter and swapped in \[0, 1\]; got 'dot'"):
-        marked(films, "dot")
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +100,9 @@ def lab(tmp_path_factory):
 
 def test_networks_that_use_the_frame_or_never_saw_covid_fail_when_frames_are_swapped(lab):
     areas, source = lab.areas("frame", resamples=50), lab.source_areas("frame", resamples=50)
-    assert areas["as in training"].value > 0.9
-    assert areas["swapped"].value < 0.1
-    for share in (0.5, None):
-        assert lab.areas("frame", swapped=share, resamples=50)["swapped"].value > 0.2
-    assert min(source["hospital"].value, source["as in training"].value) > 0.8
-    assert source["swapped"].value < 0.2
+    assert areas["as in training"].value > 0.9 > 0.1 > areas["swapped"].value
+    assert lab.areas("frame", swapped=0.5, resamples=50)["swapped"].value > 0.2
+    assert min(source["hospital"].value, source["as in training"].value) > 0.8 > 0.2 > source["swapped"].value
     assert (areas["no marks"].n, source["hospital"].n) == (20, 10)
 
 
@@ -133,11 +113,7 @@ def test_variants_are_made_of_marked_images_and_networks_are_kept(lab):
     assert (masked[:, 4:12, 3:13] == 128).all()
     np.testing.assert_array_equal(masked[:, 0], unchanged[:, 0])
     assert abs(matched[::2].mean() - matched[1::2].mean()) < abs(unchanged[::2].mean() - unchanged[1::2].mean()) / 3
-    with pytest.raises(ValueError, match=r"variant must be one of unchanged, lungs masked out.*; got 'nice'"):
-        lab.areas("frame", variant="nice")
 
-
-# --- the experiment ------------------------------------------------------------------------------------------
 
 CHOSEN = ("unchanged", "lungs masked out")
 
@@ -159,14 +135,11 @@ def found(tmp_path_factory):
         first = np.arange(24)[:, None, None] == 0
         patch.setattr(_shortcuts, "lungs_of", lambda pixels: lungs_everywhere(pixels) & ~first[: len(pixels)])
         options = {"seeds": (0, 1), "variants": CHOSEN[1:], "out": tmp_path_factory.mktemp("out")}
-        some, tiny, steps = three_sources(), plan(start(tmp_path_factory.mktemp("start"))), []
-        result = experiments.shortcuts(some, tiny, progress=lambda *step: steps.append(step), **options)
-        assert steps == [(k, 20) for k in range(1, 21)]
+        some, tiny = three_sources(), plan(start(tmp_path_factory.mktemp("start")))
+        result = experiments.shortcuts(some, tiny, **options)
         # A finished run is read from its folder.
         patch.delattr(_measure, "learn")
         assert experiments.shortcuts(some, tiny, **options).table.equals(result.table)
-        with pytest.raises(ValueError, match=r"variants must be of unchanged, .*; got nice"):
-            experiments.shortcuts(some, tiny, variants=("nice",))
     return result
 
 
@@ -174,13 +147,12 @@ def test_sources_of_one_class_are_a_group_together_and_one_group_alone_is_refuse
     found = _shortcuts.groups(three_sources())
     assert {name: len(group) for name, group in found.items()} == {"both": 1, "with and without": 2, "all sources": 3}
     # Of x and y alternately, one has all images with COVID-19: together they are one group.
-    for sources in (["x"], ["x", "y"]):
-        some = [replace(films, sources=np.resize(sources, len(films))) for films in sets().films.values()]
-        with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
-            _shortcuts.groups(Sets("one", True, *some))
+    some = [replace(films, sources=np.resize(["x", "y"], len(films))) for films in sets().films.values()]
+    with pytest.raises(ValueError, match="a network must be trained on some sources and tested on others"):
+        _shortcuts.groups(Sets("one", True, *some))
 
 
-def test_every_network_is_tested_on_every_group_in_test_and_on_all_images_of_sources_never_seen(found):
+def test_networks_are_tested_on_every_group_and_on_all_images_of_sources_never_seen_and_compared_with_unchanged(found):
     networks = ("both", "with and without", "all sources", "all sources, balanced", "images without COVID-19")
     groups = ("both", "with and without", "all sources")
     rows = {(name, variant, test) for name in networks for variant in CHOSEN for test in groups}
@@ -200,14 +172,8 @@ def test_every_network_is_tested_on_every_group_in_test_and_on_all_images_of_sou
         (("images without COVID-19", "the source"), "same sources", 10),
     ):
         assert (table.loc[place, "seen"], table.loc[place, "n"]) == (seen, images)
-    estimates = found.estimates("trained on", "tested on", variant="unchanged")
-    assert isinstance(estimates["both"]["with and without"], metrics.Estimate)
-
-
-def test_variants_are_compared_with_unchanged_images_and_shares_counted_by_source_and_class(found):
     table = found.table.set_index(["trained on", "tested on", "variant"]).sort_index()
     unchanged, masked = (table.loc[("both", "both", variant)] for variant in CHOSEN)
-    assert np.isnan(unchanged["difference"])
     assert masked["difference"] == pytest.approx(masked["value"] - unchanged["value"])
     shares = found.extra["predicted positive"].query("variant == 'unchanged' and `trained on` == 'both'")
     counted = shares[["source", "COVID-19", "seen", "n"]].to_numpy().tolist()
@@ -231,7 +197,6 @@ def test_a_result_can_be_written_and_read_as_that_on_real_images_was(found, tmp_
     path = tmp_path / "found.json"
     found.write(path, made_by="`cxrkit experiment shortcuts`, 2026-11-24")
     again = experiments.recorded_shortcuts(path)
-    assert again.extra["made by"] == "`cxrkit experiment shortcuts`, 2026-11-24"
     assert (again.plan, again.seeds) == (replace(found.plan, start=Path(found.plan.start).name), (0, 1))
     for before, after in ((found.films, again.films), (found.table, again.table), (found.cells, again.cells)):
         pd.testing.assert_frame_equal(after, before.reset_index(drop=True), check_dtype=False, atol=1e-5)
@@ -240,5 +205,4 @@ def test_a_result_can_be_written_and_read_as_that_on_real_images_was(found, tmp_
     areas = real.estimates("trained on", "tested on", variant="unchanged")
     # As docs/results/2026-11-24-covid-shortcuts.md has it.
     assert areas["images without COVID-19"]["all sources"].value == 0.84994
-    assert set(real.table["variant"]) == set(VARIANTS)
     assert not real.simulated

@@ -2,9 +2,6 @@
 
 import functools
 import itertools
-import math
-import subprocess
-import sys
 import weakref
 
 import numpy as np
@@ -20,16 +17,13 @@ from cxrkit.rounds._combine import Rule, combine_probs, rule_of, seen_only
 from cxrkit.rounds._passes import round_seed
 from cxrkit.rounds._result import Result
 
-NOISE = Op("AdditiveGaussianNoise", scale=(0, 20.0))
-GAMMA = Op("GammaContrast", gamma=(0.5, 2.0))
-BLUR = Op("GaussianBlur", sigma=1.0)
+GAMMA, BLUR = Op("GammaContrast", gamma=(0.5, 2.0)), Op("GaussianBlur", sigma=1.0)
 #: Fixed and random recipes, with and without common steps.
 MIXED = {
     "none": "none",
     "blur": BLUR,
-    "noise": NOISE,
-    "noise again": NOISE,
-    "some": SomeOf((1, 2), (BLUR, GAMMA, NOISE), random_order=True),
+    "noise": Op("AdditiveGaussianNoise", scale=(0, 20.0)),
+    "some": SomeOf((1, 2), (BLUR, GAMMA), random_order=True),
     "sometimes": Sometimes(0.5, BLUR, Sequential((GAMMA, BLUR))),
     "G": "G",
 }
@@ -38,21 +32,15 @@ bulk = settings(deadline=None, max_examples=250, suppress_health_check=list(Heal
 FILMS = 40
 
 
-def films(n=5, height=24, width=20):
+def films(n=5):
     """Images that differ, uint8."""
-    return np.random.default_rng(n).integers(0, 256, (n, height, width)).astype(np.uint8)
+    return np.random.default_rng(n).integers(0, 256, (n, 24, 20)).astype(np.uint8)
 
 
 def answer(batch):
     """A network with one output that depends on the pixels of each image alone."""
     assert batch.dtype == np.float32
-    assert batch.min() >= 0
-    assert batch.max() <= 1
     return np.array([float(np.float64(film).mean() + film[0, 0] / 7) / 2 for film in batch])
-
-
-def two_labels(batch):
-    return np.column_stack([answer(batch), 1 - answer(batch)])
 
 
 def by_plain_loop(pixels, recipes, mode, seed=0):
@@ -94,9 +82,7 @@ def test_an_untouched_view_is_the_networks_own_input_to_the_last_bit(tmp_path):
         record = reader.read(path.read_bytes()).record
         assert (record["rounds"]["none"] if combine else record["probs"]["COVID-19"]) == expected
     for image in (path, str(path), film.read(path), film.read(path).pixels):
-        for mode in rounds.MODES:
-            found = rounds.run(folder, [image], ["none", "A"], mode=mode, batch_size=1)
-            assert found.probs[0, 0, 0] == expected
+        assert rounds.run(folder, [image], ["none", "A"], batch_size=1).probs[0, 0, 0] == expected
         assert rounds.sweep(model, [image], [1], ["A"], label="COVID-19", batch_size=1).untouched[0] == expected
     assert rounds.Viewer(model).run(model.prepare(film.read(path).pixels), label="COVID-19").probs[0] == expected
 
@@ -124,11 +110,9 @@ def test_images_are_taken_one_block_at_a_time(monkeypatch, early_stop):
     # A block, and the one before it until it is replaced.
     assert max(alive) <= 8
     assert told == [(done, 0) for done in (4, 8, 12, 16, 20, 24, 28, 30)]
-    rounds.run(answer, films(10), ["none"], progress=lambda *both: told.append(both))
-    assert told[-1] == (10, 10)
 
 
-def test_a_model_brings_its_size_labels_and_thresholds(tmp_path):
+def test_a_model_brings_its_size_labels_and_thresholds_and_labels_are_decided_one_by_one(tmp_path):
     folder = tiny_models.covid_model(tmp_path / "covid", thresholds={"COVID-19": 0.7, "Not COVID-19": 0.3})
     bright = [tiny_models.film(mean, size=100) for mean in (0.4, 0.52, 0.8)]
     found = rounds.run(networks.load(folder), bright, ["none", Op("Add", value=51)])
@@ -136,25 +120,15 @@ def test_a_model_brings_its_size_labels_and_thresholds(tmp_path):
     np.testing.assert_allclose(found.probs[:, :, 0], expected, atol=0.03)
     assert (found.labels, found.thresholds) == (("COVID-19",), {"COVID-19": 0.7})
     assert found.positive[:, 0].tolist() == [False, True, True]
-    small = rounds.run(lambda batch: answer(batch) * (batch.shape[1:] == (16, 16)), bright, ["none"], size_px=16)
-    assert small.probs.min() > 0
     both = rounds.run(folder, bright, ["none"], labels=["Not COVID-19", "COVID-19"], threshold=0.5)
     np.testing.assert_allclose(both.probs.sum(axis=2), 1)
     with pytest.raises(ValueError, match=r"covid takes images of 64 px; got size_px 32. Leave it out"):
         rounds.run(folder, bright, size_px=32)
-    with pytest.raises(ValueError, match="labels must be of COVID-19, Not COVID-19; got Mass"):
-        rounds.run(folder, bright, labels=["Mass"])
-
-
-def test_several_labels_are_decided_one_by_one(tmp_path):
     folder = tiny_models.findings_model(tmp_path / "findings")
     found = rounds.run(folder, [tiny_models.film(0.22), tiny_models.film(0.02)], ["none", "E"], combine="majority")
-    assert found.probs.shape == (2, 2, 14)
     assert found.positive.sum(axis=1).tolist() == [5, 1]
-    unnamed = rounds.run(two_labels, films(4), ["none", "A"])
-    assert unnamed.labels == ("label 0", "label 1")
     with pytest.raises(ValueError, match="scores are of one label; this result has label 0, label 1"):
-        unnamed.flips([0, 1, 0, 1])
+        rounds.run(lambda batch: np.zeros((len(batch), 2)), films(4), ["none", "A"]).flips([0, 1, 0, 1])
     nothing = rounds.run(answer, [], ["none", "A"], early_stop=True, labels=["x"])
     assert (nothing.probs.shape, nothing.combined.shape, nothing.saved) == ((0, 2, 1), (0, 1), 0)
 
@@ -165,55 +139,21 @@ BAD = np.zeros((2, 4, 4), np.uint8)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"recipes": []}, "recipes must be a list of names or recipes, at least one, or recipes by name; got .*"),
         ({"recipes": ["K"]}, "a round must be a name of none, A, B, C, D, E, F, G, H, I, J, or a recipe: .*'K'"),
-        ({"mode": "stacked"}, r"mode must be independent \(each recipe on the original\) or cumulative .*'stacked'"),
-        ({"combine": "weighted"}, "combine must be one of mean, .*; got 'weighted'. Fit 'weighted' on validation im"),
-        ({"threshold": math.nan}, r"threshold must be a probability, in \[0, 1\]; got nan"),
-        ({"seed": -1}, "seed must be a whole number from 0; got -1"),
-        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
-        ({"labels": "x"}, "labels must be names, each once; got 'x'"),
-        ({"labels": ["x", "y"]}, "predict must return one probability for each of x, y; it returned 1 per image"),
         ({"films": "folder"}, r"films must be a sequence of images; got 'folder'. For one image pass \[image\]"),
         ({"films": [BAD[0], BAD[0] * np.nan]}, "image 1: pixels must be in .* from nan to nan"),
-        ({"films": [BAD[0], BAD[0, :2]]}, r"images must have one size; got \(2, 4\) and \(4, 4\). Pass size_px"),
         ({"films": [__file__]}, r"test_rounds.py: .*`cxrkit data check` lists all such files"),
-        ({"predict": 7}, "predict must be callable, a Predictor, or a model's name or folder; got int"),
         ({"order": ["none"]}, r"order needs early_stop \(otherwise every round is made\)"),
-        ({"order": ["B", "none"], "early_stop": True}, "order must name each of none, A once; got B, none"),
+        ({"predict": lambda batch: 0.5}, r"return \(n,\) or .*; for n = 4 it returned shape \(\)"),
+        ({"predict": lambda batch: batch.mean(axis=(1, 2)) * np.nan}, r"for image 0 in none .* \[nan\]. Apply a sig"),
+        ({"predict": lambda batch: np.array([0.1, 0.2, 0.3, 3.0])}, r"for image 1 in A it returned \[3.0\]"),
     ],
 )
-def test_illegal_arguments_are_refused_in_a_sentence(arguments, message):
+def test_illegal_arguments_and_outputs_are_refused_in_a_sentence(arguments, message):
     with pytest.raises(ValueError, match=message):
         rounds.run(**{"predict": answer, "films": BAD, "recipes": ["none", "A"]} | arguments)
-
-
-@pytest.mark.parametrize(
-    ("predict", "message"),
-    [
-        (lambda batch: 0.5, r"return \(n,\) or \(n, labels\) for images \(n, H, W\); for n = 4 it returned shape \(\)"),
-        (lambda batch: np.zeros((len(batch), 2, 2)), r"for n = 4 it returned shape \(4, 2, 2\)"),
-        (lambda batch: np.full(len(batch), np.nan), r"for image 0 in none it returned \[nan\]. Apply a sigmoid"),
-        (lambda batch: np.array([0.1, 0.2, 0.3, 3.0]), r"for image 1 in A it returned \[3.0\]"),
-    ],
-)
-def test_an_output_that_is_no_probability_is_refused(predict, message):
-    with pytest.raises(ValueError, match=message):
-        rounds.run(predict, BAD, ["none", "A"])
     # An error of float32's rounding is accepted.
     assert rounds.run(lambda batch: np.full(len(batch), 1 + 1e-7), BAD, ["none"]).probs.max() == 1
-    widths = itertools.cycle([2, 1])
-    with pytest.raises(ValueError, match="as many labels for every image; it returned 2, then 1"):
-        rounds.run(lambda batch: np.zeros((len(batch), next(widths))), BAD, ["none", "A"], batch_size=2)
-
-
-def test_rounds_need_neither_tensorflow_nor_dask_nor_pandas():
-    code = (
-        "import sys, numpy as np; from cxrkit import rounds; "
-        "rounds.run(lambda b: b.mean((1, 2)), np.zeros((3, 8, 8), np.uint8), ['none'], early_stop=True); "
-        "assert not {'tensorflow', 'keras', 'imgaug', 'distributed', 'dask', 'pandas', 'sklearn'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 #: Four images with three rounds each.
@@ -239,18 +179,15 @@ def combine(rule, probs=PROBS, threshold=0.5):
     ],
 )
 def test_rounds_combine_as_the_rule_defines(rule, expected, positive):
-    combined, found = combine(rule)
-    np.testing.assert_allclose(combined, expected, rtol=1e-14)
-    assert found == positive
+    assert combine(rule) == (pytest.approx(expected, rel=1e-14), positive)
     # A tie is no majority, and an even median is the mean of the middle two.
     assert combine("majority", [[0.9, 0.9, 0.1, 0.1], [0.9, 0.9, 0.5, 0.1]]) == ([0.5, 0.75], [False, True])
     assert combine("median", [[0.1, 0.75, 0.25, 1.0]])[0] == [0.5]
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 1 / 3, 0.33095])
-@pytest.mark.parametrize("rule", rounds.COMBINES)
-def test_rounds_that_all_meet_the_threshold_are_positive(rule, threshold):
-    for count in (3, 7, 10, 11):
+def test_rounds_that_all_meet_the_threshold_are_positive(threshold):
+    for rule, count in itertools.product(rounds.COMBINES, (3, 7, 10, 11)):
         assert combine(rule, [[threshold] * count], threshold)[1] == [True]
         assert combine(rule, [[np.nextafter(threshold, 0)] * count], threshold)[1] == [False]
 
@@ -273,8 +210,7 @@ def test_a_combined_value_lies_among_the_rounds_in_any_order(seed, count):
         combined, positive = combine(rule, probs)
         assert combine(rule, probs[:, rng.permutation(count)]) == (combined, positive)
         if rule != "majority":
-            assert (probs.min(axis=1) <= combined).all()
-            assert (combined <= probs.max(axis=1)).all()
+            assert ((probs.min(axis=1) <= combined) & (combined <= probs.max(axis=1))).all()
 
 
 def test_fitted_rules_prefer_the_good_round_and_refuse_other_rounds():
@@ -284,17 +220,11 @@ def test_fitted_rules_prefer_the_good_round_and_refuse_other_rounds():
     found = result(np.column_stack([good, rng.uniform(0, 1, (200, 2))]))
     weighted, stacked = (found.fit_rule(name, y) for name in ("weighted", "stacked"))
     assert weighted.weights[0] > 0.8
-    assert math.fsum(weighted.weights) == pytest.approx(1)
     assert stacked.weights[0] > 3 * max(map(abs, stacked.weights[1:]))
     with pytest.raises(ValueError, match="this weighted rule was fitted for the rounds a, b, c; got x, y, z"):
         rule_of(weighted, ["x", "y", "z"])
-    for name, truth, message in (
-        ("best", y, "name must be one of weighted, stacked; got 'best'"),
-        ("weighted", y[1:], r"targets must be \(films,\), one for each of 200 images; got shape \(199,\)"),
-        ("stacked", y * 0 + 1, r"targets must be 0 and 1, with both classes; got \[1\]"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            found.fit_rule(name, truth)
+    with pytest.raises(ValueError, match=r"targets must be 0 and 1, with both classes; got \[1\]"):
+        found.fit_rule("stacked", y * 0 + 1)
 
 
 @st.composite
@@ -311,18 +241,17 @@ def cases(draw):
     made = rule_of(rule, names)
     probs = any_probs(rng, FILMS, count, labels)
     cuts = rng.choice(COMMON, labels)
-    kind = draw(st.sampled_from(["common", "tie", "just below", "just above"]))
-    if kind != "common":
+    if draw(st.booleans()):
         # Adversarial: an image stands at the threshold or one bit from it, and others are the same in another order.
-        cuts = made.combined(probs, cuts)[0]
-        cuts = {"tie": cuts, "just below": np.nextafter(cuts, 0), "just above": np.nextafter(cuts, 1)}[kind]
+        tie = made.combined(probs, cuts)[0]
+        cuts = draw(st.sampled_from([tie, np.nextafter(tie, 0), np.nextafter(tie, 1)]))
         probs[1 : FILMS // 2] = rng.permuted(np.repeat(probs[:1], FILMS // 2 - 1, axis=0), axis=1)
     return made, probs, cuts, draw(st.permutations(range(count)))
 
 
 @bulk
 @given(cases())
-def test_an_early_stop_never_changes_a_label(case):
+def test_an_early_stop_never_changes_a_label_and_comes_as_soon_as_nothing_can_change(case):
     rule, probs, cuts, places = case
     positive = rule.combined(probs, cuts) >= rule.cuts(cuts)
     seen, active = np.full_like(probs, np.nan), np.ones(len(probs), bool)
@@ -331,12 +260,6 @@ def test_an_early_stop_never_changes_a_label(case):
         active[active] = ~rule.decided(seen[active], cuts)
     for value in (0.0, 1.0):
         np.testing.assert_array_equal(rule.combined(np.nan_to_num(seen, nan=value), cuts) >= rule.cuts(cuts), positive)
-
-
-@bulk
-@given(cases())
-def test_an_image_leaves_as_soon_as_nothing_can_change_and_no_sooner(case):
-    rule, probs, cuts, places = case
     probs, cuts, leaves = probs[:, :, :1], cuts[:1], []
     rng = np.random.default_rng(0)
     for count in range(1, len(places) + 1):
@@ -366,8 +289,7 @@ def test_a_run_with_early_stop_has_the_labels_of_a_whole_run(monkeypatch, rule, 
         return np.clip(3 * answer(batch) - 0.2, 0, 1)
 
     whole = rounds.run(predict, pixels, combine=rule, mode=mode)
-    orders = (None, whole.fit_order()) if mode == "independent" else (None,)
-    for order in orders:
+    for order in (None, whole.fit_order()) if mode == "independent" else (None,):
         predicted.clear()
         early = rounds.run(predict, pixels, combine=rule, mode=mode, early_stop=True, order=order)
         np.testing.assert_array_equal(early.positive, whole.positive)
@@ -397,7 +319,6 @@ def test_a_fitted_order_never_costs_passes_and_finds_the_best_round(case):
     rule, probs, cuts, _ = case
     found = result(probs, rule, cuts)
     order = found.fit_order()
-    assert sorted(order) == sorted(found.rounds)
     assert found.stops(order).mean() <= found.stops().mean()
     rng = np.random.default_rng(5)
     found = result(np.column_stack([rng.uniform(0.3, 0.7, (80, 2)), rng.uniform(0, 1, 80) < 0.9]), "any")
@@ -408,12 +329,9 @@ def test_a_fitted_order_never_costs_passes_and_finds_the_best_round(case):
 def test_a_rule_with_negative_weights_lets_no_image_leave():
     rule, recipes = Rule("stacked", ("a", "b"), (1.0, -1.0)), {"a": "none", "b": "A"}
     found = rounds.run(answer, films(2), recipes, combine=rule)
-    assert found.positive.shape == (2, 1)
     early = functools.partial(rounds.run, answer, films(2), recipes, combine=rule, early_stop=True)
     for refused in (early, found.bounds, found.stops, found.fit_order):
-        with pytest.raises(
-            ValueError, match="with combine 'stacked' a round may count against a label, so no image can"
-        ):
+        with pytest.raises(ValueError, match="with combine 'stacked' a round may count against a label, so no image"):
             refused()
 
 
@@ -424,37 +342,27 @@ TRUTH = [1, 1, 0, 0]
 
 def test_tables_of_rounds_by_hand():
     flips = result(BY_HAND).flips(TRUTH).set_index("round")
-    assert flips.index.tolist() == ["b", "c", "combined"]
-    assert flips["wrong to right"].tolist() == [1, 2, 1]
-    assert flips["right to wrong"].tolist() == [1, 0, 0]
-    assert flips.loc["c", "difference"] == 0.5
+    assert flips[["wrong to right", "right to wrong"]].to_numpy().tolist() == [[1, 1], [2, 0], [1, 0]]
     # c alone is right for two images of two: twice a quarter, minus half of the ties.
     assert flips.loc["c", "p"] == pytest.approx(0.25)
     assert flips.loc["b", "corrected low"] < flips.loc["b", "corrected"] == 0.25 < flips.loc["b", "corrected high"]
     table = result(BY_HAND).measures(TRUTH).pivot(index="round", columns="measure", values="value")
-    assert table.index.tolist() == ["a", "b", "c", "combined"]
     assert table["accuracy"].tolist() == [0.5, 0.5, 1, 0.75]
-    assert table["specificity"].tolist() == [0.5, 0, 1, 0.5]
     # One of four pairs of a positive and a negative image ties.
     assert table.loc["combined", "AUROC"] == 0.875
     table = result(BY_HAND).agreement()
-    assert ["".join(pair) for pair in table[["round", "with"]].to_numpy()] == ["ab", "ac", "bc", "all"]
     assert table["agreement"].tolist() == [0.5, 0.5, 0.5, 0.25]
     # a and c agree as often as by chance; b is positive for all images, so its kappa is undefined.
-    assert table["kappa"].tolist()[1] == 0
-    assert table["reason"].tolist()[0]
+    assert (table["kappa"].tolist()[1], table["reason"].tolist()[0] != "") == (0, True)
 
 
 def test_after_early_stop_only_labels_are_scored():
     pixels = films(30)
     y = (pixels.mean(axis=(1, 2)) > 127.5).astype(int)
-    early = rounds.run(answer, pixels, early_stop=True, threshold=0.32)
-    table, whole = (
-        each.measures(y).set_index(["round", "measure"])["value"]
-        for each in (early, rounds.run(answer, pixels, threshold=0.32))
-    )
+    early, whole = (rounds.run(answer, pixels, early_stop=stop, threshold=0.32) for stop in (True, False))
+    table, wanted = (each.measures(y).set_index(["round", "measure"])["value"] for each in (early, whole))
     assert [measure for _, measure in table.index] == ["accuracy", "precision", "recall", "specificity", "F1"]
-    assert table["combined", "accuracy"] == whole["combined", "accuracy"]
+    assert table["combined", "accuracy"] == wanted["combined", "accuracy"]
     for refused in (early.agreement, lambda: early.flips(y), lambda: early.with_combine("any"), early.fit_order):
         with pytest.raises(ValueError, match="needs every round of every image, but in this run images could leave"):
             refused()

@@ -1,7 +1,7 @@
 """Figures and tables: what is drawn, in words and numbers, and that nothing a user names is rendered."""
 
 import math
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib
 import numpy as np
@@ -16,7 +16,6 @@ from cxrkit.explain import BoxedFilm
 from cxrkit.labels import COVID, DISCLAIMER, NOT_COVID
 from cxrkit.metrics import Estimate
 from cxrkit.show._rendered import escape_markdown
-from cxrkit.show._style import theme
 
 RAMP = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
 UNDEFINED = Estimate(math.nan, math.nan, math.nan, 0, "no image has Hernia")
@@ -33,12 +32,6 @@ def dots(axis):
     """Place of each dot, in the order in which they were drawn."""
     found = [part.get_offsets() for part in axis.collections if isinstance(part, PathCollection)]
     return [tuple(map(float, dot)) for part in found for dot in part]
-
-
-def lines_of(axis):
-    """The intervals of a forest plot: low and high."""
-    found = [part.get_segments() for part in axis.collections if isinstance(part, LineCollection)]
-    return [tuple(segment[:, 0]) for part in found for segment in part if len(segment)]
 
 
 FIGURES = {
@@ -64,30 +57,17 @@ def test_every_figure_names_simulated_images_and_every_prediction_holds_the_disc
 
 def test_the_theme_is_that_of_a_figure_alone_also_when_threads_draw():
     before = dict(matplotlib.rcParams)
-    figure = show.figure(4, 3, simulated=False)
-    axis = figure.subplots()
-    figure.png()
-    assert axis.get_xticklabels()[0].get_fontsize() == 9.5
-    threads = [threading.Thread(target=lambda: show.forest({"Mass": GOOD}).png()) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: show.forest({"Mass": GOOD}).png(), range(3)))
     assert dict(matplotlib.rcParams) == before
-    with theme():
-        assert matplotlib.rcParams["axes.titlelocation"] == "left"
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("images", ([], []), "one title each"),
-        ("images", ([RAMP], ["a", "b"]), "one title each"),
         ("overlay", (RAMP, np.zeros((1, 3, 3))), r"cam must be \(h, w\); got shape \(1, 3, 3\).*maps\[0, 0\]"),
-        ("overlay", (np.zeros((2, 2, 3)), np.zeros((3, 3))), r"must be \(H, W\); got shape \(2, 2, 3\)"),
         ("heat_maps", ([FILM], ["Effusion"], {"cam": [RAMP] * 2}), "their numbers are 1, 1, 2, 1"),
         ("findings", ({"Mass": 0.5}, {}), r"thresholds lack Mass; pass Predictor\.thresholds"),
-        ("forest", ({str(k): {"a": 0.5} for k in range(7)},), "at most 6 groups; got 7"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(name, arguments, message):
@@ -95,11 +75,14 @@ def test_what_cannot_be_drawn_is_refused(name, arguments, message):
         getattr(show, name)(*arguments)
 
 
-def test_an_image_is_drawn_on_the_scale_from_0_to_1_also_from_uint8():
+def test_images_are_drawn_from_0_to_1_with_titles_in_which_a_dollar_sign_is_no_formula():
     for pixels in (RAMP, np.rint(RAMP * 255).astype(np.uint8)):
         (image,) = show.images(pixels).axes[0].images
         assert image.get_clim() == (0, 1)
         assert np.asarray(image.get_array()) == pytest.approx(RAMP, abs=1 / 255)
+    figure = show.images([RAMP] * 5, ["a$b$c_{.png", *"bcde"], columns=3)
+    assert [axis.get_title() for axis in figure.axes] == ["a$b$c_{.png", "b", "c", "d", "e", ""]
+    assert figure.png()
 
 
 def test_a_large_image_is_reduced_and_its_boxes_with_it():
@@ -109,34 +92,18 @@ def test_a_large_image_is_reduced_and_its_boxes_with_it():
     (box,) = axis.patches
     assert axis.images[0].get_extent() == [-0.5, 1279.5, 1279.5, -0.5]
     assert (*box.get_xy(), box.get_width(), box.get_height()) == (99.5, 199.5, 300, 400)
-    assert "Pleural Thickening" in words(axis.figure)
 
 
-def test_several_images_have_their_titles_in_which_a_dollar_sign_is_no_formula():
-    figure = show.images([RAMP] * 5, ["a$b$c_{.png", *"bcde"], columns=3)
-    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 1, 0]
-    assert [axis.get_title() for axis in figure.axes] == ["a$b$c_{.png", "b", "c", "d", "e", ""]
-    assert not figure.axes[5].axison
-    assert figure.png()
-
-
-def test_evidence_against_the_label_is_clear_in_the_overlay():
+def test_evidence_against_the_label_is_clear_in_the_overlay_and_maps_on_one_scale_can_be_compared():
     cam = np.full((3, 4), -5.0)
     cam[:, 3] = 8.0
-    figure = show.overlay(RAMP, cam, label="Mass", opacity=0.5)
-    left, middle, right = figure.axes[:3]
+    left, middle, right = show.overlay(RAMP, cam, label="Mass", opacity=0.5).axes[:3]
     assert np.ma.getmaskarray(middle.images[0].get_array()).sum() == 9
-    assert "evidence for Mass" in words(figure)
     over = np.asarray(right.images[0].get_array())
     grey = np.asarray(left.images[0].get_array())[..., None].repeat(3, axis=2) * 255
     assert over[:, :20] == pytest.approx(grey[:, :20], abs=1.5)
     assert np.ptp(over[:, -1], axis=-1).min() > 40
-
-
-def test_a_map_without_evidence_says_so_and_maps_on_one_scale_can_be_compared():
     assert "(none here)" in words(show.overlay(RAMP, np.full((3, 3), -1.0)))
-    with pytest.raises(ValueError, match=r"opacity must be in \[0, 1\]; got 1.5"):
-        show.overlay(RAMP, np.zeros((3, 3)), opacity=1.5)
     weak, strong = (show.overlay(RAMP, np.full((3, 3), 2.0), scale=scale).axes[2] for scale in (8.0, 2.0))
     assert np.ptp(weak.images[0].get_array()[0, 0]) < np.ptp(strong.images[0].get_array()[0, 0])
 
@@ -145,40 +112,32 @@ def test_methods_stand_side_by_side_with_the_truth_on_each():
     maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
     figure = show.heat_maps([FILM] * 2, ["Effusion"] * 2, maps, simulated=True)
     assert [axis.get_title() for axis in figure.axes] == ["Effusion", "cam", "saliency", ""] * 2
-    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 0] * 2
     (box,) = figure.axes[1].patches
     # The right half of 64 pixels, whose first begins at -0.5.
     assert (box.get_x(), box.get_width(), box.get_height()) == (31.5, 32, 64)
-    assert box.get_edgecolor()[2] == 1
     pairs = show.heat_maps([FILM] * 2, ["Effusion"] * 2, {"cam": maps["cam"]}, captions=["better", "worse"], across=2)
     assert [axis.get_title() for axis in pairs.axes] == ["Effusion", "better", "Effusion", "worse"]
 
 
-def test_bars_have_the_length_of_their_probability_and_name_what_is_positive():
+def test_bars_have_the_length_of_their_probability_and_name_what_is_positive_or_not_shown_on_real_films():
     thresholds = {"Mass": 0.2, "Edema": 0.9, "Nodule": 0.4, "Hernia": 0.5}
-    figure = show.findings({"Mass": 0.25, "Edema": 0.75, "Nodule": 0.4, "Hernia": math.nan}, thresholds)
+    probs = {"Mass": 0.25, "Edema": 0.75, "Nodule": 0.4, "Hernia": math.nan}
+    figure = show.findings(probs, thresholds, not_shown=["Mass"], truth=["Mass"])
     (axis,) = figure.axes
     assert [bar.get_width() for bar in axis.patches] == [0.25, 0.75, 0.4, 0]
-    assert {"0.25  positive", "0.75", "0.40  positive", "not predicted"} <= set(words(figure).splitlines())
-    # Each threshold is drawn twice: a white edge under a dark line.
-    drawn = [segment[0, 0] for part in axis.collections for segment in part.get_segments()]
-    assert drawn == [*thresholds.values()] * 2
-    assert [bar.get_alpha() for bar in axis.patches] == [None, 0.35, None, 0.35]
-
-
-def test_a_finding_not_shown_on_real_films_is_grey_hatched_and_named():
-    figure = show.findings({"Mass": 0.6, "Edema": 0.7}, {"Mass": 0.5, "Edema": 0.5}, not_shown=["Mass"], truth=["Mass"])
-    mass, edema = figure.axes[0].patches
+    text = set(words(figure).splitlines())
+    assert {"0.25  positive", "0.75", "0.40  positive", "not predicted"} <= text
+    assert {"Mass †", "Edema", "† not shown to work on real films", "● true"} <= text
+    drawn = {segment[0, 0] for part in axis.collections for segment in part.get_segments()}
+    assert drawn == set(thresholds.values())
+    mass, edema = axis.patches[:2]
     assert len(set(mass.get_facecolor()[:3])) == 1
-    assert mass.get_hatch()
-    assert not edema.get_hatch()
-    text = words(figure).splitlines()
-    assert {"Mass †", "Edema", "† not shown to work on real films", "● true"} <= set(text)
+    assert (bool(mass.get_hatch()), bool(edema.get_hatch())) == (True, False)
 
 
 def test_scores_count_what_lies_at_or_over_the_threshold_and_are_drawn_alike_each_time():
     one, other = (show.scores({COVID: [0.2, 0.5, 0.9], NOT_COVID: []}, 0.5) for _ in range(2))
-    assert {"2 of 3\npositive", "0 of 0\npositive", "threshold 0.50"} <= {text.get_text() for text in one.axes[0].texts}
+    assert {"2 of 3\npositive", "0 of 0\npositive"} <= {text.get_text() for text in one.axes[0].texts}
     assert dots(one.axes[0]) == dots(other.axes[0])
     assert [x for x, _ in dots(one.axes[0])] == [0.2, 0.5, 0.9]
 
@@ -186,7 +145,8 @@ def test_scores_count_what_lies_at_or_over_the_threshold_and_are_drawn_alike_eac
 def test_intervals_are_drawn_from_low_to_high_with_chance_and_undefined_ones_have_their_reason():
     figure = show.forest({"Mass": GOOD, "Hernia": UNDEFINED}, not_shown=["Mass"])
     (axis,) = figure.axes
-    assert lines_of(axis)[0] == (0.7, 0.9)
+    (interval, *_) = next(part for part in axis.collections if isinstance(part, LineCollection)).get_segments()
+    assert interval[:, 0].tolist() == [0.7, 0.9]
     assert dots(axis) == [(0.8, 0.0)]
     assert axis.lines[0].get_xdata()[0] == 0.5
     assert {"undefined: no image has Hernia", "chance", "Mass †"} <= set(words(figure).splitlines())
@@ -203,86 +163,63 @@ def test_groups_share_a_row_and_differ_by_marker_and_a_name_may_lack_one():
     assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG16"]
     assert [[*line.get_xdata()] for line in axis.lines] == [[0.5, 0.5], [0.3, 0.4]]
     assert [handle.get_marker() for handle in figure.legends[0].legend_handles] == ["o", "D", "|"]
-    assert {"0.50", "even"} <= set(words(figure).splitlines())
 
 
 def test_a_matrix_shows_shares_or_words_and_cells_without_a_value_are_empty():
     shares = pd.DataFrame([[0.4, math.nan], [0.5, 0.25]], index=list("ab"), columns=list("xy"))
-    assert [one.get_text() for one in show.matrix(shares).axes[0].texts] == ["40%", "", "50%", "25%"]
-    drawn = show.matrix(shares, pd.DataFrame([["one", "two"], ["three", "four"]]), both_ways=True).axes[0]
-    assert [one.get_text() for one in drawn.texts] == ["one", "two", "three", "four"]
+    several = pd.DataFrame([["one", "two"], ["three", "four"]])
+    for text, drawn in (((), ["40%", "", "50%", "25%"]), ((several,), ["one", "two", "three", "four"])):
+        assert [one.get_text() for one in show.matrix(shares, *text).axes[0].texts] == drawn
 
 
-def test_the_worth_of_a_prediction_is_counted_in_images_and_drawn_with_its_intervals():
+@pytest.mark.filterwarnings("error")
+def test_the_worth_of_a_prediction_is_counted_in_images_and_has_a_reason_where_undefined():
     # Sensitivity 3/4, specificity 4/5: of 10,000 images at 10%, 750 of 1,000 and 1,800 of 9,000 are positive.
-    found = metrics.Worth.measure(
-        [1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.2, 0.1, 0.3], threshold=0.5, prevalence=0.1
-    )
+    targets, probs = [1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.2, 0.2, 0.1, 0.3]
+    found = metrics.Worth.measure(targets, probs, threshold=0.5, prevalence=0.1)
     figure = show.worth(found, finding="Pleural_Thickening")
     text = words(figure)
     assert "Of 10,000 images 1,000 have Pleural Thickening: 750 are positive, 250 are missed." in text
     assert "Of the other 9,000, 1,800 are positive." in text
-    assert "3 of 4\npositive" in text
-    assert "0.29 (" in text
     assert figure.axes[1].lines[0].get_ydata()[-1] == pytest.approx(0.375 / 0.475)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("targets", "threshold", "reason"),
-    [([1, 1, 0, 0], 0.9, "no image is predicted positive"), ([0, 0, 0, 0], 0.5, "no image is positive")],
-)
-def test_a_predictive_value_that_is_undefined_has_its_reason(targets, threshold, reason):
-    found = metrics.Worth.measure(targets, [0.2, 0.7, 0.1, 0.2], threshold=threshold, prevalence=0.1)
-    figure = show.worth(found, finding="Mass")
-    assert reason in words(figure)
-    assert figure.png()
+    for some, threshold, reason in (
+        (targets, 0.95, "no image is predicted positive"),
+        ([0] * 9, 0.5, "no image is positive"),
+    ):
+        figure = show.worth(metrics.Worth.measure(some, probs, threshold=threshold, prevalence=0.1), finding="Mass")
+        assert reason in words(figure)
+        assert figure.png()
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_escaped_text_stays_in_its_table_cell(text):
+def test_nothing_that_a_user_names_is_rendered(text):
     escaped = escape_markdown(text)
-    assert "\n" not in escaped
-    assert "<" not in escaped
+    assert not {"\n", "<"} & set(escaped)
     assert "|" not in escaped.replace("\\|", "")
-
-
-def test_nothing_that_a_user_names_is_rendered():
     frame = pd.DataFrame({"Image Index": ["<img src=x onerror=alert(1)>&*.png"], "<b>": ["Effusion|Mass"]})
     table = show.table(frame, title="<i>")
     assert "<" not in table
     assert r"&lt;img src=x onerror=alert(1)&gt;&amp;\*.png" in table
     # A long list of findings may break after each bar.
     assert r"Effusion\| Mass" in table
-    assert table._repr_markdown_() == table
 
 
 def test_a_table_formats_numbers_counts_what_it_left_out_and_holds_the_disclaimer():
-    frame = pd.DataFrame(
-        {"age": [62.0, 1.0, 0.0], "n": [12345, 2, 3], "prob": [0.25, math.nan, 1], "view": list("abc")}
-    )
+    frame = pd.DataFrame({"age": [62.0, 1.0, 0.0], "n": [12345, 2, 3], "prob": [0.25, math.nan, 1]})
     assert show.table(frame, rows=2, title="images", model=True) == (
-        "**images**\n\n| age | n | prob | view |\n| ---: | ---: | ---: | --- |\n| 62 | 12,345 | 0.250 | a |\n"
-        f"| 1.000 | 2 |  | b |\n\n1 more row.\n\n*{DISCLAIMER}*\n\n"
+        "**images**\n\n| age | n | prob |\n| ---: | ---: | ---: |\n| 62 | 12,345 | 0.250 |\n| 1.000 | 2 |  |\n\n"
+        f"1 more row.\n\n*{DISCLAIMER}*\n\n"
     )
 
 
 def test_estimates_have_value_interval_n_and_the_reason_for_what_is_undefined():
     rows = {"Mass": {"AUROC": Estimate(0.8125, 0.7, 0.9, 1200)}, "Hernia": {"AUROC": UNDEFINED}}
-    assert show.table(rows, first="finding").splitlines() == [
-        "| finding | AUROC | n |",
-        "| --- | ---: | ---: |",
-        "| Mass | 0.812 (0.700 to 0.900) | 1,200 |",
-        "| Hernia | undefined [1] | 0 |",
-        "",
-        "[1] no image has Hernia",
-    ]
+    text = "| Mass | 0.812 (0.700 to 0.900) | 1,200 |\n| Hernia | undefined [1] | 0 |\n\n[1] no image has Hernia"
+    assert text in show.table(rows, first="finding")
     # Remarks that differ in a count alone are made once.
     several = {str(k): {"AUROC": Estimate(1.0, math.nan, math.nan, 8, f"{k} of 9 resamples left out")} for k in (3, 5)}
-    table = show.table(several)
-    assert "| 3 | 1.000 (no interval) [1] | 8 |" in table
-    assert table.count("resamples left out") == 1
+    assert show.table(several).count("resamples left out") == 1
 
 
 def test_a_row_may_lack_a_column_and_estimates_of_different_images_have_their_own_n():
@@ -296,13 +233,12 @@ def test_a_row_may_lack_a_column_and_estimates_of_different_images_have_their_ow
 
 def test_published_stands_beside_measured():
     table = show.table({"films": (397, 120), "accuracy": (0.8262, Estimate(0.75, 0.5, 1.0, 8)), "loss": (None, "none")})
-    assert table.splitlines() == [
+    assert table.splitlines()[::2] == [
         "|  | report (2020) | measured here |",
-        "| --- | ---: | ---: |",
         "| films | 397 | 120 |",
-        "| accuracy | 0.8262 | 0.750 (0.500 to 1.000) |",
         "| loss |  | none |",
     ]
+    assert "| accuracy | 0.8262 | 0.750 (0.500 to 1.000) |" in table
 
 
 def test_a_tidy_frame_of_estimates_becomes_a_row_per_name():
@@ -310,18 +246,13 @@ def test_a_tidy_frame_of_estimates_becomes_a_row_per_name():
         [("Mass", "IoU", 0.5, 0.2, 0.1, 0.3, 3, ""), ("Mass", "hits", math.nan, 0.5, 0.1, 0.9, 3, "")],
         columns=["finding", "measure", "threshold", "value", "low", "high", "n", "reason"],
     )
-    columns = {"hits": ("hits", None), "IoU at 0.5": ("IoU", 0.5)}
-    assert show.table(scores, by=("finding",), columns=columns).splitlines()[::2] == [
-        "| finding | hits | IoU at 0.5 | n |",
-        "| Mass | 0.500 (0.100 to 0.900) | 0.200 (0.100 to 0.300) | 3 |",
-    ]
-    with pytest.raises(ValueError, match=r"hold no IoU at the threshold 0.3, which 'IoU' needs"):
-        show.table(scores, by=("finding",), columns={"IoU": ("IoU", 0.3)})
+    table = show.table(scores, by=("finding",), columns={"hits": ("hits", None), "IoU at 0.5": ("IoU", 0.5)})
+    assert table.startswith("| finding | hits | IoU at 0.5 | n |")
+    assert "| Mass | 0.500 (0.100 to 0.900) | 0.200 (0.100 to 0.300) | 3 |" in table
 
 
 def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
     text = show.disclaimer(simulated=True, not_shown=["Pleural_Thickening"])
     assert text.startswith(f"> **{DISCLAIMER}**")
-    assert "simulated" in text
     assert "Not shown to work on real films: Pleural Thickening." in text
-    assert "simulated" not in show.disclaimer()
+    assert ("simulated" in text, "simulated" in show.disclaimer()) == (True, False)

@@ -15,7 +15,6 @@ from cxrkit.metrics import Estimate
 from cxrkit.widgets import MarkPanel
 
 NAMES = ("augmenters", "composite", "transfer", "unseen", "mixing", "shortcuts")
-HALF, GOOD, NONE = Estimate(0.5, 0.4, 0.6, 20), Estimate(0.9, 0.8, 1.0, 30), Estimate(np.nan, np.nan, np.nan, 4, "one")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +57,13 @@ def test_figures_name_the_images_as_simulated_and_documents_the_limits_of_their_
     text = show.experiments.document(results[name], date="2026-01-02", command="cxrkit experiment x")
     assert "\n\n2026-01-02; `cxrkit experiment x`. " in text
     number = f"{len(results[name].cells)} networks"
-    for part in ("not a medical device", "(SIMULATED)", "not other hospitals", number):
-        assert part in text
+    assert all(part in text for part in ("not a medical device", "(SIMULATED)", "not other hospitals", number))
 
 
 def test_the_reports_numbers_stand_beside_the_measured_ones(results):
     table = show.experiments.table(results["augmenters"])
-    (salt,) = [line for line in rows(table) if line.startswith("| SaltAndPepper")]
-    assert salt.split(" | ")[1] == "0.894"
     assert "report (2020)" in rows(table)[0]
+    assert "| SaltAndPepper | 0.894 |" in table
     (row,) = [line for line in rows(show.experiments.table(results["mixing"])) if line.startswith("| row 4")]
     # 328 of 397 images.
     assert row.split(" | ")[1] == "0.826 (0.786 to 0.860)"
@@ -74,8 +71,6 @@ def test_the_reports_numbers_stand_beside_the_measured_ones(results):
     transfer = rows(show.experiments.table(results["transfer"]))
     assert [line.split(" | ")[1] for line in transfer[2:]] == ["", "", "", "", "0.988", "0.548"]
     assert "The report printed 0.421." in show.experiments.document(results["unseen"], date="d", command="c")
-    with pytest.raises(ValueError, match="measure must be one of AUROC, accuracy, recall, specificity; got 'luck'"):
-        show.experiments.settings(results["augmenters"], measure="luck")
 
 
 def test_a_source_that_was_never_seen_is_marked(results):
@@ -89,17 +84,8 @@ def test_a_source_that_was_never_seen_is_marked(results):
 def test_the_document_on_shortcuts_has_every_variant_and_its_difference(results):
     text = show.experiments.document(results["shortcuts"], date="2026-11-24", command="cxrkit experiment shortcuts")
     assert "0 of A, 0 of B, 0 of C" in text
-    assert "| images without COVID-19 |" in text
-    for heading in ("## Trained on, tested on", "### Unchanged", "### Lungs only", "## What each variant changes"):
-        assert heading in text
-    (change,) = [
-        line for line in rows(text.split("## What each variant changes")[1]) if line.startswith("| A | B and C")
-    ]
-    assert ", p " in change
-    alone = results["shortcuts"].table.query("variant == 'unchanged'")
-    assert "What each variant" not in show.experiments.document(
-        replace(results["shortcuts"], table=alone), date="d", command="c"
-    )
+    changes = rows(text.split("## What each variant changes")[1])
+    assert [line for line in changes if line.startswith("| A | B and C") and ", p " in line]
 
 
 def test_images_are_counted_beside_the_report(tmp_path):
@@ -112,12 +98,12 @@ def test_images_are_counted_beside_the_report(tmp_path):
     assert other.startswith("| other findings |  | 1 (25.0%) |")
     # Of the total, the share of all images: 1,224 of 2,038, and 4 of 8.
     assert total.startswith("| Total | 1,224 (60.1%) | 4 (50.0%) |")
-    assert show.experiments.detail(found).png().startswith(b"\x89PNG")
 
 
 def test_a_matrix_holds_value_interval_and_number():
-    texts = words(show.experiments.matrix({"a": {"x": GOOD, "y": NONE}, "b": {"x": HALF}}))
-    assert {"0.90\n0.80 to 1.00, n = 30", "0.50\n0.40 to 0.60, n = 20"} <= set(texts)
+    good, none = Estimate(0.9, 0.8, 1.0, 30), Estimate(np.nan, np.nan, np.nan, 4, "one")
+    texts = words(show.experiments.matrix({"a": {"x": good, "y": none}, "b": {"x": good}}))
+    assert texts.count("0.90\n0.80 to 1.00, n = 30") == 2
     # One has no value, the other no cell.
     assert texts.count("undefined") == 2
 
@@ -127,7 +113,7 @@ def test_a_panel_draws_what_is_chosen(tiny):
     lungs = {split: lungs_everywhere(films.pixels) for split, films in noise.films.items()}
     panel = MarkPanel(MarkLab(FaintFilms(noise, lungs), tiny), resamples=20)
     pictures = {panel.picture.value}
-    panel.share.value = 0.5
-    pictures.add(panel.picture.value)
-    panel.variant.value = "lungs masked out"
-    assert len(pictures | {panel.picture.value}) == 3
+    for control, value in ((panel.share, 0.5), (panel.variant, "lungs masked out")):
+        control.value = value
+        pictures.add(panel.picture.value)
+    assert len(pictures) == 3
