@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 from packaging.markers import Marker
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PYTHONS = ("3.11", "3.12", "3.13")
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+?)(?: ; (?P<marker>.+?))? \\$")
 
@@ -39,15 +42,13 @@ def tracked_files() -> list[Path]:
     made = {
         ".git",
         ".venv",
-        "demo-out",
-        "runs",
+        ".peers",
         ".hypothesis",
-        "build",
-        "dist",
-        "__pycache__",
         ".mypy_cache",
         ".pytest_cache",
         ".ruff_cache",
+        "__pycache__",
+        "runs",
     }
     return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
 
@@ -76,3 +77,13 @@ def versions(lock: list[Pin], python: str) -> dict[str, str]:
         "platform_system": "Linux",
     }
     return {pin.name: pin.version for pin in lock if pin.marker is None or Marker(pin.marker).evaluate(environment)}
+
+
+def required(*extras: str, python: str = "3.11") -> list[Requirement]:
+    """What pyproject.toml requires on Linux x86: to run and to build, and for some extras."""
+    project = PYPROJECT["project"]
+    lines = [*project["dependencies"], *PYPROJECT["build-system"]["requires"]]
+    lines += [line for extra in extras for line in project["optional-dependencies"][extra]]
+    environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
+    needs = [Requirement(line) for line in lines]
+    return [need for need in needs if need.marker is None or need.marker.evaluate(environment)]

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import urllib.request
 from importlib.metadata import requires
 from importlib.util import find_spec
@@ -17,13 +16,12 @@ from urllib.parse import unquote
 
 import pytest
 import servers
-from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
+from checkout import PYPROJECT, PYTHONS, ROOT, read_lock, required, tracked_files, versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 # Found, not imported: it would bring a container client and its warnings into this process.
 REPO2DOCKER = Path(find_spec("repo2docker").origin).parent
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 BINDER_LOCK = ROOT / "binder/requirements.lock"
 BADGE = re.compile(
     r"\[!\[(?P<text>[^\]]+)\]\(https://mybinder\.org/badge_logo\.svg\)\]"
@@ -167,13 +165,7 @@ def test_binders_lock_pins_the_same_files_as_the_whole_lock():
 
 def test_binders_lock_holds_all_that_a_visitor_needs_and_no_developers_tool():
     chosen = versions(read_lock(BINDER_LOCK), environment_pins()["python"].rsplit(".", 1)[0])
-    project = PYPROJECT["project"]
-    asked = [*project["dependencies"], *PYPROJECT["build-system"]["requires"]]
-    for extra in ("tf", "notebooks"):
-        asked += project["optional-dependencies"][extra]
-    environment = {"sys_platform": "linux", "platform_machine": "x86_64"}
-    wanted = [Requirement(line) for line in asked]
-    names = {canonicalize_name(w.name) for w in wanted if w.marker is None or w.marker.evaluate(environment)}
+    names = {canonicalize_name(need.name) for need in required("tf", "notebooks")}
     assert names - set(chosen) == set()
     assert {"playwright", "jupyter-repo2docker", "mypy", "ruff", "pytest", "uv", "jax", "opencv-python"} & set(
         chosen

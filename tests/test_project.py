@@ -9,22 +9,17 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-import cv2
 import pytest
-from checkout import PYTHONS, ROOT, read_lock, tracked_files, versions
+from checkout import PYPROJECT, PYTHONS, ROOT, read_lock, required, tracked_files, versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cxrkit
 from cxrkit.labels import FINDINGS
 from cxrkit.triage import _tables
-
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCK = read_lock(ROOT / "requirements.lock")
 
 
 def make_targets() -> set[str]:
@@ -39,50 +34,18 @@ def test_one_opencv_is_installed_and_it_is_the_headless_one():
     assert [name for name in names if name.startswith("opencv")] == ["opencv-python-headless"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads what ELF files link")
-def test_cv2_links_neither_libgl_nor_x11():
-    package = Path(cv2.__file__).parent
-    libraries = [*package.glob("*.so"), *(package.parent / "opencv_python_headless.libs").glob("*.so*")]
-    assert package / "cv2.abi3.so" in libraries
-    # ldd follows what each of them needs in turn.
-    linked = subprocess.run(["ldd", *libraries], capture_output=True, text=True, check=True).stdout
-    assert "libavcodec" in linked
-    assert re.findall(r"lib(?:GL|GLX|EGL|X11|xcb|Qt\w*)\b\S*", linked) == []
-
-
 # --- the lock --------------------------------------------------------------------------------------------------
-
-
-def test_every_pin_has_hashes():
-    assert [pin.name for pin in LOCK if not pin.hashes] == []
-    assert len(LOCK) > 150
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lock_satisfies_pyproject(python):
-    chosen = versions(LOCK, python)
-    project = PYPROJECT["project"]
-    asked = [*project["dependencies"], *PYPROJECT["dependency-groups"]["dev"], *PYPROJECT["build-system"]["requires"]]
-    for extra in ("tf", "notebooks", "jax", "jetson", "scale"):
-        asked += project["optional-dependencies"][extra]
-    environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
-    for line in asked:
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            name = canonicalize_name(requirement.name)
-            assert name in chosen, f"{line} is not in requirements.lock; run `make lock`."
-            assert requirement.specifier.contains(chosen[name]), (
-                f"{line}, but the lock has {chosen[name]}: `make lock`."
-            )
+    chosen = versions(read_lock(ROOT / "requirements.lock"), python)
+    needs = required("tf", "notebooks", "jax", "jetson", "scale", python=python)
+    needs += map(Requirement, PYPROJECT["dependency-groups"]["dev"])
+    lacking = [str(n) for n in needs if not n.specifier.contains(chosen.get(canonicalize_name(n.name), "0"))]
+    assert lacking == [], "Run `make lock`."
     assert not set(PYPROJECT["tool"]["uv"]["exclude-dependencies"]) & set(chosen)
-    assert Requirement(f"x{project['requires-python']}").specifier.contains(f"{python}.9")
-
-
-def test_what_is_installed_is_what_the_lock_says():
-    chosen = versions(LOCK, f"{sys.version_info.major}.{sys.version_info.minor}")
-    installed = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions()}
-    if sys.platform == "linux" and os.uname().machine == "x86_64":
-        assert {name: installed.get(name) for name in chosen} == chosen
+    assert Requirement(f"x{PYPROJECT['project']['requires-python']}").specifier.contains(f"{python}.9")
 
 
 def test_no_file_names_a_registrys_host():
@@ -308,9 +271,8 @@ def test_a_room_has_at_most_twenty_names_and_its_files_are_private():
         assert public <= {"runner.py"}, face
 
 
-#: Lines of Python. The plan (DESIGN.md, issue 13) is 22,000 of package, 13,000 of tests, 2,000 of tools and 1,200 of
-#: benchmarks; until a number is there, it may only go down.
-LINES = {"cxrkit": 24_550, "tests": 16_850, "tools": 2_000, "benchmarks": 1_550}
+#: Most lines of Python in each folder, by the plan of the design.
+LINES = {"cxrkit": 22_000, "tests": 13_000, "tools": 2_000, "benchmarks": 1_200}
 
 
 def test_the_package_and_its_tests_do_not_grow():
