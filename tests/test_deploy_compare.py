@@ -88,12 +88,3 @@ def test_the_document_has_table_30_the_network_the_notes_and_each_image_that_dif
         f"> **{DISCLAIMER}**\n",
     ):
         assert part in text
-
-
-def test_times_stand_beside_what_was_printed(found):
-    (axis,) = device.times(found, note="the board is this machine", simulated=True).axes
-    words = [text.get_text() for text in axis.texts]
-    assert words[:3] == ["10.0 ms, 95th percentile 20.0"] * 2 + ["110 ms, inference as printed"]
-    # From left to right: reading, preprocessing, inference.
-    board = sorted((bar.get_x(), round(bar.get_width(), 6)) for bars in axis.containers for bar in list(bars)[:1])
-    assert [width for _, width in board] == [1.0, 2.0, 7.0]

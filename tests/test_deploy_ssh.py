@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,14 +80,11 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return tiny_models.covid_model(tmp_path_factory.mktemp("networks") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def bundle(network, films, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundles") / "bundle"
-    return deploy.export(network, folder, target="jetson-nano", images=films).folder
+def bundle(films, tmp_path_factory):
+    """A bundle, beside the network that it was made from."""
+    folder = tmp_path_factory.mktemp("bundles")
+    network = tiny_models.covid_model(folder / "tiny")
+    return deploy.export(network, folder / "bundle", target="jetson-nano", images=films).folder
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +96,6 @@ def heavy(bundle, tmp_path_factory):
     info["models"].append(info["models"][0] | {"file": "ballast.onnx", "sha256": sha256_of(folder / "ballast.onnx")})
     (folder / "bundle.json").write_text(json.dumps(info))
     return folder
-
-
-def installed(server):
-    """Return the files of each bundle on a board, after a check that no copy is left that is not complete."""
-    assert list((server.home / FOLDER / "incoming").iterdir()) == []
-    return [sorted(path.name for path in each.iterdir()) for each in (server.home / FOLDER / "bundles").iterdir()]
 
 
 def at_ballast(monkeypatch, act):
@@ -140,7 +133,10 @@ def test_probe_returns_what_is_there_and_leaves_nothing(nano, server, bundle):
             deploy.Board(host)
 
 
-def test_a_bundle_is_installed_whole_and_not_sent_a_second_time(nano, server, bundle):
+def test_a_bundle_is_installed_whole_and_not_sent_a_second_time(nano, server, bundle, films, tmp_path):
+    # The board speaks another language and greets.
+    server.program("sha256sum", 'test "$LC_ALL" = C && exec /usr/bin/sha256sum "$@"\nsed "s/.*  //; s/$/: 成功/"')
+    (server.folder / "greeting").write_text("Welcome!\n0\n{}\n")
     place, copied = deploy.install(nano, bundle)
     assert copied == sum(path.stat().st_size for path in bundle.iterdir())
     assert deploy.install(nano, bundle) == (place, 0)
@@ -148,20 +144,16 @@ def test_a_bundle_is_installed_whole_and_not_sent_a_second_time(nano, server, bu
     assert deploy.install(nano, bundle) == (place, copied)
     for path in bundle.iterdir():
         assert (server.home / place / path.name).read_bytes() == path.read_bytes()
+    assert deploy.bench(nano, bundle, tmp_path, films, most=1).result["images"]["predicted"] == 1
 
 
 def test_two_copies_at_the_same_time_both_end_well(nano, server, heavy, monkeypatch):
     found = []
     at_ballast(monkeypatch, lambda: found.append(deploy.install(nano, heavy)))
     assert deploy.install(nano, heavy) == found[0]
-    assert installed(server) == [sorted(path.name for path in heavy.iterdir())]
-
-
-def test_a_board_with_another_language_and_a_greeting_works(nano, server, bundle, films, tmp_path):
-    server.program("sha256sum", 'test "$LC_ALL" = C && exec /usr/bin/sha256sum "$@"\nsed "s/.*  //; s/$/: 成功/"')
-    (server.folder / "greeting").write_text("Welcome!\n0\n{}\n")
-    assert deploy.install(nano, bundle)[1] > 0
-    assert deploy.bench(nano, bundle, tmp_path, films, most=1).result["images"]["predicted"] == 1
+    assert list((server.home / FOLDER / "incoming").iterdir()) == []
+    (place,) = (server.home / FOLDER / "bundles").iterdir()
+    assert sorted(path.name for path in place.iterdir()) == sorted(path.name for path in heavy.iterdir())
 
 
 def test_a_dry_run_prints_each_command_and_connects_to_nothing(bundle, films, tmp_path):
@@ -212,12 +204,12 @@ def test_a_copy_that_is_interrupted_is_repeated_or_explained_and_nothing_is_half
         at_ballast(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             deploy.install(nano, heavy)
-        assert installed(server) == []
+        assert list((server.home / FOLDER / "incoming").iterdir()) == []
     elif cause == "a full disk":
         at_ballast(monkeypatch, lambda: (server.folder / "file-limit").write_text("1000"))
         with pytest.raises(deploy.DeployError, match=r"error: File too large\. Nothing was installed\. If its disk"):
             deploy.install(nano, heavy)
-        assert installed(server) == []
+        assert list((server.home / FOLDER / "incoming").iterdir()) == []
         (server.folder / "file-limit").unlink()
     else:
         printed = []
@@ -291,43 +283,38 @@ def test_a_run_that_cannot_begin_is_refused(nano, server, bundle, films, tmp_pat
 def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
     log, ends, printed = "内存不足\n".encode() + b"\xff!\nend", iter((4, 13, 99)), []
 
-    class Pieces(_link.FolderLink):
-        def run(self, command, **_):
-            start, stop = int(command.split("tail -c +")[1].split()[0]) - 1, next(ends)
-            return (b"0" if stop > len(log) else b"-") + b"\n" + log[start:stop]
+    def run(command, **_):
+        start, stop = int(command.split("tail -c +")[1].split()[0]) - 1, next(ends)
+        return (b"0" if stop > len(log) else b"-") + b"\n" + log[start:stop]
 
-    board = deploy.Board("nano", say=printed.append)
-    assert _board._follow(Pieces("nano", print, None), board, "run") == (0, "end")
+    link, board = types.SimpleNamespace(run=run), deploy.Board("nano", say=printed.append)
+    assert _board._follow(link, board, "run") == (0, "end")
     assert printed == ["内存不足", "\ufffd!", "end"]
 
 
 def test_a_run_that_is_interrupted_in_a_notebook_ends_on_the_board(nano, server, bundle, films, tmp_path):
     endless = python_that(tmp_path, f"echo begun\necho $$ > {tmp_path}/pid\nexec tail -f /dev/null")
-
-    def stop(text):
-        # As Jupyter's stop button does.
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    # As Jupyter's stop button does.
+    stop = functools.partial(signal.pthread_kill, threading.main_thread().ident, signal.SIGINT)
 
     async def cell():
-        deploy.bench(replace(nano, python=endless, say=stop), bundle, tmp_path / "out", films)
+        deploy.bench(replace(nano, python=endless, say=lambda text: stop()), bundle, tmp_path / "out", films)
 
     # Not asyncio.run, which handles the signal itself; Jupyter's loop leaves it to the cell.
-    loop = asyncio.new_event_loop()
-    with pytest.raises(KeyboardInterrupt):
+    with contextlib.closing(asyncio.new_event_loop()) as loop, pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(cell())
-    loop.close()
     assert list((server.home / FOLDER / "runs").iterdir()) == []
     assert not (tmp_path / "out").exists()
     command = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
     servers.until(lambda: not command.exists() or b"tail" not in command.read_bytes(), "the run goes on")
 
 
-def test_table_30_has_a_reason_for_each_image_that_cannot_be_read(nano, bundle, network, films, tmp_path):
+def test_table_30_has_a_reason_for_each_image_that_cannot_be_read(nano, bundle, films, tmp_path):
     folder = shutil.copytree(films.root, tmp_path / "films")
     (folder / "film 0.png").write_text("no image")
     (folder / "film 2.png").unlink()
     (folder / "film 4.png").write_bytes((folder / "film 5.png").read_bytes()[:20])
-    found = deploy.table30(nano, bundle, network, tmp_path / "out", replace(films, root=folder))
+    found = deploy.table30(nano, bundle, bundle.parent / "tiny", tmp_path / "out", replace(films, root=folder))
     for run in (found.board, found.here):
         assert list(run.table["status"]) == ["error", "ok", "error", "ok", "error", "ok"]
         assert "no such file" in run.table["reason"][2]
@@ -339,12 +326,11 @@ def test_table_30_has_a_reason_for_each_image_that_cannot_be_read(nano, bundle, 
 
 
 def test_an_image_that_the_runner_would_read_differently_is_prepared_here(films, tmp_path):
-    grey, colour, names = tiny_models.film(0.5), np.zeros((64, 64, 3), np.uint16), ["8.png", "16.png", "c.png", "x.bmp"]
-    for name, pixels in zip(names, (grey, grey.astype(np.uint16), colour, grey), strict=True):
+    grey, names = tiny_models.film(0.5), ["8.png", "16.png", "c.png", "x.bmp", "y.jpg"]
+    for name, pixels in zip(names, (grey, grey * np.uint16(1), np.zeros((9, 9, 3), "u2"), grey, grey), strict=True):
         cv2.imwrite(str(tmp_path / name), pixels)
-    shutil.copyfile(films.root / "film 1.jpg", tmp_path / "y.jpg")
     (tmp_path / "packed").mkdir()
-    found = replace(films, rows=films.rows.iloc[:5].assign(image=[*names, "y.jpg"]), root=tmp_path)
+    found = replace(films, rows=films.rows.iloc[:5].assign(image=names), root=tmp_path)
     info = {"labels": ["COVID-19", "Not COVID-19"], "input_size": 8}
     files, *_ = _board.pack(found, None, info, tmp_path / "packed", pillow=True)
     expected = ["00000-8.png", "00001-16.png", "00002-c.png.npy", "00003-x.bmp.npy", "00004-y.jpg.npy", "images.csv"]
@@ -365,7 +351,7 @@ def test_a_host_is_all_that_has_to_be_named(server, tmp_path, monkeypatch, run_h
 
 @pytest.mark.parametrize("count", [4, 6])
 def test_compare_over_a_folder_writes_table_30_and_is_called_simulated(
-    bundle, network, films, tmp_path, monkeypatch, run_here, count
+    bundle, films, tmp_path, monkeypatch, run_here, count
 ):
     # By default the four test images, or all six of any CSV; one image has no prediction.
     (tmp_path / "board").mkdir()
@@ -376,8 +362,8 @@ def test_compare_over_a_folder_writes_table_30_and_is_called_simulated(
     (tmp_path / "films" / "film 3.png").write_bytes(b"")
     frame.to_csv(tmp_path / "films" / "list.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    line = ("jetson", "compare", "folder:board", "--bundle", bundle, "--model", network, "--out", "out")
-    code, printed, _ = run_here(*line, "--manifest", "films/list.csv", "--python", sys.executable)
+    line = ("jetson", "compare", "folder:board", "--bundle", bundle, "--model", bundle.parent / "tiny")
+    code, printed, _ = run_here(*line, "--out", "out", "--manifest", "films/list.csv", "--python", sys.executable)
     assert code == 1
     assert f"Image by image: {count - 1} images, probabilities differ by at most" in printed
     assert "| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891) |" in printed

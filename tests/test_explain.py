@@ -1,7 +1,5 @@
 """Heat maps: laws that tie them together, networks of every kind, boxes, scores and methods compared."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import cv2
@@ -27,9 +25,9 @@ def film(shape=(80, 70), seed=0):
 def backbone(channels=1):
     """Two convolutions, the last feature map 8 x 8 x 6 after an activation of its own."""
     films = keras.Input((SIZE, SIZE, channels))
-    x = layers.Conv2D(5, 5, strides=4, padding="same", name="first")(films)
-    x = layers.Conv2D(6, 3, strides=2, padding="same", name="second")(layers.BatchNormalization()(x))
-    return keras.Model(films, layers.ReLU(name="last_map")(x), name="trunk")
+    x = layers.Conv2D(5, 5, strides=4, padding="same")(films)
+    x = layers.Conv2D(6, 3, strides=2, padding="same")(layers.BatchNormalization()(x))
+    return keras.Model(films, layers.ReLU()(x), name="trunk")
 
 
 def flat(count=3, activation="sigmoid", channels=1):
@@ -54,9 +52,6 @@ def folders(tmp_path_factory):
     return {kind: networks.save(flat(len(some), kind), folder / kind, some) for kind, some in labels.items()}
 
 
-# --- class activation maps and Grad-CAM -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_class_activation_maps_average_to_the_logit_and_grad_cam_is_the_same_map(folders, activation):
     predictor, explainer = networks.load(folders[activation]), explain.explainer(folders[activation])
@@ -65,7 +60,6 @@ def test_class_activation_maps_average_to_the_logit_and_grad_cam_is_the_same_map
     logits = maps.mean(axis=(2, 3))[0] + (bias if activation == "sigmoid" else bias - bias.mean())
     expected = 1 / (1 + np.exp(-logits)) if activation == "sigmoid" else np.exp(logits) / np.exp(logits).sum()
     assert probs[0] == pytest.approx(expected, abs=1e-5)
-    assert explainer.labels == predictor.labels
     assert explainer.predict([film()]) == pytest.approx(probs, abs=1e-5)
     (cam,) = explain.heat_maps(predictor, [film()])
     (grad_cam,) = explain.heat_maps(explainer, [film()], method="grad-cam")
@@ -75,19 +69,6 @@ def test_class_activation_maps_average_to_the_logit_and_grad_cam_is_the_same_map
     assert explainer.raw_maps([film()], [0], "grad-cam") * 64 == pytest.approx(maps[:, :1], abs=1e-4)
 
 
-def test_class_activation_maps_need_no_tensorflow(tmp_path):
-    tiny_models.findings_model(tmp_path)
-    code = (
-        "import sys, numpy as np; from cxrkit import explain, networks;"
-        f"explain.heat_maps(networks.load({str(tmp_path)!r}), [np.eye(64)], ['Mass']);"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-# --- every method -----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", explain.METHODS)
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_maps_are_finite_of_the_films_shape_and_the_same_alone(folders, activation, method):
@@ -95,8 +76,8 @@ def test_maps_are_finite_of_the_films_shape_and_the_same_alone(folders, activati
     # Eleven images are more than a batch.
     films, labels = [film(), *(film((50, 96), seed=seed) for seed in range(1, 11))], source.labels[:2]
     found = explain.heat_maps(source, films, labels, method=method)
-    assert {(heat.shape, heat.dtype) for heat in found} == {((2, 80, 70), np.float32), ((2, 50, 96), np.float32)}
-    assert all(np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1 for heat in found)
+    assert {heat.shape for heat in found} == {(2, 80, 70), (2, 50, 96)}
+    assert all(heat.dtype == np.float32 and heat.min() >= 0 and heat.max() <= 1 for heat in found)
     alone = explain.heat_maps(source, films[10:], labels[1:], method=method)[0]
     assert alone[0] == pytest.approx(found[10][1], abs=1e-4)
 
@@ -149,9 +130,6 @@ def test_large_logits_give_finite_maps_and_weights_that_are_not_finite_are_refus
     broken = explain.explainer(corner_model("sigmoid", (np.nan, np.nan)))
     with pytest.raises(ValueError, match="the grad-cam map of film 0 for 0 holds NaN or infinity"):
         explain.heat_maps(broken, [film()], method="grad-cam")
-
-
-# --- networks ---------------------------------------------------------------------------------------------------
 
 
 def test_explaining_changes_nothing_and_follows_further_training_and_a_copy_can_be_shuffled():
@@ -234,9 +212,6 @@ def test_what_does_not_fit_is_refused(folders):
         explain.explainer(model, ["Mass"])
 
 
-# --- boxes ------------------------------------------------------------------------------------------------------
-
-
 def test_boxes_are_read_as_fractions_or_as_the_nih_wrote_them(tmp_path):
     fractions, nih, other = (tmp_path / name for name in ("a.csv", "nih.csv", "b.csv"))
     fractions.write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
@@ -268,9 +243,6 @@ def test_films_come_with_all_of_their_boxes(tmp_path):
         list(explain.films_with_boxes(boxes, tmp_path, manifest[:1]))
 
 
-# --- scores -----------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def bright_blocks(tmp_path):
     """A network that finds everything where the film is bright, and films with a bright left half."""
@@ -287,7 +259,6 @@ def test_images_are_scored_by_hand_and_methods_on_the_same_images(bright_blocks)
     other = replace(films[0], boxes={"Lung Opacity": ((0, 0, 1, 1),)})
     scores = explain.score_films(predictor, [*films, other])
     pd.testing.assert_frame_equal(explain.compare({"cam": predictor}, iter(films)), scores)
-    assert list(scores.columns[:7]) == ["film", "image", "patient_id", "finding", "method", "prob", "called"]
     # Finding k has the logit 20 x 0.25 - k: Effusion, k = 2, is positive, and Mass, k = 4, too.
     assert scores.groupby("finding")["prob"].first().round(3).to_dict() == {"Effusion": 0.953, "Mass": 0.731}
     effusion = scores.query("finding == 'Effusion' and threshold not in (0.25, 0.75)")
@@ -349,5 +320,3 @@ def test_predictions_and_places_are_counted_together():
     places = explain.right_places(scores)
     assert places.to_numpy().tolist() == [["Mass", 4, 1, 2, 1, 0], ["Hernia", 1, 0, 0, 0, 1]]
     assert list(places)[2:] == ["positive, inside", "positive, outside", "negative, inside", "negative, outside"]
-    with pytest.raises(ValueError, match="scores must be of one method; got cam, saliency"):
-        explain.right_places(pd.concat([scores, scores.assign(method="saliency")]))

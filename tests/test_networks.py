@@ -23,9 +23,10 @@ from cxrkit.labels import COVID, COVID_CLASSES, FINDINGS
 LABELS = (COVID, *FINDINGS)
 
 
-def test_a_prediction_needs_no_tensorflow_and_leaves_nothing_in_the_home_folder(tmp_path):
+def test_a_class_activation_map_needs_no_tensorflow_and_leaves_nothing_in_the_home_folder(tmp_path):
     code = (
-        "import sys; from cxrkit import networks; networks.load('covid-small').predict([[[0.5] * 64] * 64]); "
+        "import sys, numpy as np; from cxrkit import explain, networks; "
+        "explain.heat_maps(networks.load('covid-small'), [np.eye(64)], ['COVID-19']);"
         "assert not {'tensorflow', 'keras', 'pandas'} & set(sys.modules)"
     )
     # Under CI ONNX Runtime keeps quiet by itself, and XDG_CACHE_HOME would take its files elsewhere.
@@ -61,19 +62,17 @@ def test_prepared_films_give_what_the_films_give_in_any_number(monkeypatch):
     assert predictor.predict([]).shape == (0, 14)
 
 
-@pytest.mark.parametrize(
-    ("pixels", "message"),
-    [
+def test_films_out_of_rank_or_range_are_refused():
+    predictor = networks.load("covid-small")
+    for pixels, message in (
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
         (np.full((4, 4), 255.0), r"must be in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
         (np.full((4, 4), np.nan), r"must be in \[0, 1\].*got float64 from nan"),
-    ],
-)
-def test_films_out_of_rank_or_range_are_refused(pixels, message):
-    with pytest.raises(ValueError, match=message):
-        networks.load("covid-small").predict([pixels])
-    with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 4, 4"):
-        networks.load("covid-small").predict(pixels[None], prepared=True)
+    ):
+        with pytest.raises(ValueError, match=message):
+            predictor.predict([pixels])
+        with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 4, 4"):
+            predictor.predict(pixels[None], prepared=True)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +113,6 @@ def test_unknown_names_are_refused_with_the_way_out(tmp_path):
             networks.load(name, **options)
 
 
-# --- one path --------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     """Images that rounding to 8 bits and resizing would change: 8 and 16 bits, not square, larger than the input."""
@@ -136,12 +132,11 @@ def expected(paths):
     found = []
     for name, columns in (("covid-small", slice(1)), ("findings14-small", slice(14))):
         predictor = networks.load(name, threads=1)
-        results = [*networks.predict_images(predictor, paths)]
+        results = [*networks.predict_images(predictor, [*paths, paths[0].read_bytes()])]
+        assert np.array_equal(results.pop().probs, results[0].probs)
         for path, result in zip(paths, results, strict=True):
             assert np.array_equal(result.probs, predictor.predict([film.read(path).pixels])[0])
             assert (result.sha256, result.reason) == (hashlib.sha256(path.read_bytes()).hexdigest(), "")
-        (from_bytes,) = networks.predict_images(predictor, [paths[0].read_bytes()], threads=1)
-        assert np.array_equal(from_bytes.probs, results[0].probs)
         found.append([result.probs[columns] for result in results])
     return np.hstack(found)
 
@@ -169,24 +164,20 @@ def test_commands_and_functions_give_the_same_probabilities(paths, expected, tmp
 
 def test_an_image_without_probabilities_has_a_reason_and_stops_no_other(paths, tmp_path):
     (tmp_path / "b.png").write_text("Doe^Jane")
-    predictor = networks.load(tiny_models.covid_model(tmp_path / "model"))
+    predictor, nan = (networks.load(tiny_models.covid_model(tmp_path / str(s), slope=s)) for s in (8.0, float("nan")))
     sources = [paths[0], tmp_path / "b.png", paths[1], tmp_path / "d.png"]
     a, b, c, d = networks.predict_images(predictor, sources, threads=1)
     assert [result.probs is None for result in (a, b, c, d)] == [False, True, False, True]
     assert b.reason
     assert "Doe" not in b.reason
     assert "No such file" in d.reason
-    nan = networks.load(tiny_models.covid_model(tmp_path / "nan", slope=float("nan")))
     (result,) = networks.predict_images(nan, paths[:1])
     assert (result.probs, "gave no number" in result.reason) == (None, True)
     # Images are read only shortly before they are wanted.
     taken = []
-    endless = (taken.append(1) or paths[0] for _ in itertools.count())
-    next(networks.predict_images(predictor, endless, threads=2))
+    next(networks.predict_images(predictor, (taken.append(1) or paths[0] for _ in itertools.count()), threads=2))
     assert len(taken) <= 4
 
-
-# --- TensorFlow and memory -------------------------------------------------------------------------------------
 
 # It writes to stderr what the C++ libraries write, and an error, and imports what TensorFlow and Keras do.
 TENSORFLOW = r"""

@@ -127,15 +127,14 @@ def test_a_pickle_is_opened_with_its_sha256_only_and_what_is_no_network_of_their
 
 
 def test_a_file_that_is_no_such_network_is_named(tmp_path):
-    (tmp_path / "no.h5").write_text("nothing")
+    for name in ("no.h5", "no.onnx", "a.pt"):
+        (tmp_path / name).touch()
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["a"] = np.zeros(3)
     with h5py.File(tmp_path / "small.h5", "w") as file:
         file.attrs["layer_names"] = ["conv1/conv"]
         file.create_group("conv1/conv").attrs["weight_names"] = ["conv1/conv/kernel:0"]
         file["conv1/conv/conv1/conv/kernel:0"] = np.zeros((3, 3, 3, 64), np.float32)
-    for name in ("no.onnx", "a.pt"):
-        (tmp_path / name).touch()
     for name, message in (
         ("a.pt", "needs torch, which is an extra"),
         ("no.h5", "no.h5 is no HDF5 file"),

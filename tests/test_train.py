@@ -58,9 +58,6 @@ def scored(*scores):
     return validation
 
 
-# --- the loop --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("folder", [None, "run"])
 def test_the_weights_of_the_best_epoch_are_kept_and_a_finished_training_is_not_repeated(tmp_path, folder):
     seen, give = [], scored(0.5, 0.9, 0.1)
@@ -125,23 +122,6 @@ def test_the_score_is_val_loss_or_the_mean_auroc():
         assert train.aurocs({name: sets[name]}, LABELS, best_by="auroc")(model)["score"] == score
 
 
-def test_an_epoch_is_printed_as_figure_3_shows_it():
-    row = {"epoch": 100, "loss": 0.14, "val_loss": 0.15, "learning_rate": 9.9999993922529e-09, "seconds": 61.2}
-    row |= {"Atelectasis (val)": 0.8120576, "Hernia (val)": float("nan"), "mean auroc (val)": 0.8120576}
-    printed = train._fit.report(row, 0.14949).splitlines()
-    assert printed[:2] == ["Epoch 00100: val_loss did not improve from 0.14949", "*****"]
-    assert printed[2:5] == ["current learning rate: 1e-08", "*** epoch#100 val auroc ***", "1. Atelectasis: 0.812058"]
-    assert printed[5:] == [
-        "2. Hernia: undefined (images of one class)",
-        "mean: 0.812058",
-        "*****",
-        "loss 0.14000, 61 s",
-    ]
-
-
-# --- batches ---------------------------------------------------------------------------------------------------
-
-
 def test_a_batch_depends_on_seed_epoch_and_step_only_and_an_image_without_weight_is_never_drawn():
     films = film_set()
     first, again = (batches(films, weights=(films.sources == "x").astype(float), batch_size=50) for _ in range(2))
@@ -175,9 +155,6 @@ def test_the_parts_of_a_batch_make_up_the_batch(recipe):
     assert recipe is None or not np.array_equal(whole[0], batches()[1][0])
 
 
-# --- losses and scores -----------------------------------------------------------------------------------------
-
-
 def test_the_loss_leaves_out_unknown_targets_and_weights_positives():
     loss = train.masked_crossentropy([3, 1])
     probs = np.array([[0.5, 0.25], [0.5, 0.25]], np.float32)
@@ -203,9 +180,6 @@ def test_a_label_is_shown_to_work_when_one_real_source_puts_its_interval_above_a
     json.dumps(rows, allow_nan=False)
 
 
-# --- initial weights compared ----------------------------------------------------------------------------------
-
-
 def compare(starts, epochs=1, **options):
     return train.compare_starts(starts, film_set(), film_set(), epochs=epochs, batch_size=4, **options)
 
@@ -227,13 +201,12 @@ def test_a_network_that_learns_spreads_its_predictions_and_a_dead_one_does_not()
 
 
 def test_the_first_row_is_before_training_and_the_global_random_state_stays():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not change
-
     def network():
         # `small_model` sets the global seed.
         films = keras.Input((16, 16, 1))
         return keras.Model(films, layers.Dense(2, activation="sigmoid")(layers.GlobalAveragePooling2D()(films)))
 
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - what must not change
     curves = compare({"a": train.Start(network, 0.1)}, seeds=(3, 4))
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002 - as above
     assert curves["seed"].tolist() == [3, 3, 4, 4]
