@@ -1,7 +1,6 @@
 """Time `augment.apply` beside imgaug itself, which is called with each image and with the whole batch.
 
     make bench NAME=augment_speed
-    make bench NAME=augment_speed ARGS="--repeats 2"
 
 imgaug's augmenter is made beforehand from `recipe.code()`. Time is the processor time of this process with one OpenCV
 thread, so that other programs on the machine count as little as possible. Both are timed in turn.
@@ -22,7 +21,6 @@ import numpy as np
 
 from cxrkit import augment, phantom
 
-GROUPS = ("fig08/Add", "fig11", "round/J", "vary")
 #: Shortest measurement: processor clocks are coarse.
 LEAST_S = 0.02
 
@@ -55,7 +53,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     films = np.stack([one.pixels for one in phantom.simulate_many(range(16), workers=1, size_px=224)])
     recipes = {name: augment.default(name) for name in augment.OPERATIONS}
-    recipes |= {name: augment.named(name) for name in GROUPS}
+    recipes |= {name: augment.named(name) for name in ("fig08/Add", "fig11", "round/J", "vary")}
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "imaug"))
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f};")
     print(f"Python {platform.python_version()}, {packages}. 16 simulated images of 224 px; processor time;")

@@ -1,7 +1,5 @@
 """The images of the runner: the same pixels as `film` and `Predictor.prepare`."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import sys

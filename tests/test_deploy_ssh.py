@@ -1,7 +1,5 @@
 """A board over a real OpenSSH server on loopback: strange keys, broken links, full disks, little memory."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools
@@ -16,6 +14,7 @@ import threading
 import types
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import loopback
@@ -52,13 +51,15 @@ def nano(server):
 @pytest.fixture
 def cutter(server):
     """Return a function that makes a board behind a link that is cut as told, and the link."""
-    with contextlib.ExitStack() as links:
+    links = []
 
-        def make(cut, say=print):
-            link = links.enter_context(contextlib.closing(loopback.Cutter(server.port, cut)))
-            return deploy.Board("nano", server.config(port=link.port), say=say), link
+    def make(cut, say=print):
+        links.append(loopback.Cutter(server.port, cut))
+        return deploy.Board("nano", server.config(port=links[-1].port), say=say), links[-1]
 
-        yield make
+    yield make
+    for link in links:
+        link.close()
 
 
 @pytest.fixture(autouse=True)
@@ -172,24 +173,22 @@ def test_a_dry_run_prints_each_command_and_connects_to_nothing(bundle, films, tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("known", ["empty", "other", "none"])
-def test_a_host_key_that_is_unknown_or_changed_stops_it_before_anything_is_sent(
-    server, bundle, tmp_path, monkeypatch, known
-):
+def test_a_host_key_that_is_unknown_or_changed_stops_it_before_anything_is_sent(server, bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "empty").touch()
     (tmp_path / "other").write_text(f"board {(server.folder / 'stranger.pub').read_text()}")
-    config = server.config(known=known if known == "none" else str(tmp_path / known))
-    with pytest.raises(deploy.DeployError, match=r"not in your known_hosts, or is NOT the one in it.*Nothing was sent"):
-        deploy.install(deploy.Board("nano", config), bundle)
-    assert list(server.home.iterdir()) == []
+    for known in ("none", str(tmp_path / "empty"), str(tmp_path / "other")):
+        board = deploy.Board("nano", server.config(known=known))
+        with pytest.raises(deploy.DeployError, match=r"not in your known_hosts, or is NOT the one in it.*Nothing was"):
+            deploy.install(board, bundle)
+        assert list(server.home.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", ["stranger", "locked"])
-def test_a_key_that_does_not_open_the_board_is_refused_without_a_question(server, key):
+def test_a_key_that_does_not_open_the_board_is_refused_without_a_question(server):
     loopback.make_key(server.folder / "locked", "a secret")
-    with pytest.raises(deploy.DeployError, match=r"cannot be opened.*not used here.*ssh-copy-id nano.*ssh-add"):
-        deploy.probe(deploy.Board("nano", server.config(key=key)))
+    for key in ("stranger", "locked"):
+        with pytest.raises(deploy.DeployError, match=r"cannot be opened.*not used here.*ssh-copy-id nano.*ssh-add"):
+            deploy.probe(deploy.Board("nano", server.config(key=key)))
 
 
 @pytest.mark.parametrize("cause", ["a full disk", "Ctrl-C", "a cut", pytest.param("no link", marks=pytest.mark.slow)])
@@ -224,10 +223,7 @@ def test_a_copy_that_is_interrupted_is_repeated_or_explained_and_nothing_is_half
 
 @pytest.mark.parametrize(("host", "name"), [("nano", r"nano\.lab"), ("me@10.0.0.7:2222", r"10\.0\.0\.7:2222")])
 def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path, monkeypatch, host, name):
-    def unknown(*_, **__):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", mock.Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "not known")))
     (tmp_path / "config").write_text("Host nano\n  Hostname nano.lab\n")
     with pytest.raises(deploy.DeployError, match=f"no machine is called {name}.*a host cannot contain a port"):
         deploy.probe(deploy.Board(host, tmp_path / "config", say=pytest.fail))
@@ -260,14 +256,12 @@ def test_a_run_under_a_boards_memory_outlives_its_link_and_is_found_again(cutter
     assert list(found.table["image"])[:2] == ["00000-film_0.png.npy", "00001-film_1.jpg.npy"]
 
 
-@pytest.mark.parametrize(
-    ("victim", "message"),
-    [("$$", "killed by signal 9, on a board most often because memory is short"), ("$PPID", "it disappeared")],
-)
-def test_a_run_that_is_killed_is_explained_and_removed(nano, server, bundle, films, tmp_path, victim, message):
-    with pytest.raises(deploy.DeployError, match=message):
-        deploy.bench(replace(nano, python=python_that(tmp_path, f"kill -9 {victim}")), bundle, tmp_path / "out", films)
-    assert list((server.home / FOLDER / "runs").iterdir()) == []
+def test_a_run_that_is_killed_is_explained_and_removed(nano, server, bundle, films, tmp_path):
+    for victim, message in (("$$", "killed by signal 9, .* because memory is short"), ("$PPID", "it disappeared")):
+        board = replace(nano, python=python_that(tmp_path, f"kill -9 {victim}"))
+        with pytest.raises(deploy.DeployError, match=message):
+            deploy.bench(board, bundle, tmp_path / "out", films)
+        assert list((server.home / FOLDER / "runs").iterdir()) == []
 
 
 def test_a_run_that_cannot_begin_is_refused(nano, server, bundle, films, tmp_path):
@@ -287,7 +281,7 @@ def test_a_log_is_followed_to_the_byte_whatever_letters_it_has():
         start, stop = int(command.split("tail -c +")[1].split()[0]) - 1, next(ends)
         return (b"0" if stop > len(log) else b"-") + b"\n" + log[start:stop]
 
-    link, board = types.SimpleNamespace(run=run), deploy.Board("nano", say=printed.append)
+    link, board = types.SimpleNamespace(run=run, dry=False), deploy.Board("nano", say=printed.append)
     assert _board._follow(link, board, "run") == (0, "end")
     assert printed == ["内存不足", "\ufffd!", "end"]
 
@@ -349,23 +343,17 @@ def test_a_host_is_all_that_has_to_be_named(server, tmp_path, monkeypatch, run_h
     assert "model.onnx, fp32, batch 1," not in second.partition("bench:")[0]
 
 
-@pytest.mark.parametrize("count", [4, 6])
-def test_compare_over_a_folder_writes_table_30_and_is_called_simulated(
-    bundle, films, tmp_path, monkeypatch, run_here, count
-):
-    # By default the four test images, or all six of any CSV; one image has no prediction.
+def test_compare_over_a_folder_writes_table_30_and_is_called_simulated(bundle, films, tmp_path, monkeypatch, run_here):
+    # Of four test images one has no prediction.
     (tmp_path / "board").mkdir()
     shutil.copytree(films.root, tmp_path / "films")
-    frame = films.rows.assign(split=["train", "val", *["test"] * 4])
-    if count == 6:
-        frame = pd.DataFrame({"Filename": frame["image"], "COVID": frame["covid"]})
     (tmp_path / "films" / "film 3.png").write_bytes(b"")
-    frame.to_csv(tmp_path / "films" / "list.csv", index=False)
+    films.rows.assign(split=["train", "val", *["test"] * 4]).to_csv(tmp_path / "films" / "list.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    line = ("jetson", "compare", "folder:board", "--bundle", bundle, "--model", bundle.parent / "tiny")
-    code, printed, _ = run_here(*line, "--out", "out", "--manifest", "films/list.csv", "--python", sys.executable)
+    line = ("jetson", "compare", "folder:board", "--bundle", bundle, "--model", bundle.parent / "tiny", "--out", "out")
+    code, printed, _ = run_here(*line, "--manifest", "films/list.csv", "--python", sys.executable)
     assert code == 1
-    assert f"Image by image: {count - 1} images, probabilities differ by at most" in printed
+    assert "Image by image: 3 images, probabilities differ by at most" in printed
     assert "| report: Jetson Nano | as printed in 2020, other images and network | 0.830 (0.745 to 0.891) |" in printed
     assert "SIMULATED board: a folder of this machine" in printed
     assert "[W:onnxruntime" not in printed

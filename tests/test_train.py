@@ -39,8 +39,7 @@ def batches(films=None, **options):
 
 
 def fit(folder, validation=None, epochs=3, rate=1e-2, loss=None, **options):
-    validation = validation or train.aurocs({"val": film_set()}, LABELS)
-    model = small_model()
+    model, validation = small_model(), validation or train.aurocs({"val": film_set()}, LABELS)
     model.compile(keras.optimizers.Adam(rate), loss or train.masked_crossentropy())
     return model, train.fit(model, batches(steps=3), epochs=epochs, validation=validation, folder=folder, **options)
 
@@ -169,10 +168,9 @@ def test_the_loss_leaves_out_unknown_targets_and_weights_positives():
 
 def test_a_label_is_shown_to_work_when_one_real_source_puts_its_interval_above_a_half():
     y = np.array([[0, 1]] * 20 + [[1, 0]] * 20, float)
-    right, wrong = np.where(y == 1, 0.9, 0.1), np.where(y == 1, 0.1, 0.9)
-    patients = np.arange(40)
-    mixed = np.stack([right[:, 0], wrong[:, 1]], axis=1)
-    populations = {("simulated", "s"): (right, y, patients), ("real", "r"): (mixed, y, patients)}
+    right = np.where(y == 1, 0.9, 0.1)
+    mixed = np.stack([right[:, 0], 1 - right[:, 1]], axis=1)
+    populations = {("simulated", "s"): (right, y, np.arange(40)), ("real", "r"): (mixed, y, np.arange(40))}
     rows, not_shown = train.figures(populations, dict.fromkeys(LABELS, 0.5), LABELS)
     assert not_shown == ["b"]
     (row,) = [r for r in rows if (r["films"], r["label"], r["measure"]) == ("real", "b", "sensitivity")]

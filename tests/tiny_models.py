@@ -74,16 +74,14 @@ def _model(folder: Path, logits: dict[str, tuple[float, float]], activation: str
         node("Add", ["pooled", "bias"], ["logits"]),
         node(activation, ["logits"], ["probs"]),
     ]
-    inputs = [info("films", TensorProto.FLOAT, ["n", SIZE, SIZE, 1])]
-    shapes = {"probs": ["n", count], "maps": ["n", 4, 4, count]}
-    outputs = [info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    shapes = {"films": ["n", SIZE, SIZE, 1], "probs": ["n", count], "maps": ["n", 4, 4, count]}
+    ends = [info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     constants = {"kernel": slopes.reshape(-1, 1, 1, 1), "axes": np.array([1, 2]), "bias": biases}
     weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(steps, "tiny", inputs, outputs, weights)
+    graph = helper.make_graph(steps, "tiny", ends[:1], ends[1:], weights)
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx"
-    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, folder / "model.onnx")
     about = {"name": folder.name, "version": "1", "labels": list(logits), "input_size": SIZE, "pixel_range": [0, 1]}
     about |= {"thresholds": dict.fromkeys(logits, 0.5), "not_shown": []}
     about["files"] = {"model.onnx": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()}
