@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_sample_image
 
 from cxrkit import phantom
-from cxrkit.film import QUALITY_FLAGS, Radiograph, assess, read, resize
+from cxrkit.film import QUALITY_FLAGS, Radiograph, _frontal, assess, read, resize
 from cxrkit.film._quality import SIDE
 from cxrkit.labels import COVID, FINDINGS
 
@@ -51,8 +51,8 @@ HARMLESS = {
     "gamma 0.7": lambda film: film**0.7,
     "gamma 1.4": lambda film: film**1.4,
     "flat": lambda film: 0.1 + 0.6 * film,
-    "squashed": lambda film: resize(film, (300, 240)),
-    "margin off": lambda film: film[8:-8, 8:-8],
+    "squashed": lambda film: resize(film, (340, 270)),
+    "margin off": lambda film: resize(film[8:-8, 8:-8], SIDE),
     "border": lambda film: np.pad(film, 12),
     "noise": lambda film: film + np.random.default_rng(3).normal(0, 0.01, film.shape),
 }
@@ -108,8 +108,7 @@ def test_the_measures_of_blur_and_polarity_follow_blur_and_the_negative_alone(fi
         values = [one["detail"] for one in (first, *blurred)]
         assert values == sorted(values, reverse=True)
         assert flat["detail"] == pytest.approx(first["detail"], abs=0.02)
-        assert first["polarity"] > 0
-        assert first["polarity"] == pytest.approx(-negative["polarity"], rel=0.05)
+        assert first["inverted"] < 0 < negative["inverted"]
 
 
 @pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
@@ -170,6 +169,25 @@ def test_blank_borders_are_left_out_and_spread_is_the_range_of_greys_without_its
     # Of an even ramp from 0 to 1 nine tenths are left.
     ramp = np.tile(np.linspace(0, 1, SIDE), (SIDE, 1))
     assert assess(as_read(ramp)).measures["spread"] == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(("shape", "flags"), [((256, 300), set()), ((255, 300), {"small"}), ((150, 128), {"small"})])
+def test_a_small_image_is_called_small_and_never_blurred(films, shape, flags):
+    soft = cv2.GaussianBlur(films[0], (0, 0), 4)
+    assert set(assess(as_read(resize(films[0], shape))).flags) == flags
+    assert set(assess(as_read(resize(soft, shape))).flags) == (flags or {"blurred"})
+
+
+def test_the_detector_sees_a_negative_once_and_an_image_that_was_turned_over_keeps_the_flag(films, monkeypatch):
+    looks = []
+    monkeypatch.setattr(_frontal, "look", lambda pixels, look=_frontal.look: looks.append(pixels) or look(pixels))
+    negative = as_read(1 - films[0])
+    assert negative.look.is_frontal
+    assert negative.look.is_negative
+    assert assess(negative).flags == assess(as_read(films[0], notes=("polarity_guessed",))).flags == ("inverted",)
+    assert len(looks) == 2
+    # What is no chest has no polarity.
+    assert not _frontal.Look(frontal=-9.0, inverted=9.0).is_negative
 
 
 DRAWS = {

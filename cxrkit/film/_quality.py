@@ -1,28 +1,25 @@
-"""Whether an image can be used: six flags, each with the measure behind it.
+"""Whether an image can be used: seven flags, each with the measure behind it.
 
-The limits and weights in quality.npz were fitted on training images by tools/fit_quality.py of version 0.1 (commit
-f0771ba); docs/results/2026-11-23-quality.md has results on held-out images. A flag means "check this image", not "this
-image is bad". Not a medical device.
+A flag means "check this image", not "this image is bad". Not a medical device.
 """
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+from cxrkit.film import _frontal
 from cxrkit.film._pixels import Radiograph, as_pixels, resize
 
-QUALITY_FLAGS = ("blurred", "inverted", "cropped", "blank", "colour", "not_frontal_chest")
+QUALITY_FLAGS = ("blurred", "inverted", "cropped", "blank", "colour", "small", "not_frontal_chest")
 
 #: Images are judged at this size: it keeps the detail that a reader needs, and an assessment takes milliseconds.
+#: Images with a smaller shorter side are `small`.
 SIDE = 256
-#: Gradients and greys come from a thumbnail, so that texture, noise and letters do not count.
+#: The spread of greys comes from a thumbnail, so that texture, noise and letters do not count.
 _THUMB = 64
-_GREYS = 16
-_HOG = cv2.HOGDescriptor((_THUMB, _THUMB), (16, 16), (8, 8), (8, 8), 9)
-
+#: Below these an image is blurred, blank or cropped; set on 1,164 training images (docs/results/2026-11-23-quality.md).
+_LIMITS = {"detail": -1.3252677617467143, "spread": 0.08669933676719666, "kept": 0.7}
 #: A row or column whose 5% and 95% grey differ by less is blank. The border of the 1,164 training images has noise of
 #: one or two of 255 grey steps (2026-11-23).
 _BLANK_STEP = 0.03
@@ -49,17 +46,9 @@ class Quality:
     measures: dict[str, float]
 
 
-@cache
-def _stored() -> dict[str, np.ndarray]:
-    """Return the arrays of quality.npz: mean, axes, whole, part, polarity, and line_MEASURE for each limit."""
-    with np.load(Path(__file__).parent / "quality.npz") as stored:
-        return {name: stored[name] if name.startswith("line_") else stored[name].astype(np.float32) for name in stored}
-
-
-@cache
 def quality_limits() -> dict[str, float]:
     """Return the value of each measure at which its flag changes, by measure: below "detail" an image is blurred."""
-    return {name.removeprefix("line_"): float(at) for name, at in _stored().items() if name.startswith("line_")}
+    return _LIMITS | _frontal.about()["thresholds"]
 
 
 def assess(radiograph: Radiograph) -> Quality:
@@ -69,45 +58,38 @@ def assess(radiograph: Radiograph) -> Quality:
       detail (2 to 4), the median over tiles, so that sharp letters and blank corners do not count. Contrast cancels,
       unlike in the variance of the Laplacian (Pech-Pacheco et al. 2000), and noise changes it less. Of the training
       images 0.3% are below the limit, and 99% after a blur of sigma 1/128 of the longer side (4 pixels of 512).
+    - `inverted`: `inverted`, the detector's logit for a negative; or the reader turned the image over.
+    - `cropped`: `kept`, the share of the image inside its blank border.
     - `blank`: `spread`, the 95% less the 5% grey of a thumbnail.
-    - `cropped`: `kept`, the share of the image inside its blank border; or `part`, the score of a linear model for
-      halves and pieces of chest images.
-    - `inverted`: `polarity`, a linear score of the greys that changes its sign with the negative, if the negative
-      passes for a frontal chest image.
-    - `not_frontal_chest`: `frontal`, a linear score of histograms of oriented gradients (Dalal and Triggs 2005), greys
-      and their distance to the principal components of frontal images; or `aspect`, longer over shorter side; or a
-      DICOM header that names another modality, body part or view.
     - `colour`: `colour`, the share of coloured pixels; one tint throughout does not count.
+    - `small`: the shorter side in the file is under 256 pixels. Such an image is never `blurred`, nor is a blank one.
+    - `not_frontal_chest`: `frontal`, the detector's logit, see `film/weights/frontal/README.md`; or `aspect`, longer
+      over shorter side; or a DICOM header that names another modality, body part or view.
 
     Returns:
         A Quality; its measures are finite for any image.
     """
-    limits = quality_limits()
     small = resize(radiograph.pixels, SIDE)
-    vector = _features(small)
+    look = radiograph.look
     measures = {
         "detail": detail(small),
         "spread": float(_range(resize(small, _THUMB).ravel())),
-        "kept": _inside(small).size / small.size,
+        "kept": _kept(small),
         "aspect": max(radiograph.pixels.shape) / min(radiograph.pixels.shape),
         "colour": radiograph.colour,
-        "polarity": float(vector[-(_GREYS**2) :] @ _stored()["polarity"]),
+        "frontal": look.frontal,
+        "inverted": look.inverted,
     }
-    measures["frontal"], measures["part"] = _scores(vector)
-    inverted = False
-    if measures["polarity"] < limits["polarity"]:
-        frontal, part = _scores(_features(1 - small))
-        inverted = frontal >= limits["frontal"] and frontal > measures["frontal"]
-        if inverted:
-            measures |= {"frontal": frontal, "part": part}
-    blank = measures["spread"] < limits["spread"]
+    below = {measure: measures[measure] < limit for measure, limit in _LIMITS.items()}
+    is_small = min(radiograph.original_size) < SIDE
     holds = {
-        "blurred": measures["detail"] < limits["detail"] and not blank,
-        "inverted": inverted,
-        "cropped": measures["kept"] < limits["kept"] or measures["part"] > limits["part"],
-        "blank": blank,
+        "blurred": below["detail"] and not below["spread"] and not is_small,
+        "inverted": look.is_negative or "polarity_guessed" in radiograph.notes,
+        "cropped": below["kept"],
+        "blank": below["spread"],
         "colour": radiograph.colour > _COLOUR,
-        "not_frontal_chest": measures["frontal"] < limits["frontal"]
+        "small": is_small,
+        "not_frontal_chest": not look.is_frontal
         or measures["aspect"] > _LONGEST
         or radiograph.modality not in _MODALITIES
         or radiograph.body_part not in _BODY_PARTS
@@ -143,40 +125,15 @@ def _range(values: np.ndarray) -> np.ndarray:
     return values[..., -1 - at] - values[..., at]
 
 
-def _inside(small: np.ndarray) -> np.ndarray:
-    """Return the part of an image, (256, 256), inside its blank border, at even places; empty if all of it is blank."""
-    thumb = resize(small, SIDE // 2)
-    rows = np.flatnonzero(_range(thumb) >= _BLANK_STEP)
-    if not rows.size:
-        return small[:0]
-    thumb, small = thumb[rows[0] : rows[-1] + 1], small[2 * rows[0] : 2 * rows[-1] + 2]
-    columns = np.flatnonzero(_range(np.ascontiguousarray(thumb.T)) >= _BLANK_STEP)
-    return small[:, 2 * columns[0] : 2 * columns[-1] + 2] if columns.size else small[:0]
-
-
-def _features(small: np.ndarray) -> np.ndarray:
-    """Describe an image's layout, without blank border and contrast: (2020,) float32.
-
-    The first 1764 are oriented gradients of its thumbnail, then come 16 x 16 greys.
-    """
-    inside = _inside(small)
-    thumb = resize(inside if min(inside.shape) >= SIDE // 4 else small, _THUMB)
-    low, high = np.quantile(thumb, [0.02, 0.98])
-    thumb = np.clip((thumb - low) / max(high - low, 1e-3), 0, 1)
-    gradients = np.ravel(_HOG.compute(np.rint(thumb * 255).astype(np.uint8)))
-    grey = resize(thumb, _GREYS)
-    grey = (grey - grey.mean()) / (grey.std() + 0.05)
-    return np.concatenate([gradients, 0.15 * grey.ravel()]).astype(np.float32)
-
-
-def _scores(vector: np.ndarray) -> tuple[float, float]:
-    """Return the scores "frontal" and "part" of a vector of `_features`.
-
-    Both are linear in the principal components of frontal images, and in the log of the squared distance to them.
-    """
-    stored = _stored()
-    centred = vector - stored["mean"]
-    along = centred @ stored["axes"].T
-    rest = np.maximum(np.square(centred).sum() - np.square(along).sum(), 1e-3)
-    place = np.concatenate([along, [3 * np.log(rest), 1.0]])
-    return float(place @ stored["whole"]), float(place @ stored["part"])
+def _kept(small: np.ndarray) -> float:
+    """Return the share of an image, (256, 256), that its blank border leaves."""
+    thumb, share = resize(small, SIDE // 2), 1.0
+    for _ in range(2):
+        filled = np.flatnonzero(_range(thumb) >= _BLANK_STEP)
+        if not filled.size:
+            return 0.0
+        first, last = filled[0], filled[-1] + 1
+        share *= (last - first) / len(thumb)
+        # The columns are judged without the blank rows.
+        thumb = np.ascontiguousarray(thumb[first:last].T)
+    return float(share)
