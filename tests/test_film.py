@@ -2,10 +2,14 @@
 
 import io
 import os
+import struct
+import zlib
 
+import cv2
 import film_files
 import numpy as np
 import pytest
+import tifffile
 from film_files import RAMP, TWELVE, assert_image, by_opencv, dicom, png, reason, saved, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -69,9 +73,134 @@ def test_tiff_is_turned_in_every_depth_and_turned_over_where_white_is_zero(orien
         assert_pixels(tiff(full - array, 0, orientation=orientation), upright)
 
 
-def test_sixteen_bit_colour_in_planes_is_refused_rather_than_misread():
-    assert_pixels(tiff(np.repeat(RAMP[..., None], 3, axis=2), 2, planes=True), RAMP / 255)
-    assert "rare kind" in reason(tiff(DEEP_RGB, 2, planes=True))
+def as_tiff(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])
+def test_tiff_of_every_number_byte_order_and_layout_shows_the_same_image(kind, order, bigtiff):
+    dtype = np.dtype(kind)
+    # Over the whole range of the type, which for signed numbers begins below zero.
+    low, high = (0, 1) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    array = (low + RAMP / 255 * (high - low) * 0.999).astype(dtype)
+    array.flat[0], array.flat[1] = low, high
+    expected = (array.astype(float) - low) / (high - low)
+    for negative in (False, True):
+        shown = (high - (array - low) if dtype.kind == "f" else ~array) if negative else array
+        options = {"photometric": "miniswhite" if negative else "minisblack", "byteorder": order, "bigtiff": bigtiff}
+        for extra in ({}, {"compression": "zlib", "rowsperstrip": 7}, {"compression": "zlib", "tile": (16, 16)}):
+            assert_pixels(as_tiff(shown, **options, **extra), expected, atol=2e-3)
+    planes = as_tiff(np.stack([array] * 3), photometric="rgb", planarconfig="separate", byteorder=order)
+    assert_pixels(planes, expected, atol=2e-3)
+
+
+def test_tiff_alpha_counts_as_its_tag_says_and_odd_packings_are_read():
+    alpha = np.where(np.arange(40) < 20, 1, 0.2) * np.ones((48, 1))
+    for full, dtype in ((255, np.uint8), (65535, np.uint16)):
+        for axis, layout in ((2, "contig"), (0, "separate")):
+            array = np.rint(np.stack([RAMP / 255, alpha], axis=axis) * full).astype(dtype)
+            for kind, weight in (("unassalpha", alpha), ("assocalpha", 1), ("unspecified", 1)):
+                data = as_tiff(array, photometric="minisblack", extrasamples=[kind], planarconfig=layout)
+                assert_pixels(data, RAMP / 255 * weight, atol=1e-5)
+    for compression in (5, 8, 32946):  # LZW, Deflate
+        for options in ((), (cv2.IMWRITE_TIFF_PREDICTOR, 2)):
+            unit = RAMP / 255
+            data = cv2.imencode(".tif", unit, [cv2.IMWRITE_TIFF_COMPRESSION, compression, *options])[1].tobytes()
+            assert_pixels(data, unit, atol=1e-6)
+    colours = (np.arange(256) * 257).astype(np.uint16)
+    assert_pixels(as_tiff(RAMP, photometric="palette", colormap=[colours] * 3, byteorder=">", bigtiff=True), RAMP / 255)
+    # One dead pixel does not leave the others black.
+    unit[3, 3] = 1e9
+    assert np.ptp(assert_noted(as_tiff(unit), "robust_limits").pixels[10:]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (as_tiff(RAMP.astype(np.complex64)), "complex numbers"),
+        (as_tiff(RAMP / 255)[:-50], "the TIFF file is incomplete"),
+        (as_tiff(RAMP / 255, compression="zlib")[:-50], "the TIFF file is incomplete"),
+        (
+            as_tiff(RAMP / 255).replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x98\x87"),
+            "compression 34712",
+        ),
+        (as_tiff(RAMP / 255).replace(b"\x02\x01\x03\0\1\0\0\0@\0", b"\x02\x01\x03\0\1\0\0\0\x18\0"), "24-bit samples"),
+    ],
+)
+def test_a_tiff_that_is_not_read_is_refused_with_the_real_reason(data, what):
+    assert what in reason(data)
+
+
+def assert_noted(data, note):
+    found = read(data)
+    assert_image(found)
+    assert found.notes == (note,)
+    return found
+
+
+def test_fewer_bits_in_sixteen_are_read_at_their_depth_and_dark_images_are_left_dark():
+    for bits in (8, 10, 12, 14):
+        top = 2**bits - 1
+        array = np.rint(RAMP / 255 * top * 0.9).astype(np.uint16)
+        for white in (top, 65535):
+            # Letters have the highest value, of the detector's or of the file's bits.
+            array[:4, :4] = white
+            expected = np.minimum(array / top, 1)
+            for data in (saved(array), tiff(array, 1), by_opencv(np.repeat(array[..., None], 3, axis=2), ".png")):
+                np.testing.assert_allclose(assert_noted(data, "depth_guessed").pixels, expected, atol=1e-6)
+        array[:4, :4] = 0
+        assert_noted(tiff(top - array, 0), "depth_guessed")
+    noise = np.random.default_rng(0).normal(300, 8, RAMP.shape).astype(np.uint16)
+    night = np.where(RAMP > 250, RAMP * 12, RAMP // 4)
+    for dark in (noise, night, RAMP // 17 * np.uint16(257), RAMP.astype(np.uint16) // 3 * 257, np.full_like(DEEP, 900)):
+        assert_pixels(saved(dark.astype(np.uint16)), dark / 65535)
+        assert read(saved(dark.astype(np.uint16))).notes == ()
+
+
+def chunk(name, body, crc=None):
+    return (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) if crc is None else crc)
+    )
+
+
+def test_damaged_or_oversized_chunks_beside_the_image_of_a_png_do_not_matter():
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    whole = saved(RAMP, exif=exif)
+    at = whole.find(b"IDAT") - 4
+    for broken in (
+        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**21))),
+        chunk(b"tEXt", b"Comment\0patient", crc=1),
+        chunk(b"gAMA", b"\0", crc=5),
+        chunk(b"tRNS", b"\0\x40", crc=5),
+        b"\xff\xff\xff\xfftEXtCom",
+    ):
+        found = assert_noted(whole[:at] + broken + whole[at:], "metadata_ignored")
+        np.testing.assert_allclose(found.pixels, RAMP[::-1, ::-1] / 255, atol=1e-7)
+    spoilt = whole[:at] + chunk(b"tEXt", b"Comment\0patient", crc=1) + whole[at:-40]
+    assert "PNG file is incomplete" in reason(spoilt)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2, "restart_marker_blocks": 4}])
+def test_a_jpeg_without_its_end_marker_is_read_only_if_all_its_rows_are_there(options):
+    smooth = np.add.outer(np.arange(96), np.arange(80)).astype(np.uint8)
+    whole = saved(np.dstack([smooth, smooth, smooth // 2]), "JPEG", **options)
+    expected = read(whole)
+    assert expected.notes == read(whole + b"more" * 9).notes == ()
+    for data in (whole[:-2], whole[:-1], whole[:-2] + bytes(900), whole[:-1] + bytes(5)):
+        np.testing.assert_array_equal(assert_noted(data, "cut_short").pixels, expected.pixels)
+    scan = whole.rfind(b"\xff\xda")
+    for cut in range(scan + 15, len(whole) - 8, 7):
+        for end in (b"", bytes(900)):
+            assert "JPEG file is incomplete" in reason(whole[:cut] + end)
+    # A program that saves half a JPEG may close it with an end marker.
+    early = whole.find(b"\xff\xda")
+    for cut in range(early + 20, early + (len(whole) - early) // 2, 31):
+        assert "JPEG file is" in reason(whole[:cut] + b"\xff\xd9")
 
 
 def test_sixteen_bits_are_divided_by_their_full_range_and_alpha_is_composited():

@@ -6,6 +6,9 @@ The content decides the format, and the name does not. Pillow reads the ordinary
 import importlib
 import io
 import os
+import re
+import zlib
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,7 +17,7 @@ import numpy as np
 from cxrkit import words
 from cxrkit.film import _dicom_bytes
 from cxrkit.film._files import check_bytes, read_bytes
-from cxrkit.film._pixels import MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
+from cxrkit.film._pixels import MAX_PIXELS, READ_NOTES, Radiograph, UnreadableImage, check_size, grey
 
 #: The first bytes of each ordinary format, and the name of Pillow's module and class that read it.
 _FORMATS = {
@@ -46,6 +49,8 @@ _STRANGERS = {
 }
 
 _ORIENTATION = 0x0112
+#: A JPEG's end, and the start of a scan.
+_END, _SCAN = b"\xff\xd9", b"\xff\xda"
 
 
 def read(
@@ -53,9 +58,11 @@ def read(
 ) -> Radiograph:
     """Read one image from a file or from its bytes: PNG, JPEG, WebP, TIFF, BMP or DICOM.
 
-    8 and 16 bit are divided by their full depth (255, 65535), fewer bits likewise. Floats in [0, 1] are kept, others
-    stretched from lowest to highest. Colour becomes luma, alpha is composited over black (the colour of no exposure),
-    EXIF orientations are applied, colour profiles and gamma are not. Of several pages or pictures the first is read.
+    8 and 16 bit are divided by their full depth (255, 65535), fewer bits likewise, also those that the values of a
+    16-bit file plainly have. Floats in [0, 1] are kept, others and signed integers stretched from lowest to highest.
+    Colour becomes luma, alpha is composited over black (the colour of no exposure), EXIF orientations are applied,
+    colour profiles and gamma are not. What is plainly a negative is turned over. Of several pages or pictures the first
+    is read. `Radiograph.notes` names every guess and repair.
     DICOM: modality LUT, then the first VOI LUT or window (none: lowest to highest value), MONOCHROME1 turned over,
     pixels made square.
 
@@ -83,7 +90,11 @@ def read(
     if kind is None:
         raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
     if kind != "DICOM":
-        return _picture(data, kind, max_pixels)
+        found = _picture(data, kind, max_pixels)
+        if found.look.is_negative:
+            notes = tuple(note for note in READ_NOTES if note in (*found.notes, "polarity_guessed"))
+            found = replace(found, pixels=1 - found.pixels, notes=notes)
+        return found
     from cxrkit.film import _dicom
 
     return _dicom.read(data, max_pixels=max_pixels)
@@ -123,86 +134,205 @@ def _stranger(data: bytes) -> str:
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
-    """Decode an ordinary format."""
+    """Decode an ordinary format; where that fails or is incomplete, the part of it that holds the image."""
     try:
-        # Not Image.open, which compares the size with Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
-        name = _FORMATS[kind][1]
-        plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
-        image = getattr(plugin, f"{name}ImageFile")(io.BytesIO(data))
-        # Pillow and OpenCV turn a TIFF while decoding; Pillow then swaps the size and drops the tag.
-        width, height = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
-        turned = kind == "TIFF" and image.tag_v2.get(_ORIENTATION, 1) in range(2, 9)
-        check_size(height, width, max_pixels)
-        pixels, colour = _samples(image, data, kind)
-        if not turned:
-            pixels = _turn(pixels, image)
+        if kind == "JPEG" and data.rfind(_END) < data.rfind(_SCAN):
+            # Half a marker, or zeros: space that was set aside for the file and never written.
+            data = data.removesuffix(b"\xff").rstrip(b"\0")
+            data += b"\0" * data.endswith(b"\xff") + _END
+            return _decoded(data, kind, max_pixels, ["cut_short"])
+        try:
+            return _decoded(data, kind, max_pixels, [])
+        except UnreadableImage:
+            raise
+        except Exception:
+            if kind != "PNG":
+                raise
+            return _decoded(_without_metadata(data), kind, max_pixels, ["metadata_ignored"])
     except UnreadableImage:
         raise
     # Decoders raise any exception on a damaged file, and their messages may hold text from the file.
     except Exception as error:
-        how = "unreadable.cut_short" if "truncated" in str(error) else "unreadable.damaged"
-        raise UnreadableImage(how, kind=kind) from None
-    return Radiograph(pixels, kind, (height, width), colour)
+        if found := re.search("truncated|unsupported|cannot handle|unknown (?:pixel|data)", str(error), re.IGNORECASE):
+            if found[0] != "truncated":
+                what = words.Saying("unreadable.rare.unknown", {})
+                raise UnreadableImage("unreadable.rare", kind=kind, what=what) from None
+            raise UnreadableImage("unreadable.cut_short", kind=kind) from None
+        raise UnreadableImage("unreadable.damaged", kind=kind) from None
 
 
-def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, float]:
-    """Decode to grey (H, W) float32 in [0, 1]; also the share of coloured pixels."""
-    depth = 8
+def _decoded(data: bytes, kind: str, max_pixels: int, notes: list[str]) -> Radiograph:
+    """Decode by Pillow, or by `_tiff` what Pillow does not read."""
+    name = _FORMATS[kind][1]
+    plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
+    try:
+        # Not Image.open, which compares the size with Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
+        image = getattr(plugin, f"{name}ImageFile")(io.BytesIO(data))
+    except Exception:
+        image = None
+        if kind != "TIFF":
+            raise
+    if image is None or (kind == "TIFF" and _misread(image)):
+        from cxrkit.film import _tiff
+
+        array, white_is_zero, orientation = _tiff.read(data, max_pixels)
+        size, depth = array.shape[:2], 8 * array.dtype.itemsize
+    else:
+        # Pillow and OpenCV turn a TIFF while decoding; Pillow then swaps the size and drops the tag.
+        width, height = size = (image.tag_v2[256], image.tag_v2[257]) if kind == "TIFF" else image.size
+        turned = kind == "TIFF" and image.tag_v2.get(_ORIENTATION, 1) in range(2, 9)
+        check_size(height, width, max_pixels)
+        array, depth, white_is_zero = _samples(image, data, kind)
+        if kind == "JPEG":
+            _check_rows(data, image, cut="cut_short" in notes)
+        try:
+            orientation = 1 if turned else image.getexif().get(_ORIENTATION, 1)
+        except Exception:
+            orientation = 1  # a damaged EXIF leaves the image unturned
+        size = (height, width)
+    pixels, colour = _shades(array, depth, white_is_zero, notes)
+    return Radiograph(_turn(pixels, orientation), kind, size, colour, notes=tuple(n for n in READ_NOTES if n in notes))
+
+
+def _misread(image: Any) -> bool:
+    """Whether Pillow opens a TIFF and then keeps half of its bits, fails, or swaps its bytes twice."""
+    tags = image.tag_v2
+    return (
+        (image.mode in ("RGB", "RGBA") and max(tags[258]) == 16)
+        or image.mode in ("La", "LA")
+        or (tags.get(284) == 2 and 338 in tags)
+        or (image.mode in ("F", "I") and tags.prefix == b"MM")
+    )
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """Return a PNG's image, transparency and orientation without its other chunks; these two only if undamaged."""
+    kept, at = [data[:8]], 8
+    while at + 8 <= len(data):
+        name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
+        whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (whole and name in (b"tRNS", b"eXIf")):
+            kept.append(data[at:end])
+        elif not whole and (end > len(data) or not data[end + 4 : end + 8].isalpha()):
+            # Its length is wrong, too.
+            end = data.find(b"IDAT", at + 8) - 4
+        at = end if end > at else len(data)
+    return b"".join(kept)
+
+
+def _check_rows(data: bytes, image: Any, *, cut: bool) -> None:
+    """Refuse a JPEG that ends before its last row: the decoder fills what is missing with one grey, and says nothing.
+
+    Bytes in front of the end marker are part of the missing rows, and have no effect on a whole image.
+    """
+    end, scan = data.rfind(_END), data.rfind(_SCAN)
+    lines = np.asarray(image)[-4:]
+    missing = False
+    if cut or (lines == lines[:1, :1]).all():
+        for first, bits in ((0, b"\x5a\xc3" * 64), (4, b"\xa5\x3c" * 64)):
+            # The missing rows may begin with one of eight restart markers; the decoder skips up to two of them.
+            filler = bits + b"".join(bytes([255, 0xD0 + (first + count) % 8]) + bits for count in range(8))
+            other = type(image)(io.BytesIO(data[:end] + filler + data[end:]))
+            missing |= not np.array_equal(np.asarray(other), np.asarray(image))
+    if image.info.get("progressive"):
+        # The last scan of a whole image holds the lowest bit of the highest frequency.
+        missing |= data[scan + 6 + 2 * data[scan + 4]] != 63 or data[scan + 7 + 2 * data[scan + 4]] % 16 != 0
+    if missing:
+        raise UnreadableImage("unreadable.cut_short", kind="JPEG")
+
+
+def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, int, bool]:
+    """Decode with Pillow: the samples, (H, W) or (H, W, C), their bits, and whether white is zero."""
+    depth, tags = 8, image.tag_v2 if kind == "TIFF" else {}
     if image.mode != "P" and kind in ("PNG", "TIFF"):
-        depth = data[24] if kind == "PNG" else int(max(image.tag_v2.get(258, (1,))))
+        depth = data[24] if kind == "PNG" else int(max(tags.get(258, (1,))))
+    signed = tags.get(339, (1,))[0] == 2
     image.load()
     mode = image.mode
-    if mode in ("F", "I"):
-        return _stretched(np.asarray(image), depth), 0.0
-    array: np.ndarray
-    if mode.startswith("I;16"):
-        array, full = np.asarray(image).astype(np.uint16), 2**depth - 1
-        if kind == "TIFF" and image.tag_v2.get(262) == 0:
-            # White is zero.
-            array = full - array
-    elif depth == 16:
+    if mode in ("F", "I") or mode.startswith("I;16"):
+        array = np.asarray(image)
+        if mode not in ("F", "I"):
+            array = array.astype(np.uint16)
+        # Pillow has no unsigned 32-bit mode.
+        elif mode == "I" and depth == 32 and not signed:
+            array = array.view(np.uint32)
+        return array, depth, tags.get(262) == 0
+    if depth == 16 and kind == "PNG":
         # Pillow keeps only the upper byte of 16-bit colour. It decodes all the same: cv2 returns half of a cut file.
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
         # Fails, as it should, where OpenCV finds no picture in colour.
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]
-        # Both misread a planar 16-bit TIFF, in different ways.
         if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
             raise ValueError("OpenCV and Pillow disagree")
-        full = 65535
-    else:
-        if mode in ("P", "PA"):
-            image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
-        elif "transparency" in image.info and mode in ("1", "L", "RGB"):
-            image = image.convert("RGBA")
-        elif mode not in ("1", "L", "LA", "RGB", "RGBA"):
-            image = image.convert("RGB")
-        array, full = np.asarray(image), 255
-        if array.dtype == bool:
-            array = array.astype(np.uint8) * np.uint8(255)
+        return array, 16, False
+    if mode in ("P", "PA"):
+        image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
+    elif "transparency" in image.info and mode in ("1", "L", "RGB"):
+        image = image.convert("RGBA")
+    elif mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    array = np.asarray(image)
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    return array.view(np.int8) if signed else array, 8, False
+
+
+def _shades(array: np.ndarray, depth: int, white_is_zero: bool, notes: list[str]) -> tuple[np.ndarray, float]:
+    """Turn samples to grey (H, W) float32 in [0, 1], bones bright; also the share of coloured pixels."""
+    full: int = 2**depth - 1
+    if array.dtype not in (np.uint8, np.uint16):
+        array, full = _stretched(array, notes), 1
     # An opaque alpha channel has no effect; an empty one, which would hide the image, was written by mistake.
-    if array.ndim == 3 and array.shape[2] in (2, 4) and (array[..., -1].min() == full or not array[..., -1].any()):
+    elif array.ndim == 3 and array.shape[2] in (2, 4) and (array[..., -1].min() == full or not array[..., -1].any()):
         array = array[..., :-1]
+    if full == 65535 and array.shape[2:] in ((), (1,), (3,)) and (bits := _used_bits(array)) < 16:
+        notes.append("depth_guessed")
+        full = 2**bits - 1
+        array = np.minimum(array, full)
+    if white_is_zero:
+        array = array.copy()
+        shades = array if array.ndim == 2 else array[..., :1]
+        np.subtract(full, shades, out=shades)
     return grey(array, full)
 
 
-def _stretched(array: np.ndarray, depth: int) -> np.ndarray:
+def _used_bits(array: np.ndarray) -> int:
+    """Return the bits that the values of a 16-bit image fill: 8, 10, 12 or 14 if it is plainly of these, else 16.
+
+    A radiograph that never exceeds a quarter of its range was stored with its detector's bits. Full white may be
+    letters. 64 levels or fewer are those of an 8-bit image that is spread over 16 bits. What would still be blank, a
+    dark frame and its noise, is left dark.
+    """
+    counts = cv2.calcHist([array.reshape(-1, 1)], [0], None, [65536], [0, 65536]).ravel()
+    white, counts[65535] = counts[65535], 0
+    levels = np.flatnonzero(counts)
+    if white > 0.05 * (white + counts.sum()) or levels.size <= 64 or levels[-1] >= 2**14:
+        return 16
+    bits = next(bits for bits in (8, 10, 12, 14) if levels[-1] < 2**bits)
+    below = np.cumsum(counts, dtype=float)
+    low, high = np.searchsorted(below, below[-1] * np.array([0.05, 0.95]))
+    return bits if high - low >= 0.087 * 2**bits else 16
+
+
+def _stretched(array: np.ndarray, notes: list[str]) -> np.ndarray:
     """Bring floats and wide or signed integers to [0, 1]: floats in [0, 1] unchanged, others lowest to highest."""
-    # Pillow has no unsigned 32-bit mode. Signed ones come here too: 32-bit images are not negative.
-    array = array.view(np.uint32) if array.dtype.kind == "i" and depth == 32 and array.min() < 0 else array
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnreadableImage("unreadable.not_finite")
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return array.astype(np.float32)
+    # One pixel or a few letters far outside would leave the image black.
+    step = max(1, max(array.shape[:2]) // 1024)
+    inner = np.percentile(array[::step, ::step].astype(float), (0.5, 99.5))
+    if 0 < inner[1] - inner[0] < (high - low) / 4:
+        notes.append("robust_limits")
+        low, high = inner
+        array = np.clip(array, low, high)
     return ((array - low) / max(high - low, np.finfo(float).tiny)).astype(np.float32)
 
 
-def _turn(pixels: np.ndarray, image: Any) -> np.ndarray:
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Apply the EXIF orientation (TIFF 6.0, tag 274)."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:
-        orientation = 1  # a damaged EXIF leaves the image unturned
     if orientation not in range(2, 9):
         return pixels
     if orientation >= 5:
