@@ -38,11 +38,8 @@ def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
         (lambda: metrics.wilson(0, 0), math.nan, "no images"),
         (lambda: metrics.auroc([1, 1], [0.2, 0.3]), math.nan, "all 2 images are positive"),
         (lambda: metrics.auroc([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]), 1, "no spread: DeLong's variance is 0"),
-        (lambda: metrics.hanley_mcneil(1.0, 9, 9), 1, "no spread: Hanley and McNeil's variance is 0 at 1"),
         (lambda: metrics.proportion([1, 0], ["a", "a"]), 0.5, "an interval needs images of two patients"),
-        (lambda: metrics.mean_by_patient([1.0, 2.0], ["a", "a"], seed=0), 1.5, "an interval needs images of two pat"),
         (lambda: metrics.mean_by_patient([math.nan], seed=0), math.nan, "1 of 1 are undefined and were left out"),
-        (lambda: metrics.mean_by_patient([], seed=0), math.nan, "no images"),
         (lambda: metrics.proportion([math.nan, math.nan], ["a", "b"]), math.nan, "2 of 2 are undefined and were left"),
         *((lambda name=name: metrics.bootstrap(name, [], [], seed=0), math.nan, "no images") for name in METRICS),
     ],
@@ -63,17 +60,11 @@ def test_what_is_undefined_is_nan_with_a_reason(estimate, value, reason):
         (lambda: metrics.auroc([0, 2], [0.1, 0.2]), r"targets must be \(images,\), 0 or 1; got shape \(2,\), \[0, 2\]"),
         (lambda: metrics.auroc([0, 1], [0.1, math.nan]), "1 of 2 are NaN"),
         (lambda: metrics.hanley_mcneil(1.2, 5, 5), r"area must lie in \[0, 1\]; got 1.2"),
-        (lambda: metrics.hanley_mcneil(0.7, 0, 5), "must be >= 1; got 0 and 5"),
         (lambda: metrics.Confusion(-1, 0, 0, 0), "whole numbers of images, each >= 0; got"),
-        (lambda: metrics.Confusion(0.5, 0, 0, 0), "whole numbers of images, each >= 0; got"),
         (lambda: metrics.Confusion.count([0, 1], [0.1, 0.2], math.nan), "threshold must be a number; got NaN"),
-        (lambda: metrics.Worth.measure([0, 1], [0, 1], threshold=math.nan, prevalence=0.1), "threshold must be a num"),
         (lambda: metrics.Worth.measure([0, 1], [0, 1], threshold=0.5, prevalence=1), "prevalence must lie between 0"),
         (lambda: metrics.bootstrap("F1", [0, 1], [0, 1], list("abc"), seed=0), r"for each of 2 images; got shape \(3,"),
-        (
-            lambda: metrics.bootstrap("sensitivity", [0, 1], [0, 1], seed=0),
-            r"one of AUROC, average precision, .*; got 'sensitivity'. Sensitivity is called",
-        ),
+        (lambda: metrics.bootstrap("sensitivity", [0, 1], [0, 1], seed=0), "got 'sensitivity'. Sensitivity is called"),
         (lambda: metrics.mcnemar([1, 0], [1, 0], [1, 0.7]), r"b must be \(images,\), 0 or 1; got shape \(2,\)"),
         (lambda: metrics.mcnemar([1, 0], [1, 0], [1]), "got 2, 2 and 1 images"),
     ],
@@ -167,7 +158,7 @@ def test_the_mean_of_labels_and_its_interval_are_those_of_resamples_drawn_one_by
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
 
 
-def test_a_label_of_one_class_is_left_out_of_the_mean_and_counted():
+def test_a_label_of_one_class_is_left_out_of_the_mean_and_a_network_does_not_differ_from_itself():
     targets, probs, patients = several_labels()
     with_empty, more = np.column_stack([targets, np.zeros(60)]), np.column_stack([probs, np.zeros(60)])
     found = metrics.bootstrap("AUROC", with_empty, more, patients, resamples=50, seed=0)
@@ -176,11 +167,5 @@ def test_a_label_of_one_class_is_left_out_of_the_mean_and_counted():
     nothing = metrics.bootstrap("AUROC", np.zeros((4, 2)), np.ones((4, 2)), resamples=10, seed=0)
     assert math.isnan(nothing.value)
     assert "2 of 2 labels are undefined" in nothing.reason
-
-
-def test_a_network_does_not_differ_from_itself_in_the_mean_of_labels():
-    targets, probs, patients = several_labels()
     same = metrics.compare("AUROC", targets, probs, probs, patients, resamples=50, seed=0)
     assert (same.difference.value, same.difference.low, same.difference.high, same.p) == (0, 0, 0, 1)
-    other = metrics.compare("AUROC", targets, probs, probs[:, ::-1], patients, resamples=200, seed=0)
-    assert other.difference.value == pytest.approx(other.a - other.b)
