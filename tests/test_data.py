@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrkit import explain
 from cxrkit.data import ManifestError, check_splits, course_manifest, read_manifest, split_by_patient, write_manifest
 from cxrkit.data._cells import COLUMNS, VIEWS, validate
 from cxrkit.labels import FINDINGS, SPLITS
@@ -85,12 +86,133 @@ def test_findings_may_have_a_column_each(tmp_path):
     assert any("findings are the columns Effusion, Pleural Thickening" in note for note in found.notes)
 
 
-def test_rows_that_repeat_an_image_are_used_once_if_they_agree_and_refused_if_not(tmp_path):
-    found = read_manifest(put(tmp_path, "image,findings,day", "a.png,Mass,1", "a.png,Mass,2"))
-    assert found.frame["image"].tolist() == ["a.png"]
-    assert any("1 rows repeat an image; the first row of each is used (a.png)" in note for note in found.notes)
-    with pytest.raises(ManifestError, match=r"row 2, image: got 'a.png'; legal: a path of one line, each image once"):
-        read_manifest(put(tmp_path, "image,findings", "a.png,Mass", "a.png,Edema"))
+@pytest.mark.parametrize(
+    ("lines", "files", "wanted", "boxes", "words"),
+    [
+        (  # VinDr-CXR: a row per box and reader, names without ending
+            "image_id,class_name,rad_id,x_min,y_min,x_max,y_max|a,Cardiomegaly,R1,100,200,300,500|b,No finding,R1,,,,"
+            "|b,Pleural effusion,R2,10,20,30,40|b,ILD,R2,10,20,10,40|a,Nodule/Mass,R2,0,0,9,9",
+            ("train/a.dicom", "train/b.png"),
+            [("train/a.dicom", "Cardiomegaly|Mass|Nodule", ""), ("train/b.png", "Effusion", "ILD")],
+            [("train/a.dicom", "Cardiomegaly", 100, 200, 200, 300, "pixel")],
+            ("of 1 images one row has a finding and another none", "1 rows hold no whole box (row 5)"),
+        ),
+        (  # the same, resized: the table has the size of the original image
+            "image_id,class_name,x1,y1,x2,y2,width,height|a,Mass,50,300,100,600,200,1200|b,No finding,0,0,1,1,9,9",
+            ("a.png", "b.png"),
+            [("a.png", "Mass", ""), ("b.png", "", "")],
+            [("a.png", "Mass", 0.25, 0.25, 0.25, 0.25, "fraction")],
+            (),
+        ),
+        (  # RSNA: the patient's id is the image's name, width and height are the box's
+            "patientId,x,y,width,height,Target|p1,264.0,152.0,213.0,379.0,1|p2,,,,,0|p1,5,6,7,8,1",
+            ("stage_2/p1.dcm", "stage_2/p2.dcm"),
+            [("stage_2/p1.dcm", "Pneumonia", ""), ("stage_2/p2.dcm", "", "")],
+            [("stage_2/p1.dcm", "Pneumonia", 264, 152, 213, 379, "pixel")],
+            ("'patientId' is also taken as the name of the image", "Pneumonia is where 'Target' is 1"),
+        ),
+        (  # ChestX-ray14's BBox_List_2017.csv
+            "Image Index,Finding Label,Bbox [x,y,w,h],,,|a.png,Infiltrate,1.5,2,30,40,,,",
+            ("images_001/images/a.png",),
+            [("images_001/images/a.png", "Infiltration", "")],
+            [("images_001/images/a.png", "Infiltration", 1.5, 2, 30, 40, "pixel")],
+            ("'Infiltrate' as Infiltration",),
+        ),
+        (  # PadChest: a list in brackets; CoronaHack: a wrong spelling
+            "ImageID,Labels|1_2.png,\"['pleural effusion', 'nodules', 'kyphosis']\"|3.png,['normal']|4.png,Pnemonia",
+            ("0/1_2.png", "54/3.png", "54/4.png"),
+            [("0/1_2.png", "Effusion|Nodule", "kyphosis"), ("54/3.png", "", ""), ("54/4.png", "Pneumonia", "")],
+            [],
+            (),
+        ),
+        (  # SIIM-ACR: run lengths of masks, or -1
+            "ImageId, EncodedPixels|1.2.3,387620 23|1.2.4, -1|1.2.3,99 23",
+            ("dicom/x/y/1.2.3.dcm", "dicom/x/z/1.2.4.dcm"),
+            [("dicom/x/y/1.2.3.dcm", "Pneumothorax", ""), ("dicom/x/z/1.2.4.dcm", "", "")],
+            [],
+            ("Pneumothorax is where 'EncodedPixels' holds a mask",),
+        ),
+        (  # CheXpert: a column per finding, paths that begin above the table's folder and name the patient
+            "Path,Pleural Effusion,Edema|C-v1/train/patient1/s/v.jpg,1.0,|C-v1/train/patient2/s/v.jpg,-1.0,1",
+            ("train/patient1/s/v.jpg", "train/patient2/s/v.jpg"),
+            [("train/patient1/s/v.jpg", "Effusion", ""), ("train/patient2/s/v.jpg", "Edema", "")],
+            [],
+            ("1 cells are neither 0, 1 nor empty (-1: uncertain)", "the folder in the image's path, such as patient1"),
+        ),
+    ],
+)
+def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path, lines, files, wanted, boxes, words):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    header, *body = lines.split("|")
+    (tmp_path / "t.csv").write_text("\n".join([header, *body]))
+    (tmp_path / "turned.csv").write_text("\n".join([header, *reversed(body)]))
+    found, turned = read_manifest(tmp_path / "t.csv"), read_manifest(tmp_path / "turned.csv")
+    frame = found.frame.assign(other=found.frame.get("other", ""))
+    assert list(frame[["image", "findings", "other"]].itertuples(index=False, name=None)) == wanted
+    assert list(found.boxes.itertuples(index=False, name=None))[: len(boxes)] == boxes
+    for word in words:
+        assert any(word in note for note in found.notes)
+    for first, second, by in ((found.rows, turned.rows, "image"), (found.boxes, turned.boxes, list(found.boxes))):
+        first, second = (each.sort_values(by).reset_index(drop=True) for each in (first, second))
+        pd.testing.assert_frame_equal(first, second)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from(["Mass", "Edema|Mass", "No Finding", "ILD"]),
+            st.sampled_from(["", "F", "M"]),
+            st.sampled_from("12"),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    seed=st.randoms(use_true_random=False),
+)
+def test_joining_rows_does_not_depend_on_their_order_and_loses_no_word(tmp_path_factory, rows, seed):
+    folder = tmp_path_factory.mktemp("t")
+    mixed = seed.sample(rows, len(rows))
+    first, second = (
+        read_manifest(
+            put(folder, "image,findings,sex,day", *(f"{image}.png,{','.join(cells)}" for image, *cells in some))
+        ).rows
+        for some in (rows, mixed)
+    )
+    by_image = [each.sort_values("image").reset_index(drop=True) for each in (first, second)]
+    pd.testing.assert_frame_equal(*by_image, check_like=True)
+    for image, cells in by_image[0].set_index("image").iterrows():
+        words = {word for name, word, *_ in rows if f"{name}.png" == image}
+        told = {*cells["findings"].split("|"), *cells.get("other", "").split("|")} - {""}
+        assert told == {part for word in words for part in word.split("|")} - {"No Finding"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "columns", "message"),
+    [
+        ("image|a.png", ("x/a.png", "y/a.png"), {}, "names a.png, and there are several: x/a.png, y/a.png"),
+        ("image|p1/v.png|p2/v.png", ("v.png",), {}, "names p1/v.png and p2/v.png, and there is v.png alone"),
+        ("image|p2/v.png", ("set/p1/v.png", "masks/p2/v.png"), {}, "none of the 1 images .* --columns image="),
+        (
+            "image,covid|a.png,1|a.png,0",
+            ("a.png",),
+            {},
+            "row 2, covid: got '1'; legal: the same in all rows of one image",
+        ),
+        ("Bild|a.png", ("a.png",), {"image": "Bilder"}, "columns name Bilder, which t.csv does not have; it has Bild"),
+        ("Bild|a.png", ("a.png",), {"bild": "Bild"}, "columns must name image, source, .*; got bild"),
+    ],
+)
+def test_what_a_name_does_not_decide_is_refused_by_name(tmp_path, lines, files, columns, message):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "t.csv").write_text(lines.replace("|", "\n"))
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(tmp_path / "t.csv", columns=columns)
 
 
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
@@ -184,6 +306,40 @@ def test_every_command_takes_a_plain_table_and_stops_when_no_image_is_there(run_
             assert code == done
             assert "m.csv: read 'filename' as image." in caplog.text
             assert f"not found in {tmp_path}: 1 of 12 images (11.png)" in caplog.text
+
+
+def test_boxes_of_a_table_are_scored_and_built_whatever_its_columns_are_called(run_here, tmp_path):
+    (tmp_path / "scans").mkdir()
+    cv2.imwrite(str(tmp_path / "scans/a.png"), np.eye(50, 100, dtype=np.uint8) * 255)
+    rows = "a,Mass|ILD,50,10,80,30,p1", "a,Edema,0,0,100,50,p1"
+    (tmp_path / "t.csv").write_text("\n".join(["Bild,Befund,x,y,rechts,unten,Fall", *rows]))
+    columns = {"image": "bild", "findings": "Befund", "patient_id": "Fall", "x_max": "rechts", "y_max": "unten"}
+    found = read_manifest(tmp_path / "t.csv", columns=columns)
+    option = ",".join(f"{ours}={theirs}" for ours, theirs in columns.items())
+    code, said, complaint = run_here(
+        "data", "build", "table", tmp_path / "t.csv", "--out", tmp_path / "m.csv", "--columns", option
+    )
+    assert (code, complaint, "m-boxes.csv: 3 boxes" in said) == (0, "", True)
+    built = explain.read_boxes(tmp_path / "m-boxes.csv")
+    assert read_manifest(tmp_path / "m.csv").frame[["image", "patient_id"]].values.tolist() == [["scans/a.png", "p1"]]
+    for boxes in (found.boxes, built):
+        (boxed,) = explain.films_with_boxes(boxes, found.root, found.frame)
+        half = (0.5, 0.2, pytest.approx(0.3), 0.4)
+        assert boxed.boxes == {"Mass": (half,), "ILD": (half,), "Edema": ((0, 0, 1, 1),)}
+    with pytest.raises(ValueError, match="lies outside the image of 100 x 50 pixels"):
+        list(explain.films_with_boxes(built.assign(x=99.0), found.root, found.frame))
+    code, _, complaint = run_here("data", "check", tmp_path / "t.csv", "--columns", "Bild")
+    assert (code, "it takes ours=theirs with commas, such as image=scan" in complaint) == (2, True)
+
+
+def test_a_set_without_images_is_not_built_and_rounds_and_sweep_refuse_shared_patients(run_here, tmp_path):
+    (tmp_path / "metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
+    code, _, complaint = run_here("data", "build", "covid-chestxray", tmp_path, "--out", tmp_path / "m.csv")
+    assert (code, "none of the 1 images" in complaint, (tmp_path / "m.csv").exists()) == (2, True, False)
+    leaky = put(tmp_path, "image,patient_id,covid,split", "a.png,p,1,val", "b.png,p,0,test", "c.png,q,0,train")
+    for command in ("rounds", "sweep"):
+        code, _, complaint = run_here(command, leaky, "--out", tmp_path / "out")
+        assert (code, "1 patient is in more than one split (p in val and test)" in complaint) == (2, True)
 
 
 def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(run_here, tmp_path):

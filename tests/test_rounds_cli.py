@@ -81,12 +81,12 @@ def test_workers_write_what_one_process_writes(folder, tmp_path, run_here):
         (["sweep", "--grid", "table17"], "--grid must be one of table10, "),
         (["rounds", "--model", "findings14-small"], "--model must predict COVID-19; findings14-small predicts Atel"),
         (["rounds", "--workers", "0"], "a cluster needs either workers, from 1, or the address of a scheduler"),
-        (["rounds"], "none of the 48 images of images.csv exists in"),
+        (["rounds", "--root", "nowhere"], "none of the 48 images of images.csv exists in"),
     ],
 )
 def test_a_refusal_is_one_line(folder, run_here, arguments, message):
     command, *rest = arguments
-    root = ["--root", folder / "images"] if rest else []
+    root = [] if "--root" in rest else ["--root", folder / "images"]
     code, _, said = run_here(command, folder / "images.csv", *rest, *root)
     assert code == 2
     assert message in said.splitlines()[-1]

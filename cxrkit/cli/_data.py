@@ -44,14 +44,24 @@ def build(
     dataset: Annotated[str, typer.Argument(help="A data set, such as chestxray14, or `table` for any CSV.")],
     folder: Annotated[Path, typer.Argument(help="The unpacked data set; for `table`, the CSV.")],
     out: Annotated[Path, typer.Option(help="The manifest to write; its image paths are relative to its folder.")],
+    root: Annotated[Path | None, typer.Option(help="For `table`: folder of the images; by default the CSV's.")] = None,
+    columns: _terminal.Columns = None,
 ) -> None:
-    """Build a manifest from an unpacked data set."""
-    from cxrkit.data import ADAPTERS, write_manifest
+    """Build a manifest from an unpacked data set; boxes that a table holds go into a second table beside it."""
+    from cxrkit.data import ADAPTERS, ManifestError, write_manifest
+    from cxrkit.data._manifest import moved
 
     if dataset not in ADAPTERS:
         raise ValueError(f"the data set must be one of {', '.join(ADAPTERS)}; got {dataset!r}.")
-    found = ADAPTERS[dataset](folder)
+    if dataset != "table" and (root or columns):
+        raise ValueError(f"--root and --columns are for `table`; the columns of {dataset} are known.")
+    found = ADAPTERS[dataset](folder, **({"root": root, "columns": columns} if dataset == "table" else {}))
+    if found.frame.empty:
+        raise ManifestError(f"none of the {len(found.rows)} images in the table of {dataset} is in the folder.")
     write_manifest(found.frame, out, root=found.root)
+    if len(found.boxes):
+        moved(found.boxes, out, found.root).to_csv(boxes := out.with_name(f"{out.stem}-boxes.csv"), index=False)
+        print(f"{boxes}: {len(found.boxes)} boxes")
     if dataset != "table":
         for note in found.notes:
             print(f"note: {note}")
@@ -63,11 +73,12 @@ def build(
 def check(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, or any CSV with a column image.")],
     root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the manifest's.")] = None,
+    columns: _terminal.Columns = None,
 ) -> None:
     """Search for patients in two splits, copies, near-duplicates, and missing or changed files."""
     from cxrkit.data import check_manifest, read_manifest
 
-    found = read_manifest(manifest, root=root)
+    found = read_manifest(manifest, root=root, columns=columns)
     with _terminal.progress("images") as progress:
         result = check_manifest(found.rows, found.root, progress=progress)
     print(result.summary())

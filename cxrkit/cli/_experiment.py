@@ -69,6 +69,7 @@ def data(
     manifest: Manifest = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("experiment-data"),
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     split: Annotated[bool, typer.Option("--split", help="Split 3:1:1 by patient, whatever the manifest has.")] = False,
     markdown: MarkdownFile = None,
 ) -> None:
@@ -81,7 +82,8 @@ def data(
     from cxrkit.data import write_manifest
 
     with _terminal.progress("images") as progress:
-        found = experiments.data(manifest, root=root, ratios=(3, 1, 1) if split else None, progress=progress)
+        ratios = (3, 1, 1) if split else None
+        found = experiments.data(manifest, root=root, columns=columns, ratios=ratios, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.frame, out / "manifest.csv", root=found.root)
     found.removed.to_csv(out / "removed.csv", index=False)
@@ -110,7 +112,7 @@ def _run(name: str, chosen: dict[str, Any]) -> None:
     networks.start_tensorflow()
     out = chosen["out"]
     with _terminal.progress("images") as progress:
-        places = {"root": chosen["root"], "cache": out / "run" / "films"}
+        places = {"root": chosen["root"], "columns": chosen["columns"], "cache": out / "run" / "films"}
         sets = experiments.load(chosen["manifest"], size_px=plan.size_px, progress=progress, **places)
     if name in _ON_SOURCES and sets.simulated and len(sets.sources) == 1:
         sets = experiments.simulated_sources(sets)
@@ -134,6 +136,7 @@ def _add(name: str, text: str, own: dict[str, Any]) -> None:
         _run(name, chosen)
 
     options: dict[str, Any] = {"manifest": (Manifest, None), "root": (_terminal.Root, None)}
+    options["columns"] = (_terminal.Columns, None)
     for key, option in {**_OPTIONS, "out": Path(f"experiment-{name}"), **own}.items():
         if option is not None:
             kind, default, about, *names = option if isinstance(option, tuple) else _OPTIONS[key]

@@ -68,6 +68,7 @@ def bench(
     out: Out = Path("bench"),
     manifest: Manifest = None,
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     split: Split = None,
     images: Images = 100,
     ssh_config: Config = None,
@@ -79,7 +80,9 @@ def bench(
     from cxrkit import deploy
 
     board = deploy.Board(host, ssh_config, python, engine, dry_run)
-    found = deploy.bench(board, _bundle(bundle, model), out, _images(manifest, root, split), most=images or None)
+    found = deploy.bench(
+        board, _bundle(bundle, model), out, _images(manifest, root, columns, split), most=images or None
+    )
     if found is not None:
         print(_measured(found, board))
         raise typer.Exit(_terminal.ERROR_ROWS if found.result["images"]["failed"] else _terminal.OK)
@@ -93,6 +96,7 @@ def compare(
     out: Out = Path("table30"),
     manifest: Manifest = None,
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     split: Split = None,
     images: Images = 100,
     ssh_config: Config = None,
@@ -109,7 +113,7 @@ def compare(
     from cxrkit import deploy, show
 
     board = deploy.Board(host, ssh_config, python, engine, dry_run)
-    chosen = _images(manifest, root, split)
+    chosen = _images(manifest, root, columns, split)
     found = deploy.table30(board, _bundle(bundle, model), model, out, chosen, most=images or None)
     if found is None:
         return
@@ -134,10 +138,11 @@ def _bundle(bundle: Path | None, model: str) -> Path:
     return folder
 
 
-def _images(manifest: Path | None, root: Path | None, split: str | None) -> "DataSet":
+def _images(manifest: Path | None, root: Path | None, columns: dict | None, split: str | None) -> "DataSet":
     from cxrkit import data
 
-    found = data.read_manifest(manifest, root=root, split=split or ("test" if manifest is None else None))
+    split_read = split or ("test" if manifest is None else None)
+    found = data.read_manifest(manifest, root=root, columns=columns, split=split_read)
     is_test = (found.rows["split"] == "test").to_numpy()
     if split is None and is_test.any():
         found = replace(found, rows=found.rows[is_test], present=found.present[is_test])

@@ -47,6 +47,7 @@ def predict(
     split: Annotated[str | None, typer.Option(help="Use only this split: train, val or test.")] = None,
     source: _terminal.Sources = None,
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
 ) -> None:
     """Predict the labels of every image of a manifest with one network.
 
@@ -63,7 +64,8 @@ def predict(
     # One thread per image: images are predicted in parallel.
     predictor = networks.load(model, threads=1)
     need = [] if scores is None else ["covid"] if COVID in predictor.labels else ["findings"]
-    found = read_manifest(manifest, root=root, split=split, sources=source or (), need=need)
+    chosen: Any = {"split": split, "sources": source or (), "need": need}
+    found = read_manifest(manifest, root=root, columns=columns, **chosen)
     with _terminal.progress("images") as progress:
         answers = triage.predict_manifest(predictor, found.rows, found.root, progress=progress)
     triage.write_table(answers, out)
@@ -103,6 +105,7 @@ def export(
     batch: Annotated[int, typer.Option(help="Images of one run.")] = 1,
     manifest: Annotated[Path | None, typer.Option(help=_IMAGES)] = None,
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     tolerance: Annotated[float | None, typer.Option(help=_TOLERANCE)] = None,
 ) -> None:
     """Make a bundle of a model that a device can run, compared with the original.
@@ -114,7 +117,7 @@ def export(
     from cxrkit.data import read_manifest
     from cxrkit.show import _device as device
 
-    images = None if manifest is None else read_manifest(manifest, root=root)
+    images = None if manifest is None else read_manifest(manifest, root=root, columns=columns)
     options: Any = {"target": target, "precision": precision, "batch": batch, "images": images, "tolerance": tolerance}
     result = deploy.export(model, out or deploy.default_folder(model, target, precision), **options)
     print(device.exported(result))

@@ -31,6 +31,7 @@ def rounds(
     manifest: Manifest = None,
     out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and figure.png.")] = Path("rounds"),
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     model: Model = "covid-small",
     recipe: Recipe = None,
     mode: Annotated[str, typer.Option(help="independent or cumulative (each on the round before).")] = "independent",
@@ -51,7 +52,7 @@ def rounds(
     from cxrkit import rounds as rounds_
     from cxrkit.show import _rounds as show
 
-    about, rows, [val, test] = _read(model, manifest, root, ("val", "test"))
+    about, rows, [val, test] = _read(model, manifest, ("val", "test"), root=root, columns=columns)
     with rounds_.cluster(workers=workers, scheduler=scheduler) as client, _terminal.progress("images") as progress:
         found = rounds_.search(
             model, val, test, recipe or rounds_.REPORT, mode=mode, measure=measure, most=most, threshold=threshold,
@@ -77,6 +78,7 @@ def sweep(
     manifest: Manifest = None,
     out: Annotated[Path, typer.Option(help="Folder for results.md, CSV tables and a figure per grid.")] = Path("sweep"),
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     model: Model = "covid-small",
     grid: Annotated[
         list[str] | None, typer.Option(help="table10 to table16, table23 or table27; may be repeated. By default all.")
@@ -100,7 +102,7 @@ def sweep(
     if unknown := [name for name in grid or () if name not in rounds_.GRIDS]:
         raise ValueError(f"--grid must be one of {', '.join(rounds_.GRIDS)}; got {', '.join(unknown)}.")
     ways: list[Any] = [rounds_.named(recipe)] if recipe else list(dict.fromkeys(grid or rounds_.GRIDS))
-    about, _, [test] = _read(model, manifest, root, ("test",))
+    about, _, [test] = _read(model, manifest, ("test",), root=root, columns=columns)
     found = []
     with rounds_.cluster(workers=workers, scheduler=scheduler) as client:
         for way in ways:
@@ -125,7 +127,7 @@ def sweep(
 
 
 def _read(
-    model: str, manifest: Path | None, root: Path | None, splits: tuple[str, ...]
+    model: str, manifest: Path | None, splits: tuple[str, ...], **places: Any
 ) -> "tuple[dict[str, Any], pd.DataFrame, list[Cases]]":
     """Return what results.md states about data and model, the rows of the last split, and the images of each split."""
     from cxrkit import data, networks
@@ -134,7 +136,8 @@ def _read(
     loaded = networks.load(model)
     if COVID not in loaded.labels:
         raise ValueError(f"--model must predict {COVID}; {model} predicts {', '.join(loaded.labels)}.")
-    found = data.read_manifest(manifest, root=root, need=("covid", "split"))
+    found = data.read_manifest(manifest, need=("covid", "split"), **places)
+    data.check_splits(found.frame, splits)
     known = found.frame[found.frame["covid"].notna()]
     cases = []
     for split in splits:

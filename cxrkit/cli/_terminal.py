@@ -4,6 +4,7 @@ import functools
 import inspect
 import logging
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -17,7 +18,18 @@ import typer
 #: Exit codes: success; some files could not be read; the command could not run; stopped by Ctrl-C.
 OK, ERROR_ROWS, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
+
+def _columns(text: str) -> dict[str, str]:
+    # A column's own name may hold a comma, as in "Bbox [x,y".
+    pairs = [pair.partition("=") for pair in re.split(r",(?=[^,=]*=)", text)]
+    if not all(ours.strip() and theirs.strip() for ours, _, theirs in pairs):
+        raise typer.BadParameter(f"it takes ours=theirs with commas, such as image=scan,covid=result; got {text!r}.")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
 # Options that several commands take.
+_COLUMNS = "Columns of the table with unusual names, such as image=scan,findings=diagnosis,patient_id=case."
+Columns = Annotated[dict | None, typer.Option(parser=_columns, metavar="OURS=THEIRS,...", help=_COLUMNS)]
 Root = Annotated[Path | None, typer.Option(help="Folder that image paths are relative to; by default the manifest's.")]
 Sources = Annotated[list[str] | None, typer.Option("--source", help="Use only this source; may be repeated.")]
 

@@ -43,6 +43,7 @@ def findings(
     sources: _terminal.Sources = None,
     batch_norm_momentum: Annotated[float | None, typer.Option(help=_MOMENTUM)] = None,
     root: _terminal.Root = None,
+    columns: _terminal.Columns = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images; by default OUT/run/films.")] = None,
     cards: Annotated[str, typer.Option(help="How many of this machine's cards: a number, or all.")] = "1",
     machines: Annotated[str, typer.Option(help=_MACHINES)] = "",
@@ -70,7 +71,9 @@ def findings(
         **{name: value for name, value in given.items() if name in train.Settings.__dataclass_fields__},
     )
     with _terminal.progress("images decoded") as progress:
-        train.findings(manifest, out, settings, root=root, cache=cache, devices=devices, progress=progress)
+        train.findings(
+            manifest, out, settings, root=root, columns=columns, cache=cache, devices=devices, progress=progress
+        )
     if devices.process == 0:
         from cxrkit import show
 

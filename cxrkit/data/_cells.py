@@ -14,6 +14,24 @@ FRONTAL = VIEWS[:3]
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
 
 
+#: Endings of the files that count as images of a data set.
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom")
+#: What may stand around a word of a list, as in "['pleural effusion', 'mass']" of PadChest.
+AROUND = " '\"[]"
+#: Words, in lower case -> finding. Nodule/Mass is one class of VinDr-CXR; Kaggle's CoronaHack misspells Pneumonia.
+_WORDS = {name.lower().replace("_", " "): name for name in FINDINGS} | {
+    "infiltrate": "Infiltration",
+    "pleural effusion": "Effusion",
+    "pulmonary edema": "Edema",
+    "pulmonary fibrosis": "Fibrosis",
+    "pulmonary mass": "Mass",
+    "hiatal hernia": "Hernia",
+    "nodule/mass": "Nodule|Mass",
+    "pnemonia": "Pneumonia",
+    **dict.fromkeys(("", "nan", "no finding", "normal"), ""),
+}
+
+
 class ManifestError(ValueError):
     """A table that cannot be used as a manifest."""
 
@@ -48,10 +66,9 @@ def _age(cell: str) -> str | None:
 
 def findings_of(cell: str) -> str | None:
     """Return findings in their usual spelling and order; None for a word that is none of the 14."""
-    try:
-        return join_findings([cell])
-    except ValueError:
-        return None
+    words = [word.strip(AROUND).lower().replace("_", " ") for word in cell.split("|")]
+    known = [_WORDS.get(word, _WORDS.get(word.removesuffix("s"))) for word in words]
+    return None if None in known else join_findings(filter(None, known))
 
 
 def _text(cell: str) -> str | None:
@@ -64,23 +81,35 @@ def _named(cell: str) -> str | None:
 
 _whole = Column(_like(r"(\d{1,18}|)(?:\.0+)?"), "a whole number >= 0, or empty")
 _size = Column(_like(r"([1-9]\d{0,8}|)(?:\.0+)?"), "a whole number of pixels >= 1, or empty")
-_view = _one_of(*VIEWS, l="LL", lateral="LL", lat="LL", aps="AP Supine", **{"ap semi erect": "AP", "ap erect": "AP"})
+_view = _one_of(
+    *VIEWS,
+    l="LL",
+    lateral="LL",
+    lat="LL",
+    aps="AP Supine",
+    **{"ap horizontal": "AP Supine", "ap_horizontal": "AP Supine", "ap semi erect": "AP", "ap erect": "AP"},
+)
 _covid = _one_of("0", "1", **{"0.0": "0", "1.0": "1"}, true="1", false="0", yes="1", no="0")
-_split = _one_of(*SPLITS, training="train", dev="val", valid="val", validation="val", testing="test")
+_split = _one_of(*SPLITS, training="train", dev="val", valid="val", validation="val", validate="val", testing="test")
 _findings = f"{', '.join(FINDINGS)}, joined by |, or empty"
-_images = "imageindex imagepath imagename imagefile filename filepath file path imageid"
+_images = "imageindex imagepath imagename imagefile filename filepath file path imageid dicomid xrayimagename img id"
+_classes = "findinglabels findinglabel findings finding labels label classname target diagnosis class"
 #: The names are in lower case, letters and digits alone; of several in a table the first is taken.
 COLUMNS = {
     "image": Column(_named, "a path of one line, each image once", _images),
     "source": Column(_text, "text of one line"),
     "patient_id": Column(_named, "text of one line; the file name if unknown", "patientid patient subjectid"),
     "follow_up": _whole._replace(names="followup"),
-    "view": Column(_view, f"{', '.join(VIEWS)}, or empty", "viewposition projection"),
-    "sex": Column(_one_of("F", "M", female="F", w="F", male="M"), "F, M, or empty", "gender patientsex patientgender"),
+    "view": Column(_view, f"{', '.join(VIEWS)}, or empty", "viewposition projection appa"),
+    "sex": Column(
+        _one_of("F", "M", female="F", w="F", male="M"),
+        "F, M, or empty",
+        "gender patientsex patientgender patientsexdicom",
+    ),
     "age": Column(_age, "years from 0 to 120, or empty", "patientage"),
     "covid": Column(_covid, "0, 1, or empty", "covid19"),
-    "findings": Column(findings_of, _findings, "findinglabels finding labels label"),
-    "split": Column(_split, f"{', '.join(SPLITS)}, or empty", "subset set"),
+    "findings": Column(findings_of, _findings, _classes),
+    "split": Column(_split, f"{', '.join(SPLITS)}, or empty", "subset set datasettype"),
     "seed": _whole,
     "sha256": Column(_like(r"([0-9a-fA-F]{64}|)"), "64 hexadecimal digits, or empty"),
     "width": _size,
@@ -91,10 +120,13 @@ COLUMNS = {
 DECISIVE = ("image", "patient_id", "covid", "findings", "split", "sha256")
 
 
-def clean(rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS) -> tuple[pd.DataFrame, list[str]]:
+def clean(
+    rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS, *, join: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
     """Give rows of str cells all columns of a manifest, with the usual spelling and type, and index 0, 1, 2, ...
 
     Cells that are not understood raise ManifestError in `decisive` columns; in others they are left empty, with a note.
+    Several rows of one image are joined if `join`; else they are refused.
     """
     refused: list[Any] = []
     frame, notes = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])), fill_value=""), []
@@ -102,7 +134,7 @@ def clean(rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS) -> t
         cells, (spell, legal, _) = rows[column], COLUMNS[column]
         known = {cell: spell(cell if spell in (_text, _named) else cell.strip()) for cell in cells.unique()}
         wrong = cells.map(known).isna()
-        if column == "image":
+        if column == "image" and not join:
             wrong |= cells.duplicated(keep=False)
         if column in decisive:
             refused += [(row, column, cell, legal) for row, cell in cells[wrong].items()]
@@ -112,12 +144,44 @@ def clean(rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS) -> t
             some = f"{count} cell{'s' * (count > 1)}"
             notes.append(f"column {column}: {some} not understood ({shown}) and left empty.")
         frame[column] = cells.map(known).fillna("").astype(object)
+    if join and frame["image"].duplicated().any():
+        frame = _joined(frame, decisive, refused, notes)
     if refused:
         raise faulty(sorted(refused, key=lambda fault: fault[0]), name)
     for column in _WHOLE_NUMBERS:
         frame[column] = pd.array([int(cell) if cell else pd.NA for cell in frame[column]], dtype="Int64")
     frame["age"] = [float(cell) if cell else np.nan for cell in frame["age"]]
     return frame.astype({"age": float}).reset_index(drop=True), notes
+
+
+def _joined(frame: pd.DataFrame, decisive: Iterable[str], refused: list[Any], notes: list[str]) -> pd.DataFrame:
+    """Join the rows of each image, whatever their order: a row per box, finding or reader becomes a row per image.
+
+    Findings and other words are united. Further columns list what the rows hold, joined by `|`. Columns of a manifest
+    must agree: a `decisive` one that does not is refused, another is left empty, with a note.
+    """
+    several = frame[frame["image"].duplicated(keep=False)]
+    frame = frame.drop_duplicates("image").set_index("image", drop=False)
+    images = several["image"].unique()
+    for column in frame.columns.drop("image"):
+        pairs, united = several[["image", column]], column in ("findings", "other")
+        if united:
+            pairs = pairs.assign(**{column: pairs[column].str.split("|")}).explode(column)
+        pairs = pairs[pairs[column] != ""].drop_duplicates().sort_values(column, kind="stable")
+        if column in COLUMNS and not united:
+            torn, same = pairs[pairs["image"].duplicated(keep=False)], "the same in all rows of one image"
+            if column in decisive:
+                refused += [(row, column, cell, same) for row, cell in torn[column].items()]
+            elif count := torn["image"].nunique():
+                notes.append(f"column {column}: rows of {count} images disagree; it is left empty there.")
+                pairs = pairs.drop(torn.index)
+        cells = pairs.groupby("image")[column].agg("|".join).reindex(images, fill_value="")
+        frame.loc[images, column] = cells.map(lambda cell: findings_of(cell) or "") if column == "findings" else cells
+    none = (several["findings"] == "") & (several.get("other", "") == "")
+    torn_images = int((none.groupby(several["image"]).nunique() > 1).sum())
+    also = f"; of {torn_images} images one row has a finding and another none" * (torn_images > 0)
+    notes.append(f"{len(several)} rows name {len(images)} images; the findings of an image's rows are united{also}.")
+    return frame
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +199,10 @@ def need_columns(frame: pd.DataFrame, columns: Iterable[str], name: str) -> None
     if lacking := [column for column in columns if column not in frame]:
         legal = "".join(f" ({column}: {COLUMNS[column].legal})" for column in lacking if column in COLUMNS)
         has = ", ".join(map(str, frame.columns))
-        raise ManifestError(f"{name} lacks the column {', '.join(lacking)}, which is needed here{legal}; it has {has}.")
+        raise ManifestError(
+            f"{name} lacks the column {', '.join(lacking)}, which is needed here{legal}; it has {has}. A column of "
+            f"another name is given with --columns {lacking[0]}=... (in Python, columns=)."
+        )
 
 
 def as_text(cell: Any) -> str:

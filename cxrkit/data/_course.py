@@ -36,7 +36,7 @@ _WORTH_WORKERS = 24
 def course_manifest() -> "pd.DataFrame":
     """Return the manifest with the further column `severity`; `image` is relative to `course_images()`."""
     from cxrkit.data._cells import validate
-    from cxrkit.data._manifest import read_table
+    from cxrkit.data._tables import read_table
 
     return validate(read_table(COURSE_MANIFEST, strict=True))
 

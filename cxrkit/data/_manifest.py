@@ -4,17 +4,10 @@
 `covid` not known. Further columns are kept as text.
 """
 
-import csv
-import difflib
-import functools
-import gzip
-import io
 import logging
 import os
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +17,8 @@ from cxrkit.data import _cells, _course
 from cxrkit.data._cells import ManifestError
 from cxrkit.data._journal import write_whole
 from cxrkit.data._splits import split_by_patient
-from cxrkit.labels import COVID, FINDINGS, NO_FINDING
+from cxrkit.data._tables import BOX_COLUMNS, known_columns, part_boxes, read_table
 
-NO_PATIENTS = (
-    "The table names no patients, so each image counts as a different person. Images of one person may be in train "
-    "and in test, which inflates every measure."
-)
 _log = logging.getLogger("cxrkit")
 
 
@@ -43,6 +32,8 @@ class DataSet:
         present: (rows,), bool: whether the image file exists.
         notes: a sentence for each thing that was guessed or changed, or that a user has to know.
         left_out: files that are not in `rows`, each with the reason.
+        boxes: the boxes that the table holds of images in `frame`, as `explain.films_with_boxes` takes them: `image`,
+            `finding`, `x`, `y`, `w`, `h` from the upper left corner, `unit` ("fraction" or "pixel" of the image).
     """
 
     name: str
@@ -51,6 +42,7 @@ class DataSet:
     present: np.ndarray
     notes: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    boxes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(BOX_COLUMNS)))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -70,11 +62,13 @@ def read_manifest(
     need: Sequence[str] = (),
     split: str | None = None,
     sources: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> DataSet:
     """Read any CSV that has a column of images; every command and notebook reads manifests through this function.
 
-    Columns are known by their usual names (docs/data.md). Findings may be joined by `|`, `,`, `;` or `/`. What was
-    guessed, and how many image files are missing, is in `notes` and is logged to "cxrkit", by default to stderr.
+    Columns are known by their usual names (docs/data.md). Findings may be joined by `|`, `,`, `;` or `/`, or have a
+    row each: rows of one image are joined. Images are also found in sub-folders, and by a name without its ending. What
+    was guessed, and how many image files are missing, is in `notes` and is logged to "cxrkit", by default to stderr.
 
     Args:
         path: CSV with commas, semicolons or tabs, in UTF-8; may end in .gz. None: the course's simulated images.
@@ -82,12 +76,15 @@ def read_manifest(
         need: columns that the caller cannot do without. With "split" in it, a table without splits is split 3:1:1 by
             patient (seed 0).
         split, sources: keep this split and these values of the column `source` alone; None and empty: all.
+        columns: our name -> the table's, such as {"image": "scan"}, for a table with unusual names; also of a finding,
+            whose column holds 1 where it is present, and of boxes: x, y, and w, h or x_max, y_max.
     Returns:
         The rows: first `COLUMNS`, then what else the table has. Text columns hold str ("" = not known), `age` float64
         (NaN), `follow_up`, `covid`, `seed`, `width` and `height` Int64 (NA).
     Raises:
         ManifestError: a column is missing, cells that decide a result cannot be understood (named by row, as a
-            spreadsheet counts, and column), nothing is left of the split or sources, or no image file exists.
+            spreadsheet counts, and column) or differ in rows of one image, an image's name stands for several files,
+            nothing is left of the split or sources, or no image file exists.
     """
     if path is None:
         rows = chosen(_course.course_manifest(), split, sources)
@@ -96,13 +93,10 @@ def read_manifest(
         return DataSet("the course", folder, rows, np.ones(len(rows), bool))
     path = Path(path)
     folder = path.parent if root is None else Path(root)
-    text, notes = known_columns(read_table(path, strict=True), need, path.name)
-    # Rows that repeat an image and agree in what decides a result are one row; `clean` refuses those that disagree.
-    equal = text.duplicated([column for column in _cells.DECISIVE if column in text])
-    if equal.any():
-        shown = ", ".join(text["image"][equal].unique()[:3])
-        notes.append(f"{int(equal.sum())} rows repeat an image; the first row of each is used ({shown}).")
-    rows, more = _cells.clean(text[~equal], path.name, _cells.DECISIVE)
+    table = read_table(path, strict=True)
+    text, notes = known_columns(table, need, path.name, columns=columns, folder=folder)
+    text, boxes = part_boxes(text, notes)
+    rows, more = _cells.clean(text, path.name, _cells.DECISIVE, join=True)
     notes += more
     without = int((rows["split"] == "").sum()) if "split" in need else 0
     if without and without == len(rows):
@@ -116,114 +110,16 @@ def read_manifest(
     shown = ", ".join(absent.head(3)) + (", ..." if len(absent) > 3 else "")
     if not present.any():
         raise ManifestError(
-            f"none of the {len(rows)} images of {path.name} exists in {folder} ({shown}). Image paths are relative to "
-            "the manifest's folder; if the images are in another one, name it with --root (in Python, root=)."
+            f"none of the {len(rows)} images of {path.name} exists in {folder} or below ({shown}). Image paths are "
+            "relative to the manifest's folder; if the images are in another one, name it with --root (in Python, "
+            "root=). If another column holds them, name it with --columns image=... (in Python, columns=)."
         )
     if len(absent):
         notes.append(f"not found in {folder}: {len(absent)} of {len(rows)} images ({shown}); see --root.")
     for note in notes:
         _log.warning("%s: %s", path.name, note)
-    return DataSet(path.resolve().parent.name, folder, rows, present, tuple(notes))
-
-
-def read_text(path: Path) -> str:
-    """Read a text in UTF-8, gzipped if it ends in .gz; ManifestError for another file."""
-    data = path.read_bytes()
-    try:
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise ManifestError(f"{path.name} is not UTF-8, or not a whole .gz ({error}); save it as CSV UTF-8.") from error
-
-
-def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
-    """Read a CSV into cells of str; the index counts rows as a spreadsheet does, and empty rows are left out.
-
-    If `strict`, every row must have as many cells as the header, and quotes must be closed; else it is filled or cut.
-    """
-    text = read_text(path)
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict))
-    except csv.Error as error:
-        raise ManifestError(f"{path.name} is not a CSV file ({error}); save it as CSV UTF-8.") from error
-    numbered = {number: row for number, row in enumerate(rows, start=1) if any(row)}
-    if not numbered:
-        raise ManifestError(f"{path.name} is empty; it must have a header, with a column image, and a row per image.")
-    (_, first), *body = numbered.items()
-    # The header of some public tables ends in a comma.
-    header = [cell.strip() or f"column {place}" for place, cell in enumerate(first, start=1)]
-    if twice := [name for name, count in Counter(header).items() if count > 1]:
-        raise ManifestError(f"{path.name} has the column {', '.join(map(repr, twice))} twice; keep one.")
-    width = len(header)
-    legal = f"{width} cells, as in the header"
-    ragged = [(number, "", f"{len(row)} cells", legal) for number, row in body if len(row) != width]
-    if strict and ragged:
-        raise _cells.faulty(ragged, path.name)
-    cells = [(row + [""] * width)[:width] for _, row in body]
-    return pd.DataFrame(cells, [number for number, _ in body], header, dtype=object)
-
-
-def known_columns(table: pd.DataFrame, need: Sequence[str], name: str) -> tuple[pd.DataFrame, list[str]]:
-    """Rename the columns of a table to ours and part its findings; return it with notes on what was guessed."""
-    names = [str(column) for column in table]
-    plain = {re.sub(r"[^a-z0-9]", "", column.lower()): column for column in reversed(names)}
-    guessed = {}
-    for ours, column in _cells.COLUMNS.items():
-        spellings = (ours.replace("_", ""), *column.names.split())
-        found = [plain[spelling] for spelling in spellings if spelling in plain]
-        if ours not in table and found and found[0] not in _cells.COLUMNS:
-            guessed[found[0]] = ours
-    rows = table.rename(columns=guessed)
-    notes = [f"read {', '.join(f'{theirs!r} as {ours}' for theirs, ours in guessed.items())}."] if guessed else []
-    if "image" not in rows:
-        has = ", ".join(names)
-        raise ManifestError(f"{name} has no column of images; it has {has}. Rename the one that holds paths to image.")
-    flags = {column: finding for column in names if (finding := _cells.findings_of(column))}
-    if "findings" not in rows and flags:
-        holds = rows[list(flags)].rename(columns=flags).map(_cells.COLUMNS["covid"].spell) == "1"
-        rows["findings"] = ["|".join(holds.columns[row]) for row in holds.to_numpy()]
-        notes.append(f"findings are the columns {', '.join(flags)}, where they are 1.")
-    if "findings" in rows:
-        parted = pd.DataFrame(map(part_findings, rows["findings"]), rows.index, range(3), dtype=object)
-        rows["findings"] = parted[0]
-        if words := Counter(word for cell in parted[2] for word in cell.split("|") if word):
-            listed = ", ".join(f"{word!r} {count}" for word, count in words.most_common(5))
-            if "findings" in need and not parted[0].any():
-                legal = _cells.COLUMNS["findings"].legal
-                raise ManifestError(f"the findings of {name} name none of the 14 ({listed}); legal: {legal}.")
-            notes.append(f"findings: words that are none of the 14 are in the column other ({listed}).")
-            rows["other"] = (rows.get("other", "") + "|" + parted[2]).str.strip("|")
-        if "covid" not in rows and parted[1].any():
-            rows["covid"] = parted[1]
-            notes.append(f"no column covid: it is 1 where the findings name {COVID}, else not known.")
-    _cells.need_columns(rows, [column for column in need if column != "split"], name)
-    rows["source"] = rows.get("source", "table")
-    patients = rows.get("patient_id", pd.Series("", rows.index))
-    nameless = patients.str.strip() == ""
-    if nameless.all():
-        notes.append(NO_PATIENTS)
-    elif nameless.any():
-        notes.append(f"no patient for {nameless.sum()} of {len(rows)} images; each counts as a different person.")
-    return rows.assign(patient_id=patients.mask(nameless, rows["source"] + ":" + rows["image"])), notes
-
-
-@functools.cache
-def part_findings(cell: str) -> tuple[str, str, str]:
-    """Part a cell into findings of the 14, "1" if COVID-19 is named, and the other words, joined by `|`.
-
-    A word that is nearly one of the 14 stays with the findings, so that a wrong spelling is reported, not dropped.
-    """
-    known = {name.lower().replace("_", " "): name for name in FINDINGS} | {"": "", NO_FINDING.lower(): ""}
-    found, covid, other = [], "", []
-    for word in (part.strip() for part in re.split(r"[|,;/]", cell)):
-        plain = word.lower().replace("_", " ")
-        if plain == COVID.lower():
-            covid = "1"
-        elif _cells.findings_of(word) is not None or difflib.get_close_matches(plain, known, n=1, cutoff=0.85):
-            found.append(known.get(plain, word))
-        else:
-            other.append(word)
-    return "|".join(filter(None, found)), covid, "|".join(other)
+    boxes = boxes[boxes["image"].isin(rows["image"][present])].reset_index(drop=True)
+    return DataSet(path.resolve().parent.name, folder, rows, present, tuple(notes), boxes=boxes)
 
 
 def write_manifest(
@@ -238,11 +134,16 @@ def write_manifest(
             they are written unchanged.
     """
     if root is not None:
-        here, there = Path(path).parent.resolve(), Path(root).resolve()
-        # On Windows another drive has no relative path.
-        way = os.path.relpath(there, here) if there.anchor == here.anchor else str(there)
-        frame = frame.assign(image=[Path(way, image).as_posix() for image in frame["image"]])
+        frame = moved(frame, path, root)
     write_whole(Path(path), to_csv(frame).encode())
+
+
+def moved(frame: pd.DataFrame, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> pd.DataFrame:
+    """Return rows with `image` relative to the folder of the file `path` instead of to `root`."""
+    here, there = Path(path).parent.resolve(), Path(root).resolve()
+    # On Windows another drive has no relative path.
+    way = os.path.relpath(there, here) if there.anchor == here.anchor else str(there)
+    return frame.assign(image=[Path(way, image).as_posix() for image in frame["image"]])
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cxrkit.data._cells import COLUMNS, FRONTAL, ManifestError, clean, need_columns
+from cxrkit.data._cells import COLUMNS, FRONTAL, IMAGE_ENDINGS, ManifestError, clean, need_columns
 from cxrkit.data._fetch import SOURCES
-from cxrkit.data._manifest import NO_PATIENTS, DataSet, known_columns, read_manifest, read_table, read_text
+from cxrkit.data._manifest import DataSet, read_manifest
 from cxrkit.data._splits import split_by_patient
+from cxrkit.data._tables import NO_PATIENTS, known_columns, read_table, read_text
 from cxrkit.labels import SPLITS
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm")
 #: What the radiologists of `radiologist_labels` looked for.
 RADIOLOGIST_LABELS = ["Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass"]
 #: Folder of a class, in lower case, without underscores -> (covid, findings, other).
@@ -45,7 +45,7 @@ class _Unpacked:
         paths = [path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file()]
         skipped = re.compile(r"\.|__MACOSX$").match
         self.files = sorted(path.as_posix() for path in paths if not any(map(skipped, path.parts)))
-        self.images = [path for path in self.files if path.lower().endswith(_IMAGES)]
+        self.images = [path for path in self.files if path.lower().endswith(IMAGE_ENDINGS)]
 
     def find(self, pattern: str, called: str) -> str:
         """Find the file of that name that is least deep, plain or gzipped."""

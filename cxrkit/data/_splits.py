@@ -76,11 +76,11 @@ def shared_patients(frame: pd.DataFrame) -> pd.Series:
     return pairs.groupby("patient_id")["split"].agg("|".join).rename("splits")
 
 
-def check_splits(frame: pd.DataFrame) -> None:
-    """Raise ManifestError for a manifest with no image in train, val or test, or with a patient in two of them."""
-    if empty := [name for name in SPLITS if not (frame["split"] == name).any()]:
+def check_splits(frame: pd.DataFrame, splits: Sequence[str] = SPLITS) -> None:
+    """Raise ManifestError for a manifest without an image in one of `splits`, or with a patient in two of any."""
+    if empty := [name for name in splits if not (frame["split"] == name).any()]:
         raise ManifestError(
-            f"images are needed in train, val and test; the column split has none in {', '.join(empty)}. Use the data "
+            f"images are needed in {', '.join(splits)}; the column split has none in {', '.join(empty)}. Use the data "
             "set's official split, or split by patient with cxrkit.data.split_by_patient."
         )
     shared = shared_patients(frame)

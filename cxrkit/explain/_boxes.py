@@ -79,9 +79,10 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
 
     Args:
         path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and four numbers.
+            `unit`, if there, is "fraction" or "pixel" of the image, as `cxrkit data build` writes it.
         width_px: side of the (square) image whose pixels these are: 1024 for BBox_List_2017; None for fractions.
     Returns:
-        `image`, `finding` (the 14's names; "Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h` as fractions.
+        `image`, `finding` ("Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h` as fractions; `unit`, if given.
     """
     import pandas as pd
 
@@ -94,14 +95,17 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
             f"a table of boxes has the columns {', '.join(BOX_COLUMNS)} (or is BBox_List_2017.csv); "
             f"{Path(path).name} lacks {', '.join(missing)}."
         )
-    frame = frame[list(BOX_COLUMNS)].copy()
-    frame["finding"] = ["|".join(split_findings(str(name))) for name in frame["finding"]]
+    in_pixels = frame.get("unit", pd.Series("", frame.index)) == "pixel"
+    frame = frame[[*BOX_COLUMNS, *(["unit"] if "unit" in frame else [])]].copy()
+    # A table that `cxrkit data build` wrote also keeps boxes of what is none of the 14.
+    words = frame["finding"].fillna("").astype(str)
+    frame["finding"] = words if "unit" in frame else ["|".join(split_findings(word)) for word in words]
     sides = frame[list("xywh")].astype(float) / (width_px or 1)
     frame[list("xywh")] = sides
     inside = (sides[["w", "h"]] > 0).all(axis=1) & (sides[["x", "y"]] >= 0).all(axis=1)
     inside &= (sides["x"] + sides["w"] <= 1.05) & (sides["y"] + sides["h"] <= 1.05)
-    if not inside.all():
-        worst = frame[~inside].iloc[0]
+    if not (inside | in_pixels).all():
+        worst = frame[~(inside | in_pixels)].iloc[0]
         raise ValueError(
             f"boxes must lie in the image, as fractions of it; {Path(path).name} has "
             f"{[float(worst[side]) for side in 'xywh']} for {worst['image']}. For boxes in pixels pass width_px."
@@ -113,7 +117,7 @@ def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest
     """Read the images that a table of boxes names, one after another, in the order in which it first names them.
 
     Args:
-        boxes: as `read_boxes` gives.
+        boxes: as `read_boxes` gives, or `boxes` of `data.read_manifest`; those in pixels become fractions here.
         root: folder that `image` is relative to.
         manifest: rows with `image` and `patient_id`, for intervals by patient.
     """
@@ -121,9 +125,18 @@ def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest
     for name, rows in boxes.groupby("image", sort=False):
         if name not in patients:
             raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} images).")
-        parts = rows.set_index("finding")[list("xywh")].groupby(level=0, sort=False)
+        pixels, sides = read(Path(root) / str(name)).pixels, rows[list("xywh")].astype(float)
+        if "unit" in rows:
+            height, width = pixels.shape
+            sides[rows["unit"] == "pixel"] /= (width, height, width, height)
+            if (sides["x"] + sides["w"]).max() > 1.05 or (sides["y"] + sides["h"]).max() > 1.05:
+                raise ValueError(
+                    f"a box of {name} lies outside the image of {width} x {height} pixels: the boxes were drawn on one "
+                    "of another size. Give its size in columns width and height of the table."
+                )
+        parts = sides.groupby(rows["finding"], sort=False)
         found = {str(finding): tuple(part.itertuples(index=False, name=None)) for finding, part in parts}
-        yield BoxedFilm(str(name), str(patients[name]), read(Path(root) / str(name)).pixels, found)
+        yield BoxedFilm(str(name), str(patients[name]), pixels, found)
 
 
 def score_films(source: Predictor | Explainer, films: Iterable[BoxedFilm], *, method: str = "cam") -> pd.DataFrame:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -78,6 +78,7 @@ def findings(
     settings: Settings | None = None,
     *,
     root: Path | str | None = None,
+    columns: Mapping[str, str] | None = None,
     cache: Path | str | None = None,
     devices: Devices | None = None,
     network: Callable[[], keras.Model] | None = None,
@@ -90,7 +91,7 @@ def findings(
     does not change.
 
     Args:
-        manifest, root: as `data.read_manifest` takes them; the column `split` holds a split by patient.
+        manifest, root, columns: as `data.read_manifest` takes them; the column `split` holds a split by patient.
         out: the model folder, which is returned; its subfolder `run` holds run.json, the table of epochs, checkpoints
             and decoded images.
         settings: how to train; None: the defaults.
@@ -104,7 +105,7 @@ def findings(
         ManifestError, ValueError: a patient in two splits; an image that cannot be read; `out` holds another run.
     """
     settings, devices, out = settings or Settings(), devices or Devices(), Path(out)
-    read = read_manifest(manifest, root=root, need=("findings", "split"), sources=settings.sources)
+    read = read_manifest(manifest, root=root, columns=columns, need=("findings", "split"), sources=settings.sources)
     check_splits(read.frame)
     rows, run = devices.rows(settings.batch_size), out / "run"
 

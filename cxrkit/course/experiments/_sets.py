@@ -1,7 +1,7 @@
 """The images of an experiment, from a manifest: split by patient, cleaned (experiment 1), or of simulated sources."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,9 @@ def _patients_by_class(films: FilmSet) -> tuple[np.ndarray, np.ndarray]:
     return ill, np.setdiff1d(films.patients, ill)
 
 
-def _rows_of(path: Path | str | None, root: Path | str | None) -> tuple[pd.DataFrame, Path, str, bool]:
+def _rows_of(path: Path | str | None, **places: Any) -> tuple[pd.DataFrame, Path, str, bool]:
     """Return the rows with a known class and an existing image, their folder, a name, and whether all are simulated."""
-    found = read_manifest(path, root=root, need=("covid", "split"))
+    found = read_manifest(path, need=("covid", "split"), **places)
     known = found.frame[found.frame["covid"].notna()].reset_index(drop=True)
     if known["covid"].nunique() < 2:
         raise ValueError(
@@ -114,6 +114,7 @@ def load(
     path: Path | str | None = None,
     *,
     root: Path | str | None = None,
+    columns: Mapping[str, str] | None = None,
     size_px: int = 96,
     cache: Path | str,
     progress: Progress | None = None,
@@ -122,7 +123,7 @@ def load(
 
     They are resized to squares of `size_px`, and kept decoded in the folder `cache`.
     """
-    frame, folder, name, simulated = _rows_of(path, root)
+    frame, folder, name, simulated = _rows_of(path, root=root, columns=columns)
     check_splits(frame)
     options: dict[str, Any] = {"labels": (COVID,), "cache": cache, "progress": progress}
     films = {split: load_films(frame[frame["split"] == split], folder, size_px, **options) for split in SPLITS}
@@ -156,6 +157,7 @@ def data(
     path: Path | str | None = None,
     *,
     root: Path | str | None = None,
+    columns: Mapping[str, str] | None = None,
     ratios: Sequence[float] | None = None,
     progress: Progress | None = None,
 ) -> CleanedData:
@@ -164,7 +166,7 @@ def data(
     `ratios` such as (3, 1, 1) split again; None keeps the manifest's split, or splits 3:1:1 where it has none. With a
     network that was trained on the manifest's train images, keep the split.
     """
-    frame, folder, name, simulated = _rows_of(path, root)
+    frame, folder, name, simulated = _rows_of(path, root=root, columns=columns)
     rows: list[tuple[str, float]] = []
     for image in frame["image"]:
         try:
