@@ -33,8 +33,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    networks = tiny_models.run_options(tmp_path_factory.mktemp("networks"))
-    return [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
+    return tiny_models.command_line(tiny_models.run_options(tmp_path_factory.mktemp("networks")))
 
 
 @pytest.fixture
@@ -137,8 +136,12 @@ def test_the_page_on_triage_names_every_option_column_note_and_status(run_here):
     text = (Path(__file__).parents[1] / "docs" / "triage.md").read_text(encoding="utf-8")
     options = set(re.findall(r"--[a-z-]+", run_here("triage", "--help")[1])) - {"--help", "--no-recursive"}
     assert {option for option in options if option not in text} == set()
-    named = [*(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")), *film.QUALITY_FLAGS]
-    assert [name for name in [*named, "ok", "flagged", "error"] if f"`{name}`" not in text] == []
+    named = [
+        *(name for name in _tables.columns(heatmaps=True) if not name.startswith("prob_")),
+        *film.QUALITY_FLAGS,
+        *film.READ_NOTES,
+    ]
+    assert [name for name in [*named, "ok", "flagged", "rejected", "skipped", "error"] if f"`{name}`" not in text] == []
     assert f"`prob_{FINDINGS[0]}` to `prob_{FINDINGS[-1]}`" in text
     assert "not a medical device" in text
 

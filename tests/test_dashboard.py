@@ -179,6 +179,23 @@ def test_a_dropped_file_is_read_when_it_is_whole_or_told_why_not(dashboard):
     assert reasons["folder"].startswith("the browser could not read the file. Choose it again")
 
 
+def test_what_is_no_frontal_chest_is_shown_with_the_reason_and_nothing_is_predicted(dashboard):
+    drop(dashboard, "mine.jpg", BY_NAME["leg"].read())
+    shown, row = dashboard.page.shown, dashboard.page.films[-1]
+    assert (shown["status"], shown["why"]) == ("rejected", {"key": "rejected.image", "fields": {}})
+    assert cv2.imdecode(np.frombuffer(shown["picture"], np.uint8), 0).shape == (shown["height"], shown["width"])
+    assert {"covid", "findings", "maps"} & set(shown) == set()
+    assert (row["prob"], row["positive"], len(row["thumb"]) > 100) == (None, [], True)
+    assert ask(dashboard, "rounds", key=shown["key"])[0]["error"] == "an image without a prediction has no rounds."
+    counts = {name: len(rows_of(dashboard.page.tables, name)) for name in dashboard.page.tables}
+    assert counts == {"covid": 1, "not_covid": 0, "combined": 2}
+    # The panels predict what they show.
+    for panel in ("lab", "rounds"):
+        dashboard.page.tab = panel
+        ((child,),) = [dashboard._panels[panel].children]
+        assert list(child.film.options) == ["covid.jpg"]
+
+
 def test_what_a_page_cannot_do_is_told_in_its_language(reader):
     dashboard = Dashboard(Session(reader, Limits(films=1)))
     full = {"key": "refused.full", "fields": {"films": 1}}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_models
+from film_files import dicom
 from tiny_models import rows
 
 from cxrkit import film, phantom, rounds, triage
@@ -46,7 +47,7 @@ def test_every_file_has_its_row_and_its_numbers_are_those_worked_out_by_hand(fil
     assert list(combined) == ["bright.png", "dark.png", "grey.png", "letter.png"]
     assert [row["Predict label"] for row in combined.values()] == [COVID, FINDINGS[0], FIRST_FIVE, ""]
     head = ["Image Index", "Predict label", *(f"prob_{name}" for name in (COVID, *FINDINGS))]
-    assert list(grey) == [*head, "quality", "status", "reason", "not_shown", "sha256", "notice"]
+    assert list(grey) == [*head, "quality", "read_note", "status", "reason", "not_shown", "sha256", "notice"]
     mean = tiny_models.film(0.22).mean() / 255
     assert float(grey["prob_COVID-19"]) == pytest.approx(tiny_models.covid_prob(mean), abs=2e-6)
     for k, name in enumerate(FINDINGS):
@@ -60,7 +61,8 @@ def test_every_file_has_its_row_and_its_numbers_are_those_worked_out_by_hand(fil
     assert {letter[f"prob_{name}"] for name in (COVID, *FINDINGS)} == {""}
     assert all("not a medical device" in row["notice"] for row in combined.values())
     about = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert about["counts"] == result.counts == {"all": 4, "covid": 1, "not_covid": 2, "flagged": 3, "error": 1}
+    counts = {"all": 4, "covid": 1, "not_covid": 2, "flagged": 3, "rejected": 0, "skipped": 0, "error": 1}
+    assert about["counts"] == result.counts == counts
     assert about["files_read_in_this_run"] == 4
     assert about["tables"] == {name: f"{name}.csv" for name in _tables.NAMES}
     assert about["findings_model"]["thresholds"] == dict.fromkeys(FINDINGS, 0.5)
@@ -106,7 +108,7 @@ def test_a_label_is_positive_from_its_own_threshold_on(films, networks, tmp_path
 def test_labels_not_shown_to_work_are_marked_where_they_are_positive(films, tmp_path):
     covid = tiny_models.covid_model(tmp_path / "c", not_shown=[COVID])
     findings = tiny_models.findings_model(tmp_path / "f", not_shown=["Effusion", "Hernia"])
-    result = triage.run(films, tmp_path / "out", covid_model=covid, findings_model=findings)
+    result = triage.run(films, tmp_path / "out", covid_model=covid, findings_model=findings, keep_rejected=True)
     assert [row["not_shown"] for row in rows(tmp_path / "out").values()] == [COVID, "", "Effusion", ""]
     # Hernia is positive on no image, so nobody needs a warning about it.
     assert result.not_shown == (COVID, "Effusion")
@@ -147,7 +149,7 @@ def test_every_file_of_a_folder_counts_and_sub_folders_on_request(films, network
 
 
 def test_a_reading_holds_all_maps_and_what_was_made_of_it(films, networks):
-    reader = triage.Reader(*triage.load_networks(**networks))
+    reader = triage.Reader(*triage.load_networks(*list(networks.values())[:2]), keep_rejected=True)
     for path in films.glob("*y.png"):
         found = reader.read(path.read_bytes(), maps="all", then=lambda found: found.radiograph.pixels.shape)
         assert (set(found.probs), set(found.maps)) == ({COVID, *FINDINGS}, {COVID, *FINDINGS})
@@ -157,6 +159,72 @@ def test_a_reading_holds_all_maps_and_what_was_made_of_it(films, networks):
         assert set(positive.maps) == set(positive.record["label"].split("|"))
     bright = reader.read((films / "bright.png").read_bytes(), maps="all")
     assert (set(bright.record["probs"]), set(bright.probs)) == ({COVID}, {COVID, *FINDINGS})
+
+
+def picture(kind, **header):
+    """A chest radiograph; the same in a DICOM that names something else; and what shows no chest."""
+    chest = cv2.imdecode(np.frombuffer(phantom.simulate(3, size_px=256).png(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    y, x = np.mgrid[:256, :256]
+    pixels = {"blank": np.full((256, 256), 90, np.uint8), "stripes": (127 + 120 * np.sin(x * y / 900)).astype(np.uint8)}
+    return dicom(chest, **header) if header else tiny_models.png(pixels.get(kind, chest))
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "reason"),
+    [
+        ("stripes", {}, "the image does not look like a frontal chest radiograph"),
+        ("blank", {}, "the image is blank: it has almost no contrast"),
+        ("CT", {"Modality": "CT"}, "no frontal chest radiograph: the DICOM header says CT"),
+        ("hand", {"BodyPartExamined": "HAND", "ViewPosition": "LL"}, "no frontal chest radiograph: the DICOM header"),
+    ],
+)
+def test_what_is_no_frontal_chest_radiograph_gets_no_label_unless_it_is_kept(networks, tmp_path, kind, header, reason):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "chest.png").write_bytes(picture("chest"))
+    (tmp_path / "films" / "other").write_bytes(picture(kind, **header))
+    models = {**networks, "keep_rejected": False}
+    for options in ({"heatmaps": True}, {"rounds": "mean", "format": "parquet", "restart": True}):
+        # At the threshold of 0 every image that is predicted is positive for COVID-19.
+        result = triage.run(tmp_path / "films", tmp_path / "out", **models, **options, threshold=0)
+        assert (result.counts["covid"], result.counts["rejected"], result.counts["error"]) == (1, 1, 0)
+        tables = {name: triage.read_table(path).set_index("Image Index") for name, path in result.tables.items()}
+        assert [list(table.index) for table in tables.values()] == [["chest.png"], [], ["chest.png", "other"]]
+        row = tables["combined"].loc["other"]
+        assert (row["status"], row["Predict label"], row["reason"][: len(reason)]) == ("rejected", "", reason)
+        assert row[[name for name in row.index if name.startswith("prob_")]].isna().all()
+        assert row.get("heatmap", "") == ""
+        assert set(row["quality"].split("|")) & {"blank", "not_frontal_chest"}
+        assert "1 rejected, without a prediction" in triage.summary(result)
+    with pytest.raises(ValueError, match=r"another .*choice of rejected images"):
+        triage.run(tmp_path / "films", tmp_path / "out", **networks)
+    result = triage.run(tmp_path / "films", tmp_path / "kept", **networks, threshold=0)
+    assert (result.counts["covid"], result.counts["rejected"]) == (2, 0)
+    assert rows(tmp_path / "kept")["other"]["status"] == "flagged"
+
+
+LEFT = [
+    *(".DS_Store", "._chest.png", "Thumbs.db", "thumbs.db", "desktop.ini", "DICOMDIR", "dicomdir", "Icon\r"),
+    *("chest.png.md5", "MD5SUMS", "SHA256SUMS.txt", "checksum.txt", "a.sha256", "a.sfv"),
+    *("__MACOSX/a/._chest.png", "__MACOSX/notes", "@eaDir/chest.png", "$RECYCLE.BIN/b.jpg"),
+]
+
+
+def test_what_operating_systems_leave_is_skipped_and_makes_no_error(networks, tmp_path, run_here):
+    for name in [*LEFT, "sub/Thumbs.db"]:
+        (tmp_path / "films" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "films" / name).write_bytes(b"\0\5\x16\7")
+    for name in ("chest.png", "my DICOMDIR.png", "md5 of mine.png"):
+        (tmp_path / "films" / name).write_bytes(picture("chest"))
+    options = ["--recursive", *tiny_models.command_line(networks)]
+    code, said, _ = run_here("triage", tmp_path / "films", "--out", tmp_path / "out", *options)
+    assert (code, f"{len(LEFT) + 1} skipped" in said) == (0, True)
+    found = rows(tmp_path / "out")
+    skipped = {str(triage.path_of(cell)): row["reason"] for cell, row in found.items() if row["status"] == "skipped"}
+    assert sorted(skipped) == sorted([*LEFT, "sub/Thumbs.db"])
+    assert all(reason.startswith("no image: ") for reason in skipped.values())
+    assert skipped["DICOMDIR"] == "no image: the index of a DICOM medium"
+    assert len(found) == len(skipped) + 3
+    assert triage.run(tmp_path / "films", tmp_path / "out", **networks, recursive=True).done == 0
 
 
 def raising(error):
@@ -177,7 +245,7 @@ def raising(error):
     ],
 )
 def test_what_gives_no_result_is_a_record_with_a_reason(films, networks, source, then, key, english, again):
-    reader = triage.Reader(*triage.load_networks(**networks))
+    reader = triage.Reader(*triage.load_networks(*list(networks.values())[:2]), keep_rejected=True)
     found = reader.read((films / source).read_bytes() if isinstance(source, str) else source, maps="all", then=then)
     assert (found.radiograph, found.maps, found.record["status"]) == (None, {}, "error")
     assert (found.why.key, found.record.get("again", False)) == (key, again)

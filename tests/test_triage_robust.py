@@ -386,7 +386,7 @@ def test_a_disk_too_full_for_a_heat_map_ends_the_run_not_the_film(films, network
 
 
 def start(folder, out, networks, *more):
-    options = [f"--{name.replace('_', '-')}={path}" for name, path in networks.items()]
+    options = tiny_models.command_line(networks)
     command = [sys.executable, "-m", "cxrkit", "triage", str(folder), f"--out={out}", *options, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

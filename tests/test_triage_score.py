@@ -18,7 +18,8 @@ def row(label, status, sha256, covid, **probs):
     return {"Predict label": label, "status": status, "sha256": sha256, "prob_COVID-19": covid, **findings}
 
 
-# Seven files: two with COVID-19, of which one is positive; one false positive; one unknown; one unreadable.
+# Three files with COVID-19: one is positive, one negative, one rejected; one false positive; one unknown; one
+# unreadable; one that an operating system left.
 COMBINED = pd.DataFrame(
     [
         row(COVID, "ok", "a", 0.9),
@@ -28,14 +29,16 @@ COMBINED = pd.DataFrame(
         row("", "ok", "e", 0.1, Effusion=0.2),
         row("", "ok", "nobody knows", 0.1, Mass=0.1),
         row("", "error", "f", math.nan),
+        row("", "rejected", "g", math.nan),
+        row("", "skipped", "", math.nan),
     ]
 )
 MANIFEST = pd.DataFrame(
     {
-        "sha256": list("abcdef"),
-        "patient_id": ["p1", "p2", "p3", "p4", "p5", "p6"],
-        "covid": [1, 1, 0, 0, 0, 0],
-        "findings": ["", "", "Effusion", "Effusion", "Effusion", "Mass"],
+        "sha256": list("abcdefg"),
+        "patient_id": ["p1", "p2", "p3", "p4", "p5", "p6", "p7"],
+        "covid": [1, 1, 0, 0, 0, 0, 1],
+        "findings": ["", "", "Effusion", "Effusion", "Effusion", "Mass", ""],
     }
 )
 
@@ -44,6 +47,7 @@ def test_the_covid_stage_is_scored_on_every_image_that_was_predicted():
     score = triage.score(COMBINED, MANIFEST)
     # Matched by their bytes; two have no match.
     assert list(score.films["sha256"]) == ["a", "b", "c", "d", "e"]
+    assert score.unpredicted == {"error": 1, "rejected": 1}
     assert np.array_equal(score.confusion, [[1, 1], [1, 2]])
     values = {name: (estimate.value, estimate.n) for name, estimate in score.covid.items()}
     # Of the 2 x 3 pairs all but (b, c) are in order.
@@ -54,7 +58,7 @@ def test_the_covid_stage_is_scored_on_every_image_that_was_predicted():
         "precision": (0.5, 2),
         "accuracy": (0.6, 5),
     }
-    with pytest.raises(ValueError, match=r"none of the 7 rows is in the manifest \(6 images\), by sha256"):
+    with pytest.raises(ValueError, match=r"none of the 9 rows is in the manifest \(7 images\), by sha256"):
         triage.score(COMBINED, MANIFEST.assign(sha256="other"))
 
 

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,9 +96,16 @@ def film(mean: float, *, seed: int = 0, size: int = SIZE) -> np.ndarray:
     return np.rint((mean + noise - noise.mean()) * 255).astype(np.uint8)
 
 
-def run_options(folder: Path) -> dict[str, Path]:
-    """Make both networks in a folder and give the options of `triage.run` that name them."""
-    return {"covid_model": covid_model(folder / "covid"), "findings_model": findings_model(folder / "findings")}
+def run_options(folder: Path) -> dict[str, Any]:
+    """Make both networks in a folder and give the options of `triage.run` that name them and predict noise too."""
+    models = {"covid_model": covid_model(folder / "covid"), "findings_model": findings_model(folder / "findings")}
+    return {**models, "keep_rejected": True}
+
+
+def command_line(options: dict[str, Any]) -> list[str]:
+    """Return options of `triage.run` as its command takes them."""
+    named = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    return [name if value is True else f"{name}={value}" for name, value in named.items()]
 
 
 def png(pixels: np.ndarray) -> bytes:

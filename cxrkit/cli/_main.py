@@ -91,13 +91,17 @@ def triage(
     ] = False,
     rounds: Annotated[bool, typer.Option("--rounds", help="Predict COVID-19 in the report's eleven rounds.")] = False,
     combine: Annotated[str | None, typer.Option(help="With --rounds: mean, median, majority, any or all.")] = None,
+    keep_rejected: Annotated[
+        bool, typer.Option("--keep-rejected", help="Predict also what is no frontal chest radiograph, or blank.")
+    ] = False,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     restart: Annotated[bool, typer.Option("--restart", help="Delete the results of an earlier run in --out.")] = False,
 ) -> None:
     """Sort a folder of images: COVID-19 or not, and the findings of those that are not.
 
-    Writes covid, not_covid and combined (csv or parquet) and run.json. If interrupted, run the same command again to
-    resume. Exit code: 0 success, 1 some files could not be read (rows with a reason), 2 the command could not run.
+    Writes covid, not_covid and combined (csv or parquet) and run.json. What is no frontal chest radiograph is a row of
+    combined without a prediction. If interrupted, run the same command again to resume. Exit code: 0 success, 1 some
+    files could not be read (rows with a reason), 2 the command could not run.
     """
     from cxrkit import triage
 
@@ -107,7 +111,7 @@ def triage(
     models: dict[str, Any] = {"covid_model": covid_model, "findings_model": findings_model, "threshold": threshold}
     how: dict[str, Any] = {"recursive": recursive, "heatmaps": heatmaps, "format": format, "restart": restart}
     with _terminal.progress("images") as progress:
-        result = triage.run(folder, out, **models, **how, rounds=rule, progress=progress)
+        result = triage.run(folder, out, **models, **how, rounds=rule, keep_rejected=keep_rejected, progress=progress)
     print(triage.summary(result))
     raise typer.Exit(ERROR_ROWS if result.counts["error"] else OK)
 

@@ -176,7 +176,8 @@ class Dashboard(widgets.VBox):
         from cxrkit.widgets import AugmentLab, RoundsExplorer
 
         # Newest first.
-        films = {film.name: film.shown for film in reversed(self.session.films.values()) if film.shown is not None}
+        every = reversed(self.session.films.values())
+        films = {film.name: film.shown for film in every if film.shown is not None and film.model_input is not None}
         panel: Any = AugmentLab if tab == "lab" else RoundsExplorer
         # No folder: the viewer downloads the recipe, and nothing is written on the server.
         options: dict[str, Any] = {"folder": None} if tab == "lab" else {}

@@ -55,7 +55,7 @@ class Film:
         sample: the sample; None for a viewer's image.
         reading: the result of reading it, without its pixels.
         shown: uint8 (H, W), at most SIDE_PX a side, shown by page and panels; None if the file is no image.
-        model_input: float32 (S, S) in [0, 1], the input of the COVID-19 network; None if the file is no image.
+        model_input: float32 (S, S) in [0, 1], the input of the COVID-19 network; None without a prediction.
     """
 
     key: str
@@ -113,7 +113,7 @@ class Session:
         """Predict an image in the report's rounds, combined by their mean."""
         film = self.film(key)
         if film.model_input is None:
-            raise ValueError("a file that could not be read has no rounds.")
+            raise ValueError("an image without a prediction has no rounds.")
         import_imgaug()
         return self._viewer.run(film.model_input, label=COVID, threshold=self.reader.threshold)
 
@@ -134,10 +134,10 @@ class Session:
     def _read(self, data: bytes) -> triage.Reading:
         """Read a file; `made` of the result is the image shown and the network's input."""
 
-        def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray]:
+        def small(found: triage.Reading) -> tuple[np.ndarray, np.ndarray | None]:
             assert found.radiograph is not None
             pixels = found.radiograph.pixels
-            return to_uint8(pixels, SIDE_PX), self.reader.covid.prepare(pixels)
+            return to_uint8(pixels, SIDE_PX), self.reader.covid.prepare(pixels) if found.probs else None
 
         return self.reader.read(data, maps="all", max_pixels=self.limits.megapixels * 1_000_000, then=small)
 

@@ -38,26 +38,23 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     """Return everything that the page shows of one image.
 
     Returns:
-        "key", "name", "status"; of an unreadable file also "why" ("key" and "fields", see `words.Saying`);
-        of an image "width", "height" (pixels of the picture), "picture" (JPEG), "simulated", "covid" and "findings"
-        ("label", "prob", "threshold", "positive", "not_shown" each), "quality", "truth" (labels, None where it is not
-        known), "boxes" (by label, fractions), "maps" (PNG by label).
+        "key", "name", "status"; of an image "width", "height" (pixels of the picture), "picture" (JPEG), "simulated",
+        "quality"; without a prediction "why" ("key" and "fields", see `words.Saying`), with one "covid" and "findings"
+        ("label", "prob", "threshold", "positive", "not_shown" each), "truth" (labels, None where it is not known),
+        "boxes" (by label, fractions), "maps" (PNG by label).
     """
     found, sample = film.reading, film.sample
     about: dict[str, Any] = {"key": film.key, "name": film.name, "status": found.record["status"]}
+    if film.shown is not None:
+        height, width = film.shown.shape
+        about |= {"width": width, "height": height, "picture": _jpeg(film.shown)}
+        about |= {"simulated": sample is not None, "quality": found.record["quality"]}
     if found.why is not None:
         return about | {"why": found.why.plain()}
-    assert film.shown is not None
     covid, findings = session.reader.covid, session.reader.findings
-    height, width = film.shown.shape
     return about | {
-        "width": width,
-        "height": height,
-        "picture": _jpeg(film.shown),
-        "simulated": sample is not None,
         "covid": _against(COVID, found.probs, session.reader.threshold, covid),
         "findings": [_against(name, found.probs, findings.thresholds[name], findings) for name in FINDINGS],
-        "quality": found.record["quality"],
         "truth": None if sample is None else sample.truth,
         "boxes": {} if sample is None else sample.boxes,
         "maps": {name: _overlay(cam) for name, cam in found.maps.items()},

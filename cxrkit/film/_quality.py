@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cxrkit import words
 from cxrkit.film import _frontal
 from cxrkit.film._pixels import Radiograph, as_pixels, resize
 
@@ -40,10 +41,21 @@ class Quality:
     Attributes:
         flags: those of QUALITY_FLAGS that hold, in their order; () for an image without any.
         measures: the number behind each flag, see `assess`.
+        header: values of the DICOM header that no frontal chest radiograph has.
     """
 
     flags: tuple[str, ...]
     measures: dict[str, float]
+    header: tuple[str, ...] = ()
+
+    @property
+    def rejects(self) -> words.Saying | None:
+        """Why the image gets no prediction: it is blank, or no frontal chest radiograph; None for any other."""
+        if "blank" in self.flags:
+            return words.Saying("rejected.blank", {})
+        if self.header:
+            return words.Saying("rejected.header", {"what": ", ".join(self.header)})
+        return words.Saying("rejected.image", {}) if "not_frontal_chest" in self.flags else None
 
 
 def quality_limits() -> dict[str, float]:
@@ -82,6 +94,8 @@ def assess(radiograph: Radiograph) -> Quality:
     }
     below = {measure: measures[measure] < limit for measure, limit in _LIMITS.items()}
     is_small = min(radiograph.original_size) < SIDE
+    known = ((radiograph.modality, _MODALITIES), (radiograph.body_part, _BODY_PARTS), (radiograph.view, _VIEWS))
+    header = tuple(value for value, legal in known if value is not None and value not in legal)
     holds = {
         "blurred": below["detail"] and not below["spread"] and not is_small,
         "inverted": look.is_negative or "polarity_guessed" in radiograph.notes,
@@ -89,13 +103,9 @@ def assess(radiograph: Radiograph) -> Quality:
         "blank": below["spread"],
         "colour": radiograph.colour > _COLOUR,
         "small": is_small,
-        "not_frontal_chest": not look.is_frontal
-        or measures["aspect"] > _LONGEST
-        or radiograph.modality not in _MODALITIES
-        or radiograph.body_part not in _BODY_PARTS
-        or radiograph.view not in _VIEWS,
+        "not_frontal_chest": not look.is_frontal or measures["aspect"] > _LONGEST or bool(header),
     }
-    return Quality(tuple(flag for flag in QUALITY_FLAGS if holds[flag]), measures)
+    return Quality(tuple(flag for flag in QUALITY_FLAGS if holds[flag]), measures, header)
 
 
 def detail(pixels: np.ndarray) -> float:

@@ -12,6 +12,24 @@ from pathlib import Path
 #: of East Asian keyboards). An apostrophe in front makes it text; one that was there gets a second, to be undone.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 
+#: Names, in lower case, of files that operating systems and archivers leave beside images, and what such a file is.
+_LEFTOVERS = {
+    r"\.ds_store|\.localized|icon\r": "macOS's notes on a folder",
+    r"\._.*": "macOS's notes on another file",
+    r"(eh)?thumbs(_vista)?\.db": "Windows' thumbnails of a folder",
+    r"desktop\.ini|autorun\.inf": "Windows' settings of a folder",
+    r"\.directory": "KDE's settings of a folder",
+    r"dicomdir": "the index of a DICOM medium",
+    r".*\.(md5|sha\d+|crc\d*|sfv)(sums?)?|(md5|sha\d*|check)-?sums?(\.txt)?": "checksums of other files",
+}
+#: The same of folders; every file inside is one.
+_LEFTOVER_FOLDERS = {
+    r"__macosx|\.appledouble": "macOS's notes on other files",
+    r"\.spotlight-v100|\.fseventsd|\.trashes|\.temporaryitems": "macOS's notes on a disk",
+    r"\$recycle\.bin|system volume information": "Windows' notes on a disk",
+    r"@eadir": "a network disk's notes on other files",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -21,6 +39,7 @@ class Entry:
         path: where it is; text, since a Path takes ten times the memory and a folder may have 100,000 files.
         name: relative to the folder, POSIX, in text that any CSV can hold (`portable`).
         fault: why it cannot be read; empty for an ordinary file, which alone has size and times.
+        skipped: whether that is because an operating system left it.
     """
 
     path: str
@@ -29,6 +48,7 @@ class Entry:
     size: int = 0
     mtime_ns: int = 0
     ctime_ns: int = 0
+    skipped: bool = False
 
 
 def walk(folder: Path, *, recursive: bool, leave_out: Path | None = None) -> Iterator[Entry]:
@@ -73,6 +93,15 @@ def _inside(path: str, name: str) -> list[str]:
     return [os.path.join(name, inner) for inner in sorted(os.listdir(path), key=os.fsencode, reverse=True)]
 
 
+def _leftover(name: str) -> str:
+    """Return, by its path below the folder, what a file is that an operating system left; "" for an image."""
+    *folders, last = name.lower().split("/")
+    known = [(last, _LEFTOVERS), *((folder, _LEFTOVER_FOLDERS) for folder in folders)]
+    found = (what for part, table in known for kind, what in table.items() if re.fullmatch(kind, part))
+    what = next(found, "")
+    return f"no image: {what}" if what else ""
+
+
 def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
     try:
         target = Path(os.path.realpath(path, strict=True))
@@ -88,6 +117,8 @@ def _link(path: str, name: str, root: Path, leave_out: Path | None) -> Entry:
 
 
 def _entry(path: str, name: str) -> Entry:
+    if what := _leftover(name):
+        return Entry(path, portable(name), what, skipped=True)
     try:
         status = os.stat(path)
     except OSError as error:

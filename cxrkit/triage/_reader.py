@@ -27,13 +27,14 @@ class Reading:
 
     Attributes:
         record: as triage's journal keeps it, JSON-able: "label", "probs" (of a COVID-19 image no findings), "quality",
-            "status" ("ok", "flagged" or "error"), "reason", "not_shown", "sha256"; with rounds also "rounds" and
-            "rounds_calling", the number of rounds that are positive.
-        radiograph: the image; None if the file could not be read or predicted.
+            "notes" (of `film.READ_NOTES`), "status" ("ok", "flagged"; without a prediction "rejected", "skipped" or
+            "error"), "reason", "not_shown", "sha256"; with rounds also "rounds" and "rounds_calling", the number of
+            rounds that are positive.
+        radiograph: the image, also of a rejected one; None if the file could not be read or predicted.
         probs: by label, all that were predicted.
         maps: class activation maps by label, of the wanted labels: (h, w) float32, row 0 at the top.
         made: the result of `then`.
-        why: the reason why there is no result; the record holds it in English.
+        why: the reason why there is no prediction; the record holds it in English.
     """
 
     record: dict[str, Any]
@@ -44,12 +45,20 @@ class Reading:
     why: words.Saying | None = None
 
     @classmethod
-    def failed(cls, why: words.Saying | str, sha256: str = "", *, again: bool = False) -> "Reading":
-        """Return the reading of a file without a result, with the reason; with `again` the next run tries it again."""
+    def failed(
+        cls,
+        why: words.Saying | str,
+        sha256: str = "",
+        *,
+        status: str = "error",
+        radiograph: film.Radiograph | None = None,
+        **more: Any,
+    ) -> "Reading":
+        """Return the reading of a file without a prediction, with the reason; `more` replaces entries of its record."""
         saying, text = (why, why.say("en")) if isinstance(why, words.Saying) else (None, why)
-        record: dict[str, Any] = {"label": "", "probs": {}, "quality": [], "status": "error", "not_shown": []}
-        record |= {"reason": " ".join(text.split()), "sha256": sha256} | ({"again": True} if again else {})
-        return cls(record, why=saying)
+        record: dict[str, Any] = {"label": "", "probs": {}, "quality": [], "notes": [], "not_shown": []}
+        record |= {"status": status, "reason": " ".join(text.split()), "sha256": sha256, **more}
+        return cls(record, radiograph, why=saying)
 
 
 class Reader:
@@ -60,14 +69,21 @@ class Reader:
         threshold: probability in [0, 1] from which an image is positive for COVID-19; None takes the network's.
         combine: predict COVID-19 in the report's rounds, whose names are then in `rounds`, and combine their
             probabilities by this rule, one of `cxrkit.rounds.COMBINES`; None predicts once.
+        keep_rejected: predict also what is no frontal chest radiograph, or blank; its status is then "flagged".
     """
 
     def __init__(
-        self, covid: Predictor, findings: Predictor, *, threshold: float | None = None, combine: str | None = None
+        self,
+        covid: Predictor,
+        findings: Predictor,
+        *,
+        threshold: float | None = None,
+        combine: str | None = None,
+        keep_rejected: bool = False,
     ) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be a probability in [0, 1]; got {threshold}.")
-        self.covid, self.findings, self.combine = covid, findings, combine
+        self.covid, self.findings, self.combine, self.keep_rejected = covid, findings, combine, keep_rejected
         self.threshold = covid.thresholds[COVID] if threshold is None else float(threshold)
         self.rounds: tuple[str, ...] = ()
         if combine is not None:
@@ -94,7 +110,7 @@ class Reader:
             max_pixels: refuse larger images before they are decoded.
             then: makes something of the reading, a picture for example; its errors affect this file alone.
         Returns:
-            The reading. Without a result its record has status "error" and a reason.
+            The reading. Without a prediction its record has status "error" or "rejected", and a reason.
         """
         sha256 = ""
         try:
@@ -102,13 +118,19 @@ class Reader:
             sha256 = hashlib.sha256(data).hexdigest()
             radiograph = film.read(data, max_pixels=max_pixels)
             del data, source
-            found = self._predict(radiograph, sha256, maps)
+            quality = film.assess(radiograph)
+            seen = {"quality": list(quality.flags), "notes": list(radiograph.notes)}
+            if not self.keep_rejected and (why := quality.rejects):
+                found = Reading.failed(why, sha256, status="rejected", radiograph=radiograph, **seen)
+            else:
+                found = self._predict(radiograph, maps, {**seen, "sha256": sha256})
             return found if then is None else replace(found, made=then(found))
         except Exception as error:
             # One bad file never stops a run. The disk may be back in the next run, and the memory.
-            return Reading.failed(words.reason(error), sha256, again=isinstance(error, OSError | MemoryError))
+            again: dict[str, Any] = {"again": True} if isinstance(error, OSError | MemoryError) else {}
+            return Reading.failed(words.reason(error), sha256, **again)
 
-    def _predict(self, radiograph: film.Radiograph, sha256: str, maps: Maps) -> Reading:
+    def _predict(self, radiograph: film.Radiograph, maps: Maps, seen: dict[str, Any]) -> Reading:
         record: dict[str, Any] = {}
         predicted: dict[str, float] = {}
         cams: dict[str, np.ndarray] = {}
@@ -123,15 +145,14 @@ class Reader:
         limits = self.findings.thresholds
         positive = (COVID,) if is_covid else tuple(name for name in FINDINGS if predicted[name] >= limits[name])
         doubtful = self.covid.not_shown | self.findings.not_shown
-        flags = film.assess(radiograph).flags
+        flags = seen["quality"]
         record |= {
             "label": "|".join(positive),
             "probs": {COVID: predicted[COVID]} if is_covid else predicted,
             "not_shown": [name for name in positive if name in doubtful],
-            "quality": list(flags),
             "status": "flagged" if flags else "ok",
             "reason": f"check the image: {', '.join(flags)}" if flags else "",
-            "sha256": sha256,
+            **seen,
         }
         wanted = positive if maps == "positive" else (COVID, *FINDINGS)
         return Reading(record, radiograph, predicted, {name: cams[name] for name in wanted if name in cams})

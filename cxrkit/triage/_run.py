@@ -37,6 +37,7 @@ from cxrkit.triage._reader import COVID_MODEL, FINDINGS_MODEL, Reader, Reading, 
 STATE = ".cxrkit-triage"
 #: Seconds between two syncs of the journal: what a power cut can cost. A kill costs what is being read.
 _SYNC_S = 1.0
+_REJECTED = "no frontal chest radiograph, or blank; --keep-rejected predicts these too"
 #: Longest side of a heat map's picture, pixels.
 _HEATMAP_PX = 512
 
@@ -47,7 +48,8 @@ class TriageResult:
 
     Attributes:
         tables: "covid", "not_covid", "combined" -> file; run.json is beside them.
-        counts: files by outcome: "covid", "not_covid", "error"; "flagged" of the first two; "all".
+        counts: files by outcome: "covid", "not_covid", "rejected", "skipped", "error"; "flagged" of the first two;
+            "all".
         done, seconds: files that this run read, and its time; an earlier run read the others.
         not_shown: labels predicted positive that were not shown to work on real images.
         folders_passed: sub-folders that were not entered because `recursive` was not set.
@@ -71,6 +73,7 @@ def run(
     recursive: bool = False,
     heatmaps: bool = False,
     rounds: str | None = None,
+    keep_rejected: bool = False,
     format: str = "csv",
     restart: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -86,6 +89,7 @@ def run(
         heatmaps: draw the class activation maps of the positive labels over each image, into out_dir/heatmaps.
         rounds: predict COVID-19 in the report's rounds (`cxrkit.rounds.REPORT`) and combine them by this rule, one of
             `cxrkit.rounds.COMBINES`; None predicts once.
+        keep_rejected: predict also what is no frontal chest radiograph, or blank.
         format: "csv" or "parquet".
         restart: delete the results of an earlier run in out_dir.
         progress: called with (files done, files in all) after each file.
@@ -105,7 +109,8 @@ def run(
         raise ValueError(f"{folder} does not exist; name a folder of images, or one image.")
     if out_dir == folder:
         raise ValueError(f"the tables cannot go into {folder} itself; name another folder with --out, even inside it.")
-    reader = Reader(*load_networks(covid_model, findings_model), threshold=threshold, combine=rounds)
+    models = load_networks(covid_model, findings_model)
+    reader = Reader(*models, threshold=threshold, combine=rounds, keep_rejected=keep_rejected)
     try:
         return _Run(folder, out_dir, reader, heatmaps, recursive, format, started).run(restart, progress)
     except OSError as error:
@@ -191,7 +196,10 @@ class _Run:
         """Return the record of one entry; only a disk that cannot be written raises."""
         options: dict[str, Any] = {"maps": "positive", "then": _heatmap} if self.heatmaps else {}
         read = self.reader.read
-        found = Reading.failed(entry.fault) if entry.fault else read(lambda: film.read_bytes(entry.path), **options)
+        if entry.fault:
+            found = Reading.failed(entry.fault, status="skipped" if entry.skipped else "error")
+        else:
+            found = read(lambda: film.read_bytes(entry.path), **options)
         return {**found.record, "heatmap": "" if found.made is None else self._keep(entry, found.made)}
 
     def _keep(self, entry: _folder.Entry, picture: bytes) -> str:
@@ -204,7 +212,7 @@ class _Run:
         return relative
 
     def _finish(self, entries: list[_folder.Entry], done: int, passed: int, journal: Journal) -> TriageResult:
-        counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "error"), 0)
+        counts = dict.fromkeys(("all", "covid", "not_covid", "flagged", "rejected", "skipped", "error"), 0)
         positive: set[str] = set()
         reader = self.reader
 
@@ -214,8 +222,9 @@ class _Run:
 
         for _, record in records():
             counts["all"] += 1
-            counts["error" if record["status"] == "error" else _tables.members(record)[0]] += 1
-            counts["flagged"] += record["status"] == "flagged"
+            status = record["status"]
+            counts[_tables.members(record)[0] if status in _tables.PREDICTED else status] += 1
+            counts["flagged"] += status == "flagged"
             positive.update(record["not_shown"])
         models = {"covid_model": reader.covid, "findings_model": reader.findings}
         covid, findings = (
@@ -235,6 +244,7 @@ class _Run:
             "counts": counts,
             "tables": {table: f"{table}.{self.kind}" for table in _tables.NAMES},
             "not_shown_to_work_on_real_films": {name: sorted(model.not_shown) for name, model in models.items()},
+            "keep_rejected": reader.keep_rejected,
             "rounds": {"names": reader.rounds, "combine": reader.combine} if reader.rounds else None,
             "covid_model": {**covid, "threshold": reader.threshold},
             "findings_model": {**findings, "thresholds": reader.findings.thresholds},
@@ -258,6 +268,7 @@ class _Run:
             "findings thresholds": reader.findings.thresholds,
             "marks": sorted(reader.covid.not_shown | reader.findings.not_shown),
             "choice of heat maps": self.heatmaps,
+            "choice of rejected images": reader.keep_rejected,
             "folder": str(self.folder),
             **({"choice of rounds": [*reader.rounds, reader.combine]} if reader.rounds else {}),
         }
@@ -278,9 +289,10 @@ class _Run:
                 path.unlink()
 
 
-def _heatmap(found: Reading) -> bytes:
-    """Return the image as a PNG, with the maps of its positive labels over it, each scaled by its largest value."""
-    assert found.radiograph is not None
+def _heatmap(found: Reading) -> bytes | None:
+    """Return a predicted image as a PNG, with its positive labels' maps over it, each scaled by its largest value."""
+    if found.radiograph is None or not found.probs:
+        return None
     grey = film.to_uint8(found.radiograph, _HEATMAP_PX)
     heats = [film.heat(cam, grey.shape) for cam in found.maps.values()]
     return film.encode(film.overlay(grey, np.max(heats, axis=0)) if heats else grey)
@@ -309,6 +321,8 @@ def summary(result: TriageResult) -> str:
     lines = [
         f"{counts['all']} files: {counts['covid']} positive for COVID-19, {counts['not_covid']} negative, "
         f"{counts['error']} could not be read; {counts['flagged']} flagged: check these images",
+        *([f"{counts['rejected']} rejected, without a prediction: {_REJECTED}"] if counts["rejected"] else []),
+        *([f"{counts['skipped']} skipped: files of an operating system, no images"] if counts["skipped"] else []),
         f"{result.done} read in {result.seconds:.1f} s{rate}; {counts['all'] - result.done} were done before",
     ]
     if result.folders_passed:

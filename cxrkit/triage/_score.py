@@ -4,6 +4,7 @@ pandas and the measures are imported inside functions: triage itself starts with
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +30,20 @@ class TriageScore:
     """How a triage did on images whose truth is known.
 
     Attributes:
-        films: the rows of `combined.csv` whose image is in the manifest and was predicted, with `patient_id`,
+        films: the rows of `combined.csv` whose image is in the manifest and was predicted (one that was rejected, or
+            could not be read, has no prediction and counts in no measure), with `patient_id`,
             `is covid` (bool), `covid positive` (bool) and, as tuples, `true findings` and `positive findings`.
         confusion: (2, 2), images; row 0 those with COVID-19, column 0 those predicted positive for it.
         covid: AUROC, sensitivity, specificity, precision and accuracy of the COVID-19 stage.
         findings: for each finding AUROC, sensitivity and specificity over the images that reached its network.
+        unpredicted: images of the manifest that were triaged and have no prediction, by status.
     """
 
     films: "pd.DataFrame"
     confusion: np.ndarray
     covid: "dict[str, Estimate]"
     findings: "dict[str, dict[str, Estimate]]"
+    unpredicted: dict[str, int]
 
 
 def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
@@ -57,10 +61,14 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
 
     names = {"covid": "is covid", "findings": "true findings"}
     known = manifest[["sha256", "patient_id", *names]].drop_duplicates("sha256").rename(columns=names)
-    films = combined[combined["status"] != "error"].merge(known, on="sha256")
+    found = combined.merge(known, on="sha256")
+    is_predicted = found["status"].isin(_tables.PREDICTED)
+    films = found[is_predicted].reset_index(drop=True)
+    unpredicted = dict(Counter(found.loc[~is_predicted, "status"]))
     if films.empty:
         raise ValueError(
-            f"none of the {len(combined)} rows is in the manifest ({len(manifest)} images), by sha256 of the file. "
+            f"none of the {len(combined)} rows is in the manifest ({len(manifest)} images), by sha256 of the file, "
+            "and has a prediction. "
             "Pass the manifest of the images that were triaged."
         )
     label = films["Predict label"]
@@ -76,7 +84,7 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
     covid = {"AUROC": area, "sensitivity": counts.measure("recall")}
     covid |= {name: counts.measure(name) for name in ("specificity", "precision", "accuracy")}
     reached = films[films[[f"prob_{name}" for name in FINDINGS]].notna().all(axis=1)]
-    return TriageScore(films, confusion, covid, score_findings(reached))
+    return TriageScore(films, confusion, covid, score_findings(reached), unpredicted)
 
 
 def score_findings(films: "pd.DataFrame") -> "dict[str, dict[str, Estimate]]":
@@ -109,6 +117,8 @@ def predict_manifest(
     progress: Callable[[int, int], None] | None = None,
 ) -> "pd.DataFrame":
     """Predict every image of a manifest with one network: the report's figure 5.
+
+    The images' labels are known, so none is rejected, whatever it shows.
 
     Args:
         predictor, manifest, root: any network; rows with `image`, a path relative to this folder.

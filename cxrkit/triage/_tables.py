@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NOTICE = "Teaching and research only; not a medical device."
 FORMATS = ("csv", "parquet")
 NAMES = ("covid", "not_covid", "combined")
+#: The statuses of rows that have probabilities.
+PREDICTED = ("ok", "flagged")
 PROBS = (COVID, *FINDINGS)
 #: A cell with one of these is quoted; some end a field or a row only for some readers, such as a spreadsheet that
 #: separates by semicolons and would find a formula behind one.
@@ -26,7 +28,7 @@ _QUOTED = re.compile('[",;\t\r\n]')
 
 def members(record: dict[str, Any]) -> tuple[str, ...]:
     """Return the tables that a record belongs to."""
-    if record["status"] == "error":
+    if record["status"] not in PREDICTED:
         return ("combined",)
     return ("covid" if record["label"] == COVID else "not_covid", "combined")
 
@@ -51,7 +53,8 @@ def _row(name: str, record: dict[str, Any], *, heatmaps: bool = False, rounds: S
     if rounds:
         cells |= {f"prob_{COVID}_round_{one}": _number(each.get(one)) for one in rounds}
         cells["rounds_calling"] = str(record["rounds_calling"]) if each else ""
-    cells |= {"quality": "|".join(record["quality"]), "status": record["status"], "reason": record["reason"]}
+    cells |= {"quality": "|".join(record["quality"]), "read_note": "|".join(record["notes"])}
+    cells |= {"status": record["status"], "reason": record["reason"]}
     cells["not_shown"] = "|".join(record["not_shown"])
     if heatmaps:
         cells["heatmap"] = record["heatmap"]

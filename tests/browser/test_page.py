@@ -206,12 +206,17 @@ def test_a_leg_files_that_cannot_be_read_and_a_negative_are_reported_in_the_page
     leg, broken, pdf, negative = written(tmp_path / "films", files)
     drop(page, leg)
     shown(page, "leg.jpg")
-    expect(page.locator(".verdict .said")).to_contain_text(words.table("zh-Hant")["verdict.no_chest"].split("（")[0])
+    card = page.locator(".film .bad")
+    expect(card.locator(".said")).to_have_text(words.say("zh-Hant", "film.rejected"))
+    expect(card.locator("p").last).to_contain_text(words.say("zh-Hant", "rejected.image"))
+    expect(page.locator(".film .picture img")).to_have_count(1)
+    expect(page.locator(".film .bar")).to_have_count(0)
+    expect(page.locator(".rounds")).to_be_hidden()
+    accessible(page)
     reasons = {
         broken: words.Saying("unreadable.damaged", {"kind": "PNG"}),
         pdf: words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})}),
     }
-    card = page.locator(".film .bad")
     for path, reason in reasons.items():
         drop(page, path)
         shown(page, path.name)
@@ -314,7 +319,9 @@ def test_the_table_sorts_and_leads_to_an_image(page, server):
     expect(table.locator("tbody tr")).to_have_count(len(BY_NAME))
     page.get_by_role("button", name=words.say("en", "table.column.covid"), exact=True).click()
     expect(table.locator("th[aria-sort=descending]")).to_contain_text("COVID-19")
-    probs = [float(text) for text in table.locator("td.number").all_inner_texts()]
+    *texts, leg = table.locator("td.number").all_inner_texts()
+    probs = [float(text) for text in texts]
+    assert leg == ""
     assert probs == sorted(probs, reverse=True)
     page.get_by_role("button", name=words.say("en", "table.column.name"), exact=True).click()
     expect(table.locator("th[aria-sort=ascending]")).to_contain_text(words.say("en", "table.column.name"))

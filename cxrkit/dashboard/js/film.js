@@ -12,9 +12,9 @@ function filmPart({ model, say }) {
     if (film.key === undefined) return fill(part);
     if (film.key !== key) {
       key = film.key;
-      label = film.status === "error" ? null : strongest(film);
+      label = film.why ? null : strongest(film);
     }
-    fill(part, ...(film.status === "error" ? [badFilm(film, say)] : [pictureCard(film), verdictCard(film)]));
+    fill(part, ...(film.why ? withoutPrediction(film, say) : [pictureCard(film), verdictCard(film)]));
   }
 
   const strongest = (film) =>
@@ -24,9 +24,7 @@ function filmPart({ model, say }) {
     const shown = [film.covid, ...film.findings].find((one) => one.label === label);
     const overlay = picture(film.maps[label], "image/png", { class: "overlay", alt: "" });
     overlay.style.opacity = fade / 100;
-    const frame = h("div", { class: "frame" });
-    frame.style.aspectRatio = `${film.width} / ${film.height}`;
-    frame.append(picture(film.picture, "image/jpeg", { alt: alt(film, shown) }), overlay);
+    const frame = framed(film, alt(film, shown), overlay);
     if (boxes) frame.append(...truthBoxes(film));
     const slider = h("input", {
       type: "range",
@@ -168,7 +166,6 @@ const byWeight = (one, other) => other.positive - one.positive || other.prob - o
 /** The prediction in one sentence. */
 function verdict(film, say) {
   const fields = { prob: number(film.covid.prob), threshold: number(film.covid.threshold) };
-  if (film.quality.includes("not_frontal_chest")) return say("verdict.no_chest", fields);
   if (film.covid.positive) return say("verdict.covid", fields);
   const positive = film.findings.filter((one) => one.positive);
   if (!positive.length) return say("verdict.clear", fields);
@@ -176,14 +173,29 @@ function verdict(film, say) {
   return say("verdict.findings", { ...fields, labels: labels.join(say("list.comma")) });
 }
 
-/** A file that is no image: what came, what is legal, the way out. */
-function badFilm(film, say) {
-  return h(
+/** The picture of a film in a frame of its shape, with what lies over it. */
+function framed(film, alt, ...over) {
+  const frame = h("div", { class: "frame" });
+  frame.style.aspectRatio = `${film.width} / ${film.height}`;
+  frame.append(picture(film.picture, "image/jpeg", { alt }), ...over);
+  return frame;
+}
+
+/** The text that says why a file has no prediction. */
+const lacking = (film) => (film.status === "rejected" ? "film.rejected" : "film.bad");
+
+/** A file without a prediction: its picture where it has one, what came, what is legal, the way out. */
+function withoutPrediction(film, say) {
+  const kind = lacking(film);
+  const why = h(
     "div",
     { class: "card bad", role: "alert" },
     h("h2", {}, film.name),
-    h("p", { class: "said" }, say("film.bad")),
-    h("p", {}, say("film.bad_way_out")),
+    h("p", { class: "said" }, say(kind)),
+    h("p", {}, say(`${kind}_way_out`)),
     h("p", { class: "small" }, say("film.bad_reason", { reason: film.why })),
   );
+  if (!film.picture) return [why];
+  const caption = h("figcaption", { class: "small" }, film.simulated && h("strong", {}, say("film.simulated")));
+  return [h("figure", { class: "card picture" }, framed(film, film.name), caption), why];
 }

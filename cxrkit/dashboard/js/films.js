@@ -101,8 +101,7 @@ function filmsPart({ model, say, ask, tell }) {
 
 /** What is said of a film in a word or two. */
 function verdictShort(film, say) {
-  if (film.status === "error") return say("verdict.short.error");
-  if (film.quality.includes("not_frontal_chest")) return say("quality.short.not_frontal_chest");
+  if (film.status === "error" || film.status === "rejected") return say(`verdict.short.${film.status}`);
   if (film.positive.includes("COVID-19")) return say("label.COVID-19");
   if (film.positive.length) return say("verdict.short.findings", { count: film.positive.length });
   return say("verdict.short.none");

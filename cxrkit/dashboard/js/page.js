@@ -161,12 +161,12 @@ function build(model) {
     parts.film.draw();
     parts.rounds.draw();
     parts.films.mark();
-    if (film.status !== "error") ask({ do: "rounds", key: film.key });
+    if (film.covid) ask({ do: "rounds", key: film.key });
     speak();
   }
   function speak() {
     const film = model.get("shown");
-    spoken.textContent = `${film.name}: ${film.status === "error" ? say("film.bad") : verdict(film, say)}`;
+    spoken.textContent = `${film.name}: ${film.why ? say(lacking(film)) : verdict(film, say)}`;
   }
   const follow = {
     "change:language": draw,

@@ -6,7 +6,7 @@ function roundsPart({ model, say }) {
   function draw() {
     const film = model.get("shown");
     const rounds = model.get("rounds");
-    part.hidden = film.key === undefined || film.status === "error";
+    part.hidden = film.covid === undefined;
     if (part.hidden) return;
     const heading = [h("h2", {}, say("rounds_strip.title")), h("p", { class: "small" }, say("rounds_strip.means"))];
     if (rounds.key !== film.key) {
