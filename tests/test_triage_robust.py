@@ -128,7 +128,7 @@ def test_links_stay_inside_and_form_no_loops_and_the_outputs_get_no_rows(films, 
         "dangling": (films / "nothing", "cannot be opened: No such file or directory"),
         "up": (films, "link to a folder is not followed"),
         "results": (films / "out" / "notes", "link into the output folder is not followed"),
-        "inside": (films / "inner" / "b.png", "check the image: cropped, blank, not_frontal_chest"),
+        "inside": (films / "inner" / "b.png", "check the image: cropped, blank, small, not_frontal_chest"),
     }
     for name, (target, _) in links.items():
         (films / name).symlink_to(target)

@@ -18,7 +18,7 @@ from cxrkit.labels import COVID_CLASSES, FINDINGS
 ENGLISH, CHINESE = words.table("en"), words.table("zh-Hant")
 PDF = words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})})
 #: What begins so is said of a file, an answer or a wish that came to nothing, by a literal key.
-REASONS = ("unreadable", "no_answer", "refused")
+REASONS = ("unreadable", "no_answer", "rejected", "refused")
 
 
 def fields(text):
