@@ -22,6 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, apply_windowing, get_decoder, pixel_array
 from pydicom.uid import (
     UID,
+    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -81,10 +82,10 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
     try:
         with _quietly():
             dataset = _parsed(data, notes)
-            _check_picture(dataset)
+            _check_picture(dataset, data)
             unsure = _contradicts(dataset)
-            _describe(dataset, max_pixels, notes)
-            pixels, colour = _colour(dataset, notes) or (_grey(dataset, unsure, notes), 0.0)
+            coded = _describe(dataset, max_pixels, notes)
+            pixels, colour = _colour(dataset, notes) or (_grey(dataset, coded, unsure, notes), 0.0)
             size = pixels.shape
             pixels = _square(pixels, dataset, max_pixels, notes)
             # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
@@ -113,11 +114,10 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
         _dicom_bytes.form(data, file.tell()),
         (syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian),
     )
-    if form is None and syntax in ("", DeflatedExplicitVRLittleEndian):
-        data = _inflated(file)
-        file, form = io.BytesIO(data), _dicom_bytes.form(data, 0)
-        if form is None:
-            raise UnreadableImage("unreadable.dicom.damaged")
+    if form is None:
+        inflated = _inflated(data[file.tell() :])
+        if form := _dicom_bytes.form(inflated, 0):
+            file = io.BytesIO(inflated)
     implicit, little = form or stated
     if at != 132 or not syntax or (implicit, little) != stated:
         notes.add("no_file_header")
@@ -130,23 +130,27 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
     return dataset
 
 
-def _inflated(file: io.BytesIO) -> bytes:
-    """Inflate the rest of a deflated file, up to `MAX_BYTES`."""
+def _inflated(data: bytes) -> bytes:
+    """Inflate deflated elements, up to `MAX_BYTES`; nothing where they are damaged or not deflated."""
     inflater, parts, size = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
-    chunk = file.read()
-    while chunk and not inflater.eof:
-        parts.append(inflater.decompress(chunk, 2**24))
-        chunk, size = inflater.unconsumed_tail, size + len(parts[-1])
-        if size > MAX_BYTES:
-            raise UnreadableImage("unreadable.dicom.deflated", most=f"{MAX_BYTES / 2**20:g}")
+    try:
+        while data and not inflater.eof:
+            parts.append(inflater.decompress(data, 2**24))
+            data, size = inflater.unconsumed_tail, size + len(parts[-1])
+            if size > MAX_BYTES:
+                raise UnreadableImage("unreadable.dicom.deflated", most=f"{MAX_BYTES / 2**20:g}")
+    except zlib.error:
+        return b""
     return b"".join(parts)
 
 
-def _check_picture(dataset: Any) -> None:
+def _check_picture(dataset: Any, data: bytes) -> None:
     """Refuse a file without a single image of integers."""
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise UnreadableImage("unreadable.dicom.parametric_map")
     if not dataset.get("PixelData"):
+        if "PixelData" not in dataset and b"\xe0\x7f\x10\0" in data:
+            raise UnreadableImage("unreadable.cut_short", kind="DICOM")
         # The name comes from pydicom's dictionary, in English in every language; an unknown UID is not quoted.
         uid = UID(str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or ""))
         unknown = words.Saying("unreadable.dicom.no_picture.unknown", {})
@@ -155,9 +159,11 @@ def _check_picture(dataset: Any) -> None:
         raise UnreadableImage("unreadable.dicom.frames", frames=frames)
 
 
-def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> None:
+def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Coded | None:
     """Complete and correct the elements that describe the pixels, by their usual values and by the pixels themselves.
 
+    Returns:
+        The header of the compressed image, if it is compressed other than by RLE.
     Raises:
         UnreadableImage: an element that cannot be replaced, too many pixels, or pixel data that do not fit.
     """
@@ -220,17 +226,21 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> None:
             raise UnreadableImage("unreadable.cut_short", kind="DICOM")
         if _number(dataset, "NumberOfFrames") is None and (frames := length // needed) > 1:
             raise UnreadableImage("unreadable.dicom.frames", frames=frames)
+    elif coded is None and dataset.file_meta.TransferSyntaxUID != _dicom_bytes.RLE:
+        raise UnreadableImage("unreadable.dicom.damaged")
     elif not coded and not _dicom_bytes.rle_fits(frame, rows * columns, samples * -(-allocated // 8)):
         raise UnreadableImage("unreadable.dicom.sizes_disagree")
     dataset.NumberOfFrames = 1
+    return coded
 
 
 def _frame(dataset: Any, notes: set[str]) -> tuple[bytes | None, _dicom_bytes.Coded | None]:
     """Return the compressed stream and its header, and correct the transfer syntax by them; None for plain pixels."""
     meta, element = dataset.file_meta, dataset["PixelData"]
     syntax, data = meta.TransferSyntaxUID, element.value
-    if not (syntax.is_encapsulated or element.is_undefined_length) or data[:4] != b"\xfe\xff\x00\xe0":
-        if syntax.is_encapsulated:
+    packed = syntax in AllTransferSyntaxes and syntax.is_encapsulated
+    if not (packed or element.is_undefined_length) or data[:4] != b"\xfe\xff\x00\xe0":
+        if packed:
             notes.add("stream_repaired")
             meta.TransferSyntaxUID = ExplicitVRLittleEndian
         _check_decoder(meta.TransferSyntaxUID)
@@ -259,6 +269,21 @@ def _check_decoder(syntax: UID) -> None:
         raise UnreadableImage("unreadable.dicom.compression", what=name) from None
 
 
+def _decoded(dataset: Any, notes: set[str], **options: bool) -> np.ndarray:
+    """Decode the one frame; refuse a compressed one of which rows are missing, which decoders fill with grey."""
+    more: dict[str, Any] = options | {"allow_excess_frames": False}
+    stored = pixel_array(dataset, **more)
+    if dataset.file_meta.TransferSyntaxUID.startswith("1.2.840.10008.1.2.4."):
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+        if frame[:2] == b"\xff\xd8" and frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
+            # Bytes added to an image that lacks its end marker alone have no effect; otherwise they fill its rows.
+            dataset.PixelData = encapsulate([frame.removesuffix(b"\xff") + b"\x5a\xa5" * 64 + b"\xff\xd9"])
+            if not np.array_equal(pixel_array(dataset, **more), stored):
+                raise UnreadableImage("unreadable.cut_short", kind="DICOM")
+            notes.add("cut_short")
+    return stored
+
+
 def _colour(dataset: Any, notes: set[str]) -> tuple[np.ndarray, float] | None:
     """Decode a coloured image, or one with a palette; None for one of grey levels."""
     bits, high = int(dataset.BitsStored), int(dataset.HighBit) + 1
@@ -267,7 +292,7 @@ def _colour(dataset: Any, notes: set[str]) -> tuple[np.ndarray, float] | None:
     if high > bits:
         notes.add("bits_shifted")
         dataset.BitsStored = high
-    stored = pixel_array(dataset, allow_excess_frames=False) >> (high - bits)
+    stored = _decoded(dataset, notes) >> (high - bits)
     if stored.ndim == 3:
         # Of deeper colours the upper 16 bits.
         deep = (stored >> max(0, bits - 16)).astype(np.uint16 if bits > 8 else np.uint8)
@@ -284,9 +309,9 @@ def _colour(dataset: Any, notes: set[str]) -> tuple[np.ndarray, float] | None:
     return grey(np.stack(channels, axis=2).astype(np.uint16 if bits > 8 else np.uint8), 2**bits - 1)
 
 
-def _grey(dataset: Any, unsure: bool, notes: set[str]) -> np.ndarray:
+def _grey(dataset: Any, coded: _dicom_bytes.Coded | None, unsure: bool, notes: set[str]) -> np.ndarray:
     """Turn stored values into (H, W) float32 in [0, 1], bones bright."""
-    stored, hidden = _stored(dataset, notes)
+    stored, hidden = _stored(dataset, coded, notes)
     shutter = _shutter(dataset, stored.shape, notes)
     hidden = shutter if hidden is None else hidden if shutter is None else hidden | shutter
     kept = stored if hidden is None else stored[~hidden]
@@ -318,18 +343,18 @@ def _grey(dataset: Any, unsure: bool, notes: set[str]) -> np.ndarray:
 def _contradicts(dataset: Any) -> bool:
     """Return whether the header leaves open if bones are bright: an inverse of bright bones, or no word."""
     photometric, shape = _text(dataset, "PhotometricInterpretation"), _text(dataset, "PresentationLUTShape")
-    return (photometric, shape) in {("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")} or not photometric
+    contradictions = {("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")}
+    return (photometric, shape) in contradictions or photometric not in ("MONOCHROME1", "MONOCHROME2")
 
 
-def _stored(dataset: Any, notes: set[str]) -> tuple[np.ndarray, np.ndarray | None]:
+def _stored(dataset: Any, coded: _dicom_bytes.Coded | None, notes: set[str]) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode the stored values, and mask the padding.
 
     Bits beyond BitsStored may hold anything (PS3.5, section 8.1.1), an overlay for instance; but lossy decoding, and
     a header with too few bits, push values there, which would wrap. The smoother image is the right one.
     """
     off = dict.fromkeys(("correct_unused_bits", "apply_j2k_sign_correction", "apply_jls_sign_correction"), False)
-    options: dict[str, Any] = off | {"allow_excess_frames": False}
-    raw = pixel_array(dataset, **options)
+    raw = _decoded(dataset, notes, **off)
     if raw.dtype.kind not in "iu":
         raise UnreadableImage("unreadable.dicom.floats")
     bits, high, signed = int(dataset.BitsStored), int(dataset.HighBit) + 1, raw.dtype.kind == "i"
@@ -343,9 +368,15 @@ def _stored(dataset: Any, notes: set[str]) -> tuple[np.ndarray, np.ndarray | Non
             notes.add("bits_shifted")
             return shifted, _either(padding, _padding(shifted, dataset))
     masked = _masked(raw, bits)
+    shown = np.ones(raw.shape, bool) if padding is None else ~padding
+    if coded and coded.signed and not signed:
+        signs = raw.view(f"i{raw.dtype.itemsize}")
+        if _roughness(signs, shown) < _roughness(masked, shown):
+            notes.add("stream_repaired")
+            dataset.PixelRepresentation = 1
+            return signs, _padding(signs, dataset)
     if np.array_equal(raw, masked):
         return raw, padding
-    shown = np.ones(raw.shape, bool) if padding is None else ~padding
     if _roughness(masked, shown) <= _roughness(raw, shown):
         return masked, _either(padding, _padding(masked, dataset))
     bottom, top = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -353,6 +384,10 @@ def _stored(dataset: Any, notes: set[str]) -> tuple[np.ndarray, np.ndarray | Non
     if np.mean(beyond) > 0.001:
         notes.add("depth_guessed")
         dataset.BitsStored = int(raw[shown].max()).bit_length() + signed
+        if (_number(dataset, "WindowCenter") or 0) + (_number(dataset, "WindowWidth") or 0) / 2 <= top + 1:
+            # The window is for the bits that are stated.
+            notes.add("window_ignored")
+            dataset.WindowWidth = None
         return raw, padding
     notes.add("bits_clipped")
     return np.clip(raw, bottom, top), padding
@@ -379,21 +414,27 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray | None:
     ends = [_number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if ends[0] is None:
         return None
-    # Writers take the VR US for signed pixels too, and SS for unsigned ones.
-    size = 2 ** int(dataset.BitsAllocated)
-    wrap = size // 2 if stored.dtype.kind == "i" else 0
-    low, high = sorted((int(ends[0] if end is None else end) + wrap) % size - wrap for end in ends)
-    mask = (stored >= low) & (stored <= high)
-    lossy = dataset.file_meta.TransferSyntaxUID[-3:] in (".50", ".51", ".81", ".91", "203")
-    if not mask.any() or not (lossy or _text(dataset, "LossyImageCompression") == "01"):
+    # Writers take the VR US for signed pixels too, and SS for unsigned ones; some give the bits stored alone.
+    for bits in (int(dataset.BitsAllocated), int(dataset.BitsStored)):
+        wrap = 2 ** (bits - 1) if stored.dtype.kind == "i" else 0
+        low, high = sorted((int(ends[0] if end is None else end) + wrap) % 2**bits - wrap for end in ends)
+        # Of the bits stored alone, a value in the middle of the range would be a grey of the image.
+        if bits == dataset.BitsAllocated or high in (-wrap, 2**bits - 1 - wrap):
+            mask = (stored >= low) & (stored <= high)
+        if mask.any():
+            break
+    # Lossy coding leaves specks in the padding, also where the file was unpacked since: values close to the padding
+    # belong to it where they touch the border of the image.
+    reach = 0.03 * float(np.ptp(np.percentile(stored[:: max(1, len(stored) // 256)], (1, 99))))
+    near = (stored >= low - reach) & (stored <= high + reach)
+    specks = near & ~mask & (cv2.blur(mask.astype(np.float32), (5, 5)) > 0.7)
+    if specks.sum() <= 0.002 * mask.sum():
         return mask
-    # Lossy coding blurs the padding: values close to it belong to it where they touch the border of the image.
-    reach = 0.02 * float(np.ptp(np.percentile(stored, (1, 99))))
-    near = ((stored >= low - reach) & (stored <= high + reach)).astype(np.uint8)
-    _, parts = cv2.connectedComponents(near)
+    _, parts = cv2.connectedComponents(near.astype(np.uint8))
     border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    outside = np.isin(parts, border[border > 0]).astype(np.uint8)
-    return mask | (cv2.morphologyEx(outside, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
+    mask |= np.isin(parts, border[border > 0])
+    _, parts, islands, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8))
+    return mask | np.isin(parts, np.flatnonzero(islands[:, cv2.CC_STAT_AREA] < mask.size / 1000))
 
 
 def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarray | None:
@@ -455,8 +496,11 @@ def _lut(item: Any, descriptor: str, data: str, values: np.ndarray, notes: set[s
         words_ = np.frombuffer(raw + b"\0" * (len(raw) % 2), "<u2" if little else ">u2")
     else:
         words_ = (np.atleast_1d(np.asarray(raw, np.int64)) % 2**16).astype(np.uint16)
-    if bits <= 8 and len(words_) == (count + 1) // 2 and count > 1:
+    if len(words_) == (count + 1) // 2 and count > 1:
         words_ = words_.astype("<u2").view(np.uint8)
+    elif 4 * _steps(words_.byteswap()) < _steps(words_):
+        notes.add("lut_repaired")
+        words_ = words_.byteswap()
     entries = words_.astype(np.int64)[: count if len(words_) < 2 * count else None]
     most = int(entries.max()).bit_length()
     if entries.min() == entries.max():
@@ -475,6 +519,11 @@ def _lut(item: Any, descriptor: str, data: str, values: np.ndarray, notes: set[s
     return _Lut(entries, first, true_bits)
 
 
+def _steps(values: np.ndarray) -> float:
+    """Return the sum of the steps between neighbours, as multiples of the range; 1 for entries that only grow."""
+    return float(np.abs(np.diff(values.astype(np.int64))).sum() / max(np.ptp(values), 1))
+
+
 def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     """Map stored values to what a viewer shows, in [0, 1]: modality LUT, then the first VOI LUT or window that fits."""
     values = _modality(levels, dataset, notes)
@@ -487,7 +536,7 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
                 return shown
             notes.add("lut_ignored")
     function = _text(dataset, "VOILUTFunction")
-    total, spread = counts.sum(), float(np.ptp(values[seen]))
+    dark_at, bright_at = _quantiles(levels, counts, (0.02, 0.98))
     widths = dataset.get("WindowWidth")
     for k in range(len(widths) if isinstance(widths, MultiValue) else widths is not None):
         centre, width = _number(dataset, "WindowCenter", k), _number(dataset, "WindowWidth", k)
@@ -499,17 +548,16 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
         if width < 1 and dataset.VOILUTFunction == "LINEAR":
             dataset.VOILUTFunction = "LINEAR_EXACT"
         dataset.WindowCenter, dataset.WindowWidth = centre, width
-        # Both ends of the range that pydicom maps to, for any function, sign and rescale.
+        # Both ends of the range that pydicom maps to, for any function, sign and rescale; and most of the image.
         mapped = apply_windowing(np.concatenate([values, [-1e30, 1e30]]), dataset, 0)
-        dark, bright = mapped[-2], mapped[-1]
-        shown = (mapped[:-2] - dark) / (bright - dark)
-        # A window for other values leaves next to nothing between black and white.
-        inside = counts[(shown > 0.005) & (shown < 0.995)].sum()
-        if inside >= 0.01 * total or spread < 0.1 * width:
-            if not known:
-                notes.add("window_ignored")
+        shown = (mapped[:-2] - mapped[-2]) / (mapped[-1] - mapped[-2])
+        ends = shown[np.searchsorted(levels, (dark_at, bright_at))]
+        # A window for other values leaves an image of many levels black or white.
+        fits = (ends.max() >= 0.1 and ends.min() <= 0.9) or bright_at - dark_at < 100
+        if not (known and fits):
+            notes.add("window_ignored")
+        if fits:
             return shown
-        notes.add("window_ignored")
     return _stretched(levels, values, counts, dataset, notes)
 
 
@@ -534,9 +582,7 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
 def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     """Stretch from the lowest to the highest value; without a few that lie far out, as dead pixels and letters do."""
     low, high = float(values.min()), float(values.max())
-    order = np.argsort(values, kind="stable")
-    share = np.cumsum(counts[order]) / counts.sum()
-    least, dark, bright, most = values[order][np.searchsorted(share, (0.001, 0.02, 0.98, 0.999))].astype(float)
+    least, dark, bright, most = _quantiles(values, counts, (0.001, 0.02, 0.98, 0.999))
     reach = bright - dark
     if reach > 0 and (low < dark - reach or high > bright + reach):
         notes.add("robust_limits")
@@ -547,6 +593,13 @@ def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, datas
             if 0.96 * counts.sum() <= counts[within].sum() and not within[counts > 0].all():
                 low, high = float(values[within].min()), float(values[within].max())
     return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros(values.shape)
+
+
+def _quantiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> list[float]:
+    """Return the values below which these shares of the image lie."""
+    order = np.argsort(values, kind="stable")
+    found = values[order][np.searchsorted(np.cumsum(counts[order]) / counts.sum(), shares)]
+    return [float(value) for value in found]
 
 
 def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: set[str]) -> np.ndarray:
