@@ -214,15 +214,12 @@ def test_boxes_are_read_as_fractions_or_as_the_nih_wrote_them(tmp_path):
     fractions.write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
     nih.write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,256,512,128,64,,,\n")
     other.write_text("image,x,y,w,h\n")
-    assert explain.read_boxes(fractions).values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4]]
+    assert explain.read_boxes(fractions).values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4, "fraction"]]
     (row,) = explain.read_boxes(nih, width_px=1024).values.tolist()
-    assert row == ["00000001_000.png", "Infiltration", 0.25, 0.5, 0.125, 0.0625]
-    for path, message in (
-        (nih, r"fractions of it; nih.csv has .256.0, 512.0, 128.0, 64.0. for .* pass width"),
-        (other, "b.csv lacks finding"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            explain.read_boxes(path)
+    assert row == ["00000001_000.png", "Infiltration", 0.25, 0.5, 0.125, 0.0625, "fraction"]
+    assert explain.read_boxes(nih).values.tolist() == [["00000001_000.png", "Infiltration", 256, 512, 128, 64, "pixel"]]
+    with pytest.raises(ValueError, match=r"needs a column finding; b\.csv has image, x, y, w, h"):
+        explain.read_boxes(other)
 
 
 def test_films_come_with_all_of_their_boxes(tmp_path):

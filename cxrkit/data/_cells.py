@@ -194,14 +194,14 @@ def validate(frame: pd.DataFrame) -> pd.DataFrame:
     return clean(pd.DataFrame(cells, dtype=object), "the frame")[0]
 
 
-def need_columns(frame: pd.DataFrame, columns: Iterable[str], name: str) -> None:
-    """Raise ManifestError if a table lacks a column."""
+def need_columns(frame: pd.DataFrame, columns: Iterable[str], name: str, has: Iterable[Any] | None = None) -> None:
+    """Raise ManifestError if a table lacks a column; `has` are the columns to name, by default the frame's."""
     if lacking := [column for column in columns if column not in frame]:
         legal = "".join(f" ({column}: {COLUMNS[column].legal})" for column in lacking if column in COLUMNS)
-        has = ", ".join(map(str, frame.columns))
+        named = ", ".join(map(str, frame if has is None else has))
+        way = f" Name another column with --columns {lacking[0]}=... (in Python, columns=)." if has is not None else ""
         raise ManifestError(
-            f"{name} lacks the column {', '.join(lacking)}, which is needed here{legal}; it has {has}. A column of "
-            f"another name is given with --columns {lacking[0]}=... (in Python, columns=)."
+            f"{name} lacks the column {', '.join(lacking)}, which is needed here{legal}; it has {named}.{way}"
         )
 
 

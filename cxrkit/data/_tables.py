@@ -86,7 +86,7 @@ def known_columns(
     Args:
         need: columns that the caller cannot do without.
         columns: our name -> the table's; what is not in it is guessed.
-        folder: where the images are; None: `image` stays as it is.
+        folder: where the images are; None: `image` is not changed.
     """
     rows, notes = _renamed(table, columns or {}, name)
     if "image" not in rows:
@@ -105,7 +105,7 @@ def known_columns(
         notes.append(f"findings are the columns {', '.join(flags)}, where they are 1.{told}")
     if "findings" in rows:
         _part_column(rows, "findings" in need, name, notes)
-    _cells.need_columns(rows, [column for column in need if column != "split"], name)
+    _cells.need_columns(rows, [column for column in need if column != "split"], name, table)
     rows["source"] = rows.get("source", "table")
     in_path = rows["image"].str.extract(r"(?:^|[/\\])(patient\d+)[/\\]", expand=False)
     if "patient_id" not in rows and len(rows) and in_path.notna().all():
@@ -242,7 +242,7 @@ def part_boxes(rows: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.D
 
 
 def _located(images: pd.Series, folder: Path, name: str, notes: list[str]) -> pd.Series:
-    """Return the paths of images: as they are where the file exists, else as found by name in the tree of `folder`.
+    """Return the path of each image: the cell itself if that file exists, else the file of that name below `folder`.
 
     A name may lack its ending. Of a path, its last parts must agree as far as both go: a table may name fewer folders
     than there are, or begin with the folders of another machine.

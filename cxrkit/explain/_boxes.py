@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkit import metrics
+from cxrkit.data._tables import known_columns, part_boxes, read_table
 from cxrkit.explain._maps import heat_maps
 from cxrkit.film import read
 from cxrkit.labels import split_findings
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
 
     from cxrkit.explain._keras import Explainer
 
+_log = logging.getLogger("cxrkit")
 Box = tuple[float, float, float, float]
-#: Columns of a table of boxes; x, y, w and h are fractions of the image from its upper left corner.
-BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,42 +76,31 @@ class Example:
 
 
 def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> pd.DataFrame:
-    """Read a table of boxes: fractions of the image, or ChestX-ray14's BBox_List_2017.csv.
+    """Read a table of boxes: ours, ChestX-ray14's BBox_List_2017.csv, those of VinDr-CXR and RSNA (docs/data.md).
 
     Args:
-        path: a CSV with the columns `image, finding, x, y, w, h`; or "Image Index", "Finding Label" and four numbers.
-            `unit`, if there, is "fraction" or "pixel" of the image, as `cxrkit data build` writes it.
-        width_px: side of the (square) image whose pixels these are: 1024 for BBox_List_2017; None for fractions.
+        path: a CSV with columns of images and findings and `x, y, w, h` or `x_max, y_max`, as fractions or pixels.
+        width_px: side of the (square) image whose pixels these are, where the files are of another size: 1024 for
+            BBox_List_2017.csv and smaller copies of its images.
     Returns:
-        `image`, `finding` ("Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h` as fractions; `unit`, if given.
+        `image`, `finding` ("Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h`, and their `unit`, "fraction" or
+        "pixel" of the image.
     """
-    import pandas as pd
-
-    frame = pd.read_csv(path)
-    if "Image Index" in frame and "Finding Label" in frame:
-        columns = ["Image Index", "Finding Label", *frame.columns[2:6]]
-        frame = frame[columns].set_axis(list(BOX_COLUMNS), axis=1)
-    if missing := [column for column in BOX_COLUMNS if column not in frame]:
-        raise ValueError(
-            f"a table of boxes has the columns {', '.join(BOX_COLUMNS)} (or is BBox_List_2017.csv); "
-            f"{Path(path).name} lacks {', '.join(missing)}."
-        )
-    in_pixels = frame.get("unit", pd.Series("", frame.index)) == "pixel"
-    frame = frame[[*BOX_COLUMNS, *(["unit"] if "unit" in frame else [])]].copy()
-    # A table that `cxrkit data build` wrote also keeps boxes of what is none of the 14.
-    words = frame["finding"].fillna("").astype(str)
-    frame["finding"] = words if "unit" in frame else ["|".join(split_findings(word)) for word in words]
-    sides = frame[list("xywh")].astype(float) / (width_px or 1)
-    frame[list("xywh")] = sides
-    inside = (sides[["w", "h"]] > 0).all(axis=1) & (sides[["x", "y"]] >= 0).all(axis=1)
-    inside &= (sides["x"] + sides["w"] <= 1.05) & (sides["y"] + sides["h"] <= 1.05)
-    if not (inside | in_pixels).all():
-        worst = frame[~(inside | in_pixels)].iloc[0]
-        raise ValueError(
-            f"boxes must lie in the image, as fractions of it; {Path(path).name} has "
-            f"{[float(worst[side]) for side in 'xywh']} for {worst['image']}. For boxes in pixels pass width_px."
-        )
-    return frame
+    notes: list[str] = []
+    table, name = read_table(Path(path)), Path(path).name
+    rows, _ = known_columns(table, (), name)
+    if "findings" not in rows:
+        raise ValueError(f"a table of boxes needs a column finding; {name} has {', '.join(map(str, table))}.")
+    for cell in rows["findings"].unique():
+        split_findings(cell)
+    _, frame = part_boxes(rows, notes)
+    if frame.empty:
+        raise ValueError(f"{name} has no box; a table of boxes has the columns x, y, and w, h or x_max, y_max.")
+    for note in notes:
+        _log.warning("%s: %s", name, note)
+    if width_px:
+        frame = frame.assign(unit="fraction", **(frame[list("xywh")] / width_px))
+    return frame.reset_index(drop=True)
 
 
 def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame) -> Iterator[BoxedFilm]:
@@ -126,14 +116,14 @@ def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest
         if name not in patients:
             raise ValueError(f"{name} has a box but is not in the manifest ({len(patients)} images).")
         pixels, sides = read(Path(root) / str(name)).pixels, rows[list("xywh")].astype(float)
+        height, width = pixels.shape
         if "unit" in rows:
-            height, width = pixels.shape
             sides[rows["unit"] == "pixel"] /= (width, height, width, height)
-            if (sides["x"] + sides["w"]).max() > 1.05 or (sides["y"] + sides["h"]).max() > 1.05:
-                raise ValueError(
-                    f"a box of {name} lies outside the image of {width} x {height} pixels: the boxes were drawn on one "
-                    "of another size. Give its size in columns width and height of the table."
-                )
+        if (sides[["x", "y"]] + sides[["w", "h"]].to_numpy() > 1.05).any(axis=None) or (sides < 0).any(axis=None):
+            raise ValueError(
+                f"a box of {name} lies outside the image of {width} x {height} pixels; if boxes were drawn on an image "
+                "of another size, give that in columns width and height of the table, or as width_px of read_boxes."
+            )
         parts = sides.groupby(rows["finding"], sort=False)
         found = {str(finding): tuple(part.itertuples(index=False, name=None)) for finding, part in parts}
         yield BoxedFilm(str(name), str(patients[name]), pixels, found)
