@@ -181,6 +181,11 @@ def test_damaged_or_oversized_chunks_beside_the_image_of_a_png_do_not_matter():
     ):
         found = assert_noted(whole[:at] + broken + whole[at:], "metadata_ignored")
         np.testing.assert_allclose(found.pixels, RAMP[::-1, ::-1] / 255, atol=1e-7)
+    # The image's own checksum holds, that of the chunk around it does not.
+    packed = whole[at + 8 : -16]
+    for body, note in ((packed, ("stream_repaired", "metadata_ignored")), (packed[:-9] + b"\7" + packed[-8:], None)):
+        data = whole[:at] + chunk(b"IDAT", body[:9], crc=1) + chunk(b"IDAT", body[9:]) + chunk(b"IEND", b"")
+        assert read(data).notes == note if note else "PNG file is damaged" in reason(data)
     spoilt = whole[:at] + chunk(b"tEXt", b"Comment\0patient", crc=1) + whole[at:-40]
     assert "PNG file is incomplete" in reason(spoilt)
 
@@ -319,6 +324,7 @@ def test_what_is_large_or_no_regular_file_is_refused_without_reading_or_waiting(
         (b"%PDF-1.7 \xff\xfe", "a PDF"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"\x89PNG\r\n\x1a\n", "the PNG file is damaged"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08", "a JPEG-LS outside DICOM"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"<svg xmlns='x'/>", "SVG"),
         (b"name,finding\n", "text"),
@@ -330,7 +336,7 @@ def test_other_files_and_incomplete_ones_are_named(data, what):
     assert what in reason(data)
     for kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
         whole = saved(np.tile(RAMP, (4, 4)), kind)
-        assert kind in reason(whole[: len(whole) // 2])
+        assert f"the {kind} file is incomplete" in reason(whole[: len(whole) // 2])
 
 
 def compressed(syntax):

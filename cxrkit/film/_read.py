@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import re
+import struct
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,7 @@ _STRANGERS = {
     b"Rar!": "unreadable.stranger.rar",
     b"\x00\x00\x00\x0cjP  ": "unreadable.stranger.jpeg2000",
     b"\xff\x4f\xff\x51": "unreadable.stranger.jpeg2000",
+    b"\xff\xd8\xff\xf7": "unreadable.stranger.jpegls",
     b"\x00\x00\x00\x0cJXL ": "unreadable.stranger.jpegxl",
     b"\xff\x0a": "unreadable.stranger.jpegxl",
     b"\x93NUMPY": "unreadable.stranger.numpy",
@@ -105,6 +107,8 @@ def _kind(data: bytes) -> str | None:
     # First, because the 128 bytes in front may hold anything, also the start of a TIFF.
     if data[128:132] == b"DICM":
         return "DICOM"
+    if data.startswith(b"\xff\xd8\xff\xf7"):
+        return None  # JPEG-LS
     for kind, (starts, _) in _FORMATS.items():
         # Of WebP and BMP the first bytes alone could be those of another file.
         if data.startswith(starts) and (kind != "WEBP" or data[8:12] == b"WEBP") and (kind != "BMP" or len(data) >= 26):
@@ -148,16 +152,17 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
         except Exception:
             if kind != "PNG":
                 raise
-            return _decoded(_without_metadata(data), kind, max_pixels, ["metadata_ignored"])
+            notes = ["metadata_ignored"]
+            return _decoded(_without_metadata(data, notes), kind, max_pixels, notes)
     except UnreadableImage:
         raise
     # Decoders raise any exception on a damaged file, and their messages may hold text from the file.
     except Exception as error:
-        if found := re.search("truncated|unsupported|cannot handle|unknown (?:pixel|data)", str(error), re.IGNORECASE):
-            if found[0] != "truncated":
-                what = words.Saying("unreadable.rare.unknown", {})
-                raise UnreadableImage("unreadable.rare", kind=kind, what=what) from None
+        if "truncated" in str(error) or (kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data)):
             raise UnreadableImage("unreadable.cut_short", kind=kind) from None
+        if re.search("unsupported|cannot handle|unknown (?:pixel|data)", str(error), re.IGNORECASE):
+            what = words.Saying("unreadable.rare.unknown", {})
+            raise UnreadableImage("unreadable.rare", kind=kind, what=what) from None
         raise UnreadableImage("unreadable.damaged", kind=kind) from None
 
 
@@ -205,19 +210,35 @@ def _misread(image: Any) -> bool:
     )
 
 
-def _without_metadata(data: bytes) -> bytes:
-    """Return a PNG's image, transparency and orientation without its other chunks; these two only if undamaged."""
-    kept, at = [data[:8]], 8
+def _without_metadata(data: bytes, notes: list[str]) -> bytes:
+    """Return a PNG's image, and transparency and orientation if undamaged, without its other chunks.
+
+    The image has a checksum of its own: if that holds, a wrong one of the chunks around it does not matter.
+    """
+    parts: dict[bytes, list[bytes]] = {name: [] for name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")}
+    at, wrong = 8, False
     while at + 8 <= len(data):
         name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
-        whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
-        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (whole and name in (b"tRNS", b"eXIf")):
-            kept.append(data[at:end])
+        chunk = data[at:end]
+        whole = end <= len(data) and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+        if name in parts and (whole or name not in (b"tRNS", b"eXIf")):
+            parts[name].append(chunk)
+            wrong |= name == b"IDAT" and not whole
         elif not whole and (end > len(data) or not data[end + 4 : end + 8].isalpha()):
             # Its length is wrong, too.
             end = data.find(b"IDAT", at + 8) - 4
         at = end if end > at else len(data)
-    return b"".join(kept)
+    packed = rest = b"".join(chunk[8:-4] for chunk in parts[b"IDAT"])
+    inflater = zlib.decompressobj()
+    # In pieces of 16 MB, at most 1 GB.
+    for _ in range(64 * wrong):
+        inflater.decompress(rest, 2**24)
+        rest = inflater.unconsumed_tail
+    if inflater.eof:
+        crc = zlib.crc32(b"IDAT" + packed)
+        parts[b"IDAT"] = [struct.pack(">I4s", len(packed), b"IDAT") + packed + struct.pack(">I", crc)]
+        notes.append("stream_repaired")
+    return data[:8] + b"".join(chunk for chunks in parts.values() for chunk in chunks)
 
 
 def _check_rows(data: bytes, image: Any, *, cut: bool) -> None:
