@@ -181,11 +181,6 @@ def test_damaged_or_oversized_chunks_beside_the_image_of_a_png_do_not_matter():
     ):
         found = assert_noted(whole[:at] + broken + whole[at:], "metadata_ignored")
         np.testing.assert_allclose(found.pixels, RAMP[::-1, ::-1] / 255, atol=1e-7)
-    # The image's own checksum holds, that of the chunk around it does not.
-    packed = whole[at + 8 : -16]
-    for body, note in ((packed, ("stream_repaired", "metadata_ignored")), (packed[:-9] + b"\7" + packed[-8:], None)):
-        data = whole[:at] + chunk(b"IDAT", body[:9], crc=1) + chunk(b"IDAT", body[9:]) + chunk(b"IEND", b"")
-        assert read(data).notes == note if note else "PNG file is damaged" in reason(data)
     spoilt = whole[:at] + chunk(b"tEXt", b"Comment\0patient", crc=1) + whole[at:-40]
     assert "PNG file is incomplete" in reason(spoilt)
 

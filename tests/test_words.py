@@ -48,7 +48,8 @@ def test_every_reason_that_the_code_gives_has_words_none_is_left_over_and_each_i
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and shape.fullmatch(node.value)
     }
     assert in_code == {key for key in ENGLISH if key.split(".")[0] in REASONS}
-    parts = tuple(f"unreadable.{name}." for name in ("stranger", "path", "rare", "dicom.no_picture", "dicom.compression"))
+    names = ("stranger", "path", "rare", "dicom.no_picture", "dicom.compression")
+    parts = tuple(f"unreadable.{name}." for name in names)
     whole = [key for key in in_code if not key.startswith(parts) and "{why}" not in ENGLISH[key]]
     assert [key for key in whole if not CHINESE[key].endswith(("。", "{error}"))] == []
 

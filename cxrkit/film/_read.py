@@ -7,7 +7,6 @@ import importlib
 import io
 import os
 import re
-import struct
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -152,8 +151,7 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
         except Exception:
             if kind != "PNG":
                 raise
-            notes = ["metadata_ignored"]
-            return _decoded(_without_metadata(data, notes), kind, max_pixels, notes)
+            return _decoded(_without_metadata(data), kind, max_pixels, ["metadata_ignored"])
     except UnreadableImage:
         raise
     # Decoders raise any exception on a damaged file, and their messages may hold text from the file.
@@ -210,35 +208,19 @@ def _misread(image: Any) -> bool:
     )
 
 
-def _without_metadata(data: bytes, notes: list[str]) -> bytes:
-    """Return a PNG's image, and transparency and orientation if undamaged, without its other chunks.
-
-    The image has a checksum of its own: if that holds, a wrong one of the chunks around it does not matter.
-    """
-    parts: dict[bytes, list[bytes]] = {name: [] for name in (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")}
-    at, wrong = 8, False
+def _without_metadata(data: bytes) -> bytes:
+    """Return a PNG's image, and transparency and orientation if undamaged, without its other chunks."""
+    kept, at = [data[:8]], 8
     while at + 8 <= len(data):
         name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4], "big")
-        chunk = data[at:end]
-        whole = end <= len(data) and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        if name in parts and (whole or name not in (b"tRNS", b"eXIf")):
-            parts[name].append(chunk)
-            wrong |= name == b"IDAT" and not whole
+        whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (whole and name in (b"tRNS", b"eXIf")):
+            kept.append(data[at:end])
         elif not whole and (end > len(data) or not data[end + 4 : end + 8].isalpha()):
             # Its length is wrong, too.
             end = data.find(b"IDAT", at + 8) - 4
         at = end if end > at else len(data)
-    packed = rest = b"".join(chunk[8:-4] for chunk in parts[b"IDAT"])
-    inflater = zlib.decompressobj()
-    # In pieces of 16 MB, at most 1 GB.
-    for _ in range(64 * wrong):
-        inflater.decompress(rest, 2**24)
-        rest = inflater.unconsumed_tail
-    if inflater.eof:
-        crc = zlib.crc32(b"IDAT" + packed)
-        parts[b"IDAT"] = [struct.pack(">I4s", len(packed), b"IDAT") + packed + struct.pack(">I", crc)]
-        notes.append("stream_repaired")
-    return data[:8] + b"".join(chunk for chunks in parts.values() for chunk in chunks)
+    return b"".join(kept)
 
 
 def _check_rows(data: bytes, image: Any, *, cut: bool) -> None:
