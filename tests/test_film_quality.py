@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from cxrkit import phantom
 from cxrkit.film import QUALITY_FLAGS, Radiograph, _frontal, assess, read, resize
-from cxrkit.film._quality import SIDE
+from cxrkit.film._pixels import REDUCED as SIDE
 from cxrkit.labels import COVID, FINDINGS
 
 

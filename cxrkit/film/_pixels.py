@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: A file may have this many pixels and bytes; a larger one is refused before it is decoded.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
+#: Images are judged at this size: it keeps the detail that a reader needs, and takes milliseconds.
+REDUCED = 256
 
 #: What `Radiograph.notes` may hold: each repair or guess without which the file could not be read rightly.
 READ_NOTES = {
@@ -67,11 +69,16 @@ class Radiograph:
     notes: tuple[str, ...] = ()
 
     @functools.cached_property
+    def reduced(self) -> np.ndarray:
+        """The pixels at 256 by 256, computed once: a large image is averaged once for all judgements."""
+        return resize(self.pixels, REDUCED)
+
+    @functools.cached_property
     def look(self) -> "Look":
-        """What the detector sees of the pixels, computed once: whether a frontal chest, whether a negative."""
+        """What the detector sees of the image, computed once: whether a frontal chest, whether a negative."""
         from cxrkit.film import _frontal
 
-        return _frontal.look(self.pixels)
+        return _frontal.look(self.reduced if min(self.pixels.shape) > REDUCED else self.pixels)
 
 
 def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:

@@ -10,13 +10,10 @@ import numpy as np
 
 from cxrkit import words
 from cxrkit.film import _frontal
-from cxrkit.film._pixels import Radiograph, as_pixels, resize
+from cxrkit.film._pixels import REDUCED, Radiograph, as_pixels, resize
 
 QUALITY_FLAGS = ("blurred", "inverted", "cropped", "blank", "colour", "small", "not_frontal_chest")
 
-#: Images are judged at this size: it keeps the detail that a reader needs, and an assessment takes milliseconds.
-#: Images with a smaller shorter side are `small`.
-SIDE = 256
 #: The spread of greys comes from a thumbnail, so that texture, noise and letters do not count.
 _THUMB = 64
 #: Below these an image is blurred, blank or cropped; set on 1,164 training images (docs/results/2026-11-23-quality.md).
@@ -81,19 +78,19 @@ def assess(radiograph: Radiograph) -> Quality:
     Returns:
         A Quality; its measures are finite for any image.
     """
-    small = resize(radiograph.pixels, SIDE)
-    look = radiograph.look
+    small, look = radiograph.reduced, radiograph.look
+    half = resize(small, REDUCED // 2)
     measures = {
         "detail": detail(small),
-        "spread": float(_range(resize(small, _THUMB).ravel())),
-        "kept": _kept(small),
+        "spread": float(_range(resize(half, _THUMB).ravel())),
+        "kept": _kept(half),
         "aspect": max(radiograph.pixels.shape) / min(radiograph.pixels.shape),
         "colour": radiograph.colour,
         "frontal": look.frontal,
         "inverted": look.inverted,
     }
     below = {measure: measures[measure] < limit for measure, limit in _LIMITS.items()}
-    is_small = min(radiograph.original_size) < SIDE
+    is_small = min(radiograph.original_size) < REDUCED
     known = ((radiograph.modality, _MODALITIES), (radiograph.body_part, _BODY_PARTS), (radiograph.view, _VIEWS))
     header = tuple(value for value, legal in known if value is not None and value not in legal)
     holds = {
@@ -115,9 +112,9 @@ def detail(pixels: np.ndarray) -> float:
         pixels: (H, W), float in [0, 1] or uint8; measured at 256 by 256 pixels.
     """
     # Kernels reach three sigmas. The coarser band is whole at half the size, which takes a fifth of the time.
-    once = cv2.GaussianBlur(resize(as_pixels(pixels), SIDE), (7, 7), 1)
+    once = cv2.GaussianBlur(resize(as_pixels(pixels), REDUCED), (7, 7), 1)
     twice = cv2.GaussianBlur(once, (11, 11), 3**0.5)
-    half = resize(twice, SIDE // 2)
+    half = resize(twice, REDUCED // 2)
     fourfold = cv2.GaussianBlur(half, (11, 11), 3**0.5)
     fine, coarse = (
         float(np.median(cv2.resize(np.square(band), (16, 16), interpolation=cv2.INTER_AREA)))
@@ -135,9 +132,9 @@ def _range(values: np.ndarray) -> np.ndarray:
     return values[..., -1 - at] - values[..., at]
 
 
-def _kept(small: np.ndarray) -> float:
-    """Return the share of an image, (256, 256), that its blank border leaves."""
-    thumb, share = resize(small, SIDE // 2), 1.0
+def _kept(thumb: np.ndarray) -> float:
+    """Return the share of an image, reduced to a thumbnail, that its blank border leaves."""
+    share = 1.0
     for _ in range(2):
         filled = np.flatnonzero(_range(thumb) >= _BLANK_STEP)
         if not filled.size:
