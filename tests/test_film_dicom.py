@@ -12,9 +12,11 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -22,7 +24,7 @@ from pydicom.uid import (
 )
 
 from cxrkit import words
-from cxrkit.film import UnreadableImage, read
+from cxrkit.film import UnreadableImage, _frontal, read
 
 # pydicom warns about the values that these tests write on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
@@ -37,6 +39,7 @@ def lut(values, **elements):
     return [item]
 
 
+PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 STEPS, ROW = np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 100, 200, 0]], np.uint16)
 WINDOW = {"bits": 12, "WindowCenter": 2000, "WindowWidth": 1000}
 INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
@@ -201,3 +204,286 @@ def test_an_rle_that_unpacks_to_less_than_its_header_is_refused():
     frame = struct.pack("<16I", 2, 64, 66, *[0] * 13) + b"\x81\0\x81\0"
     ds.PixelData = encapsulate([frame])
     assert "different sizes" in reason(written(ds))
+
+
+def without_header(data):
+    return data[144 + struct.unpack("<I", data[140:144])[0] :]
+
+
+@pytest.mark.parametrize("syntax", [*PLAIN, DeflatedExplicitVRLittleEndian, RLELossless, JPEG2000Lossless], ids=str)
+def test_without_a_file_header_or_with_a_wrong_one_the_elements_show_how_they_are_written(syntax):
+    ds = dataset(SQUARE, syntax=ExplicitVRLittleEndian if syntax.is_compressed else syntax, **WINDOW)
+    expected = read(written(ds)).pixels
+    if syntax.is_compressed:
+        ds.compress(syntax)
+    wrong = [dicom(SQUARE, syntax=other) for other in PLAIN if other != syntax]
+    for head in (b"", wrong[0][:132], b"DICM", *(data[: -len(without_header(data))] for data in wrong)):
+        found = read(head + without_header(written(ds)))
+        np.testing.assert_array_equal(found.pixels, expected)
+        assert "no_file_header" in found.notes or "stream_repaired" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "stored", "vr", "value"),
+    [
+        (np.int16, 16, -32768, "US", 32768),
+        (np.int16, 12, -2048, "US", 63488),
+        (np.int16, 12, -2048, "US", 2048),
+        (np.uint16, 16, 65535, "SS", -1),
+        (np.uint16, 12, 65535, "SS", -1),
+        (np.uint16, 12, 4095, "SS", -1),
+    ],
+)
+def test_padding_has_the_sign_of_the_pixels(kind, bits, stored, vr, value):
+    ds = dataset(np.array([[stored, 100, 200, 300]]).astype(kind), bits=bits)
+    ds.add_new("PixelPaddingValue", vr, value)
+    np.testing.assert_allclose(read(written(ds)).pixels, [[0, 0, 0.5, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_padding_after_lossy_coding_is_black_and_does_not_take_the_contrast(unpacked):
+    # Of a negative 400 is bone; the padding would be whiter. Not flagged as lossy once it was unpacked.
+    stored = SQUARE // 2 + np.uint16(400)
+    stored[:20] = 0
+    ds = dataset(stored, bits=12, PixelPaddingValue=0, **INVERTED)
+    plain = read(written(ds)).pixels
+    ds.compress(JPEG2000, j2k_cr=[10])
+    if unpacked:
+        ds.decompress()
+        assert np.unique(ds.pixel_array[:18]).size > 1
+    found = read(written(ds)).pixels
+    assert not found[:18].any()
+    np.testing.assert_allclose(found[20:], plain[20:], atol=0.1)
+
+
+BYTES = np.array([0, 51, 102, 255], np.uint8)
+WIDE = np.array([0, 819, 1638, 4095])
+TABLES = [
+    ([4, 0, 16], WIDE, 1, "lut_repaired"),
+    ([4, 0, 8], WIDE, 1, "lut_repaired"),
+    ([4, 0, 8], BYTES, 1, None),
+    ([4, 0, 8], BYTES.tobytes(), 1, None),
+    ([4, 0, 16], BYTES.tobytes(), 1, "lut_repaired"),
+    ([4, 0, 12], WIDE.tolist(), 1, None),
+    ([6, 0, 12], WIDE, 1, "lut_repaired"),
+    ([3, 0, 12], WIDE, 0.4, "lut_repaired"),
+    ([4, 0, 12], np.append(WIDE, 0), 1, "lut_repaired"),
+]
+
+
+def table(descriptor, entries):
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if descriptor[1] < 0 else "US", descriptor)
+    entries = entries.astype("<u2").tobytes() if isinstance(entries, np.ndarray) else entries
+    item.add_new("LUTData", "OW" if isinstance(entries, bytes) else "US", entries)
+    return [item]
+
+
+@pytest.mark.parametrize(("descriptor", "entries", "last", "note"), TABLES)
+def test_a_lookup_table_is_read_by_what_it_holds(descriptor, entries, last, note):
+    item = table(descriptor, entries)
+    found = read(dicom(STEPS.astype(np.uint16), bits=12, VOILUTSequence=item))
+    expected = [0, 0.2, 0.4, last]
+    np.testing.assert_allclose(found.pixels, [expected], atol=1e-3)
+    assert found.notes == ((note,) if note else ())
+    modality = read(dicom(STEPS.astype(np.uint16), bits=12, ModalityLUTSequence=item))
+    np.testing.assert_allclose(modality.pixels, [np.divide(expected, max(expected))], atol=1e-3)
+
+
+def test_a_lookup_table_in_the_other_byte_order_is_turned():
+    item = table([4096, 0, 12], np.arange(4096).astype(">u2").tobytes())
+    np.testing.assert_allclose(read(dicom(TWELVE, bits=12, VOILUTSequence=item)).pixels, TWELVE / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [63488, -2048])
+def test_the_first_value_of_a_lookup_table_has_the_sign_of_what_it_is_for(first):
+    item = table([4, first, 12], WIDE)
+    signed = read(dicom(STEPS.astype(np.int16) - 2048, bits=12, VOILUTSequence=item))
+    rescaled = read(
+        dicom(STEPS.astype(np.uint16), bits=12, VOILUTSequence=item, RescaleIntercept=-2048, RescaleSlope=1)
+    )
+    for found in (signed, rescaled):
+        np.testing.assert_allclose(found.pixels, [[0, 0.2, 0.4, 1]], atol=1e-6)
+
+
+FULL = {"bits": 12, "WindowCenter": 1950.5, "WindowWidth": 3901}
+NOTED = [
+    ({"ModalityLUTSequence": [Dataset()]}, "lut_ignored"),
+    ({"VOILUTSequence": [Dataset()]}, "lut_ignored"),
+    ({"VOILUTSequence": table([4, 0, 12], np.full(4, 7))}, "lut_ignored"),
+    ({"RescaleSlope": None, "RescaleIntercept": None}, "element_missing"),
+    ({"RescaleSlope": 0, "RescaleIntercept": 0}, "lut_ignored"),
+    ({"VOILUTFunction": ""}, None),
+    ({"VOILUTFunction": "STEEP"}, "window_ignored"),
+    ({"WindowWidth": 0}, "window_ignored"),
+    ({"WindowCenter": [None, 1950.5], "WindowWidth": [None, 3901]}, "window_ignored"),
+    ({"WindowCenter": 9000, "WindowWidth": 10}, "window_ignored"),
+    ({"WindowCenter": 32768, "WindowWidth": 65536}, "window_ignored"),
+    ({"BitsAllocated": None}, "element_missing"),
+    ({"BitsStored": None}, "element_missing"),
+    ({"BitsStored": 20}, "element_missing"),
+    ({"HighBit": None}, "element_missing"),
+    ({"SamplesPerPixel": None}, "element_missing"),
+    ({"PixelRepresentation": None}, "element_missing"),
+    ({"PhotometricInterpretation": None}, "element_missing"),
+    ({"PixelSpacing": [0.1, 5]}, "spacing_ignored"),
+    ({"ShutterShape": "BITMAP"}, "shutter_ignored"),
+    ({"ShutterShape": "RECTANGULAR"}, "shutter_ignored"),
+]
+
+
+@pytest.mark.parametrize(("elements", "note"), NOTED, ids=str)
+def test_missing_empty_or_impossible_elements_are_replaced_by_what_is_usual(elements, note):
+    with pydicom.config.disable_value_validation():
+        found = read(dicom(TWELVE, **FULL | elements))
+    np.testing.assert_allclose(found.pixels, TWELVE / 3900, atol=1e-6)
+    assert found.notes[:1] == ((note,) if note else ())
+
+
+@pytest.mark.parametrize(("name", "value"), [("Rows", None), ("Columns", 0), ("PhotometricInterpretation", "HSV")])
+def test_a_reason_names_the_element_without_which_nothing_can_be_read(name, value):
+    array = np.zeros((8, 8, 3), np.uint8) if name.startswith("Photo") else TWELVE
+    assert f"element {name} is missing or has" in reason(dicom(array, **{name: value}))
+
+
+HIGH = {"HighBit": 15, "WindowCenter": 2048, "WindowWidth": 4096}
+RAMP_10 = np.arange(600, 1240, 10, dtype=np.uint16).reshape(1, 64)
+BITS = {
+    "at the top": (SQUARE * 16 + 3, HIGH, SQUARE, "bits_shifted"),
+    "header wrong": (SQUARE + 1, HIGH, SQUARE + 1, "depth_guessed"),
+    "overlay above": (SQUARE | (SQUARE % 3 == 0) * np.uint16(2**13), WINDOW, SQUARE, None),
+    "too few stated": (SQUARE, {"BitsStored": 10, "HighBit": 9}, SQUARE, "depth_guessed"),
+}
+
+
+@pytest.mark.parametrize("what", BITS)
+def test_bits_are_where_the_values_show_them(what):
+    stored, elements, expected, note = BITS[what]
+    found = read(dicom(stored, **WINDOW | elements))
+    plain = read(dicom(expected, **WINDOW | {"HighBit": 11} | {k: v for k, v in elements.items() if k.startswith("W")}))
+    np.testing.assert_allclose(found.pixels, plain.pixels, atol=1e-6)
+    assert found.notes == ((note,) if note else ())
+
+
+def test_values_beyond_the_stated_bits_are_white_and_do_not_wrap_to_black():
+    found = read(dicom(RAMP_10, bits=10, WindowCenter=512, WindowWidth=1024))
+    np.testing.assert_allclose(found.pixels, np.minimum(RAMP_10, 1023) / 1023, atol=1e-3)
+    assert found.notes == ("bits_clipped",)
+
+
+@pytest.mark.parametrize("elements", [{}, {"SmallestImagePixelValue": 0, "LargestImagePixelValue": 3780}])
+def test_without_a_window_dead_pixels_and_letters_do_not_take_the_contrast(elements):
+    stored = np.kron(SQUARE // 2, np.ones((2, 2), np.uint16)) * 2
+    expected = stored / 3780
+    letters = np.zeros(stored.shape, bool)
+    letters[4:10, 4:24] = True
+    stored[letters] = 65535
+    found = read(dicom(stored, **elements))
+    np.testing.assert_allclose(found.pixels[~letters], expected[~letters], atol=1e-6 if elements else 0.02)
+    assert (found.notes, found.pixels[letters].min()) == (("robust_limits",), 1)
+    signed = SQUARE.astype(np.int16)
+    signed[0, 0] = -32768
+    np.testing.assert_allclose(read(dicom(signed)).pixels[1:], SQUARE[1:] / 3780, atol=0.03)
+
+
+EDGES = {"UpperHorizontal": 2, "LowerHorizontal": 4, "LeftVertical": 3, "RightVertical": 6}
+RECTANGLE = {f"Shutter{name}Edge": value for name, value in EDGES.items()} | {"ShutterShape": "RECTANGULAR"}
+POLYGON = {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [2, 3, 2, 6, 4, 6, 4, 3]}
+CIRCLE = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [3, 4], "RadiusOfCircularShutter": 1}
+
+
+@pytest.mark.parametrize("shutter", [RECTANGLE, POLYGON, CIRCLE], ids=lambda one: one["ShutterShape"])
+def test_outside_a_display_shutter_the_image_is_black(shutter):
+    inside = np.zeros(TWELVE.shape, bool)
+    inside[1:4, 2:6] = shutter is not CIRCLE
+    inside[[1, 2, 2, 2, 3], [3, 2, 3, 4, 3]] = True
+    window = {"WindowCenter": 1950.5, "WindowWidth": 3901, "ShutterPresentationValue": 0}
+    found = read(dicom(TWELVE, bits=12, **INVERTED | window | shutter))
+    np.testing.assert_allclose(found.pixels, np.where(inside, 1 - TWELVE / 3900, 0), atol=1e-6)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize(
+    ("photometric", "shape"), [("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY"), (None, "IDENTITY")]
+)
+def test_where_the_header_contradicts_itself_the_image_decides_whether_it_is_a_negative(
+    monkeypatch, negative, photometric, shape
+):
+    monkeypatch.setattr(_frontal.Look, "is_negative", negative)
+    elements = {"PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
+    found = read(dicom(TWELVE, bits=12, **elements))
+    turned = negative != (photometric == "MONOCHROME1")
+    np.testing.assert_allclose(found.pixels, 1 - TWELVE / 3900 if turned else TWELVE / 3900, atol=1e-6)
+    assert found.notes[-1] == ("polarity_guessed" if negative else "polarity_unsure")
+
+
+GREY_8 = (SQUARE // 16).astype(np.uint8)
+JPEG = saved(GREY_8, "JPEG", quality=95)
+SCAN = JPEG.index(b"\xff\xda")
+NO_SE = JPEG[: SCAN + 8] + b"\0" + JPEG[SCAN + 9 :]
+STREAMS = {
+    "end of the spectral selection 0": (NO_SE, {}, "stream_repaired"),
+    "8 bits said to be 16": (JPEG, {"BitsAllocated": 16}, "stream_repaired"),
+    "8 bits said to be 12": (JPEG, {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}, "stream_repaired"),
+    "of colour": (saved(np.repeat(GREY_8[..., None], 3, 2), "JPEG", quality=95), {}, "element_missing"),
+    "JPEG 2000": (saved(GREY_8, "JPEG2000"), {}, "stream_repaired"),
+    "no end marker": (JPEG[:-2], {}, "cut_short"),
+}
+
+
+def packed(frame, **elements):
+    ds = dataset(GREY_8, **{"WindowCenter": 128, "WindowWidth": 256} | elements)
+    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    ds.PixelData = encapsulate([frame])
+    ds["PixelData"].is_undefined_length = True
+    return written(ds)
+
+
+@pytest.mark.parametrize("what", STREAMS)
+def test_a_compressed_stream_that_disagrees_with_its_header_is_read_as_it_is(what):
+    frame, elements, note = STREAMS[what]
+    found = read(packed(frame, **elements))
+    np.testing.assert_allclose(found.pixels, GREY_8 / 255, atol=0.03)
+    assert note in found.notes or (what == "JPEG 2000" and found.notes)
+
+
+def test_a_jpeg_2000_of_signed_values_is_read_as_signed_whatever_its_header_says():
+    ds = dataset(SQUARE.astype(np.int16) - 2048, bits=12)
+    ds.compress(JPEG2000Lossless)
+    ds.PixelRepresentation = 0
+    np.testing.assert_allclose(read(written(ds)).pixels, SQUARE / 3780, atol=1e-6)
+
+
+def test_reasons_tell_an_incomplete_file_from_a_compression_that_is_not_supported():
+    whole = dicom(SQUARE, bits=12)
+    squeezed = dataset(SQUARE, bits=12)
+    squeezed.compress(RLELossless)
+    for data in (whole[:-9], written(squeezed)[:-9], packed(JPEG[: len(JPEG) // 2] + b"\0")):
+        assert "incomplete. Copy or export the image again" in reason(data)
+    video = packed(b"\0\0\1\xb3" + bytes(64)).replace(b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.4.95")
+    assert "compressed as JPIP Referenced Deflate" in reason(video)
+    assert "15 frames" in reason(dicom(np.zeros((150, 10), np.uint16), Rows=10, NumberOfFrames=None))
+
+
+PALETTES = [(16, "u2", 257), (8, "u2", 1), (8, "u1", 1), (16, "u2", 1), (8, "u2", 257)]
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize(("bits", "kind", "scale"), PALETTES)
+def test_palettes_of_any_byte_order_and_depth_are_looked_up(syntax, bits, kind, scale):
+    ds = dataset(GREY_8, syntax=syntax, PhotometricInterpretation="PALETTE COLOR")
+    entries = (np.arange(256) * scale).astype("<" + kind).view("<u2")
+    for colour in ("Red", "Green", "Blue"):
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, bits])
+        data = entries.astype(">u2") if syntax == ExplicitVRBigEndian else entries
+        setattr(ds, f"{colour}PaletteColorLookupTableData", data.tobytes())
+    np.testing.assert_allclose(read(written(ds)).pixels, GREY_8 / 255, atol=1e-4)
+
+
+@pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize(("bits", "kind"), [(12, np.uint16), (24, np.uint32), (32, np.uint32)])
+def test_deep_colour_and_grey_of_any_byte_order_are_scaled_by_their_bits(syntax, bits, kind):
+    stored = SQUARE.astype(kind) << (bits - 12)
+    colour = read(dicom(np.repeat(stored[..., None], 3, 2), bits=bits, syntax=syntax))
+    np.testing.assert_allclose(colour.pixels, SQUARE / 4095, atol=1e-3)
+    np.testing.assert_allclose(read(dicom(stored, bits=bits, syntax=syntax)).pixels, SQUARE / 3780, atol=1e-6)

@@ -118,6 +118,8 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
         inflated = _inflated(data[file.tell() :])
         if form := _dicom_bytes.form(inflated, 0):
             file = io.BytesIO(inflated)
+            if syntax != DeflatedExplicitVRLittleEndian:
+                notes.add("no_file_header")
     implicit, little = form or stated
     if at != 132 or not syntax or (implicit, little) != stated:
         notes.add("no_file_header")
@@ -582,11 +584,12 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
 def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     """Stretch from the lowest to the highest value; without a few that lie far out, as dead pixels and letters do."""
     low, high = float(values.min()), float(values.max())
-    least, dark, bright, most = _quantiles(values, counts, (0.001, 0.02, 0.98, 0.999))
+    dark, bright = _quantiles(values, counts, (0.02, 0.98))
     reach = bright - dark
     if reach > 0 and (low < dark - reach or high > bright + reach):
         notes.add("robust_limits")
-        low, high = max(least, dark - reach / 2), min(most, bright + reach / 2)
+        near = (values >= dark - reach / 2) & (values <= bright + reach / 2)
+        low, high = _quantiles(values[near], counts[near], (0.001, 0.999))
         stated = [_number(dataset, f"{name}ImagePixelValue") for name in ("Smallest", "Largest")]
         if None not in stated:
             within = (levels >= stated[0]) & (levels <= stated[1])
