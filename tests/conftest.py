@@ -21,9 +21,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 Report = pytest.TestReport | pytest.CollectReport
 
-# Tests that may be skipped under CI=true, by node id. Empty, and meant to stay so: .ci/run installs what tests need.
-MAY_SKIP_IN_CI: frozenset[str] = frozenset()
-
 
 def pytest_collection_finish() -> None:
     """Leave out of every later garbage collection what was imported until now: it is 770,000 objects, here to stay."""
@@ -47,16 +44,12 @@ def run_here(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 def _forbid_skip(report: Report) -> Report:
-    is_expected_failure = hasattr(report, "wasxfail")
-    if report.skipped and not is_expected_failure and report.nodeid not in MAY_SKIP_IN_CI and _in_ci():
+    in_ci = os.environ.get("CI", "").lower() in {"1", "true"}
+    if report.skipped and not hasattr(report, "wasxfail") and in_ci:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, which CI=true forbids: {reason}"
     return report
-
-
-def _in_ci() -> bool:
-    return os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,17 +13,10 @@ FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "two.png": np.full((20,
 BOXES = {"two.png": {COVID: [(1, 2, 3, 4)], NOT_COVID: [(5, 6, 7, 8)]}}
 
 
-class Counting:
-    """Stands in for a `Predictor`: two labels, and it counts its forward passes."""
-
-    labels = (COVID, NOT_COVID)
-
-    def __init__(self):
-        self.films = []
-
-    def predict_maps(self, films):
-        self.films.append(float(films[0][0, 0]))
-        return np.full((1, 2), 0.5), np.stack([np.full((2, 2), 1.0), np.full((2, 2), 2.0)])[None]
+def counting():
+    """Stands in for a `Predictor`: two labels, whose maps are 1 and 2 throughout; a mock counts its forward passes."""
+    found = np.full((1, 2), 0.5), np.array([1.0, 2.0])[None, :, None, None] * np.ones((2, 2))
+    return Mock(labels=(COVID, NOT_COVID), predict_maps=Mock(return_value=found))
 
 
 @pytest.fixture
@@ -36,16 +29,16 @@ def drawn(monkeypatch):
 
 
 def test_the_chosen_image_label_and_opacity_are_drawn_and_the_network_runs_once_an_image(drawn):
-    predictor, overlay = Counting(), drawn["overlay"]
+    predictor, overlay = counting(), drawn["overlay"]
     panel = FilmPanel(FILMS, predictor, boxes=BOXES, simulated=True)
     (pixels, cam), options = overlay.call_args
     assert (pixels[0, 0], cam[0, 0]) == (0.25, 1.0)
     assert options == {"label": COVID, "opacity": 0.6, "title": "one.png", "simulated": True, "boxes": {COVID: ()}}
     panel.opacity.value = 0.2
     panel.label.value = NOT_COVID
-    assert predictor.films == [0.25]
+    assert predictor.predict_maps.call_count == 1
     panel.film.value = "two.png"
-    assert predictor.films == [0.25, 0.75]
+    assert [call.args[0][0][0, 0] for call in predictor.predict_maps.call_args_list] == [0.25, 0.75]
     (pixels, cam), options = overlay.call_args
     assert (pixels[0, 0], cam[0, 0], options["opacity"]) == (0.75, 2.0, 0.2)
     assert options["boxes"] == {NOT_COVID: [(5, 6, 7, 8)]}
@@ -53,21 +46,17 @@ def test_the_chosen_image_label_and_opacity_are_drawn_and_the_network_runs_once_
 
 
 def test_a_chosen_method_is_drawn_and_kept(drawn, monkeypatch):
-    runs = []
-
-    def heat_maps(source, films, labels, *, method):
-        runs.append((source, labels, method))
-        return [np.full((1, 20, 20), 0.75, np.float32)]
-
+    heat_maps = Mock(return_value=[np.full((1, 20, 20), 0.75, np.float32)])
     monkeypatch.setattr(explain, "heat_maps", heat_maps)
-    alone = FilmPanel(FILMS, Counting())
+    alone = FilmPanel(FILMS, counting())
     assert (alone.method.options, alone.method.layout.display) == (("cam",), "none")
-    panel = FilmPanel(FILMS, Counting(), explainer="the explainer")
+    panel = FilmPanel(FILMS, counting(), explainer="the explainer")
     assert (panel.method.options, panel.method.layout.display) == (explain.METHODS, None)
     for method, value in (("saliency", 0.75), ("cam", 1.0), ("saliency", 0.75)):
         panel.method.value = method
         assert drawn["overlay"].call_args.args[1][0, 0] == value
-    assert runs == [("the explainer", [COVID], "saliency")]
+    (source, _, labels), options = heat_maps.call_args
+    assert (heat_maps.call_count, source, labels, options) == (1, "the explainer", [COVID], {"method": "saliency"})
 
 
 def test_thresholds_and_a_prevalence_are_read_and_drawn_together_up_to_the_ends_of_their_sliders(drawn):

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-
-#: No step of a test takes longer on a busy machine.
-LIMIT_MS = 60_000
+from settled import LIMIT_S
 
 
 # Not for the whole session: while Playwright runs, this thread has an event loop, and what other tests run by asyncio
@@ -23,7 +21,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("needs Chromium: apt-get install chromium (.ci/run does that as root)")
     # Its sandbox cannot be had as root, nor in many containers, and what it opens is our own; /dev/shm is small there.
     arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-    expect.set_options(timeout=LIMIT_MS)
+    expect.set_options(timeout=1000 * LIMIT_S)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
@@ -49,7 +47,7 @@ def new_page(chromium: Browser, console_errors: list[str]) -> Iterator[Callable[
         scheme = "dark" if dark else "light"
         given = {"viewport": {"width": width, "height": height}, "color_scheme": scheme, "accept_downloads": True}
         page = chromium.new_context(**given | options).new_page()
-        page.set_default_timeout(LIMIT_MS)
+        page.set_default_timeout(1000 * LIMIT_S)
         page.on("console", heard)
         page.on("pageerror", lambda error: console_errors.append(str(error)))
         pages.append(page)
