@@ -290,11 +290,6 @@ def test_a_lookup_table_is_read_by_what_it_holds(descriptor, entries, last, note
     np.testing.assert_allclose(modality.pixels, [np.divide(expected, max(expected))], atol=1e-3)
 
 
-def test_a_lookup_table_in_the_other_byte_order_is_turned():
-    item = table([4096, 0, 12], np.arange(4096).astype(">u2").tobytes())
-    np.testing.assert_allclose(read(dicom(TWELVE, bits=12, VOILUTSequence=item)).pixels, TWELVE / 4095, atol=1e-6)
-
-
 @pytest.mark.parametrize("first", [63488, -2048])
 def test_the_first_value_of_a_lookup_table_has_the_sign_of_what_it_is_for(first):
     item = table([4, first, 12], WIDE)

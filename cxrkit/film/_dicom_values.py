@@ -245,9 +245,6 @@ def _lut(item: Any, descriptor: str, data: str, values: np.ndarray, notes: set[s
         words_ = (np.atleast_1d(np.asarray(raw, np.int64)) % 2**16).astype(np.uint16)
     if len(words_) == (count + 1) // 2 and count > 1:
         words_ = words_.astype("<u2").view(np.uint8)
-    elif 4 * _steps(words_.byteswap()) < _steps(words_):
-        notes.add("lut_repaired")
-        words_ = words_.byteswap()
     entries = words_.astype(np.int64)[: count if len(words_) < 2 * count else None]
     most = int(entries.max()).bit_length()
     if entries.min() == entries.max():
@@ -264,11 +261,6 @@ def _lut(item: Any, descriptor: str, data: str, values: np.ndarray, notes: set[s
         notes.add("lut_repaired")
         first = other
     return _Lut(entries, first, true_bits)
-
-
-def _steps(values: np.ndarray) -> float:
-    """Return the sum of the steps between neighbours, as multiples of the range; 1 for entries that only grow."""
-    return float(np.abs(np.diff(values.astype(np.int64))).sum() / max(np.ptp(values), 1))
 
 
 def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:

@@ -29,7 +29,7 @@ READ_NOTES = {
     "bits_shifted": "the stored bits do not begin at the lowest bit; they were shifted down",
     "depth_guessed": "the values need other bits than the file states; the depth was taken from the values",
     "robust_limits": "without a window, black and white are percentiles, so that a few outliers do not count",
-    "polarity_guessed": "the image was stored as a negative, by its own evidence; it was turned over",
+    "polarity_guessed": "the image shows that it was stored as a negative; it was inverted",
     "polarity_unsure": "the header contradicts itself on whether bones are bright; the image does not speak against it",
     "stream_repaired": "a wrong field of the compressed stream or its description was corrected",
     "cut_short": "the file lacks its end; all rows of the image are there",

@@ -64,8 +64,8 @@ def read(
     Colour becomes luma, alpha is composited over black (the colour of no exposure), EXIF orientations are applied,
     colour profiles and gamma are not. What is plainly a negative is turned over. Of several pages or pictures the first
     is read. `Radiograph.notes` names every guess and repair.
-    DICOM: modality LUT, then the first VOI LUT or window (none: lowest to highest value), MONOCHROME1 turned over,
-    pixels made square.
+    DICOM: modality LUT, then the first VOI LUT or window (none: lowest to highest value without outliers),
+    MONOCHROME1 inverted, pixels made square.
 
     Args:
         path_or_bytes: a path, or the content of the file; at most `MAX_BYTES`.
