@@ -239,7 +239,8 @@ def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path):
     (tmp_path / "é.png").touch()
     path = put(tmp_path, "image", "é.png", encoding="utf-8-sig")
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
-    for table in (path, tmp_path / "m.csv.gz"):
+    (tmp_path / "excel.csv").write_bytes("sep=;\r\nimage;sex\r\né.png;F\r\n".encode("utf-16"))
+    for table in (path, tmp_path / "m.csv.gz", tmp_path / "excel.csv"):
         assert read_manifest(table).frame.loc[0, "image"] == "é.png"
 
 

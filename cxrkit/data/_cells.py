@@ -161,22 +161,23 @@ def _joined(frame: pd.DataFrame, decisive: Iterable[str], refused: list[Any], no
     must agree: a `decisive` one that does not is refused, another is left empty, with a note.
     """
     several = frame[frame["image"].duplicated(keep=False)]
-    frame = frame.drop_duplicates("image").set_index("image", drop=False)
-    images = several["image"].unique()
+    frame, images = frame.drop_duplicates("image").set_index("image", drop=False), several["image"].unique()
     for column in frame.columns.drop("image"):
-        pairs, united = several[["image", column]], column in ("findings", "other")
-        if united:
-            pairs = pairs.assign(**{column: pairs[column].str.split("|")}).explode(column)
-        pairs = pairs[pairs[column] != ""].drop_duplicates().sort_values(column, kind="stable")
+        united = column in ("findings", "other")
+        # image -> value -> a row that holds it
+        held: dict[str, dict[str, Any]] = {image: {} for image in images}
+        for row, image, cell in zip(several.index, several["image"], several[column], strict=True):
+            held[image].update({part: row for part in (cell.split("|") if united else [cell]) if part})
         if column in COLUMNS and not united:
-            torn, same = pairs[pairs["image"].duplicated(keep=False)], "the same in all rows of one image"
+            torn = {image: values for image, values in held.items() if len(values) > 1}
             if column in decisive:
-                refused += [(row, column, cell, same) for row, cell in torn[column].items()]
-            elif count := torn["image"].nunique():
-                notes.append(f"column {column}: rows of {count} images disagree; it is left empty there.")
-                pairs = pairs.drop(torn.index)
-        cells = pairs.groupby("image")[column].agg("|".join).reindex(images, fill_value="")
-        frame.loc[images, column] = cells.map(lambda cell: findings_of(cell) or "") if column == "findings" else cells
+                same = "the same in all rows of one image"
+                refused += [(row, column, cell, same) for values in torn.values() for cell, row in values.items()]
+            elif torn:
+                notes.append(f"column {column}: rows of {len(torn)} images disagree; it is left empty there.")
+                held |= {image: {} for image in torn}
+        cells = ["|".join(sorted(values)) for values in held.values()]
+        frame.loc[images, column] = [findings_of(cell) or "" for cell in cells] if column == "findings" else cells
     none = (several["findings"] == "") & (several.get("other", "") == "")
     torn_images = int((none.groupby(several["image"]).nunique() > 1).sum())
     also = f"; of {torn_images} images one row has a finding and another none" * (torn_images > 0)

@@ -105,7 +105,7 @@ def read_manifest(
     elif without:
         notes.append(f"no split for {without} of {len(rows)} images; they are not used.")
     rows = chosen(rows, split, sources)
-    present = np.array([(folder / image).is_file() for image in rows["image"]], bool)
+    present = np.array([os.path.isfile(os.path.join(folder, image)) for image in rows["image"]], bool)
     absent = rows["image"][~present]
     shown = ", ".join(absent.head(3)) + (", ..." if len(absent) > 3 else "")
     if not present.any():

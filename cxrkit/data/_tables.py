@@ -40,7 +40,9 @@ def read_text(path: Path) -> str:
     """Read a text in UTF-8, gzipped if it ends in .gz; ManifestError for another file."""
     data = path.read_bytes()
     try:
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        # Excel's "Unicode text" is UTF-16.
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
         raise ManifestError(f"{path.name} is not UTF-8, or not a whole .gz ({error}); save it as CSV UTF-8.") from error
 
@@ -50,7 +52,8 @@ def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
 
     If `strict`, every row must have as many cells as the header, and quotes must be closed; else it is filled or cut.
     """
-    text = read_text(path)
+    # Excel writes, and hides, a first line "sep=;".
+    text = re.sub(r"\Asep=.\r?\n", "", read_text(path))
     separator = max(",;\t", key=text.partition("\n")[0].count)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict))
@@ -200,7 +203,7 @@ def part_findings(cell: str) -> tuple[str, str, str]:
     found, covid, other = [], "", []
     for word in (part.strip(_cells.AROUND) for part in re.split(r"[|,;/]", cell)):
         plain = word.lower().replace("_", " ")
-        if match := re.fullmatch(r"((?:non|not)[ -]?)?covid(?:[ -]?19)?", plain):
+        if match := re.fullmatch(r"((?:non?|not)[ -]?)?covid(?:[ -]?19)?", plain):
             covid = max(covid, "0" if match[1] else "1")
         elif (finding := _cells.findings_of(word)) is not None or difflib.get_close_matches(plain, _SPELLED, 1, 0.85):
             found.append(word if finding is None else finding)
@@ -221,7 +224,7 @@ def part_boxes(rows: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.D
         return rows, pd.DataFrame(columns=list(BOX_COLUMNS))
     if "x_max" in sides:
         sides = sides.assign(w=sides["x_max"] - sides["x"], h=sides["y_max"] - sides["y"])
-    words = rows.reindex(columns=["findings", "other"], fill_value="").agg("|".join, axis=1).str.strip("|")
+    words = (rows.get("findings", "") + pd.Series("|", rows.index) + rows.get("other", "")).str.strip("|")
     written = ~rows[given].isin(["", "nan"]).all(axis=1) & ((words != "") | ("findings" not in rows))
     whole = sides.notna().all(axis=1) & (sides[["w", "h"]] > 0).all(axis=1)
     if lost := rows.index[written & ~whole].tolist():
@@ -247,7 +250,8 @@ def _located(images: pd.Series, folder: Path, name: str, notes: list[str]) -> pd
     A name may lack its ending. Of a path, its last parts must agree as far as both go: a table may name fewer folders
     than there are, or begin with the folders of another machine.
     """
-    lacking = {cell: _parts(cell) for cell in images.unique() if _parts(cell) and not (folder / cell).is_file()}
+    absent = (cell for cell in images.unique() if not os.path.isfile(os.path.join(folder, cell)))
+    lacking = {cell: parts for cell in absent if (parts := _parts(cell))}
     files = _tree(folder, {parts[-1] for parts in lacking.values()}) if lacking else {}
     found: dict[str, str] = {}
     for cell, parts in lacking.items():
