@@ -161,6 +161,16 @@ def test_fewer_bits_in_sixteen_are_read_at_their_depth_and_dark_images_are_left_
         assert read(saved(dark.astype(np.uint16))).notes == ()
 
 
+def test_a_plain_negative_is_turned_over_and_noted_and_other_pictures_are_not():
+    (one,) = phantom.simulate_many(range(1), size_px=256)
+    for kind in ("PNG", "BMP", "TIFF"):
+        np.testing.assert_allclose(
+            assert_noted(saved(255 - one.pixels, kind), "polarity_guessed").pixels, one.pixels / 255, atol=1e-6
+        )
+        assert_pixels(saved(one.pixels, kind), one.pixels / 255)
+    assert read(saved(RAMP)).notes == read(saved(255 - RAMP)).notes == ()
+
+
 def chunk(name, body, crc=None):
     return (
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) if crc is None else crc)

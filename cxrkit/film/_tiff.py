@@ -1,7 +1,7 @@
 """TIFF that Pillow does not read, or misreads: wide or half floats, alpha beside grey, planes, big-endian numbers.
 
-tifffile knows the layouts. It leaves LZW and others to a package of 30 MB; Pillow's libtiff unpacks them. Imported only
-for such a file.
+tifffile knows the layouts. It leaves LZW and others to a package that is not installed; Pillow's libtiff unpacks them.
+Imported only for such a file.
 """
 
 import io
