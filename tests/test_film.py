@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
+from cxrkit import phantom
 from cxrkit.film import Radiograph, UnreadableImage, as_pixels, encode, heat, overlay, read, resize, to_uint8
 from cxrkit.film._pixels import MAX_BYTES
 
