@@ -16,15 +16,13 @@ from cxrkit import words
 from cxrkit.augment import OPERATIONS, Choice, Op, Recipe, SomeOf, Sometimes
 from cxrkit.film import heat, overlay
 from cxrkit.show._rendered import Html
-from cxrkit.show._strip import FAINT, FONT, INK, answer, breaking, figure, kind, page, pair, rich
+from cxrkit.show._strips import FONT, INK, answer, faint, figure, kind, page, rich
 
 if TYPE_CHECKING:
     from cxrkit.widgets._trial import Trial
 
 #: Characters a line above an image, where four images make a row of a figure.
 _TITLE = 26
-#: Least width of an image, pixels of the page: two beside one another on a telephone, nine on a screen.
-_LEAST_PX = 130
 _BINS, _PLOT_H = 64, 50
 #: Contrast of 3:1 or more on white and on black; their shapes differ too.
 _BEFORE, _AFTER = "#8c8c8c", "#2a6fb0"
@@ -104,8 +102,7 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
     about = {"kind": kind(simulated, language), "label": words.label(language, label)}
 
     def shown(pixels: np.ndarray, cam: np.ndarray, lines: list[str], alt: str, *, marked: bool = False) -> str:
-        picture = overlay(pixels, heat(cam, pixels.shape, scale=scale), opacity=opacity)
-        return figure(picture, lines, alt, marked=marked)
+        return figure(overlay(pixels, heat(cam, pixels.shape, scale=scale), opacity=opacity), lines, alt, marked=marked)
 
     groups: list[list[str]] = []
     for k, (name, was, now) in enumerate(zip(trial.names, *trial.positive(label), strict=True)):
@@ -118,15 +115,13 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
         drawn, said = drawn_words(trial.drawn[k], language), answer(after[k], now, language)
         changed = say("lab.strip.changed") if was != now else ""
         draw = f"<b>{rich(language, 'lab.strip.k', k=k)}</b>"
-        lines = [
-            rich(language, "lab.strip.draw", draw=draw, kind=about["kind"]),
-            f"{said} <b>&#8646; {changed}</b>" if changed else said,
-            f'<span style="color:{FAINT}">{breaking(drawn)}</span>',
-        ]
+        lines = [rich(language, "lab.strip.draw", draw=draw, kind=about["kind"])]
+        lines += [f"{said} <b>&#8646; {changed}</b>" if changed else said, faint(drawn)]
         alt = say("lab.strip.draw.alt", k=k, drawn=drawn, answer=f"{said}, {changed}" if changed else said, **about)
         groups[-1].append(shown(trial.altered[k], maps_after[k], lines, alt, marked=bool(changed)))
     # An image and its draw stay side by side; the many draws of one image may begin a new row anywhere.
-    figures = groups[0] if len(groups) == 1 else [pair(*group) for group in groups]
+    side = '<div style="grid-column:span 2;display:grid;grid-template-columns:1fr 1fr;gap:4px">'
+    figures = groups[0] if len(groups) == 1 else [f"{side}{''.join(group)}</div>" for group in groups]
     bold = {"network": network.name, "flips": changed_predictions(trial, label, language)}
     warning = rich(language, "panel.not_shown") if label in network.not_shown else ""
     head = rich(
@@ -134,7 +129,7 @@ def strip(trial: "Trial", label: str, *, opacity: float, simulated: bool, langua
         not_shown=warning, low=after.min(), high=after.max(),
         **{key: f"<b>{html.escape(text)}</b>" for key, text in bold.items()},
     )  # fmt: skip
-    return page(head, figures, least_px=_LEAST_PX, prefix="lab", simulated=simulated, language=language)
+    return page("lab", head, figures, simulated=simulated, language=language)
 
 
 def changed_predictions(trial: "Trial", label: str, language: str) -> str:
