@@ -23,40 +23,30 @@ if TYPE_CHECKING:
     from cxrkit.course.experiments._sets import CleanedData
     from cxrkit.data import FilmSet
 
-_CHANCE = 0.5
-
-
-_MEASURES = ("AUROC", "accuracy", "recall", "specificity")
-#: Of each experiment its title, what the report printed of it, and the measures of its table.
-_ABOUT = {
-    "augmenters": (
-        "One augmenter at a time (table 7, figure 9)",
-        "Report: table 7, accuracy; the number of images is not printed.",
-        _MEASURES,
-    ),
-    "composite": ("The composite (figures 10 and 11)", "Report: figure 10, mean AUROC.", _MEASURES),
-    "transfer": (
-        "Transfer learning and training from scratch (figure 12)",
-        "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
-        ("AUROC", "accuracy"),
-    ),
-    "unseen": (
-        "A source that the network never saw (figure 13)",
-        "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
-        (),
-    ),
-    "mixing": (
-        "Images of the other source mixed in (table 9)",
-        "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
-        ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
-    ),
-    "shortcuts": (
-        "Shortcuts: what a COVID-19 network uses",
-        "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
-        "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never "
-        "saw the disease; *the source* shows how well it recognises it.",
-        (),
-    ),
+_TITLES = {
+    "augmenters": "One augmenter at a time (table 7, figure 9)",
+    "composite": "The composite (figures 10 and 11)",
+    "transfer": "Transfer learning and training from scratch (figure 12)",
+    "unseen": "A source that the network never saw (figure 13)",
+    "mixing": "Images of the other source mixed in (table 9)",
+    "shortcuts": "Shortcuts: what a COVID-19 network uses",
+}
+#: What the report printed of each experiment.
+_NOTES = {
+    "augmenters": "Report: table 7, accuracy; the number of images is not printed.",
+    "composite": "Report: figure 10, mean AUROC.",
+    "transfer": "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
+    "unseen": "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
+    "mixing": "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
+    "shortcuts": "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
+    "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never "
+    "saw the disease; *the source* shows how well it recognises it.",
+}
+#: The measures of each table; the first is drawn.
+_MEASURES = {
+    **dict.fromkeys(("augmenters", "composite"), ("AUROC", "accuracy", "recall", "specificity")),
+    "transfer": ("AUROC", "accuracy"),
+    "mixing": ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
 }
 _COVERS = (
     "Values are means over seeds, with 95% intervals from resamples of test patients and seeds; differences are paired "
@@ -75,11 +65,10 @@ def printed(result: "Result") -> dict[str, Estimate]:
 
     For "transfer", by mode. For "unseen", the one number is under "". For "shortcuts" there is nothing.
     """
-    fig10, fig12 = ((name, "mean", "auroc") for name in ("fig10", "fig12"))
     places: dict[str, dict[str, tuple[str, str, str]]] = {
         "augmenters": {row: ("table07", row, "mean_accuracy") for row in published.table("table07").index},
-        "composite": {"figure 11": fig10},
-        "transfer": {"fine-tuned": fig10, "scratch": fig12},
+        "composite": {"figure 11": ("fig10", "mean", "auroc")},
+        "transfer": {"fine-tuned": ("fig10", "mean", "auroc"), "scratch": ("fig12", "mean", "auroc")},
         "unseen": {"": ("fig13", "covid model on ChestX-ray14", "mean_auroc")},
         "mixing": {row: ("table09", row, "accuracy") for row in published.table("table09").index},
     }
@@ -113,16 +102,18 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
     both["name"] = [_named(result, name) for name in both["setting"]]
     figure = style.figure(style.WIDTH, 0.42 * len(here) + 1.9, simulated=result.simulated, title=title)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
-    never = result.extra["always no"].value if result.name == "mixing" else None
+    mixing = result.name == "mixing"
     low = math.floor(10 * np.nanmin(both[["low", "value"]].to_numpy(float))) / 10
-    about: dict[str, Any] = {"axis": left, "reference": never, "reference_name": "always negative"}
-    plots.forest(both.assign(words=""), xlabel=measure, span=(min(0.5, low), 1.0), **about)
+    about: dict[str, Any] = {"reference": result.extra["always no"].value if mixing else None, "axis": left}
+    plots.forest(
+        both.assign(words=""), xlabel=measure, span=(min(0.5, low), 1.0), reference_name="always negative", **about
+    )
     ends = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
     differences = both.head(len(here))[["name", "p", *ends]].rename(columns=ends)
     differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in differences["p"]]
-    first = "row 0" if result.name == "mixing" else here["setting"].iloc[0]
-    about = {"axis": right, "reference": 0.0, "reference_name": "", "palette": dict.fromkeys(both["name"], style.INK)}
-    plots.forest(differences, xlabel=f"{measure}: difference from {first}", span=None, **about)
+    xlabel = f"{measure}: difference from {'row 0' if mixing else here['setting'].iloc[0]}"
+    about = {"reference": 0.0, "palette": dict.fromkeys(both["name"], style.INK), "axis": right}
+    plots.forest(differences, xlabel=xlabel, span=None, reference_name="", **about)
     right.tick_params(left=False)
     right.locator_params(axis="x", nbins=5)
     return figure
@@ -159,8 +150,8 @@ def curves(result: "Result", *, title: str = "") -> Drawing:
         if mode in theirs:
             value = theirs[mode].value
             axis.text(1.01, value, f"report, {mode}: {value:.3f}", color=colour, **beside)
-    axis.axhline(_CHANCE, color=style.INK, linewidth=1, linestyle=":")
-    axis.text(1.01, _CHANCE, "chance", **beside)
+    axis.axhline(0.5, color=style.INK, linewidth=1, linestyle=":")
+    axis.text(1.01, 0.5, "chance", **beside)
     films = table.groupby("patients")["films"].mean()
     axis.set_xscale("log")
     axis.set_xticks(films.index, [f"{size}\n({number:.0f} images)" for size, number in films.items()], fontsize=8.5)
@@ -175,17 +166,14 @@ def sources(result: "Result", *, title: str = "") -> Drawing:
     The result is of "unseen", where a source of one class shows the AUROC across sources (against the other class of
     the training sources), or of "shortcuts", with unchanged images.
     """
-    table = result.table
     if result.name == "shortcuts":
         # "the source" is a test set of one network only.
-        areas = table[(table["variant"] == "unchanged") & (table["tested on"] != "the source")]
-        return matrix(
-            areas.assign(group=areas["trained on"], name=areas["tested on"], note=areas["seen"]),
-            title=title, simulated=result.simulated,
-        )  # fmt: skip
-    shares = table.set_index(["trained on", "tested on", "measure"])["value"]
+        table = result.table.query("variant == 'unchanged' and `tested on` != 'the source'")
+        table = table.assign(group=table["trained on"], name=table["tested on"], note=table["seen"])
+        return matrix(table, title=title, simulated=result.simulated)
+    shares = result.table.set_index(["trained on", "tested on", "measure"])["value"]
     rows = []
-    for row in table[table["measure"].str.startswith("AUROC")].to_dict("records"):
+    for row in result.table[result.table["measure"].str.startswith("AUROC")].to_dict("records"):
         place = row["trained on"], row["tested on"]
         found = [f"{name} {shares[*place, name]:.2f}" for name in ("recall", "specificity") if (*place, name) in shares]
         note = [*(["across sources"] if row["measure"] == "AUROC across" else []), ", ".join(found)]
@@ -210,8 +198,8 @@ def matrix(
             (the test set) and perhaps `note`, the last words of a cell.
         trained, tested: names of the axes.
     """
-    frame = areas.copy() if isinstance(areas, pd.DataFrame) else plots.tidy_estimates(areas)
-    frame["words"] = [_cell(row) for row in frame.to_dict("records")]
+    frame = areas if isinstance(areas, pd.DataFrame) else plots.tidy_estimates(areas)
+    frame = frame.assign(words=[_cell(row) for row in frame.to_dict("records")])
     values, words = (
         frame.pivot(index="group", columns="name", values=part).reindex(frame["group"].unique())[frame["name"].unique()]
         for part in ("value", "words")
@@ -230,24 +218,23 @@ def variants(result: "Result", trained_on: str) -> Drawing:
 def predicted_positive(result: "Result") -> Drawing:
     """Draw the share of each source's images that networks of "shortcuts" predict positive, unchanged images."""
     found = _shares(result)
-    frame = found.assign(name=found["measure"], group="trained on " + found["trained on"])
+    found = found.assign(name=found["measure"], group="trained on " + found["trained on"])
     words = "share of images predicted positive"
-    return plots.forest(frame, xlabel=words, reference=None, simulated=result.simulated)
+    return plots.forest(found, xlabel=words, reference=None, simulated=result.simulated)
 
 
 def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
     """Return all figures of a result on its test images, by a name for a file."""
-    title, _, measures = _ABOUT[result.name]
-    about: dict[str, Any] = {"title": f"{title}: {result.data}"}
-    if result.name == "composite":
-        return {"figure": settings(result, **about), "examples": examples(result, test)}
-    if result.name != "shortcuts":
-        draw = {"transfer": curves, "unseen": sources}.get(result.name)
-        return {"figure": draw(result, **about) if draw else settings(result, measure=measures[0], **about)}
-    found = {"figure": sources(result, **about), "predicted-positive": predicted_positive(result)}
-    if result.table["variant"].nunique() > 1:
-        names = result.table.loc[result.table["target"] == "COVID-19", "trained on"].unique()
-        found |= {f"variants-{number}": variants(result, name) for number, name in enumerate(names)}
+    title, name = f"{_TITLES[result.name]}: {result.data}", result.name
+    if name in ("augmenters", "composite", "mixing"):
+        found = {"figure": settings(result, measure=_MEASURES[name][0], title=title)}
+        return found | ({"examples": examples(result, test)} if name == "composite" else {})
+    found = {"figure": (curves if name == "transfer" else sources)(result, title=title)}
+    if name == "shortcuts":
+        found["predicted-positive"] = predicted_positive(result)
+        networks = result.table.query("target == 'COVID-19'")["trained on"].unique()
+        if result.table["variant"].nunique() > 1:
+            found |= {f"variants-{number}": variants(result, trained) for number, trained in enumerate(networks)}
     return found
 
 
@@ -279,8 +266,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     """
     if result.name == "unseen":
         return _unseen_table(result)
-    there = set(result.table["measure"])
-    chosen = list(measures or [measure for measure in _ABOUT[result.name][2] if measure in there])
+    chosen = measures or [name for name in _MEASURES[result.name] if name in set(result.table["measure"])]
     first, *_ = [_of_measure(result, measure) for measure in chosen]
     found, theirs = result.estimates("setting", "measure"), printed(result)
     rows = []
@@ -313,12 +299,12 @@ def _opening(heading: str, data: str, simulated: bool, date: str, command: str) 
 def document(result: "Result", *, date: str, command: str) -> Markdown:
     """Return a result as a Markdown document, ready for docs/results, with the date and the command that was run."""
     minutes = result.cells["seconds"].sum() / 60
-    opening = _opening(_ABOUT[result.name][0], result.data, result.simulated, date, command)
+    opening = _opening(_TITLES[result.name], result.data, result.simulated, date, command)
     parts = [
         f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
-        f"{_COVERS} {_ABOUT[result.name][1]}",
+        f"{_COVERS} {_NOTES[result.name]}",
     ]
     if result.name == "unseen":
         parts.append(f"The report printed {printed(result)[''].value:.3f}.")
@@ -337,14 +323,12 @@ def trained(result: "Result") -> str:
     whole = f"{plan.epochs * plan.steps} steps{size}, AdamW at {plan.learning_rate:g}, best of {plan.epochs} epochs"
     copies = f" of {plan.draws} augmented copies of each image" if plan.recipe is not None else ""
     head = f"a new head on frozen features{copies}, best penalty"
+    how = f"{plan.mode.capitalize()}: {head if plan.mode == 'frozen' else whole}"
     if result.name == "transfer":
         how = f"Frozen: {head}. Fine-tuned and from scratch: {whole}"
-    else:
-        how = f"{plan.mode.capitalize()}: {head if plan.mode == 'frozen' else whole}"
-    half = "images sampled or weighted so that 50% have COVID-19"
-    start = f"Start: {escape_markdown(plan.start)} at {plan.size_px} px."
-    seeds = ", ".join(map(str, result.seeds))
-    return f"{start} {how} on val by loss; {half if plan.balanced else 'each image counts the same'}; seeds {seeds}."
+    half = "images sampled or weighted so that 50% have COVID-19" if plan.balanced else "each image counts the same"
+    start, seeds = f"Start: {escape_markdown(plan.start)} at {plan.size_px} px.", ", ".join(map(str, result.seeds))
+    return f"{start} {how} on val by loss; {half}; seeds {seeds}."
 
 
 def _shortcut_parts(result: "Result") -> list[str]:
@@ -353,11 +337,11 @@ def _shortcut_parts(result: "Result") -> list[str]:
         f"Images on which no lungs were found are left out of all variants: {', '.join(lost)}.",
         "## Trained on, tested on",
     ]
-    names = list(dict.fromkeys(result.table["variant"]))
+    names = result.table["variant"].unique()
     for variant in names:
         areas = as_table(result.estimates("trained on", "tested on", variant=variant), first="trained on")
         parts.append(f"### {escape_markdown(variant.capitalize())}\n\n{areas}")
-    changed = result.table[(result.table["target"] == "COVID-19") & result.table["difference"].notna()]
+    changed = result.table.query("target == 'COVID-19' and difference.notna()")
     if not changed.empty:
         words = [f"{gain(row)}, p {p_value(row['p (Holm)'])}" for row in changed.to_dict("records")]
         wide = changed.assign(words=words).pivot_table(
