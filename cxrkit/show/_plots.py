@@ -115,10 +115,14 @@ def forest(
         height = (0.14 + 0.15 * most) * len(names) + 1.4
         axis = style.figure(WIDTH, height, simulated=simulated, model=model).subplots()
     group = frame["group"] if groups else pd.Series("", frame.index)
-    colour = group.map({name: look[0] for name, look in looks.items()} if groups else {}).fillna(
-        frame["name"].map(palette)
+    by_group = {name: look[0] for name, look in looks.items()}
+    colour = pd.Series(
+        [
+            by_group[of] if groups else palette.get(name, SERIES[0])
+            for of, name in zip(group, frame["name"], strict=True)
+        ]
     )
-    colour = colour.fillna(SERIES[0]).where(~hollow, GREY)
+    colour = colour.where(~hollow, GREY)
     place = frame["name"].map(names.index) + 0.8 / most * (rows.cumcount() - (rows["name"].transform("size") - 1) / 2)
     axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
     drawn = frame["value"].notna()
