@@ -1,8 +1,8 @@
-"""Read every DICOM file that comes with pydicom, and those of other folders: size, range, notes, or the reason.
+"""Read every DICOM file that comes with pydicom, and those of other folders: size, range, flags, notes or the reason.
 
     python benchmarks/dicom_files.py [FOLDER ...] [--sheet SHEET.png]
 
-A row whose image looks wrong on the contact sheet is the worst fault: nothing is downloaded, and nothing is asserted.
+An image that looks wrong on the contact sheet is the worst fault. Nothing is downloaded.
 """
 
 import argparse
@@ -14,12 +14,11 @@ from PIL import Image, ImageDraw
 
 from cxrkit import film
 
-#: Side of a picture on the sheet, pictures in a row, height of the caption, pixels.
+#: Side of an image on the sheet, images in a row, height of a caption.
 SIDE_PX, COLUMNS, CAPTION_PX = 150, 10, 14
 
 
 def main() -> None:
-    """Print a row per file, and draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, help="more folders of DICOM files")
     parser.add_argument("--sheet", type=Path, help="write all images to this picture")
@@ -27,7 +26,7 @@ def main() -> None:
     known = Path(pydicom.__file__).parent / "data"
     paths = [path for folder in (known, *asked.folders) for path in sorted(folder.rglob("*")) if path.is_file()]
     others = {".py", ".pyc", ".txt", ".md", ".json", ".dump", ".icc", ".gz", ".csv"}
-    pictures, refused = {}, 0
+    pictures, passed, refused = {}, 0, 0
     for path in paths:
         if path.suffix in others:
             continue
@@ -39,10 +38,12 @@ def main() -> None:
             continue
         dark, bright = np.quantile(found.pixels, (0.01, 0.99))
         pictures[f"{len(pictures)} {path.name}"] = film.to_uint8(found)
-        notes = " ".join(found.notes)
+        flags = film.assess(found).flags
+        passed += "not_frontal_chest" not in flags
         height, width = found.pixels.shape
-        print(f"{path.name:52} {height:5} x {width:<5} 1% {dark:.2f}  99% {bright:.2f}  {notes}")
-    print(f"\n{len(pictures)} read, {refused} refused.")
+        said = f"{' '.join(flags)} | {' '.join(found.notes)}"
+        print(f"{path.name:52} {height:5} x {width:<5} 1% {dark:.2f}  99% {bright:.2f}  {said}")
+    print(f"\n{len(pictures)} read, {passed} of them as frontal chest radiographs; {refused} refused.")
     if asked.sheet:
         rows = -(-len(pictures) // COLUMNS)
         sheet = Image.new("L", (COLUMNS * SIDE_PX, rows * (SIDE_PX + CAPTION_PX)), 90)
