@@ -77,7 +77,7 @@ def from_draws(scorer: Scorer, value: float, draws: np.ndarray) -> Estimate:
     reason = scorer.remark or (f"{lost} of {len(draws)} resamples {scorer.loss} and were left out" if lost else "")
     if not len(kept):
         return Estimate(value, math.nan, math.nan, scorer.n, reason or "no resamples")
-    low, high = (float(end) for end in np.quantile(kept, (0.025, 0.975)))
+    low, high = np.quantile(kept, (0.025, 0.975)).tolist()
     return Estimate(value, min(low, value), max(high, value), scorer.n, reason)
 
 

@@ -31,10 +31,9 @@ COMBINED: dict[str, Callable[..., np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images counted by truth and prediction, with the measures that follow; intervals are for independent images.
+    """Numbers of true positives, false positives, false negatives and true negatives, and the measures that follow.
 
-    Attributes:
-        tp, fp, fn, tn: true positives, false positives, false negatives, true negatives, each >= 0.
+    Intervals are for independent images.
     """
 
     tp: int
@@ -136,8 +135,7 @@ def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:
 
 def _images_and_reason(name: str, counts: Sequence[int]) -> tuple[int, str]:
     """Return how many images a measure is measured on, and why it is undefined; empty when it is defined."""
-    tp, fp, fn, tn = counts
-    every = sum(counts)
+    (tp, fp, fn, tn), every = counts, sum(counts)
     if name in SHARES or name == "F1":
         _, among, none = SHARES.get(name, ((), (_TP, _FP, _FN), "no image is positive or predicted positive"))
         n = sum(counts[k] for k in among)

@@ -50,11 +50,7 @@ class Estimate:
 
 
 def wilson(k: int, n: int) -> Estimate:
-    """Return the proportion k / n with its Wilson score interval, for independent images; undefined for n = 0.
-
-    Source:
-        Wilson 1927, J. Am. Stat. Assoc. 22, 209; statsmodels.
-    """
+    """Return the proportion k / n with Wilson's score interval (1927), for independent images; undefined for n = 0."""
     if not 0 <= k <= n:
         raise ValueError(f"k must be from 0 to n; got k = {k} of n = {n}.")
     return _wilson(k / n, n, n) if n else Estimate.undefined(0, "no images")

@@ -81,12 +81,9 @@ def localisation_table(
     rows = []
     for names, part in scores.groupby(keys, sort=False, dropna=False):
         about = dict(zip(keys, names, strict=True))
-        values = part["value"].to_numpy(float)
         patients = part["patient_id"].astype(str).to_numpy() if "patient_id" in part else None
-        if about["measure"] == "pointing game":
-            combined = proportion(values, patients)
-        else:
-            combined = mean_by_patient(values, patients, resamples=resamples, seed=seed)
+        options = {} if about["measure"] == "pointing game" else {"resamples": resamples, "seed": seed}
+        combined = (mean_by_patient if options else proportion)(part["value"].to_numpy(float), patients, **options)
         rows.append({**about, **asdict(combined)})
     return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n", "reason"])
 
@@ -133,8 +130,7 @@ def _corners(boxes: npt.ArrayLike) -> np.ndarray:
 def _cut(values: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut the image along all edges of pixels (h, w) and boxes (boxes, 4).
 
-    Returns:
-        For each piece (rows, columns): whether it lies in a box, its share of the image, its heat per area.
+    Returns for each piece (rows, columns): whether it lies in a box, its share of the image, its heat per area.
     """
     height, width = values.shape
     down = np.unique(np.concatenate([np.linspace(0, 1, height + 1), corners[:, 1], corners[:, 3]]))

@@ -47,11 +47,7 @@ def delong(value: float, wins: np.ndarray, losses: np.ndarray, *, least: float =
     error = math.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
     if error < 1e-12:
         return Estimate(value, math.nan, math.nan, n, "no spread: DeLong's variance is 0"), math.nan
-    return _around(value, error, n, least), error
-
-
-def _around(value: float, error: float, n: int, least: float = 0.0) -> Estimate:
-    return Estimate(value, max(least, value - Z * error), min(1.0, value + Z * error), n)
+    return Estimate(value, max(least, value - Z * error), min(1.0, value + Z * error), n), error
 
 
 def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
@@ -64,25 +60,24 @@ def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
         Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
     """
     n = positives + negatives
-    if not 0 <= area <= 1:
-        raise ValueError(f"area must lie in [0, 1]; got {area!r}.")
-    if min(positives, negatives) < 1:
-        raise ValueError(f"positives and negatives must be >= 1; got {positives} and {negatives}.")
+    if not 0 <= area <= 1 or min(positives, negatives) < 1:
+        raise ValueError(
+            f"area must lie in [0, 1], positives and negatives be at least 1; got {area!r}, {positives}, {negatives}."
+        )
     if area in (0, 1):
         return Estimate(area, math.nan, math.nan, n, f"no spread: Hanley and McNeil's variance is 0 at {area:g}")
     # Chance that two positives beat one negative, and that one positive beats two negatives.
     two_positives, two_negatives = area / (2 - area), 2 * area**2 / (1 + area)
     spread = (positives - 1) * (two_positives - area**2) + (negatives - 1) * (two_negatives - area**2)
-    return _around(area, math.sqrt((area * (1 - area) + spread) / (positives * negatives)), n)
+    half = Z * math.sqrt((area * (1 - area) + spread) / (positives * negatives))
+    return Estimate(area, max(0.0, area - half), min(1.0, area + half), n)
 
 
 def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike) -> float:
     """Return the one of `probs` with the largest sensitivity + specificity - 1, the highest of several.
 
-    NaN when all images are of one class. Choose on validation images, measure on test images.
-
-    Source:
-        Youden 1950, Cancer 3, 32.
+    NaN when all images are of one class. Choose on validation images, measure on test images (Youden 1950, Cancer 3,
+    32).
     """
     from sklearn.metrics import roc_curve
 

@@ -35,9 +35,8 @@ def runs_table(
     draws test patients, and one run less than there are, both the same for all settings. Of a mean over R runs that
     gives the variance that R runs show; R draws would give R - 1 parts in R of it.
 
-    The interval covers other test patients of the same kind and other seeds, not other hospitals. A single run has no
-    seeds to cover, and the reason gives that. With few runs it is rough. The interval of a share that all images have
-    in all runs, or none, is that of `proportion`.
+    The interval covers other test patients of the same kind and other seeds (rough with few runs, and without seeds
+    with one run), not other hospitals. That of a share that all images have in all runs, or none, is `proportion`'s.
 
     Args:
         probs: by setting, (runs, images), as many runs for all.

@@ -54,12 +54,9 @@ class Worth:
 
 
 def _predictive(others: Estimate, right: Estimate, share: float, none: str) -> Estimate:
-    """Return the share of images predicted in a class that are of it.
+    """Return the share of images predicted in a class that are of it, `share` being that of the class among all images.
 
-    Args:
-        others: share of the other class that is predicted right; `right`: of this class.
-        share: of this class among all images.
-        none: why it is undefined if no image is predicted in this class.
+    Of `others`, the other class, and of this one, `right` are predicted right; `none`: the reason if none is predicted.
     """
     wrong = Estimate(1 - others.value, 1 - others.high, 1 - others.low, others.n, others.reason)
     n, odds, reason = wrong.n + right.n, (1 - share) / share, wrong.reason or right.reason

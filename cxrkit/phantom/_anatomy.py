@@ -81,7 +81,6 @@ class Changes:
     midline: float = 0.0
     upper_vessels: float = 0.0
     vessel_loss: float = 0.0
-    perihilar: float = 0.0
 
 
 def draw_person(seed: int, sex: str | None = None, age: float | None = None) -> Person:
@@ -197,9 +196,7 @@ class Frame:
     def place(self, x, y, front):
         """Body coordinates to the rays' frame: turn about the long axis, lean, and which way the chest faces.
 
-        Args:
-            x, y: cm from the midline and from the apex.
-            front: cm in front of the middle plane.
+        x and y are cm from the midline and from the apex, front is cm in front of the middle plane.
         """
         cos, sin = np.cos(self.pose.turn), np.sin(self.pose.turn)
         x, front = np.asarray(x, float), np.asarray(front, float)
@@ -328,9 +325,8 @@ _LEVELS = 6
 def vessels(frame: Frame) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pulmonary vessels: seven lobar trunks a side, each forking five times.
 
-    Returns:
-        Branches by generation: points (n, k, 3) and radius (n, k); the first three are bent (k = 3), the finer ones
-        straight (k = 2); cm.
+    Returns the branches by generation: points (n, k, 3) and radius (n, k), cm; the first three are bent (k = 3), the
+    finer ones straight (k = 2).
     """
     person, changes = frame.person, frame.changes
     rng = stream(person.seed, "vessels")

@@ -1,9 +1,7 @@
 """The simulated film: `simulate`, series of one patient, and many at once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -54,11 +52,7 @@ class SimulatedFilm:
         masks: finding -> bool (H, W), all its lesions together.
         lung_mask: bool (H, W), where rays cross aerated lung beside heart, mediastinum and diaphragm.
         cardiothoracic_ratio: widest heart against widest thorax.
-        view: "PA" or "AP".
-        sex: "F" or "M".
-        age: years.
-        seed: of the patient.
-        follow_up: 0 for the first film of a patient.
+        view, sex, age, seed, follow_up: as `simulate` takes them, none of them None.
         cm_per_px: scale at the middle plane of the chest.
     """
 
@@ -132,16 +126,11 @@ def _pose(seed: int, follow_up: int, view: str | None) -> anatomy.Pose:
         return first
     again = anatomy.draw_pose(stream(seed, "film", follow_up), first.view)
 
-    def between(one: float, other: float) -> float:
+    def between(name: str) -> Any:
+        one, other = (np.asarray(getattr(pose, name)) for pose in (first, again))
         return one + 0.35 * (other - one)
 
-    return replace(
-        first,
-        turn=between(first.turn, again.turn),
-        breath=between(first.breath, again.breath),
-        shift=(between(first.shift[0], again.shift[0]), between(first.shift[1], again.shift[1])),
-        zoom=between(first.zoom, again.zoom),
-    )
+    return replace(first, **{name: between(name) for name in ("turn", "breath", "shift", "zoom")})
 
 
 def simulate(
@@ -169,14 +158,11 @@ def simulate(
         severity: one number in (0, 1] for all, or a dict finding -> number; what is not given is drawn evenly from
             0.05 to 1.
         view: "PA" (standing) or "AP" (bedside); None draws, 60% PA.
-        sex: "F" or "M"; None draws.
-        age: years, 18 to 100; None draws.
+        sex, age: "F" or "M"; years, 18 to 100. None draws.
         nuisance: marker, leads and source, as of a `Nuisance`; None adds nothing.
         follow_up: 0 for the patient's first film; k > 0 for a later one: same anatomy, another position, inspiration
             and exposure, and other severities unless `severity` is given.
         enrich: see `draw_findings`; used only where findings is None.
-    Raises:
-        ValueError: an argument outside what is listed.
     """
     seed = check_seed(seed)
     findings = findings if findings is None or isinstance(findings, str) else tuple(findings)
@@ -220,15 +206,11 @@ def simulate_series(
 
     Args:
         seed: the patient, as in `simulate`.
-        n: films, 1 or more.
         course: "grow", "shrink", "appear" (absent at first), "resolve" (absent at last) or "stable".
         findings: what runs the course, of `KINDS`; None draws as `simulate` does, with at least one finding.
         options: further arguments of `simulate`, the same for every film.
     Returns:
-        n films with follow_up 0 to n - 1; each film's `labels` hold its severities, and where the course is at zero
-        the finding is not in them.
-    Raises:
-        ValueError: an unknown course, or n below 1.
+        Films with follow_up 0 to n - 1; where the course is at zero, `labels` do not hold the finding.
     """
     if course not in COURSES or n < 1:
         raise ValueError(f"course must be one of {', '.join(COURSES)}, and n 1 or more; got {course!r} and {n}.")
@@ -241,10 +223,6 @@ def simulate_series(
     return films
 
 
-def _one(spec: Mapping[str, Any]) -> SimulatedFilm:
-    return simulate(**spec)
-
-
 def simulate_many(
     specs: Iterable[int | Mapping[str, Any]], *, workers: int = 1, **common: Any
 ) -> Iterator[SimulatedFilm]:
@@ -252,13 +230,10 @@ def simulate_many(
 
     Args:
         specs: seeds, or dictionaries of `simulate`'s arguments (with "seed").
-        workers: processes; 1 works in this one. They are spawned, so that a parent that runs TensorFlow is never
-            forked; in a script call this below `if __name__ == "__main__":`.
+        workers: processes; 1 works in this one. joblib starts new ones: a parent that runs TensorFlow is never forked.
         common: arguments for every film; a spec's own win.
     """
+    import joblib
+
     full = [common | (dict(spec) if isinstance(spec, Mapping) else {"seed": spec}) for spec in specs]
-    if workers == 1:
-        yield from map(_one, full)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_one, full, chunksize=max(1, min(16, len(full) // (4 * workers))))
+    return joblib.Parallel(workers, return_as="generator")(joblib.delayed(simulate)(**spec) for spec in full)

@@ -29,12 +29,7 @@ MASK_PART = 0.35
 
 @dataclass
 class Paint:
-    """What the painters have put on the film so far.
-
-    Attributes:
-        effects: what `render.attenuation` takes.
-        lesions: per finding its separate lesions, each bool (H, W).
-    """
+    """What the painters have put on the film so far; `lesions` are the separate ones of a finding, each bool (H, W)."""
 
     effects: Effects = field(default_factory=Effects)
     lesions: dict[str, list[np.ndarray]] = field(default_factory=dict)
@@ -77,10 +72,7 @@ def cloud(scene: Scene, centre, axes, tilt: float, edge: float, rough: np.ndarra
     """Ill-defined patch, 1 inside and 0 outside.
 
     Args:
-        scene: the film.
-        centre: (x from the midline, y), cm.
-        axes: two half-axes, cm.
-        tilt: radians.
+        centre, axes, tilt: (x from the midline, y), and two half-axes, cm; radians.
         edge: half-width of the soft edge, in units of the half-axes.
         rough: (H, W), added to the distance from the centre: what makes the outline ragged.
     """
@@ -94,9 +86,6 @@ def ball(scene: Scene, centre, radii) -> np.ndarray:
     """Path through an ellipsoid whose depth is the mean of its two axes on the film, cm."""
     p, q = (scene.x - centre[0]) / radii[0], (scene.y - centre[1]) / radii[1]
     return (radii[0] + radii[1]) * np.sqrt(np.maximum(1.0 - p * p - q * q, 0.0))
-
-
-# --- changes of the anatomy, before the solids are built ---------------------------------------------------------
 
 
 def shape(seed: int, severities: dict[str, float]) -> Changes:
@@ -129,9 +118,6 @@ def shape(seed: int, severities: dict[str, float]) -> Changes:
                 changes.midline -= anatomy.SIGNS[side] * 1.2 * max(severity - 0.5, 0.0)
                 changes.dome_lift[side] -= 1.2 * severity * severity
     return changes
-
-
-# --- painting ------------------------------------------------------------------------------------------------------
 
 
 def _atelectasis_choice(seed: int) -> tuple[int, bool]:
@@ -174,18 +160,11 @@ def _atelectasis(seed: int, severity: float, scene: Scene, paint: Paint) -> None
     paint.solid("Atelectasis", scene, path)
 
 
-def _cardiomegaly(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
-    """The heart itself is the lesion: its silhouette."""
-    paint.lesions["Cardiomegaly"] = [scene.heart > 0.2]
-
-
 def _effusion(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Fluid below a meniscus that climbs the chest wall; up to half the lung."""
     draw = layout(seed, "Effusion").random_sample(8)
-    first = int(draw[0] < 0.5)
-    sides = [first] + ([1 - first] if draw[1] < 0.35 else [])
-    frame = scene.frame
-    for k, side in enumerate(sides):
+    first, frame = int(draw[0] < 0.5), scene.frame
+    for k, side in enumerate([first, 1 - first] if draw[1] < 0.35 else [first]):
         amount = severity * (1.0 if k == 0 else 0.35 + 0.6 * draw[2])
         tip = frame.dome_top(side) + 0.45 * 6.3
         level = tip - mix(0.2, 0.60 * frame.height, amount**1.1)
@@ -300,18 +279,14 @@ def _consolidation(seed: int, severity: float, scene: Scene, paint: Paint) -> No
     far = np.hypot(cx - hx, cy - hy)
     fan = rng.standard_normal((5, 3))
     s = np.linspace(0.0, 1.0, 6)
-    lines, radius = [], []
-    for k in range(5):
-        angle = aim + (k - 2) * 0.20 + 0.08 * fan[k, 0] + 0.16 * fan[k, 1] * s
-        reach = (far + 2.6 + 0.5 * fan[k, 2]) * s
+    lines, radius = [], np.tile(0.30 - 0.15 * s, (5, 1))
+    for k, (turn, bend, longer) in enumerate(fan):
+        angle = aim + (k - 2) * 0.20 + 0.08 * turn + 0.16 * bend * s
+        reach = (far + 2.6 + 0.5 * longer) * s
         x, y = hx + sign * reach * np.cos(angle), hy + reach * np.sin(angle)
         lines.append(np.stack([x + frame.midline(y), y, 0.0 * s], axis=-1))
-        radius.append(0.30 - 0.15 * s)
-    bronchi = solids.tube_paths(
-        scene.rays, solids.polylines(scene.rays, np.array(lines), np.array(radius), 4.2 * np.array(radius))
-    )
-    dense = mix(0.34, 0.90, severity)
-    part = dense * shape_
+    bronchi = solids.polyline_paths(scene.rays, np.array(lines), radius, 4.2 * radius)
+    part = mix(0.34, 0.90, severity) * shape_
     paint.haze("Consolidation", scene, part)
     # Air in the bronchi is seen only where the lung around it is filled.
     paint.effects.gas = paint.effects.gas + np.minimum(bronchi, 0.35 * scene.lung) * part
@@ -337,9 +312,7 @@ def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
             x = sign * (wall - reach)
             lines.append(np.stack([x + frame.midline(line_y), line_y, 0.0 * reach], axis=-1))
             radius.append(np.full(3, 0.055 + 0.03 * d))
-    kerley = solids.tube_paths(
-        scene.rays, solids.polylines(scene.rays, np.array(lines), np.array(radius), np.full((18, 3), 0.5))
-    )
+    kerley = solids.polyline_paths(scene.rays, np.array(lines), np.array(radius), np.full((18, 3), 0.5))
     paint.effects.tissue = paint.effects.tissue + mix(0.5, 1.3, severity) * kerley * (scene.lung > 0)
 
 
@@ -352,10 +325,9 @@ def _fibrosis(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     low = ramp(scene.y / scene.frame.height, 0.35, 0.80)
     rim = ramp(scene.s, 0.55, 0.92)
     where = np.clip(0.85 * low * (0.45 + 0.55 * rim) + 0.55 * rim * (0.3 + 0.7 * low) + 0.18 * rough * low, 0.0, 1.0)
-    part = where * (mix(0.05, 0.16, severity) + mix(0.09, 0.26, severity) * net)
-    both = np.clip(part, 0.0, 0.75)
+    part = np.clip(where * (mix(0.05, 0.16, severity) + mix(0.09, 0.26, severity) * net), 0.0, 0.75)
     for side in (0, 1):
-        paint.haze("Fibrosis", scene, both * scene.side(side))
+        paint.haze("Fibrosis", scene, part * scene.side(side))
 
 
 def _pneumothorax(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
@@ -391,11 +363,10 @@ def _pleural_thickening(seed: int, severity: float, scene: Scene, paint: Paint) 
     cap = draw[1] < 0.4
     ragged = texture(rng, scene.rays, 2.4)
     thick = mix(0.45, 1.9, severity)
-    for k, side in enumerate([first] + ([1 - first] if draw[2] < 0.3 else [])):
+    for k, side in enumerate([first, 1 - first] if draw[2] < 0.3 else [first]):
         if cap:
             depth = scene.y + 0.25 * thick * ragged
-            band = ramp(depth, 1.1 + 1.5 * thick, 0.3 + 1.0 * thick)
-            part = mix(0.45, 0.85, severity) * band
+            part = mix(0.45, 0.85, severity) * ramp(depth, 1.1 + 1.5 * thick, 0.3 + 1.0 * thick)
         else:
             h0, h1 = 0.18 + 0.25 * draw[3], 0.75 + 0.35 * draw[4]
             h = scene.y / scene.frame.height
@@ -442,7 +413,8 @@ def _covid(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
 
 PAINTERS: dict[str, Callable[[int, float, Scene, Paint], None]] = {
     "Atelectasis": _atelectasis,
-    "Cardiomegaly": _cardiomegaly,
+    # The heart itself is the lesion: its silhouette.
+    "Cardiomegaly": lambda seed, severity, scene, paint: paint.lesions.update(Cardiomegaly=[scene.heart > 0.2]),
     "Effusion": _effusion,
     "Infiltration": _infiltration,
     "Mass": _mass,

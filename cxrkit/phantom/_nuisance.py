@@ -52,33 +52,30 @@ class Nuisance:
 
 def metal(nuisance: Nuisance, scene: Scene, seed: int) -> list[np.ndarray]:
     """Attenuation that markers and leads add, each (H, W)."""
-    rng = stream(seed, "nuisance")
-    draw = rng.random_sample(40)
-    frame, rays = scene.frame, scene.rays
-    result = []
+    draw = stream(seed, "nuisance").random_sample(40)
+    frame, rays, result = scene.frame, scene.rays, []
     if nuisance.marker:
-        side = -1.0 if nuisance.marker == "R" else 1.0
-        u0, u1, v0 = rays.u[0, 0], rays.u[0, -1], rays.v[0, 0]
-        x = (u1 - 3.2 - 1.2 * draw[0]) if side > 0 else (u0 + 1.6 + 1.2 * draw[0])
-        y = v0 + 1.4 + 2.5 * draw[1]
+        right = nuisance.marker == "R"
+        x = (rays.u[0, 0] + 1.6 + 1.2 * draw[0]) if right else (rays.u[0, -1] - 3.2 - 1.2 * draw[0])
+        y = rays.v[0, 0] + 1.4 + 2.5 * draw[1]
         strokes = np.array(_STROKES[nuisance.marker]) * 1.7
         points = np.concatenate([strokes + np.array([x, y]), np.zeros((len(strokes), 2, 1))], axis=-1)
         wide = np.full((len(strokes), 2), 0.17)
-        result.append(3.0 * np.minimum(solids.tube_paths(rays, solids.polylines(rays, points, wide, wide)), 0.4))
+        result.append(3.0 * np.minimum(solids.polyline_paths(rays, points, wide, wide), 0.4))
     if nuisance.leads:
         s = np.linspace(0.0, 1.0, 14)
         total = np.zeros(rays.shape)
         places = [(-0.62, 0.12), (0.62, 0.12), (-0.72, 0.98), (0.75, 1.0), (0.30, 0.55)]
-        for k in range(nuisance.leads):
+        for k, (across, down) in enumerate(places[: nuisance.leads]):
             d = draw[4 + 7 * k : 11 + 7 * k]
-            x = places[k][0] * frame.half_width + 2.0 * (d[0] - 0.5)
-            y = places[k][1] * frame.height + 2.0 * (d[1] - 0.5)
+            x = across * frame.half_width + 2.0 * (d[0] - 0.5)
+            y = down * frame.height + 2.0 * (d[1] - 0.5)
             end_x, end_y = (2.0 * d[2] - 1.0) * 8.0, rays.v[-1, 0] + 2.0
             bow = 6.0 * (d[3] - 0.5) * np.sin(np.pi * s) + 1.5 * (d[4] - 0.5) * np.sin(3 * np.pi * s)
             z = np.full_like(s, frame.pose.front * frame.half_depth)
             line = np.stack([x + (end_x - x) * s + bow, y + (end_y - y) * s, z], axis=-1)[None]
             wire = np.full((1, 14), 0.11)
-            total += 1.1 * solids.tube_paths(rays, solids.polylines(rays, line, wire, wire))
+            total += 1.1 * solids.polyline_paths(rays, line, wire, wire)
             away = np.sqrt((rays.u - x) ** 2 + (rays.v - y) ** 2)
             total += 0.16 * np.clip((0.95 - away) / 0.12, 0.0, 1.0) + 0.5 * np.clip((0.38 - away) / 0.12, 0.0, 1.0)
         result.append(total)

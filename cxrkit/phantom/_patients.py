@@ -53,8 +53,6 @@ def draw_findings(rng: np.random.RandomState, n: int, *, enrich: float = 0.0) ->
             on one film of 500.
     Returns:
         bool (n, 14), in the order of `cxrkit.labels.FINDINGS`.
-    Raises:
-        ValueError: enrich outside [0, 1].
     """
     if not 0.0 <= enrich <= 1.0:
         raise ValueError(f"enrich must be between 0 (natural rates) and 1 (each film has a finding); got {enrich}.")

@@ -28,9 +28,7 @@ def encode(pixels: np.ndarray) -> bytes:
     """Encode grey pixels as PNG with stored deflate blocks.
 
     Compressed bytes differ between zlib, zlib-ng and their releases; stored ones have one form only, so that a
-    checksum of the file holds everywhere. A 256-pixel film takes 66 kB.
-
-    `pixels` are uint8 (H, W), not empty.
+    checksum of the file holds everywhere. `pixels` are uint8 (H, W), not empty.
     """
     height, width = pixels.shape
     rows = np.zeros((height, width + 1), np.uint8)

@@ -41,10 +41,9 @@ class Effects:
 
 
 def texture(rng: np.random.RandomState, rays: Rays, grain_cm: float) -> np.ndarray:
-    """Smooth random field, about unit variance, of a grain given in cm, independent of the image size.
+    """Smooth random field (H, W), about unit variance, of a grain given in cm, independent of the image size.
 
-    Returns:
-        (H, W), a cubic B-spline through a grid of normal numbers.
+    It is a cubic B-spline through a grid of normal numbers.
     """
     nodes = int(60.0 / grain_cm) + 5
     grid = rng.standard_normal((nodes, nodes))
@@ -75,34 +74,25 @@ def attenuation(scene: Scene, effects: Effects) -> np.ndarray:
     def inside(effect):
         return effect[box] if isinstance(effect, np.ndarray) else effect
 
-    rng = stream(frame.person.seed, "texture")
+    rng, healthy = stream(frame.person.seed, "texture"), 1.0 - inside(effects.empty)
     grain = 1.0 + 0.07 * texture(rng, rays, 0.35) + 0.035 * texture(rng, rays, 1.6)
     right, left = frame.changes.density
     density = right if right == left else np.where(scene.left[box], left, right)
     # Blood falls to the base when standing.
     gradient = 0.85 + 0.30 * np.clip(rays.v / frame.base, 0.0, 1.0)
-    tissue = np.minimum((LUNG_DENSITY * density * gradient) * grain, 0.9)
-    filled = scenes.soft_in_lung(frame, rays) + 1.7 * scenes.vessel_path(frame, rays)
-    if isinstance(effects.empty, np.ndarray):
-        tissue, filled = tissue * (1.0 - inside(effects.empty)), filled * (1.0 - inside(effects.empty))
+    tissue = np.minimum((LUNG_DENSITY * density * gradient) * grain, 0.9) * healthy
+    filled = (scenes.soft_in_lung(frame, rays) + 1.7 * scenes.vessel_path(frame, rays)) * healthy
     filled = np.minimum(filled + inside(effects.tissue), lung)
     soft = scenes.body_path(scene) - scenes.air_path(scene)
     soft[box] -= (lung - filled) * (1.0 - tissue) * inside(effects.clear)
-    if isinstance(effects.outside, np.ndarray):
-        soft += effects.outside
-    if isinstance(effects.gas, np.ndarray):
-        soft -= effects.gas
+    soft = soft + effects.outside - effects.gas
     return MU_SOFT * np.maximum(soft, 0.0) + MU_BONE * scenes.bone_path(scene)
 
 
 def expose(scene: Scene, depth: np.ndarray, seed: int, follow_up: int = 0) -> np.ndarray:
-    """Send the beam through: primary, scatter, detector blur and quantum noise.
+    """Send the beam through: primary, scatter, detector blur and quantum noise; `depth` is of `attenuation`.
 
-    Args:
-        depth: from `attenuation`.
-        seed, follow_up: of the film, for exposure and noise.
-    Returns:
-        Negative logarithm of the detector signal, (H, W).
+    Returns the negative logarithm of the detector signal, (H, W).
     """
     look = stream(seed, "look", follow_up).random_sample(16)
     px = scene.rays.cm_per_px
@@ -144,8 +134,7 @@ def _blur(coarse: np.ndarray, sigma_px: float, shape: tuple[int, ...]) -> np.nda
 def develop(scene: Scene, logs: np.ndarray, seed: int, follow_up: int = 0) -> np.ndarray:
     """Process the raw film as a digital system does: flatten, sharpen, window, tone curve.
 
-    Returns:
-        (H, W), float64 in [0, 255], not yet rounded.
+    Returns (H, W), float64 in [0, 255], not yet rounded.
     """
     look = stream(seed, "look", follow_up).random_sample(16)
     px = scene.rays.cm_per_px
@@ -160,8 +149,7 @@ def develop(scene: Scene, logs: np.ndarray, seed: int, follow_up: int = 0) -> np
     # Between straight and S-shaped, then brighter or darker.
     bend = 0.6 * look[6]
     grey = grey + bend * (grey * grey * (3.0 - 2.0 * grey) - grey)
-    grey = grey ** (0.75 + 0.40 * look[7])
-    return 255.0 * grey
+    return 255.0 * grey ** (0.75 + 0.40 * look[7])
 
 
 def quantise(grey: np.ndarray) -> np.ndarray:

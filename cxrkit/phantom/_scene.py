@@ -15,6 +15,8 @@ _BODY_Y = [-12.0, -7.0, -5.0, -3.4, -1.8, 0.0, 2.0, 5.0, 9.0, 13.0, 20.0, 34.0]
 _BODY_W = Curve(_BODY_Y, [6.2, 6.3, 7.2, 10.2, 14.2, 17.2, 18.9, 19.4, 18.4, 17.2, 16.9, 17.6])
 _BODY_D = Curve(_BODY_Y, [5.6, 5.6, 5.8, 6.0, 6.4, 7.2, 8.6, 10.2, 11.2, 11.6, 11.8, 11.6])
 _LUNG_W = 13.9
+#: Centre, half-axes, and tilt of the first two of these in the film plane.
+Ellipsoid = tuple[tuple[float, float, float], tuple[float, float, float], float]
 
 # Half-width of the mediastinum (right, left), cm, against height in units of the lung's: great vessels, superior vena
 # cava, pulmonary trunk and left auricle before the heart takes over.
@@ -69,17 +71,11 @@ class Scene:
         return float(anatomy.SIGNS[side] * s * self.frame.lateral(max(y, 0.3))), float(y)
 
 
-@dataclass(frozen=True)
-class Heart:
-    """Two ellipsoids, left ventricle and right atrium: centre, axes and tilt of each."""
+def place_heart(frame: Frame) -> tuple[Ellipsoid, Ellipsoid, float]:
+    """Size the heart so that its width on the film is the wanted part of the thorax's inner width.
 
-    left: tuple[tuple[float, float, float], tuple[float, float, float], float]
-    right: tuple[tuple[float, float, float], tuple[float, float, float], float]
-    ratio: float
-
-
-def place_heart(frame: Frame) -> Heart:
-    """Size the heart so that its width on the film is the wanted part of the thorax's inner width."""
+    Returns left ventricle and right atrium, and that part.
+    """
     person, changes = frame.person, frame.changes
     ratio = changes.heart_ratio
     if ratio is None:
@@ -99,17 +95,14 @@ def place_heart(frame: Frame) -> Heart:
     right = 0.29 * width
     x_right, _, _ = frame.place(-0.335 * width + right + shift, y - 0.6, front)
     deep = 0.98 * frame.half_depth
-    return Heart(
-        left=((float(x_left), y, z), (a, b, deep), tilt),
-        right=((float(x_right), y - 0.6, z), (right, 0.40 * width * (11.7 / width) ** 0.3, 0.9 * deep), 0.15),
-        ratio=ratio,
-    )
+    atrium = right, 0.40 * width * (11.7 / width) ** 0.3, 0.9 * deep
+    return ((float(x_left), y, z), (a, b, deep), tilt), ((float(x_right), y - 0.6, z), atrium, 0.15), ratio
 
 
-def _heart_window(rays: solids.Rays, place: Heart) -> tuple[slice, slice]:
-    """Rows and columns that hold the heart's shadow."""
+def _window(rays: solids.Rays, *solid: Ellipsoid) -> tuple[slice, slice]:
+    """Rows and columns that hold the shadows of ellipsoids."""
     edges = []
-    for (x, y, z), axes, _ in (place.left, place.right):
+    for (x, y, z), axes, _ in solid:
         u, v, magnify = rays.project(x, y, z)
         reach = 1.03 * max(axes) * magnify
         edges.append((u - reach, u + reach, v - reach, v + reach))
@@ -143,12 +136,9 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
     centre = -frame.pose.front * 2.0 * np.clip(1.0 - y / (0.4 * frame.height), 0.0, 1.0)
     whole = (centre - cavity, centre + cavity)
 
-    place = place_heart(frame)
-    window = _heart_window(rays, place)
-    heart = _hull(
-        solids.ellipsoid(rays, *place.left, window=window),
-        solids.ellipsoid(rays, *place.right, window=window),
-    )
+    *chambers, ratio = place_heart(frame)
+    window = _window(rays, *chambers)
+    heart = _hull(*(solids.ellipsoid(rays, *chamber, window=window) for chamber in chambers))
     rows = [curve(y / frame.height) for curve in _MEDIASTINUM_W]
     span = np.where(left, rows[1], rows[0]) * (0.93 + 0.03 * frame.person.fat)
     middle = np.sqrt(np.maximum(1.0 - ((x - frame.changes.midline) / span) ** 2, 0.0)) * (1.15 * frame.half_depth)
@@ -187,7 +177,7 @@ def build(frame: Frame, rays: solids.Rays) -> Scene:
         box=box,
         lung=spread(air),
         heart=spread(heart_path),
-        thorax_ratio=place.ratio,
+        thorax_ratio=ratio,
     )
 
 
@@ -201,13 +191,10 @@ def body_path(scene: Scene) -> np.ndarray:
     trunk = 2.0 * solids.quartic_half_depth(scene.x / wide, deep)
     s = np.linspace(0.0, 1.0, 12)
     round_off = np.clip(s / 0.2, 0.02, 1.0) ** 0.5
-    arms = []
-    for sign in anatomy.SIGNS:
-        x = sign * (frame.half_width + 3.4 + 6.3 * s)
-        arms.append(frame.points(x, 44.0 * s - 2.0, -0.5 + 0.0 * s))
+    out = frame.half_width + 3.4 + 6.3 * s
+    arms = np.array([frame.points(sign * out, 44.0 * s - 2.0, -0.5 + 0.0 * s) for sign in anatomy.SIGNS])
     thick = np.stack([(4.3 + 0.5 * person.fat) * scale * round_off] * 2)
-    arm = solids.tube_paths(rays, solids.polylines(rays, np.array(arms), thick, thick))
-    path = np.maximum(trunk, arm)
+    path = np.maximum(trunk, solids.polyline_paths(rays, arms, thick, thick))
     if person.breast > 0:
         for sign in anatomy.SIGNS:
             _add_breast(scene, sign, path)
@@ -251,16 +238,15 @@ def soft_in_lung(frame: Frame, rays: solids.Rays) -> np.ndarray:
     s = np.linspace(0.0, 1.0, 7)
     aorta = frame.points(2.3 - 1.1 * s + 0.3 * (grow - 1) + shift, (0.27 + 0.95 * s) * h, -5.0 + 0 * s)
     wide = grow * np.array([[0.3, 1.0, 1.15, 1.2, 1.2, 1.2, 1.2]])
-    return total + solids.tube_paths(rays, solids.polylines(rays, aorta[None], wide, wide))
+    return total + solids.polyline_paths(rays, aorta[None], wide, wide)
 
 
 def air_path(scene: Scene) -> np.ndarray:
     """Path through trachea, main bronchi and gas in the stomach and colon, cm."""
     frame, rays = scene.frame, scene.rays
     points, radius = anatomy.airway(frame)
-    air = solids.tube_paths(rays, solids.polylines(rays, points, radius, 0.62 * radius))
-    rng = anatomy.stream(frame.person.seed, "body")
-    uniform = rng.random_sample((5, 5))
+    air = solids.polyline_paths(rays, points, radius, 0.62 * radius)
+    uniform = anatomy.stream(frame.person.seed, "body").random_sample((5, 5))
     top = frame.dome_top(1)
     erect = frame.pose.view == "PA"
     for k, (a, b, c, d, e) in enumerate(uniform):

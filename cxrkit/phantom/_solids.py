@@ -60,7 +60,6 @@ def ellipsoid(rays: Rays, centre, axes, tilt=0.0, window=None):
     """Interval of z inside an ellipsoid, for diverging rays.
 
     Args:
-        rays: the film's rays.
         centre: (x, y, z), cm.
         axes: three half-axes, cm; the first two lie in the film plane.
         tilt: turn of the first two axes in the film plane, radians.
@@ -133,7 +132,6 @@ def polylines(rays: Rays, points: np.ndarray, radius: np.ndarray, half_depth: np
     """Tubes along polylines in space, mitred at the bends so that nothing is counted twice.
 
     Args:
-        rays: the film's rays.
         points: (lines, k, 3), cm.
         radius: (lines, k), half-width across the film, cm.
         half_depth: (lines, k), half-thickness across the tube and along the ray, cm. Where the tube runs along the
@@ -164,6 +162,11 @@ def polylines(rays: Rays, points: np.ndarray, radius: np.ndarray, half_depth: np
     )
 
 
+def polyline_paths(rays: Rays, points: np.ndarray, radius: np.ndarray, half_depth: np.ndarray) -> np.ndarray:
+    """Path through tubes along polylines, (H, W), cm."""
+    return tube_paths(rays, polylines(rays, points, radius, half_depth))
+
+
 def join(*parts: Tubes) -> Tubes:
     """One set of tubes from several."""
     return Tubes(*(np.concatenate([getattr(p, f) for p in parts]) for f in Tubes.__dataclass_fields__))
@@ -175,8 +178,6 @@ def tube_paths(rays: Rays, tubes: Tubes, shells=((0.0, 1.0),)) -> np.ndarray:
     A ray that passes the axis at distance d crosses path * sqrt(1 - (d / radius)**2).
 
     Args:
-        rays: the film's rays.
-        tubes: n tubes.
         shells: pairs (wall, weight), numbers or one per tube: the tube less `wall` cm all round, times `weight`.
             Cortex of 0.1 cm around marrow is ((0, cortex), (0.1, marrow - cortex)).
     Returns:

@@ -24,8 +24,6 @@ def stream(seed: int, name: str, *keys: int) -> np.random.RandomState:
         seed: from `check_seed`.
         name: one of `STREAMS`: what is drawn from it. Drawing more from one stream leaves the others unchanged.
         keys: further numbers >= 0, such as the place of a finding.
-    Returns:
-        A new RandomState, never the global one.
     """
     # In 32-bit words, so that a seed opens the same stream on every platform.
     words = [seed & 0xFFFFFFFF, seed >> 32, STREAMS.index(name), *keys]

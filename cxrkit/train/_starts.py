@@ -42,9 +42,8 @@ def compare_starts(
     """Train several networks on the same images in the same order, and score the validation images after every epoch.
 
     Args:
-        starts: by name; one at least.
+        starts: by name.
         films, val: training images, each once per epoch; validation images.
-        epochs, batch_size: passes over `films`, and images per batch.
         seeds: of the initial weights and the order; each network is trained once with each.
     Returns:
         One row per start, seed and epoch (0 is before training): `start`, `seed`, `epoch`, `loss` (mean over the
