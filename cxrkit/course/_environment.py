@@ -42,7 +42,7 @@ def check() -> pd.DataFrame:
     and `what to do` (empty if nothing).
     """
     low, high = (".".join(map(str, version)) for version in PYTHONS)
-    mine, memory, models = sys.version_info[:3], memory_bytes(), networks.bundled()
+    mine, memory = sys.version_info[:3], memory_bytes()
     free = shutil.disk_usage(tempfile.gettempdir()).free
     enough = memory is None or memory >= MEMORY_GB * 1e9
     size = "unknown" if memory is None else f"{memory / 1e9:.1f} GB"
@@ -52,7 +52,7 @@ def check() -> pd.DataFrame:
         ("memory", size, enough, f"close other programs or find a machine with {MEMORY_GB:g} GB"),
         ("free disk space", f"{free / 1e9:.1f} GB", free >= DISK_GB * 1e9, f"free {DISK_GB:g} GB, or set TMPDIR"),
         *(_package(*package) for package in _PACKAGES),
-        *(map(_model, models) if models else [("bundled models", "none", False, _INSTALL)]),
+        *(map(_model, networks.bundled()) if networks.bundled() else [("bundled models", "none", False, _INSTALL)]),
     ]
     shown = {True: "yes", False: "no", None: "optional"}
     found = [(what, found, shown[met], "" if met else advice) for what, found, met, advice in rows]

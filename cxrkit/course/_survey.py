@@ -144,7 +144,7 @@ def films_per_patient(frame: pd.DataFrame) -> pd.DataFrame:
 def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
     """Put counted positives, as `NihSurvey.table01`, beside the report's table 1.
 
-    Returns one row per finding and a total: `finding`, and for each split what was printed, what was counted, and the
+    Returns a row per finding and a total: `finding`, and by split what was printed, what was counted, and the
     difference as "+1" (printed more), "-1" or "" (none).
     """
     printed = published.table("table01").astype(int)
@@ -164,13 +164,17 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
     chexnet_keras_*.csv), google2019_nih-chest-xray-labels.csv; each plain or .gz. ManifestError names what is missing.
     """
     official, keras = (ADAPTERS["chestxray14"](folder, split=split).rows for split in ("official", "chexnet-keras"))
-    seen, mined, patients = compare_labels(official, radiologist_labels(folder))
+    # For the images that have both: what radiologists saw and what was mined, (images, comparisons) of 0 and 1.
+    has = _findings(official).set_axis([PurePosixPath(image).name for image in official["image"]])
+    read = radiologist_labels(folder).query("image in @has.index")
+    seen = read[[column for column, _ in READ_AS.values()]].to_numpy(int)
+    mined = np.stack([has.loc[read["image"], names].max(axis=1) for _, names in READ_AS.values()], axis=1)
     # True, false positives, false, true negatives.
-    counts = [((seen == true) & (mined == said)).sum(axis=0) for true, said in ((1, 1), (0, 1), (1, 0), (0, 0))]
+    counts = [((seen == true) & (mined == label)).sum(axis=0) for true, label in ((1, 1), (0, 1), (1, 0), (0, 0))]
     per_split = keras.groupby("split")["patient_id"].agg(films="size", patients="nunique")
     options: dict[str, Any] = {"labels": list(READ_AS), "metrics": tuple(_AGREEMENT), "resamples": resamples, "seed": 0}
     agreement: dict[str, dict[str, Estimate]] = {name: {} for name in READ_AS}
-    for row in metrics.score_table(seen, mined, patients, **options).to_dict("records"):
+    for row in metrics.score_table(seen, mined, read["patient_id"].to_numpy(str), **options).to_dict("records"):
         agreement[row["label"]][_AGREEMENT[row["metric"]]] = Estimate.from_row(row)
     return NihSurvey(
         survey=describe(official, name="ChestX-ray14", resamples=resamples),
@@ -179,18 +183,6 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
         agreement=agreement,
         confusion=pd.DataFrame(counts, ["tp", "fp", "fn", "tn"], list(READ_AS)).T,
     )
-
-
-def compare_labels(mined: pd.DataFrame, read: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pair mined labels (a manifest's) with those of `data.radiologist_labels`, for the images that have both.
-
-    Returns what radiologists saw and what was mined, each (images, comparisons) of 0 and 1, and (images,) patients.
-    """
-    has = _findings(mined).set_axis([PurePosixPath(image).name for image in mined["image"]])
-    films = read[read["image"].isin(has.index)]
-    seen = films[[column for column, _ in READ_AS.values()]].to_numpy(int)
-    said = np.stack([has.loc[films["image"], names].max(axis=1) for _, names in READ_AS.values()], axis=1)
-    return seen, said, films["patient_id"].to_numpy(str)
 
 
 def to_json(found: NihSurvey) -> str:

@@ -81,9 +81,12 @@ def localisation_table(
     rows = []
     for names, part in scores.groupby(keys, sort=False, dropna=False):
         about = dict(zip(keys, names, strict=True))
+        values = part["value"].to_numpy(float)
         patients = part["patient_id"].astype(str).to_numpy() if "patient_id" in part else None
-        options = {} if about["measure"] == "pointing game" else {"resamples": resamples, "seed": seed}
-        combined = (mean_by_patient if options else proportion)(part["value"].to_numpy(float), patients, **options)
+        if about["measure"] == "pointing game":
+            combined = proportion(values, patients)
+        else:
+            combined = mean_by_patient(values, patients, resamples=resamples, seed=seed)
         rows.append({**about, **asdict(combined)})
     return pd.DataFrame(rows, columns=[*keys, "value", "low", "high", "n", "reason"])
 

@@ -60,10 +60,10 @@ def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
         Hanley and McNeil 1982, Radiology 143, 29, formulas 1 and 2.
     """
     n = positives + negatives
-    if not 0 <= area <= 1 or min(positives, negatives) < 1:
-        raise ValueError(
-            f"area must lie in [0, 1], positives and negatives be at least 1; got {area!r}, {positives}, {negatives}."
-        )
+    if not 0 <= area <= 1:
+        raise ValueError(f"area must lie in [0, 1]; got {area!r}.")
+    if min(positives, negatives) < 1:
+        raise ValueError(f"positives and negatives must be >= 1; got {positives} and {negatives}.")
     if area in (0, 1):
         return Estimate(area, math.nan, math.nan, n, f"no spread: Hanley and McNeil's variance is 0 at {area:g}")
     # Chance that two positives beat one negative, and that one positive beats two negatives.
@@ -74,10 +74,9 @@ def hanley_mcneil(area: float, positives: int, negatives: int) -> Estimate:
 
 
 def choose_threshold(targets: npt.ArrayLike, probs: npt.ArrayLike) -> float:
-    """Return the one of `probs` with the largest sensitivity + specificity - 1, the highest of several.
+    """Return the one of `probs` with the largest sensitivity + specificity - 1 (Youden 1950), the highest of several.
 
-    NaN when all images are of one class. Choose on validation images, measure on test images (Youden 1950, Cancer 3,
-    32).
+    NaN when all images are of one class. Choose on validation images, measure on test images.
     """
     from sklearn.metrics import roc_curve
 

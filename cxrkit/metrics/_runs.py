@@ -72,8 +72,10 @@ def runs_table(
         if metric in SHARES and value[name] in (0, 1):
             # All resamples are alike where all images are right: the interval of a share of all holds instead.
             estimate = share_by_patient(metric, *checked(targets, values[0]), threshold, patients)
-        row = {"setting": name, **asdict(estimate), "runs": count}
-        row["reason"] = together(estimate.reason, _about_runs(values))
+        left_out = "one run: its interval leaves out the seed" if count == 1 else ""
+        if count > 1 and (values == values[0]).all():
+            left_out = "all runs gave the same probabilities: no seed changes anything"
+        row = {"setting": name, **asdict(estimate), "runs": count, "reason": together(estimate.reason, left_out)}
         if reference is not None and name != reference:
             gain = compared(value[name], value[reference], draws[name] - draws[reference], scorer)
             ends = (gain.difference.value, gain.difference.low, gain.difference.high, gain.p)
@@ -84,10 +86,3 @@ def runs_table(
     if reference is not None and (known := table["p"].notna()).any():
         table.loc[known, "p (Holm)"] = multipletests(table["p"][known], method="holm")[1]
     return table
-
-
-def _about_runs(probs: np.ndarray) -> str:
-    """Return what the interval leaves out because of what the runs (runs, images) are; empty for nothing."""
-    if len(probs) == 1:
-        return "one run: its interval leaves out the seed"
-    return "all runs gave the same probabilities: no seed changes anything" if (probs == probs[0]).all() else ""

@@ -86,20 +86,17 @@ def score_table(
 
 def _subgroups(groups: "pd.DataFrame | None", images: int) -> Iterator[tuple[dict[str, str], np.ndarray]]:
     """Yield the names of all images and of each subgroup, and which images are in it: (images,), bool."""
-    yield {"by": "all", "group": "all"}, np.ones(images, bool)
-    for column, values in () if groups is None else groups.items():
-        found = _age_bands(values) if column == "age" else values.astype("string")
-        names = found.fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
-        for name in sorted(set(names), key=lambda name: (name == NOT_KNOWN, name)):
-            yield {"by": str(column), "group": name}, names == name
-
-
-def _age_bands(ages: "pd.Series") -> "pd.Series":
     import pandas as pd
 
-    names = ["0-17", "18-39", "40-59", "60-79", "80+"]
-    years = pd.to_numeric(ages, errors="coerce").astype(float)
-    return pd.cut(years, [0, 18, 40, 60, 80, np.inf], right=False, labels=names).astype("string")
+    yield {"by": "all", "group": "all"}, np.ones(images, bool)
+    for column, values in () if groups is None else groups.items():
+        if column == "age":
+            years = pd.to_numeric(values, errors="coerce").astype(float)
+            bands = ["0-17", "18-39", "40-59", "60-79", "80+"]
+            values = pd.cut(years, [0, 18, 40, 60, 80, np.inf], right=False, labels=bands)
+        names = values.astype("string").fillna("").replace("", NOT_KNOWN).to_numpy(dtype=object)
+        for name in sorted(set(names), key=lambda name: (name == NOT_KNOWN, name)):
+            yield {"by": str(column), "group": name}, names == name
 
 
 def _closed(metric: str, y: np.ndarray, p: np.ndarray, threshold: float, whose: np.ndarray | None) -> Estimate | None:
