@@ -62,7 +62,7 @@ def test_a_bundle_has_all_that_the_runner_needs_and_names_no_image(make, network
     assert "not a medical device" in info["notice"]
     # Beside the file for batches, one for single images to fall back on.
     assert [(entry["file"], entry["batch"]) for entry in info["models"]] == [("model.onnx", 4), ("model-1.onnx", 1)]
-    assert sorted(files) == ["bundle.json", "model-1.onnx", "model.onnx", "runner.py"]
+    assert sorted(files) == ["bundle.json", "frontal.onnx", "model-1.onnx", "model.onnx", "runner.py"]
     assert ".png" not in (tmp_path / "bundle" / "bundle.json").read_text()
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_exported_is_refused(make, images, tmp_path):
             for name in ("../model.onnx", "/etc/passwd", ".ssh")
         ),
         ({"original": None}, r"is no bundle \(a part of .* missing\).*Delete the folder and"),
-        ({"format": 99}, "format 99; legal is 1"),
+        ({"format": 99}, "format 99; legal is 2"),
         ({"models": [{"sha256": "0" * 64}]}, r"model\.onnx is missing, was changed or cut short"),
         ({"runner_sha256": "0" * 64}, r"runner\.py was changed"),
         ({"models": 5}, "is no bundle"),
@@ -163,7 +163,8 @@ def test_the_bundled_network_is_exported_as_litert_and_run(make, images, tmp_pat
     monkeypatch.setitem(
         sys.modules, "tflite_runtime.interpreter", types.SimpleNamespace(Interpreter=tf.lite.Interpreter)
     )
-    code = runner.main([str(tmp_path / "bundle"), str(images.root), "--out", str(tmp_path / "out")])
+    line = [tmp_path / "bundle", images.root, "--out", tmp_path / "out", "--keep-rejected"]
+    code = runner.main(list(map(str, line)))
     assert code == runner.ERROR_ROWS  # The folder also holds the manifest, which is no image.
     rows = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("image").loc[list(images.rows["image"])]
     original = networks.load("covid-small")

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import tiny_models
 
-from cxrkit import data, deploy, networks
+from cxrkit import data, deploy, networks, phantom
 from cxrkit.deploy import runner
 from cxrkit.labels import COVID, COVID_CLASSES
 
@@ -56,10 +56,11 @@ def bundle(tmp_path_factory):
     return bundle_of(tmp_path_factory.mktemp("bundles"))
 
 
-def start(python, bundle, images, out, memory=None, **env):
+def start(python, bundle, images, out, memory=None, keep=True, **env):
     """Start the bundle's runner; with `memory`, under a limit of address space as `ulimit -v` sets it."""
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (memory, memory)) if memory else None
     command, env = [python, bundle / "runner.py", bundle, images, "--out", out], {**loopback.environment(), **env}
+    command += ["--keep-rejected"] if keep else []
     return subprocess.run(command, env=env, preexec_fn=limit, capture_output=True, text=True, timeout=300)
 
 
@@ -130,7 +131,34 @@ def test_rows_are_in_order_in_any_batch_and_an_unreadable_image_has_a_reason(pyt
     expected = [tiny_models.covid_prob(mean) for mean in (0.9, 0.1, 0.6, 0.8)]
     assert list(rows["prob_COVID-19"][rows["status"] == "ok"]) == pytest.approx(expected, abs=0.05)
     assert result["accuracy"] == {"right": 3, "of": 4, "value": 0.75}
-    assert (result["ran"]["batch"], result["images"]) == (batch, {"predicted": 4, "failed": 3})
+    assert (result["ran"]["batch"], result["images"]) == (batch, {"predicted": 4, "rejected": 0, "failed": 3})
+
+
+def test_what_is_no_frontal_chest_radiograph_gets_no_prediction_and_makes_no_error(python, bundle, films, tmp_path):
+    np.save(tmp_path / "chest.npy", phantom.simulate(3, size_px=256).pixels / np.float32(255))
+    listed = f"image,reason,rejected\nchest.npy,,\n{films}/covid_4.npy,,\nchest.npy,,the DICOM header says CT\n"
+    (tmp_path / "list.csv").write_text(listed)
+    for keep, expected in ((False, ["ok", "rejected", "rejected"]), (True, ["ok", "ok", "rejected"])):
+        done = start(python, bundle, tmp_path / "list.csv", tmp_path / "out", keep=keep)
+        assert done.returncode == 0, done.stderr
+        rows = pd.read_csv(tmp_path / "out" / "predictions.csv")
+        assert list(rows["status"]) == expected
+        probs = rows[[f"prob_{label}" for label in COVID_CLASSES]]
+        assert (probs.notna().all(axis=1) == (rows["status"] == "ok")).all()
+        assert probs[rows["status"] == "rejected"].isna().all(axis=None)
+        assert rows["reason"][2] == "the DICOM header says CT"
+        predicted = expected.count("ok")
+        assert result_of(tmp_path / "out")["images"] == {"predicted": predicted, "rejected": 3 - predicted, "failed": 0}
+
+
+def test_a_board_that_cannot_recognise_a_chest_predicts_only_if_told_to(bundle, films, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "engines_here", lambda: {"tensorrt": "8.2.1"})
+    line = [str(bundle), str(films), "--out", str(tmp_path / "out")]
+    assert runner.main(line) == runner.MISUSE
+    assert "recognised with onnxruntime, which is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert runner.main([*line, "--keep-rejected"]) == runner.MISUSE
+    assert "no runtime is left" in capsys.readouterr().err
 
 
 @pytest.mark.slow

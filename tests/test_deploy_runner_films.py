@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxrkit import film
+from cxrkit import film, phantom
 from cxrkit.deploy import runner
+from cxrkit.film import _frontal
 
 #: A thousandth of one of 255 grey levels, the most that an image may differ.
 CLOSE = 1 / 255 / 1000
@@ -92,6 +93,36 @@ def test_a_file_gives_the_pixels_of_cxrkit(data):
 def test_what_is_no_image_is_refused_with_a_reason(data, message):
     with pytest.raises(runner.UnreadableError, match=message):
         runner.read_image(data)
+
+
+def shaped(kind, chest):
+    """A chest radiograph, or a picture made of it or of nothing that shows none."""
+    y, x = np.mgrid[:256, :256]
+    made = {"negative": 255 - chest, "16 bits": chest * np.uint16(257), "strip": chest[:100], "flat": chest // 16 + 90}
+    made |= {
+        "12 bits": chest * np.uint16(16),
+        "stripes": (127 + 120 * np.sin(x * y / 900)).astype(np.uint8),
+        "noise": picture(300, 200),
+    }
+    return made.get(kind, chest)
+
+
+@pytest.mark.parametrize("kind", ["chest", "negative", "12 bits", "16 bits", "strip", "flat", "stripes", "noise"])
+def test_an_image_is_turned_over_and_rejected_as_here(kind):
+    chest = cv2.imdecode(np.frombuffer(phantom.simulate(3, size_px=300).png(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    data, about = png(shaped(kind, chest)), {"file": "frontal.onnx", "limits": film.quality_limits()}
+    here = film.read(data)
+    assert ("polarity_guessed" in here.notes, "depth_guessed" in here.notes) == (kind == "negative", kind == "12 bits")
+    found = runner.Detector(str(_frontal.FOLDER), about, keep=True).check(*runner.read_image(data), headless=True)
+    assert found / runner.read_image(data)[1] == pytest.approx(here.pixels, abs=CLOSE)
+    detector, why = runner.Detector(str(_frontal.FOLDER), about), film.assess(here).rejects
+    assert (why is None) == (kind in ("chest", "negative", "12 bits", "16 bits"))
+    if why is None:
+        assert runner.prepare(data, 64, detector) == pytest.approx(film.resize(here.pixels, 64), abs=CLOSE)
+        assert detector.look(here.reduced)[0] == pytest.approx(here.look.frontal, abs=0.01)
+    else:
+        with pytest.raises(runner.RejectedError, match=why.say("en")):
+            runner.prepare(data, 64, detector)
 
 
 def test_without_pillow_or_memory_a_png_is_refused_with_the_way_out(monkeypatch):

@@ -23,7 +23,7 @@ from pathlib import Path
 import servers
 
 #: What each session runs. `limit` and `file-limit` hold limits of address space (kilobytes) and of a file (blocks of
-#: 512 bytes), `greeting` what the login shell prints before each command.
+#: 512 bytes), `greeting` and `farewell` what the login shell prints before and after each command.
 _SHELL = """#!/bin/sh
 cd {home} || exit 1
 PATH={beside}/bin:{python}:/usr/bin:/bin HOME={home}
@@ -32,7 +32,8 @@ unset PYTHONPATH
 test -e {beside}/greeting && cat {beside}/greeting
 test -e {beside}/limit && ulimit -v "$(cat {beside}/limit)"
 test -e {beside}/file-limit && {{ trap '' XFSZ; ulimit -f "$(cat {beside}/file-limit)"; }}
-exec sh -c "$SSH_ORIGINAL_COMMAND"
+test -e {beside}/farewell || exec sh -c "$SSH_ORIGINAL_COMMAND"
+sh -c "$SSH_ORIGINAL_COMMAND"; code=$?; cat {beside}/farewell; exit $code
 """
 
 

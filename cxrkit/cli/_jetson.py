@@ -28,6 +28,7 @@ Images = Annotated[int, typer.Option("--films", min=0, help="At most so many ima
 Config = Annotated[Path | None, typer.Option("--ssh-config", help="A file instead of your own SSH configuration.")]
 Python = Annotated[str, typer.Option(help="The Python on the board that has a runtime.")]
 Engine = Annotated[str, typer.Option(help="On the board: auto, tensorrt, onnxruntime or litert.")]
+Keep = Annotated[bool, typer.Option("--keep-rejected", help="Predict also what is no frontal chest radiograph.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print each command instead of running it.")]
 _MODEL = "covid-small"
 
@@ -74,12 +75,13 @@ def bench(
     ssh_config: Config = None,
     python: Python = "python3",
     engine: Engine = "auto",
+    keep_rejected: Keep = False,
     dry_run: Dry = False,
 ) -> None:
     """Run a bundle on a board over images: the report's figure 18, with times, memory and temperature."""
     from cxrkit import deploy
 
-    board = deploy.Board(host, ssh_config, python, engine, dry_run)
+    board = deploy.Board(host, ssh_config, python, engine, dry_run, keep_rejected=keep_rejected)
     found = deploy.bench(
         board, _bundle(bundle, model), out, _images(manifest, root, columns, split), most=images or None
     )
@@ -102,6 +104,7 @@ def compare(
     ssh_config: Config = None,
     python: Python = "python3",
     engine: Engine = "auto",
+    keep_rejected: Keep = False,
     dry_run: Dry = False,
 ) -> None:
     """Table 30 of the report: the board and this machine on the same images, and each image whose label differs.
@@ -112,7 +115,7 @@ def compare(
 
     from cxrkit import deploy, show
 
-    board = deploy.Board(host, ssh_config, python, engine, dry_run)
+    board = deploy.Board(host, ssh_config, python, engine, dry_run, keep_rejected=keep_rejected)
     chosen = _images(manifest, root, columns, split)
     found = deploy.table30(board, _bundle(bundle, model), model, out, chosen, most=images or None)
     if found is None:
@@ -153,7 +156,8 @@ def _measured(run: "Run", board: "Board") -> str:
     result = run.result
     ran, seconds, memory = result["ran"], result["seconds"], result["memory_mb"]
     lines = [
-        f"{run.folder}: {result['images']['predicted']} images predicted, {result['images']['failed']} failed",
+        f"{run.folder}: {result['images']['predicted']} images predicted, {result['images']['rejected']} rejected, "
+        f"{result['images']['failed']} failed",
         f"ran {ran['file']} ({ran['sha256'][:16]}...) with {ran['engine']} {ran['engine_version']}, "
         f"{ran['precision']}, batch {ran['batch']}",
         f"loading {seconds['load']:.2f} s, first run {seconds['warm_up']['first']:.3f} s; "

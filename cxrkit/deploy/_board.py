@@ -45,6 +45,7 @@ class Board:
         config: an SSH configuration file instead of your own.
         python: the Python there that has a runtime.
         engine: the runtime there: auto, tensorrt, onnxruntime or litert.
+        keep_rejected: predict also what is no frontal chest radiograph, or blank, there and here.
         dry: print each command instead of running it.
         say: takes each line of a log, a note or a dry run.
     """
@@ -55,6 +56,7 @@ class Board:
     engine: str = "auto"
     dry: bool = False
     say: Say = print
+    keep_rejected: bool = False
 
     def __post_init__(self) -> None:
         if not re.split(f"^{SIMULATED}|@", self.host)[-1]:
@@ -141,21 +143,30 @@ def _runs(
         raise DeployError(f"the bundle was not made from {model}; name its original, {info['name']}.")
     with tempfile.TemporaryDirectory() as scratch, _linked(board) as link:
         pillow = link.dry or bool(_probe(link, board)["pillow"])
-        sent, here, patients = pack(images, most, info, Path(scratch), pillow=pillow)
+        keep = board.keep_rejected
+        sent, here, patients = pack(images, most, info, Path(scratch), pillow=pillow, keep_rejected=keep)
         place, _ = _install(link, board, files, "bundles")
         listed, _ = _install(link, board, sent, "images")
         _run(link, board, place, f"{listed}/images.csv", out)
         if link.dry:
             return None, None, patients
-        return read_run(out), None if model is None else run_here(model, here, out.parent / "here"), patients
+        ours = None if model is None else run_here(model, here, out.parent / "here", keep_rejected=keep)
+        return read_run(out), ours, patients
 
 
 def pack(
-    images: DataSet | None, most: int | None, info: dict[str, Any], folder: Path, *, pillow: bool
+    images: DataSet | None,
+    most: int | None,
+    info: dict[str, Any],
+    folder: Path,
+    *,
+    pillow: bool,
+    keep_rejected: bool = False,
 ) -> tuple[Files, Path, list[str]]:
     """Write images as a runner takes them into a folder, those that it cannot read as here as resized floats.
 
-    Each is named after its place in the list and the last part of its path. One that cannot be read has a reason.
+    Each is named after its place in the list and the last part of its path. One that cannot be read has a reason, and
+    so has one that is resized here and rejected by what the floats lose: its shape, and the header of a DICOM.
 
     Returns:
         The files to send, with images.csv; a CSV with the same images under the same names for a run on this machine,
@@ -168,19 +179,21 @@ def pack(
     for place, image in enumerate(manifest["image"]):
         source = path = found.root / str(image)
         # Characters that any board's file system and locale can hold.
-        name, reason = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", ""
+        name, reason, why = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", "", None
         try:
             if not pillow or not _is_read_there(path):
                 name += ".npy"
                 path = folder / name
-                np.save(path, film.resize(film.read(source).pixels, info["input_size"]))
+                radiograph = film.read(source)
+                why = None if keep_rejected else film.assess(radiograph).rejects
+                np.save(path, film.resize(radiograph.pixels, info["input_size"]))
             files[name] = (path, film.sha256_of(path))
         except film.UnreadableImage as error:
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read ({error.strerror})"
-        listed.append((name, reason, str(source.absolute())))
-    rows = pd.DataFrame(listed, columns=["image", "reason", "file"])
+        listed.append((name, reason, why.say("en") if why else "", str(source.absolute())))
+    rows = pd.DataFrame(listed, columns=["image", "reason", "rejected", "file"])
     if not files and listed:
         raise ValueError(
             f"none of the {len(listed)} images can be read; check the manifest and --root. The first, "
@@ -258,7 +271,8 @@ def _wrong(link: Link, listed: str, folder: str) -> list[str]:
 def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
     """Start the runner so that it outlives the link, follow its log, fetch what it wrote."""
     place = f"{FOLDER}/runs/{secrets.token_hex(8)}"
-    command = (board.python, f"{bundle}/runner.py", bundle, images, "--out", place, "--engine", board.engine)
+    command = [board.python, f"{bundle}/runner.py", bundle, images, "--out", place, "--engine", board.engine]
+    command += ["--keep-rejected"] if board.keep_rejected else []
     # The exit code is written last and by a rename: where it is, all files are complete.
     shell = (
         f"echo $$ > {place}/pid; {shlex.join(command)} > {place}/log.txt 2>&1; "

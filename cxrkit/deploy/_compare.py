@@ -15,7 +15,7 @@ import pandas as pd
 from cxrkit import metrics, networks
 from cxrkit.deploy import runner
 from cxrkit.deploy._link import DeployError
-from cxrkit.film import UnreadableImage, read, sha256_of
+from cxrkit.film import UnreadableImage, assess, read, sha256_of
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.metrics import Estimate
 
@@ -62,12 +62,14 @@ class Comparison:
         agreement: of the board's predictions with this machine's.
         differing: the images of `agreement.changed`: `image`, `truth`, `here`, `board` and `difference`, the largest of
             a probability.
-        unpredicted: images without a prediction on one of the two machines.
+        rejected: images that one of the two machines rejected, as no frontal chest radiographs, or blank.
+        unpredicted: other images without a prediction on one of the two machines.
     """
 
     table: pd.DataFrame
     agreement: Agreement
     differing: pd.DataFrame
+    rejected: tuple[str, ...]
     unpredicted: tuple[str, ...]
     board: Run
     here: Run
@@ -160,14 +162,16 @@ def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> 
         row |= {"seconds": seconds["inference"]["mean"], "p95": seconds["inference"]["p95"]}
         row |= {"all_seconds": seconds["total"]["mean"], "memory_mb": run.result["memory_mb"]["peak"]}
         rows.append(row)
-    return Comparison(pd.DataFrame(rows), found, differing, tuple(here.table["image"][~both]), board, here)
+    failed = ((board.table["status"] == "error") | (here.table["status"] == "error")).to_numpy()
+    rejected, unpredicted = (tuple(here.table["image"][chosen]) for chosen in (~both & ~failed, failed))
+    return Comparison(pd.DataFrame(rows), found, differing, rejected, unpredicted, board, here)
 
 
-def run_here(model: str | Path, images: Path, out: Path) -> Run:
+def run_here(model: str | Path, images: Path, out: Path, *, keep_rejected: bool = False) -> Run:
     """Run a model folder over a list of images as a runner runs a bundle, with the same log and files in `out`."""
     # In a separate process, so that its peak memory is that of reading and predicting images alone.
     code = "import sys; from cxrkit.deploy import _compare; sys.exit(_compare.measure_here(*sys.argv[1:]))"
-    command = [sys.executable, "-c", code, str(model), str(images), str(out)]
+    command = [sys.executable, "-c", code, str(model), str(images), str(out), "keep" if keep_rejected else ""]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (runner.OK, runner.ERROR_ROWS):
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"code {done.returncode}"]
@@ -176,7 +180,7 @@ def run_here(model: str | Path, images: Path, out: Path) -> Run:
     return read_run(out)
 
 
-def measure_here(model: str, images: str, out: str) -> int:
+def measure_here(model: str, images: str, out: str, keep_rejected: str = "") -> int:
     """Do the work of `run_here`; return the exit code."""
     import onnxruntime
 
@@ -185,9 +189,12 @@ def measure_here(model: str, images: str, out: str) -> int:
 
     def prepare(data: bytes) -> np.ndarray:
         try:
-            return predictor.prepare(read(data).pixels)
+            radiograph = read(data)
         except UnreadableImage as error:
             raise runner.UnreadableError(str(error)) from error
+        if not keep_rejected and (why := assess(radiograph).rejects):
+            raise runner.RejectedError(why.say("en"))
+        return predictor.prepare(radiograph.pixels)
 
     def run(batch: np.ndarray) -> np.ndarray:
         return predictor.predict(batch[..., 0], prepared=True).astype(np.float32)

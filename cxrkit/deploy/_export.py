@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 import cxrkit
-from cxrkit import data, networks
+from cxrkit import data, film, networks
 from cxrkit.data._manifest import DataSet
 from cxrkit.deploy import runner
 from cxrkit.deploy._compare import Agreement, agreement, scored
 from cxrkit.deploy._link import DeployError
-from cxrkit.film import UnreadableImage, read, sha256_of
+from cxrkit.film import UnreadableImage, _frontal, read, sha256_of
 from cxrkit.labels import DISCLAIMER
 
 #: The files of a folder that goes to a board: name -> (path, sha256).
@@ -48,7 +48,7 @@ def read_bundle(folder: Path | str) -> tuple[dict[str, Any], Files]:
         info = runner.load_bundle(str(folder))
     except runner.RunnerError as error:
         raise DeployError(f"{error}. {way}") from error
-    names = ("bundle.json", RUNNER.name, *(model["file"] for model in info["models"]))
+    names = ("bundle.json", RUNNER.name, *(model["file"] for model in (*info["models"], info["detector"])))
     files = {name: (folder / name, sha256_of(folder / name)) for name in names}
     if files[RUNNER.name][1] != info["runner_sha256"]:
         raise DeployError(f"{folder / RUNNER.name} was changed since it was exported. {way}")
@@ -122,6 +122,9 @@ def export(
                 )
             agreements.append(found)
         shutil.copyfile(RUNNER, unfinished / RUNNER.name)
+        # As it is: ONNX Runtime 1.10, the newest for Python 3.6, reads its opset and IR version.
+        detector = shutil.copyfile(_frontal.FOLDER / "frontal.onnx", unfinished / "frontal.onnx")
+        lines = {name: film.quality_limits()[name] for name in ("frontal", "inverted", "spread", "aspect")}
         notes = {
             "the Jetson Nano's GPU (compute capability 5.3) has no int8: TensorRT refuses this file there, and the "
             "runner falls back to ONNX Runtime on the CPU": target == "jetson-nano" and precision == "int8",
@@ -137,6 +140,7 @@ def export(
             "pixel_range": [0, 1],
             "target": target,
             "models": models,
+            "detector": {"file": detector.name, "sha256": sha256_of(detector), "limits": lines},
             "runner_sha256": sha256_of(RUNNER),
             "original": {"file": "model.onnx", "sha256": original.sha256},
             "agreement": json.loads(pd.Series(measures).to_json(double_precision=15)),

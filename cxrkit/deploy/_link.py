@@ -113,12 +113,13 @@ class SshLink(Link):
         self._loop.close()
 
     def _execute(self, command: str, stdin: bytes, source: str) -> tuple[int | None, bytes, bytes]:
-        # What the login shell prints before the mark is not part of the output.
+        # What the login shell prints before and after the marks is not output. `sh`, because that shell may be fish.
         mark = secrets.token_hex(8)
+        marked = f"sh -c {shlex.quote(f'echo {mark}; ({command}); code=$?; echo {mark}; exit $code')}"
         broken = (OSError, self._asyncssh.DisconnectError, self._asyncssh.ChannelOpenError)
         for attempt in range(TRIES):
             try:
-                done = self._wait(self._once(f"echo {mark}; {command}", stdin))
+                done = self._wait(self._once(marked, stdin))
                 break
             except broken as error:
                 self._wait(self._drop())
@@ -128,7 +129,15 @@ class SshLink(Link):
                     raise LinkError(f"{why}, {TRIES} times. {way}") from error
                 self._say(f"note: {why}; trying again")
                 time.sleep(PAUSE_S * 2**attempt)
-        return done.exit_status, done.stdout.partition(f"{mark}\n".encode())[2], done.stderr
+        _, begun, rest = done.stdout.partition(f"{mark}\n".encode())
+        if not begun:
+            lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["nothing"]
+            raise DeployError(
+                f"the login shell of {self.host} ran no command; it printed: {_short(lines[-1])}. Commands must run "
+                f"there without a question or a menu: check its .bashrc or .profile, and try `ssh {self.host} true`."
+            )
+        out, ended, _ = rest.rpartition(f"{mark}\n".encode())
+        return done.exit_status, out if ended else rest, done.stderr
 
     async def _once(self, command: str, stdin: bytes) -> Any:
         if self._connection is None or self._connection.is_closed():

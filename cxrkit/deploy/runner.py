@@ -5,8 +5,9 @@
     python3 runner.py BUNDLE IMAGES --out DIR       # write DIR/result.json and DIR/predictions.csv
 
 BUNDLE is a folder that `cxrkit model export` wrote. IMAGES is a folder, or a CSV with the column `image` (a path
-relative to the CSV) and perhaps `truth` (labels joined by a bar), `file` (the path, where `image` is only a name) and
-`reason` (why an image cannot be read, where that is known).
+relative to the CSV) and perhaps `truth` (labels joined by a bar), `file` (the path, where `image` is only a name),
+`reason` (why an image cannot be read, where that is known) and `rejected` (why it is no frontal chest radiograph).
+Such an image, and one that is blank, gets no prediction; --keep-rejected predicts it too.
 Needs TensorRT, ONNX Runtime or LiteRT; Pillow for PNG and JPEG. For teaching and research; not a medical device.
 
 Keep this file readable for Python 3.6, the version in JetPack 4.6.
@@ -43,9 +44,9 @@ import numpy as np
 # From release 1.29 on, ONNX Runtime reports usage to its maker unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-FORMAT = 1
+FORMAT = 2
 #: What bundle.json must have beside `format` and `models`.
-NEEDED = ("name", "version", "labels", "scored", "thresholds", "input_size", "original", "runner_sha256")
+NEEDED = ("name", "version", "labels", "scored", "thresholds", "input_size", "original", "detector", "runner_sha256")
 NOTICE = "Teaching and research only; not a medical device."
 #: Exit codes: all went well; some images have no prediction; the run was not possible.
 OK, ERROR_ROWS, MISUSE = 0, 1, 2
@@ -69,6 +70,10 @@ class RunnerError(Exception):
 
 class UnreadableError(Exception):
     """An image that cannot be read; the message says why and what to do."""
+
+
+class RejectedError(Exception):
+    """An image that gets no prediction, because it is no frontal chest radiograph, or blank; the message says which."""
 
 
 def say(text):
@@ -142,7 +147,9 @@ def read_image(data):
             image = ImageOps.exif_transpose(image)
         if sixteen:
             # Pillow calls this mode I or I;16, depending on the release.
-            return np.asarray(image).astype(np.uint16), 65535
+            array = np.asarray(image).astype(np.uint16)
+            full = 2 ** _used_bits(array) - 1
+            return np.minimum(array, np.uint16(full)), full
         alpha = None
         if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
             image = image.convert("RGBA")
@@ -158,6 +165,19 @@ def read_image(data):
         raise UnreadableError("it is damaged, cut short or of a rare kind") from None
 
 
+def _used_bits(array):
+    """Return the bits that the values of a 16-bit image fill, as cxrkit judges them: 8, 10, 12, 14 or 16."""
+    counts = np.bincount(array.ravel(), minlength=65536).astype(float)
+    white, counts[65535] = counts[65535], 0
+    levels = np.flatnonzero(counts)
+    if white > 0.05 * (white + counts.sum()) or len(levels) <= 64 or levels[-1] >= 2**14:
+        return 16
+    bits = next(bits for bits in (8, 10, 12, 14) if levels[-1] < 2**bits)
+    below = np.cumsum(counts)
+    low, high = np.searchsorted(below, below[-1] * np.array([0.05, 0.95]))
+    return bits if high - low >= 0.087 * 2**bits else 16
+
+
 def _npy(data):
     try:
         pixels = np.load(io.BytesIO(data), allow_pickle=False)
@@ -169,12 +189,63 @@ def _npy(data):
     return pixels.astype(np.float32), 1
 
 
-def prepare(data, side):
-    """Read an image and resize it to (side, side), float32, in [0, 1].
+def prepare(data, side, detector=None):
+    """Read an image and resize it to (side, side), float32, in [0, 1]; a `Detector` may reject it or turn it over."""
+    pixels, full = read_image(data)
+    if detector:
+        pixels = detector.check(pixels, full, headless=data[:6] != b"\x93NUMPY")
+    return resize(pixels, full, side)
+
+
+class Detector:
+    """Rejects images that are blank, or no frontal chest radiographs, and turns negatives over, as cxrkit does.
+
+    Args:
+        bundle, about: the folder, and what bundle.json says of the network.
+        keep: reject nothing.
+    """
+
+    def __init__(self, bundle, about, keep=False):
+        self.limits, self.keep, self.engine = (
+            about["limits"],
+            keep,
+            OnnxEngine(os.path.join(bundle, about["file"]), about),
+        )
+
+    def look(self, small):
+        """Return an image's logits for a frontal chest radiograph and for a negative; (H, W) in [0, 1]."""
+        small = resize(small, 1, 64)
+        low, high = np.sort(small, axis=None)[[82, -83]]
+        small = np.clip((small - low) / max(high - low, np.float32(0.01)), 0, 1)
+        return self.engine.run(small[None, ..., None])[0].tolist()
+
+    def check(self, pixels, full, headless):
+        """Return an image, (H, W) with this value of white, bones bright; raise RejectedError if it is rejected.
+
+        `headless` tells that its file does not say whether bones are bright.
+        """
+        small = resize(pixels, full, 256) if min(pixels.shape) > 256 else pixels / np.float32(full)
+        frontal, inverted = self.look(small)
+        if headless and frontal >= self.limits["frontal"] and inverted >= self.limits["inverted"]:
+            pixels, small = full - pixels, 1 - small
+            frontal = self.look(small)[0]
+        if self.keep:
+            return pixels
+        greys = np.sort(resize(resize(resize(small, 1, 256), 1, 128), 1, 64), axis=None)
+        edge = round(0.05 * (len(greys) - 1))
+        if greys[-1 - edge] - greys[edge] < self.limits["spread"]:
+            raise RejectedError("the image is blank: it has almost no contrast")
+        aspect = max(pixels.shape) / float(min(pixels.shape))
+        if aspect > self.limits["aspect"] or frontal < self.limits["frontal"]:
+            raise RejectedError("the image does not look like a frontal chest radiograph")
+        return pixels
+
+
+def resize(pixels, full, side):
+    """Resize an image, (H, W) with this value of white, to (side, side), float32, in [0, 1].
 
     As cxrkit does it: by area where an axis shrinks, linearly where it grows.
     """
-    pixels, full = read_image(data)
     down, across = (_weights(size, side) for size in pixels.shape)
     rows = np.empty((side, pixels.shape[1]), np.float32)
     for place, weights in enumerate(down):
@@ -218,7 +289,7 @@ class OnnxEngine:
 
     def run(self, batch):
         """Return (batch, labels) of (batch, S, S, 1)."""
-        return self.session.run(["probs"], {self.input: batch})[0]
+        return self.session.run(None, {self.input: batch})[0]
 
 
 class LitertEngine:
@@ -500,7 +571,7 @@ def load_bundle(folder):
             info = json.load(file)
         if info["format"] != FORMAT:
             raise RunnerError("{} is a bundle of format {}; legal is {}".format(folder, info["format"], FORMAT))
-        models = {model["file"]: model["sha256"] for model in info["models"]}
+        models = {model["file"]: model["sha256"] for model in [*info["models"], info["detector"]]}
         if set(NEEDED) - set(info):
             raise ValueError("a part of bundle.json is missing")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -516,13 +587,13 @@ def load_bundle(folder):
 
 
 def images_in(path):
-    """Yield (name, file, truth or None, reason or "") of each image of a folder or a CSV, one after the other."""
+    """Yield (name, file, truth or None, reason or "", rejected or "") of each image of a folder or a CSV, in order."""
     if os.path.isdir(path):
         for name in sorted(os.listdir(path)):
             file = os.path.join(path, name)
             if os.path.isfile(file) and not name.startswith("."):
                 # A file name is bytes of any encoding, and the locale of a board over SSH is often ASCII.
-                yield os.fsencode(name).decode("utf-8", "backslashreplace"), file, None, ""
+                yield os.fsencode(name).decode("utf-8", "backslashreplace"), file, None, "", ""
         return
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -532,7 +603,7 @@ def images_in(path):
             for row in rows:
                 name = (row.get("file") or row["image"] or "").encode("utf-8")
                 place = os.path.join(os.fsencode(os.path.dirname(path)), name)
-                yield row["image"], place, row.get("truth"), row.get("reason") or ""
+                yield row["image"], place, row.get("truth"), row.get("reason") or "", row.get("rejected") or ""
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunnerError(f"{path} cannot be read ({first_line(error)})") from error
 
@@ -576,10 +647,10 @@ def predictions(info, engines, prepare, images):
         yield from batch
 
 
-def _read(prepare, index, name, path, truth, reason):
-    row = {"index": index, "image": name, "status": "error", "reason": reason, "truth": truth}
-    if reason:
-        return row
+def _read(prepare, index, name, path, truth, reason, rejected):
+    row = {"index": index, "image": name, "status": "error", "reason": reason or rejected, "truth": truth}
+    if reason or rejected:
+        return row if reason else dict(row, status="rejected")
     began = time.perf_counter()
     try:
         with open(path, "rb") as file:
@@ -588,6 +659,8 @@ def _read(prepare, index, name, path, truth, reason):
         read = time.perf_counter()
         row["pixels"] = prepare(data)
         row.update(status="ok", reading_s=read - began, preprocessing_s=time.perf_counter() - read)
+    except RejectedError as error:
+        row.update(status="rejected", reason=first_line(error))
     except UnreadableError as error:
         row["reason"] = first_line(error)
     except OSError as error:
@@ -610,7 +683,7 @@ def measure(info, engines, prepare, images, out, memory):
     times = ("reading_s", "preprocessing_s", "inference_s")
     head = ["index", "image", "status", "reason", "truth", "predicted", *("prob_" + name for name in info["labels"])]
     seconds: Any = {name[:-2]: [] for name in (*times, "total_s")}
-    failed = right = judged = 0
+    failed = rejected = right = judged = 0
     with tegrastats() as readings, open(path + ".part", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [*head, "sha256", *times], restval="", extrasaction="ignore")
         table.writeheader()
@@ -618,9 +691,10 @@ def measure(info, engines, prepare, images, out, memory):
         warm_up = [engines.predict([], info["input_size"])[1] for _ in range(3)]
         began = time.perf_counter()
         for row in predictions(info, engines, prepare, images_in(images)):
-            if row["status"] == "error":
+            if row["status"] != "ok":
                 say("image {index} {image}: no prediction: {reason}".format(**row))
-                failed += 1
+                failed += row["status"] == "error"
+                rejected += row["status"] == "rejected"
             else:
                 # The words of the report's figure 18, here and below.
                 print("inference-{index} {image} result:".format(**row), end=" ")
@@ -647,7 +721,7 @@ def measure(info, engines, prepare, images, out, memory):
         notice=NOTICE,
         ran=dict(ran, engine=engine.name, engine_version=engine.version, runner_sha256=sha256_of(__file__)),
         device=probe(),
-        images={"predicted": len(seconds["total"]), "failed": failed},
+        images={"predicted": len(seconds["total"]), "rejected": rejected, "failed": failed},
         seconds=dict(statistics, load=engines.load_s, warm_up={"first": warm_up[0], "last": warm_up[-1]}, all=wall),
         memory_mb=dict(memory, peak=memory_mb("VmHWM")),
         sensors=readings or None,
@@ -672,6 +746,7 @@ def main(arguments=None):
     parser.add_argument("images", nargs="?", help="a folder, or a CSV with `image` and perhaps `truth`")
     parser.add_argument("--out", default="run", help="folder for result.json and predictions.csv")
     parser.add_argument("--engine", default=ENGINES[0], choices=ENGINES)
+    parser.add_argument("--keep-rejected", action="store_true", help="predict also what is no frontal chest radiograph")
     parser.add_argument("--probe", action="store_true", help="print what this device has, as JSON")
     options = parser.parse_args(arguments)
 
@@ -687,7 +762,14 @@ def main(arguments=None):
         memory["with_runtime"] = memory_mb()
         engines = Engines(attempts(options.bundle, info, here, options.engine))
 
-        prepared = functools.partial(prepare, side=info["input_size"])
+        if "onnxruntime" not in here and not options.keep_rejected:
+            raise RunnerError(
+                "images that are no frontal chest radiographs are recognised with onnxruntime, which is not installed "
+                f"for {sys.executable}; install it, or add --keep-rejected to predict every image"
+            )
+        is_there = "onnxruntime" in here
+        detector = Detector(options.bundle, info["detector"], options.keep_rejected) if is_there else None
+        prepared = functools.partial(prepare, side=info["input_size"], detector=detector)
         return measure(info, engines, prepared, options.images, options.out, memory)
     except RunnerError as error:
         say(f"runner: {error}.")

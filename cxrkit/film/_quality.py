@@ -57,7 +57,7 @@ class Quality:
 
 def quality_limits() -> dict[str, float]:
     """Return the value of each measure at which its flag changes, by measure: below "detail" an image is blurred."""
-    return _LIMITS | _frontal.about()["thresholds"]
+    return _LIMITS | {"aspect": _LONGEST} | _frontal.about()["thresholds"]
 
 
 def assess(radiograph: Radiograph) -> Quality:

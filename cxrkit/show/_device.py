@@ -79,6 +79,8 @@ def verdict(found: Comparison) -> Markdown:
     empty = {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
     for row in found.differing.replace(empty).map(escape_markdown).to_dict("records"):
         lines.append(f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}")
+    if found.rejected:
+        lines.append(f"Rejected on one of them, no prediction: {escape_markdown(', '.join(found.rejected))}.")
     if found.unpredicted:
         lines.append(f"No prediction on one of them: {escape_markdown(', '.join(found.unpredicted))}.")
     return Markdown("\n".join(lines))
