@@ -187,4 +187,4 @@ check_answer("00.2", answer, probs=probs, thresholds=thresholds)
 
 # %% [markdown]
 # **3.** Set `FILM` to a photograph and run the notebook again. What stands under `status` in the row that triage
-# writes, and did the networks answer all the same? Then go on to [09_triage](09_triage.ipynb).
+# writes, and is there a label? Then go on to [09_triage](09_triage.ipynb).

@@ -116,7 +116,8 @@ display(shown[16], show.table(combined[columns], rows=10, title="The same here: 
 # %%
 covid, findings = networks.load(COVID_MODEL), networks.load(FINDINGS_MODEL)
 not_shown = [label for label in (COVID, *FINDINGS) if label in covid.not_shown | findings.not_shown]
-labels = combined["Predict label"].where(combined["status"] != "error", "no prediction").fillna("").replace("", "none")
+is_predicted = combined["status"].isin(["ok", "flagged"])
+labels = combined["Predict label"].where(is_predicted, "no prediction").fillna("").replace("", "none")
 counts = labels.str.split("|").explode().value_counts(ascending=True)
 figure = show.figure(9, 4.6, title=f"{len(combined)} files: how often each label is positive", simulated=True)
 axis = figure.subplots()
@@ -278,8 +279,9 @@ print("the same bytes as the unbroken run:", same)
 # %% [markdown]
 # ## Films that nobody should read
 #
-# The report removed films too blurred to read by hand before training. Triage looks at every film and says what is
-# wrong with it; it still answers, since a doubtful film may be all there is. We spoil one film in four ways.
+# The report removed images too blurred to read by hand before training. Triage checks every image. One that can
+# still be read is predicted and flagged. One that is blank, or no frontal chest radiograph, is **rejected**: a
+# network gives a number for any picture, and such a number has no meaning. We spoil one image in five ways.
 
 # %%
 film = pixels[int(np.argmin(score.films["prob_COVID-19"]))]
@@ -288,10 +290,11 @@ spoiled = {
     "as it was": film,
     "blurred": cv2.GaussianBlur(film, (0, 0), width / 40),
     "inverted": 1 - film,
-    "cropped": film[: height // 3, : width // 3],
+    "a corner": film[: height // 3, : width // 3],
+    "on its side": np.rot90(film),
     "blank": np.full_like(film, 0.5),
 }
-show.images(list(spoiled.values()), list(spoiled), columns=5, simulated=True)
+show.images(list(spoiled.values()), list(spoiled), columns=6, simulated=True)
 
 # %%
 odd = Path(OUT, "odd-films")
@@ -301,11 +304,13 @@ for name, pixels_of in spoiled.items():
 (odd / "no film at all.png").write_text("These are the words of a letter.")
 triage.run(odd, Path(OUT, "odd"), **settings, restart=True)
 answers = triage.read_table(Path(OUT, "odd", "combined.csv"))
-show.table(answers[["Image Index", "Predict label", "quality", "status", "reason"]], model=True)
+show.table(answers[["Image Index", "Predict label", "quality", "read_note", "status", "reason"]], model=True)
 
 # %% [markdown]
-# A flag is a measure with a line drawn somewhere. Which of the four were caught? Compare the labels with those of
-# the first row: spoiling a film can make findings appear.
+# A flag is a measure with a limit. Which of the five were noticed, and which have a label? The negative was turned
+# over before it was predicted, and `read_note` says so. Compare the labels with those of the first row: spoiling an
+# image can make findings appear. `triage.run(..., keep_rejected=True)` predicts the rejected ones too; try it, and
+# see what the networks predict for a blank image.
 #
 # ## A folder of your own
 #
@@ -318,7 +323,8 @@ mine = films if FOLDER is None else Path(FOLDER)
 result = triage.run(mine, Path(OUT, "mine"), **settings, restart=FOLDER is None, recursive=FOLDER is not None)
 answers = triage.read_table(result.tables["combined"])
 print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
-labels = answers["Predict label"].where(answers["status"] != "error", "no prediction").fillna("").replace("", "none")
+is_predicted = answers["status"].isin(["ok", "flagged"])
+labels = answers["Predict label"].where(is_predicted, "no prediction").fillna("").replace("", "none")
 counts = labels.str.split("|").explode().value_counts().rename("images").rename_axis("label").reset_index()
 counts["shown to work on real films"] = ["no" if name in not_shown else "" for name in counts["label"]]
 show.table(counts, model=True)
