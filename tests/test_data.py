@@ -26,9 +26,9 @@ def table(*rows):
     return pd.DataFrame(rows)
 
 
-def put(folder, *lines, encoding="utf-8"):
-    """Write a table, and an empty file for every cell of it that ends in .png, but not for gone.png."""
-    for image in re.findall(r"[\w/]+\.png", "\n".join(lines)):
+def put(folder, *lines, encoding="utf-8", files=()):
+    """Write a table, and empty files, by default for every cell of it that ends in .png, but not for gone.png."""
+    for image in files or re.findall(r"[\w/]+\.png", "\n".join(lines)):
         if image != "gone.png":
             (folder / image).parent.mkdir(parents=True, exist_ok=True)
             (folder / image).touch()
@@ -79,13 +79,6 @@ def test_a_column_of_images_is_known_by_its_usual_names_and_ours_comes_first(tmp
     assert frame[["image", "patient_id"]].values.tolist() == [["a.png", "7"]]
 
 
-def test_findings_may_have_a_column_each(tmp_path):
-    path = put(tmp_path, "Path,Effusion,Pleural Thickening,No Finding", "a.png,1.0,-1,", "b.png,0,1,", "c.png,,,1")
-    found = read_manifest(path, need=("findings",))
-    assert found.frame["findings"].tolist() == ["Effusion", "Pleural_Thickening", ""]
-    assert any("findings are the columns Effusion, Pleural Thickening" in note for note in found.notes)
-
-
 @pytest.mark.parametrize(
     ("lines", "files", "wanted", "boxes", "words"),
     [
@@ -133,7 +126,7 @@ def test_findings_may_have_a_column_each(tmp_path):
             ("Pneumothorax is where 'EncodedPixels' holds a mask",),
         ),
         (  # CheXpert: a column per finding, paths that begin above the table's folder and name the patient
-            "Path,Pleural Effusion,Edema|C-v1/train/patient1/s/v.jpg,1.0,|C-v1/train/patient2/s/v.jpg,-1.0,1",
+            "Path,Pleural Effusion,Edema,No Finding|C/train/patient1/s/v.jpg,1.0,,|C/train/patient2/s/v.jpg,-1.0,1,1",
             ("train/patient1/s/v.jpg", "train/patient2/s/v.jpg"),
             [("train/patient1/s/v.jpg", "Effusion", ""), ("train/patient2/s/v.jpg", "Edema", "")],
             [],
@@ -142,13 +135,8 @@ def test_findings_may_have_a_column_each(tmp_path):
     ],
 )
 def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path, lines, files, wanted, boxes, words):
-    for file in files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
     header, *body = lines.split("|")
-    (tmp_path / "t.csv").write_text("\n".join([header, *body]))
-    (tmp_path / "turned.csv").write_text("\n".join([header, *reversed(body)]))
-    found, turned = read_manifest(tmp_path / "t.csv"), read_manifest(tmp_path / "turned.csv")
+    found, turned = (read_manifest(put(tmp_path, header, *rows, files=files)) for rows in (body, reversed(body)))
     frame = found.frame.assign(other=found.frame.get("other", ""))
     assert list(frame[["image", "findings", "other"]].itertuples(index=False, name=None)) == wanted
     assert list(found.boxes.itertuples(index=False, name=None))[: len(boxes)] == boxes
@@ -202,17 +190,13 @@ def test_joining_rows_does_not_depend_on_their_order_and_loses_no_word(tmp_path_
             {},
             "row 2, covid: got '1'; legal: the same in all rows of one image",
         ),
-        ("Bild|a.png", ("a.png",), {"image": "Bilder"}, "columns name Bilder, which t.csv does not have; it has Bild"),
+        ("Bild|a.png", ("a.png",), {"image": "Bilder"}, "columns name Bilder, which m.csv does not have; it has Bild"),
         ("Bild|a.png", ("a.png",), {"bild": "Bild"}, "columns must name image, source, .*; got bild"),
     ],
 )
 def test_what_a_name_does_not_decide_is_refused_by_name(tmp_path, lines, files, columns, message):
-    for file in files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    (tmp_path / "t.csv").write_text(lines.replace("|", "\n"))
     with pytest.raises(ManifestError, match=message):
-        read_manifest(tmp_path / "t.csv", columns=columns)
+        read_manifest(put(tmp_path, *lines.split("|"), files=files), columns=columns)
 
 
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):

@@ -144,8 +144,8 @@ def _bundle(bundle: Path | None, model: str) -> Path:
 def _images(manifest: Path | None, root: Path | None, columns: dict | None, split: str | None) -> "DataSet":
     from cxrkit import data
 
-    split_read = split or ("test" if manifest is None else None)
-    found = data.read_manifest(manifest, root=root, columns=columns, split=split_read)
+    part = split or ("test" if manifest is None else None)
+    found = data.read_manifest(manifest, root=root, columns=columns, split=part)
     is_test = (found.rows["split"] == "test").to_numpy()
     if split is None and is_test.any():
         found = replace(found, rows=found.rows[is_test], present=found.present[is_test])

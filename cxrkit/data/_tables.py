@@ -84,12 +84,9 @@ def known_columns(
     columns: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Rename the columns of a table to ours, part its findings and find its images; return notes on what was guessed.
+    """Rename the columns of a table to ours and part its findings; return it with notes on what was guessed.
 
-    Args:
-        need: columns that the caller cannot do without.
-        columns: our name -> the table's; what is not in it is guessed.
-        folder: where the images are; None: `image` is not changed.
+    `columns` are our names -> the table's, and others are guessed. Images are searched if their `folder` is given.
     """
     rows, notes = _renamed(table, columns or {}, name)
     if "image" not in rows:
