@@ -70,8 +70,6 @@ def _check_kind(page: tifffile.TiffPage) -> np.dtype:
         what = words.Saying("unreadable.rare.complex", {})
     elif page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1 or not 1 <= page.samplesperpixel <= 8:
         what = words.Saying("unreadable.rare.layout", {})
-    elif page.predictor not in (1, 2):
-        what = words.Saying("unreadable.rare.predictor", {"code": f"{int(page.predictor)}"})
     if what or dtype is None:
         raise UnreadableImage("unreadable.rare", kind="TIFF", what=what)
     return dtype
@@ -82,6 +80,8 @@ def _decoded(data: bytes, page: tifffile.TiffPage, dtype: np.dtype) -> np.ndarra
     planes, _, height, width, samples = page.shaped
     array = np.zeros((planes, height, width, samples), dtype)
     compression, page.compression = page.compression, tifffile.COMPRESSION.NONE
+    if by_float := page.predictor == 3:
+        page.predictor = tifffile.PREDICTOR.NONE
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     for index, (start, count) in enumerate(segments):
         _, (plane, _, top, left, _), shape = page.decode(None, index)
@@ -93,7 +93,10 @@ def _decoded(data: bytes, page: tifffile.TiffPage, dtype: np.dtype) -> np.ndarra
         if size > 4 * MAX_BYTES:
             raise ValueError("tile too large")
         segment = data[start : start + needed]
-        tile = np.asarray(page.decode(_unpacked(segment, size, compression), index)[0])[0]
+        packed = _unpacked(segment, size, compression)
+        if by_float:
+            packed = _summed(packed, shape, dtype.newbyteorder(page.parent.byteorder))
+        tile = np.asarray(page.decode(packed, index)[0])[0]
         place = array[plane, top : top + shape[1], left : left + shape[2]]
         place[:] = tile[: place.shape[0], : place.shape[1]]
     if not segments or plane + 1 < planes or top + shape[1] < height or left + shape[2] < width:
@@ -111,3 +114,11 @@ def _unpacked(segment: bytes, size: int, compression: int) -> bytes:
         tags[tag] = value
     row = b"II*\0\x08\0\0\0" + tags.tobytes(8) + segment
     return TiffImagePlugin.TiffImageFile(io.BytesIO(row)).tobytes()
+
+
+def _summed(packed: bytes, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Undo the predictor of floats: each row has all highest bytes first, then the next, as differences."""
+    _, height, width, samples = shape
+    rows = np.frombuffer(packed, np.uint8).reshape(height, -1, samples).cumsum(axis=1, dtype=np.uint8)
+    highest_first = rows.reshape(height, dtype.itemsize, width * samples).transpose(0, 2, 1)
+    return np.ascontiguousarray(highest_first).view(f">f{dtype.itemsize}").astype(dtype).tobytes()
