@@ -84,7 +84,10 @@ def _grey(dataset: Any, coded: Coded | None, unsure: bool, notes: set[str]) -> n
     else:
         levels, where = np.unique(wide, return_inverse=True)
     counts = np.bincount(where[~hidden], minlength=len(levels))
-    pixels = _shown(levels, counts, dataset, notes).astype(np.float32)[where]
+    table = _shown(levels, counts, dataset, notes).astype(np.float32)
+    if not np.isfinite(table).all():
+        raise UnreadableImage("unreadable.dicom.element", element="RescaleSlope")
+    pixels = table[where]
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         pixels = 1 - pixels
     pixels[hidden] = 0
@@ -199,10 +202,10 @@ def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarra
                 top, bottom, left, right = (int(dataset[f"Shutter{name}Edge"].value) for name in names)
                 part[max(top - 1, 0) : bottom, max(left - 1, 0) : right] = 1
             elif kind == "CIRCULAR":
-                row, column = (int(number) for number in dataset.CenterOfCircularShutter)
+                row, column = (int(at) for at in dataset.CenterOfCircularShutter)
                 cv2.circle(part, (column - 1, row - 1), int(dataset.RadiusOfCircularShutter), (1,), cv2.FILLED)
             elif kind == "POLYGONAL":
-                corners = np.reshape([int(number) for number in dataset.VerticesOfThePolygonalShutter], (-1, 2)) - 1
+                corners = np.reshape([int(at) for at in dataset.VerticesOfThePolygonalShutter], (-1, 2)) - 1
                 cv2.fillPoly(part, [corners[:, ::-1].astype(np.int32)], (1,))
             shown &= part
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -302,11 +305,13 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
 
 def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     """Apply the modality LUT or the rescale slope and intercept (PS3.3 C.11.1)."""
-    for item in dataset.get("ModalityLUTSequence") or ():
+    items = dataset.get("ModalityLUTSequence") or ()
+    # What is left describes the values to pydicom.
+    dataset.pop("ModalityLUTSequence", None)
+    for item in items:
         if table := _lut(item, "LUTDescriptor", "LUTData", levels, notes):
             dataset.pop("RescaleSlope", None)
             return table.look_up(levels)
-    dataset.pop("ModalityLUTSequence", None)
     if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
         return levels
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
@@ -320,7 +325,7 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
 
 def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     """Stretch from the lowest to the highest value; without a few that lie far out, as dead pixels and letters do."""
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values[counts > 0].min()), float(values[counts > 0].max())
     dark, bright = _quantiles(values, counts, (0.02, 0.98))
     reach = bright - dark
     if reach > 0 and (low < dark - reach or high > bright + reach):
