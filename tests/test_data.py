@@ -297,23 +297,22 @@ def test_boxes_of_a_table_are_scored_and_built_whatever_its_columns_are_called(r
     (tmp_path / "scans").mkdir()
     cv2.imwrite(str(tmp_path / "scans/a.png"), np.eye(50, 100, dtype=np.uint8) * 255)
     rows = "a,Mass|ILD,50,10,80,30,p1", "a,Edema,0,0,100,50,p1"
-    (tmp_path / "t.csv").write_text("\n".join(["Bild,Befund,x,y,rechts,unten,Fall", *rows]))
-    columns = {"image": "bild", "findings": "Befund", "patient_id": "Fall", "x_max": "rechts", "y_max": "unten"}
-    found = read_manifest(tmp_path / "t.csv", columns=columns)
+    table = put(tmp_path, "Bild,診斷,x,y,rechts,unten,病人", *rows)
+    columns = {"image": "bild", "findings": "診斷", "patient_id": "病人", "x_max": "rechts", "y_max": "unten"}
+    found = read_manifest(table, columns=columns)
     option = ",".join(f"{ours}={theirs}" for ours, theirs in columns.items())
-    code, said, complaint = run_here(
-        "data", "build", "table", tmp_path / "t.csv", "--out", tmp_path / "m.csv", "--columns", option
-    )
-    assert (code, complaint, "m-boxes.csv: 3 boxes" in said) == (0, "", True)
-    built = explain.read_boxes(tmp_path / "m-boxes.csv")
-    assert read_manifest(tmp_path / "m.csv").frame[["image", "patient_id"]].values.tolist() == [["scans/a.png", "p1"]]
+    out = tmp_path / "built.csv"
+    code, said, complaint = run_here("data", "build", "table", table, "--out", out, "--columns", option)
+    assert (code, complaint, "built-boxes.csv: 3 boxes" in said) == (0, "", True)
+    built = explain.read_boxes(tmp_path / "built-boxes.csv")
+    assert read_manifest(out).frame[["image", "patient_id"]].values.tolist() == [["scans/a.png", "p1"]]
     for boxes in (found.boxes, built):
         (boxed,) = explain.films_with_boxes(boxes, found.root, found.frame)
         half = (0.5, 0.2, pytest.approx(0.3), 0.4)
         assert boxed.boxes == {"Mass": (half,), "ILD": (half,), "Edema": ((0, 0, 1, 1),)}
     with pytest.raises(ValueError, match="lies outside the image of 100 x 50 pixels"):
         list(explain.films_with_boxes(built.assign(x=99.0), found.root, found.frame))
-    code, _, complaint = run_here("data", "check", tmp_path / "t.csv", "--columns", "Bild")
+    code, _, complaint = run_here("data", "check", table, "--columns", "Bild")
     assert (code, "it takes ours=theirs with commas, such as image=scan" in complaint) == (2, True)
 
 

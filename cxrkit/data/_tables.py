@@ -127,7 +127,7 @@ def _renamed(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> tupl
     """Return the table with our names for the columns that are named or guessed, and notes."""
     names = [str(column) for column in table]
     plain = {_plain(column): column for column in reversed(names)}
-    given = {ours: plain.get(_plain(theirs), theirs) for ours, theirs in columns.items()}
+    given = {ours: theirs if theirs in names else plain.get(_plain(theirs), theirs) for ours, theirs in columns.items()}
     legal = (*_cells.COLUMNS, *FINDINGS, *BOX_SIDES)
     if strange := [ours for ours in given if ours not in legal]:
         raise ManifestError(f"columns must name {', '.join(legal)}; got {', '.join(strange)}.")
@@ -167,7 +167,7 @@ def _renamed(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> tupl
 
 
 def _plain(column: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", column.lower())
+    return re.sub(r"[\W_]", "", column.lower())
 
 
 def _part_column(rows: pd.DataFrame, needed: bool, name: str, notes: list[str]) -> None:
