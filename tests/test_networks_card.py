@@ -1,5 +1,7 @@
 """The model card: everything in the sidecar, and what is missing."""
 
+import json
+
 import pytest
 
 from cxrkit import networks, show
@@ -20,8 +22,13 @@ INFO = {
 }
 
 
-def test_a_card_has_each_measurement_the_thresholds_the_training_and_the_checksums():
-    lines = [line.replace("\\", "") for line in show.card.card(INFO).splitlines()]
+def card(folder, info):
+    (folder / "model.json").write_text(json.dumps(info), encoding="utf-8")
+    return show.card.of_folder(folder)
+
+
+def test_a_card_has_each_measurement_the_thresholds_the_training_and_the_checksums(tmp_path):
+    lines = [line.replace("\\", "") for line in card(tmp_path, INFO).splitlines()]
     assert "| label (images with it) | AUROC | n |" in lines
     assert "| COVID-19 (50) | 0.625 (0.500 to 0.750) | 70 |" in lines
     assert "| COVID-19 | 0.2500 |" in lines
@@ -40,8 +47,8 @@ def test_a_card_has_each_measurement_the_thresholds_the_training_and_the_checksu
         ({"figures": []}, "Nothing was measured with cxrkit yet. Triage and every screen say so."),
     ],
 )
-def test_a_card_names_what_is_missing(changes, text):
-    assert text in show.card.card(INFO | changes)
+def test_a_card_names_what_is_missing(tmp_path, changes, text):
+    assert text in card(tmp_path, INFO | changes)
 
 
 @pytest.mark.parametrize("name", networks.bundled())

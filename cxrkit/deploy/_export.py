@@ -228,13 +228,10 @@ def _write(source: Path, path: Path, target: str, precision: str, batch: int, im
     return _graph.bytes_of(model)[0], live
 
 
-def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool = True) -> Any:
+def quantised(model: Any, batch: int, images: np.ndarray) -> Any:
     """Return a graph of `_graph.lowered` with convolutions, and the pools and joins between them, in eight bits.
 
-    Args:
-        images: (images, S, S), to calibrate on.
-        reduce_range: weights of seven bits. With eight, sums overflow on processors with AVX2 but without VNNI, and a
-            bundle would predict differently here and on the device (docs/results/2026-11-24-device.md).
+    Images are (images, S, S), to calibrate on.
     """
     import onnx
     from onnxruntime import quantization
@@ -255,7 +252,9 @@ def quantised(model: Any, batch: int, images: np.ndarray, *, reduce_range: bool 
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Relu", "MaxPool", "AveragePool", "Concat", "Add"],
             per_channel=True,
-            reduce_range=reduce_range,
+            # Weights of seven bits: with eight, sums overflow on processors with AVX2 but without VNNI, and a bundle
+            # would predict differently here and on the device (docs/results/2026-11-24-device.md).
+            reduce_range=True,
             activation_type=quantization.QuantType.QInt8,
             weight_type=quantization.QuantType.QInt8,
             # TensorRT takes only zero points of 0, and no 32-bit integers for biases.

@@ -16,10 +16,8 @@ from cxrkit.rounds._combine import Rule
 if TYPE_CHECKING:
     import distributed
 
-#: A callable from float32 (n, H, W) in [0, 1] to probabilities (n,) or (n, labels); a `Predictor`; or the name of a
-#: bundled model or a model folder.
+#: The network and an image, as `run` takes them.
 Model = Callable[[np.ndarray], Any] | networks.Predictor | str | Path
-#: An image: a file, a Radiograph, or pixels (H, W), uint8 or float in [0, 1].
 Film = str | Path | film.Radiograph | np.ndarray
 #: Images that are decoded at a time. A batch holds images of one block.
 FILMS_AT_ONCE = 64
@@ -31,7 +29,7 @@ class Network:
 
     Attributes:
         predict: from float32 (n, H, W) in [0, 1] to probabilities.
-        labels, thresholds: names of its outputs (None before its first prediction), and a model's thresholds by label.
+        labels, thresholds: names of its outputs, None if not known; a model's thresholds by label.
         prepare: pixels (H, W) in [0, 1] -> its input, float32 in [0, 1].
     """
 
@@ -47,9 +45,8 @@ class Network:
             return
         self.predict = model
         if not callable(model):
-            raise ValueError(
-                f"predict must be callable, a Predictor, or a model's name or folder; got {type(model).__name__}."
-            )
+            kind = type(model).__name__
+            raise ValueError(f"predict must be callable, a Predictor, or a model's name or folder; got {kind}.")
         if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) < len(labels)):
             raise ValueError(f"labels must be names, each once; got {labels!r}.")
         if size_px is not None:
@@ -76,16 +73,12 @@ class Network:
         n = len(views)
         outputs = np.asarray(self.predict(np.stack(views)))
         if outputs.ndim not in (1, 2) or len(outputs) != n or not outputs.size:
-            raise ValueError(
-                f"predict must return (n,) or (n, labels) for images (n, H, W); for n = {n} it returned shape "
-                f"{outputs.shape}."
-            )
+            shape = f"for n = {n} it returned shape {outputs.shape}"
+            raise ValueError(f"predict must return (n,) or (n, labels) for images (n, H, W); {shape}.")
         probs = outputs.reshape(n, -1).astype(np.float64)
         if self.labels is not None and probs.shape[1] != len(self.labels):
-            raise ValueError(
-                f"predict must return one probability for each of {', '.join(self.labels)}; it returned "
-                f"{probs.shape[1]} per image."
-            )
+            labels = ", ".join(self.labels)
+            raise ValueError(f"predict must return one probability for each of {labels}; it returned {probs.shape[1]}.")
         wrong = ~((probs >= -1e-6) & (probs <= 1 + 1e-6)).all(axis=1)
         if wrong.any():
             k = int(wrong.argmax())
@@ -183,8 +176,7 @@ def _predict_block(
             last[k] = view
         return prepared[k] if view is None else film.as_pixels(view)
 
-    found = np.empty((len(films), len(names), 0))
-    active = list(range(len(films)))
+    found, active = np.empty((len(films), len(names), 0)), list(range(len(films)))
     for stage in stages or [range(len(names))]:
         pairs = [(k, r) for k in active for r in stage]
         for start in range(0, len(pairs), batch_size):
@@ -194,10 +186,8 @@ def _predict_block(
             if not found.shape[2]:
                 found = np.full((len(films), len(names), probs.shape[1]), np.nan)
             if probs.shape[1] != found.shape[2]:
-                raise ValueError(
-                    f"predict must return as many labels for every image; it returned {found.shape[2]}, then "
-                    f"{probs.shape[1]}."
-                )
+                counts = f"{found.shape[2]}, then {probs.shape[1]}"
+                raise ValueError(f"predict must return as many labels for every image; it returned {counts}.")
             found[tuple(np.transpose(batch))] = probs
         if rule is not None and cuts is not None and active:
             leave = rule.decided(found[active], cuts)
@@ -224,9 +214,8 @@ def _there(
     from cxrkit.rounds import _dask
 
     if isinstance(model.source, networks.Predictor):
-        raise ValueError(
-            f"a Predictor cannot be sent to a worker; pass the name or the folder of {model.source.name} instead."
-        )
+        name = model.source.name
+        raise ValueError(f"a Predictor cannot be sent to a worker; pass the name or the folder of {name} instead.")
 
     def absolute(one: Any) -> Any:
         """A worker has another working directory."""

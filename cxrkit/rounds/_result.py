@@ -28,10 +28,9 @@ MEASURES = ("AUROC", "accuracy", "precision", "recall", "specificity", "F1")
 class Result:
     """What the network predicted in all rounds.
 
-    In all methods `targets` are (films,), 0 or 1; `patients` (films,), the patient of each image, None if images are
-    independent. Methods with targets or patients score a result of one label. Except `measures`, all need every round
-    of every image, and raise ValueError if images could leave early. `bounds`, `stops` and `fit_order` also refuse a
-    rule that does not let images leave.
+    In all methods `targets` are (films,), 0 or 1, and `patients` (films,), None if images are independent. Methods with
+    targets or patients score a result of one label. Except `measures`, all need every round of every image, and raise
+    ValueError if images could leave early. `bounds`, `stops` and `fit_order` refuse a rule that lets no image leave.
 
     Attributes:
         rounds, labels: their names.
@@ -115,14 +114,13 @@ class Result:
             _, best = min((staying(frozenset((*order, place))), place) for place in rest)
             order.append(best)
         order = min(order, listed, key=passes)
-        better = True
-        while better:
-            better = False
+        before: list[int] = []
+        while order != before:
+            before = order
             for one, other in combinations(listed, 2):
                 swapped = list(order)
-                swapped[one], swapped[other] = swapped[other], swapped[one]
-                if passes(swapped) < passes(order):
-                    order, better = swapped, True
+                swapped[one], swapped[other] = order[other], order[one]
+                order = min(order, swapped, key=passes)
         return tuple(self.rounds[place] for place in order)
 
     def fit_rule(self, name: str, targets: npt.ArrayLike) -> Rule:
@@ -163,15 +161,14 @@ class Result:
         import pandas as pd
 
         self._check_every_pass("agreement")
-        positive = dict(zip(self.rounds, self.round_positive[:, :, self._label].T, strict=True))
-        rows = []
-        for one, other in [*combinations(positive, 2), ("all", "")]:
-            if other:
-                alike = positive[one] == positive[other]
-                kappa = metrics.Confusion.count(positive[one], positive[other], 0.5).measure("kappa")
-            else:
-                alike = (np.array(list(positive.values())) == positive[self.rounds[0]]).all(axis=0)
-                kappa = metrics.Estimate.undefined(len(alike), "kappa compares two rounds")
+        positive = self.round_positive[:, :, self._label].T
+        found, rows = [], []
+        for (one, here), (other, there) in combinations(zip(self.rounds, positive, strict=True), 2):
+            kappa = metrics.Confusion.count(here, there, 0.5).measure("kappa")
+            found.append((one, other, here == there, kappa))
+        alike = (positive == positive[0]).all(axis=0)
+        found.append(("all", "", alike, metrics.Estimate.undefined(len(alike), "kappa compares two rounds")))
+        for one, other, alike, kappa in found:
             same = metrics.proportion(alike, patients)
             row = {"round": one, "with": other, "agreement": same.value, "low": same.low, "high": same.high}
             rows.append(row | _shown("kappa", kappa) | {"n": same.n, "reason": same.reason or kappa.reason})

@@ -70,10 +70,7 @@ def run(
     """
     rounds = named(recipes)
     if mode not in MODES:
-        raise ValueError(
-            f"mode must be independent (each recipe on the original) or cumulative (each on the view of the round "
-            f"before); got {mode!r}."
-        )
+        raise ValueError(f"mode must be {' or '.join(MODES)} (each on the view of the round before); got {mode!r}.")
     rule = rule_of(combine, tuple(rounds))
     places = list(range(len(rounds)))
     if order is not None:

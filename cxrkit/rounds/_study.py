@@ -228,18 +228,18 @@ def search(
     for name, y in zip(("val", "test"), targets, strict=True):
         if y.min() == y.max():
             raise ValueError(f"{name} must have images of both classes; all {len(y)} are {y[0]}.")
-    labels = None if label is None else [label]
-    on_val, on_test = (run(predict, cases.films, recipes, labels=labels, **options) for cases in (val, test))
+    options["labels"] = None if label is None else [label]
+    on_val, on_test = (run(predict, cases.films, recipes, **options) for cases in (val, test))
     parts = [(on_val, targets[0], val.patients), (on_test, targets[1], test.patients)]
     ways = [_best(result, y, measure, most) for result, y, _ in parts]
     chosen, claimed = (_choice(way, parts, measure) for way in ways)
     reference = UNTOUCHED if UNTOUCHED in on_test.rounds else on_test.rounds[0]
-    cuts = np.array(list(on_test.thresholds.values()))
-    columns = {reference: (on_test.probs[:, on_test.rounds.index(reference), 0], cuts[0])}
+    [cut] = on_test.thresholds.values()
+    columns = {reference: (on_test.probs[:, on_test.rounds.index(reference), 0], cut)}
     passes = []
     for rule in (*map(Rule, COMBINES), *(on_val.fit_rule(name, targets[0]) for name in FITTED)):
         each = on_test.with_combine(rule)
-        columns[rule.name] = each.combined[:, 0], rule.cuts(cuts)[0]
+        columns[rule.name] = each.combined[:, 0], rule.cuts(np.array([cut]))[0]
         if rule.monotone:
             order = on_val.with_combine(rule).fit_order() if each.mode == "independent" else each.rounds
             row = {"rule": rule.name, "every": count, "as listed": each.stops().mean()}
@@ -248,10 +248,8 @@ def search(
     tried = count + (sets - count) * len(COMBINES) + len(FITTED)
     rules = score(targets[1], columns, test.patients, by="rule")
     flips = flips_table(targets[1], columns, test.patients, by="rule")
-    return Search(
-        measure, tried, on_val, on_test, targets[1], chosen, claimed, rules=rules, flips=flips,
-        passes=pd.DataFrame(passes),
-    )  # fmt: skip
+    made = pd.DataFrame(passes)
+    return Search(measure, tried, on_val, on_test, targets[1], chosen, claimed, rules, flips, made)
 
 
 def _positive(result: Result, places: Sequence[int], rule: Rule) -> np.ndarray:
@@ -280,8 +278,8 @@ def _choice(way: tuple[list[int], Rule], parts: Sequence[tuple[Result, np.ndarra
         Estimate.from_row(score(y, {"": (_positive(result, *way), 0.5)}, who, [measure]).iloc[0].to_dict())
         for result, y, who in parts
     )
-    (result, y, _), against = parts[1], None
+    (result, y, _), against, (places, rule) = parts[1], None, way
     if UNTOUCHED in result.rounds:
-        untouched = _positive(result, [result.rounds.index(UNTOUCHED)], Rule("mean"))
-        against = metrics.mcnemar(y, _positive(result, *way), untouched)
-    return Choice(tuple(result.rounds[place] for place in way[0]), way[1], val, test, against)
+        untouched = result.round_positive[:, result.rounds.index(UNTOUCHED), 0]
+        against = metrics.mcnemar(y, _positive(result, places, rule), untouched)
+    return Choice(tuple(result.rounds[place] for place in places), rule, val, test, against)

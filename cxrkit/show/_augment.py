@@ -32,21 +32,16 @@ def describe(recipe: Recipe, language: str = "en") -> str:
     """Return what an operation or a group does, without its children: "Add: value -20 to 20"."""
     if isinstance(recipe, Op):
         return _operation(recipe.name, dict(recipe.values), language)
-    return words.say(
-        language,
-        f"lab.part.{type(recipe).__name__}" if recipe.children else "lab.part.empty",
-        count=len(recipe.children),
-        order=words.say(language, "lab.part.random" if recipe.random_order else "lab.part.in_order"),
-        n=_how_many(recipe, language) if isinstance(recipe, SomeOf) else "",
-        percent=100 * recipe.p if isinstance(recipe, Sometimes) else 0,
-    )
-
-
-def _how_many(recipe: SomeOf, language: str) -> str:
-    every = words.say(language, "lab.part.all")
-    ends = recipe.n if isinstance(recipe.n, tuple) else (recipe.n, recipe.n)
-    low, high = (every if end is None else str(end) for end in ends)
-    return _range(low, high, language)
+    say = functools.partial(words.say, language)
+    about: dict[str, Any] = {"count": len(recipe.children)}
+    about["order"] = say("lab.part.random" if recipe.random_order else "lab.part.in_order")
+    if isinstance(recipe, SomeOf):
+        ends = recipe.n if isinstance(recipe.n, tuple) else (recipe.n, recipe.n)
+        low, high = (say("lab.part.all") if end is None else str(end) for end in ends)
+        about["n"] = _range(low, high, language)
+    if isinstance(recipe, Sometimes):
+        about["percent"] = 100 * recipe.p
+    return say(f"lab.part.{type(recipe).__name__}" if recipe.children else "lab.part.empty", **about)
 
 
 def drawn_words(drawn: Recipe, language: str = "en") -> str:
@@ -142,7 +137,7 @@ def histogram(trial: "Trial", *, simulated: bool, language: str) -> Html:
     """Draw the grey levels of the images of a trial before and after the recipe, with the numbers below in words."""
     before, after = trial.greys()
     numbers: dict[str, Any] = {}
-    for name, shares in (("before", before), ("after", after)):
+    for name, shares in {"before": before, "after": after}.items():
         numbers |= {name: shares @ np.arange(256), f"black_{name}": shares[0], f"white_{name}": shares[255]}
     said = words.say(language, "lab.greys", **numbers)
     alt = rich(language, "lab.greys.alt", words=html.escape(said))

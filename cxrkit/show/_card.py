@@ -21,8 +21,9 @@ from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, pre
 from cxrkit.show._tables import table
 
 
-def card(info: Mapping[str, Any]) -> Markdown:
-    """Return the model card of a sidecar, as `Predictor.info` holds it."""
+def of_folder(name_or_folder: Path | str) -> Markdown:
+    """Return the card of a bundled model or a model folder."""
+    info = json.loads((networks.folder_of(name_or_folder) / "model.json").read_text(encoding="utf-8"))
     thresholds = {label: f"{info['thresholds'][label]:.4f}" for label in info["labels"]}
     files = {name: f"`{digest}`" for name, digest in sorted(info["files"].items())}
     parts = [
@@ -46,11 +47,6 @@ def card(info: Mapping[str, Any]) -> Markdown:
     return Markdown("\n\n".join(parts) + "\n")
 
 
-def of_folder(name_or_folder: Path | str) -> Markdown:
-    """Return the card of a bundled model or a model folder."""
-    return card(json.loads((networks.folder_of(name_or_folder) / "model.json").read_text(encoding="utf-8")))
-
-
 def write(name_or_folder: Path | str) -> None:
     """Write README.md beside a model from its model.json."""
     path = networks.folder_of(name_or_folder) / "README.md"
@@ -61,9 +57,8 @@ def _not_shown(info: Mapping[str, Any]) -> str:
     labels = [label for label in info["labels"] if label in info["not_shown"]]
     if not labels:
         return "On real test images the interval of every label's AUROC lies above 0.5."
-    why = "Nothing was measured with cxrkit yet."
-    if info.get("figures"):
-        why = "On real test images the interval of its AUROC includes 0.5, or there were too few images."
+    why = "On real test images the interval of its AUROC includes 0.5, or there were too few images."
+    why = why if info.get("figures") else "Nothing was measured with cxrkit yet."
     return f"**Not shown to work on real films: {_listed(labels)}.** {why} Triage and every screen say so."
 
 
@@ -85,12 +80,11 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
 def _training(training: Mapping[str, Any]) -> str:
     if not training:
         return "Not trained: the weights are the initial ones."
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in training.items()
-    }
-    cells = {key: f"`{text}`" if key == "command" else escape_markdown(text) for key, text in texts.items()}
-    return _pairs("what", "how", {escape_markdown(pretty(key)): cell for key, cell in cells.items()})
+    cells = {}
+    for key, value in training.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        cells[escape_markdown(pretty(key))] = f"`{text}`" if key == "command" else escape_markdown(text)
+    return _pairs("what", "how", cells)
 
 
 def _pairs(first: str, second: str, cells: Mapping[str, str]) -> str:

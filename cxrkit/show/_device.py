@@ -14,19 +14,15 @@ from cxrkit.show import _style as style
 from cxrkit.show._rendered import Markdown, escape_markdown, markdown_table, plain
 from cxrkit.show._style import GREY, INK, SERIES, WIDTH, Drawing, key, theme, tidy
 
-#: Parts of the time of an image.
-_PARTS = ("reading", "preprocessing", "inference")
-
 
 def exports(found: Sequence[Export]) -> Markdown:
     """Return exports of one network as a Markdown table: size, agreement with the original, change of accuracy."""
     body = []
     for each in found:
         one, first = each.agreement, each.info["models"][0]
-        size = (each.folder / first["file"]).stat().st_size
-        cells = [first["precision"], f"{size / 1e6:.2f} MB", f"{one.largest:.2g}"]
-        cells += [f"{len(one.changed)} of {one.images}", plain(one.before), plain(one.after)]
-        body.append([*cells, plain(one.difference, signed=True)])
+        size = f"{(each.folder / first['file']).stat().st_size / 1e6:.2f} MB"
+        cells = [first["precision"], size, f"{one.largest:.2g}", f"{len(one.changed)} of {one.images}"]
+        body.append([*cells, plain(one.before), plain(one.after), plain(one.difference, signed=True)])
     head = ["precision", "size", "largest difference", "other label", "accuracy before", "after", "change"]
     return Markdown(markdown_table(head, body))
 
@@ -50,8 +46,8 @@ def with_report(found: Comparison) -> pd.DataFrame:
     for name in map(str, published.table("table30").index):
         accuracy, seconds = (published.estimate("table30", name, part) for part in ("accuracy", "seconds_per_image"))
         row = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
-        numbers = (accuracy.value, accuracy.low, accuracy.high, accuracy.n, seconds.value)
-        rows.append(row | dict(zip(("accuracy", "low", "high", "images", "seconds"), numbers, strict=True)))
+        row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
+        rows.append(row | {"seconds": seconds.value})
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
 
 
@@ -75,7 +71,7 @@ def verdict(found: Comparison) -> Markdown:
         f"{len(agreement.changed)} with another predicted label."
     ]
     if agreement.difference.n:
-        lines.append(f"Accuracy, board less PC: {plain(agreement.difference, signed=True)}.")
+        lines += [f"Accuracy, board less PC: {plain(agreement.difference, signed=True)}."]
     empty = {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
     for row in found.differing.replace(empty).map(escape_markdown).to_dict("records"):
         lines.append(f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}")
@@ -88,8 +84,7 @@ def verdict(found: Comparison) -> Markdown:
 
 def document(found: Comparison, *, command: str, date: str, images: str, note: str = "") -> str:
     """Return a comparison as a Markdown document: of which images, and what stands in for a board (`note`)."""
-    result = found.board.result
-    ran = result["ran"]
+    result, ran = found.board.result, found.board.result["ran"]
     parts = [
         f"# Board and PC\n\n{date}; `{command}`; ",
         f"{escape_markdown(result['name'])} {escape_markdown(result['version'])}, over {escape_markdown(images)}.\n\n",
@@ -105,7 +100,8 @@ def document(found: Comparison, *, command: str, date: str, images: str, note: s
 def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool = False) -> Drawing:
     """Draw the mean time of an image on board and PC, by part, and the report's; `note` stands below."""
     runs = {"board": found.board.result["seconds"], "PC": found.here.result["seconds"]}
-    frame = pd.DataFrame({name: {part: seconds[part]["mean"] for part in _PARTS} for name, seconds in runs.items()}).T
+    parts = ("reading", "preprocessing", "inference")
+    frame = pd.DataFrame({name: {part: seconds[part]["mean"] for part in parts} for name, seconds in runs.items()}).T
     printed = with_report(found).set_index("machine")["seconds"].drop(list(runs)).rename("inference")
     frame = 1000 * pd.concat([frame, printed.to_frame()]).fillna(0)
     figure = style.figure(WIDTH, 4.2, simulated=simulated, title=title)

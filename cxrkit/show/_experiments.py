@@ -81,9 +81,7 @@ def detail(found: "CleanedData", *, title: str = "") -> Drawing:
     figure = style.figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
     axis = figure.subplots()
     seaborn.histplot(x=found.detail["detail"], bins=40, color=style.SERIES[0], edgecolor="white", ax=axis)
-    axis.axvline(found.line, color=style.INK, linewidth=2)
-    across = axis.get_xaxis_transform()
-    axis.text(found.line, 1.02, "blurred below this", fontsize=9, ha="center", va="bottom", transform=across)
+    style.line(axis, found.line, "blurred below this")
     axis.margins(x=0.1)
     axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
     style.tidy(axis)
@@ -92,10 +90,7 @@ def detail(found: "CleanedData", *, title: str = "") -> Drawing:
 
 @theme()
 def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure of each setting beside what the report printed, and its difference from the reference with its p.
-
-    The result is of "augmenters", "composite" or "mixing".
-    """
+    """Draw a measure of "augmenters", "composite" or "mixing" beside the report's, and differences with their p."""
     here = _of_measure(result, measure).assign(group="measured here")
     theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
     both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group="report (2020)")])
@@ -136,20 +131,15 @@ def examples(result: "Result", films: "FilmSet") -> Drawing:
 
 @theme()
 def curves(result: "Result", *, title: str = "") -> Drawing:
-    """Draw the AUROC of "transfer" over the number of training patients, a line per mode with its interval.
-
-    The report's two numbers stand at the right edge.
-    """
+    """Draw the AUROC of "transfer" over training patients, by mode; at the right edge the report's two numbers."""
     table = _of_measure(result, "AUROC")
     figure = style.figure(style.WIDTH, 4.6, simulated=result.simulated, title=title)
     axis = figure.subplots()
     style.key(figure, style.bands(axis, table, "patients", "mode", markers=list(style.MARKS[:3]), markeredgecolor="w"))
-    theirs = printed(result)
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
-    for mode, colour in zip(table["mode"].unique(), style.SERIES, strict=False):
-        if mode in theirs:
-            value = theirs[mode].value
-            axis.text(1.01, value, f"report, {mode}: {value:.3f}", color=colour, **beside)
+    colours = dict(zip(table["mode"].unique(), style.SERIES, strict=False))
+    for mode, value in ((mode, one.value) for mode, one in printed(result).items() if mode in colours):
+        axis.text(1.01, value, f"report, {mode}: {value:.3f}", color=colours[mode], **beside)
     axis.axhline(0.5, color=style.INK, linewidth=1, linestyle=":")
     axis.text(1.01, 0.5, "chance", **beside)
     films = table.groupby("patients")["films"].mean()
@@ -298,10 +288,10 @@ def _opening(heading: str, data: str, simulated: bool, date: str, command: str) 
 
 def document(result: "Result", *, date: str, command: str) -> Markdown:
     """Return a result as a Markdown document, ready for docs/results, with the date and the command that was run."""
-    minutes = result.cells["seconds"].sum() / 60
+    trainings = f"{len(result.cells)} networks, {result.cells['seconds'].sum() / 60:.0f} minutes of training in all."
     opening = _opening(_TITLES[result.name], result.data, result.simulated, date, command)
     parts = [
-        f"{opening} {trained(result)} {len(result.cells)} networks, {minutes:.0f} minutes of training in all.",
+        f"{opening} {trained(result)} {trainings}",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
         f"{_COVERS} {_NOTES[result.name]}",

@@ -47,10 +47,8 @@ def images(
     # 0.17 inches for each line of the longest title beyond the first.
     more = 0.17 * max((title.count("\n") for title in titles), default=0)
     figure = style.figure(width, rows * (width / columns + 0.35 + more) + 0.25, simulated=simulated, model=model)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(pixels) :]:
-        axis.set_axis_off()
-    for axis, image, title in zip(axes, pixels, titles or [""] * len(pixels), strict=False):
+    for place, (image, title) in enumerate(zip(pixels, titles or [""] * len(pixels), strict=True)):
+        axis = figure.add_subplot(rows, columns, place + 1)
         picture(axis, image, title)
         # The room that a row has left is above it, because the layout underestimates long titles.
         axis.set_anchor("S")
@@ -131,22 +129,17 @@ def heat_maps(
     """
     counts = [len(films), len(findings), *map(len, maps.values()), len(films if captions is None else captions)]
     if not counts[0] or not maps or len(set(counts)) > 1:
-        raise ValueError(
-            "heat_maps needs images, and a finding, a map of each method and a caption for each; their numbers are "
-            f"{', '.join(map(str, counts))}."
-        )
+        needs = "a finding, a map of each method and a caption for each"
+        raise ValueError(f"heat_maps needs images, and {needs}; their numbers are {', '.join(map(str, counts))}.")
     wide, rows = len(maps) + 1, math.ceil(len(films) / across)
     columns = max(4, across * wide)
     figure = style.figure(WIDTH, rows * (WIDTH / columns + 0.3) + 0.7, simulated=simulated, title=title)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.ravel():
-        axis.set_axis_off()
     for number, (image, finding) in enumerate(zip(films, findings, strict=True)):
         row, place = divmod(number, across)
         panels = {pretty(finding): None, **{method: found[number] for method, found in maps.items()}}
         names = list(panels) if captions is None else [*list(panels)[:-1], captions[number]]
-        for axis, name, heat in zip(axes[row, place * wide :], names, panels.values(), strict=False):
-            axis.set_axis_on()
+        for column, (name, heat) in enumerate(zip(names, panels.values(), strict=True), place * wide):
+            axis = figure.add_subplot(rows, columns, row * columns + column + 1)
             picture(axis, image.pixels, name, heat, opacity)
             outline(axis, image.boxes_px().get(finding, ()), _TRUTH)
     if any(image.boxes for image in films):

@@ -19,8 +19,6 @@ from cxrkit.show import _style as style
 from cxrkit.show._rendered import plain, pretty
 from cxrkit.show._style import BLUE, GREY, INK, MARKS, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
 
-#: Colours of the legend of `findings`.
-_SHADE = {"positive": INK, "negative": "#bbbbbb"}
 _PERCENT = FuncFormatter(lambda share, _: f"{share:.2%}" if 0 < share < 0.01 else f"{share:.0%}")
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9dbbdd"])
 #: Below chance another colour.
@@ -66,7 +64,8 @@ def findings(
     axis.set_yticks(rows, _daggered(probs, not_shown))
     axis.set_title(title)
     tidy(axis)
-    handles: list[Any] = [Patch(facecolor=colour, edgecolor=INK, label=name) for name, colour in _SHADE.items()]
+    shades = {"positive": INK, "negative": "#bbbbbb"}
+    handles: list[Any] = [Patch(facecolor=shade, edgecolor=INK, label=name) for name, shade in shades.items()]
     handles.append(Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"))
     handles += [Patch(label=f"† {NOT_SHOWN}", **grey)] if set(not_shown) & set(probs) else []
     key(figure, handles, columns=3)
@@ -112,16 +111,11 @@ def forest(
     rows, hollow = frame.groupby("name"), frame["name"].isin(set(not_shown))
     most, looks = int(rows.size().max()), dict(zip(groups or [""], zip(SERIES, MARKS, strict=True), strict=False))
     if axis is None:
-        height = (0.14 + 0.15 * most) * len(names) + 1.4
-        axis = style.figure(WIDTH, height, simulated=simulated, model=model).subplots()
+        high = (0.14 + 0.15 * most) * len(names) + 1.4
+        axis = style.figure(WIDTH, high, simulated=simulated, model=model).subplots()
     group = frame["group"] if groups else pd.Series("", frame.index)
-    by_group = {name: look[0] for name, look in looks.items()}
-    colour = pd.Series(
-        [
-            by_group[of] if groups else palette.get(name, SERIES[0])
-            for of, name in zip(group, frame["name"], strict=True)
-        ]
-    )
+    by_group = {name: of for name, (of, _) in looks.items()}
+    colour = group.map(by_group) if groups else frame["name"].map(lambda name: palette.get(name, SERIES[0]))
     colour = colour.where(~hollow, GREY)
     place = frame["name"].map(names.index) + 0.8 / most * (rows.cumcount() - (rows["name"].transform("size") - 1) / 2)
     axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
@@ -140,9 +134,7 @@ def forest(
         elif not log:
             axis.text(1.015, at, _numbers(row, sized) if words is None else words, **beside)
     if reference is not None:
-        above: dict[str, Any] = {"ha": "center", "va": "bottom", "transform": axis.get_xaxis_transform()}
-        axis.axvline(reference, color=INK, linewidth=1, linestyle="--", zorder=1)
-        axis.text(reference, 1.01, reference_name, fontsize=8.5, **above)
+        style.line(axis, reference, reference_name, fontsize=8.5, linewidth=1, linestyle="--", zorder=1)
     axis.set_yticks(range(len(names)), _daggered(names, not_shown))
     axis.set(ylim=(len(names) - 0.45, -0.55), xlabel=xlabel, ylabel="")
     tidy(axis)
@@ -152,14 +144,13 @@ def forest(
     elif span:
         axis.set_xlim(span)
     axis.set_title(title, pad=16)
-    line: dict[str, Any] = {"markeredgecolor": INK, "linewidth": 2.5}
     handles = [
-        Line2D([], [], color=of, marker=mark, label=name, **line) for name, (of, mark) in looks.items() if groups
+        Line2D([], [], color=of, marker=mark, label=name, markeredgecolor=INK, linewidth=2.5)
+        for name, (of, mark) in looks.items()
+        if groups
     ]
-    for column in marks:
-        stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6, "zorder": 4}
-        strokes = axis.plot(frame[column], place, linestyle="none", label=marks_name, **stroke)
-        handles += strokes if column == marks[0] else []
+    stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6, "zorder": 4}
+    handles += [axis.plot(frame[end], place, linestyle="", label=marks_name, **stroke)[0] for end in marks][:1]
     if hollow.any():
         dot: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
         handles.append(Line2D([], [], color=GREY, label=f"† {NOT_SHOWN}", **dot))
@@ -198,11 +189,10 @@ def matrix(
     # seaborn's own annotation leaves out the cells without a value.
     for (row, column), text in np.ndenumerate(texts.to_numpy()):
         axis.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9)
-    turned: dict[str, Any] = (
-        {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(values.columns) > 6 else {}
-    )
+    turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     axis.grid(False)
-    axis.set_xticks(axis.get_xticks(), [pretty(str(name)) for name in values.columns], **turned)
+    names = [pretty(str(name)) for name in values.columns]
+    axis.set_xticks(axis.get_xticks(), names, **(turned if len(names) > 6 else {}))
     axis.set_yticks(axis.get_yticks(), [pretty(str(name)) for name in values.index], rotation=0)
     axis.tick_params(length=0)
     axis.set(xlabel=xlabel, ylabel=ylabel)
@@ -223,8 +213,7 @@ def scores(
     """Draw the probability of a label of every image as a dot, one row per group, with a threshold.
 
     Args:
-        groups: probabilities by the name of the group they belong to in truth.
-        threshold: the line from which an image is positive; the number of positive images stands at the right.
+        groups: probabilities by true group; at the right stands how many of them are positive.
         axis: to draw on; None makes a figure.
     """
     if axis is None:
@@ -238,8 +227,7 @@ def scores(
             clip_on=False, legend=False, ax=axis,
         )  # fmt: skip
         axis.text(1.03, row, f"{int((values >= threshold).sum())} of {len(values)}\npositive", va="center", fontsize=9)
-    axis.axvline(threshold, color=INK, linewidth=2)
-    axis.text(threshold, -0.55, f"threshold {threshold:.2f}", ha="center", va="bottom", fontsize=9)
+    style.line(axis, threshold, f"threshold {threshold:.2f}")
     axis.set_yticks(range(len(groups)), [pretty(name) for name in groups])
     axis.set(ylim=(len(groups) - 0.5, -0.5), xlim=(0, 1), xlabel=f"probability of {pretty(label)}", ylabel="")
     tidy(axis)
@@ -257,9 +245,9 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     """
     name, images, words = pretty(finding), 10_000, ""
     hit, spared = (found.estimates[measure].value for measure in ("sensitivity", "specificity"))
-    if math.isfinite(hit) and math.isfinite(spared):
-        ill = round(images * found.prevalence)
-        hits, alarms = round(images * found.prevalence * hit), round(images * (1 - found.prevalence) * (1 - spared))
+    if math.isfinite(hit + spared):
+        ill, hits = round(images * found.prevalence), round(images * found.prevalence * hit)
+        alarms = round(images * (1 - found.prevalence) * (1 - spared))
         words = (
             f"Of {images:,} images {ill:,} have {name}: {hits:,} are positive, {ill - hits:,} are missed.\n"
             f"Of the other {images - ill:,}, {alarms:,} are positive."

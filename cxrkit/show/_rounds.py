@@ -63,14 +63,15 @@ def sweep_figure(sweep: Sweep, *, simulated: bool, title: str = "") -> Drawing:
         names = {"report": "value", "report low": "low", "report high": "high"}
         theirs = frame.drop(columns=[*draws, *names.values()]).rename(columns=names).dropna(subset="value")
         parts.append(theirs.assign(group="report (2020)"))
-    options: dict[str, Any] = {"simulated": simulated, "title": title, "marks_name": "lowest and highest draw"}
-    return _accuracy(pd.concat(parts), marks=draws if frame["draws"].max() > 1 else (), **options)
+    marks = draws if frame["draws"].max() > 1 else ()
+    both = pd.concat(parts)
+    return _accuracy(both, marks=marks, marks_name="lowest and highest draw", simulated=simulated, title=title)
 
 
 def _accuracy(frame: pd.DataFrame, **options: Any) -> Drawing:
     """Draw accuracies; the first is that of the untouched image, the broken line."""
-    about: dict[str, Any] = {"span": None, "reference": frame.iloc[0]["value"], "reference_name": "untouched"}
-    return forest(frame, xlabel="accuracy on the test images", **about, **options)
+    options |= {"span": None, "reference": frame.iloc[0]["value"], "reference_name": "untouched"}
+    return forest(frame, xlabel="accuracy on the test images", **options)
 
 
 def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **about: Any) -> str:
@@ -113,8 +114,8 @@ def verdict(search: Search) -> str:
 
 
 def _gain(difference: Estimate, p: float) -> str:
-    effect = "improve" if difference.value > 0 else "reduce"
-    meaning = f"here rounds {effect} accuracy" if p < SHOWN else "no significant difference"
+    effect = f"here rounds {'improve' if difference.value > 0 else 'reduce'} accuracy"
+    meaning = effect if p < SHOWN else "no significant difference"
     return f"accuracy {plain(difference, signed=True)}, p {p_value(p)}; {meaning}."
 
 

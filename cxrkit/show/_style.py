@@ -161,6 +161,12 @@ def outline(axis: Axes, boxes: Sequence[Box], colour: str, name: str = "") -> No
             axis.text(x, y, pretty(name), va="bottom", fontsize=8, color=INK, bbox=behind)
 
 
+def line(axis: Axes, x: float, name: str, *, fontsize: float = 9, **look: Any) -> None:
+    """Draw a vertical line with its name above the axis."""
+    axis.axvline(x, **{"color": INK, "linewidth": 2, **look})
+    axis.text(x, 1.01, name, fontsize=fontsize, ha="center", va="bottom", transform=axis.get_xaxis_transform())
+
+
 def tidy(axis: Axes, *, grid: Any = "x") -> None:
     """Give an axis a pale grid, by default of vertical lines alone."""
     axis.grid(False)

@@ -37,7 +37,7 @@ def table(
         by: columns of a tidy frame of estimates (`measure` or `metric`, `value`, `low`, `high`, `n`, `reason`) that
             name a row together; each measure becomes a column.
         columns: of such a frame: heading -> (measure, threshold or None); None takes all measures under their names.
-        rows: how many to show; None shows all. The rest is counted under the table.
+        rows: how many rows of a frame to show; None shows all. The rest is counted under the table.
         title: a bold line above the table.
     Raises:
         ValueError: a measure that the frame does not hold.
@@ -45,16 +45,16 @@ def table(
     if isinstance(data, pd.DataFrame) and by:
         data, first = _by_row(data, by, columns), first or " and ".join(by)
     notes = [f"*{DISCLAIMER}*"] if model else []
-    if rows is not None and (rest := len(data) - rows) > 0:
-        notes.insert(0, f"{rest:,} more row{'s' if rest > 1 else ''}.")
     if isinstance(data, pd.DataFrame):
+        if rows is not None and (rest := len(data) - rows) > 0:
+            notes.insert(0, f"{rest:,} more row{'s' if rest > 1 else ''}.")
         head = [escape_markdown(name) for name in data.columns]
         body = [[_cell(value) for value in row] for row in data.iloc[:rows].itertuples(index=False, name=None)]
-        numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in data.dtypes]
+        numeric: list[bool] | None = [pd.api.types.is_numeric_dtype(dtype) for dtype in data.dtypes]
     else:
-        head, body, reasons = _estimates(dict(list(data.items())[:rows]), first)
-        numeric = [False, *[True] * (len(head) - 1)]
-        notes = [f"[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()] + notes
+        head, body, reasons = _estimates(data, first)
+        numeric = None
+        notes = [*(f"[{mark}] {escape_markdown(reason)}" for reason, mark in reasons.items()), *notes]
     above = [f"**{escape_markdown(title)}**"] if title else []
     return Markdown("\n\n".join([*above, markdown_table(head, body, numeric), *notes]) + ("\n\n" if title else ""))
 
@@ -96,16 +96,13 @@ def _by_row(
 
 
 def _estimates(data: Mapping[str, Any], first: str) -> tuple[list[str], list[list[str]], dict[str, int]]:
-    rows = {
-        name: dict(zip(_PAIR, cells, strict=True)) if isinstance(cells, tuple) else cells
-        for name, cells in data.items()
-    }
+    tuples = {name: cells for name, cells in data.items() if isinstance(cells, tuple)}
+    rows = {**data, **{name: dict(zip(_PAIR, cells, strict=True)) for name, cells in tuples.items()}}
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     pairs = columns == list(_PAIR)
     sizes = [{one.n for one in row.values() if isinstance(one, Estimate)} for row in rows.values()]
     alike = not pairs and all(len(size) == 1 for size in sizes)
-    reasons: dict[str, int] = {}
-    body = []
+    reasons, body = dict[str, int](), []
     for (name, row), size in zip(rows.items(), sizes, strict=True):
         cells = [_estimate(row.get(column), reasons, sized=not alike and not pairs) for column in columns]
         body.append([escape_markdown(pretty(name)), *cells, *([f"{size.pop():,}"] if alike else [])])
