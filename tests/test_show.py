@@ -81,7 +81,7 @@ def test_images_are_drawn_from_0_to_1_with_titles_in_which_a_dollar_sign_is_no_f
         assert image.get_clim() == (0, 1)
         assert np.asarray(image.get_array()) == pytest.approx(RAMP, abs=1 / 255)
     figure = show.images([RAMP] * 5, ["a$b$c_{.png", *"bcde"], columns=3)
-    assert [axis.get_title() for axis in figure.axes] == ["a$b$c_{.png", "b", "c", "d", "e", ""]
+    assert [axis.get_title() for axis in figure.axes] == ["a$b$c_{.png", "b", "c", "d", "e"]
     assert figure.png()
 
 
