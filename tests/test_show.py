@@ -111,7 +111,7 @@ def test_evidence_against_the_label_is_clear_in_the_overlay_and_maps_on_one_scal
 def test_methods_stand_side_by_side_with_the_truth_on_each():
     maps = {"cam": [np.ones((4, 4))] * 2, "saliency": [np.zeros((4, 4))] * 2}
     figure = show.heat_maps([FILM] * 2, ["Effusion"] * 2, maps, simulated=True)
-    assert [axis.get_title() for axis in figure.axes] == ["Effusion", "cam", "saliency", ""] * 2
+    assert [axis.get_title() for axis in figure.axes] == ["Effusion", "cam", "saliency"] * 2
     (box,) = figure.axes[1].patches
     # The right half of 64 pixels, whose first begins at -0.5.
     assert (box.get_x(), box.get_width(), box.get_height()) == (31.5, 32, 64)

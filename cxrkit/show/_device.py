@@ -45,7 +45,7 @@ def with_report(found: Comparison) -> pd.DataFrame:
     rows = []
     for name in map(str, published.table("table30").index):
         accuracy, seconds = (published.estimate("table30", name, part) for part in ("accuracy", "seconds_per_image"))
-        row = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
+        row: dict[str, object] = {"machine": f"report: {name}", "what": "as printed in 2020, other images and network"}
         row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
         rows.append(row | {"seconds": seconds.value})
     return pd.concat([found.table, pd.DataFrame(rows)], ignore_index=True)
