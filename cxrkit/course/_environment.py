@@ -42,8 +42,7 @@ def check() -> pd.DataFrame:
     and `what to do` (empty if nothing).
     """
     low, high = (".".join(map(str, version)) for version in PYTHONS)
-    mine, memory = sys.version_info[:3], memory_bytes()
-    free = shutil.disk_usage(tempfile.gettempdir()).free
+    mine, memory, free = sys.version_info[:3], memory_bytes(), shutil.disk_usage(tempfile.gettempdir()).free
     enough = memory is None or memory >= MEMORY_GB * 1e9
     size = "unknown" if memory is None else f"{memory / 1e9:.1f} GB"
     rows: list[tuple[str, str, bool | None, str]] = [
@@ -62,9 +61,8 @@ def check() -> pd.DataFrame:
 def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the bytes that this process may use: the machine's, or the limit of its container; None if unknown."""
     # Version 2 and version 1 of what Linux shows.
-    files = [cgroup / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
-    texts = [path.read_text().strip() for path in files if path.is_file()]
-    found = [int(text) for text in texts if text.isdigit()]
+    files = (cgroup / name for name in ("memory.max", "memory/memory.limit_in_bytes"))
+    found = [int(path.read_text()) for path in files if path.is_file() and path.read_text().strip().isdigit()]
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found, default=None)

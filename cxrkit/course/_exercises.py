@@ -32,9 +32,7 @@ class Verdict:
 def check(name: str, answer: Any, **results: Any) -> Verdict:
     """Check a reader's answer (None when there is none yet); a hint while it is not right, an explanation when it is.
 
-    Args:
-        name: notebook and number, such as "09.1".
-        results: what the notebook computed and the answer must fit.
+    `name` is notebook and number, such as "09.1"; `results` are what the notebook computed and the answer must fit.
     """
     if name not in _CHECKS:
         raise ValueError(f"exercise must be one of {', '.join(_CHECKS)}; got {name!r}.")

@@ -1,7 +1,6 @@
 """Who is in a data set, which labels they have, and how far these can be trusted: counts, no image is opened.
 
-`describe` surveys any manifest. `measure_nih` also compares the labels of ChestX-ray14, which a program mined from
-reports, with those of radiologists who read the images. No row of a result stands for an image or a patient.
+No row of a result stands for an image or a patient.
 """
 
 import json
@@ -80,10 +79,8 @@ def describe(frame: pd.DataFrame, *, name: str, resamples: int = 2000) -> Survey
     """Survey a manifest with images in `test` and in another split; `resamples` give the intervals of `memorised`."""
     splits = [split for split in SPLITS if (frame["split"] == split).any()]
     if "test" not in splits or len(splits) < 2:
-        there = ", ".join(splits) or "no splits"
-        raise ValueError(
-            f"a survey needs images in test and in another split, as of data.split_by_patient; got {there}."
-        )
+        got = f"got {', '.join(splits) or 'no splits'}."
+        raise ValueError(f"a survey needs images in test and in another split, as of data.split_by_patient; {got}")
     by_film, has, patients = split_by_film(frame, seed=0), _findings(frame), frame["patient_id"].to_numpy(str)
     groups = {"all": frame["split"].notna()} | {split: frame["split"] == split for split in splits}
     test, options = by_film["split"] == "test", {"resamples": resamples, "seed": 0}
@@ -158,7 +155,7 @@ def beside_table01(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
-    """Survey ChestX-ray14's label files; no image is needed.
+    """Survey ChestX-ray14's labels, which a program mined from reports, and compare them with those of radiologists.
 
     `folder` holds Data_Entry_2017*.csv, train_val_list.txt, CheXNet-Keras' dev.csv and test.csv (or
     chexnet_keras_*.csv), google2019_nih-chest-xray-labels.csv; each plain or .gz. ManifestError names what is missing.

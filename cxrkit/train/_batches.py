@@ -22,7 +22,6 @@ class Batches(keras.utils.PyDataset):
         steps: batches per epoch; None: as many as show every image once.
         batch_size: images per batch, over all devices.
         augment: applied to uint8 images, drawn for each image of the batch; None leaves them unchanged.
-        seed: of the draws.
         rows: the part of each batch that this process trains on, without gaps.
     """
 

@@ -32,8 +32,7 @@ class Settings:
     Args:
         backbone, weights, batch_norm_momentum: as `networks.build` takes them.
         size_px: side of the network's input, pixels.
-        epochs: passes over the training images.
-        batch_size: images per batch, over all devices.
+        epochs, batch_size: passes over the training images; images per batch, over all devices.
         learning_rate: of Adam in the first epoch; it falls as in `fit` with `plateau`.
         loss: cross-entropy without ("crossentropy") or with a weight per label: "weighted" gives images with and
             without it the same weight in sum (Rajpurkar et al. 2017, arXiv:1711.05225, section 2.1).
@@ -96,8 +95,7 @@ def findings(
             and decoded images.
         settings: how to train; None: the defaults.
         cache: where decoded images are kept, size_px * size_px bytes each; None: `run/films` in `out`.
-        devices: where to train; None: one device. Of several machines, each reads the manifest and its images, and
-            only the first writes a model; the others keep decoded images in `out`.
+        devices: where to train; None: one device. Each of several machines reads the images; the first writes a model.
         network: builds another network than `settings.backbone`, (N, S, S, 1) -> (N, 14); it must end in global
             average pooling and one dense layer.
         progress: called with the number of decoded images, and of all.
@@ -197,11 +195,10 @@ def _finish(
 
 
 def _build(settings: Settings, network: Callable[[], keras.Model] | None) -> keras.Model:
-    size, momentum = settings.size_px, settings.batch_norm_momentum
+    size = settings.size_px
     if network is None:
-        return networks.build(
-            settings.backbone, input_size=size, weights=settings.weights, batch_norm_momentum=momentum
-        )
+        options: dict[str, Any] = {name: getattr(settings, name) for name in ("weights", "batch_norm_momentum")}
+        return networks.build(settings.backbone, input_size=size, **options)
     model = network()
     if (made := model.input_shape[1:] + model.output_shape[1:]) != (size, size, 1, 14):
         raise ValueError(f"network must make a model of images ({size}, {size}, 1) with 14 outputs; it made {made}.")

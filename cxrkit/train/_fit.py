@@ -35,7 +35,6 @@ def fit(
     Args:
         model: built and compiled in `devices.scope()`; trained in place.
         batches: `Batches`, or another PyDataset; its attribute `epoch` is set before each epoch.
-        epochs: how many.
         validation: scores the model after each epoch, as `aurocs` does; returns numbers by name, among them `score`
             (the best epoch has the largest) and, for `plateau`, `val_loss`.
         plateau: the learning rate falls to a tenth, and to 1e-8 at least, after an epoch without a lower val_loss.
@@ -81,10 +80,8 @@ def fit(
 
 
 def history(folder: Path | str) -> pd.DataFrame:
-    """Read the table that a training keeps.
+    """Read the table that a training keeps in the folder that `fit` was given.
 
-    Args:
-        folder: as for `fit`.
     Returns:
         One row per epoch: `epoch` (from 1), `loss`, `learning_rate` (at the epoch's end), `seconds`, what `validation`
         returned (of `aurocs`: `val_loss`, `score`, `mean auroc (val)`, `Effusion (val)`...; NaN where undefined),

@@ -48,8 +48,7 @@ def aurocs(
     """Return a function that scores a network on validation images, for `fit`.
 
     Args:
-        sets: name -> images.
-        labels: names of the targets.
+        sets, labels: name -> images; names of the targets.
         best_by: "val_loss": the best epoch has the lowest; otherwise the highest mean AUROC over labels, then sets.
     Returns:
         A function of the model that returns `val_loss` over the images of all sets; `score`, by which the best epoch
@@ -89,8 +88,7 @@ def figures(
 
     Args:
         populations: ("simulated" or "real", source) -> probs and targets (films, labels), patients (films,).
-        thresholds: by label; an image is positive from this probability on.
-        labels: to score, the first of the columns.
+        thresholds, labels: by label, positive from there on; the labels to score, the first of the columns.
     Returns:
         Rows for a sidecar's `figures`; and the labels not shown to work on real films: those without an AUROC on real
         images of one source whose interval lies above 0.5.

@@ -103,10 +103,9 @@ class Learned:
 
 
 def learn(films: FilmSet, val: FilmSet, plan: Plan, *, seed: int) -> Learned:
-    """Train one network to distinguish COVID-19 from everything else.
+    """Train one network to distinguish COVID-19 (first target 1) from everything else (0).
 
-    The first target is 1 for COVID-19 and else 0. The epoch or the penalty is chosen on `val`. `seed` is that of new
-    weights, sampling and augmentation.
+    The epoch or the penalty is chosen on `val`. `seed` is that of new weights, sampling and augmentation.
     """
     for name, some in (("films", films), ("val", val)):
         if not np.isin(some.targets[:, 0], (0, 1)).all() or not both_classes(some):
@@ -131,10 +130,7 @@ def body(start: str, size_px: int) -> "tuple[keras.Model, dict[tuple[bytes, str,
 
 
 def features(films: FilmSet, plan: Plan, *, recipe: "augment.Recipe | None" = None, draw: int = 0) -> np.ndarray:
-    """Return features (films, features), float32, of images or of a numbered draw of a recipe for them.
-
-    Each is computed once per image and draw, whatever set the image comes in.
-    """
+    """Return features (films, features), float32, of images or of a draw of a recipe; each is computed once."""
     from cxrkit import train
 
     model, kept = body(plan.start, plan.size_px)

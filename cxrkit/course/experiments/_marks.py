@@ -1,7 +1,4 @@
-"""Two simulated hospitals: faint COVID-19, and a mark that goes with it in training but not always in the test.
-
-The same patients can carry one hospital's mark, the other's, or none, which shows what a network uses.
-"""
+"""Two simulated hospitals: faint COVID-19, and a mark that goes with it in training but not always in the test."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -61,11 +58,9 @@ def marked(films: FilmSet, mark: str, *, swapped: float = 0.0) -> FilmSet:
         films: simulated, without marks.
         mark: "frame": images with COVID-19 get the appearance of source C (black strips above and below), the others
             that of B (a black border at the sides, more contrast). "letter": images with COVID-19 get a letter in the
-            upper left corner, the others nothing.
+            upper left corner, the others nothing. `sources` is "C" or "B", whose mark each then has.
         swapped: share of the images of each class that get the other mark, in [0, 1]; a larger share includes the
             images of a smaller one. At 0.5 the mark carries no information.
-    Returns:
-        The images; `sources` is "C" or "B", whose mark each has.
     """
     if mark not in MARKS or not 0 <= swapped <= 1:
         raise ValueError(f"mark must be one of {', '.join(MARKS)} and swapped in [0, 1]; got {mark!r} and {swapped}.")

@@ -121,15 +121,12 @@ def measure(
     """Train each setting with each seed, and predict the test images with each network.
 
     Args:
-        name: of the experiment.
         tests: test images by name; None for the sets' own, "test".
         plan: what all settings have in common.
         out: folder that keeps each network's predictions; an interrupted run resumes there. A folder that was made with
             another plan or other test images is refused. None keeps nothing.
         restart: delete what `out` holds.
         progress: called with (networks done, networks in all).
-    Returns:
-        The result, still without a table.
     """
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ValueError(f"there must be a seed, each from 0 and once; got {list(seeds)}.")
@@ -170,11 +167,10 @@ def _network(films: FilmSet, val: FilmSet, plan: Plan, seed: int, tests: Mapping
     learned = learn(films, val, plan, seed=seed)
     seconds = round(time.monotonic() - started, 2)
     (best,) = learned.tried[learned.tried["best"]].to_dict("records")
-    patients, positives = len(np.unique(films.patients)), int(positive(films).sum())
-    counts = {"films": len(films), "patients": patients, "positives": positives}
-    scores = {"val_loss": best["val_loss"], "val AUROC": best["auroc"], "seconds": seconds}
     probs = {test: np.round(learned.predict(some), 9).tolist() for test, some in tests.items()}
-    return {"probs": probs, "about": counts | scores}
+    patients, positives = len(np.unique(films.patients)), int(positive(films).sum())
+    about = {"films": len(films), "patients": patients, "positives": positives, "val_loss": best["val_loss"]}
+    return {"probs": probs, "about": about | {"val AUROC": best["auroc"], "seconds": seconds}}
 
 
 def _digest(films: FilmSet) -> str:

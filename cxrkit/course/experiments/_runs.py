@@ -33,9 +33,8 @@ def augmenters(
     Args:
         recipes: recipes, or names or files as for `augment.load`, by the names that tables show; "none", with which
             they are compared, is added.
-        patients: number of training patients, chosen by the seed, the same for all recipes; None for all.
-    Returns:
-        The result. Its intervals cover other test patients, other seeds, and with `patients` other training patients.
+        patients: number of training patients, chosen by the seed, the same for all recipes; None for all. With a number
+            the intervals also cover other training patients.
     """
     base, films = replace(plan, recipe=None), functools.partial(sets.choose, patients)
     # No recipe instead of an empty one: "frozen" would make several copies that are all alike.
@@ -48,10 +47,7 @@ def augmenters(
 
 
 def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
-    """Train with figure 11's composite, with horizontal flips only and without augmentation, everything else alike.
-
-    `extra` holds the `examples` of the first seed's network with the composite.
-    """
+    """Train with figure 11's composite, flips only, and no augmentation; `examples` of the composite in `extra`."""
     result = augmenters(sets, plan, recipes={"flip": "flip", "figure 11": "fig11"}, **options)
     extra = {"examples": examples(sets, result.probs["figure 11"]["test"][0])}
     return replace(result, name="composite", extra=extra)
@@ -60,11 +56,8 @@ def composite(sets: Sets, plan: Plan, **options: Any) -> Result:
 def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
     """Choose right and wrong predictions of test images, as table 8 shows some: by a rule, not by chance or a person.
 
-    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain. `probs`
-    are those of COVID-19, (test films,).
-
-    At most four rows: `row` (of the test images), `truth`, `right`, `rank 1` and `certainty 1` (of the more probable
-    class), `rank 2`, `certainty 2`, `chosen as`.
+    For each class: of the right predictions the one of median certainty, of the wrong ones the most certain; at most
+    four rows. `row` is the number of the test image, class 1 the more probable; `probs` of COVID-19 are (test films,).
     """
     has, predicted = positive(sets.test), probs >= THRESHOLD
     certainty = np.where(predicted, probs, 1 - probs)
@@ -81,13 +74,7 @@ def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def transfer(
-    sets: Sets,
-    plan: Plan,
-    *,
-    sizes: Sequence[int] = (10, 20, 40, 80, 160, 240),
-    **options: Any,
-) -> Result:
+def transfer(sets: Sets, plan: Plan, *, sizes: Sequence[int] = (10, 20, 40, 80, 160, 240), **options: Any) -> Result:
     """Train a new head, all layers from pretrained weights, and all layers from scratch, on more and more patients.
 
     The training sets of one seed are nested, and all modes share them; another seed chooses other patients. Val and
@@ -146,8 +133,7 @@ def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) 
     test = measured.tests["test"]
     of_source, has = test.sources == source, positive(test)
     ill, well = int((of_source & has).sum()), int((of_source & ~has).sum())
-    there = {"recall": ill, "specificity": well, "AUROC": ill and well}
-    measures = [one for one, images in there.items() if images]
+    measures = [one for one, there in (("recall", ill), ("specificity", well), ("AUROC", ill and well)) if there]
     parts = [measured.score(measures=measures, settings=[name], where=of_source)]
     # Of a source of one class that was left out: the other class comes from the sources that were not.
     others = np.isin(test.sources, chosen) & ~of_source & (has != bool(ill))

@@ -54,11 +54,10 @@ class Sets:
             return self.train
         if patients < 2:
             raise ValueError(f"the number of patients must be at least 2; got {patients}.")
-        ill, well = _patients_by_class(self.train)
         random = np.random.default_rng(seed)
-        first, second = random.permutation(ill).tolist(), random.permutation(well).tolist()
+        ill, well = (random.permutation(names).tolist() for names in _patients_by_class(self.train))
         count = min(max(round(patients * len(ill) / (len(ill) + len(well))), 1), patients - 1)
-        return self.train.where(np.isin(self.train.patients, first[:count] + second[: patients - count]))
+        return self.train.where(np.isin(self.train.patients, ill[:count] + well[: patients - count]))
 
     @functools.cached_property
     def counts(self) -> pd.DataFrame:

@@ -26,14 +26,11 @@ _RECORDED = resources.files("cxrkit") / "course" / "shortcuts.json"
 
 
 def groups(sets: Sets) -> dict[str, tuple[str, ...]]:
-    """Return the groups of sources that a network can be trained and tested on, by name; two or more, and all sources.
-
-    Each source with both classes is a group; those with one class are a group together, because an AUROC needs both.
-    """
+    """Return the groups of sources that a network can be trained and tested on, by name: two or more, and all."""
+    # Sources with one class are a group together, because an AUROC needs both.
     has_both = (sets.by_source > 0).all(axis=1)
-    single = tuple(has_both.index[~has_both])
-    found = {name: (name,) for name in has_both.index[has_both]} | ({" and ".join(single): single} if single else {})
-    found = {name: group for name, group in found.items() if both_classes(*sets.of(group).films.values())}
+    parts = [(name,) for name in has_both.index[has_both]] + [tuple(has_both.index[~has_both])]
+    found = {" and ".join(part): part for part in parts if both_classes(*sets.of(part).films.values())}
     if len(found) < 2:
         raise ValueError(
             "a network must be trained on some sources and tested on others: there must be a source with both classes "
@@ -88,7 +85,7 @@ def shortcuts(
         options |= {"plan": plan, "progress": of_all}
         if out is not None:
             options["out"] = Path(out) / "run" / variant.replace(" ", "-").replace("'", "")
-        settings, tests = _settings(now, tested, plan), {"COVID-19": _joined(now)}
+        settings, tests = _settings(now, tested, plan), {"COVID-19": now.train.join(now.val, now.test)}
         measured[variant] = measure(f"shortcuts, {variant}", shown, settings, tests, **options)
     table, shares = _scored(shown, tested, measured)
     return replace(
@@ -98,10 +95,6 @@ def shortcuts(
         table=table,
         extra={"predicted positive": shares, "left out": left_out},
     )
-
-
-def _joined(sets: Sets) -> FilmSet:
-    return sets.train.join(sets.val, sets.test)
 
 
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
@@ -146,7 +139,8 @@ def _scored(
     sets: Sets, tested: Mapping[str, Sequence[str]], measured: Mapping[str, Result]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the AUROCs and the shares predicted positive of all networks; `measured` is by variant."""
-    films, has = _joined(sets), positive(_joined(sets))
+    films = sets.train.join(sets.val, sets.test)
+    has = positive(films)
     in_test = np.arange(len(films)) >= len(films) - len(sets.test)
     # With all images counted as positive, the recall is the share predicted positive.
     targets = {"COVID-19": has, "source": np.isin(films.sources, films.sources[has]), "any": np.ones(len(films), bool)}
@@ -192,9 +186,9 @@ def _compared(network: Result, test: str, measure: str, where: np.ndarray, about
 
 
 def recorded_shortcuts(path: Path | str | None = None) -> Result:
-    """Return an earlier result of `shortcuts` from a file that `cxrkit experiment shortcuts --record` wrote.
+    """Return an earlier result of `shortcuts`, from a file of `cxrkit experiment shortcuts --record`.
 
-    None reads the result on real images that comes with cxrkit. `extra` also holds "made by", the command and the day.
+    None is the result on real images that comes with cxrkit. `extra` also holds "made by", the command and the day.
     """
     parts = json.loads((_RECORDED if path is None else Path(path)).read_text(encoding="utf-8"))
     frames = {

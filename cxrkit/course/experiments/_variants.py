@@ -36,7 +36,7 @@ def variant_of(
     """Return one of the `VARIANTS` of images, (n, H, W), uint8.
 
     Args:
-        pixels, found: (n, H, W), uint8, and bool: the images, and their lungs, some on each image.
+        found: (n, H, W), bool: their lungs, some on each image.
         like: images and their lungs, whose grey levels "histogram matched" and "cropped and matched" take over.
     Source:
         Maguolo and Nanni 2021, Information Fusion 76, 1 (arXiv:2004.12823), who mask the middle of the image instead.

@@ -43,17 +43,15 @@ def compare(a: tuple[str, str], b: tuple[str, str], *, measure: str = "accuracy"
         a, b: table and row, such as ("table23", "blur>sharpen"), with the same numbers of images of each class.
         measure: accuracy; recall, on the positive images; or specificity, on the negative ones.
     """
+    classes = {"accuracy": (0, 1), "recall": (0,), "specificity": (1,)}
+    if measure not in classes:
+        raise ValueError(
+            f"measure must be one of {', '.join(classes)}; got {measure!r}. Other measures use different images in "
+            "each row, which counts alone cannot pair."
+        )
     # Number right and number of images of each class that the measure is a share of.
-    rights = []
-    for found in (matrix(*a), matrix(*b)):
-        ill, well = (found.tp, found.tp + found.fn), (found.tn, found.tn + found.fp)
-        classes = {"accuracy": [ill, well], "recall": [ill], "specificity": [well]}
-        if measure not in classes:
-            raise ValueError(
-                f"measure must be one of {', '.join(classes)}; got {measure!r}. Other measures use different images in "
-                "each row, which counts alone cannot pair."
-            )
-        rights.append(classes[measure])
+    counts = (((row.tp, row.tp + row.fn), (row.tn, row.tn + row.fp)) for row in (matrix(*a), matrix(*b)))
+    rights = [[of_class[k] for k in classes[measure]] for of_class in counts]
     sizes = [" and ".join(str(images) for _, images in row) for row in rights]
     if sizes[0] != sizes[1]:
         raise ValueError(f"rows must be of the same images; got {sizes[0]} for a and {sizes[1]} for b.")

@@ -44,13 +44,12 @@ def rebuild(printed: Mapping[str, str], *, positives: _Sizes, negatives: _Sizes)
     unknown = [name for name in printed if name not in _RATIOS]
     if unknown or not printed:
         raise ValueError(f"printed must hold some of {', '.join(_RATIOS)}; got {', '.join(unknown) or 'nothing'}.")
-    totals, others = (np.unique(np.atleast_1d(np.asarray(sizes, np.int64))) for sizes in (positives, negatives))
+    totals, others = (np.unique(np.asarray(sizes, np.int64)) for sizes in (positives, negatives))
     for name, sizes in (("positives", totals), ("negatives", others)):
         if not len(sizes) or sizes[0] < 0:
             raise ValueError(f"{name} must be a number of images, or several such as range(1, 98); got {sizes}.")
     # One count after the other: what one measure excludes is not combined with the other counts.
-    tp, positive = np.concatenate([np.stack([np.arange(n + 1), np.full(n + 1, n)]) for n in totals], axis=1)
-    found = np.stack([tp, 0 * tp, positive - tp, 0 * tp], axis=1)
+    found = np.array([(tp, 0, n - tp, 0) for n in totals for tp in range(n + 1)])
     found = _fitting(found, printed, {"recall"})
     found = _fitting(_spread(found, 1, np.arange(max(others) + 1)), printed, {"precision", "F1"})
     found = _spread(found, 3, others)
