@@ -14,8 +14,8 @@ class Devices:
     """Devices that train together.
 
     Attributes:
-        count: devices that share a batch.
-        processes, process: processes that share it, and which of them this is; process 0 writes files and prints.
+        count, processes: devices, and processes, that share a batch.
+        process: which of them this is; process 0 writes files and prints.
         strategy: Keras' or TensorFlow's distribution; None: the one device that Keras chooses.
     """
 

@@ -87,10 +87,7 @@ def _lettered(film: np.ndarray, number: int) -> np.ndarray:
 
 
 class MarkLab:
-    """Networks trained on marked images, and their test with other marks; a network is kept once it is trained.
-
-    In all methods, `mark` and `swapped` are as for `marked`, and `variant` is of `VARIANTS`.
-    """
+    """Networks trained on images of `marked`, or a variant of them, and tested with other marks; all are kept."""
 
     marks = MARKS
 
@@ -136,12 +133,9 @@ class MarkLab:
 
         As `areas`; "hospital" is the AUROC for the hospital, on test images without COVID-19, half with each mark.
         """
-        parts = []
-        for split in SPLITS:
-            films = self.films(split, mark, swapped=0.5)
-            films = films.where(~positive(films))
-            parts.append(replace(films, targets=(films.sources == WITH).astype(np.float32)[:, None]))
-        train, val, test = parts
+        half = (self.films(split, mark, swapped=0.5) for split in SPLITS)
+        well = [films.where(~positive(films)) for films in half]
+        train, val, test = (replace(one, targets=(one.sources == WITH).astype(np.float32)[:, None]) for one in well)
         return _areas(learn(train, val, self._plan, seed=0), {"hospital": test, **self.tests(mark)}, resamples)
 
 

@@ -26,8 +26,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A setting of an experiment: images to train on and to choose on, or functions from the seed to images; further
-    columns of the table of networks."""
+    """Images to train on and to choose on, or functions from the seed to them; further columns of `Result.cells`."""
 
     plan: Plan
     films: FilmSet | Callable[[int], FilmSet]

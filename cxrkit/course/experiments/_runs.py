@@ -57,7 +57,7 @@ def examples(sets: Sets, probs: np.ndarray) -> pd.DataFrame:
     """Choose right and wrong predictions of test images, as table 8 shows some: by a rule, not by chance or a person.
 
     For each class: of the right predictions the one of median certainty, of the wrong ones the most certain; at most
-    four rows. `row` is the number of the test image, class 1 the more probable; `probs` of COVID-19 are (test films,).
+    four rows. `rank 1` is the more probable class. `probs` are those of COVID-19, (test films,).
     """
     has, predicted = positive(sets.test), probs >= THRESHOLD
     certainty = np.where(predicted, probs, 1 - probs)
@@ -148,8 +148,7 @@ def mixing(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Mix images of another source, all without COVID-19, into the training images, in table 9's sizes and batch sizes.
 
     The other source is the largest one without COVID-19. The sizes are scaled to the images with COVID-19 that there
-    are. The share of COVID-19 is part of the mix, so training is not `balanced`. All mixes are tested on the same
-    images; the report's test images changed with the mix.
+    are. The share of COVID-19 is part of the mix, so training is not `balanced`. All mixes have the same test images.
 
     Mixes are compared with "0", which is without the other source. The table has `own`, `other` (training images
     without COVID-19) and `batch size`, and the specificity on images of each source ("specificity, own"). In `extra`:

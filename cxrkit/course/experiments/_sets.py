@@ -195,8 +195,8 @@ def data(
 def simulated_sources(sets: Sets) -> Sets:
     """Give simulated images the appearance of three sources, which differ as public COVID-19 data sets do.
 
-    Source A has both classes and few patients, B has no COVID-19, like ChestX-ray14, and C has COVID-19 only, like a
-    collection of cases. They are assigned by patient; C's images without COVID-19 are left out.
+    A has both classes and few patients, B no COVID-19, like ChestX-ray14, and C only COVID-19, like a collection of
+    cases. They are assigned by patient; C's images without COVID-19 are left out.
     """
     if not sets.simulated:
         raise ValueError(f"{sets.name} has real images, whose sources are known; pass simulated ones.")

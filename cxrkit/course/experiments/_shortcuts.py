@@ -88,13 +88,9 @@ def shortcuts(
         settings, tests = _settings(now, tested, plan), {"COVID-19": now.train.join(now.val, now.test)}
         measured[variant] = measure(f"shortcuts, {variant}", shown, settings, tests, **options)
     table, shares = _scored(shown, tested, measured)
-    return replace(
-        measured[UNCHANGED],
-        name="shortcuts",
-        cells=pd.concat([one.cells.assign(variant=variant) for variant, one in measured.items()]),
-        table=table,
-        extra={"predicted positive": shares, "left out": left_out},
-    )
+    cells = pd.concat([one.cells.assign(variant=variant) for variant, one in measured.items()])
+    extra = {"predicted positive": shares, "left out": left_out}
+    return replace(measured[UNCHANGED], name="shortcuts", cells=cells, table=table, extra=extra)
 
 
 def _with_lungs(sets: Sets) -> tuple[Sets, dict[str, np.ndarray], pd.DataFrame]:
@@ -162,9 +158,9 @@ def _scored(
         for source in sets.sources:
             seen, rows = _tested_on(films, [source], trained_on[name], in_test)
             for ill in (True, False):
-                if (rows & (has == ill)).any():
+                if (of_class := rows & (has == ill)).any():
                     of_share = {"trained on": name, "source": source, "COVID-19": ill, "seen": seen}
-                    shares.append(_compared(network, "any", "recall", rows & (has == ill), of_share))
+                    shares.append(_compared(network, "any", "recall", of_class, of_share))
     return pd.concat(areas, ignore_index=True), pd.concat(shares, ignore_index=True)
 
 

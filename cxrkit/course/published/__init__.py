@@ -5,9 +5,8 @@ print. What cannot be rebuilt is NaN with a reason. docs/published.md shows all 
 """
 
 from cxrkit.course.published._compare import beside, compare, nulls
-from cxrkit.course.published._figures import estimate, figures
 from cxrkit.course.published._read import integration, predictions, table
-from cxrkit.course.published._rebuild import matrices, matrix, rebuild, validation_films
+from cxrkit.course.published._rebuild import estimate, figures, matrices, matrix, rebuild, validation_films
 
 __all__ = [
     "beside",

@@ -101,8 +101,7 @@ def beside(sweep: Sweep) -> Sweep:
 def nulls(sweep: Sweep) -> pd.DataFrame:
     """Give the reason for every measure without a value in a sweep from `beside`, here or in the report.
 
-    Columns: `row`, `measure`, `where` ("here" or "report") and `why`. For a null of the report it includes whether the
-    measure has a value here: if it has, the augmentation alone does not make it undefined.
+    Columns: `row`, `measure`, `where` ("here" or "report") and `why`, for the report also whether it has a value here.
     """
     rows = []
     for record in sweep.table.to_dict("records"):
