@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrkit import metrics
-from cxrkit.data._tables import known_columns, part_boxes, read_table
 from cxrkit.explain._maps import heat_maps
 from cxrkit.film import read
 from cxrkit.labels import split_findings
@@ -87,6 +86,9 @@ def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> 
         "pixel" of the image.
     """
     notes: list[str] = []
+    # Imported here, with pandas, which the dashboard's panels do without.
+    from cxrkit.data._tables import known_columns, part_boxes, read_table
+
     table, name = read_table(Path(path)), Path(path).name
     rows, _ = known_columns(table, (), name)
     if "findings" not in rows:
