@@ -39,14 +39,13 @@ class Network:
         self.labels = None if labels is None else tuple(labels)
         self.thresholds: Mapping[str, float] = {}
         self.prepare: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
-        self.predict: Callable[[np.ndarray], Any]
         if isinstance(model, networks.Predictor):
             self._take(model)
             return
-        self.predict = model
         if not callable(model):
             kind = type(model).__name__
             raise ValueError(f"predict must be callable, a Predictor, or a model's name or folder; got {kind}.")
+        self.predict: Callable[[np.ndarray], Any] = model
         if labels is not None and (isinstance(labels, str) or not labels or len(set(labels)) < len(labels)):
             raise ValueError(f"labels must be names, each once; got {labels!r}.")
         if size_px is not None:
@@ -128,12 +127,10 @@ def predict_rounds(
     work: Callable[..., Any] = functools.partial(_predict_block, batch_size=batch_size, **how)
     results = (work(*block, model) for block in blocks) if client is None else _there(model, work, blocks, client)
     found: dict[int, np.ndarray] = {}
-    done = 0
     for first, part in results:
         found[first] = part
-        done += len(part)
         if progress is not None:
-            progress(done, total)
+            progress(sum(map(len, found.values())), total)
     if not found:
         return np.empty((0, len(how["recipes"]), len(model.labels or ("",))))
     return np.concatenate([found[first] for first in sorted(found)])

@@ -77,9 +77,8 @@ class Result:
         Both are (films, rounds, labels), in [0, 1]. On one side of the threshold, no further round changes the label.
         """
         self._check_every_pass("bounds")
-        counts = range(1, len(self.rounds) + 1)
-        after = [self.combine.ends(seen_only(self.probs, range(count)), self._cuts) for count in counts]
-        lowest, highest = np.stack(after, axis=2)
+        seen = [seen_only(self.probs, range(count)) for count in range(1, len(self.rounds) + 1)]
+        lowest, highest = np.stack([self.combine.ends(probs, self._cuts) for probs in seen], axis=2)
         return lowest, highest
 
     def stops(self, order: Sequence[str] | None = None) -> np.ndarray:

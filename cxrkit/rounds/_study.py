@@ -83,7 +83,7 @@ def sweep(
 
     if isinstance(recipes, str) and recipes not in GRIDS:
         raise ValueError(f"grid must be one of {', '.join(GRIDS)}, or recipes by name; got {recipes!r}.")
-    ways = GRIDS[recipes] if isinstance(recipes, str) else named(recipes)
+    grid, ways = (recipes, GRIDS[recipes]) if isinstance(recipes, str) else ("sweep", named(recipes))
     if UNTOUCHED in ways:
         raise ValueError(f"a row of a sweep cannot be named {UNTOUCHED!r}: the untouched images are always included.")
     if not seeds or len(set(seeds)) < len(seeds):
@@ -118,7 +118,6 @@ def sweep(
     flips = flips_table(y, first, patients, by="row")
     p = [[metrics.mcnemar(y, one >= cut, untouched >= cut).p for one in values] for values in probs.values()]
     flips["p lowest"], flips["p highest"] = [min(values) for values in p], [max(values) for values in p]
-    grid = recipes if isinstance(recipes, str) else "sweep"
     return Sweep(grid, ways, name, cut, tuple(seeds), y, untouched, probs, table, flips)
 
 

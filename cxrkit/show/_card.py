@@ -49,8 +49,7 @@ def of_folder(name_or_folder: Path | str) -> Markdown:
 
 def write(name_or_folder: Path | str) -> None:
     """Write README.md beside a model from its model.json."""
-    path = networks.folder_of(name_or_folder) / "README.md"
-    path.write_text(of_folder(name_or_folder), encoding="utf-8")
+    (networks.folder_of(name_or_folder) / "README.md").write_text(of_folder(name_or_folder), encoding="utf-8")
 
 
 def _not_shown(info: Mapping[str, Any]) -> str:
@@ -93,7 +92,7 @@ def _pairs(first: str, second: str, cells: Mapping[str, str]) -> str:
 
 def _listed(labels: Sequence[str]) -> str:
     names = [escape_markdown(pretty(label)) for label in labels]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 if __name__ == "__main__":

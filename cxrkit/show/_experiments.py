@@ -123,7 +123,7 @@ def examples(result: "Result", films: "FilmSet") -> Drawing:
         for row in chosen
     ]
     figure = images([films.pixels[row["row"]] for row in chosen], titles, simulated=result.simulated, model=True)
-    for axis, row in zip(figure.axes, chosen, strict=False):
+    for axis, row in zip(figure.axes, chosen, strict=True):
         colour, line = ("#2c7a2c", "-") if row["right"] else ("#c0392b", "--")
         axis.spines[:].set(visible=True, edgecolor=colour, linewidth=4, linestyle=line)
     return figure
@@ -200,8 +200,8 @@ def matrix(
 
 def variants(result: "Result", trained_on: str) -> Drawing:
     """Draw the AUROC of one kind of network of "shortcuts" with each variant of the images, as `show.forest`."""
-    table = result.table[result.table["trained on"] == trained_on]
-    frame = table.assign(name=table["variant"], group=table["tested on"] + " (" + table["seen"] + ")")
+    frame = result.table[result.table["trained on"] == trained_on]
+    frame = frame.assign(name=frame["variant"], group=frame["tested on"] + " (" + frame["seen"] + ")")
     return plots.forest(frame, title=f"Trained on {trained_on}; tested on ...", simulated=result.simulated)
 
 

@@ -132,8 +132,7 @@ def rounds_markdown(
     """
     test = search.test
     [(label, threshold)] = test.thresholds.items()
-    together = agreement[agreement["round"] == "all"].iloc[0].to_dict()
-    same = plain(Estimate.from_row(together | {"value": together["agreement"]}))
+    together = agreement.rename(columns={"agreement": "value"}).query("round == 'all'").iloc[0].to_dict()
     lines = [
         *_head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, about),
         f"**{escape_markdown(verdict(search))}**",
@@ -142,7 +141,7 @@ def rounds_markdown(
         f"Rounds are {test.mode}.",
         as_table(measures[measures["round"] != COMBINED], by=["round"]),
         flips_table(flipped[flipped["round"] != COMBINED], "round"),
-        f"All rounds give the same label for {same} of the images.",
+        f"All rounds give the same label for {plain(Estimate.from_row(together))} of the images.",
         "## All rounds combined",
         as_table(search.rules, by=["rule"]),
         flips_table(search.flips, "rule"),

@@ -146,7 +146,7 @@ def verdict(one: OneImage, language: str = "en") -> str:
     if count == 1:
         return say("rounds.verdict.one", **about)
     key = "last" if one.stops == count else "stop_called" if positive else "stop_not_called"
-    about["mode"], about["rule"] = say(f"rounds.mode.{one.result.mode}"), say(f"rounds.combine.{rule}")
+    about |= {"mode": say(f"rounds.mode.{one.result.mode}"), "rule": say(f"rounds.combine.{rule}")}
     stop = say(f"rounds.verdict.{key}", stops=one.stops, left=count - one.stops)
     return say("rounds.verdict.many", count=count, stop=stop, **about)
 
