@@ -78,7 +78,7 @@ def test_an_untouched_view_is_the_networks_own_input_to_the_last_bit(tmp_path):
     [other] = model.predict([np.rint(model.prepare(film.read(path).pixels) * 255) / 255])[:, 0]
     assert other != expected
     for combine in (None, "mean"):
-        reader = triage.Reader(model, networks.load(findings), combine=combine)
+        reader = triage.Reader(model, networks.load(findings), combine=combine, keep_rejected=True)
         record = reader.read(path.read_bytes()).record
         assert (record["rounds"]["none"] if combine else record["probs"]["COVID-19"]) == expected
     for image in (path, str(path), film.read(path), film.read(path).pixels):
