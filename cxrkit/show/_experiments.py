@@ -151,10 +151,9 @@ def curves(result: "Result", *, title: str = "") -> Drawing:
 
 
 def sources(result: "Result", *, title: str = "") -> Drawing:
-    """Draw the AUROC of each network on each test set, as `matrix`.
+    """Draw the AUROC of each network of "unseen" or, with unchanged images, "shortcuts" on each test set, as `matrix`.
 
-    The result is of "unseen", where a source of one class shows the AUROC across sources (against the other class of
-    the training sources), or of "shortcuts", with unchanged images.
+    In "unseen" a source of one class has the AUROC across sources: against the other class of the training sources.
     """
     if result.name == "shortcuts":
         # "the source" is a test set of one network only.
@@ -185,8 +184,7 @@ def matrix(
 
     Args:
         areas: by training set, the AUROC by test set; or a tidy frame, with columns `group` (the training set), `name`
-            (the test set) and perhaps `note`, the last words of a cell.
-        trained, tested: names of the axes.
+            (the test set) and perhaps `note`, the last words of a cell. `trained` and `tested` name the axes.
     """
     frame = areas if isinstance(areas, pd.DataFrame) else plots.tidy_estimates(areas)
     frame = frame.assign(words=[_cell(row) for row in frame.to_dict("records")])
@@ -250,9 +248,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
 
     With a reference, it holds the difference of the first measure from it, its p and p after Holm.
 
-    Args:
-        result: of any experiment but "shortcuts".
-        measures: columns; None for those that the experiment is about.
+    The result is of any experiment except "shortcuts"; `measures` None: those that the experiment is about.
     """
     if result.name == "unseen":
         return _unseen_table(result)

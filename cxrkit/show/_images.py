@@ -33,8 +33,7 @@ def images(
 
     Args:
         pixels: (H, W), or several of them; float in [0, 1] or uint8, bones bright; sizes may differ.
-        titles: one per image, or none.
-        columns: images in a row.
+        titles, columns: one per image, or none; images in a row.
     Raises:
         ValueError: no image, or another number of titles than of images.
     """
@@ -78,7 +77,7 @@ def overlay(
         opacity: of the strongest place, in [0, 1].
         scale: value of `cam` drawn strongest; None takes the map's largest value. Give one to compare maps.
         boxes: for each finding its boxes (x, y, width, height) in pixels from the top left.
-        title: above the image.
+        title: above the image alone.
     Raises:
         ValueError: `opacity` outside [0, 1], or `cam` not of two dimensions.
     """
@@ -118,8 +117,7 @@ def heat_maps(
     """Draw heat maps over images beside the truth: first the image, then one panel per method, the truth in blue.
 
     Args:
-        films: with their boxes, if there are any.
-        findings: the finding that is explained on each image.
+        films, findings: images, with boxes if there are any; the finding that is explained on each.
         maps: by the method's name one map (h, w) in [0, 1] per image, as `explain.heat_maps` gives.
         captions: above the last map of each image, instead of the method's name.
         across: images in a row.

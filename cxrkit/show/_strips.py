@@ -104,8 +104,7 @@ def strip(
     """Draw an image's rounds in order, each view with its probability and class activation map, and the votes.
 
     Args:
-        one: from `rounds.Viewer`.
-        film, network: their names.
+        one, film, network: from `rounds.Viewer`; the names of the image and the network.
         opacity: of the map's strongest place, in [0, 1]; 0 shows the views alone.
         scale: value of a map drawn strongest, above 0, for all rounds.
         marked: rounds whose view differs from that in another order.
