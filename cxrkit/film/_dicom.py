@@ -4,13 +4,7 @@ Imported only for a DICOM file, because pydicom takes a while to load.
 """
 
 import io
-import logging
 import re
-import threading
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,6 +24,7 @@ from pydicom.uid import (
 from cxrkit import words
 from cxrkit.film import _dicom_bytes
 from cxrkit.film._dicom_values import number, text, to_grey
+from cxrkit.film._files import quietly
 from cxrkit.film._pixels import MAX_BYTES, READ_NOTES, Radiograph, UnreadableImage, check_size, resize
 
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
@@ -49,23 +44,6 @@ _BODY_PARTS = frozenset({
 })
 # fmt: on
 
-# warnings.catch_warnings and a logger's level belong to the whole process: one DICOM at a time.
-_LOCK = threading.Lock()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep pydicom's messages about a file: they quote header values."""
-    logger = logging.getLogger("pydicom")
-    with _LOCK, warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
 
 def read(data: bytes, *, max_pixels: int) -> Radiograph:
     """Read one single-frame DICOM image, with or without a file header.
@@ -79,10 +57,13 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
     """
     notes: set[str] = set()
     try:
-        with _quietly():
+        with quietly("pydicom"):
             dataset = _parsed(data, notes)
             _check_picture(dataset, data)
-            unsure = _contradicts(dataset)
+            said = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")
+            # The header contradicts itself on whether bones are bright, or says nothing.
+            contradicts = said in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY"))
+            unsure = contradicts or said[0] not in ("MONOCHROME1", "MONOCHROME2")
             coded = _describe(dataset, max_pixels, notes)
             pixels, colour = to_grey(dataset, coded, unsure, notes)
             size = pixels.shape
@@ -91,14 +72,15 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
             parts = re.split(r"[\s_,/-]+", text(dataset, "BodyPartExamined"))
             body_part = next((part for part in parts if part in _BODY_PARTS), None)
             view = _VIEWS.get(text(dataset, "ViewPosition"))
-            modality = said if (said := text(dataset, "Modality")) in _MODALITIES else None
+            modality = text(dataset, "Modality")
     except UnreadableImage:
         raise
     # pydicom and the decoders raise any exception on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage("unreadable.dicom.damaged") from None
     known = tuple(note for note in READ_NOTES if note in notes)
-    return Radiograph(pixels, "DICOM", size, colour, view, modality, body_part, known)
+    known_modality = modality if modality in _MODALITIES else None
+    return Radiograph(pixels, "DICOM", size, colour, view, known_modality, body_part, known)
 
 
 def _parsed(data: bytes, notes: set[str]) -> Any:
@@ -111,7 +93,9 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
     syntax = UID(text(meta, "TransferSyntaxUID"))
     stated = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     if (form := _dicom_bytes.form(data, file.tell())) is None:
-        inflated = _inflated(data[file.tell() :])
+        inflated = _dicom_bytes.inflated(data[file.tell() :], MAX_BYTES + 1)
+        if len(inflated) > MAX_BYTES:
+            raise UnreadableImage("unreadable.dicom.deflated", most=f"{MAX_BYTES / 2**20:g}")
         if form := _dicom_bytes.form(inflated, 0):
             file = io.BytesIO(inflated)
             if syntax != DeflatedExplicitVRLittleEndian:
@@ -126,17 +110,6 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
     meta.TransferSyntaxUID = syntax
     dataset.file_meta = meta
     return dataset
-
-
-def _inflated(data: bytes) -> bytes:
-    """Inflate deflated elements, up to `MAX_BYTES`; nothing where they are damaged or not deflated."""
-    try:
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_BYTES + 1)
-    except zlib.error:
-        return b""
-    if len(inflated) > MAX_BYTES:
-        raise UnreadableImage("unreadable.dicom.deflated", most=f"{MAX_BYTES / 2**20:g}")
-    return inflated
 
 
 def _check_picture(dataset: Any, data: bytes) -> None:
@@ -262,13 +235,6 @@ def _check_decoder(syntax: UID) -> None:
         unknown = words.Saying("unreadable.dicom.compression.unknown", {})
         name = syntax.name if syntax.name != str(syntax) else unknown
         raise UnreadableImage("unreadable.dicom.compression", what=name) from None
-
-
-def _contradicts(dataset: Any) -> bool:
-    """Return whether the header contradicts itself on whether bones are bright, or says nothing."""
-    photometric, shape = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")
-    contradictions = {("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")}
-    return (photometric, shape) in contradictions or photometric not in ("MONOCHROME1", "MONOCHROME2")
 
 
 def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: set[str]) -> np.ndarray:

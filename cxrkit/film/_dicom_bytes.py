@@ -44,13 +44,16 @@ def start(data: bytes) -> int:
 
 
 def is_data_set(data: bytes) -> bool:
-    """Return whether a file without "DICM" in its place begins as DICOM, deflated or not."""
-    if data[:4] == b"DICM" or form(data, 0):
-        return True
+    """Return whether a file begins as DICOM, with or without "DICM", deflated or not."""
+    return bool(start(data) or form(data, 0) or form(inflated(data[:4096], 2**16), 0))
+
+
+def inflated(data: bytes, most: int) -> bytes:
+    """Inflate deflated elements, up to this length; nothing where they are damaged or not deflated."""
     try:
-        return form(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[:4096], 2**16), 0) is not None
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
     except zlib.error:
-        return False
+        return b""
 
 
 def form(data: bytes, at: int) -> tuple[bool, bool] | None:

@@ -189,9 +189,8 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarray | bool:
     """Mask what display shutters hide (PS3.3 C.7.6.11)."""
-    value = dataset.get("ShutterShape")
-    kinds = [] if not value else [value] if isinstance(value, str) else list(value)
-    if not kinds:
+    kinds = np.atleast_1d(dataset.get("ShutterShape") or [])
+    if not kinds.size:
         return False
     shown: Any = np.ones(shape, np.uint8)
     try:
@@ -342,9 +341,7 @@ def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, datas
 
 def _quantiles(values: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> list[float]:
     """Return the values below which these shares of the image lie."""
-    order = np.argsort(values, kind="stable")
-    found = values[order][np.searchsorted(np.cumsum(counts[order]) / counts.sum(), shares)]
-    return [float(value) for value in found]
+    return np.quantile(values, shares, weights=counts, method="inverted_cdf").tolist()
 
 
 def number(dataset: Any, name: str, index: int = 0) -> float | None:

@@ -1,12 +1,36 @@
 """The bytes of a file, read without waiting for a pipe and without reading more than is allowed; and its sha256."""
 
 import hashlib
+import logging
 import os
 import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from cxrkit import words
 from cxrkit.film._pixels import MAX_BYTES, UnreadableImage
+
+# warnings.catch_warnings and a logger's level belong to the whole process: one file at a time.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def quietly(package: str) -> Iterator[None]:
+    """Keep the messages of pydicom or tifffile about a file: they quote it."""
+    logger = logging.getLogger(package)
+    with _LOCK, warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:

@@ -19,35 +19,23 @@ from cxrkit.film import _dicom_bytes
 from cxrkit.film._files import check_bytes, read_bytes
 from cxrkit.film._pixels import MAX_PIXELS, READ_NOTES, Radiograph, UnreadableImage, check_size, grey
 
-#: The first bytes of each ordinary format, and the name of Pillow's module and class that read it.
-_FORMATS = {
-    "PNG": ((b"\x89PNG\r\n\x1a\n",), "Png"),
-    "JPEG": ((b"\xff\xd8\xff",), "Jpeg"),
-    "WEBP": ((b"RIFF",), "WebP"),
-    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "Tiff"),
-    "BMP": ((b"BM",), "Bmp"),
-}
-
-#: The first bytes of other files, and the text that names each.
-_STRANGERS = {
-    b"%PDF": "unreadable.stranger.pdf",
-    b"GIF8": "unreadable.stranger.gif",
-    b"PK\x03\x04": "unreadable.stranger.zip",
-    b"\x1f\x8b": "unreadable.stranger.gzip",
-    b"BZh": "unreadable.stranger.bzip2",
-    b"7z\xbc\xaf": "unreadable.stranger.7zip",
-    b"Rar!": "unreadable.stranger.rar",
-    b"\x00\x00\x00\x0cjP  ": "unreadable.stranger.jpeg2000",
-    b"\xff\x4f\xff\x51": "unreadable.stranger.jpeg2000",
-    b"\xff\xd8\xff\xf7": "unreadable.stranger.jpegls",
-    b"\x00\x00\x00\x0cJXL ": "unreadable.stranger.jpegxl",
-    b"\xff\x0a": "unreadable.stranger.jpegxl",
-    b"\x93NUMPY": "unreadable.stranger.numpy",
-    b"\x89HDF": "unreadable.stranger.hdf5",
-    b"NRRD": "unreadable.stranger.nrrd",
-    b"\x7fELF": "unreadable.stranger.program",
-    b"MZ": "unreadable.stranger.program",
-}
+#: How ordinary formats begin. Of WebP and BMP the first bytes alone could be those of another file.
+_FORMATS = re.compile(
+    rb"""(?P<PNG>\x89PNG\r\n\x1a\n) | (?P<JPEG>\xff\xd8\xff(?!\xf7)) | (?P<WEBP>RIFF....WEBP)
+    | (?P<TIFF>II[*+]\0|MM\0[*+]) | (?P<BMP>BM.{24})""",
+    re.VERBOSE | re.DOTALL,
+)
+#: How other files begin, by the last word of the key of the text that names each.
+_STRANGERS = re.compile(
+    rb"""(?P<empty>\Z) | (?P<zeros>\0+\Z) | (?P<pdf>%PDF) | (?P<program>\x7fELF|MZ)
+    | (?P<zip>PK\x03\x04) | (?P<gzip>\x1f\x8b) | (?P<bzip2>BZh) | (?P<sevenzip>7z\xbc\xaf) | (?P<rar>Rar!)
+    | (?P<numpy>\x93NUMPY) | (?P<hdf5>\x89HDF) | (?P<nrrd>NRRD)
+    | (?P<gif>GIF8) | (?P<jpeg2000>\0\0\0\x0cjP\x20\x20|\xff\x4f\xff\x51) | (?P<jpegls>\xff\xd8\xff\xf7)
+    | (?P<jpegxl>\0\0\0\x0cJXL\x20|\xff\x0a) | (?P<heic>....ftyp)
+    | [\xef\xbb\xbf\x20\t\r\n]* (?i: (?P<html><(?:!doctype\x20html|html|head|body)) | (?P<xml><(?:svg|\?xml)))
+    | (?P<text>[\t-\r\x20-\xff]*\Z)""",
+    re.VERBOSE | re.DOTALL,
+)
 
 _ORIENTATION = 0x0112
 #: A JPEG's end, and the start of a scan.
@@ -89,7 +77,9 @@ def read(
             raise UnreadableImage("unreadable.file", why=why) from None
     kind = _kind(data)
     if kind is None:
-        raise UnreadableImage("unreadable.stranger", what=words.Saying(_stranger(data), {}))
+        stranger = _STRANGERS.match(data[:4096])
+        name = stranger.lastgroup if stranger else "unknown"
+        raise UnreadableImage("unreadable.stranger", what=words.Saying(f"unreadable.stranger.{name}", {}))
     if kind != "DICOM":
         found = _picture(data, kind, max_pixels)
         if found.look.is_negative:
@@ -104,36 +94,9 @@ def read(
 def _kind(data: bytes) -> str | None:
     """Return the format by the first bytes; None for any other."""
     # First, because the 128 bytes in front may hold anything, also the start of a TIFF.
-    if data[128:132] == b"DICM":
-        return "DICOM"
-    if data.startswith(b"\xff\xd8\xff\xf7"):
-        return None  # JPEG-LS
-    for kind, (starts, _) in _FORMATS.items():
-        # Of WebP and BMP the first bytes alone could be those of another file.
-        if data.startswith(starts) and (kind != "WEBP" or data[8:12] == b"WEBP") and (kind != "BMP" or len(data) >= 26):
-            return kind
+    if data[128:132] != b"DICM" and (found := _FORMATS.match(data)):
+        return found.lastgroup
     return "DICOM" if _dicom_bytes.is_data_set(data) else None
-
-
-def _stranger(data: bytes) -> str:
-    """Return the text that names another kind of file."""
-    head = data[:4096]
-    if not data:
-        return "unreadable.stranger.empty"
-    for start, name in _STRANGERS.items():
-        if data.startswith(start):
-            return name
-    if data[4:8] == b"ftyp":
-        return "unreadable.stranger.heic"
-    if not head.strip(b"\0"):
-        return "unreadable.stranger.zeros"
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "unreadable.stranger.html"
-    if text.startswith((b"<svg", b"<?xml")):
-        return "unreadable.stranger.xml"
-    binary = any(byte < 9 or 13 < byte < 32 for byte in head)
-    return "unreadable.stranger.unknown" if binary else "unreadable.stranger.text"
 
 
 def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
@@ -166,7 +129,7 @@ def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
 
 def _decoded(data: bytes, kind: str, max_pixels: int, notes: list[str]) -> Radiograph:
     """Decode by Pillow, or by `_tiff` what Pillow does not read."""
-    name = _FORMATS[kind][1]
+    name = "WebP" if kind == "WEBP" else kind.title()
     plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
     try:
         # Not Image.open, which compares the size with Image.MAX_IMAGE_PIXELS, a global that other code may depend on.
@@ -328,12 +291,5 @@ def _stretched(array: np.ndarray, notes: list[str]) -> np.ndarray:
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Apply the EXIF orientation (TIFF 6.0, tag 274)."""
-    if orientation not in range(2, 9):
-        return pixels
-    if orientation >= 5:
-        pixels = pixels.T
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    axes = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation, ())
+    return np.ascontiguousarray(np.flip(pixels.T if orientation in (5, 6, 7, 8) else pixels, axes))

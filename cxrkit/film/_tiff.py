@@ -5,19 +5,16 @@ Imported only for such a file.
 """
 
 import io
-import logging
 import math
-import threading
 
 import numpy as np
 import tifffile
 from PIL import TiffImagePlugin
 
 from cxrkit import words
+from cxrkit.film._files import quietly
 from cxrkit.film._pixels import MAX_BYTES, UnreadableImage, check_size
 
-#: A logger's level belongs to the whole process: one file at a time. tifffile's messages quote the file.
-_LOCK = threading.Lock()
 #: None, LZW, Deflate and its older number, PackBits, LZMA, Zstandard.
 _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
 
@@ -32,23 +29,16 @@ def read(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
         UnreadableImage: too large, cut short, or of a kind that neither library reads.
         Exception: any, if the file is damaged.
     """
-    logger = logging.getLogger("tifffile")
-    with _LOCK:
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
-        try:
-            with tifffile.TiffFile(io.BytesIO(data)) as file:
-                page = file.pages.first
-                check_size(page.imagelength, page.imagewidth, max_pixels)
-                dtype = _check_kind(page)
-                # A pixel may take 8 bytes; wider ones count as several.
-                words_each = -(-page.samplesperpixel * dtype.itemsize // 8)
-                check_size(page.imagelength, page.imagewidth, max_pixels // words_each)
-                array = _decoded(data, page, dtype)
-                white_is_zero = 262 in page.tags and page.photometric == 0
-                orientation = page.tags.valueof(274, 1)
-        finally:
-            logger.setLevel(level)
+    with quietly("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages.first
+        check_size(page.imagelength, page.imagewidth, max_pixels)
+        dtype = _check_kind(page)
+        # A pixel may take 8 bytes; wider ones count as several.
+        words_each = -(-page.samplesperpixel * dtype.itemsize // 8)
+        check_size(page.imagelength, page.imagewidth, max_pixels // words_each)
+        array = _decoded(data, page, dtype)
+        white_is_zero = 262 in page.tags and page.photometric == 0
+        orientation = page.tags.valueof(274, 1)
     colours = 3 if page.photometric in (2, 3) else 1
     if page.photometric == 3 and page.colormap is not None:
         array = np.moveaxis(page.colormap[:, array[..., 0]], 0, 2)
