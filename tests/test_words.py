@@ -47,6 +47,7 @@ def test_every_reason_that_the_code_gives_has_words_none_is_left_over_and_each_i
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and shape.fullmatch(node.value)
     }
+    in_code |= {f"unreadable.stranger.{name}" for name in (*_STRANGERS.groupindex, "unknown")}
     assert in_code == {key for key in ENGLISH if key.split(".")[0] in REASONS}
     names = ("stranger", "path", "rare", "dicom.no_picture", "dicom.compression")
     parts = tuple(f"unreadable.{name}." for name in names)

@@ -46,24 +46,18 @@ _BODY_PARTS = frozenset({
 
 
 def read(data: bytes, *, max_pixels: int) -> Radiograph:
-    """Read one single-frame DICOM image, with or without a file header.
-
-    Args:
-        data: the file.
-        max_pixels: refuse more, by rows * columns in the header, before decoding.
-    Raises:
-        UnreadableImage: damaged, beyond a limit, without an image, of several frames or of floats.
-    Source: DICOM PS3.3, sections C.7.6.3, C.7.6.11, C.11.1, C.11.2, C.8.11.3.
-    """
+    """Read one single-frame DICOM image, with or without a file header; source: DICOM PS3.3, C.7.6.3 and C.8.11.3."""
     notes: set[str] = set()
     try:
         with quietly("pydicom"):
             dataset = _parsed(data, notes)
             _check_picture(dataset, data)
-            said = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")
             # The header contradicts itself on whether bones are bright, or says nothing.
-            contradicts = said in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY"))
-            unsure = contradicts or said[0] not in ("MONOCHROME1", "MONOCHROME2")
+            shape, opposite = (
+                text(dataset, "PresentationLUTShape"),
+                {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"},
+            )
+            unsure = opposite.get(text(dataset, "PhotometricInterpretation"), shape) == shape
             coded = _describe(dataset, max_pixels, notes)
             pixels, colour = to_grey(dataset, coded, unsure, notes)
             size = pixels.shape
@@ -130,10 +124,7 @@ def _check_picture(dataset: Any, data: bytes) -> None:
 def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Coded | None:
     """Complete and correct the elements that describe the pixels, by their usual values and by the pixels themselves.
 
-    Returns:
-        The header of the compressed image, if it is compressed other than by RLE.
-    Raises:
-        UnreadableImage: an element that cannot be replaced, too many pixels, or pixel data that do not fit.
+    Returns the header of the compressed image, if it is compressed other than by RLE.
     """
 
     def settle(name: str, legal: Any, usual: int | None) -> int:
@@ -172,11 +163,6 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Co
         if (number(dataset, "BitsAllocated") or depth) != depth:
             notes.add("stream_repaired")
             dataset.BitsAllocated = depth
-            if (number(dataset, "BitsStored") or 0) > coded.bits:
-                dataset.BitsStored, dataset.HighBit = coded.bits, coded.bits - 1
-            if (number(dataset, "WindowWidth") or 0) > 2 ** (coded.bits + 1):
-                notes.add("window_ignored")
-                dataset.WindowWidth = None
         allocated = settle("BitsAllocated", (8, 16, 32), depth)
     else:
         allocated = settle("BitsAllocated", (1, 8, 16, 32), length * 8 // (rows * columns * samples))

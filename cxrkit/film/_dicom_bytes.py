@@ -22,12 +22,9 @@ RLE = "1.2.840.10008.1.2.5"
 
 
 class Coded(NamedTuple):
-    """The header of a compressed image.
+    """The header of a compressed image; signed is False where the stream does not say.
 
-    Attributes:
-        rows, columns, samples: its size.
-        bits, signed: of a sample; False where the stream does not say.
-        syntaxes: the transfer syntaxes that may hold such a stream, the usual one first.
+    syntaxes: the transfer syntaxes that may hold such a stream, the usual one first.
     """
 
     rows: int
@@ -67,15 +64,10 @@ def form(data: bytes, at: int) -> tuple[bool, bool] | None:
             long = implicit or _LONG_VRS.match(vr)
             head = 8 if implicit or not long else 12
             length = int.from_bytes(data[here + (head - 4 if long else 6) : here + head], order)
-            strange = last == 0 and group not in _FIRST_GROUPS
-            if (
-                strange
-                or (group << 16 | element) <= last
-                or not (long or _SHORT_VRS.match(vr))
-                or here + head > len(data)
-            ):
+            tag, known = group << 16 | element, long or _SHORT_VRS.match(vr)
+            if not known or tag <= last or here + head > len(data) or not (last or group in _FIRST_GROUPS):
                 break
-            here, last = here + head + length, group << 16 | element
+            here, last = here + head + length, tag
             if here > len(data):
                 # Cut short, or of undefined length. An explicit VR is evidence enough.
                 if implicit:

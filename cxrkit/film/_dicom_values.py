@@ -17,14 +17,9 @@ from cxrkit.film._pixels import UnreadableImage, grey
 
 
 def to_grey(dataset: Any, coded: Coded | None, unsure: bool, notes: set[str]) -> tuple[np.ndarray, float]:
-    """Decode the image of a data set whose elements are complete.
+    """Decode a data set to (H, W) float32 in [0, 1], bones bright; and the share of coloured pixels.
 
-    Args:
-        coded: the header of the compressed image, if it is compressed other than by RLE.
-        unsure: the header leaves open whether bones are bright: the image decides.
-        notes: gets the words of READ_NOTES for what was repaired.
-    Returns:
-        (H, W), float32, in [0, 1], bones bright; and the share of coloured pixels.
+    coded: the header of the compressed image, if any but RLE; unsure: the image decides whether bones are bright.
     """
     if dataset.PhotometricInterpretation.startswith("MONOCHROME"):
         return _grey(dataset, coded, unsure, notes), 0.0

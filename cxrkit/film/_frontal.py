@@ -50,13 +50,13 @@ def about() -> dict[str, Any]:
 
 
 @functools.cache
-def session() -> "onnxruntime.InferenceSession":
-    """Return the network, loaded once. One thread: many images are read side by side."""
+def session(path: Path = FOLDER / "frontal.onnx") -> "onnxruntime.InferenceSession":
+    """Return a network, loaded once. One thread: many images are read side by side."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(FOLDER / "frontal.onnx", options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def look(pixels: np.ndarray) -> Look:

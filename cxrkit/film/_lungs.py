@@ -4,18 +4,14 @@ The masks serve experiments that change pixels inside or outside the lungs. They
 card, `weights/lungs/README.md`, has how accurate they are on which images. Not a medical device.
 """
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from cxrkit.film import _frontal
 from cxrkit.film._pixels import as_pixels, resize
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 #: Folder of the network, which `tools/train_lungs.py` makes; the side of its square input, pixels.
 FOLDER, SIZE_PX = Path(__file__).parent / "weights" / "lungs", 96
@@ -26,14 +22,6 @@ _LEAST_PART, _LEAST_AREA = 0.01, 0.08
 #: Standard deviation of grey below which an image shows nothing; that of 1,817 real images is 0.05 to 0.32.
 _LEAST_CONTRAST = 0.02
 _BATCH = 32
-
-
-@functools.cache
-def session() -> "onnxruntime.InferenceSession":
-    """Return the network, loaded once."""
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(FOLDER / "lungs.onnx", providers=["CPUExecutionProvider"])
 
 
 def lung_masks(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
@@ -48,13 +36,14 @@ def lung_masks(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
         ValueError: another shape, or values outside [0, 1].
     """
     small = [resize(as_pixels(pixels), SIZE_PX) for pixels in images]
-    (taken,) = session().get_inputs()
+    network = _frontal.session(FOLDER / "lungs.onnx")
+    (taken,) = network.get_inputs()
     found: list[np.ndarray] = []
     for start in range(0, len(small), _BATCH):
         batch = np.stack(small[start : start + _BATCH])[..., None]
         # The network was not trained on images without contrast, and would predict lungs there.
         shows = batch.std(axis=(1, 2, 3)) >= _LEAST_CONTRAST
-        found += list(session().run(None, {taken.name: batch})[0][..., 0] * shows[:, None, None])
+        found += list(network.run(None, {taken.name: batch})[0][..., 0] * shows[:, None, None])
     return [np.clip(resize(probs, np.shape(pixels)), 0.0, 1.0) for probs, pixels in zip(found, images, strict=True)]
 
 

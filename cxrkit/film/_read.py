@@ -99,26 +99,21 @@ def _kind(data: bytes) -> str | None:
     return "DICOM" if _dicom_bytes.is_data_set(data) else None
 
 
-def _picture(data: bytes, kind: str, max_pixels: int) -> Radiograph:
+def _picture(data: bytes, kind: str, max_pixels: int, notes: tuple[str, ...] = ()) -> Radiograph:
     """Decode an ordinary format; where that fails or is incomplete, the part of it that holds the image."""
     try:
         if kind == "JPEG" and data.rfind(_END) < data.rfind(_SCAN):
             # Half a marker, or zeros: space that was set aside for the file and never written.
             data = data.removesuffix(b"\xff").rstrip(b"\0")
             data += b"\0" * data.endswith(b"\xff") + _END
-            return _decoded(data, kind, max_pixels, ["cut_short"])
-        try:
-            return _decoded(data, kind, max_pixels, [])
-        except UnreadableImage:
-            raise
-        except Exception:
-            if kind != "PNG":
-                raise
-            return _decoded(_without_metadata(data), kind, max_pixels, ["metadata_ignored"])
+            notes = ("cut_short",)
+        return _decoded(data, kind, max_pixels, [*notes])
     except UnreadableImage:
         raise
     # Decoders raise any exception on a damaged file, and their messages may hold text from the file.
     except Exception as error:
+        if kind == "PNG" and not notes:
+            return _picture(_without_metadata(data), kind, max_pixels, ("metadata_ignored",))
         if "truncated" in str(error) or (kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data)):
             raise UnreadableImage("unreadable.cut_short", kind=kind) from None
         if re.search("unsupported|cannot handle|unknown (?:pixel|data)", str(error), re.IGNORECASE):
@@ -174,9 +169,6 @@ def _without_metadata(data: bytes) -> bytes:
         whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
         if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (whole and name in (b"tRNS", b"eXIf")):
             kept.append(data[at:end])
-        elif not whole and (end > len(data) or not data[end + 4 : end + 8].isalpha()):
-            # Its length is wrong, too.
-            end = data.find(b"IDAT", at + 8) - 4
         at = end if end > at else len(data)
     return b"".join(kept)
 
@@ -223,15 +215,11 @@ def _samples(image: Any, data: bytes, kind: str) -> tuple[np.ndarray, int, bool]
         if not np.array_equal(array[..., :3] // 256, np.asarray(image.convert("RGB"))):
             raise ValueError("OpenCV and Pillow disagree")
         return array, 16, False
-    if mode in ("P", "PA"):
-        image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
-    elif "transparency" in image.info and mode in ("1", "L", "RGB"):
+    if mode == "PA" or ("transparency" in image.info and mode in ("1", "L", "P", "RGB")):
         image = image.convert("RGBA")
-    elif mode not in ("1", "L", "LA", "RGB", "RGBA"):
+    elif mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("RGB")
     array = np.asarray(image)
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * np.uint8(255)
     return array.view(np.int8) if signed else array, 8, False
 
 

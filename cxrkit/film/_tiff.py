@@ -20,14 +20,11 @@ _COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
 
 
 def read(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
-    """Decode the first page.
+    """Decode the first page; any exception is raised on a damaged file.
 
     Returns:
         (H, W) or (H, W, C) as stored, C = 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha); whether white is zero; and the
         orientation, which is not applied.
-    Raises:
-        UnreadableImage: too large, cut short, or of a kind that neither library reads.
-        Exception: any, if the file is damaged.
     """
     with quietly("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
@@ -100,8 +97,7 @@ def _unpacked(segment: bytes, size: int, compression: int) -> bytes:
         return segment
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     # Width, height, bits, compression, black is zero; offset (Pillow adds the directory), rows of the strip, bytes.
-    for tag, value in {256: size, 257: 1, 258: 8, 259: compression, 262: 1, 273: 0, 278: 1, 279: len(segment)}.items():
-        tags[tag] = value
+    tags.update({256: size, 257: 1, 258: 8, 259: compression, 262: 1, 273: 0, 278: 1, 279: len(segment)})
     row = b"II*\0\x08\0\0\0" + tags.tobytes(8) + segment
     return TiffImagePlugin.TiffImageFile(io.BytesIO(row)).tobytes()
 
