@@ -13,6 +13,7 @@ import pytest
 from checkout import ROOT
 
 from cxrkit import film, words
+from cxrkit.film._read import _STRANGERS
 from cxrkit.labels import COVID_CLASSES, FINDINGS
 
 ENGLISH, CHINESE = words.table("en"), words.table("zh-Hant")

@@ -53,10 +53,8 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
             dataset = _parsed(data, notes)
             _check_picture(dataset, data)
             # The header contradicts itself on whether bones are bright, or says nothing.
-            shape, opposite = (
-                text(dataset, "PresentationLUTShape"),
-                {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"},
-            )
+            shape = text(dataset, "PresentationLUTShape")
+            opposite = {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"}
             unsure = opposite.get(text(dataset, "PhotometricInterpretation"), shape) == shape
             coded = _describe(dataset, max_pixels, notes)
             pixels, colour = to_grey(dataset, coded, unsure, notes)
