@@ -80,62 +80,55 @@ def test_a_column_of_images_is_known_by_its_usual_names_and_ours_comes_first(tmp
 
 
 @pytest.mark.parametrize(
-    ("lines", "files", "wanted", "boxes", "words"),
+    ("lines", "wanted", "boxes", "words"),
     [
         (  # VinDr-CXR: a row per box and reader, names without ending
             "image_id,class_name,rad_id,x_min,y_min,x_max,y_max|a,Cardiomegaly,R1,100,200,300,500|b,No finding,R1,,,,"
             "|b,Pleural effusion,R2,10,20,30,40|b,ILD,R2,10,20,10,40|a,Nodule/Mass,R2,0,0,9,9",
-            ("train/a.dicom", "train/b.png"),
             [("train/a.dicom", "Cardiomegaly|Mass|Nodule", ""), ("train/b.png", "Effusion", "ILD")],
             [("train/a.dicom", "Cardiomegaly", 100, 200, 200, 300, "pixel")],
             ("of 1 images one row has a finding and another none", "1 rows hold no whole box (row 5)"),
         ),
         (  # the same, resized: the table has the size of the original image
             "image_id,class_name,x1,y1,x2,y2,width,height|a,Mass,50,300,100,600,200,1200|b,No finding,0,0,1,1,9,9",
-            ("a.png", "b.png"),
             [("a.png", "Mass", ""), ("b.png", "", "")],
             [("a.png", "Mass", 0.25, 0.25, 0.25, 0.25, "fraction")],
             (),
         ),
         (  # RSNA: the patient's id is the image's name, width and height are the box's
             "patientId,x,y,width,height,Target|p1,264.0,152.0,213.0,379.0,1|p2,,,,,0|p1,5,6,7,8,1",
-            ("stage_2/p1.dcm", "stage_2/p2.dcm"),
             [("stage_2/p1.dcm", "Pneumonia", ""), ("stage_2/p2.dcm", "", "")],
             [("stage_2/p1.dcm", "Pneumonia", 264, 152, 213, 379, "pixel")],
             ("'patientId' is also taken as the name of the image", "Pneumonia is where 'Target' is 1"),
         ),
         (  # ChestX-ray14's BBox_List_2017.csv
             "Image Index,Finding Label,Bbox [x,y,w,h],,,|a.png,Infiltrate,1.5,2,30,40,,,",
-            ("images_001/images/a.png",),
             [("images_001/images/a.png", "Infiltration", "")],
             [("images_001/images/a.png", "Infiltration", 1.5, 2, 30, 40, "pixel")],
             ("'Infiltrate' as Infiltration",),
         ),
         (  # PadChest: a list in brackets; CoronaHack: a wrong spelling
             "ImageID,Labels|1_2.png,\"['pleural effusion', 'nodules', 'kyphosis']\"|3.png,['normal']|4.png,Pnemonia",
-            ("0/1_2.png", "54/3.png", "54/4.png"),
             [("0/1_2.png", "Effusion|Nodule", "kyphosis"), ("54/3.png", "", ""), ("54/4.png", "Pneumonia", "")],
             [],
             (),
         ),
         (  # SIIM-ACR: run lengths of masks, or -1
             "ImageId, EncodedPixels|1.2.3,387620 23|1.2.4, -1|1.2.3,99 23",
-            ("dicom/x/y/1.2.3.dcm", "dicom/x/z/1.2.4.dcm"),
             [("dicom/x/y/1.2.3.dcm", "Pneumothorax", ""), ("dicom/x/z/1.2.4.dcm", "", "")],
             [],
             ("Pneumothorax is where 'EncodedPixels' holds a mask",),
         ),
         (  # CheXpert: a column per finding, paths that begin above the table's folder and name the patient
             "Path,Pleural Effusion,Edema,No Finding|C/train/patient1/s/v.jpg,1.0,,|C/train/patient2/s/v.jpg,-1.0,1,1",
-            ("train/patient1/s/v.jpg", "train/patient2/s/v.jpg"),
             [("train/patient1/s/v.jpg", "Effusion", ""), ("train/patient2/s/v.jpg", "Edema", "")],
             [],
             ("1 cells are neither 0, 1 nor empty (-1: uncertain)", "the folder in the image's path, such as patient1"),
         ),
     ],
 )
-def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path, lines, files, wanted, boxes, words):
-    header, *body = lines.split("|")
+def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path, lines, wanted, boxes, words):
+    (header, *body), files = lines.split("|"), [image for image, *_ in wanted]
     found, turned = (read_manifest(put(tmp_path, header, *rows, files=files)) for rows in (body, reversed(body)))
     frame = found.frame.assign(other=found.frame.get("other", ""))
     assert list(frame[["image", "findings", "other"]].itertuples(index=False, name=None)) == wanted
@@ -147,31 +140,18 @@ def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path
         pd.testing.assert_frame_equal(first, second)
 
 
+# image, findings, sex, day
+row = st.tuples(*map(st.sampled_from, ("abc", ["Mass", "Edema|Mass", "No Finding", "ILD"], ["", "F", "M"], "12")))
+
+
 @settings(max_examples=30, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(
-            st.sampled_from("abc"),
-            st.sampled_from(["Mass", "Edema|Mass", "No Finding", "ILD"]),
-            st.sampled_from(["", "F", "M"]),
-            st.sampled_from("12"),
-        ),
-        min_size=1,
-        max_size=8,
-    ),
-    seed=st.randoms(use_true_random=False),
-)
+@given(st.lists(row, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_joining_rows_does_not_depend_on_their_order_and_loses_no_word(tmp_path_factory, rows, seed):
-    folder = tmp_path_factory.mktemp("t")
-    mixed = seed.sample(rows, len(rows))
-    first, second = (
-        read_manifest(
-            put(folder, "image,findings,sex,day", *(f"{image}.png,{','.join(cells)}" for image, *cells in some))
-        ).rows
-        for some in (rows, mixed)
-    )
-    by_image = [each.sort_values("image").reset_index(drop=True) for each in (first, second)]
-    pd.testing.assert_frame_equal(*by_image, check_like=True)
+    folder, by_image = tmp_path_factory.mktemp("t"), []
+    for some in (rows, seed.sample(rows, len(rows))):
+        lines = (f"{image}.png,{','.join(cells)}" for image, *cells in some)
+        by_image.append(read_manifest(put(folder, "image,findings,sex,day", *lines)).rows.sort_values("image"))
+    pd.testing.assert_frame_equal(*(each.reset_index(drop=True) for each in by_image), check_like=True)
     for image, cells in by_image[0].set_index("image").iterrows():
         words = {word for name, word, *_ in rows if f"{name}.png" == image}
         told = {*cells["findings"].split("|"), *cells.get("other", "").split("|")} - {""}
@@ -181,22 +161,17 @@ def test_joining_rows_does_not_depend_on_their_order_and_loses_no_word(tmp_path_
 @pytest.mark.parametrize(
     ("lines", "files", "columns", "message"),
     [
-        ("image|a.png", ("x/a.png", "y/a.png"), {}, "names a.png, and there are several: x/a.png, y/a.png"),
-        ("image|p1/v.png|p2/v.png", ("v.png",), {}, "names p1/v.png and p2/v.png, and there is v.png alone"),
-        ("image|p2/v.png", ("set/p1/v.png", "masks/p2/v.png"), {}, "none of the 1 images .* --columns image="),
-        (
-            "image,covid|a.png,1|a.png,0",
-            ("a.png",),
-            {},
-            "row 2, covid: got '1'; legal: the same in all rows of one image",
-        ),
-        ("Bild|a.png", ("a.png",), {"image": "Bilder"}, "columns name Bilder, which m.csv does not have; it has Bild"),
-        ("Bild|a.png", ("a.png",), {"bild": "Bild"}, "columns must name image, source, .*; got bild"),
+        ("image|a.png", "x/a.png y/a.png", {}, "names a.png, and there are several: x/a.png, y/a.png"),
+        ("image|p1/v.png|p2/v.png", "v.png", {}, "names p1/v.png and p2/v.png, and there is v.png alone"),
+        ("image|p2/v.png", "set/p1/v.png masks/p2/v.png", {}, "none of the 1 images .* --columns image="),
+        ("image,covid|a.png,1|a.png,0", "a.png", {}, "row 2, covid: got '1'; legal: the same in all rows of one image"),
+        ("Bild|a.png", "a.png", {"image": "Bilder"}, "columns name Bilder, which m.csv does not have; it has Bild"),
+        ("Bild|a.png", "a.png", {"bild": "Bild"}, "columns must name image, source, .*; got bild"),
     ],
 )
 def test_what_a_name_does_not_decide_is_refused_by_name(tmp_path, lines, files, columns, message):
     with pytest.raises(ManifestError, match=message):
-        read_manifest(put(tmp_path, *lines.split("|"), files=files), columns=columns)
+        read_manifest(put(tmp_path, *lines.split("|"), files=files.split()), columns=columns)
 
 
 def test_a_table_without_splits_is_split_by_patient_where_they_are_needed(tmp_path):
@@ -241,9 +216,6 @@ def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_f
         validate(rows)
 
 
-_MANY_FAULTS = "\n".join(["image,covid,findings", *(f"{k}.png,x," for k in range(30))])
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -261,7 +233,7 @@ _MANY_FAULTS = "\n".join(["image,covid,findings", *(f"{k}.png,x," for k in range
         ("image,covid,findings\na.png,1,Effusoin|Mass", r"row 2, findings: got 'Effusoin\|Mass'; legal: Atelectasis"),
         ("image,covid,findings,split\na.png,1,,trian", "row 2, split: got 'trian'; legal: train, val, test, or empty"),
         ("image,covid,findings,sha256\na.png,1,,abc", "row 2, sha256: got 'abc'; legal: 64 hexadecimal digits"),
-        (_MANY_FAULTS, r"30 faults:\n  row 2(.*\n  row .*){19}\n  and 10 more"),
+        ("image,covid,findings" + "\na.png,x," * 30, r"30 faults:\n  row 2(.*\n  row .*){19}\n  and 10 more"),
     ],
 )
 def test_a_file_that_is_no_manifest_tells_the_way_out(tmp_path, content, message):
@@ -316,28 +288,26 @@ def test_boxes_of_a_table_are_scored_and_built_whatever_its_columns_are_called(r
     assert (code, "it takes ours=theirs with commas, such as image=scan" in complaint) == (2, True)
 
 
-def test_a_set_without_images_is_not_built_and_rounds_and_sweep_refuse_shared_patients(run_here, tmp_path):
-    (tmp_path / "metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
-    code, _, complaint = run_here("data", "build", "covid-chestxray", tmp_path, "--out", tmp_path / "m.csv")
-    assert (code, "none of the 1 images" in complaint, (tmp_path / "m.csv").exists()) == (2, True, False)
+def test_a_set_is_built_with_its_images_alone_and_found_from_another_folder(run_here, tmp_path):
+    (tmp_path / "set/images").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "set/metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
+    table = tmp_path / "here/m.csv"
+    build = "data", "build", "covid-chestxray", tmp_path / "set", "--out", table
+    code, _, complaint = run_here(*build)
+    assert (code, "none of the 1 images" in complaint, table.exists()) == (2, True, False)
+    cv2.imwrite(str(tmp_path / "set/images/RA-1.jpg"), np.eye(64, dtype=np.uint8) * 255)
+    code, _, complaint = run_here(*build)
+    assert (code, complaint, "../set/images/RA-1.jpg" in table.read_text()) == (0, "", True)
+    code, said, _ = run_here("data", "check", table)
+    assert (code, "0 images missing" in said) == (0, True)
+
+
+def test_rounds_and_sweep_refuse_shared_patients(run_here, tmp_path):
     leaky = put(tmp_path, "image,patient_id,covid,split", "a.png,p,1,val", "b.png,p,0,test", "c.png,q,0,train")
     for command in ("rounds", "sweep"):
         code, _, complaint = run_here(command, leaky, "--out", tmp_path / "out")
         assert (code, "1 patient is in more than one split (p in val and test)" in complaint) == (2, True)
-
-
-def test_a_manifest_that_is_built_elsewhere_is_found_by_the_next_command(run_here, tmp_path):
-    (tmp_path / "set/images").mkdir(parents=True)
-    (tmp_path / "here").mkdir()
-    cv2.imwrite(str(tmp_path / "set/images/RA-1.jpg"), np.eye(64, dtype=np.uint8) * 255)
-    (tmp_path / "set/metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
-    code, _, complaint = run_here(
-        "data", "build", "covid-chestxray", tmp_path / "set", "--out", tmp_path / "here/m.csv"
-    )
-    assert (code, complaint) == (0, "")
-    assert "../set/images/RA-1.jpg" in (tmp_path / "here/m.csv").read_text()
-    code, said, _ = run_here("data", "check", tmp_path / "here/m.csv")
-    assert (code, "0 images missing" in said) == (0, True)
 
 
 texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\n\0"), max_size=12)
@@ -383,11 +353,7 @@ def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
 
 
-patients = st.lists(
-    st.tuples(st.integers(1, 6), st.sampled_from([0, 1, None]), st.sampled_from(["", "Mass", "Hernia|Mass"])),
-    min_size=1,
-    max_size=40,
-)
+patient = st.tuples(st.integers(1, 6), st.sampled_from([0, 1, None]), st.sampled_from(["", "Mass", "Hernia|Mass"]))
 
 
 def cohort(people):
@@ -401,7 +367,7 @@ def cohort(people):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    people=patients,
+    people=st.lists(patient, min_size=1, max_size=40),
     ratios=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)),
     seed=st.integers(0, 2**32),
     stratify=st.sampled_from([None, "covid", "findings"]),

@@ -24,11 +24,8 @@ def frame():
 def test_600_images_of_400_patients_are_split_3_1_1_by_patient(frame):
     assert (ROOT / "data_manifest.csv").read_bytes() == data.COURSE_MANIFEST.read_bytes()
     by_split, series = frame.groupby("split")["patient_id"], frame.groupby("patient_id")
-    assert by_split.agg(["size", "nunique"]).T.to_dict("list") == {
-        "train": [360, 240],
-        "val": [120, 80],
-        "test": [120, 80],
-    }
+    sizes = by_split.agg(["size", "nunique"]).T.to_dict("list")
+    assert sizes == {"train": [360, 240], "val": [120, 80], "test": [120, 80]}
     assert (series[["split", "seed"]].nunique() == 1).all(axis=None)
     assert set(frame["seed"]) == set(course.PATIENT_SEEDS)
     assert all(images["follow_up"].tolist() == list(range(len(images))) for _, images in series)

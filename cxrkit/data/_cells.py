@@ -12,8 +12,6 @@ from cxrkit.labels import FINDINGS, SPLITS, join_findings
 VIEWS = ("PA", "AP", "AP Supine", "LL", "RL")
 FRONTAL = VIEWS[:3]
 _WHOLE_NUMBERS = ("follow_up", "covid", "seed", "width", "height")
-
-
 #: Endings of the files that count as images of a data set.
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom")
 #: What may stand around a word of a list, as in "['pleural effusion', 'mass']" of PadChest.
@@ -89,6 +87,7 @@ _view = _one_of(
     aps="AP Supine",
     **{"ap horizontal": "AP Supine", "ap_horizontal": "AP Supine", "ap semi erect": "AP", "ap erect": "AP"},
 )
+_sex = _one_of("F", "M", female="F", w="F", male="M")
 _covid = _one_of("0", "1", **{"0.0": "0", "1.0": "1"}, true="1", false="0", yes="1", no="0")
 _split = _one_of(*SPLITS, training="train", dev="val", valid="val", validation="val", validate="val", testing="test")
 _findings = f"{', '.join(FINDINGS)}, joined by |, or empty"
@@ -101,11 +100,7 @@ COLUMNS = {
     "patient_id": Column(_named, "text of one line; the file name if unknown", "patientid patient subjectid"),
     "follow_up": _whole._replace(names="followup"),
     "view": Column(_view, f"{', '.join(VIEWS)}, or empty", "viewposition projection appa"),
-    "sex": Column(
-        _one_of("F", "M", female="F", w="F", male="M"),
-        "F, M, or empty",
-        "gender patientsex patientgender patientsexdicom",
-    ),
+    "sex": Column(_sex, "F, M, or empty", "gender patientsex patientgender patientsexdicom"),
     "age": Column(_age, "years from 0 to 120, or empty", "patientage"),
     "covid": Column(_covid, "0, 1, or empty", "covid19"),
     "findings": Column(findings_of, _findings, _classes),
@@ -123,10 +118,9 @@ DECISIVE = ("image", "patient_id", "covid", "findings", "split", "sha256")
 def clean(
     rows: pd.DataFrame, name: str, decisive: Iterable[str] = COLUMNS, *, join: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Give rows of str cells all columns of a manifest, with the usual spelling and type, and index 0, 1, 2, ...
+    """Give rows of str cells the columns, spelling and types of a manifest; return them, and notes on emptied cells.
 
-    Cells that are not understood raise ManifestError in `decisive` columns; in others they are left empty, with a note.
-    Several rows of one image are joined if `join`; else they are refused.
+    ManifestError: a cell of a `decisive` column is not understood, or, if not `join`, an image has several rows.
     """
     refused: list[Any] = []
     frame, notes = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])), fill_value=""), []
@@ -140,9 +134,8 @@ def clean(
             refused += [(row, column, cell, legal) for row, cell in cells[wrong].items()]
         elif count := int(wrong.sum()):
             values = cells[wrong].unique()
-            shown = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
-            some = f"{count} cell{'s' * (count > 1)}"
-            notes.append(f"column {column}: {some} not understood ({shown}) and left empty.")
+            shown = ", ".join(map(repr, values[:5])) + ", ..." * (len(values) > 5)
+            notes.append(f"column {column}: {count} cell{'s' * (count > 1)} not understood ({shown}) and left empty.")
         frame[column] = cells.map(known).fillna("").astype(object)
     if join and frame["image"].duplicated().any():
         frame = _joined(frame, decisive, refused, notes)
@@ -155,29 +148,24 @@ def clean(
 
 
 def _joined(frame: pd.DataFrame, decisive: Iterable[str], refused: list[Any], notes: list[str]) -> pd.DataFrame:
-    """Join the rows of each image, whatever their order: a row per box, finding or reader becomes a row per image.
-
-    Findings and other words are united. Further columns list what the rows hold, joined by `|`. Columns of a manifest
-    must agree: a `decisive` one that does not is refused, another is left empty, with a note.
-    """
+    """Join the rows of each image: findings are united, further columns listed; columns of a manifest must agree."""
     several = frame[frame["image"].duplicated(keep=False)]
     frame, images = frame.drop_duplicates("image").set_index("image", drop=False), several["image"].unique()
     for column in frame.columns.drop("image"):
+        held = several[["image"]].assign(cell=several[column])
         united = column in ("findings", "other")
-        # image -> value -> a row that holds it
-        held: dict[str, dict[str, Any]] = {image: {} for image in images}
-        for row, image, cell in zip(several.index, several["image"], several[column], strict=True):
-            held[image].update({part: row for part in (cell.split("|") if united else [cell]) if part})
-        if column in COLUMNS and not united:
-            torn = {image: values for image, values in held.items() if len(values) > 1}
-            if column in decisive:
-                same = "the same in all rows of one image"
-                refused += [(row, column, cell, same) for values in torn.values() for cell, row in values.items()]
-            elif torn:
-                notes.append(f"column {column}: rows of {len(torn)} images disagree; it is left empty there.")
-                held |= {image: {} for image in torn}
-        cells = ["|".join(sorted(values)) for values in held.values()]
-        frame.loc[images, column] = [findings_of(cell) or "" for cell in cells] if column == "findings" else cells
+        if united:
+            held = held.assign(cell=held["cell"].str.split("|")).explode("cell")
+        held = held[held["cell"] != ""].drop_duplicates(keep="last")
+        torn = held[held["image"].duplicated(keep=False) & (column in COLUMNS and not united)]
+        if column in decisive:
+            same = "the same in all rows of one image"
+            refused += [(row, column, cell, same) for row, cell in torn["cell"].items()]
+        elif count := torn["image"].nunique():
+            notes.append(f"column {column}: rows of {count} images disagree; it is left empty there.")
+            held = held.drop(torn.index)
+        cells = held.sort_values("cell").groupby("image")["cell"].agg("|".join).reindex(images, fill_value="")
+        frame.loc[images, column] = cells.map(findings_of) if column == "findings" else cells
     none = (several["findings"] == "") & (several.get("other", "") == "")
     torn_images = int((none.groupby(several["image"]).nunique() > 1).sum())
     also = f"; of {torn_images} images one row has a finding and another none" * (torn_images > 0)
@@ -186,10 +174,7 @@ def _joined(frame: pd.DataFrame, decisive: Iterable[str], refused: list[Any], no
 
 
 def validate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with the columns and types that `read_manifest` promises, index 0, 1, 2, ...
-
-    NaN, None and "" all mean not known. ManifestError names cells at fault, with rows counted from 0.
-    """
+    """Return a frame as `read_manifest` promises; ManifestError names cells at fault, with rows counted from 0."""
     need_columns(frame, ("image", "patient_id"), "the frame")
     cells = {column: [as_text(cell) for cell in frame[column].tolist()] for column in frame}
     return clean(pd.DataFrame(cells, dtype=object), "the frame")[0]
@@ -215,7 +200,7 @@ def as_text(cell: Any) -> str:
 
 def faulty(faults: Sequence[tuple[Any, str, str, str]], name: str) -> ManifestError:
     """Return the error that names the first faults of a table: row, column, value, what is legal."""
-    lines = [f"{name} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:"]
+    lines = [f"{name} has {len(faults)} fault{'s' * (len(faults) > 1)}:"]
     for row, column, value, legal in faults[:20]:
         shown = repr(value) if len(value) < 78 else f"{value[:74]!r}..."
         lines.append(f"  row {row}{', ' + column if column else ''}: got {shown}; legal: {legal}")

@@ -30,8 +30,8 @@ class CheckResult:
     Attributes:
         shared_patients: patients in more than one split: patient_id, splits (joined by `|`).
         duplicates: images whose files are the same bytes: image, patient_id, split, sha256.
-        near_duplicates: of the first 100,000 candidates those that look the same, nearest first: image, patient_id and
-            split of both (image_a, image_b, ...), bits (of 256 that differ), correlation.
+        near_duplicates: pairs that look the same (of the first 100,000 candidates), nearest first: image_a,
+            patient_id_a, split_a, image_b, ..., bits (of 256 that differ), correlation.
         faults: images that are missing, cannot be decoded, or have another checksum than is listed: image, reason.
     """
 
@@ -74,11 +74,10 @@ def check_manifest(
 ) -> CheckResult:
     """Search for what would spoil a manifest's splits or images.
 
-    Near-duplicates are found in two steps: a perceptual hash selects pairs of images, and `correlation` compares
-    their detail pixel by pixel. Measured on 1,811 real images by benchmarks/near_duplicates.py of commit f0771ba
-    (2026-11-23): of 300 images, every copy is found that was re-encoded, resized, or changed in contrast, 296 of
-    those cropped by 1% on each side, 43 of those cropped by 3%. Of 1.6 million pairs of images of two patients, two
-    count as near: one image under two names each.
+    Near-duplicates are found in two steps: a perceptual hash selects pairs, and `correlation` compares their detail.
+    Measured on 1,811 real images by benchmarks/near_duplicates.py of commit f0771ba (2026-11-23): of 300 images every
+    copy is found that was re-encoded, resized, or changed in contrast, 296 of those cropped by 1% on each side, 43 of
+    those by 3%. Of 1.6 million pairs of two patients, two count as near: one image under two names each.
 
     Args:
         frame, root: as `read_manifest` gives them (`rows`, so that missing files are counted).

@@ -1,7 +1,6 @@
 """The course set: 600 simulated images of 400 patients, made from the rows of data_manifest.csv when first needed.
 
-A row holds all that makes its image: `seed` (the patient), `follow_up`, `view`, `sex`, `age`, `width` and the column
-`severity` (`Effusion=0.35|COVID-19=0.6`). The images are kept in a cache folder and checked by sha256 at each use.
+A row holds all that makes its image, such as `seed` (the patient) and `severity` (`Effusion=0.35|COVID-19=0.6`).
 """
 
 import csv

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 _RETRIES = 6
 
 
@@ -55,8 +57,7 @@ def fetch(
 ) -> list[Path]:
     """Download a data set, check it, and unpack its archives. If interrupted, call it again to resume.
 
-    A file that is there, with the right checksum, is not downloaded again; with a known checksum, a part of a file
-    continues. After a cut, a timeout, a busy server or a wrong checksum it is tried six times more.
+    A file with the right checksum is not downloaded again. After a failure it is tried six times more.
 
     Args:
         name: one of `SOURCES`.
@@ -67,23 +68,21 @@ def fetch(
         The files; of Kaggle the folder.
     Raises:
         ValueError: no such source or file.
-        FetchError: refused, not found, interrupted too often, wrong content, no room, an archive that cannot be
-            unpacked or that reaches outside `dest`, or another process that downloads into `dest`.
+        FetchError: it cannot be downloaded or unpacked, or another process downloads into `dest`.
     """
-    import filelock
-
     if name not in SOURCES:
         raise ValueError(f"name must be one of {', '.join(SOURCES)}; got {name!r}.")
     source, folder = SOURCES[name], Path(dest)
-    if unknown := sorted(set(only or ()) - {file.name for file in source.files}):
-        raise ValueError(f"only must be of {', '.join(file.name for file in source.files)}; got {', '.join(unknown)}.")
+    files = {file.name: file for file in source.files}
+    if unknown := sorted(set(only or ()) - {*files}):
+        raise ValueError(f"only must be of {', '.join(files)}; got {', '.join(unknown)}.")
     if source.kaggle:
         return [_from_kaggle(source, folder)]
     folder.mkdir(parents=True, exist_ok=True)
-    files = [file for file in source.files if only is None or file.name in only]
+    wanted = [file for file in source.files if only is None or file.name in only]
     try:
         with filelock.FileLock(folder / ".fetch.lock", timeout=0):
-            return [_fetched(file, folder, source, progressbar) for file in files]
+            return [_fetched(file, folder, source, progressbar) for file in wanted]
     except filelock.Timeout:
         raise FetchError(f"another process is downloading into {folder}; wait until it has finished.") from None
 
@@ -103,14 +102,11 @@ def _fetched(file: RemoteFile, folder: Path, source: Source, progressbar: bool) 
     try:
         return Path(store.fetch(file.name, processor=unpack, downloader=download))
     except requests.RequestException as error:
-        raise FetchError(
-            f"{file.name} could not be downloaded ({error}). Run the same command again; a large file resumes."
-        ) from None
+        way = "Run the same command again; a large file resumes."
+        raise FetchError(f"{file.name} could not be downloaded ({error}). {way}") from None
     except ValueError as error:
-        raise FetchError(
-            f"{file.name}: {error} The publisher may have changed it: compare with {source.homepage}, or report it to "
-            "cxrkit."
-        ) from None
+        way = f"The publisher may have changed it: compare with {source.homepage}, or report it to cxrkit."
+        raise FetchError(f"{file.name}: {error} {way}") from None
 
 
 def _download(file: RemoteFile, folder: Path, source: Source, part: Path, progressbar: bool) -> None:
@@ -161,10 +157,8 @@ def _check(response: Any, file: RemoteFile, source: Source) -> None:
     elif status == 429 or status >= 500:
         response.raise_for_status()
     elif status >= 400 and status != 416:
-        raise FetchError(
-            f"the server refused {file.name} (status {status} of {file.url}); download it in a browser from "
-            f"{source.homepage}."
-        )
+        way = f"download it in a browser from {source.homepage}."
+        raise FetchError(f"the server refused {file.name} (status {status} of {file.url}); {way}")
 
 
 def _unpacked(path: str, action: str, _: object) -> str:

@@ -74,8 +74,7 @@ def load_films(
         frame, root: rows as `read_manifest` gives them, and the folder that their paths are relative to.
         size_px: side of the square.
         labels: of the targets, as for `truth`.
-        cache: a folder that keeps decoded images, size_px * size_px bytes each, for the next run and for the other
-            processes of the machine. None: in the memory of this process.
+        cache: a folder that keeps decoded images for the next run and other processes; None: in memory.
         progress: called with how many images are decoded, and of how many.
     Raises:
         ValueError: files that do not exist or cannot be read: how many, and the first with its reason.

@@ -1,7 +1,6 @@
 """The manifest, a table with one row per image: read from any CSV, checked, split by patient, written.
 
-`patient_id` must differ for different people, also across sources. An empty cell of `findings` means none of the 14, of
-`covid` not known. Further columns are kept as text.
+`patient_id` must differ for different people, also across sources. Empty `findings` mean none of the 14.
 """
 
 import logging
@@ -32,8 +31,7 @@ class DataSet:
         present: (rows,), bool: whether the image file exists.
         notes: a sentence for each thing that was guessed or changed, or that a user has to know.
         left_out: files that are not in `rows`, each with the reason.
-        boxes: the boxes that the table holds of images in `frame`, as `explain.films_with_boxes` takes them: `image`,
-            `finding`, `x`, `y`, `w`, `h` from the upper left corner, `unit` ("fraction" or "pixel" of the image).
+        boxes: the table's boxes of images in `frame`, as `explain.read_boxes` gives them.
     """
 
     name: str
@@ -66,25 +64,21 @@ def read_manifest(
 ) -> DataSet:
     """Read any CSV that has a column of images; every command and notebook reads manifests through this function.
 
-    Columns are known by their usual names (docs/data.md). Findings may be joined by `|`, `,`, `;` or `/`, or have a
-    row each: rows of one image are joined. Images are also found in sub-folders, and by a name without its ending. What
-    was guessed, and how many image files are missing, is in `notes` and is logged to "cxrkit", by default to stderr.
+    docs/data.md lists the names of columns that are known, and tells how rows of one image are joined and how images
+    are found. What was guessed, and how many image files are missing, is in `notes` and is logged to "cxrkit".
 
     Args:
-        path: CSV with commas, semicolons or tabs, in UTF-8; may end in .gz. None: the course's simulated images.
+        path: a CSV, perhaps gzipped. None: the course's simulated images.
         root: the folder that the image paths are relative to; None: the manifest's folder.
-        need: columns that the caller cannot do without. With "split" in it, a table without splits is split 3:1:1 by
-            patient (seed 0).
+        need: columns that the caller cannot do without; "split": a table without splits is split 3:1:1 by patient.
         split, sources: keep this split and these values of the column `source` alone; None and empty: all.
-        columns: our name -> the table's, such as {"image": "scan"}, for a table with unusual names; also of a finding,
-            whose column holds 1 where it is present, and of boxes: x, y, and w, h or x_max, y_max.
+        columns: our name of a column, finding or side of a box -> the table's, such as {"image": "scan"}.
     Returns:
         The rows: first `COLUMNS`, then what else the table has. Text columns hold str ("" = not known), `age` float64
         (NaN), `follow_up`, `covid`, `seed`, `width` and `height` Int64 (NA).
     Raises:
-        ManifestError: a column is missing, cells that decide a result cannot be understood (named by row, as a
-            spreadsheet counts, and column) or differ in rows of one image, an image's name stands for several files,
-            nothing is left of the split or sources, or no image file exists.
+        ManifestError: a column is missing, cells that decide a result cannot be understood or differ in rows of one
+            image, a name stands for several files, nothing is left of the split or sources, or no image file exists.
     """
     if path is None:
         rows = chosen(_course.course_manifest(), split, sources)

@@ -1,8 +1,7 @@
-"""Public data sets, as their folders are when unpacked, turned into manifests.
+"""Public data sets, as their folders are when unpacked, turned into manifests; ManifestError for another folder.
 
-Every adapter takes the folder that the set was unpacked into; ManifestError if it does not look like the set. Only
-ChestX-ray14 labels `findings`; in the other sets a cell is empty because nobody labelled it, not because nothing is
-there: train a network for the 14 findings on `source == "nih"`.
+Only ChestX-ray14 labels `findings`; in the other sets a cell is empty because nobody labelled it, not because nothing
+is there: train a network for the 14 findings on `source == "nih"`.
 """
 
 import functools
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from cxrkit.data._cells import COLUMNS, FRONTAL, IMAGE_ENDINGS, ManifestError, clean, need_columns
+from cxrkit.data._cells import COLUMNS, FRONTAL, IMAGE_ENDINGS, ManifestError, as_text, clean, need_columns
 from cxrkit.data._fetch import SOURCES
 from cxrkit.data._manifest import DataSet, read_manifest
 from cxrkit.data._splits import split_by_patient
@@ -23,7 +22,7 @@ from cxrkit.labels import SPLITS
 
 #: What the radiologists of `radiologist_labels` looked for.
 RADIOLOGIST_LABELS = ["Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass"]
-#: Folder of a class, in lower case, without underscores -> (covid, findings, other).
+#: Folder of a class, in lower case, without underscores -> (covid, findings, other); pneumonia may be COVID-19.
 _CLASSES = {
     "covid": ("1", "", ""),
     "covid-19": ("1", "", ""),
@@ -51,9 +50,8 @@ class _Unpacked:
         """Find the file of that name that is least deep, plain or gzipped."""
         found = [path for path in self.files if re.fullmatch(rf"{pattern}(\.gz)?", PurePosixPath(path).name.lower())]
         if not found:
-            raise ManifestError(
-                f"{self.root} has no {called}; pass the folder that holds it, with the images in it or below."
-            )
+            way = "pass the folder that holds it, with the images in it or below."
+            raise ManifestError(f"{self.root} has no {called}; {way}")
         return min(found, key=lambda path: (path.count("/"), path))
 
     def data_set(
@@ -96,8 +94,7 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
     rows = rows.reindex(columns=["follow_up", "view", "sex", "age", "findings"], fill_value="").assign(
         image=[where.get(name, name) for name in names],
         patient_id="nih-" + rows["patient_id"],
-        # The radiographs were taken from 1992 to 2015.
-        covid="0",
+        covid="0",  # The radiographs were taken from 1992 to 2015.
         license="NIH Clinical Center, public use with attribution",
         split="train",
     )
@@ -114,9 +111,7 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
 
 
 def radiologist_labels(folder: Folder) -> pd.DataFrame:
-    """Read what radiologists saw on images of ChestX-ray14: google2019_nih-chest-xray-labels.csv, plain or gzipped.
-
-    It is the file that TorchXRayVision ships, with both lists that Google published.
+    """Read what radiologists saw on images of ChestX-ray14: TorchXRayVision's google2019_nih-chest-xray-labels.csv.
 
     Returns:
         One row per image: `image` (file name), `patient_id` as in ChestX-ray14's manifest, `set` (val or test), and a
@@ -174,8 +169,7 @@ def covid_chestxray(folder: Folder) -> DataSet:
 def hannover(folder: Folder) -> DataSet:
     """Adapt ml-workgroup/covid-19-image-repository of Hannover Medical School: data.csv and png/.
 
-    Every image is of a COVID-19 patient. `day` is the day of the image since admission: the set's admission_offset
-    is relative to the image (-4: admitted four days before it), so its sign is changed. The set has no ages.
+    Every image is of a COVID-19 patient. `day` is the day of the image since admission, admission_offset the reverse.
 
     Source: Winther et al., COVID-19 Image Repository, doi:10.6084/m9.figshare.12275009.
     """
@@ -189,25 +183,19 @@ def hannover(folder: Folder) -> DataSet:
         patient_id="hannover-" + rows["patient_id"],
         covid="1",
         license="CC BY 3.0",
-        day=["" if pd.isna(offset) else str(-int(offset)) for offset in offsets],
+        day=(0 - offsets).map(as_text),
         follow_up=_follow_up(rows["patient_id"], -offsets),
     )
     return unpacked.data_set("hannover", rows)
 
 
-def _follow_up(patients: pd.Series, days: pd.Series) -> list[str]:
+def _follow_up(patients: pd.Series, days: pd.Series) -> pd.Series:
     """Number each patient's images 0, 1, ... by day; images of one day share a number, without a day it is empty."""
-    ranks = pd.to_numeric(days, errors="coerce").groupby(patients).rank(method="dense")
-    return ["" if pd.isna(rank) else str(int(rank) - 1) for rank in ranks]
+    return (pd.to_numeric(days, errors="coerce").groupby(patients).rank(method="dense") - 1).map(as_text)
 
 
 def class_folders(folder: Folder, *, name: str) -> DataSet:
-    """Adapt a set of Kaggle whose images lie in one folder per class, perhaps within train/ and test/ or in images/.
-
-    The folders are Covid or COVID-19, Normal, Lung_Opacity, Viral Pneumonia and PNEUMONIA, in any case; masks/ is left
-    out. `other` holds Lung Opacity and Viral Pneumonia. PNEUMONIA does not tell whether it is COVID-19: `covid` is
-    empty there.
-    """
+    """Adapt a set of Kaggle whose images lie in one folder per class, perhaps within train/ and test/ or in images/."""
     unpacked, rows, out = _Unpacked(folder), [], []
     for path in unpacked.images:
         folders = [part for part in PurePosixPath(path.lower().replace("_", " ")).parts[:-1] if part != "images"]

@@ -18,8 +18,7 @@ def split_by_patient(
 ) -> pd.DataFrame:
     """Split images into train, val and test by patient: two images of one person in train and test inflate AUROC.
 
-    The images of a split differ from its share by less than twice the images of the patient with the most. The result
-    depends on the rows, not on their order.
+    A split differs from its share by less than twice the images of the largest patient. The order of rows does not matter.
 
     Args:
         frame: with `patient_id`, the same for one person in all sources, and the column `stratify`.

@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
-    """Read a CSV into cells of str; the index counts rows as a spreadsheet does, and empty rows are left out.
+    """Read the rows of a CSV, without empty ones, as str; the index counts as a spreadsheet does.
 
     If `strict`, every row must have as many cells as the header, and quotes must be closed; else it is filled or cut.
     """
@@ -69,11 +69,10 @@ def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
         raise ManifestError(f"{path.name} has the column {', '.join(map(repr, twice))} twice; keep one.")
     width = len(header)
     legal = f"{width} cells, as in the header"
-    ragged = [(number, "", f"{len(row)} cells", legal) for number, row in body if len(row) != width]
-    if strict and ragged:
-        raise _cells.faulty(ragged, path.name)
-    cells = [(row + [""] * width)[:width] for _, row in body]
-    return pd.DataFrame(cells, [number for number, _ in body], header, dtype=object)
+    if strict and (odd := [(at, "", f"{len(row)} cells", legal) for at, row in body if len(row) != width]):
+        raise _cells.faulty(odd, path.name)
+    cells = {number: (row + [""] * width)[:width] for number, row in body}
+    return pd.DataFrame(list(cells.values()), list(cells), header, dtype=object)
 
 
 def known_columns(
@@ -84,9 +83,9 @@ def known_columns(
     columns: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Rename the columns of a table to ours and part its findings; return it with notes on what was guessed.
+    """Rename the columns of a table (`columns`: ours -> the table's; others are guessed) and part its findings.
 
-    `columns` are our names -> the table's, and others are guessed. Images are searched if their `folder` is given.
+    Images are searched if their `folder` is given. Return the rows, and notes on what was guessed.
     """
     rows, notes = _renamed(table, columns or {}, name)
     if "image" not in rows:
@@ -210,15 +209,12 @@ def part_findings(cell: str) -> tuple[str, str, str]:
 
 
 def part_boxes(rows: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take the columns of boxes out of rows; return what is left, and a row per box and finding, as `explain` takes it.
-
-    Boxes in pixels become fractions where the table has the image's width and height. "No finding" has no box.
-    """
+    """Take the boxes out of rows; return what is left, and a row per box and finding, as fractions where known."""
     given = [side for side in BOX_SIDES if side in rows]
-    left = rows.drop(columns=given)
-    sides = rows[given].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
     if len(given) < 4:
         return rows, pd.DataFrame(columns=list(BOX_COLUMNS))
+    left = rows.drop(columns=given)
+    sides = rows[given].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
     if "x_max" in sides:
         sides = sides.assign(w=sides["x_max"] - sides["x"], h=sides["y_max"] - sides["y"])
     words = (rows.get("findings", "") + pd.Series("|", rows.index) + rows.get("other", "")).str.strip("|")
@@ -234,31 +230,25 @@ def part_boxes(rows: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.D
             boxes[list("xywh")] /= size[["width", "height"] * 2].to_numpy()
         else:
             boxes["unit"] = "pixel"
-    units = " and ".join(boxes["unit"].unique())
-    notes.append(
-        f"{len(boxes)} boxes of {boxes['image'].nunique()} images are in `boxes`{units and f', unit {units}'}."
-    )
+    units = "".join(f", unit {unit}" for unit in boxes["unit"].unique())
+    notes.append(f"{len(boxes)} boxes of {boxes['image'].nunique()} images are in `boxes`{units}.")
     return left, boxes.explode("finding")[list(BOX_COLUMNS)]
 
 
 def _located(images: pd.Series, folder: Path, name: str, notes: list[str]) -> pd.Series:
     """Return the path of each image: the cell itself if that file exists, else the file of that name below `folder`.
 
-    A name may lack its ending. Of a path, its last parts must agree as far as both go: a table may name fewer folders
-    than there are, or begin with the folders of another machine.
+    A table may name fewer folders than there are, or begin with those of another machine; the last ones must agree.
     """
     absent = (cell for cell in images.unique() if not os.path.isfile(os.path.join(folder, cell)))
     lacking = {cell: parts for cell in absent if (parts := _parts(cell))}
     files = _tree(folder, {parts[-1] for parts in lacking.values()}) if lacking else {}
     found: dict[str, str] = {}
     for cell, parts in lacking.items():
-        fits: dict[int, list[str]] = {0: []}
-        for file in files.get(parts[-1], ()):
-            place = [*_parts(file)[:-1], parts[-1]]
-            agree = min(len(place), len(parts))
-            if parts[-agree:] == place[-agree:]:
-                fits.setdefault(agree, []).append(file)
-        best = fits[max(fits)]
+        depths = {file: min(file.count("/") + 1, len(parts)) for file in files.get(parts[-1], ())}
+        # The last part is the same, but for an ending.
+        fits = {file: depth for file, depth in depths.items() if _parts(file)[-depth:-1] == parts[-depth:-1]}
+        best = [file for file, depth in fits.items() if depth == max(fits.values())]
         if len(best) > 1:
             raise ManifestError(
                 f"{name} names {cell}, and there are several: {', '.join(sorted(best)[:3])}. Write the sub-folder into "
