@@ -10,6 +10,7 @@ NIH_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
+LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 
 
 def put(root, *paths, content=b"film"):
@@ -36,12 +37,12 @@ def nih(root, films):
 
 
 def test_chestxray14_reads_its_table_plain_or_gzipped(tmp_path):
-    lines = [
-        NIH_HEADER,
-        "00000001_000.png,Effusion|Cardiomegaly,0,1,57,M,PA,2682,2749,0.143,0.143",
-        "00000001_001.png,No Finding,1,1,058Y,M,AP,2682,2749,0.143,0.143",
-        "00000002_000.png,Mass,0,2,411,F,PA,2682,2749,0.143,0.143",
-    ]
+    cells = (
+        "1_000.png,Effusion|Cardiomegaly,0,1,57,M,PA",
+        "1_001.png,No Finding,1,1,058Y,M,AP",
+        "2_000.png,Mass,0,2,411,F,PA",
+    )
+    lines = [NIH_HEADER, *(f"0000000{row},2682,2749,0.143,0.143" for row in cells)]
     put(tmp_path, "Data_Entry_2017.csv.gz", content=gzip.compress("\n".join(lines).encode()))
     text(tmp_path, "train_val_list.txt", "00000001_000.png", "00000001_001.png")
     put(tmp_path, "images_001/images/00000001_000.png", "images_012/images/00000001_001.png", "00000002_000.png")
@@ -150,21 +151,17 @@ def test_sets_with_a_folder_per_class_claim_only_what_the_folders_tell(tmp_path)
         assert any(words in note for note in found.notes)
 
 
-GOOGLE = "Image Index,Patient ID,Set Id,Fracture,Pneumothorax,Airspace opacity,Nodule or mass\n"
-
-
 def test_radiologists_labels_are_read_and_other_tables_refused(tmp_path):
-    name = "google2019_nih-chest-xray-labels.csv"
-    rows = GOOGLE + "00000013_008.png,13,test,NO,NO,YES,NO\n00000061_003.png,61,val,YES,NO,NO,YES\n"
+    name, header = "google2019_nih-chest-xray-labels.csv", ",".join(["Image Index,Patient ID,Set Id", *LABELS])
+    rows = f"{header}\na.png,13,test,NO,NO,YES,NO\nb.png,61,val,YES,NO,NO,YES\n"
     put(tmp_path, f"{name}.gz", content=gzip.compress(rows.encode()))
     found = radiologist_labels(tmp_path)
-    assert list(found) == ["image", "patient_id", "set", *GOOGLE.strip().split(",")[3:]]
-    rows = [["00000013_008.png", "nih-13", "test", 0, 0, 1, 0], ["00000061_003.png", "nih-61", "val", 1, 0, 0, 1]]
-    assert found.values.tolist() == rows
+    assert list(found) == ["image", "patient_id", "set", *LABELS]
+    assert found.values.tolist() == [["a.png", "nih-13", "test", 0, 0, 1, 0], ["b.png", "nih-61", "val", 1, 0, 0, 1]]
     for wrong, message in (
-        ("Image Index,Patient ID,Set Id\n", "lacks the column Fracture, Pneumothorax"),
-        (GOOGLE + "a.png,1,test,NO,MAYBE,NO,NO\n", "must have YES or NO for each label; got 'MAYBE'"),
+        ("Image Index,Patient ID,Set Id", "lacks the column Fracture, Pneumothorax"),
+        (f"{header}\na.png,1,test,NO,MAYBE,NO,NO", "must have YES or NO for each label; got 'MAYBE'"),
     ):
-        (tmp_path / name).write_text(wrong, encoding="utf-8")
+        text(tmp_path, name, wrong)
         with pytest.raises(ManifestError, match=message):
             radiologist_labels(tmp_path)

@@ -149,8 +149,8 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     Args:
         first, second: (H, W), in [0, 1].
     Returns:
-        The highest correlation, in [-1, 1], of the detail of both at 160 x 160 pixels (the image minus a Gaussian of 3
-        pixels), with the middle 60% of the second laid over the first in all places and at sizes from 92% to 108%.
+        The highest correlation, in [-1, 1], of the detail of the middle 60% of the second with that of the first, in
+        all places and at sizes from 92% to 108%.
     """
     import cv2
 

@@ -43,8 +43,7 @@ def course_manifest() -> "pd.DataFrame":
 def course_images(split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Path:
     """Make the course images in the cache where they are missing, and return their folder.
 
-    The cache is the folder CXRKIT_CACHE if set, else the user's cache folder for cxrkit. Images that are missing or
-    changed are simulated again. Several processes may do this at once.
+    The cache is CXRKIT_CACHE, or the user's folder for cxrkit. Several processes may do this at once.
 
     Args:
         split: "train", "val" or "test" for the folder of these images alone; None for the folder of all three.

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pandas as pd
 
@@ -86,8 +87,6 @@ def load_films(
         pixels = np.empty(shape, np.uint8)
         _decode(paths, pixels, progress)
     else:
-        import filelock
-
         stats = [(str(path), status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()]]
         key = hashlib.sha256(json.dumps([size_px, stats]).encode()).hexdigest()[:16]
         file, part = Path(cache, f"{key}.npy"), Path(cache, f"{key}.part")

@@ -35,10 +35,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Journal:
-    """Records by key, one JSON line each with a checksum, appended and never changed.
+    """Records by key, one JSON line each with a checksum; a torn last line, of a kill or a full disk, is cut off.
 
-    A torn last line, as a kill or a full disk leaves it, is cut off. The first line keeps `fingerprint`, what the
-    records depend on; ValueError if the file is of a run with another one.
+    The first line keeps `fingerprint`, what the records depend on; ValueError if the file's is another.
     """
 
     def __init__(self, path: Path, fingerprint: dict[str, Any]) -> None:
@@ -91,7 +90,6 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
         try:
             self._file.close()
         except OSError:

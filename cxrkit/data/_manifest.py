@@ -124,12 +124,9 @@ def write_manifest(
     Args:
         frame: as for `validate`, whose ManifestError it raises.
         path: where to; an older file is replaced.
-        root: the folder that the image paths are relative to, to make them relative to the new file's folder; None:
-            they are written unchanged.
+        root: the folder that the image paths are relative to, to make them relative to the file's; None: as they are.
     """
-    if root is not None:
-        frame = moved(frame, path, root)
-    write_whole(Path(path), to_csv(frame).encode())
+    write_whole(Path(path), to_csv(frame if root is None else moved(frame, path, root)).encode())
 
 
 def moved(frame: pd.DataFrame, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> pd.DataFrame:

@@ -77,12 +77,9 @@ class _Unpacked:
 def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
     """Adapt ChestX-ray14: Data_Entry_2017*.csv, images/ or images_001/images/ to images_012/images/.
 
-    `width` and `height` stay empty: the table has the size of the original radiograph.
-
     Args:
-        split: "official" (test is what train_val_list.txt does not list, as in test_list.txt; an eighth of the patients
-            of train_val_list.txt become val, so that 80:20 becomes about 70:10:20, as in the CheXNet paper) or
-            "chexnet-keras" (dev.csv is val, test.csv is test, all others are train).
+        split: "official" (test is what train_val_list.txt does not list; an eighth of the patients that it lists become
+            val, as in the CheXNet paper) or "chexnet-keras" (dev.csv is val, test.csv is test, the others are train).
     Source: Wang et al., ChestX-ray8, CVPR 2017; its Box folder's tables.
     """
     if split not in ("official", "chexnet-keras"):
@@ -131,9 +128,8 @@ def radiologist_labels(folder: Folder) -> pd.DataFrame:
 def covid_chestxray(folder: Folder) -> DataSet:
     """Adapt ieee8023/covid-chestxray-dataset: metadata.csv and images/; frontal X-ray images alone.
 
-    `covid` is 1 where the finding names COVID-19, and empty where it is not known. A finding that names pneumonia, but
-    not COVID-19, counts as Pneumonia. `other` keeps the set's words, `day` its offset (days since symptoms or
-    admission); `follow_up` numbers a patient's images by it. Lateral images, CT slices and volumes are left out.
+    `covid` is 1 where the finding names COVID-19; another that names pneumonia counts as Pneumonia. `other` keeps the
+    set's words, `day` its offset (days since symptoms or admission); `follow_up` numbers a patient's images by it.
 
     Source: Cohen et al., COVID-19 Image Data Collection, arXiv:2006.11988, 2020.
     """
@@ -143,7 +139,7 @@ def covid_chestxray(folder: Folder) -> DataSet:
     table.columns = table.columns.str.strip().str.lower()
     need_columns(table, ("patientid", "finding", "view", "filename"), path)
     columns = ["patientid", "finding", "view", "filename", "offset", "sex", "age", "license", "modality", "folder"]
-    table = table.reindex(columns=columns, fill_value="").apply(lambda cells: cells.str.strip())
+    table = table.reindex(columns=columns, fill_value="").map(str.strip)
     words, base = table["finding"], PurePosixPath(path).parent
     is_covid = words.str.contains("COVID-19", regex=False)
     unknown = words.str.lower().isin({"", "todo", "unknown"})

@@ -18,7 +18,7 @@ def split_by_patient(
 ) -> pd.DataFrame:
     """Split images into train, val and test by patient: two images of one person in train and test inflate AUROC.
 
-    A split differs from its share by less than twice the images of the largest patient. The order of rows does not matter.
+    The order of rows does not matter. A split is off its share by less than twice the images of the largest patient.
 
     Args:
         frame: with `patient_id`, the same for one person in all sources, and the column `stratify`.
