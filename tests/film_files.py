@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
@@ -34,34 +35,24 @@ def by_opencv(array, suffix=".png"):
     return cv2.imencode(suffix, array)[1].tobytes()
 
 
+def chunk(name, body, crc=None):
+    """Write a chunk of a PNG, with the right checksum or with this one."""
+    crc = zlib.crc32(name + body) if crc is None else crc
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc)
+
+
 def png(width, height, bits, colour, rows):
     """Write a PNG of the given header and unpacked rows, whether or not they agree."""
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def tiff(array, photometric, *, orientation=1, planes=False):
-    """Write an uncompressed TIFF by hand: Pillow turns samples over itself, and writes no 16-bit colour."""
-    height, width = array.shape[:2]
-    samples, bits = array.size // (height * width), array.dtype.itemsize * 8
-    strips = samples if planes else 1
-    tags = {256: [width], 257: [height], 258: [bits] * samples, 259: [1], 262: [photometric], 273: [0] * strips}
-    tags |= {274: [orientation], 277: [samples], 278: [height], 279: [array.nbytes // strips] * strips}
-    tags |= {284: [2 if planes else 1]}
-    start = 8 + 2 + len(tags) * 12 + 4
-    picture = start + sum(4 * len(values) for values in tags.values() if len(values) > 1)
-    tags[273] = [picture + i * array.nbytes // strips for i in range(strips)]
-    directory, rest = struct.pack("<H", len(tags)), b""
-    for tag, values in tags.items():
-        alone = len(values) == 1
-        directory += struct.pack("<HHII", tag, 4, len(values), values[0] if alone else start + len(rest))
-        rest += b"" if alone else struct.pack(f"<{len(values)}I", *values)
-    body = np.moveaxis(array, 2, 0) if planes else array
-    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + rest + body.tobytes()
+def tiff(array, *, orientation=None, **options):
+    """Write samples as they are: Pillow turns them over where white is zero, and writes no 16-bit colour."""
+    file = io.BytesIO()
+    extra = [(274, 3, 1, orientation, True)] if orientation else ()
+    tifffile.imwrite(file, array, extratags=extra, **options)
+    return file.getvalue()
 
 
 def dataset(array, bits=None, syntax=ExplicitVRLittleEndian, **elements):
@@ -73,10 +64,8 @@ def dataset(array, bits=None, syntax=ExplicitVRLittleEndian, **elements):
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     ds.Modality = "DX"
     ds.Rows, ds.Columns = array.shape[:2]
-    ds.SamplesPerPixel = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim == 3:
-        ds.PlanarConfiguration = 0
-    ds.PhotometricInterpretation = "RGB" if array.ndim == 3 else "MONOCHROME2"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = (3, "RGB") if array.ndim == 3 else (1, "MONOCHROME2")
+    ds.PlanarConfiguration = 0
     ds.BitsAllocated = array.dtype.itemsize * 8
     ds.BitsStored = bits or ds.BitsAllocated
     ds.HighBit = ds.BitsStored - 1
@@ -114,8 +103,7 @@ def secret(**changes):
 def assert_image(found):
     assert found.pixels.dtype == np.float32
     assert found.pixels.ndim == 2
-    assert found.pixels.size
-    assert np.isfinite(found.pixels).all()
+    # Not true of values that are not finite.
     assert 0 <= found.pixels.min() <= found.pixels.max() <= 1
 
 

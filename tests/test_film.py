@@ -8,8 +8,7 @@ import zlib
 import film_files
 import numpy as np
 import pytest
-import tifffile
-from film_files import RAMP, TWELVE, assert_image, by_opencv, dicom, png, reason, saved, tiff
+from film_files import RAMP, TWELVE, assert_image, by_opencv, chunk, dicom, png, reason, saved, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -28,10 +27,11 @@ LOSSLESS = {"WEBP": {"lossless": True}}
 DEEP_RGB = np.repeat(DEEP[..., None], 3, axis=2)
 
 
-def assert_pixels(data, expected, atol=1e-6):
+def assert_pixels(data, expected, atol=1e-6, note=None):
     found = read(data)
     assert_image(found)
     np.testing.assert_allclose(found.pixels, expected, atol=atol)
+    assert note is None or found.notes == (note,)
     return found
 
 
@@ -64,19 +64,13 @@ def test_jpeg_one_bit_and_the_first_of_several_pictures_are_read():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_tiff_is_turned_in_every_depth_and_turned_over_where_white_is_zero(orientation):
-    grey = read(tiff(DEEP, 1, orientation=orientation))
-    colour = assert_pixels(tiff(DEEP_RGB, 2, orientation=orientation), grey.pixels, atol=2 / 65535)
+    grey = read(tiff(DEEP, orientation=orientation))
+    colour = assert_pixels(tiff(DEEP_RGB, photometric="rgb", orientation=orientation), grey.pixels, atol=2 / 65535)
     assert colour.original_size == grey.original_size == (48, 40)
     for array in (RAMP, DEEP):
         full = np.iinfo(array.dtype).max
-        upright = read(tiff(array, 1, orientation=orientation)).pixels
-        assert_pixels(tiff(full - array, 0, orientation=orientation), upright)
-
-
-def as_tiff(array, **options):
-    file = io.BytesIO()
-    tifffile.imwrite(file, array, **options)
-    return file.getvalue()
+        upright = read(tiff(array, orientation=orientation)).pixels
+        assert_pixels(tiff(full - array, photometric="miniswhite", orientation=orientation), upright)
 
 
 @pytest.mark.parametrize("bigtiff", [False, True])
@@ -93,8 +87,8 @@ def test_tiff_of_every_number_byte_order_and_layout_shows_the_same_image(kind, o
         shown = (high - (array - low) if dtype.kind == "f" else ~array) if negative else array
         options = {"photometric": "miniswhite" if negative else "minisblack", "byteorder": order, "bigtiff": bigtiff}
         for extra in ({}, {"compression": "zlib", "rowsperstrip": 7}, {"compression": "zlib", "tile": (16, 16)}):
-            assert_pixels(as_tiff(shown, **options, **extra), expected, atol=2e-3)
-    planes = as_tiff(np.stack([array] * 3), photometric="rgb", planarconfig="separate", byteorder=order)
+            assert_pixels(tiff(shown, **options, **extra), expected, atol=2e-3)
+    planes = tiff(np.stack([array] * 3), photometric="rgb", planarconfig="separate", byteorder=order)
     assert_pixels(planes, expected, atol=2e-3)
 
 
@@ -104,7 +98,7 @@ def test_tiff_alpha_counts_as_its_tag_says_and_odd_packings_are_read():
         for axis, layout in ((2, "contig"), (0, "separate")):
             array = np.rint(np.stack([RAMP / 255, alpha], axis=axis) * full).astype(dtype)
             for kind, weight in (("unassalpha", alpha), ("assocalpha", 1), ("unspecified", 1)):
-                data = as_tiff(array, photometric="minisblack", extrasamples=[kind], planarconfig=layout)
+                data = tiff(array, photometric="minisblack", extrasamples=[kind], planarconfig=layout)
                 assert_pixels(data, RAMP / 255 * weight, atol=1e-5)
     # LZW by Pillow, of the bytes; tags are then set to what the bytes are. Predictor 3 has all first bytes first.
     for unit in ((RAMP / 255).astype(kind) for kind in ("<f2", "<f4", "<f8")):
@@ -116,35 +110,29 @@ def test_tiff_alpha_counts_as_its_tag_says_and_odd_packings_are_read():
                 data[at : at + 2] = struct.pack("<H", value)
             assert_pixels(bytes(data), unit, atol=1e-6)
     colours = (np.arange(256) * 257).astype(np.uint16)
-    assert_pixels(as_tiff(RAMP, photometric="palette", colormap=[colours] * 3, byteorder=">", bigtiff=True), RAMP / 255)
+    assert_pixels(tiff(RAMP, photometric="palette", colormap=[colours] * 3, byteorder=">", bigtiff=True), RAMP / 255)
     # One dead pixel does not leave the others black.
     unit = RAMP / 255
     unit[3, 3] = 1e9
-    assert np.ptp(assert_noted(as_tiff(unit), "robust_limits").pixels[10:]) > 0.8
+    found = read(tiff(unit))
+    assert (found.notes, np.ptp(found.pixels[10:]) > 0.8) == (("robust_limits",), True)
 
 
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (as_tiff(RAMP.astype(np.complex64)), "complex numbers"),
-        (as_tiff(RAMP / 255)[:-50], "the TIFF file is incomplete"),
-        (as_tiff(RAMP / 255, compression="zlib")[:-50], "the TIFF file is incomplete"),
+        (tiff(RAMP.astype(np.complex64)), "complex numbers"),
+        (tiff(RAMP / 255)[:-50], "the TIFF file is incomplete"),
+        (tiff(RAMP / 255, compression="zlib")[:-50], "the TIFF file is incomplete"),
         (
-            as_tiff(RAMP / 255).replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x98\x87"),
+            tiff(RAMP / 255).replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x98\x87"),
             "compression 34712",
         ),
-        (as_tiff(RAMP / 255).replace(b"\x02\x01\x03\0\1\0\0\0@\0", b"\x02\x01\x03\0\1\0\0\0\x18\0"), "24-bit samples"),
+        (tiff(RAMP / 255).replace(b"\x02\x01\x03\0\1\0\0\0@\0", b"\x02\x01\x03\0\1\0\0\0\x18\0"), "24-bit samples"),
     ],
 )
 def test_a_tiff_that_is_not_read_is_refused_with_the_real_reason(data, what):
     assert what in reason(data)
-
-
-def assert_noted(data, note):
-    found = read(data)
-    assert_image(found)
-    assert found.notes == (note,)
-    return found
 
 
 def test_fewer_bits_in_sixteen_are_read_at_their_depth_and_dark_images_are_left_dark():
@@ -154,32 +142,22 @@ def test_fewer_bits_in_sixteen_are_read_at_their_depth_and_dark_images_are_left_
         for white in (top, 65535):
             # Letters have the highest value, of the detector's or of the file's bits.
             array[:4, :4] = white
-            expected = np.minimum(array / top, 1)
-            for data in (saved(array), tiff(array, 1), by_opencv(np.repeat(array[..., None], 3, axis=2), ".png")):
-                np.testing.assert_allclose(assert_noted(data, "depth_guessed").pixels, expected, atol=1e-6)
+            for data in (saved(array), tiff(array), by_opencv(np.repeat(array[..., None], 3, axis=2), ".png")):
+                assert_pixels(data, np.minimum(array / top, 1), note="depth_guessed")
         array[:4, :4] = 0
-        assert_noted(tiff(top - array, 0), "depth_guessed")
+        assert_pixels(tiff(top - array, photometric="miniswhite"), array / top, note="depth_guessed")
     noise = np.random.default_rng(0).normal(300, 8, RAMP.shape).astype(np.uint16)
     night = np.where(RAMP > 250, RAMP * 12, RAMP // 4)
     for dark in (noise, night, RAMP // 17 * np.uint16(257), RAMP.astype(np.uint16) // 3 * 257, np.full_like(DEEP, 900)):
-        assert_pixels(saved(dark.astype(np.uint16)), dark / 65535)
-        assert read(saved(dark.astype(np.uint16))).notes == ()
+        assert assert_pixels(saved(dark.astype(np.uint16)), dark / 65535).notes == ()
 
 
 def test_a_plain_negative_is_turned_over_and_noted_and_other_pictures_are_not():
     (one,) = phantom.simulate_many(range(1), size_px=256)
     for kind in ("PNG", "BMP", "TIFF"):
-        np.testing.assert_allclose(
-            assert_noted(saved(255 - one.pixels, kind), "polarity_guessed").pixels, one.pixels / 255, atol=1e-6
-        )
+        assert_pixels(saved(255 - one.pixels, kind), one.pixels / 255, note="polarity_guessed")
         assert_pixels(saved(one.pixels, kind), one.pixels / 255)
     assert read(saved(RAMP)).notes == read(saved(255 - RAMP)).notes == ()
-
-
-def chunk(name, body, crc=None):
-    return (
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) if crc is None else crc)
-    )
 
 
 def test_damaged_or_oversized_chunks_beside_the_image_of_a_png_do_not_matter():
@@ -193,8 +171,7 @@ def test_damaged_or_oversized_chunks_beside_the_image_of_a_png_do_not_matter():
         chunk(b"gAMA", b"\0", crc=5),
         chunk(b"tRNS", b"\0\x40", crc=5),
     ):
-        found = assert_noted(whole[:at] + broken + whole[at:], "metadata_ignored")
-        np.testing.assert_allclose(found.pixels, RAMP[::-1, ::-1] / 255, atol=1e-7)
+        assert_pixels(whole[:at] + broken + whole[at:], RAMP[::-1, ::-1] / 255, note="metadata_ignored")
     spoilt = whole[:at] + chunk(b"tEXt", b"Comment\0patient", crc=1) + whole[at:-40]
     assert "PNG file is incomplete" in reason(spoilt)
 
@@ -206,7 +183,7 @@ def test_a_jpeg_without_its_end_marker_is_read_only_if_all_its_rows_are_there(op
     expected = read(whole)
     assert expected.notes == read(whole + b"more" * 9).notes == ()
     for data in (whole[:-2], whole[:-1], whole[:-2] + bytes(900), whole[:-1] + bytes(5)):
-        np.testing.assert_array_equal(assert_noted(data, "cut_short").pixels, expected.pixels)
+        assert_pixels(data, expected.pixels, atol=0, note="cut_short")
     scan = whole.rfind(b"\xff\xda")
     for cut in range(scan + 15, len(whole) - 8, 7):
         for end in (b"", bytes(900)):
@@ -308,7 +285,6 @@ def test_what_is_large_or_no_regular_file_is_refused_without_reading_or_waiting(
         assert read(data, max_pixels=RAMP.size).pixels.shape == RAMP.shape
         assert "megapixels" in reason(data, max_pixels=RAMP.size - 1)
     os.mkfifo(tmp_path / "pipe.png")
-    os.symlink(tmp_path / "none.png", tmp_path / "link.png")
     os.symlink("loop.png", tmp_path / "loop.png")
     with open(tmp_path / "large.png", "wb") as file:
         file.truncate(MAX_BYTES + 2**20)
@@ -317,7 +293,6 @@ def test_what_is_large_or_no_regular_file_is_refused_without_reading_or_waiting(
         ("/dev/zero", "pipe, socket or device"),
         (tmp_path, "a folder"),
         (tmp_path / "none.png", "no such file"),
-        (tmp_path / "link.png", "no such file"),
         (tmp_path / "loop.png", "cannot be read"),
         (tmp_path / "large.png", "257 MB; the limit is 256 MB"),
         (bytes(MAX_BYTES + 1), "the limit is 256 MB"),
@@ -415,9 +390,7 @@ def test_pixels_of_every_kind_come_to_one_range():
     np.testing.assert_array_equal(as_pixels(np.array([[-1e-4, 1 + 1e-4]])), [[0, 1]])
     for pixels, message in (
         (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
-        (np.zeros((0, 4)), r"got shape \(0, 4\)"),
         (np.full((2, 2), 255.0), r"in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
-        (np.full((2, 2), 9, np.uint16), "got uint16 from 9 to 9"),
         (np.full((2, 2), np.nan), "from nan to nan"),
         (np.array([[-0.1, 1.0]]), "from -0.1 to 1"),
     ):

@@ -30,27 +30,27 @@ from cxrkit.film import UnreadableImage, _frontal, read
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 
 
-def lut(values, **elements):
+def table(descriptor, entries):
     item = Dataset()
-    item.LUTDescriptor = [len(values), 0, 8]
-    item.add_new("LUTData", "OW", np.array(values, "<u2").tobytes())
-    for name, value in elements.items():
-        setattr(item, name, value)
+    item.add_new("LUTDescriptor", "SS" if descriptor[1] < 0 else "US", descriptor)
+    entries = entries.astype("<u2").tobytes() if isinstance(entries, np.ndarray) else entries
+    item.add_new("LUTData", "OW" if isinstance(entries, bytes) else "US", entries)
     return [item]
 
 
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 STEPS, ROW = np.array([[0, 1, 2, 3]], np.uint8), np.array([[0, 100, 200, 0]], np.uint16)
+BYTES = np.array([0, 51, 102, 255], np.uint8)
 WINDOW = {"bits": 12, "WindowCenter": 2000, "WindowWidth": 1000}
 INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
 # 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
 RESCALED = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [150.5, 5], "WindowWidth": [201, 1]}
 SIGMOID = {"WindowCenter": 100, "WindowWidth": 200, "VOILUTFunction": "SIGMOID"}
-LUT = {"VOILUTSequence": lut([0, 51, 102, 255]), "WindowCenter": 1, "WindowWidth": 1}
+LUT = {"VOILUTSequence": table([4, 0, 8], BYTES), "WindowCenter": 1, "WindowWidth": 1}
 SHOWN = {
     "signed": (np.array([[-1000, 0, 1000]], np.int16), {}, [[0, 0.5, 1]]),
     "rescale, first window": (np.array([[50, 100, 150, 200]], np.uint16), RESCALED, [[0, 0.25, 0.75, 1]]),
-    "modality LUT": (STEPS, {"ModalityLUTSequence": lut([0, 10, 30, 60], ModalityLUTType="US")}, [[0, 1 / 6, 0.5, 1]]),
+    "modality LUT": (STEPS, {"ModalityLUTSequence": table([4, 0, 8], np.array([0, 10, 30, 60]))}, [[0, 1 / 6, 0.5, 1]]),
     "VOI LUT before window": (STEPS, LUT, [[0, 0.2, 0.4, 1]]),
     "sigmoid window": (ROW, SIGMOID, 1 / (1 + np.exp([[2, 0, -2, 2]]))),
     "padding": (ROW, {"PixelPaddingValue": 0}, [[0, 0, 1, 0]]),
@@ -75,53 +75,25 @@ def test_dicom_without_a_window_is_stretched_and_turned_over_at_most_once():
         np.testing.assert_allclose(read(dicom(TWELVE, bits=12, **elements)).pixels, 1 - plain.pixels, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"])
-def test_pixels_are_made_square(name):
-    found = read(dicom(TWELVE, bits=12, **{name: [2, 1]}))
-    assert (found.pixels.shape, found.original_size) == ((10, 8), (5, 8))
-    assert_image(found)
+def test_pixels_are_made_square():
+    for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        found = read(dicom(TWELVE, bits=12, **{name: [2, 1]}))
+        assert (found.pixels.shape, found.original_size) == ((10, 8), (5, 8))
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=lambda uid: uid.keyword)
-def test_losslessly_compressed_dicom_equals_the_plain_one(syntax):
-    ds = dataset(SQUARE, **WINDOW)
-    plain = read(written(ds))
-    ds.compress(syntax)
-    np.testing.assert_array_equal(read(written(ds)).pixels, plain.pixels)
-    ds.Rows = 640
-    assert "different sizes" in reason(written(ds))
-
-
-def test_compressed_files_of_others_equal_their_plain_one_and_jpeg_is_read_to_within_its_losses():
+def test_compressed_files_of_others_equal_their_plain_one():
     # Written by other programs, and part of the installed pydicom: nothing is downloaded.
     plain = read(get_testdata_file("MR_small.dcm", download=False))
     for name in ("MR_small_jpeg_ls_lossless", "MR_small_jp2klossless", "MR_small_RLE"):
         packed = read(get_testdata_file(f"{name}.dcm", download=False))
         np.testing.assert_array_equal(packed.pixels, plain.pixels)
-    grey = (SQUARE // 16).astype(np.uint8)
-    ds = dataset(grey, WindowCenter=128, WindowWidth=256)
-    plain = read(written(ds))
-    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    ds.PixelData = encapsulate([saved(grey, "JPEG", quality=95)])
-    ds["PixelData"].is_undefined_length = True
-    np.testing.assert_allclose(read(written(ds)).pixels, plain.pixels, atol=0.02)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "view", "body_part"),
-    [
-        ("ViewPosition", "PA", "PA", None),
-        ("ViewPosition", "LATERAL", "LL", None),
-        ("ViewPosition", "DOE JANE", None, None),
-        ("BodyPartExamined", "CHEST_PORT", None, "CHEST"),
-        ("BodyPartExamined", "leg", None, "LEG"),
-        ("BodyPartExamined", "MRS DOE", None, None),
-        ("BodyPartExamined", "", None, None),
-    ],
-)
-def test_view_and_body_part_are_terms_of_the_standard_or_nothing(name, value, view, body_part):
-    found = read(dicom(TWELVE, bits=12, **{name: value}))
-    assert (found.view, found.body_part) == (view, body_part)
+def test_view_and_body_part_are_terms_of_the_standard_or_nothing():
+    for value, term in {"PA": "PA", "LATERAL": "LL", "DOE JANE": None}.items():
+        assert read(dicom(TWELVE, bits=12, ViewPosition=value)).view == term
+    for value, term in {"CHEST_PORT": "CHEST", "leg": "LEG", "MRS DOE": None, "": None}.items():
+        assert read(dicom(TWELVE, bits=12, BodyPartExamined=value)).body_part == term
 
 
 def test_several_frames_parametric_maps_and_files_without_an_image_are_refused():
@@ -208,6 +180,9 @@ def test_without_a_file_header_or_with_a_wrong_one_the_elements_show_how_they_ar
         found = read(head + without_header(written(ds)))
         np.testing.assert_array_equal(found.pixels, expected)
         assert "no_file_header" in found.notes or "stream_repaired" in found.notes
+    if syntax.is_compressed:
+        ds.Rows = 640
+        assert "different sizes" in reason(written(ds))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +218,6 @@ def test_padding_after_lossy_coding_is_black_and_does_not_take_the_contrast(unpa
     np.testing.assert_allclose(found[20:], plain[20:], atol=0.1)
 
 
-BYTES = np.array([0, 51, 102, 255], np.uint8)
 WIDE = np.array([0, 819, 1638, 4095])
 TABLES = [
     ([4, 0, 16], WIDE, 1, "lut_repaired"),
@@ -256,14 +230,6 @@ TABLES = [
     ([3, 0, 12], WIDE, 0.4, "lut_repaired"),
     ([4, 0, 12], np.append(WIDE, 0), 1, "lut_repaired"),
 ]
-
-
-def table(descriptor, entries):
-    item = Dataset()
-    item.add_new("LUTDescriptor", "SS" if descriptor[1] < 0 else "US", descriptor)
-    entries = entries.astype("<u2").tobytes() if isinstance(entries, np.ndarray) else entries
-    item.add_new("LUTData", "OW" if isinstance(entries, bytes) else "US", entries)
-    return [item]
 
 
 @pytest.mark.parametrize(("descriptor", "entries", "last", "note"), TABLES)
@@ -280,14 +246,20 @@ def test_a_lookup_table_is_read_by_what_it_holds(descriptor, entries, last, note
 @pytest.mark.parametrize("first", [63488, -2048])
 def test_the_first_value_of_a_lookup_table_has_the_sign_of_what_it_is_for(first):
     item = table([4, first, 12], WIDE)
-    signed = read(dicom(STEPS.astype(np.int16) - 2048, bits=12, VOILUTSequence=item))
-    rescaled = read(
-        dicom(STEPS.astype(np.uint16), bits=12, VOILUTSequence=item, RescaleIntercept=-2048, RescaleSlope=1)
-    )
-    for found in (signed, rescaled):
+    rescale = {"RescaleIntercept": -2048, "RescaleSlope": 1}
+    for stored, elements in ((STEPS.astype(np.int16) - 2048, {}), (STEPS.astype(np.uint16), rescale)):
+        found = read(dicom(stored, bits=12, VOILUTSequence=item, **elements))
         np.testing.assert_allclose(found.pixels, [[0, 0.2, 0.4, 1]], atol=1e-6)
 
 
+REQUIRED = (
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "SamplesPerPixel",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+)
 FULL = {"bits": 12, "WindowCenter": 1950.5, "WindowWidth": 3901}
 NOTED = [
     ({"ModalityLUTSequence": [Dataset()]}, "lut_ignored"),
@@ -301,13 +273,9 @@ NOTED = [
     ({"WindowCenter": [None, 1950.5], "WindowWidth": [None, 3901]}, "window_ignored"),
     ({"WindowCenter": 9000, "WindowWidth": 10}, "window_ignored"),
     ({"WindowCenter": 32768, "WindowWidth": 65536}, "window_ignored"),
-    ({"BitsAllocated": None}, "element_missing"),
-    ({"BitsStored": None}, "element_missing"),
-    ({"BitsStored": 20}, "element_missing"),
-    ({"HighBit": None}, "element_missing"),
-    ({"SamplesPerPixel": None}, "element_missing"),
-    ({"PixelRepresentation": None}, "element_missing"),
+    *(({name: None}, "element_missing") for name in REQUIRED),
     ({"PhotometricInterpretation": None}, "element_missing"),
+    ({"BitsStored": 20}, "element_missing"),
     ({"PixelSpacing": [0.1, 5]}, "spacing_ignored"),
     ({"ShutterShape": "BITMAP"}, "shutter_ignored"),
     ({"ShutterShape": "RECTANGULAR"}, "shutter_ignored"),
@@ -322,19 +290,23 @@ def test_missing_empty_or_impossible_elements_are_replaced_by_what_is_usual(elem
     assert found.notes[:1] == ((note,) if note else ())
 
 
-@pytest.mark.parametrize(("name", "value"), [("Rows", None), ("Columns", 0), ("PhotometricInterpretation", "HSV")])
-def test_a_reason_names_the_element_without_which_nothing_can_be_read(name, value):
-    array = np.zeros((8, 8, 3), np.uint8) if name.startswith("Photo") else TWELVE
-    assert f"element {name} is missing or has" in reason(dicom(array, **{name: value}))
+def test_a_reason_names_the_element_without_which_nothing_can_be_read():
+    colour = np.zeros((8, 8, 3), np.uint8)
+    elements = {"Rows": None, "Columns": 0, "PhotometricInterpretation": "HSV", "RescaleSlope": 1e308}
+    for name, value in elements.items():
+        array = colour if name.startswith("Photo") else TWELVE
+        assert f"element {name} is missing or has" in reason(dicom(array, **{name: value}))
 
 
 HIGH = {"HighBit": 15, "WindowCenter": 2048, "WindowWidth": 4096}
+TEN, NARROW = {"BitsStored": 10, "HighBit": 9}, {"WindowCenter": 512, "WindowWidth": 1024}
 RAMP_10 = np.arange(600, 1240, 10, dtype=np.uint16).reshape(1, 64)
 BITS = {
     "at the top": (SQUARE * 16 + 3, HIGH, SQUARE, "bits_shifted"),
     "header wrong": (SQUARE + 1, HIGH, SQUARE + 1, "depth_guessed"),
     "overlay above": (SQUARE | (SQUARE % 3 == 0) * np.uint16(2**13), WINDOW, SQUARE, None),
-    "too few stated": (SQUARE, {"BitsStored": 10, "HighBit": 9}, SQUARE, "depth_guessed"),
+    "beyond the stated ones": (RAMP_10, TEN | NARROW, np.minimum(RAMP_10, 1023), "bits_clipped"),
+    "too few stated": (SQUARE, TEN, SQUARE, "depth_guessed"),
 }
 
 
@@ -345,12 +317,6 @@ def test_bits_are_where_the_values_show_them(what):
     plain = read(dicom(expected, **WINDOW | {"HighBit": 11} | {k: v for k, v in elements.items() if k.startswith("W")}))
     np.testing.assert_allclose(found.pixels, plain.pixels, atol=1e-6)
     assert found.notes == ((note,) if note else ())
-
-
-def test_values_beyond_the_stated_bits_are_white_and_do_not_wrap_to_black():
-    found = read(dicom(RAMP_10, bits=10, WindowCenter=512, WindowWidth=1024))
-    np.testing.assert_allclose(found.pixels, np.minimum(RAMP_10, 1023) / 1023, atol=1e-3)
-    assert found.notes == ("bits_clipped",)
 
 
 @pytest.mark.parametrize("elements", [{}, {"SmallestImagePixelValue": 0, "LargestImagePixelValue": 3780}])
@@ -368,8 +334,8 @@ def test_without_a_window_dead_pixels_and_letters_do_not_take_the_contrast(eleme
     np.testing.assert_allclose(read(dicom(signed)).pixels[1:], SQUARE[1:] / 3780, atol=0.03)
 
 
-EDGES = {"UpperHorizontal": 2, "LowerHorizontal": 4, "LeftVertical": 3, "RightVertical": 6}
-RECTANGLE = {f"Shutter{name}Edge": value for name, value in EDGES.items()} | {"ShutterShape": "RECTANGULAR"}
+RECTANGLE = {"ShutterUpperHorizontalEdge": 2, "ShutterLowerHorizontalEdge": 4, "ShutterShape": "RECTANGULAR"}
+RECTANGLE |= {"ShutterLeftVerticalEdge": 3, "ShutterRightVerticalEdge": 6}
 POLYGON = {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [2, 3, 2, 6, 4, 6, 4, 3]}
 CIRCLE = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [3, 4], "RadiusOfCircularShutter": 1}
 
@@ -404,6 +370,7 @@ JPEG = saved(GREY_8, "JPEG", quality=95)
 SCAN = JPEG.index(b"\xff\xda")
 NO_SE = JPEG[: SCAN + 8] + b"\0" + JPEG[SCAN + 9 :]
 STREAMS = {
+    "as it should be": (JPEG, {}, None),
     "end of the spectral selection 0": (NO_SE, {}, "stream_repaired"),
     "8 bits said to be 16": (JPEG, {"BitsAllocated": 16}, "stream_repaired"),
     "8 bits said to be 12": (JPEG, {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}, "stream_repaired"),
@@ -426,7 +393,7 @@ def test_a_compressed_stream_that_disagrees_with_its_header_is_read_as_it_is(wha
     frame, elements, note = STREAMS[what]
     found = read(packed(frame, **elements))
     np.testing.assert_allclose(found.pixels, GREY_8 / 255, atol=0.03)
-    assert note in found.notes or (what == "JPEG 2000" and found.notes)
+    assert note in found.notes or (note is None and not found.notes)
 
 
 def test_a_jpeg_2000_of_signed_values_is_read_as_signed_whatever_its_header_says():

@@ -30,19 +30,13 @@ from cxrkit.film._pixels import MAX_BYTES, READ_NOTES, Radiograph, UnreadableIma
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
 _VIEWS = {view: view for view in ("PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")}
 _VIEWS |= {"LATERAL": "LL", "LAT": "LL"}
-# fmt: off
-_MODALITIES = frozenset({
-    "BI", "CR", "CT", "DX", "ES", "IO", "IVOCT", "KO", "LS", "MG", "MR", "NM", "OCT", "OP", "OPT", "OT", "PT", "PX",
-    "RF", "RG", "SC", "SM", "SR", "TG", "US", "XA", "XC",
-})
-_BODY_PARTS = frozenset({
-    "ABDOMEN", "ANKLE", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF", "CAROTID", "CERVIX", "CHEST",
-    "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "EYE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD",
-    "HEART", "HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LSPINE", "LUNG", "MANDIBLE", "MEDIASTINUM",
-    "NECK", "ORBIT", "PELVIS", "RIB", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THORAX",
-    "THUMB", "TLSPINE", "TOE", "TSPINE", "WRIST", "WHOLEBODY",
-})
-# fmt: on
+_MODALITIES = "BI CR CT DX ES IO IVOCT KO LS MG MR NM OCT OP OPT OT PT PX RF RG SC SM SR TG US XA XC"
+_BODY_PARTS = (
+    "ABDOMEN ANKLE ARM BLADDER BRAIN BREAST CALCANEUS CALF CAROTID CERVIX CHEST CLAVICLE COCCYX CSPINE ELBOW "
+    "EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND HEAD HEART HIP HUMERUS JAW KIDNEY KNEE LEG LIVER LSPINE LUNG "
+    "MANDIBLE MEDIASTINUM NECK ORBIT PELVIS RIB SCAPULA SHOULDER SKULL SPINE SSPINE STERNUM THIGH THORAX THUMB "
+    "TLSPINE TOE TSPINE WRIST WHOLEBODY"
+)
 
 
 def read(data: bytes, *, max_pixels: int) -> Radiograph:
@@ -62,17 +56,16 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
             pixels = _square(pixels, dataset, max_pixels, notes)
             # Vendors write CHEST PA or CHEST_PORT where the standard has CHEST.
             parts = re.split(r"[\s_,/-]+", text(dataset, "BodyPartExamined"))
-            body_part = next((part for part in parts if part in _BODY_PARTS), None)
+            body_part = next((part for part in parts if part in _BODY_PARTS.split()), None)
             view = _VIEWS.get(text(dataset, "ViewPosition"))
-            modality = text(dataset, "Modality")
+            modality = next((one for one in _MODALITIES.split() if one == text(dataset, "Modality")), None)
     except UnreadableImage:
         raise
     # pydicom and the decoders raise any exception on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage("unreadable.dicom.damaged") from None
     known = tuple(note for note in READ_NOTES if note in notes)
-    known_modality = modality if modality in _MODALITIES else None
-    return Radiograph(pixels, "DICOM", size, colour, view, known_modality, body_part, known)
+    return Radiograph(pixels, "DICOM", size, colour, view, modality, body_part, known)
 
 
 def _parsed(data: bytes, notes: set[str]) -> Any:

@@ -169,7 +169,7 @@ def _without_metadata(data: bytes) -> bytes:
         whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
         if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") or (whole and name in (b"tRNS", b"eXIf")):
             kept.append(data[at:end])
-        at = end if end > at else len(data)
+        at = end
     return b"".join(kept)
 
 

@@ -51,8 +51,7 @@ def _check_kind(page: tifffile.TiffPage) -> np.dtype:
     if page.compression not in _COMPRESSIONS:
         what = words.Saying("unreadable.rare.compression", {"code": f"{int(page.compression)}"})
     elif page.bitspersample not in (8, 16, 32, 64) or dtype is None:
-        bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
-        what = words.Saying("unreadable.rare.bits", {"bits": f"{bits}"})
+        what = words.Saying("unreadable.rare.bits", {"bits": f"{np.max(page.bitspersample)}"})
     elif dtype.kind not in "iuf":
         what = words.Saying("unreadable.rare.complex", {})
     elif page.photometric not in (0, 1, 2, 3) or page.imagedepth != 1 or not 1 <= page.samplesperpixel <= 8:
