@@ -22,10 +22,6 @@ def film(image="a.png", **cells):
     return row | {"covid": 0, "findings": "", "split": "", "seed": pd.NA, "sha256": "", "width": 8} | cells
 
 
-def table(*rows):
-    return pd.DataFrame(rows)
-
-
 def put(folder, *lines, encoding="utf-8", files=()):
     """Write a table, and empty files, by default for every cell of it that ends in .png, but not for gone.png."""
     for image in files or re.findall(r"[\w/]+\.png", "\n".join(lines)):
@@ -197,7 +193,7 @@ def test_a_table_may_have_a_byte_order_mark_and_be_gzipped(tmp_path):
     [("follow_up", "-1"), ("view", "oblique"), ("sex", "X"), ("age", "411"), ("seed", "1e5"), ("width", "0")],
 )
 def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_frame(tmp_path, column, value):
-    rows = table(film() | {column: value})
+    rows = pd.DataFrame([film() | {column: value}])
     found = read_manifest(put(tmp_path, *rows.to_csv(index=False).splitlines()))
     assert found.notes == (f"column {column}: 1 cell not understood ({value!r}) and left empty.",)
     assert pd.isna(found.frame.loc[0, column]) or found.frame.loc[0, column] == ""
@@ -337,10 +333,10 @@ def test_writing_then_reading_gives_the_same(tmp_path_factory, rows):
 
 
 def test_a_refused_frame_leaves_the_old_file_and_nothing_beside_it(tmp_path):
-    write_manifest(table(film()), tmp_path / "m.csv")
+    write_manifest(pd.DataFrame([film()]), tmp_path / "m.csv")
     before = (tmp_path / "m.csv").read_bytes()
     with pytest.raises(ManifestError, match=r"row 0, image: .*a path of one line"):
-        write_manifest(table(film("a\nb.png")), tmp_path / "m.csv")
+        write_manifest(pd.DataFrame([film("a\nb.png")]), tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["m.csv"]
 
@@ -354,7 +350,7 @@ def cohort(people):
         for person, (count, covid, findings) in enumerate(people)
         for number in range(count)
     ]
-    return table(*rows)
+    return pd.DataFrame(rows)
 
 
 @settings(max_examples=40, deadline=None)
@@ -391,12 +387,12 @@ def test_what_cannot_be_split_or_trained_on_is_refused():
     rows = [film(f"{k}.png", patient_id=f"p{k}", split=split) for k, split in enumerate(SPLITS)]
     for ratios in ((3, 1), (3, -1, 1), (0, 0, 0), (1, np.nan, 1)):
         with pytest.raises(ValueError, match="three numbers >= 0"):
-            split_by_patient(table(*rows), ratios, seed=0)
+            split_by_patient(pd.DataFrame(rows), ratios, seed=0)
     with pytest.raises(ValueError, match="1 images have no patient_id"):
-        split_by_patient(table(*rows, film("b.png", patient_id="")), seed=0)
-    check_splits(table(*rows))
+        split_by_patient(pd.DataFrame([film("b.png", patient_id="")]), seed=0)
+    check_splits(pd.DataFrame(rows))
     check_splits(course_manifest())
     with pytest.raises(ManifestError, match=r"the column split has none in val\. Use the data set's official split"):
-        check_splits(table(rows[0], rows[2]))
+        check_splits(pd.DataFrame(rows[::2]))
     with pytest.raises(ManifestError, match=r"1 patient is in more than one split \(p0 in train and test\)"):
-        check_splits(table(*rows, film("x.png", patient_id="p0", split="test")))
+        check_splits(pd.DataFrame([*rows, film("x.png", patient_id="p0", split="test")]))

@@ -144,13 +144,10 @@ def _near_pairs(films: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Measure how alike two images are in their detail, at any offset and at similar sizes.
+    """Return the highest correlation of the detail in the middle of the second with the first, in all places.
 
     Args:
-        first, second: (H, W), in [0, 1].
-    Returns:
-        The highest correlation, in [-1, 1], of the detail of the middle 60% of the second with that of the first, in
-        all places and at sizes from 92% to 108%.
+        first, second: (H, W), in [0, 1]. The middle 60% of the second is tried at sizes from 92% to 108%.
     """
     import cv2
 

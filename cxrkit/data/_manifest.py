@@ -124,7 +124,7 @@ def write_manifest(
     Args:
         frame: as for `validate`, whose ManifestError it raises.
         path: where to; an older file is replaced.
-        root: the folder that the image paths are relative to, to make them relative to the file's; None: as they are.
+        root: the folder that the image paths are relative to, to make them relative to the file's; None: no change.
     """
     write_whole(Path(path), to_csv(frame if root is None else moved(frame, path, root)).encode())
 

@@ -62,15 +62,14 @@ class _Unpacked:
         if count := int(rows["image"].duplicated().sum()):
             notes.append(f"{count} rows name an image that an earlier row names; the first is kept.")
         rows, more = clean(rows.drop_duplicates("image").assign(source=name), name, ("image", "patient_id"))
-        known = {*rows["image"], *(image for image, _ in out)}
+        known = {*rows["image"], *dict(out)}
         present = rows["image"].isin(self.files).to_numpy(bool)
         out += [(path, "not in the set's table") for path in self.images if path not in known]
         if count := int((~present).sum()):
             notes.append(f"{count} of {len(rows)} images in the set's table are not in the folder.")
         if out:
             reasons = Counter(reason for _, reason in out).most_common(5)
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons)
-            notes.append(f"{len(out)} files are left out: {counts}.")
+            notes.append(f"{len(out)} files are left out: {', '.join(f'{count} {why}' for why, count in reasons)}.")
         return DataSet(name, self.root, rows, present, (*notes, *more), tuple(out))
 
 
