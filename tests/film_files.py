@@ -103,7 +103,6 @@ def secret(**changes):
 def assert_image(found):
     assert found.pixels.dtype == np.float32
     assert found.pixels.ndim == 2
-    # Not true of values that are not finite.
     assert 0 <= found.pixels.min() <= found.pixels.max() <= 1
 
 

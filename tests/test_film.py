@@ -118,17 +118,17 @@ def test_tiff_alpha_counts_as_its_tag_says_and_odd_packings_are_read():
     assert (found.notes, np.ptp(found.pixels[10:]) > 0.8) == (("robust_limits",), True)
 
 
+FLOATS = tiff(RAMP / 255)
+
+
 @pytest.mark.parametrize(
     ("data", "what"),
     [
         (tiff(RAMP.astype(np.complex64)), "complex numbers"),
-        (tiff(RAMP / 255)[:-50], "the TIFF file is incomplete"),
+        (FLOATS[:-50], "the TIFF file is incomplete"),
         (tiff(RAMP / 255, compression="zlib")[:-50], "the TIFF file is incomplete"),
-        (
-            tiff(RAMP / 255).replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x98\x87"),
-            "compression 34712",
-        ),
-        (tiff(RAMP / 255).replace(b"\x02\x01\x03\0\1\0\0\0@\0", b"\x02\x01\x03\0\1\0\0\0\x18\0"), "24-bit samples"),
+        (FLOATS.replace(b"\x03\x01\x03\0\1\0\0\0\1\0", b"\x03\x01\x03\0\1\0\0\0\x98\x87"), "compression 34712"),
+        (FLOATS.replace(b"\x02\x01\x03\0\1\0\0\0@\0", b"\x02\x01\x03\0\1\0\0\0\x18\0"), "24-bit samples"),
     ],
 )
 def test_a_tiff_that_is_not_read_is_refused_with_the_real_reason(data, what):

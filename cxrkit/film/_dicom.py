@@ -129,6 +129,13 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Co
         return int(value)
 
     frame, coded = _frame(dataset, notes)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        unknown = words.Saying("unreadable.dicom.compression.unknown", {})
+        name = syntax.name if syntax.name != str(syntax) else unknown
+        raise UnreadableImage("unreadable.dicom.compression", what=name) from None
     rows = settle("Rows", range(1, 2**16), coded.rows if coded else None)
     columns = settle("Columns", range(1, 2**16), coded.columns if coded else None)
     check_size(rows, columns, max_pixels)
@@ -149,14 +156,13 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Co
         notes.add("element_missing")
     dataset.PhotometricInterpretation = photometric
     length = len(dataset.PixelData)
+    depth: int | None = length * 8 // (rows * columns * samples)
     if coded:
         depth = next((depth for depth in (8, 16, 32) if coded.bits <= depth), None)
         if (number(dataset, "BitsAllocated") or depth) != depth:
             notes.add("stream_repaired")
             dataset.BitsAllocated = depth
-        allocated = settle("BitsAllocated", (8, 16, 32), depth)
-    else:
-        allocated = settle("BitsAllocated", (1, 8, 16, 32), length * 8 // (rows * columns * samples))
+    allocated = settle("BitsAllocated", (1, 8, 16, 32), depth)
     high = number(dataset, "HighBit")
     by_high = int(high) + 1 if high is not None and 0 < high < allocated else allocated
     stored = settle("BitsStored", range(1, allocated + 1), coded.bits if coded else by_high)
@@ -171,7 +177,7 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Co
             raise UnreadableImage("unreadable.cut_short", kind="DICOM")
         if number(dataset, "NumberOfFrames") is None and (frames := length // needed) > 1:
             raise UnreadableImage("unreadable.dicom.frames", frames=frames)
-    elif coded is None and dataset.file_meta.TransferSyntaxUID != _dicom_bytes.RLE:
+    elif coded is None and syntax != _dicom_bytes.RLE:
         raise UnreadableImage("unreadable.dicom.damaged")
     elif not coded and not _dicom_bytes.rle_fits(frame, rows * columns, samples * -(-allocated // 8)):
         raise UnreadableImage("unreadable.dicom.sizes_disagree")
@@ -188,30 +194,18 @@ def _frame(dataset: Any, notes: set[str]) -> tuple[bytes | None, _dicom_bytes.Co
         if packed:
             notes.add("stream_repaired")
             meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        _check_decoder(meta.TransferSyntaxUID)
         return None, None
     frame = get_frame(data, 0, number_of_frames=1)
     coded = _dicom_bytes.coded(frame)
     possible = coded.syntaxes if coded else (_dicom_bytes.RLE,) if frame[4:8] == b"\x40\0\0\0" else ()
     if possible and syntax not in possible:
         notes.add("stream_repaired")
-        syntax = meta.TransferSyntaxUID = UID(possible[0])
-    _check_decoder(syntax)
+        meta.TransferSyntaxUID = UID(possible[0])
     if (whole := _dicom_bytes.whole_scans(frame)) != frame:
         notes.add("stream_repaired")
         dataset.PixelData = encapsulate([whole])
         dataset["PixelData"].is_undefined_length = True
     return frame, coded
-
-
-def _check_decoder(syntax: UID) -> None:
-    """Refuse a transfer syntax that pydicom cannot decode here, by its public name."""
-    try:
-        get_decoder(syntax)
-    except NotImplementedError:
-        unknown = words.Saying("unreadable.dicom.compression.unknown", {})
-        name = syntax.name if syntax.name != str(syntax) else unknown
-        raise UnreadableImage("unreadable.dicom.compression", what=name) from None
 
 
 def _square(pixels: np.ndarray, dataset: Any, max_pixels: int, notes: set[str]) -> np.ndarray:
