@@ -21,9 +21,34 @@ def to_grey(dataset: Any, coded: Coded | None, unsure: bool, notes: set[str]) ->
 
     coded: the header of the compressed image, if any but RLE; unsure: the image decides whether bones are bright.
     """
-    if dataset.PhotometricInterpretation.startswith("MONOCHROME"):
-        return _grey(dataset, coded, unsure, notes), 0.0
-    return _colour(dataset, notes)
+    if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
+        return _colour(dataset, notes)
+    stored, hidden = _stored(dataset, coded, notes)
+    hidden |= _shutter(dataset, stored.shape, notes)
+    kept = stored[~hidden]
+    if not kept.size:
+        raise UnreadableImage("unreadable.dicom.padding")
+    low, high = int(kept.min()), int(kept.max())
+    wide = np.clip(stored.astype(np.int64), low, high)
+    # The LUTs are computed once per value that occurs, then looked up: CR images have millions of pixels.
+    if high - low < 2**17:
+        levels, where = np.arange(low, high + 1), wide - low
+    else:
+        levels, where = np.unique(wide, return_inverse=True)
+    counts = np.bincount(where[~hidden], minlength=len(levels))
+    table = _shown(levels, counts, dataset, notes).astype(np.float32)
+    if not np.isfinite(table).all():
+        raise UnreadableImage("unreadable.dicom.element", element="RescaleSlope")
+    pixels = table[where]
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        pixels = 1 - pixels
+    pixels[hidden] = 0
+    if unsure:
+        turn = _frontal.look(pixels).is_negative
+        notes.add("polarity_guessed" if turn else "polarity_unsure")
+        if turn:
+            pixels = np.where(hidden, np.float32(0), 1 - pixels)
+    return np.ascontiguousarray(pixels), 0.0
 
 
 def _decoded(dataset: Any, notes: set[str], **options: bool) -> np.ndarray:
@@ -56,43 +81,12 @@ def _colour(dataset: Any, notes: set[str]) -> tuple[np.ndarray, float]:
     if f"{names[0]}Data" not in dataset:
         coloured = apply_color_lut(stored, dataset)
         return grey(coloured, np.iinfo(coloured.dtype).max)
-    tables = [_lut(dataset, f"{name}Descriptor", f"{name}Data", stored, notes) for name in names]
+    tables = [_lut(dataset, name, stored, notes) for name in names]
     if None in tables:
         raise UnreadableImage("unreadable.dicom.element", element=f"{names[0]}Data")
     bits = max(table.bits for table in tables if table)
     channels = [table.look_up(stored) for table in tables if table]
     return grey(np.stack(channels, axis=2).astype(np.uint16 if bits > 8 else np.uint8), 2**bits - 1)
-
-
-def _grey(dataset: Any, coded: Coded | None, unsure: bool, notes: set[str]) -> np.ndarray:
-    """Turn stored values into (H, W) float32 in [0, 1], bones bright."""
-    stored, hidden = _stored(dataset, coded, notes)
-    hidden |= _shutter(dataset, stored.shape, notes)
-    kept = stored[~hidden]
-    if not kept.size:
-        raise UnreadableImage("unreadable.dicom.padding")
-    low, high = int(kept.min()), int(kept.max())
-    wide = np.clip(stored.astype(np.int64), low, high)
-    # The LUTs are computed once per value that occurs, then looked up: CR images have millions of pixels.
-    if high - low < 2**17:
-        levels, where = np.arange(low, high + 1), wide - low
-    else:
-        levels, where = np.unique(wide, return_inverse=True)
-    counts = np.bincount(where[~hidden], minlength=len(levels))
-    table = _shown(levels, counts, dataset, notes).astype(np.float32)
-    if not np.isfinite(table).all():
-        raise UnreadableImage("unreadable.dicom.element", element="RescaleSlope")
-    pixels = table[where]
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        pixels = 1 - pixels
-    pixels[hidden] = 0
-    if unsure:
-        turn = _frontal.look(pixels).is_negative
-        notes.add("polarity_guessed" if turn else "polarity_unsure")
-        if turn:
-            pixels = 1 - pixels
-            pixels[hidden] = 0
-    return np.ascontiguousarray(pixels)
 
 
 def _stored(dataset: Any, coded: Coded | None, notes: set[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -223,13 +217,13 @@ class _Lut(NamedTuple):
         return self.entries[np.clip((values - self.first).astype(np.int64), 0, len(self.entries) - 1)]
 
 
-def _lut(item: Any, descriptor: str, data: str, values: np.ndarray, notes: set[str]) -> _Lut | None:
+def _lut(item: Any, name: str, values: np.ndarray, notes: set[str]) -> _Lut | None:
     """Read a lookup table by what it holds (PS3.3 C.11.1.1, C.7.6.3.1.5); None, and a note, if that is nothing.
 
     Writers state 16 bits where the entries have 12 or the reverse, put entries of 8 bits into words or two into each,
     count wrongly, and give the first value without the sign of the values that the table is for.
     """
-    stated, raw = item.get(descriptor), item.get(data)
+    stated, raw = item.get(f"{name}Descriptor"), item.get(f"{name}Data")
     if stated is None or len(stated) != 3 or not raw:
         notes.add("lut_ignored")
         return None
@@ -265,7 +259,7 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
     values = _modality(levels, dataset, notes)
     seen = counts > 0
     for item in dataset.get("VOILUTSequence") or ():
-        table = _lut(item, "LUTDescriptor", "LUTData", values[seen], notes)
+        table = _lut(item, "LUT", values[seen], notes)
         if table:
             shown = np.clip(table.look_up(values) / (2.0**table.bits - 1), 0, 1)
             if np.ptp(shown[seen]) > 0 or np.ptp(values[seen]) == 0:
@@ -303,7 +297,7 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     # What is left describes the values to pydicom.
     dataset.pop("ModalityLUTSequence", None)
     for item in items:
-        if table := _lut(item, "LUTDescriptor", "LUTData", levels, notes):
+        if table := _lut(item, "LUT", levels, notes):
             dataset.pop("RescaleSlope", None)
             return table.look_up(levels)
     if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
