@@ -1,4 +1,4 @@
-"""Time one network on this machine's engines side by side: Keras, tf.function, ONNX Runtime, LiteRT.
+"""Time one network on this machine's engines side by side: Keras, tf.function, ONNX Runtime.
 
     python benchmarks/engines.py > docs/results/DATE-engines.md
 
@@ -23,27 +23,25 @@ from cxrkit import networks
 from cxrkit.labels import FINDINGS
 
 
-def engines(folder: Path, batch: int, scratch: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Load a model folder into each engine; each takes (batch, S, S, 1)."""
+def engines(folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Load a model folder into each engine; each takes (N, S, S, 1)."""
     import onnxruntime  # after cxrkit, which turns its reports to its maker off
     import tensorflow as tf
 
     network = networks.load_keras(folder)
     traced = tf.function(lambda images: network(images, training=False))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    path, name = scratch / f"{batch}.tflite", session.get_inputs()[0].name
-    networks.export_litert(folder, path, batch=batch, precision="fp32", films=np.empty(0))
+    name = session.get_inputs()[0].name
     return {
         "Keras, predict_on_batch": network.predict_on_batch,
         "tf.function": lambda images: traced(tf.constant(images)).numpy(),
         "ONNX Runtime": lambda images: session.run(["probs"], {name: images})[0],
-        "LiteRT": networks.load_litert(path, threads=os.cpu_count()),
     }
 
 
-def measure(folder: Path, batch: int, images: np.ndarray, rounds: int, scratch: Path) -> None:
+def measure(folder: Path, batch: int, images: np.ndarray, rounds: int) -> None:
     """Time each engine and print its row: milliseconds per image by the clock and of all processor cores."""
-    runs = engines(folder, batch, scratch)
+    runs = engines(folder)
     parts = [images[start : start + batch] for start in range(0, len(images), batch)]
     probs = {name: run(parts[0]) for name, run in runs.items()}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
@@ -75,5 +73,5 @@ with tempfile.TemporaryDirectory() as scratch:
         side = networks.load(folder).input_size
         images = np.random.default_rng(0).random((args.films, side, side, 1), np.float32)
         for batch in (1, 8):
-            measure(folder, batch, images, args.rounds, Path(scratch))
+            measure(folder, batch, images, args.rounds)
 print(f"\nLoad {os.getloadavg()[0]:.1f} after.")

@@ -1,8 +1,6 @@
 """Bundles: the form of the graph, agreement with the original, nothing left behind where it fails."""
 
 import json
-import sys
-import types
 from dataclasses import replace
 
 import numpy as np
@@ -90,7 +88,7 @@ def test_what_cannot_be_exported_is_refused(make, images, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     one_patient = replace(images, rows=images.rows.assign(patient_id="made/1"))
     for options, message in (
-        ({"target": "pi"}, "target must be one of jetson-nano, onnx, litert; got 'pi'"),
+        ({"target": "pi"}, "target must be one of jetson-nano, onnx; got 'pi'"),
         ({"images": replace(images, rows=images.rows[:0], present=images.present[:0])}, "no images to measure"),
         # By patient: int8 is not calibrated on other images of the patients that are measured.
         ({"images": one_patient, "precision": "int8"}, "of other patients than those measured"),
@@ -150,26 +148,3 @@ def test_the_command_writes_a_bundle_of_the_findings_and_prints_what_it_costs(im
     assert "compared with the original on 6 images of the manifest, split test" in printed
     info = json.loads((bundle / "bundle.json").read_text())
     assert (info["models"][0]["precision"], info["scored"]) == ("fp16", list(FINDINGS))
-
-
-@pytest.mark.filterwarnings(r"ignore:\s+Warning. tf.lite.Interpreter is deprecated")
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", deploy.PRECISIONS)
-def test_the_bundled_network_is_exported_as_litert_and_run(make, images, tmp_path, precision, monkeypatch):
-    make("covid-small", target="litert", precision=precision, tolerance=1.0)
-    # The runner's own way, with TensorFlow's interpreter in the place of tflite_runtime, which is the same code.
-    import tensorflow as tf
-
-    monkeypatch.setitem(
-        sys.modules, "tflite_runtime.interpreter", types.SimpleNamespace(Interpreter=tf.lite.Interpreter)
-    )
-    line = [tmp_path / "bundle", images.root, "--out", tmp_path / "out", "--keep-rejected"]
-    code = runner.main(list(map(str, line)))
-    assert code == runner.ERROR_ROWS  # The folder also holds the manifest, which is no image.
-    rows = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("image").loc[list(images.rows["image"])]
-    original = networks.load("covid-small")
-    pixels = _export.prepared(original, images.rows, images.root)
-    found = _export.run(tmp_path / "bundle" / "model.tflite", pixels, 1)
-    assert rows["prob_COVID-19"].to_numpy() == pytest.approx(found[:, 0], abs=1e-3)
-    if precision != "int8":
-        assert np.abs(found - original.predict(pixels, prepared=True)).max() < _export.TOLERANCES[precision]

@@ -27,7 +27,7 @@ Split = Annotated[str | None, typer.Option(help=_SPLIT)]
 Images = Annotated[int, typer.Option("--films", min=0, help="At most so many images, spread evenly; 0 for all.")]
 Config = Annotated[Path | None, typer.Option("--ssh-config", help="A file instead of your own SSH configuration.")]
 Python = Annotated[str, typer.Option(help="The Python on the board that has a runtime.")]
-Engine = Annotated[str, typer.Option(help="On the board: auto, tensorrt, onnxruntime or litert.")]
+Engine = Annotated[str, typer.Option(help="On the board: auto, tensorrt or onnxruntime.")]
 Keep = Annotated[bool, typer.Option("--keep-rejected", help="Predict also what is no frontal chest radiograph.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print each command instead of running it.")]
 _MODEL = "covid-small"

@@ -99,7 +99,7 @@ def import_(
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model or a model folder.")],
-    target: Annotated[str, typer.Option(help="jetson-nano, onnx or litert.")],
+    target: Annotated[str, typer.Option(help="jetson-nano or onnx.")],
     out: Annotated[Path | None, typer.Option(help=_BUNDLE)] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8 (calibrated on images).")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images of one run.")] = 1,

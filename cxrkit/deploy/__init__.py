@@ -1,7 +1,7 @@
 """A network on a board: export it, copy it there over SSH, time it there, compare it with this machine.
 
 `export` makes a bundle, a folder that its `runner.py` runs alone, on Python 3.6 with NumPy and one of TensorRT, ONNX
-Runtime or LiteRT. docs/device.md shows all of it. Not a medical device.
+Runtime. docs/device.md shows all of it. Not a medical device.
 """
 
 from cxrkit.deploy._board import Board, bench, install, probe, table30

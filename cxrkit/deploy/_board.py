@@ -44,7 +44,7 @@ class Board:
             the home folder of a SIMULATED board.
         config: an SSH configuration file instead of your own.
         python: the Python there that has a runtime.
-        engine: the runtime there: auto, tensorrt, onnxruntime or litert.
+        engine: the runtime there: auto, tensorrt or onnxruntime.
         keep_rejected: predict also what is no frontal chest radiograph, or blank, there and here.
         dry: print each command instead of running it.
         say: takes each line of a log, a note or a dry run.

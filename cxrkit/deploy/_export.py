@@ -22,7 +22,7 @@ from cxrkit.labels import DISCLAIMER
 
 #: The files of a folder that goes to a board: name -> (path, sha256).
 Files = dict[str, tuple[Path, str]]
-_SUFFIX = {"jetson-nano": ".onnx", "onnx": ".onnx", "litert": ".tflite"}
+_TARGETS = ("jetson-nano", "onnx")
 #: By precision, the largest difference of a probability from the original's, on any image that is measured; above it,
 #: the export fails. fp32 leaves room for the order of sums, the others for their smaller numbers.
 TOLERANCES = {"fp32": 1e-4, "fp16": 0.02, "int8": 0.25}
@@ -73,7 +73,7 @@ def export(
     Args:
         model: a bundled model or a model folder.
         out: the folder to write; must not exist, or be empty.
-        target: "jetson-nano" (ONNX for JetPack 4.6), "onnx" (the same without TensorRT's limits) or "litert".
+        target: "jetson-nano" (ONNX for JetPack 4.6), or "onnx" (the same without TensorRT's limits).
         precision: "fp32"; "fp16"; or "int8", calibrated on images of val (without any: of train).
         batch: images of one run; above 1, the bundle also holds a file for single images to fall back on.
         images: to calibrate on and to measure, the latter of the split test (without any: of val, then all); None: the
@@ -81,11 +81,11 @@ def export(
         tolerance: replaces the one of `TOLERANCES`.
     Raises:
         DeployError: it does not agree, or an operator that the target lacks.
-        ModelError: no such model, or a broken one; TensorFlow is missing for "litert".
+        ModelError: no such model, or a broken one.
         ValueError: an argument that is not legal, a folder that is not empty, no images, or one that cannot be read.
     """
     out = Path(out)
-    for name, value, legal in (("target", target, _SUFFIX), ("precision", precision, PRECISIONS)):
+    for name, value, legal in (("target", target, _TARGETS), ("precision", precision, PRECISIONS)):
         if value not in legal:
             raise ValueError(f"{name} must be one of {', '.join(legal)}; got {value!r}.")
     if batch < 1:
@@ -105,7 +105,7 @@ def export(
         unfinished.mkdir()
         models, agreements = [], []
         for size in dict.fromkeys((batch, 1)):
-            path = unfinished / f"model{'' if size == batch else '-1'}{_SUFFIX[target]}"
+            path = unfinished / f"model{'' if size == batch else '-1'}.onnx"
             weights, live = _write(source, path, target, precision, size, calibration)
             entry = {"file": path.name, "precision": precision, "batch": size, "sha256": sha256_of(path)}
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
@@ -209,10 +209,7 @@ def _write(source: Path, path: Path, target: str, precision: str, batch: int, im
     from cxrkit.deploy import _graph
 
     model = _graph.lowered(onnx.load(source / "model.onnx"), batch=batch)
-    weights, live = _graph.bytes_of(model)
-    if target == "litert":
-        networks.export_litert(source, path, batch=batch, precision=precision, films=images)
-        return weights, live
+    _, live = _graph.bytes_of(model)
     if precision == "fp16":
         from onnxruntime.transformers import float16
 
@@ -265,7 +262,7 @@ def quantised(model: Any, batch: int, images: np.ndarray) -> Any:
 
 def run(path: Path, images: np.ndarray, batch: int) -> np.ndarray:
     """Return the probabilities (images, labels) of a written file; the last batch is filled up with zeros."""
-    one = networks.load_litert(path) if path.suffix == ".tflite" else runner.OnnxEngine(str(path), {}).run
+    one = runner.OnnxEngine(str(path), {}).run
     full = np.zeros((-(-len(images) // batch) * batch, *images.shape[1:], 1), np.float32)
     full[: len(images), ..., 0] = images
     found = np.concatenate([one(full[start : start + batch]) for start in range(0, len(full), batch)])

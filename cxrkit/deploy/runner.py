@@ -8,7 +8,7 @@ BUNDLE is a folder that `cxrkit model export` wrote. IMAGES is a folder, or a CS
 relative to the CSV) and perhaps `truth` (labels joined by a bar), `file` (the path, where `image` is only a name),
 `reason` (why an image cannot be read, where that is known) and `rejected` (why it is no frontal chest radiograph).
 Such an image, and one that is blank, gets no prediction; --keep-rejected predicts it too.
-Needs TensorRT, ONNX Runtime or LiteRT; Pillow for PNG and JPEG. For teaching and research; not a medical device.
+Needs TensorRT or ONNX Runtime; Pillow for PNG and JPEG. For teaching and research; not a medical device.
 
 Keep this file readable for Python 3.6, the version in JetPack 4.6.
 """
@@ -56,7 +56,7 @@ MEGABYTE = 2**20
 RESERVE = 64 * MEGABYTE
 #: Memory of a runtime beside the network, bytes; by runtime, the best first. TensorRT's is from NVIDIA's forum ("around
 #: 800Mb" for cuBLAS, cuDNN and TensorRT 5: forums.developer.nvidia.com/t/79158); we did not measure it.
-RUNTIME_BYTES = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE, "litert": 64 * MEGABYTE}
+RUNTIME_BYTES = {"tensorrt": 800 * MEGABYTE, "onnxruntime": 64 * MEGABYTE}
 #: Choices of --engine. "auto" takes the first of the others that works.
 ENGINES = ("auto", *RUNTIME_BYTES)
 #: Red, green, blue: the luma of ITU-R BT.601 as OpenCV rounds it.
@@ -292,25 +292,6 @@ class OnnxEngine:
         return self.session.run(None, {self.input: batch})[0]
 
 
-class LitertEngine:
-    """LiteRT, under either of its package names."""
-
-    name = "litert"
-
-    def __init__(self, path, model):
-        self.version, self.model = _version("litert"), model
-        self.interpreter = _module("litert").Interpreter(model_path=path)
-        self.interpreter.allocate_tensors()
-        self.input = self.interpreter.get_input_details()[0]["index"]
-        self.output = self.interpreter.get_output_details()[0]["index"]
-
-    def run(self, batch):
-        """Return (batch, labels) of (batch, S, S, 1)."""
-        self.interpreter.set_tensor(self.input, batch)
-        self.interpreter.invoke()
-        return self.interpreter.get_tensor(self.output)
-
-
 class TensorrtEngine:
     """TensorRT on the graphics processor, through CUDA's own library.
 
@@ -393,19 +374,10 @@ def _cuda():
     raise ImportError("CUDA's runtime library, libcudart.so, is not there")
 
 
-def _module(name):
-    if name != "litert":
-        return importlib.import_module(name)
-    try:
-        return importlib.import_module("tflite_runtime.interpreter")
-    except ImportError:
-        return importlib.import_module("ai_edge_litert.interpreter")
-
-
 def _version(name):
     """Return the version of a package that can be imported, or None."""
     try:
-        return getattr(_module(name), "__version__", "unknown")
+        return getattr(importlib.import_module(name), "__version__", "unknown")
     except ImportError:
         return None
 
@@ -422,14 +394,11 @@ def attempts(bundle, info, here, wanted):
     TensorRT comes before the processor, the chosen precision before a lower one, large batches before single images.
     """
     models = info["models"]
-    able = ["litert"] if models[0]["file"].endswith(".tflite") else ["tensorrt", "onnxruntime"]
-    if wanted not in ("auto", *able):
-        raise RunnerError("{} cannot run {}; leave out --engine".format(wanted, models[0]["file"]))
-    able = able if wanted == "auto" else [wanted]
+    able = list(RUNTIME_BYTES) if wanted == "auto" else [wanted]
     if not set(able) & set(here):
         names = " or ".join(able)
         raise RunnerError(f"{names} is not installed for {sys.executable}; install it, or use the Python that has it")
-    classes = {each.name: each for each in (TensorrtEngine, OnnxEngine, LitertEngine)}
+    classes = {each.name: each for each in (TensorrtEngine, OnnxEngine)}
     for name in able:
         for model in models if name in here else ():
             lower = ["fp16"] if name == "tensorrt" and model["precision"] == "fp32" else []

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cxrkit.networks._folders import load_keras, save
     from cxrkit.networks._heads import transfer, with_maps
     from cxrkit.networks._imports import import_model
-    from cxrkit.networks._litert import export_litert, load_litert
     from cxrkit.networks._small import thin_vgg
 
 __all__ = [
@@ -27,13 +26,11 @@ __all__ = [
     "build",
     "bundled",
     "costs",
-    "export_litert",
     "folder_of",
     "free_memory",
     "import_model",
     "load",
     "load_keras",
-    "load_litert",
     "predict_images",
     "save",
     "start_tensorflow",
@@ -54,6 +51,6 @@ def __getattr__(name: str) -> Any:
         raise ModelError(
             f"networks.{name} needs TensorFlow, and {error.name} is not installed; install cxrkit's extra tf."
         ) from error
-    names = ("_backbones", "_cost", "_folders", "_heads", "_imports", "_litert", "_small")
+    names = ("_backbones", "_cost", "_folders", "_heads", "_imports", "_small")
     files = [importlib.import_module(f"{__name__}.{file}") for file in names]
     return next(vars(file)[name] for file in files if name in vars(file))
