@@ -301,24 +301,24 @@ def test_what_is_large_or_no_regular_file_is_refused_without_reading_or_waiting(
         assert message in reason(path)
 
 
-@pytest.mark.parametrize(
-    ("data", "what"),
-    [
-        (b"", "empty"),
-        (bytes(5000), "nothing but zeros"),
-        (b"%PDF-1.7 \xff\xfe", "a PDF"),
-        (b"\x1f\x8b\x08\x00", "gzip"),
-        (b"\x89PNG\r\n\x1a\n", "the PNG file is damaged"),
-        (b"\xff\xd8\xff\xf7\0\x0b\x08", "a JPEG-LS outside DICOM"),
-        (b"<!DOCTYPE html><html>", "HTML"),
-        (b"<svg xmlns='x'/>", "SVG"),
-        (b"name,finding\n", "text"),
-        (b"\x00\x00\x00\x18ftypheic", "HEIC"),
-        (b"\x00\x01\x02\x03\x04\xff", "no known image format"),
-    ],
-)
-def test_other_files_and_incomplete_ones_are_named(data, what):
-    assert what in reason(data)
+OTHERS = {
+    "empty": b"",
+    "nothing but zeros": bytes(5000),
+    "a PDF": b"%PDF-1.7 \xff\xfe",
+    "gzip": b"\x1f\x8b\x08\x00",
+    "the PNG file is damaged": b"\x89PNG\r\n\x1a\n",
+    "a JPEG-LS outside DICOM": b"\xff\xd8\xff\xf7\0\x0b\x08",
+    "HTML": b"<!DOCTYPE html><html>",
+    "SVG": b"<svg xmlns='x'/>",
+    "text": b"name,finding\n",
+    "HEIC": b"\x00\x00\x00\x18ftypheic",
+    "no known image format": b"\x00\x01\x02\x03\x04\xff",
+}
+
+
+def test_other_files_and_incomplete_ones_are_named():
+    for what, data in OTHERS.items():
+        assert what in reason(data)
     for kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP"):
         whole = saved(np.tile(RAMP, (4, 4)), kind)
         assert f"the {kind} file is incomplete" in reason(whole[: len(whole) // 2])

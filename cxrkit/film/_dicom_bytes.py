@@ -5,6 +5,7 @@
 
 import itertools
 import re
+import struct
 import zlib
 from typing import Literal, NamedTuple
 
@@ -81,14 +82,11 @@ def form(data: bytes, at: int) -> tuple[bool, bool] | None:
 def coded(frame: bytes) -> Coded | None:
     """Read the header of a JPEG, JPEG-LS or JPEG 2000 stream; None if it is none of these."""
     if (begin := frame.find(b"\xff\x4f\xff\x51", 0, 4096)) >= 0:
-        siz = [int.from_bytes(frame[begin + at : begin + at + 4], "big") for at in (8, 12, 16, 20)]
-        depth = frame[begin + 42] if len(frame) > begin + 42 else 0
-        samples = int.from_bytes(frame[begin + 40 : begin + 42], "big")
+        length, right, bottom, left, top, samples, depth = struct.unpack_from(">H2x4I16xHB", frame, begin + 4)
         # A capability marker follows in high-throughput JPEG 2000 alone.
-        length = int.from_bytes(frame[begin + 4 : begin + 6], "big")
         high = frame[begin + 4 + length : begin + 6 + length] == b"\xff\x50"
         syntaxes = _syntaxes("203 201 202" if high else "91 90 93 92")
-        return Coded(siz[1] - siz[3], siz[0] - siz[2], samples, (depth & 127) + 1, depth > 127, syntaxes)
+        return Coded(bottom - top, right - left, samples, (depth & 127) + 1, depth > 127, syntaxes)
     at = 2
     while frame[:2] == b"\xff\xd8" and frame[at : at + 1] == b"\xff" and at + 10 <= len(frame):
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
