@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_sample_image
 
 from cxrkit import phantom
-from cxrkit.film import QUALITY_FLAGS, Radiograph, _frontal, assess, read, resize
+from cxrkit.film import QUALITY_FLAGS, Radiograph, _frontal, assess, read, resize, sha256_of
 from cxrkit.film._pixels import REDUCED as SIDE
 from cxrkit.labels import COVID, FINDINGS
 
@@ -183,6 +183,13 @@ def test_the_detector_sees_a_negative_once_and_an_image_that_was_turned_over_kee
     assert len(looks) == 2
     # What is no chest has no polarity.
     assert not _frontal.Look(frontal=-9.0, inverted=9.0).is_negative
+
+
+def test_the_network_is_small_and_the_one_that_its_description_names():
+    file = _frontal.FOLDER / "frontal.onnx"
+    assert file.stat().st_size < 450_000
+    assert sha256_of(file) == _frontal.about()["sha256"]
+    assert f"{_frontal.about()['parameters']:,} parameters" in (_frontal.FOLDER / "README.md").read_text("utf-8")
 
 
 DRAWS = {

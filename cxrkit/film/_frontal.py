@@ -45,7 +45,7 @@ class Look:
 
 @functools.cache
 def about() -> dict[str, Any]:
-    """Return what frontal.json says of the network: thresholds, how it was trained, how it was measured."""
+    """Return what frontal.json holds: the thresholds, the training images and the checksum."""
     return json.loads((FOLDER / "frontal.json").read_text(encoding="utf-8"))
 
 
