@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,7 +24,9 @@ def chromium() -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
     expect.set_options(timeout=1000 * LIMIT_S)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        # In the locale C, Chromium opens no file whose name is not ASCII.
+        locale = {**os.environ, "LC_ALL": "C.UTF-8"}
+        browser = playwright.chromium.launch(executable_path=path, args=arguments, env=locale)
         yield browser
         browser.close()
 
