@@ -48,7 +48,10 @@ def shown(session: Session, film: Film) -> dict[str, Any]:
     if film.shown is not None:
         height, width = film.shown.shape
         about |= {"width": width, "height": height, "picture": _jpeg(film.shown)}
-        about |= {"simulated": sample is not None, "quality": found.record["quality"]}
+        # A negative that was turned over is shown with bright bones.
+        turned = {"inverted": "turned"} if "polarity_guessed" in found.record["notes"] else {}
+        quality = [turned.get(flag, flag) for flag in found.record["quality"]]
+        about |= {"simulated": sample is not None, "quality": quality}
     if found.why is not None:
         return about | {"why": found.why.plain()}
     covid, findings = session.reader.covid, session.reader.findings

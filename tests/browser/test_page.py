@@ -231,7 +231,7 @@ def test_a_leg_files_that_cannot_be_read_and_a_negative_are_reported_in_the_page
     speak(page, "en")
     drop(page, negative)
     shown(page, "negative.jpg")
-    expect(page.locator(".warning")).to_contain_text("looks like a negative")
+    expect(page.locator(".warning")).to_contain_text("was stored as a negative")
     expect(page.locator(".rounds li")).to_have_count(11)
     assert console_errors == []
 
