@@ -25,7 +25,7 @@ from cxrkit import words
 from cxrkit.film import _dicom_bytes
 from cxrkit.film._dicom_values import number, text, to_grey
 from cxrkit.film._files import quietly
-from cxrkit.film._pixels import MAX_BYTES, READ_NOTES, Radiograph, UnreadableImage, check_size, resize
+from cxrkit.film._pixels import MAX_BYTES, Radiograph, UnreadableImage, check_size, resize
 
 #: A header value is passed on only if it is one of these: free text in its place could name a patient.
 _VIEWS = {view: view for view in ("PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO")}
@@ -64,8 +64,7 @@ def read(data: bytes, *, max_pixels: int) -> Radiograph:
     # pydicom and the decoders raise any exception on a damaged file, and their messages quote the header.
     except Exception:
         raise UnreadableImage("unreadable.dicom.damaged") from None
-    known = tuple(note for note in READ_NOTES if note in notes)
-    return Radiograph(pixels, "DICOM", size, colour, view, modality, body_part, known)
+    return Radiograph(pixels, "DICOM", size, colour, view, modality, body_part, tuple(notes))
 
 
 def _parsed(data: bytes, notes: set[str]) -> Any:

@@ -68,6 +68,9 @@ class Radiograph:
     body_part: str | None = None
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(note for note in READ_NOTES if note in self.notes))
+
     @functools.cached_property
     def reduced(self) -> np.ndarray:
         """The pixels at 256 by 256, computed once: a large image is averaged once for all judgements."""

@@ -17,7 +17,7 @@ import numpy as np
 from cxrkit import words
 from cxrkit.film import _dicom_bytes
 from cxrkit.film._files import check_bytes, read_bytes
-from cxrkit.film._pixels import MAX_PIXELS, READ_NOTES, Radiograph, UnreadableImage, check_size, grey
+from cxrkit.film._pixels import MAX_PIXELS, Radiograph, UnreadableImage, check_size, grey
 
 #: How ordinary formats begin. Of WebP and BMP the first bytes alone could be those of another file.
 _FORMATS = re.compile(
@@ -83,8 +83,7 @@ def read(
     if kind != "DICOM":
         found = _picture(data, kind, max_pixels)
         if found.look.is_negative:
-            notes = tuple(note for note in READ_NOTES if note in (*found.notes, "polarity_guessed"))
-            found = replace(found, pixels=1 - found.pixels, notes=notes)
+            found = replace(found, pixels=1 - found.pixels, notes=(*found.notes, "polarity_guessed"))
         return found
     from cxrkit.film import _dicom
 
@@ -151,7 +150,7 @@ def _decoded(data: bytes, kind: str, max_pixels: int, notes: list[str]) -> Radio
         except Exception:
             orientation = 1  # a damaged EXIF leaves the image unturned
     pixels, colour = _shades(array, depth, white_is_zero, notes)
-    return Radiograph(_turn(pixels, orientation), kind, size, colour, notes=tuple(n for n in READ_NOTES if n in notes))
+    return Radiograph(_turn(pixels, orientation), kind, size, colour, notes=tuple(notes))
 
 
 def _misread(image: Any) -> bool:
