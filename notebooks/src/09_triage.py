@@ -121,8 +121,9 @@ labels = combined["Predict label"].where(is_predicted, "no prediction").fillna("
 counts = labels.str.split("|").explode().value_counts(ascending=True)
 figure = show.figure(9, 4.6, title=f"{len(combined)} files: how often each label is positive", simulated=True)
 axis = figure.subplots()
-counts.plot.barh(ax=axis, color=["lightgrey" if name in not_shown else "#0173b2" for name in counts.index])
-axis.bar_label(axis.containers[0])
+colours = ["lightgrey" if name in not_shown else "#0173b2" for name in counts.index]
+counts.rename(lambda name: name.replace("_", " ")).plot.barh(ax=axis, color=colours)
+axis.bar_label(axis.containers[0], padding=3)
 axis.set(xlabel="images", ylabel="")
 figure
 
