@@ -77,7 +77,7 @@ films = list(simulated(findings, args.each))
 print(f"## Simulated lesions: {len(films)} images with one of {len(findings)} findings, seeds from {FIRST_SEED}\n")
 print_scores(explain.compare(sources, films))
 if args.data is not None:
-    boxes = explain.read_boxes(args.data / "boxes.csv")
+    boxes = read_manifest(args.data / "boxes.csv").boxes
     manifest = read_manifest(args.data / "manifest.csv").frame
     films = list(explain.films_with_boxes(boxes, args.data, manifest))
     scores = explain.compare(sources, films)

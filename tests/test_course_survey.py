@@ -103,6 +103,9 @@ def test_label_files_are_surveyed_and_compared_with_the_radiologists(tmp_path):
     # By chance 148 of 196 agree: (12 / 14 - 148 / 196) / (1 - 148 / 196).
     assert values == pytest.approx({"sensitivity": 0.5, "specificity": 11 / 12, "PPV": 0.5, "kappa": 5 / 12})
     assert survey.to_json(survey.recorded_nih(survey.to_json(found))) == survey.to_json(found)
+    read.assign(Pneumothorax="MAYBE").to_csv(tmp_path / "google2019_nih-chest-xray-labels.csv", index=False)
+    with pytest.raises(ValueError, match="must have Image Index, Patient ID, and YES or NO in Airspace"):
+        survey.measure_nih(tmp_path, resamples=20)
 
 
 def test_the_record_of_the_real_label_files_fits_together_and_holds_no_row_of_an_image_or_patient():

@@ -86,9 +86,9 @@ def test_a_column_of_images_is_known_by_its_usual_names_and_ours_comes_first(tmp
             [("stage_2/p1.dcm", "Pneumonia", 264, 152, 213, 379, "pixel")],
             ("'patientId' is also taken as the name of the image", "Pneumonia is where 'Target' is 1"),
         ),
-        (  # ChestX-ray14's BBox_List_2017.csv
-            "Image Index,Finding Label,Bbox [x,y,w,h],,,|a.png,Infiltrate,1.5,2,30,40,,,",
-            [("images_001/images/a.png", "Infiltration", "")],
+        (  # ChestX-ray14's BBox_List_2017.csv: nine cells in the header, six in a row
+            "Image Index,Finding Label,Bbox [x,y,w,h],,,|a.png,Infiltrate,1.5,2,30,40|b.png,Mass,1,2,3,4,,,",
+            [("images_001/images/a.png", "Infiltration", ""), ("images_002/images/b.png", "Mass", "")],
             [("images_001/images/a.png", "Infiltration", 1.5, 2, 30, 40, "pixel")],
             ("'Infiltrate' as Infiltration",),
         ),
@@ -123,6 +123,26 @@ def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path
     for first, second, by in ((found.rows, turned.rows, "image"), (found.boxes, turned.boxes, list(found.boxes))):
         first, second = (each.sort_values(by).reset_index(drop=True) for each in (first, second))
         pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted"),
+    [
+        (("a.png", "b.png"), [("a.png", "table:a.png", "", -1), ("b.png", "table:b.png", "", -1)]),
+        (("3 a.png pneumonia cohen", "4 b.png COVID-19 x"), [("a.png", "3", "Pneumonia", -1), ("b.png", "4", "", 1)]),
+        (("3 a.png negative", "4 b.png positive"), [("a.png", "3", "", 0), ("b.png", "4", "", 1)]),
+    ],
+)
+def test_a_list_of_files_and_those_of_covidx_need_no_header(tmp_path, lines, wanted):
+    frame = read_manifest(put(tmp_path, *lines)).frame.fillna({"covid": -1})
+    assert frame[["image", "patient_id", "findings", "covid"]].values.tolist() == list(map(list, wanted))
+
+
+def test_the_size_of_the_original_in_chestxray14_is_not_that_of_the_file(tmp_path):
+    cells = "Image Index,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],", "a.png,2682,2749,0.1,0.1,"
+    frame = read_manifest(put(tmp_path, *cells)).frame
+    assert frame[["width", "height"]].isna().all(axis=None)
+    assert "column 6" not in frame
 
 
 # image, findings, sex, day
@@ -210,7 +230,10 @@ def test_a_cell_that_only_describes_is_left_empty_with_a_note_and_refused_in_a_f
         ("image,sex\na.png", "row 2: got '1 cells'; legal: 2 cells, as in the header"),
         ("image,age,age\n", "has the column 'age' twice"),
         ('image\n"a.png', "not a CSV file"),
-        ("Bild,Befund\na.png,Mass", "no column of images; it has Bild, Befund. Rename"),
+        (
+            "Bild,Befund\na.png,Mass",
+            "no column of images; its first line, .*, is Bild, Befund. Rename",
+        ),
         ("image,findings,sex\na.png,,F", r"lacks the column covid, .* needed here \(covid: 0, 1, or empty\); it has"),
         ("image,covid,label\na.png,1,positive", r"findings of m\.csv name none of the 14 .'positive' 1"),
         ("image,covid,findings\n\n ,1,Mass", "row 3, image: got ' '; legal: a path of one line"),
@@ -261,7 +284,7 @@ def test_boxes_of_a_table_are_scored_and_built_whatever_its_columns_are_called(r
     out = tmp_path / "built.csv"
     code, said, complaint = run_here("data", "build", "table", table, "--out", out, "--columns", option)
     assert (code, complaint, "built-boxes.csv: 3 boxes" in said) == (0, "", True)
-    built = explain.read_boxes(tmp_path / "built-boxes.csv")
+    built = read_manifest(tmp_path / "built-boxes.csv").boxes
     assert read_manifest(out).frame[["image", "patient_id"]].values.tolist() == [["scans/a.png", "p1"]]
     for boxes in (found.boxes, built):
         (boxed,) = explain.films_with_boxes(boxes, found.root, found.frame)

@@ -119,7 +119,8 @@ def test_a_full_disk_or_a_kill_leaves_nothing_among_the_images(tiny, tmp_path, m
 def test_boxes_are_those_of_the_simulator_of_the_14_alone_and_read_as_those_of_real_images(tiny, tmp_path):
     assert data.course_boxes("test").empty
     data.course_boxes().to_csv(tmp_path / "boxes.csv", index=False)
-    films = list(explain.films_with_boxes(explain.read_boxes(tmp_path / "boxes.csv"), data.course_images(), tiny))
+    boxes = data.read_manifest(tmp_path / "boxes.csv", root=data.course_images()).boxes
+    films = list(explain.films_with_boxes(boxes, data.course_images(), tiny))
     assert [film.name for film in films] == ["train/f0.png", "train/f1.png"]
     assert {film.patient_id for film in films} == {"train"}
     for film, (_, row) in zip(films, tiny.iterrows(), strict=False):

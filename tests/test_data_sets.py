@@ -4,13 +4,12 @@ import gzip
 
 import pytest
 
-from cxrkit.data import ADAPTERS, SOURCES, ManifestError, radiologist_labels
+from cxrkit.data import ADAPTERS, SOURCES, ManifestError
 
 NIH_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
-LABELS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 
 
 def put(root, *paths, content=b"film"):
@@ -149,19 +148,3 @@ def test_sets_with_a_folder_per_class_claim_only_what_the_folders_tell(tmp_path)
     assert other[1].startswith("its folder is none of covid")
     for words in ("each image counts as a different person", SOURCES["covid19-train-test"].note):
         assert any(words in note for note in found.notes)
-
-
-def test_radiologists_labels_are_read_and_other_tables_refused(tmp_path):
-    name, header = "google2019_nih-chest-xray-labels.csv", ",".join(["Image Index,Patient ID,Set Id", *LABELS])
-    rows = f"{header}\na.png,13,test,NO,NO,YES,NO\nb.png,61,val,YES,NO,NO,YES\n"
-    put(tmp_path, f"{name}.gz", content=gzip.compress(rows.encode()))
-    found = radiologist_labels(tmp_path)
-    assert list(found) == ["image", "patient_id", "set", *LABELS]
-    assert found.values.tolist() == [["a.png", "nih-13", "test", 0, 0, 1, 0], ["b.png", "nih-61", "val", 1, 0, 0, 1]]
-    for wrong, message in (
-        ("Image Index,Patient ID,Set Id", "lacks the column Fracture, Pneumothorax"),
-        (f"{header}\na.png,1,test,NO,MAYBE,NO,NO", "must have YES or NO for each label; got 'MAYBE'"),
-    ):
-        text(tmp_path, name, wrong)
-        with pytest.raises(ManifestError, match=message):
-            radiologist_labels(tmp_path)

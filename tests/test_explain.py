@@ -209,19 +209,6 @@ def test_what_does_not_fit_is_refused(folders):
         explain.explainer(model, ["Mass"])
 
 
-def test_boxes_are_read_as_fractions_or_as_the_nih_wrote_them(tmp_path):
-    fractions, nih, other = (tmp_path / name for name in ("a.csv", "nih.csv", "b.csv"))
-    fractions.write_text("image,finding,x,y,w,h\na.png,Mass,0.1,0.2,0.3,0.4\n")
-    nih.write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,256,512,128,64,,,\n")
-    other.write_text("image,x,y,w,h\n")
-    assert explain.read_boxes(fractions).values.tolist() == [["a.png", "Mass", 0.1, 0.2, 0.3, 0.4, "fraction"]]
-    (row,) = explain.read_boxes(nih, width_px=1024).values.tolist()
-    assert row == ["00000001_000.png", "Infiltration", 0.25, 0.5, 0.125, 0.0625, "fraction"]
-    assert explain.read_boxes(nih).values.tolist() == [["00000001_000.png", "Infiltration", 256, 512, 128, 64, "pixel"]]
-    with pytest.raises(ValueError, match=r"needs a column finding; b\.csv has image, x, y, w, h"):
-        explain.read_boxes(other)
-
-
 def test_films_come_with_all_of_their_boxes(tmp_path):
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), np.full((20, 30), 51, np.uint8))

@@ -49,7 +49,6 @@ def build(
 ) -> None:
     """Build a manifest from an unpacked data set; boxes that a table holds go into a second table beside it."""
     from cxrkit.data import ADAPTERS, ManifestError, write_manifest
-    from cxrkit.data._manifest import moved
 
     if dataset not in ADAPTERS:
         raise ValueError(f"the data set must be one of {', '.join(ADAPTERS)}; got {dataset!r}.")
@@ -58,9 +57,7 @@ def build(
     found = ADAPTERS[dataset](folder, **({"root": root, "columns": columns} if dataset == "table" else {}))
     if found.frame.empty:
         raise ManifestError(f"none of the {len(found.rows)} images in the table of {dataset} is in the folder.")
-    write_manifest(found.frame, out, root=found.root)
-    if len(found.boxes):
-        moved(found.boxes, out, found.root).to_csv(boxes := out.with_name(f"{out.stem}-boxes.csv"), index=False)
+    if boxes := write_manifest(found.frame, out, root=found.root, boxes=found.boxes):
         print(f"{boxes}: {len(found.boxes)} boxes")
     if dataset != "table":
         for note in found.notes:

@@ -10,7 +10,7 @@ import typer
 from cxrkit.cli import _terminal
 
 if TYPE_CHECKING:
-    from cxrkit.data._manifest import DataSet
+    from cxrkit.data import DataSet
     from cxrkit.deploy import Board, Run
 
 app = typer.Typer(help="A board over SSH: probe, copy, time, compare.", no_args_is_help=True, rich_markup_mode=None)

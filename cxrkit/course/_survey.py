@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrkit import metrics
 from cxrkit.course import published
-from cxrkit.data import ADAPTERS, radiologist_labels
+from cxrkit.data import ADAPTERS, ManifestError
 from cxrkit.labels import FINDINGS, SPLITS
 from cxrkit.metrics import Estimate
 
@@ -163,15 +163,15 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
     official, keras = (ADAPTERS["chestxray14"](folder, split=split).rows for split in ("official", "chexnet-keras"))
     # For the images that have both: what radiologists saw and what was mined, (images, comparisons) of 0 and 1.
     has = _findings(official).set_axis([PurePosixPath(image).name for image in official["image"]])
-    read = radiologist_labels(folder).query("image in @has.index")
-    seen = read[[column for column, _ in READ_AS.values()]].to_numpy(int)
-    mined = np.stack([has.loc[read["image"], names].max(axis=1) for _, names in READ_AS.values()], axis=1)
+    read = _radiologists(Path(folder)).query("`Image Index` in @has.index")
+    seen = (read[[column for column, _ in READ_AS.values()]] == "YES").to_numpy(int)
+    mined = np.stack([has.loc[read["Image Index"], names].max(axis=1) for _, names in READ_AS.values()], axis=1)
     # True, false positives, false, true negatives.
     counts = [((seen == true) & (mined == label)).sum(axis=0) for true, label in ((1, 1), (0, 1), (1, 0), (0, 0))]
     per_split = keras.groupby("split")["patient_id"].agg(films="size", patients="nunique")
     options: dict[str, Any] = {"labels": list(READ_AS), "metrics": tuple(_AGREEMENT), "resamples": resamples, "seed": 0}
     agreement: dict[str, dict[str, Estimate]] = {name: {} for name in READ_AS}
-    for row in metrics.score_table(seen, mined, read["patient_id"].to_numpy(str), **options).to_dict("records"):
+    for row in metrics.score_table(seen, mined, read["Patient ID"].to_numpy(str), **options).to_dict("records"):
         agreement[row["label"]][_AGREEMENT[row["metric"]]] = Estimate.from_row(row)
     return NihSurvey(
         survey=describe(official, name="ChestX-ray14", resamples=resamples),
@@ -180,6 +180,22 @@ def measure_nih(folder: str | Path, *, resamples: int = 2000) -> NihSurvey:
         agreement=agreement,
         confusion=pd.DataFrame(counts, ["tp", "fp", "fn", "tn"], list(READ_AS)).T,
     )
+
+
+def _radiologists(folder: Path) -> pd.DataFrame:
+    """Read what radiologists saw: a row per image, YES or NO for each label.
+
+    Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences;
+        the table is TorchXRayVision's.
+    """
+    name, columns = "google2019_nih-chest-xray-labels.csv", ["Image Index", "Patient ID"]
+    labels = sorted({column for column, _ in READ_AS.values()})
+    if not (found := sorted(folder.rglob(f"{name}*"))):
+        raise ManifestError(f"{folder} has no {name}; pass the folder that holds it.")
+    table = pd.read_csv(found[0], dtype=str)
+    if not {*columns, *labels} <= {*table} or not table[labels].isin(["YES", "NO"]).all(axis=None):
+        raise ManifestError(f"{name} must have {', '.join(columns)}, and YES or NO in {', '.join(labels)}.")
+    return table
 
 
 def to_json(found: NihSurvey) -> str:

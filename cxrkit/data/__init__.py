@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cxrkit.data._cells import ManifestError
     from cxrkit.data._check import check_manifest
     from cxrkit.data._films import FilmSet, load_films, truth
-    from cxrkit.data._manifest import read_manifest, write_manifest
-    from cxrkit.data._sets import ADAPTERS, radiologist_labels
+    from cxrkit.data._manifest import DataSet, read_manifest, write_manifest
+    from cxrkit.data._sets import ADAPTERS
     from cxrkit.data._splits import check_splits, split_by_patient
 
 
@@ -32,6 +32,7 @@ __all__ = [
     "ADAPTERS",
     "COURSE_MANIFEST",
     "SOURCES",
+    "DataSet",
     "FilmSet",
     "Journal",
     "ManifestError",
@@ -43,7 +44,6 @@ __all__ = [
     "fetch",
     "load_films",
     "locked",
-    "radiologist_labels",
     "read_manifest",
     "simulate_row",
     "split_by_patient",

@@ -88,7 +88,7 @@ _view = _one_of(
     **{"ap horizontal": "AP Supine", "ap_horizontal": "AP Supine", "ap semi erect": "AP", "ap erect": "AP"},
 )
 _sex = _one_of("F", "M", female="F", w="F", male="M")
-_covid = _one_of("0", "1", **{"0.0": "0", "1.0": "1"}, true="1", false="0", yes="1", no="0")
+_covid = _one_of("0", "1", **{"0.0": "0", "1.0": "1"}, true="1", false="0", yes="1", no="0", positive="1", negative="0")
 _split = _one_of(*SPLITS, training="train", dev="val", valid="val", validation="val", validate="val", testing="test")
 _findings = f"{', '.join(FINDINGS)}, joined by |, or empty"
 _images = "imageindex imagepath imagename imagefile filename filepath file path imageid dicomid xrayimagename img id"

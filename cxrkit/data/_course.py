@@ -37,7 +37,7 @@ def course_manifest() -> "pd.DataFrame":
     from cxrkit.data._cells import validate
     from cxrkit.data._tables import read_table
 
-    return validate(read_table(COURSE_MANIFEST, strict=True))
+    return validate(read_table(COURSE_MANIFEST))
 
 
 def course_images(split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -105,7 +105,7 @@ def simulate_row(row: Mapping[Any, Any]) -> "SimulatedFilm":
 
 
 def course_boxes(split: str | None = None) -> "pd.DataFrame":
-    """Return where the findings of a split's images lie (None: of all), in the form of `cxrkit.explain.read_boxes`.
+    """Return where the findings of a split's images lie (None: of all), in the form of `DataSet.boxes`.
 
     Returns:
         One row per box: `image` as in the manifest, `finding` (of the 14), `x`, `y`, `w`, `h` as fractions of the

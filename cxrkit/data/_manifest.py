@@ -31,7 +31,8 @@ class DataSet:
         present: (rows,), bool: whether the image file exists.
         notes: a sentence for each thing that was guessed or changed, or that a user has to know.
         left_out: files that are not in `rows`, each with the reason.
-        boxes: the table's boxes of images in `frame`, as `explain.read_boxes` gives them.
+        boxes: the table's boxes of images in `frame`, a row per box and finding: `image`, `finding`, `x`, `y`, `w`, `h`
+            and `unit`, "fraction" or "pixel" of the image from its upper left corner.
     """
 
     name: str
@@ -87,7 +88,7 @@ def read_manifest(
         return DataSet("the course", folder, rows, np.ones(len(rows), bool))
     path = Path(path)
     folder = path.parent if root is None else Path(root)
-    table = read_table(path, strict=True)
+    table = read_table(path)
     text, notes = known_columns(table, need, path.name, columns=columns, folder=folder)
     text, boxes = part_boxes(text, notes)
     rows, more = _cells.clean(text, path.name, _cells.DECISIVE, join=True)
@@ -117,24 +118,37 @@ def read_manifest(
 
 
 def write_manifest(
-    frame: pd.DataFrame, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
-) -> None:
+    frame: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    boxes: pd.DataFrame | None = None,
+) -> Path | None:
     """Check a frame and write it as a manifest, whole or not at all; `read_manifest` gives the same rows back.
 
     Args:
         frame: as for `validate`, whose ManifestError it raises.
         path: where to; an older file is replaced.
         root: the folder that the image paths are relative to, to make them relative to the file's; None: no change.
+        boxes: those of `DataSet`, for a second table NAME-boxes.csv.
+    Returns:
+        The table of boxes, if there are any.
     """
-    write_whole(Path(path), to_csv(frame if root is None else moved(frame, path, root)).encode())
+    path, way = Path(path), "."
+    if root is not None:
+        here, there = path.parent.resolve(), Path(root).resolve()
+        # On Windows another drive has no relative path.
+        way = os.path.relpath(there, here) if there.anchor == here.anchor else str(there)
 
+    def moved(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows if root is None else rows.assign(image=[Path(way, image).as_posix() for image in rows["image"]])
 
-def moved(frame: pd.DataFrame, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> pd.DataFrame:
-    """Return rows with `image` relative to the folder of the file `path` instead of to `root`."""
-    here, there = Path(path).parent.resolve(), Path(root).resolve()
-    # On Windows another drive has no relative path.
-    way = os.path.relpath(there, here) if there.anchor == here.anchor else str(there)
-    return frame.assign(image=[Path(way, image).as_posix() for image in frame["image"]])
+    write_whole(path, to_csv(moved(frame)).encode())
+    if boxes is None or boxes.empty:
+        return None
+    beside = path.with_name(f"{path.stem}-boxes.csv")
+    write_whole(beside, moved(boxes).to_csv(index=False, lineterminator="\n").encode())
+    return beside
 
 
 def to_csv(frame: pd.DataFrame) -> str:

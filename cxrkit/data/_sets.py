@@ -20,8 +20,6 @@ from cxrkit.data._splits import split_by_patient
 from cxrkit.data._tables import NO_PATIENTS, known_columns, read_table, read_text
 from cxrkit.labels import SPLITS
 
-#: What the radiologists of `radiologist_labels` looked for.
-RADIOLOGIST_LABELS = ["Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass"]
 #: Folder of a class, in lower case, without underscores -> (covid, findings, other); pneumonia may be COVID-19.
 _CLASSES = {
     "covid": ("1", "", ""),
@@ -104,24 +102,6 @@ def chestxray14(folder: Folder, *, split: str = "official") -> DataSet:
             path = unpacked.find(rf"(chexnet_keras_)?{file}\.csv", f"{file}.csv")
             rows.loc[names.isin(read_table(unpacked.root / path).iloc[:, 0]), "split"] = part
     return unpacked.data_set("nih", rows)
-
-
-def radiologist_labels(folder: Folder) -> pd.DataFrame:
-    """Read what radiologists saw on images of ChestX-ray14: TorchXRayVision's google2019_nih-chest-xray-labels.csv.
-
-    Returns:
-        One row per image: `image` (file name), `patient_id` as in ChestX-ray14's manifest, `set` (val or test), and a
-        column of 0 and 1 for each of `RADIOLOGIST_LABELS`.
-    Source: Majkowska et al., Radiology 2020, 294, 421: several radiologists per image, who settled their differences.
-    """
-    unpacked, called = _Unpacked(folder), "google2019_nih-chest-xray-labels.csv"
-    table = read_table(unpacked.root / unpacked.find(re.escape(called), called)).reset_index(drop=True)
-    need_columns(table, ("Image Index", "Patient ID", "Set Id", *RADIOLOGIST_LABELS), called)
-    answers = table[RADIOLOGIST_LABELS]
-    if other := sorted(set(answers.to_numpy().ravel()) - {"YES", "NO"}):
-        raise ManifestError(f"{called} must have YES or NO for each label; got {', '.join(map(repr, other[:5]))}.")
-    first = {"image": table["Image Index"], "patient_id": "nih-" + table["Patient ID"], "set": table["Set Id"]}
-    return pd.DataFrame(first).join((answers == "YES").astype(int))
 
 
 def covid_chestxray(folder: Folder) -> DataSet:

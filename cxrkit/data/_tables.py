@@ -22,7 +22,7 @@ NO_PATIENTS = (
     "The table names no patients, so each image counts as a different person. Images of one person may be in train "
     "and in test, which inflates every measure."
 )
-#: What is told of each box; see `explain.read_boxes`.
+#: What is told of each box; see `DataSet`.
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h", "unit")
 _SPELLED = [*(name.lower().replace("_", " ") for name in FINDINGS), NO_FINDING.lower()]
 #: Columns of a box, and their other names: a corner, and the other corner or the size.
@@ -47,32 +47,42 @@ def read_text(path: Path) -> str:
         raise ManifestError(f"{path.name} is not UTF-8, or not a whole .gz ({error}); save it as CSV UTF-8.") from error
 
 
-def read_table(path: Path, *, strict: bool = False) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """Read the rows of a CSV, without empty ones, as str; the index counts as a spreadsheet does.
 
-    If `strict`, every row must have as many cells as the header, and quotes must be closed; else it is filled or cut.
+    The header and rows may end in empty cells. Of lists without a header, one of image files is understood, and
+    COVIDx's (patient, image, class and perhaps source, with spaces between them).
     """
     # Excel writes, and hides, a first line "sep=;".
     text = re.sub(r"\Asep=.\r?\n", "", read_text(path))
-    separator = max(",;\t", key=text.partition("\n")[0].count)
+    line, added = text.partition("\n")[0].strip(), []
+    separator = max(",;\t", key=line.count)
+    if covidx := re.fullmatch(r"\S+ \S+\.(?:png|jpe?g) (\S+)( \S+)?", line):
+        kind = "covid" if covidx[1] in ("positive", "negative") else "class"
+        separator, added = " ", [["patient_id", "image", kind, "source"][: 4 if covidx[2] else 3]]
+    elif separator not in line and line.lower().endswith(_cells.IMAGE_ENDINGS):
+        added = [["image"]]
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict))
+        rows = added + list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise ManifestError(f"{path.name} is not a CSV file ({error}); save it as CSV UTF-8.") from error
-    numbered = {number: row for number, row in enumerate(rows, start=1) if any(row)}
+    numbered = {number: row for number, row in enumerate(rows, start=1 - len(added)) if any(map(str.strip, row))}
     if not numbered:
         raise ManifestError(f"{path.name} is empty; it must have a header, with a column image, and a row per image.")
-    (_, first), *body = numbered.items()
-    # The header of some public tables ends in a comma.
-    header = [cell.strip() or f"column {place}" for place, cell in enumerate(first, start=1)]
-    if twice := [name for name, count in Counter(header).items() if count > 1]:
+    (_, header), *body = numbered.items()
+    names = [cell.strip() or f"column {place}" for place, cell in enumerate(header, start=1)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ManifestError(f"{path.name} has the column {', '.join(map(repr, twice))} twice; keep one.")
-    width = len(header)
-    legal = f"{width} cells, as in the header"
-    if strict and (odd := [(at, "", f"{len(row)} cells", legal) for at, row in body if len(row) != width]):
+    # ChestX-ray14's tables end the header, or each row, in commas.
+    is_named, most = np.array([cell.strip() != "" for cell in header]), len(header)
+    least = int(np.flatnonzero(is_named)[-1]) + 1
+    legal = f"{least} cells, as in the header"
+    odd = [(at, "", f"{len(row)} cells", legal) for at, row in body if len(row) < least or any(row[most:])]
+    if odd:
         raise _cells.faulty(odd, path.name)
-    cells = {number: (row + [""] * width)[:width] for number, row in body}
-    return pd.DataFrame(list(cells.values()), list(cells), header, dtype=object)
+    cells = [(row + [""] * most)[:most] for _, row in body]
+    table = pd.DataFrame(cells, [number for number, _ in body], names, dtype=object)
+    return table.loc[:, is_named | (table != "").any().to_numpy(bool)]
 
 
 def known_columns(
@@ -90,8 +100,9 @@ def known_columns(
     rows, notes = _renamed(table, columns or {}, name)
     if "image" not in rows:
         raise ManifestError(
-            f"{name} has no column of images; it has {', '.join(map(str, table))}. Rename the one that holds paths or "
-            "names of files to image, or name it with --columns image=... (in Python, columns=)."
+            f"{name} has no column of images; its first line, which must name the columns, is "
+            f"{', '.join(map(str, table))}. Rename the one that holds paths or names of files to image, or name it "
+            "with --columns image=... (in Python, columns=)."
         )
     if folder is not None:
         rows["image"] = _located(rows["image"], folder, name, notes)
@@ -144,7 +155,8 @@ def _renamed(table: pd.DataFrame, columns: Mapping[str, str], name: str) -> tupl
         if all(sides[side] for side in four):
             guessed = {str(sides[side]): side for side in four if side not in given}
             break
-    free = {key: column for key, column in free.items() if column not in guessed}
+    # A comma in a name parts it: the height in "OriginalImage[Width,Height]" is not the file's.
+    free = {key: name for key, name in free.items() if name not in guessed and name.count("[") == name.count("]")}
     for ours, column in _cells.COLUMNS.items():
         theirs = guess(ours, column.names)
         if ours not in given and ours not in free.values() and theirs and theirs not in (*_cells.COLUMNS, *guessed):

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from cxrkit import data, film, networks
-from cxrkit.data._manifest import DataSet
+from cxrkit.data import DataSet
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here, scored
 from cxrkit.deploy._export import RUNNER, Files, read_bundle, spread
 from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, SshLink

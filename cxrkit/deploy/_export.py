@@ -13,7 +13,7 @@ import pandas as pd
 
 import cxrkit
 from cxrkit import data, film, networks
-from cxrkit.data._manifest import DataSet
+from cxrkit.data import DataSet
 from cxrkit.deploy import runner
 from cxrkit.deploy._compare import Agreement, agreement, scored
 from cxrkit.deploy._link import DeployError

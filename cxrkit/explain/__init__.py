@@ -9,7 +9,7 @@ from a Keras model through tf-keras-vis.
 
 from typing import TYPE_CHECKING
 
-from cxrkit.explain._boxes import BoxedFilm, examples, films_with_boxes, read_boxes, score_films
+from cxrkit.explain._boxes import BoxedFilm, examples, films_with_boxes, score_films
 from cxrkit.explain._compare import compare, differences, right_places
 from cxrkit.explain._maps import METHODS, explainer, heat_maps
 
@@ -25,7 +25,6 @@ __all__ = [
     "explainer",
     "films_with_boxes",
     "heat_maps",
-    "read_boxes",
     "right_places",
     "score_films",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ import numpy as np
 from cxrkit import metrics
 from cxrkit.explain._maps import heat_maps
 from cxrkit.film import read
-from cxrkit.labels import split_findings
 from cxrkit.networks import Predictor
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from cxrkit.explain._keras import Explainer
 
-_log = logging.getLogger("cxrkit")
 Box = tuple[float, float, float, float]
 
 
@@ -74,42 +71,11 @@ class Example:
     prob: float
 
 
-def read_boxes(path: str | os.PathLike[str], *, width_px: int | None = None) -> pd.DataFrame:
-    """Read a table of boxes: ours, ChestX-ray14's BBox_List_2017.csv, those of VinDr-CXR and RSNA (docs/data.md).
-
-    Args:
-        path: a CSV with columns of images and findings and `x, y, w, h` or `x_max, y_max`, as fractions or pixels.
-        width_px: side of the (square) image whose pixels these are, where the files are of another size: 1024 for
-            BBox_List_2017.csv and smaller copies of its images.
-    Returns:
-        `image`, `finding` ("Infiltrate" becomes "Infiltration"), `x`, `y`, `w`, `h`, and their `unit`, "fraction" or
-        "pixel" of the image.
-    """
-    notes: list[str] = []
-    # Imported here, with pandas, which the dashboard's panels do without.
-    from cxrkit.data._tables import known_columns, part_boxes, read_table
-
-    table, name = read_table(Path(path)), Path(path).name
-    rows, _ = known_columns(table, (), name)
-    if "findings" not in rows:
-        raise ValueError(f"a table of boxes needs a column finding; {name} has {', '.join(map(str, table))}.")
-    for cell in rows["findings"].unique():
-        split_findings(cell)
-    _, frame = part_boxes(rows, notes)
-    if frame.empty:
-        raise ValueError(f"{name} has no box; a table of boxes has the columns x, y, and w, h or x_max, y_max.")
-    for note in notes:
-        _log.warning("%s: %s", name, note)
-    if width_px:
-        frame = frame.assign(unit="fraction", **(frame[list("xywh")] / width_px))
-    return frame.reset_index(drop=True)
-
-
 def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest: pd.DataFrame) -> Iterator[BoxedFilm]:
     """Read the images that a table of boxes names, one after another, in the order in which it first names them.
 
     Args:
-        boxes: as `read_boxes` gives, or `boxes` of `data.read_manifest`; those in pixels become fractions here.
+        boxes: `boxes` of `data.read_manifest`, or such a frame; those in pixels become fractions here.
         root: folder that `image` is relative to.
         manifest: rows with `image` and `patient_id`, for intervals by patient.
     """
@@ -124,7 +90,7 @@ def films_with_boxes(boxes: pd.DataFrame, root: str | os.PathLike[str], manifest
         if (sides[["x", "y"]] + sides[["w", "h"]].to_numpy() > 1.05).any(axis=None) or (sides < 0).any(axis=None):
             raise ValueError(
                 f"a box of {name} lies outside the image of {width} x {height} pixels; if boxes were drawn on an image "
-                "of another size, give that in columns width and height of the table, or as width_px of read_boxes."
+                "of another size, give that in columns width and height of the table."
             )
         parts = sides.groupby(rows["finding"], sort=False)
         found = {str(finding): tuple(part.itertuples(index=False, name=None)) for finding, part in parts}

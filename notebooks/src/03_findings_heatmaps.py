@@ -61,7 +61,9 @@ if simulated:
     boxes = course_boxes("test")
 else:
     root, films = Path(MANIFEST).parent, read_manifest(MANIFEST).frame
-    boxes = explain.read_boxes(BOXES, width_px=BOXES_WIDTH_PX)
+    boxes = read_manifest(BOXES, root=root, need=("findings", "x")).boxes
+    if BOXES_WIDTH_PX:
+        boxes = boxes.assign(unit="fraction", **boxes[list("xywh")] / BOXES_WIDTH_PX)
 predictor = networks.load(MODEL)
 print(f"{len(films)} films of {films['patient_id'].nunique()} patients; {len(boxes)} boxes; network {predictor.name}")
 
