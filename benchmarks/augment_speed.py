@@ -53,7 +53,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     films = np.stack([one.pixels for one in phantom.simulate_many(range(16), workers=1, size_px=224)])
     recipes = {name: augment.default(name) for name in augment.OPERATIONS}
-    recipes |= {name: augment.named(name) for name in ("fig08/Add", "fig11", "round/J", "vary")}
+    recipes |= {name: augment.load(name) for name in ("fig08/Add", "fig11", "round/J", "vary")}
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "imaug"))
     print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f};")
     print(f"Python {platform.python_version()}, {packages}. 16 simulated images of 224 px; processor time;")

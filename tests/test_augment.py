@@ -33,12 +33,12 @@ def test_imgaug_is_imported_by_the_first_apply_and_no_global_random_state_is_use
     code = """
 import random, sys, numpy as np
 from cxrkit import augment
-augment.named("fig11").code(), augment.draw(augment.named("fig11"), 3)
+augment.load("fig11").code(), augment.draw(augment.load("fig11"), 3)
 heavy = {"imgaug", "cv2", "scipy", "tensorflow", "keras"} & set(sys.modules)
 assert not heavy, heavy
 states = random.getstate(), np.random.get_state()[1].tolist()
 films = np.zeros((4, 16, 16), np.uint8)
-made = [[augment.apply(augment.named(name), films, 3).tobytes() for name in augment.NAMES] for _ in range(2)]
+made = [[augment.apply(augment.load(name), films, 3).tobytes() for name in augment.NAMES] for _ in range(2)]
 assert made[0] == made[1]
 assert (random.getstate(), np.random.get_state()[1].tolist()) == states
 # imgaug makes its global generator, of a number from NumPy's, when the first augmenter has no seed.
@@ -198,7 +198,7 @@ def test_branches_are_drawn_with_their_probabilities(recipe, shares):
 
 
 def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
-    pixels, vary = films(6), augment.named("vary")
+    pixels, vary = films(6), augment.load("vary")
     view, expected = pixels[::2, ::-1, 1::2], augment.apply(vary, pixels[::2, ::-1, 1::2].copy(), 3)
     pixels.setflags(write=False)
     np.testing.assert_array_equal(augment.apply(vary, view, 3), expected)
@@ -209,7 +209,7 @@ def test_images_are_not_changed_also_when_they_are_a_view_or_empty():
 
 
 def test_threads_share_nothing():
-    draw = functools.partial(augment.apply, augment.named("vary"), films(4))
+    draw = functools.partial(augment.apply, augment.load("vary"), films(4))
     with ThreadPoolExecutor(8) as pool:
         np.testing.assert_array_equal(list(pool.map(draw, range(40))), [draw(seed) for seed in range(40)])
 
@@ -222,7 +222,7 @@ def test_threads_share_nothing():
             for seed in (-1, 1.5, "a", None, [1, 2], [1, -2, 3], True)
         ),
         (lambda: augment.apply(ADD, np.zeros((2, 8, 8))), r"must be uint8 \(n, H, W\); .* One film is film\[None\]"),
-        (lambda: augment.draw("fig11"), "recipe must be a Recipe; got str. Get one by name with augment.named"),
+        (lambda: augment.draw("fig11"), "recipe must be a Recipe; got str. Get one by name with augment.load"),
         (lambda: augment.load("nowhere.json"), r"one of none, .*, or a recipe's JSON file; got 'nowhere"),
         (lambda: augment.from_json("[" * 100_000), "a recipe must be JSON as `Recipe.to_json` writes it"),
         (
@@ -266,19 +266,19 @@ def test_the_code_of_figure_11_makes_the_augmenter_that_the_report_prints():
         ],
         random_order=True,
     )
-    assert str(made_by(augment.named("fig11").code())) == str(printed)
+    assert str(made_by(augment.load("fig11").code())) == str(printed)
 
 
 def test_table_5_figure_8_and_the_stacks_of_rounds_are_the_reports():
     for name, printed in published.table("table05").iterrows():
         share = 255 if printed["unit"] == "scale, of 255" else 1
-        [value] = augment.named(f"table05/{name}").written().values()
+        [value] = augment.load(f"table05/{name}").written().values()
         low, high = value if isinstance(value, tuple) else (value, value)
         assert (low, high) == pytest.approx((printed["low"] * share, printed["high"] * share))
-    flip, add = Op("Fliplr", p=0.5), augment.named("table05/Add")
-    assert augment.named("fig08/Add") == SomeOf((0, None), (flip, add), random_order=True)
-    blur, gamma, sharpen = (augment.named(f"round/{letter}") for letter in "ACE")
-    stacks = [augment.named(f"round/{letter}").children for letter in "GHIJ"]
+    flip, add = Op("Fliplr", p=0.5), augment.load("table05/Add")
+    assert augment.load("fig08/Add") == SomeOf((0, None), (flip, add), random_order=True)
+    blur, gamma, sharpen = (augment.load(f"round/{letter}") for letter in "ACE")
+    stacks = [augment.load(f"round/{letter}").children for letter in "GHIJ"]
     assert stacks == [(blur, gamma), (sharpen, blur), (gamma, sharpen), (gamma, blur, sharpen)]
 
 
@@ -288,9 +288,9 @@ def test_a_recipe_is_plain_json_and_is_loaded_by_name_and_from_a_file(tmp_path):
     some = {"n": [1, None], "children": [add, multiply, {"Noop": {}}], "random_order": False}
     assert json.loads(recipe.to_json()) == {"version": 1, "recipe": {"SomeOf": some}}
     file = tmp_path / "mine.json"
-    file.write_text(augment.named("fig11").to_json(), encoding="utf-8")
-    for source in ("fig11", file, str(file), augment.named("fig11")):
-        assert augment.load(source) == augment.named("fig11")
+    file.write_text(augment.load("fig11").to_json(), encoding="utf-8")
+    for source in ("fig11", file, str(file), augment.load("fig11")):
+        assert augment.load(source) == augment.load("fig11")
     file.write_text("no JSON", encoding="utf-8")
     with pytest.raises(ValueError, match=r"mine.json: a recipe must be JSON as `Recipe.to_json` writes it"):
         augment.load(file)

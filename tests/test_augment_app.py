@@ -15,7 +15,7 @@ from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.widgets import AugmentLab
 
 FILMS = {"one.png": np.full((20, 20), 0.25, np.float32), "<b>two</b>": np.full((30, 12), 0.75, np.float32)}
-FIG11 = augment.named("fig11")
+FIG11 = augment.load("fig11")
 THREE = Sequential([augment.default(name) for name in ("Noop", "Add", "Fliplr")])
 NOOP, ADD, FLIP = THREE.children
 
@@ -51,11 +51,11 @@ def test_any_recipe_is_shown_and_stays_what_it_is(lab, recipe):
 @pytest.mark.parametrize("name", augment.NAMES)
 def test_a_named_recipe_is_shown_and_stays_what_it_is_also_after_illegal_json(lab, name):
     lab.name.value = name
-    assert walked(lab) == augment.named(name) == augment.from_json(lab.json.value)
+    assert walked(lab) == augment.load(name) == augment.from_json(lab.json.value)
     assert (lab.code.value, lab.name.value) == (lab.recipe.code(), name)
     lab.json.value = text = '{"version": 1, "recipe": {"Add": {"value": 999}}}'
     lab.use_json.click()
-    assert (lab.recipe, lab.json.value) == (augment.named(name), text)
+    assert (lab.recipe, lab.json.value) == (augment.load(name), text)
     assert "recipe" in lab.message.value
 
 
@@ -83,7 +83,7 @@ def test_every_parameter_of_every_operation_can_be_moved(lab, name):
 
 @pytest.mark.parametrize(("sigma", "step"), [(0.25, 0.01), (0.00001, 0.1), (1 / 3, 0.0001)])
 def test_a_browser_that_moves_a_slider_to_its_grid_changes_nothing_and_the_grid_is_never_made_coarser(sigma, step):
-    recipe = augment.named("table05/AdditiveGaussianNoise")
+    recipe = augment.load("table05/AdditiveGaussianNoise")
     assert recipe["scale"] == (0, 0.03 * 255)
     lab = a_lab(recipe)
     for value, wanted in (((0.0, 7.65), (0, 0.03 * 255)), ((1.0, 7.65), (1.0, 0.03 * 255))):
@@ -231,7 +231,7 @@ def test_without_a_folder_a_recipe_comes_from_the_users_own_computer_alone(conte
     assert (id(lab.upload) in shown, id(lab.save) in shown) == (True, False)
     file = {"name": "r.json", "type": "", "size": len(content), "content": memoryview(content)}
     lab.upload.set_trait("value", ({**file, "last_modified": datetime.datetime(2026, 1, 1)},))
-    assert lab.recipe == augment.named(wanted)
+    assert lab.recipe == augment.load(wanted)
 
 
 def test_draw_k_is_what_the_recipe_gives_image_k_of_a_batch():

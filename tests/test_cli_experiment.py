@@ -15,7 +15,7 @@ def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, run_here
     tiny = start(tmp_path / "start")
     (tmp_path / "images").mkdir()
     path = write_manifest(tmp_path / "images", patients=16, sources=("x", "y", "y")).rename(tmp_path / "m.csv")
-    (tmp_path / "mine.json").write_text(augment.named("flip").to_json())
+    (tmp_path / "mine.json").write_text(augment.load("flip").to_json())
     options = "--root images --out out --mode frozen --size 16 --draws 1 --seeds 1 --recipe mine.json"
     command = ["augmenters", path, *options.split(), "--markdown", "told.md", "--start", tiny]
     assert run_here("experiment", *command)[0] == 0
@@ -36,7 +36,7 @@ def test_an_experiment_writes_its_files_and_resumes_from_them(tmp_path, run_here
     ["composite --patients 8", "transfer --sizes 4 --epochs 1 --steps 2 --recipe mine.json", "unseen", "mixing"],
 )
 def test_every_experiment_runs_on_a_manifest_of_several_sources(tmp_path, run_here, command):
-    (tmp_path / "mine.json").write_text(augment.named("flip").to_json())
+    (tmp_path / "mine.json").write_text(augment.load("flip").to_json())
     path = write_manifest(tmp_path, patients=32, sources=("x", "x", "y", "x"))
     name, *options = command.split()
     options += [] if name == "transfer" else ["--mode", "frozen"]

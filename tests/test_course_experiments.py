@@ -102,7 +102,7 @@ def test_choices_are_nested_by_patient_and_hold_both_classes(ill, well, sizes, s
 @pytest.mark.parametrize("mode", MODES)
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(tiny, mode):
     films, test = film_set(), film_set(6, first=200)
-    chosen = plan(tiny, mode=mode, recipe=augment.named("flip"))
+    chosen = plan(tiny, mode=mode, recipe=augment.load("flip"))
     first, again, other = (experiments.learn(films, VAL, chosen, seed=seed) for seed in (3, 3, 4))
     probs = first.predict(test)
     assert ((probs >= 0) & (probs <= 1)).all()
@@ -126,7 +126,7 @@ def test_fine_tuning_begins_with_pretrained_weights_and_scratch_does_not(tiny, m
 
 
 def test_features_are_computed_once_per_image_and_draw_whatever_set_they_come_in(tiny):
-    films, chosen, recipe = film_set(), plan(tiny), augment.named("fig11")
+    films, chosen, recipe = film_set(), plan(tiny), augment.load("fig11")
     some = films.where(np.array([7, 2]))
     alone = features(some, chosen, recipe=recipe, draw=3)
     body.cache_clear()

@@ -237,7 +237,7 @@ def test_panels_are_made_when_they_are_opened_and_follow_language_and_images(das
     assert (dashboard.lab.layout.display, dashboard.explorer.layout.display) == (None, "none")
     dashboard.page.language = "zh-Hant"
     assert lab.language == "zh-Hant"
-    lab.recipe = augment.named("flip")
+    lab.recipe = augment.load("flip")
     drop(dashboard, "mine.jpg", BY_NAME["edema"].read())
     assert dashboard.lab.children == (lab,)
     ask(dashboard, "came")
@@ -279,7 +279,7 @@ def test_every_word_that_the_page_says_is_among_the_words():
 def test_the_page_loads_none_of_what_only_figures_tables_and_training_need():
     heavy = {"tensorflow", "keras", "pandas", "matplotlib", "sklearn", "torch", "scipy.stats", "scipy.spatial"}
     code = (
-        "import sys; from cxrkit.dashboard import dashboard; page = dashboard()\n"
+        "import sys; from cxrkit.dashboard import Dashboard; page = Dashboard()\n"
         "page._handle({'do': 'rounds', 'key': 'covid'}, []); page.page.tab = 'lab'; page.page.tab = 'rounds'\n"
         f"print(len(page.page.rounds['each']), {heavy} & set(sys.modules))\n"
         # What stood in for SciPy is gone.

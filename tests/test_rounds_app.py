@@ -59,7 +59,7 @@ def test_each_round_shows_its_view_its_probability_and_the_votes():
 
 
 def test_it_shows_what_run_gives():
-    recipes = {name: name for name in rounds.REPORT} | {"noise": augment.named("table05/AdditiveGaussianNoise")}
+    recipes = {name: name for name in rounds.REPORT} | {"noise": augment.load("table05/AdditiveGaussianNoise")}
     options = {"combine": "median", "mode": "cumulative", "seed": 3}
     explorer = an_explorer(order=tuple(recipes), recipes={"noise": recipes["noise"]}, **options)
     found = rounds.run(bright(), [FILMS["one.png"]], recipes, labels=[COVID], **options)

@@ -46,7 +46,7 @@ def test_grids_and_stacks_are_the_reports_rows():
         assert sorted(grid) == sorted(published.table(name).index)
     stacks = rounds.stacks()
     assert stacks == rounds.GRIDS["table23"] | rounds.GRIDS["table27"]
-    assert stacks["gamma>blur>sharpen"] == augment.named("round/J")
+    assert stacks["gamma>blur>sharpen"] == augment.load("round/J")
 
 
 def test_a_row_scores_the_augmented_images_against_the_untouched():

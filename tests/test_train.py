@@ -145,7 +145,7 @@ def test_without_weights_no_image_is_seen_twice_more_often_than_another(n, batch
     assert seen.max() - seen.min() <= 1
 
 
-@pytest.mark.parametrize("recipe", [None, augment.named("fig11")])
+@pytest.mark.parametrize("recipe", [None, augment.load("fig11")])
 def test_the_parts_of_a_batch_make_up_the_batch(recipe):
     whole = batches(augment=recipe)[1]
     parts = [batches(augment=recipe, rows=slice(start, start + 2))[1] for start in range(0, 8, 2)]

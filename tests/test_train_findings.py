@@ -112,14 +112,14 @@ def test_thresholds_and_figures_come_from_the_same_probabilities_as_triage(train
 
 def test_a_folder_of_another_run_is_refused_unless_that_could_not_begin(films, tmp_path):
     out, recipe = tmp_path / "model", tmp_path / "mine.json"
-    recipe.write_text(augment.named("flip").to_json(), encoding="utf-8")
+    recipe.write_text(augment.load("flip").to_json(), encoding="utf-8")
     with pytest.raises(ValueError, match=r"network must make a model of images \(64, 64, 1\) with 14 outputs"):
         trained_briefly(films, out, size_px=64, augment=recipe)
     trained_briefly(films, out, augment=recipe)
     with pytest.raises(ValueError, match=r"holds a run with other settings \(.*seed was 0, now 1.*remove this one"):
         trained_briefly(films, out, seed=1, augment=recipe)
     # So is an edited recipe.
-    recipe.write_text(augment.named("vary").to_json(), encoding="utf-8")
+    recipe.write_text(augment.load("vary").to_json(), encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds a run with other settings \(augment was .*Fliplr.* now .*Affine"):
         trained_briefly(films, out, augment=recipe)
 
@@ -178,7 +178,7 @@ def test_the_command_trains_as_its_options_tell_it_and_tensorflow_stays_quiet(fi
     expected = train.Settings("SqueezeNet", None, 64, 1, 4, 0.1, "weighted", "vary", "auroc", 1, 3, ("phantom",))
     expected = json.loads(json.dumps(asdict(expected) | {"augment": settings["augment"]}))
     assert settings == expected
-    assert augment.from_json(json.dumps(settings["augment"])) == augment.named("vary")
+    assert augment.from_json(json.dumps(settings["augment"])) == augment.load("vary")
     for options, message in (
         ("--backend jax", "set KERAS_BACKEND=jax and start again"),
         ("--backend torch", "must be tensorflow or jax"),

@@ -47,7 +47,6 @@ def test_the_covid_stage_is_scored_on_every_image_that_was_predicted():
     score = triage.score(COMBINED, MANIFEST)
     # Matched by their bytes; two have no match.
     assert list(score.films["sha256"]) == ["a", "b", "c", "d", "e"]
-    assert score.unpredicted == {"error": 1, "rejected": 1}
     assert np.array_equal(score.confusion, [[1, 1], [1, 2]])
     values = {name: (estimate.value, estimate.n) for name, estimate in score.covid.items()}
     # Of the 2 x 3 pairs all but (b, c) are in order.

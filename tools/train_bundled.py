@@ -131,7 +131,7 @@ def stage(
         # The root of negatives over positives as drawn, at most 3.
         share = np.average(films.targets, axis=0, weights=weights)
         loss = train.masked_crossentropy(np.minimum(np.sqrt((1 - share) / share), 3.0))
-    recipe = augment.named("vary")
+    recipe = augment.load("vary")
     batches = train.Batches(films, size_px=SIZE_PX, weights=weights, steps=steps, batch_size=BATCH, augment=recipe)
     rate = keras.optimizers.schedules.CosineDecay(3e-4, epochs * steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), loss)

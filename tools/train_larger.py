@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--steps", type=int, default=40)
     args = parser.parse_args()
-    size, recipe = networks.load(args.start).input_size, augment.named("flip")
+    size, recipe = networks.load(args.start).input_size, augment.load("flip")
     sets = experiments.load(args.manifest, size_px=size, cache=args.out / "films")
     plan = experiments.Plan(args.start, size_px=size, recipe=recipe, epochs=args.epochs, steps=args.steps)
     learned = experiments.learn(sets.train, sets.val, plan, seed=0)

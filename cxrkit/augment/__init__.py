@@ -6,7 +6,7 @@
 
 from cxrkit.augment import _edit as edit
 from cxrkit.augment._draw import apply, draw, is_fixed
-from cxrkit.augment._named import NAMES, load, named
+from cxrkit.augment._named import NAMES, load
 from cxrkit.augment._operations import OPERATIONS, Choice, Parameter
 from cxrkit.augment._recipe import OneOf, Op, Recipe, Sequential, SomeOf, Sometimes, default, from_json
 
@@ -28,5 +28,4 @@ __all__ = [
     "from_json",
     "is_fixed",
     "load",
-    "named",
 ]

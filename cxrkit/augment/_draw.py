@@ -66,7 +66,7 @@ def is_fixed(recipe: Recipe) -> bool:
 def _check(recipe: Recipe) -> None:
     if not isinstance(recipe, Recipe):
         raise ValueError(
-            f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.named, or make one: "
+            f"recipe must be a Recipe; got {type(recipe).__name__}. Get one by name with augment.load, or make one: "
             "augment.Op('Add', value=(-20, 20))."
         )
 

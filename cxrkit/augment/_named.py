@@ -78,7 +78,7 @@ NAMES: tuple[str, ...] = tuple(_RECIPES)
 
 
 def load(source: Recipe | Path | str) -> Recipe:
-    """Return a recipe by name, one of `NAMES`, or from a file that holds its JSON; a recipe is returned as it came."""
+    """Return a recipe by name, one of `NAMES` (see docs/augment.md), or from a JSON file; a recipe as it came."""
     if isinstance(source, Recipe):
         return source
     if source in _RECIPES:
@@ -89,10 +89,3 @@ def load(source: Recipe | Path | str) -> Recipe:
         return from_json(Path(source).read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ValueError(f"{source}: {error}") from error
-
-
-def named(name: str) -> Recipe:
-    """Return a recipe by name, one of `NAMES`; docs/augment.md explains them."""
-    if name not in _RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(NAMES)}; got {name!r}.")
-    return _RECIPES[name]

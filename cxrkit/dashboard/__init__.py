@@ -4,8 +4,8 @@ Each viewer has a separate kernel with separate images. Images are never written
 Imports neither TensorFlow nor matplotlib nor pandas, because a small server runs many kernels. Not a medical device.
 """
 
-from cxrkit.dashboard._page import Dashboard, dashboard
+from cxrkit.dashboard._page import Dashboard
 from cxrkit.dashboard._serve import link_template
 from cxrkit.dashboard._session import LIMITS, Limits, Session
 
-__all__ = ["LIMITS", "Dashboard", "Limits", "Session", "dashboard", "link_template"]
+__all__ = ["LIMITS", "Dashboard", "Limits", "Session", "link_template"]

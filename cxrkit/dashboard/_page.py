@@ -48,10 +48,10 @@ class Page(anywidget.AnyWidget):
 
 
 class Dashboard(widgets.VBox):
-    """The dashboard of one viewer.
+    """The dashboard of one viewer, for the last line of a cell; `language` is the first, one of `words.LANGUAGES`.
 
     Attributes:
-        session: the films; without one it uses the bundled networks.
+        session: the images; without one it uses the bundled networks.
         page: the widget in the browser; it begins with a sample.
         lab, explorer: the panels of two tabs; empty until a viewer opens them.
     """
@@ -197,8 +197,3 @@ class Dashboard(widgets.VBox):
         for box in self._panels.values():
             for panel in box.children:
                 panel.language = self.page.language
-
-
-def dashboard(language: str = "en") -> Dashboard:
-    """Return the dashboard for the last line of a cell, first in one of `words.LANGUAGES`; a viewer can choose."""
-    return Dashboard(language=language)

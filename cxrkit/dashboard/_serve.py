@@ -19,7 +19,7 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 #: The code of the page's notebook, as in notebooks/12_dashboard.ipynb.
-_SOURCE = "from cxrkit.dashboard import dashboard\n\ndashboard({language!r})"
+_SOURCE = "from cxrkit.dashboard import Dashboard\n\nDashboard(language={language!r})"
 #: JupyterLab extensions that the browser loads; widgets need no others.
 _EXTENSIONS = ["anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 #: A socket's path has at most 104 bytes (macOS; Linux 108); Voila and Jupyter add 65 to the private folder's path.

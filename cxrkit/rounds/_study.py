@@ -94,7 +94,7 @@ def sweep(
     passes = [(UNTOUCHED, seeds[0], 0)]
     for place, (row, recipe) in enumerate(ways.items(), 1):
         passes += [(row, seed, place) for seed in (seeds[:1] if augment.is_fixed(recipe) else seeds)]
-    each = {f"{row}, seed {seed}": ways.get(row, augment.named(UNTOUCHED)) for row, seed, _ in passes}
+    each = {f"{row}, seed {seed}": ways.get(row, augment.load(UNTOUCHED)) for row, seed, _ in passes}
     draws = [round_seed(seed, place) for _, seed, place in passes]
     found = predict_rounds(model, films, recipes=each, seeds=draws, **options)
     if found.shape[2] != 1:

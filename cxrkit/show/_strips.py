@@ -152,7 +152,7 @@ def verdict(one: OneImage, language: str = "en") -> str:
 
 def done(recipe: augment.Recipe, language: str = "en") -> str:
     """Return what a round does to an image; names of operations and parameters are code in every language."""
-    return words.say(language, "rounds.nothing") if recipe == augment.named("none") else describe(recipe)
+    return words.say(language, "rounds.nothing") if recipe == augment.load("none") else describe(recipe)
 
 
 def difference(one: OneImage, other: OneImage, swapped: tuple[str, str], language: str = "en") -> str:

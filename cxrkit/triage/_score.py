@@ -4,7 +4,6 @@ pandas and the measures are imported inside functions: triage itself starts with
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +35,12 @@ class TriageScore:
         confusion: (2, 2), images; row 0 those with COVID-19, column 0 those predicted positive for it.
         covid: AUROC, sensitivity, specificity, precision and accuracy of the COVID-19 stage.
         findings: for each finding AUROC, sensitivity and specificity over the images that reached its network.
-        unpredicted: images of the manifest that were triaged and have no prediction, by status.
     """
 
     films: "pd.DataFrame"
     confusion: np.ndarray
     covid: "dict[str, Estimate]"
     findings: "dict[str, dict[str, Estimate]]"
-    unpredicted: dict[str, int]
 
 
 def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
@@ -62,14 +59,11 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
     names = {"covid": "is covid", "findings": "true findings"}
     known = manifest[["sha256", "patient_id", *names]].drop_duplicates("sha256").rename(columns=names)
     found = combined.merge(known, on="sha256")
-    is_predicted = found["status"].isin(_tables.PREDICTED)
-    films = found[is_predicted].reset_index(drop=True)
-    unpredicted = dict(Counter(found.loc[~is_predicted, "status"]))
+    films = found[found["status"].isin(_tables.PREDICTED)].reset_index(drop=True)
     if films.empty:
         raise ValueError(
             f"none of the {len(combined)} rows is in the manifest ({len(manifest)} images), by sha256 of the file, "
-            "and has a prediction. "
-            "Pass the manifest of the images that were triaged."
+            "and has a prediction. Pass the manifest of the images that were triaged."
         )
     label = films["Predict label"]
     films["is covid"] = films["is covid"].astype(bool)
@@ -84,7 +78,7 @@ def score(combined: "pd.DataFrame", manifest: "pd.DataFrame") -> TriageScore:
     covid = {"AUROC": area, "sensitivity": counts.measure("recall")}
     covid |= {name: counts.measure(name) for name in ("specificity", "precision", "accuracy")}
     reached = films[films[[f"prob_{name}" for name in FINDINGS]].notna().all(axis=1)]
-    return TriageScore(films, confusion, covid, score_findings(reached), unpredicted)
+    return TriageScore(films, confusion, covid, score_findings(reached))
 
 
 def score_findings(films: "pd.DataFrame") -> "dict[str, dict[str, Estimate]]":

@@ -199,7 +199,7 @@ class AugmentLab(Panel):
 
     def _name_chosen(self, change: Any) -> None:
         if change["new"] != _OWN:
-            self._edit(lambda: (augment.named(change["new"]), ()))
+            self._edit(lambda: (augment.load(change["new"]), ()))
 
     def _row_chosen(self, change: Any) -> None:
         self._place = _place(change["new"])
@@ -293,8 +293,8 @@ class AugmentLab(Panel):
         self._draw()
 
     def _show_controls(self) -> None:
-        if self.name.value == _OWN or augment.named(self.name.value) != self.recipe:
-            self.name.value = next((name for name in augment.NAMES if augment.named(name) == self.recipe), _OWN)
+        if self.name.value == _OWN or augment.load(self.name.value) != self.recipe:
+            self.name.value = next((name for name in augment.NAMES if augment.load(name) == self.recipe), _OWN)
         self._show_rows()
         self.json.value = self._json_out.text = self.recipe.to_json()
         self.code.value = self._code_out.text = self.recipe.code()

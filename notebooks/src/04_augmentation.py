@@ -98,10 +98,10 @@ film = films[f"patient 1, {COVID}"]
 names = [name for name in augment.NAMES if name.startswith("table05/")]
 most, titles = [film], ["unchanged"]
 for name in names:
-    draws = augment.apply(augment.named(name), np.stack([film] * 20), seed=0)
+    draws = augment.apply(augment.load(name), np.stack([film] * 20), seed=0)
     far = int(np.abs(draws.astype(int) - film).mean(axis=(1, 2)).argmax())
     most.append(draws[far])
-    titles.append(show.augment.title(augment.draw(augment.named(name), seed=0, index=far)))
+    titles.append(show.augment.title(augment.draw(augment.load(name), seed=0, index=far)))
 show.images(most, titles, simulated=True)
 
 # %% [markdown]
@@ -114,7 +114,7 @@ show.table(
         {
             "augmenter": table05.index,
             "printed": [f"{low:g} to {high:g} {unit}" for low, high, unit in table05.itertuples(index=False)],
-            "recipe": [show.augment.describe(augment.named(f"table05/{name}")) for name in table05.index],
+            "recipe": [show.augment.describe(augment.load(f"table05/{name}")) for name in table05.index],
         }
     )
 )
@@ -163,7 +163,7 @@ show.images(orders, ["unchanged", "halved, then 60 added", "60 added, then halve
 # seed and k alone, not on its neighbours.
 
 # %%
-composite = augment.named("fig11")
+composite = augment.load("fig11")
 batch = np.stack(list(films.values()))
 altered = augment.apply(composite, batch, seed=11)
 print("again the same:", np.array_equal(altered, augment.apply(composite, batch, seed=11)))
@@ -319,7 +319,7 @@ recipes = {
 }
 settings = {
     name: experiments.Setting(
-        replace(plan, recipe=how and augment.named(how)),
+        replace(plan, recipe=how and augment.load(how)),
         partial(sets.choose, PATIENTS),
         sets.val,
     )

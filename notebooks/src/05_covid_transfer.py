@@ -103,13 +103,13 @@ show.table(sets.counts)
 # head is trained here: the layers before it are *frozen*, each film and each altered copy is put through them once.
 
 # %%
-recipe = augment.named("fig11")
+recipe = augment.load("fig11")
 film = sets.test.pixels[:1]
 copies = [augment.apply(recipe, film, seed)[0] for seed in range(7)]
 show.images([film[0], *copies], ["a film", *[f"draw {k}" for k in range(7)]], simulated=sets.simulated)
 
 # %%
-frozen = experiments.Plan(START, mode="frozen", size_px=SIZE_PX, recipe=augment.named("flip"))
+frozen = experiments.Plan(START, mode="frozen", size_px=SIZE_PX, recipe=augment.load("flip"))
 composite = experiments.composite(sets, frozen, seeds=SEEDS, patients=PATIENTS, out=Path(OUT, "composite"))
 show.experiments.settings(composite, title="Figure 10: the composite and what it is held against")
 

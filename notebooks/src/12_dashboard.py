@@ -17,6 +17,6 @@
 LANGUAGE = "en"
 
 # %%
-from cxrkit.dashboard import dashboard
+from cxrkit.dashboard import Dashboard
 
-dashboard(LANGUAGE)
+Dashboard(language=LANGUAGE)
