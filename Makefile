@@ -21,15 +21,17 @@ demo: setup ## triage the bundled course images and compare with their true labe
 dashboard: setup ## serve the dashboard, a web page, on this machine alone
 	@$(BIN)/cxrkit dashboard
 
-test: lint types peers notebooks-check ## lint, types, all tests, every notebook executed
-	$(BIN)/python -m pytest
+# Fast tests run in two processes with one thread each, because more threads would wait for each other. Slow ones run in
+# one process: they measure time and memory of the notebooks, and start servers, browsers and processes themselves.
+FAST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+    $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-# Two processes with one thread each, because more threads would wait for each other. `test` runs in one process, because
-# it measures time and memory of the notebooks.
-ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+test: lint types peers notebooks-check ## lint, types, all tests, every notebook executed
+	$(FAST)
+	$(BIN)/python -m pytest -m slow
 
 check: lint types notebooks-check ## lint, types and the fast tests
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(FAST) -q
 
 bench: setup ## run all benchmarks that need no data, or NAME=... ARGS=...
 	$(BIN)/python benchmarks/run.py $(NAME) $(ARGS)

@@ -6,16 +6,13 @@ A redraw augments the images, predicts probabilities and maps, draws maps over i
 tree, JSON, code, strip and histogram; the browser's work is not included. Eight draws of one image of 224 px are shown.
 """
 
-import datetime
 import itertools
-import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 import cv2
 import numpy as np
+from run import machine
 
 from cxrkit import phantom
 from cxrkit.widgets import AugmentLab
@@ -60,15 +57,9 @@ def measure(recipe: str, network: str) -> dict[str, np.ndarray]:
 
 def main() -> None:
     cv2.setNumThreads(1)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "imaug"))
-    print(f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} cores, load")
-    print(
-        f"{os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, {packages}. {DRAWS} draws of one"
-    )
-    print(f"simulated image of 224 px; {REPEATS} repeats. Limit: {WANTED_MS} ms.\n")
-    print(
-        "| recipe | network | what is moved | n | clock, ms: median (95th percentile) | processor, ms: median (95th) |"
-    )
+    print(machine("numpy", "onnxruntime", "imaug"))
+    print(f"{DRAWS} draws of one simulated image of 224 px; {REPEATS} repeats. Limit: {WANTED_MS} ms.\n")
+    print("| recipe | network | what is moved | n | clock, ms: median (95th percentile) | processor, ms |")
     print("|---|---|---|---:|---|---|")
     for recipe, network in itertools.product(("fig11", "vary"), NETWORKS):
         for name, each in measure(recipe, network).items():

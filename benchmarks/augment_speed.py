@@ -7,17 +7,14 @@ thread, so that other programs on the machine count as little as possible. Both 
 """
 
 import argparse
-import datetime
 import itertools
-import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import cv2
 import numpy as np
+from run import machine
 
 from cxrkit import augment, phantom
 
@@ -54,9 +51,7 @@ def main() -> None:
     films = np.stack([one.pixels for one in phantom.simulate_many(range(16), workers=1, size_px=224)])
     recipes = {name: augment.default(name) for name in augment.OPERATIONS}
     recipes |= {name: augment.load(name) for name in ("fig08/Add", "fig11", "round/J", "vary")}
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "imaug"))
-    print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f};")
-    print(f"Python {platform.python_version()}, {packages}. 16 simulated images of 224 px; processor time;")
+    print(f"{machine('numpy', 'imaug')} 16 simulated images of 224 px; processor time;")
     print(f"median of {repeats} repeats, and 10th to 90th percentile of the ratio.\n")
     print("| recipe | cxrkit, ms an image | imgaug, image by image | imgaug, whole batch | cxrkit / imgaug, by image |")
     print("|---|---:|---:|---:|---|")

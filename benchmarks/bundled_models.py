@@ -22,14 +22,16 @@ from cxrkit.labels import DISCLAIMER
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data", type=Path, required=True)
 data = parser.parse_args().data
-real = train_bundled.images_to_test(read_manifest(data / "manifest.csv").frame, data)
-tests = {name: real.where(real.sources == name) for name in ("nih", "cohen")}
-tests |= {"simulated": train_bundled.simulated("test")[1], "real, all sources": real}
+frame = read_manifest(data / "manifest.csv").frame
+tests = {name: train_bundled.images_to_test(frame, data, name) for name in ("nih", "cohen")}
+tests["real, all sources"] = train_bundled.images_to_test(frame, data)
+tests["simulated"] = train_bundled.simulated("test")[1]
 print(f"{date.today()}; `python {' '.join(sys.argv)}`. {DISCLAIMER}\n")
 print("| model | test images | mean AUROC | images |\n| --- | --- | ---: | ---: |")
 scored = [("findings14-small", slice(0, 14), name) for name in ("simulated", "nih")]
 scored += [("covid-small", slice(14, 15), name) for name in ("simulated", "real, all sources", "cohen")]
 for model, columns, name in scored:
-    targets, probs = tests[name].targets[:, columns], tests[name].probs(networks.load(model, threads=1))
-    mean = metrics.bootstrap("AUROC", targets, probs[:, : targets.shape[1]], tests[name].patients, seed=0)
+    files, targets, patients = tests[name]
+    targets, probs = targets[:, columns], train_bundled.predict(networks.load(model, threads=1), files)
+    mean = metrics.bootstrap("AUROC", targets, probs[:, : targets.shape[1]], patients, seed=0)
     print(f"| {model} | {name} | {mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f}) | {mean.n:,} |")

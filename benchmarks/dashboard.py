@@ -9,17 +9,15 @@ the browser: resident, and with shared pages counted once (PSS).
 """
 
 import argparse
-import datetime
 import os
-import platform
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from run import machine
 
 from cxrkit import show
 from cxrkit.dashboard import _samples as samples
@@ -77,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visits", type=int, default=10)
     visits = parser.parse_args().visits
-    load, times, weights = os.getloadavg()[0], [], []
+    head, times, weights = machine("voila", "anywidget", "ipykernel", "onnxruntime"), [], []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         env = servers.environment(Path(folder) / "home")
@@ -98,20 +96,13 @@ def main() -> None:
                 for page in pages:
                     page.context.close()
         browser.close()
-    steps = (
-        pd.DataFrame(times, columns=["step", "ms"]).groupby("step", sort=False)["ms"].describe(percentiles=[0.5, 0.95])
-    )
-    steps = steps[["count", "50%", "95%", "max"]].round().astype(int).reset_index()
+    by_step = pd.DataFrame(times, columns=["step", "ms"]).groupby("step", sort=False)["ms"]
+    steps = by_step.describe(percentiles=[0.5, 0.95])[["count", "50%", "95%", "max"]].round().astype(int).reset_index()
     steps.insert(1, "target, ms", steps["step"].map(WANTED_MS).astype("Int64").astype(str).replace("<NA>", ""))
-    held = pd.DataFrame(
-        weights, columns=["viewers", "when", "target, MB", "resident, MB", "shared pages once (PSS), MB"]
-    )
-    packages = ", ".join(f"{name} {version(name)}" for name in ("voila", "anywidget", "ipykernel", "onnxruntime"))
-    print(
-        f"# Speed and memory of the dashboard\n\n{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores"
-    )
-    print(f"shared with the browser, load {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; Python")
-    print(f"{platform.python_version()}, {packages}.\n\n{show.table(steps)}\n\n{show.table(held)}")
+    columns = ["viewers", "when", "target, MB", "resident, MB", "shared pages once (PSS), MB"]
+    held = pd.DataFrame(weights, columns=columns)
+    print(f"# Speed and memory of the dashboard\n\n{head} The browser shares the cores; load at the end")
+    print(f"{os.getloadavg()[0]:.1f}.\n\n{show.table(steps)}\n\n{show.table(held)}")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ bundled ones, and DenseNet121 at 224 px with random weights, whose time is that 
 
 import argparse
 import os
-import platform
 import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from run import machine
 
 from cxrkit import networks
 from cxrkit.labels import FINDINGS
@@ -61,8 +60,8 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--films", type=int, default=32, help="images of a round, a multiple of 8")
 parser.add_argument("--rounds", type=int, default=5, help="rounds of each engine")
 args = parser.parse_args()
-head = f"{date.today()}; `python {shlex.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores"
-print(f"# Engines on this machine\n\n{head}, load {os.getloadavg()[0]:.1f} before; median (range) of {args.rounds}.\n")
+print(f"# Engines on this machine\n\n`python {shlex.join(sys.argv)}`; median (range) of {args.rounds}.")
+print(f"{machine('keras', 'onnxruntime')}\n")
 print("| network | batch | engine | ms per image | processor ms | difference from ONNX Runtime |")
 print("|---|---|---|---|---|---|")
 with tempfile.TemporaryDirectory() as scratch:

@@ -22,12 +22,8 @@ from cxrkit.labels import DISCLAIMER, FINDINGS
 
 #: Patients that neither the course nor the bundled networks' training has.
 FIRST_SEED = 40_000_000
-COLUMNS: dict[str, tuple[str, float | None]] = {
-    "pointing game": ("pointing game", None),
-    "energy inside": ("energy inside", None),
-    "mask IoU at 0.5": ("mask IoU", 0.5),
-    "box area": ("box area", None),
-}
+COLUMNS: dict[str, tuple[str, float | None]] = {name: (name, None) for name in ("pointing game", "energy inside")}
+COLUMNS |= {"mask IoU at 0.5": ("mask IoU", 0.5), "box area": ("box area", None)}
 
 
 def simulated(findings: Sequence[str], each: int, size_px: int = 256) -> Iterator[explain.BoxedFilm]:

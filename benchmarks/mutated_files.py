@@ -61,9 +61,8 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True)
         rows = triage.read_table(Path(scratch, "out", "combined.csv"))
     assert (len(rows), done.returncode) == (count, 1), f"{len(rows)} rows of {count}; exit code {done.returncode}"
-    print(
-        f"# Triage of mutated files\n\n{date.today()}: {len(rows)} files, {int(done.stdout.split()[-1]) // 1024} MB.\n"
-    )
+    peak_mb = int(done.stdout.split()[-1]) // 1024
+    print(f"# Triage of mutated files\n\n{date.today()}: {len(rows)} files, {peak_mb} MB.\n")
     rows["kind"] = [kept[int(name[:5]) % len(kept)][0] for name in rows["Image Index"]]
     print(show.table(rows.groupby(["kind", "status"]).size().unstack(fill_value=0).reset_index()))
 

@@ -12,17 +12,15 @@ share of images positive as in the report's test set, 97 of 397. Other programs 
 
 import argparse
 import multiprocessing
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from run import machine
 
 from cxrkit import film, networks, phantom, rounds, show
 from cxrkit.labels import COVID_CLASSES
@@ -103,8 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         rows, largest = measure(Path(scratch), films, turns)
     medians = rows.groupby("what", sort=False).median().round(2).reset_index()
-    print(f"# Speed of rounds\n\n{date.today()}; {platform.machine()}, {os.cpu_count()} cores, load")
-    print(f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}. {films} images, medians of {turns} turns.")
+    print(f"# Speed of rounds\n\n{machine('keras', 'onnxruntime', 'imaug')} {films} images, medians of {turns} turns.")
     print(f"Largest difference of a probability between both sides: {largest:.1e}.\n\n{show.table(medians)}")
 
 

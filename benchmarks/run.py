@@ -9,13 +9,24 @@ Each prints the date, the machine and its load. The machine should have nothing 
 
 import argparse
 import ast
+import os
+import platform
 import subprocess
 import sys
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 #: Those that need neither real images nor other Python installations.
 HERMETIC = ("triage_speed", "augment_speed", "augment_lab", "rounds_speed", "phantom_speed", "engines", "dashboard")
+
+
+def machine(*packages: str) -> str:
+    """Return the date, this machine, its load, and the versions of Python and packages, as a benchmark prints them."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    where = f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{where}; Python {platform.python_version()}, {versions}."
 
 
 def names() -> dict[str, str]:
@@ -25,7 +36,7 @@ def names() -> dict[str, str]:
     return {name: text.splitlines()[0] for name, text in texts.items()}
 
 
-def main() -> int:
+def main() -> int | str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="a benchmark; without a name all of HERMETIC run")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the benchmark")
@@ -38,9 +49,7 @@ def main() -> int:
         print(f"\n== {name}: {known[name]}", flush=True)
         if subprocess.run([sys.executable, FOLDER / f"{name}.py", *arguments.options]).returncode:
             failed.append(name)
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return bool(failed)
+    return f"failed: {', '.join(failed)}" if failed else 0
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ arrays in memory, one image after another in as many threads as there are cores,
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from run import machine
 
 from cxrkit import film, networks, phantom, show
 from cxrkit.labels import COVID_CLASSES, FINDINGS
@@ -110,9 +108,8 @@ def main() -> None:
     count, many, turns = (8, [20, 60], 1) if parser.parse_args().smoke else (300, [1000, 20_000], 3)
     with tempfile.TemporaryDirectory() as scratch:
         rows = measure(Path(scratch), count, many, turns)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("cxrkit", "onnxruntime", "numpy"))
-    print(f"# Speed of triage\n\n{date.today()}; {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f};")
-    print(f"{packages}. Medians of {turns} turns.\n\n{show.table(rows)}")
+    print(f"# Speed of triage\n\n{machine('cxrkit', 'onnxruntime', 'numpy')}")
+    print(f"Medians of {turns} turns.\n\n{show.table(rows)}")
 
 
 if __name__ == "__main__":

@@ -19,14 +19,7 @@ _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+?)(?: ; (?P<marke
 
 
 class Pin(NamedTuple):
-    """One package of a lock.
-
-    Attributes:
-        name: canonical.
-        version: the one version.
-        marker: for which machines, as PEP 508 writes it, or None for all.
-        hashes: sha256 of each file that may be installed.
-    """
+    """One package of a lock: its canonical name, the marker of the machines it is for, and the sha256 of its files."""
 
     name: str
     version: str
@@ -39,17 +32,8 @@ def tracked_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode == 0 and listed.stdout:
         return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    made = {
-        ".git",
-        ".venv",
-        ".peers",
-        ".hypothesis",
-        ".mypy_cache",
-        ".pytest_cache",
-        ".ruff_cache",
-        "__pycache__",
-        "runs",
-    }
+    made = {".git", ".venv", ".peers", ".hypothesis", "__pycache__", "runs"}
+    made |= {f".{tool}_cache" for tool in ("mypy", "pytest", "ruff")}
     return [path for path in ROOT.rglob("*") if path.is_file() and not made & set(path.relative_to(ROOT).parts)]
 
 
@@ -64,18 +48,15 @@ def read_lock(path: Path) -> list[Pin]:
     return pins
 
 
+def machine(python: str) -> dict[str, str]:
+    """Values of markers on Linux x86, where they may differ from this machine's."""
+    linux = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"}
+    return linux | {"python_version": python, "python_full_version": f"{python}.9"}
+
+
 def versions(lock: list[Pin], python: str) -> dict[str, str]:
     """Version by package that a lock means for one Python on Linux x86."""
-    environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.9",
-        "sys_platform": "linux",
-        "os_name": "posix",
-        "platform_machine": "x86_64",
-        "platform_python_implementation": "CPython",
-        "implementation_name": "cpython",
-        "platform_system": "Linux",
-    }
+    environment = machine(python)
     return {pin.name: pin.version for pin in lock if pin.marker is None or Marker(pin.marker).evaluate(environment)}
 
 
@@ -84,6 +65,5 @@ def required(*extras: str, python: str = "3.11") -> list[Requirement]:
     project = PYPROJECT["project"]
     lines = [*project["dependencies"], *PYPROJECT["build-system"]["requires"]]
     lines += [line for extra in extras for line in project["optional-dependencies"][extra]]
-    environment = {"python_version": python, "sys_platform": "linux", "platform_machine": "x86_64"}
-    needs = [Requirement(line) for line in lines]
-    return [need for need in needs if need.marker is None or need.marker.evaluate(environment)]
+    needs = map(Requirement, lines)
+    return [need for need in needs if need.marker is None or need.marker.evaluate(machine(python))]

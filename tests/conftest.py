@@ -66,13 +66,8 @@ def pytest_make_collect_report() -> Generator[None, Report, Report]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what each executed notebook took, as tests/test_notebooks.py recorded it."""
-    rows = [
-        dict(report.user_properties)["notebook"]
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.stats.get(outcome, [])
-        if "notebook" in dict(report.user_properties)
-    ]
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == "notebook"]
     if rows:
         terminalreporter.section("notebooks: seconds and peak MB, on two cores")
-        for row in sorted(rows):
-            terminalreporter.write_line(row)
+        terminalreporter.write("\n".join([*sorted(rows), ""]))

@@ -8,8 +8,11 @@ import jupytext
 import pytest
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks" / "src").glob("*.py"))
-#: All except the dashboard's page.
-LESSONS = [path for path in SOURCES if path.stem != "12_dashboard"]
+of_all = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+# All except the dashboard's page.
+of_lessons = pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.stem != "12_dashboard"], ids=lambda path: path.stem
+)
 #: "At most about twenty lines" (docs/STYLE.md).
 MAX_LINES = 22
 #: Callbacks that a demonstration is about.
@@ -25,19 +28,19 @@ def test_the_first_notebook_lists_every_notebook():
     assert listed == [(path.stem, path.stem) for path in SOURCES]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@of_all
 def test_a_cell_holds_one_idea(path):
     assert [cell for cell in cells(path, "code") if len(cell.splitlines()) > MAX_LINES] == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@of_all
 def test_what_can_be_reused_is_in_the_package(path):
     code = ast.parse("\n".join(cells(path, "code")))
     defined = {node.name for node in ast.walk(code) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     assert defined <= FUNCTIONS_TO_SHOW
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@of_lessons
 def test_a_notebook_says_what_will_be_seen_what_was_seen_and_asks_for_more(path):
     text = "\n".join(cells(path, "markdown"))
     positions = [text.find(words) for words in ("**What you will see**", "## Setup", "## What we saw", "## Exercises")]
@@ -46,7 +49,7 @@ def test_a_notebook_says_what_will_be_seen_what_was_seen_and_asks_for_more(path)
     assert "not a medical device" in text
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@of_lessons
 def test_a_panel_comes_after_a_static_figure(path):
     drawn = False
     for cell in cells(path, "code"):
@@ -55,7 +58,7 @@ def test_a_panel_comes_after_a_static_figure(path):
         drawn = drawn or "show." in cell
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@of_lessons
 def test_no_answer_of_an_exercise_stands_in_the_notebook(path):
     checks = [cell for cell in cells(path, "code") if "check_answer(" in cell]
     assert checks

@@ -30,26 +30,20 @@ KEPT_METADATA, KEPT_CELL_METADATA = frozenset({"voila"}), frozenset({"tags"})
 
 
 def build(source: str, *, name: str) -> str:
-    """Make the text of a notebook from the text of its source.
+    """Make the text of a notebook, JSON, from the py:percent text of its source.
 
-    Args:
-        source: py:percent text; `# %%` starts a code cell, `# %% [markdown]` a text cell, and
-            `# %% tags=["parameters"]` the cell that chooses the scale.
-        name: for errors and cell ids: two notebooks may hold the same cell.
-    Returns:
-        The .ipynb as JSON text that ends with a newline.
+    `name` stands in errors and goes into the ids of cells: two notebooks may hold the same cell.
+
     Raises:
         ValueError: no title, or not exactly one cell tagged `parameters`.
     """
     notebook = jupytext.reads(source, fmt="py:percent")
     if not notebook.cells or notebook.cells[0].cell_type != "markdown" or not notebook.cells[0].source.startswith("# "):
         raise ValueError(f"{name} must open with a markdown cell whose first line is `# Title`.")
-    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    if len(tagged) != 1 or tagged[0].cell_type != "code":
-        raise ValueError(
-            f"{name} has {len(tagged)} cells tagged parameters; it needs exactly one, a code cell: "
-            '# %% tags=["parameters"].'
-        )
+    tagged = [cell.cell_type for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if tagged != ["code"]:
+        wanted = 'it needs exactly one, a code cell: # %% tags=["parameters"].'
+        raise ValueError(f"{name} has {len(tagged)} cells tagged parameters; {wanted}")
     seen: Counter[str] = Counter()
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
@@ -66,12 +60,8 @@ def build(source: str, *, name: str) -> str:
 
 
 def build_all(notebooks: Path) -> dict[Path, str]:
-    """Make every notebook of a folder.
+    """Return the text of every notebook of a folder with `src/NN_name.py`, by the path it belongs at.
 
-    Args:
-        notebooks: folder with `src/NN_name.py`.
-    Returns:
-        Text of each notebook by the path it belongs at.
     Raises:
         ValueError: a source named otherwise, or one that `build` refuses.
     """
@@ -83,36 +73,33 @@ def build_all(notebooks: Path) -> dict[Path, str]:
     return built
 
 
-def out_of_step(notebooks: Path, built: dict[Path, str]) -> list[str]:
-    """Name each notebook that is not what its source makes, or that has no source."""
-    stale = [
-        f"{path.name} is {'not what its source makes' if path.exists() else 'missing'}"
-        for path, text in built.items()
-        if not path.exists() or path.read_bytes() != text.encode()
-    ]
-    orphans = sorted(set(notebooks.glob("*.ipynb")) - set(built))
-    return stale + [f"{path.name} has no src/{path.stem}.py" for path in orphans]
+def stale(built: dict[Path, str]) -> list[Path]:
+    """Return the paths of the notebooks that are missing or not what their sources make."""
+    return [path for path, text in built.items() if not path.exists() or path.read_bytes() != text.encode()]
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, notebooks: Path = NOTEBOOKS) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name what differs")
-    parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="default: the repository's notebooks/")
     options = parser.parse_args(argv)
     try:
-        built = build_all(options.folder)
+        built = build_all(notebooks)
     except ValueError as error:
         print(f"build_notebooks: {error}", file=sys.stderr)
         return 2
     if options.check:
-        problems = out_of_step(options.folder, built)
-        for problem in problems:
-            print(f"build_notebooks: {problem}; edit the source, then run `make notebooks`.", file=sys.stderr)
-        return 1 if problems else 0
-    for path, text in built.items():
-        if not path.exists() or path.read_bytes() != text.encode():
-            path.write_bytes(text.encode())
-            print(f"wrote {path}")
+        problems = [
+            f"{path.name} is {'not what its source makes' if path.exists() else 'missing'}; edit the source, then "
+            "run `make notebooks`."
+            for path in stale(built)
+        ]
+        orphans = sorted(set(notebooks.glob("*.ipynb")) - set(built))
+        problems += [f"{path.name} has no src/{path.stem}.py; write it, or remove the notebook." for path in orphans]
+        print("".join(f"build_notebooks: {problem}\n" for problem in problems), file=sys.stderr, end="")
+        return bool(problems)
+    for path in stale(built):
+        path.write_bytes(built[path].encode())
+        print(f"wrote {path}")
     return 0
 
 

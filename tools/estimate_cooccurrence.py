@@ -19,12 +19,6 @@ from cxrkit.labels import FINDINGS
 OUT = Path(__file__).resolve().parents[1] / "cxrkit" / "phantom" / "cooccurrence.json"
 
 
-def count(path: str) -> tuple[int, np.ndarray]:
-    """Count images, and those that have both of two findings: int (14, 14), single findings on the diagonal."""
-    has = pd.read_csv(path)["Finding Labels"].str.get_dummies("|")[list(FINDINGS)].to_numpy()
-    return len(has), has.T @ has
-
-
 def fit(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return fields (14,) and couplings (14, 14) whose distribution over all 2**14 sets has the given rates."""
     k = len(FINDINGS)
@@ -34,8 +28,8 @@ def fit(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     wanted = np.concatenate([np.diag(rates), rates[i, j]])
 
     def loss(theta):
-        probs = softmax(features @ theta)
-        return logsumexp(features @ theta) - theta @ wanted, probs @ features - wanted
+        scores = features @ theta
+        return logsumexp(scores) - theta @ wanted, softmax(scores) @ features - wanted
 
     def hessian(theta):
         probs = softmax(features @ theta)
@@ -53,21 +47,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", help="Data_Entry_2017_v2020.csv or .csv.gz of ChestX-ray14")
     labels = parser.parse_args().labels
-    n, pairs = count(labels)
-    # Half an image for pairs never seen: a rate of zero would need an infinite coupling.
-    rates = np.maximum(pairs, 0.5) / n
+    has = pd.read_csv(labels)["Finding Labels"].str.get_dummies("|")[list(FINDINGS)].to_numpy()
+    # Images with both of two findings, on the diagonal with one. Half an image for pairs never seen: a rate of zero
+    # would need an infinite coupling.
+    rates = np.maximum(has.T @ has, 0.5) / len(has)
     field, coupling = fit(rates)
     model = {
         "source": "ChestX-ray14, Data_Entry_2017_v2020; aggregate rates only",
         "findings": list(FINDINGS),
-        "n_films": n,
+        "n_films": len(has),
         "single": np.diag(rates).round(8).tolist(),
         "pair": rates.round(8).tolist(),
         "field": field.round(6).tolist(),
         "coupling": coupling.round(6).tolist(),
     }
     OUT.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
-    print(f"{n} images; rates and model written to {OUT}")
+    print(f"{len(has)} images; rates and model written to {OUT}")
 
 
 if __name__ == "__main__":

@@ -80,17 +80,9 @@ def bare_python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def program(name: str) -> str:
-    # Also where Debian keeps what only servers run.
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
-    if found is None:
-        raise FileNotFoundError(f"{name} is not installed (Debian: apt-get install openssh-server openssh-client).")
-    return found
-
-
 def make_key(path: Path, passphrase: str = "") -> str:
     """Make a key pair; return the public half."""
-    command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", passphrase, "-f", path]
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", path]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path.with_suffix(".pub").read_text()
 
@@ -98,6 +90,10 @@ def make_key(path: Path, passphrase: str = "") -> str:
 @contextlib.contextmanager
 def serve(folder: Path, python: Path) -> Iterator[Server]:
     """Run a server on a free port, with new keys, in a new folder; `python` there is that of the given one's folder."""
+    # Debian keeps it where only root finds it.
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if sshd is None:
+        raise FileNotFoundError("sshd is not installed (Debian: apt-get install openssh-server openssh-client).")
     home, port = folder / "home", servers.free_port()
     home.mkdir(parents=True)
     if os.geteuid() == 0:
@@ -116,7 +112,7 @@ def serve(folder: Path, python: Path) -> Iterator[Server]:
         f"ForceCommand {shlex.quote(str(shell))}\n"
     )
     # setpriv ends the server with this process, however that ends; a separate session keeps Ctrl-C from it.
-    command = ["setpriv", "--pdeathsig", "TERM", program("sshd"), "-D", "-e", "-f", folder / "sshd_config"]
+    command = ["setpriv", "--pdeathsig", "TERM", sshd, "-D", "-e", "-f", folder / "sshd_config"]
     with (folder / "sshd.log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -159,10 +155,10 @@ class Cutter:
             while True:
                 near, _ = self._server.accept()
                 far = socket.create_connection(("127.0.0.1", self._to))
-                number, self.connections = self.connections, self.connections + 1
                 self._open += [near, far]
-                for ends in ((near, far, number), (far, near, None)):
+                for ends in ((near, far, self.connections), (far, near, None)):
                     threading.Thread(target=self._carry, args=ends, daemon=True).start()
+                self.connections += 1
 
     def _carry(self, source: socket.socket, sink: socket.socket, number: int | None) -> None:
         carried = 0

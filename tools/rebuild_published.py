@@ -50,18 +50,15 @@ def matrices() -> str:
         cells |= {"table": row.table.removeprefix("table").lstrip("0"), "row": row.row, "fit": row.fits}
         cells["right"] = row.reason
         if row.fits == 1:
-            cells |= {name: getattr(row, name) for name in ("tp", "fp", "fn", "tn")}
-            cells["right"] = f"{row.tp + row.tn} of {row.n}"
+            cells |= {"tp": row.tp, "fp": row.fp, "fn": row.fn, "tn": row.tn, "right": f"{row.tp + row.tn} of {row.n}"}
             # The other rows of table 9 may be of other images.
             if row.table != BASE[0]:
                 cells["p against row 4"] = "{:.2g} to {:.2g}".format(*published.compare(where, BASE).p)
-            cells |= {
-                name: plain(one) for name, one in published.matrix(*where).estimates().items() if name in MEASURES
-            }
+            measured = published.matrix(*where).estimates()
         else:
             of_row = figures[(figures["table"] == row.table) & (figures["row"] == row.row)]
-            cells |= {one.measure: plain(one) for one in of_row.itertuples() if one.measure in MEASURES}
-        rows.append(cells)
+            measured = {one.measure: one for one in of_row.itertuples()}
+        rows.append(cells | {name: plain(one) for name, one in measured.items() if name in MEASURES})
     return show.table(pd.DataFrame(rows))
 
 

@@ -1,12 +1,10 @@
 """Take the screenshots that the documents show, in Debian's Chromium: the dashboard, and the two panels in JupyterLab.
 
-    python tools/take_pictures.py                 # into docs/gallery
-    python tools/take_pictures.py --out FOLDER
+    python tools/take_pictures.py    # into docs/gallery
 
-All images shown are simulated. Look at each screenshot before you commit it.
+All images shown are simulated. Check each screenshot by eye before you commit it.
 """
 
-import argparse
 import io
 import tempfile
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import servers
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+GALLERY = servers.ROOT / "docs" / "gallery"
 
 
 def choose(sample: str, tab: str = "film", wait_for: str = "") -> Callable[[Page], None]:
@@ -57,6 +55,7 @@ from cxrkit.widgets import {panel}
 
 kinds = [{{"findings": []}}, {{"covid": True}}, {{"findings": ["Effusion"]}}, {{"findings": ["Mass"]}}]
 films = {{f"patient {{k}}": phantom.simulate(k, size_px=224, **kind).pixels for k, kind in enumerate(kinds)}}"""
+METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 def choose_last_step(page: Page) -> None:
@@ -80,10 +79,8 @@ PANELS: dict[str, tuple[str, str, Callable[[Page], None], int]] = {
 def dashboard_jpeg(browser: Browser, url: str, name: str) -> bytes:
     """Return the dashboard in a state, as a JPEG: radiographs have more greys than a small PNG holds."""
     prepare, width, scheme, locale, most = DASHBOARD[name]
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, reduced_motion="reduce"
-    )
-    page = context.new_page()
+    size = {"width": width, "height": 900}
+    page = browser.new_page(viewport=size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
     page.goto(url)
     page.wait_for_selector(".rounds li")
     prepare(page)
@@ -92,7 +89,7 @@ def dashboard_jpeg(browser: Browser, url: str, name: str) -> bytes:
     page.wait_for_load_state("networkidle")
     height = min(most, page.evaluate("document.documentElement.scrollHeight"))
     shot = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": height})
-    context.close()
+    page.close()
     data = io.BytesIO()
     Image.open(io.BytesIO(shot)).convert("RGB").save(data, "JPEG", quality=85, subsampling=0, optimize=True)
     return data.getvalue()
@@ -101,7 +98,7 @@ def dashboard_jpeg(browser: Browser, url: str, name: str) -> bytes:
 def panel_png(browser: Browser, address: str, name: str) -> bytes:
     """Return JupyterLab with a panel, as a PNG with a palette."""
     *_, prepare, height = PANELS[name]
-    page = browser.new_context(viewport={"width": 1250, "height": height}).new_page()
+    page = browser.new_page(viewport={"width": 1250, "height": height})
     page.goto(address)
     expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     page.keyboard.press("Control+b")
@@ -114,37 +111,30 @@ def panel_png(browser: Browser, address: str, name: str) -> bytes:
     prepare(page)
     page.wait_for_load_state("networkidle")
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    page.context.close()
+    page.close()
     data = io.BytesIO()
     small = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     small.save(data, "PNG", optimize=True)
     return data.getvalue()
 
 
-def write_notebook(path: Path, panel: str, options: str) -> None:
-    cells = [SETUP.format(panel=panel), f"{panel}(films, simulated=True, {options})"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
-    path.write_text(nbformat.writes(notebook), encoding="utf-8")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "gallery")
-    out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         work, home = Path(folder, "work"), Path(folder, "home")
         work.mkdir()
         with servers.served(["cxrkit", "dashboard"], work, servers.environment(home)) as server:
             for name in DASHBOARD:
-                (out / f"12_dashboard_{name}.jpg").write_bytes(dashboard_jpeg(browser, server.url, name))
+                (GALLERY / f"12_dashboard_{name}.jpg").write_bytes(dashboard_jpeg(browser, server.url, name))
         with servers.jupyterlab(work, home) as server:
             for name, (panel, options, *_) in PANELS.items():
-                write_notebook(work / f"{name}.ipynb", panel, options)
+                cells = [SETUP.format(panel=panel), f"{panel}(films, simulated=True, {options})"]
+                notebook = nbformat.v4.new_notebook(
+                    cells=list(map(nbformat.v4.new_code_cell, cells)), metadata=METADATA
+                )
+                nbformat.write(notebook, work / f"{name}.ipynb")
                 data = panel_png(browser, server.address(f"lab/tree/{name}.ipynb") + "&reset", name)
-                (out / f"{name}.png").write_bytes(data)
-        browser.close()
+                (GALLERY / f"{name}.png").write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -37,23 +37,8 @@ COVID_GROUPS = ((["simulated"], 0.3), (["cohen"], 0.45), (["nih", "hannover"], 0
 NAMES = {"findings": "findings14-small", "covid": "covid-small"}
 
 
-@dataclass(frozen=True)
-class Test:
-    """Test images as files: paths, or the bytes of simulated ones."""
-
-    files: Sequence[Path | bytes]
-    targets: np.ndarray
-    sources: np.ndarray
-    patients: np.ndarray
-
-    def where(self, mask: np.ndarray) -> "Test":
-        """Return the images of a mask."""
-        files = [file for file, kept in zip(self.files, mask, strict=True) if kept]
-        return Test(files, self.targets[mask], self.sources[mask], self.patients[mask])
-
-    def probs(self, predictor: networks.Predictor) -> np.ndarray:
-        """Return the probabilities (images, labels) of a network."""
-        return np.stack([result.probs for result in networks.predict_images(predictor, self.files)])
+#: Files of test images, paths or bytes; their targets (images, 15); their patients.
+Test = tuple[Sequence[Path | bytes], np.ndarray, np.ndarray]
 
 
 def simulated(split: str) -> tuple[FilmSet, Test]:
@@ -62,8 +47,9 @@ def simulated(split: str) -> tuple[FilmSet, Test]:
     specs = [{"seed": seed, "covid": seed % 4 == 0, "enrich": 0.75} for seed in range(first, first + count)]
     made = list(phantom.simulate_many(specs, workers=2, size_px=KEPT_PX))
     targets = np.array([[label in film.labels for label in LABELS] for film in made], np.float32)
-    known = targets, np.full(count, "simulated"), np.array([f"sim-{film.seed}" for film in made])
-    return FilmSet(np.stack([film.pixels for film in made]), *known), Test([film.png() for film in made], *known)
+    patients = np.array([f"sim-{film.seed}" for film in made])
+    films = FilmSet(np.stack([film.pixels for film in made]), targets, np.full(count, "simulated"), patients)
+    return films, ([film.png() for film in made], targets, patients)
 
 
 def truth(frame: pd.DataFrame) -> np.ndarray:
@@ -74,10 +60,14 @@ def truth(frame: pd.DataFrame) -> np.ndarray:
 
 
 def images_to_test(frame: pd.DataFrame, root: Path, source: str | None = None) -> Test:
-    """Return a manifest's test images, all with the name of one source if given."""
-    part = frame[frame.split == "test"]
-    sources = part.source.to_numpy(str) if source is None else np.full(len(part), source)
-    return Test([root / image for image in part.image], truth(part), sources, part.patient_id.to_numpy(str))
+    """Return a manifest's test images, of one source or of all."""
+    part = frame[(frame.split == "test") & (frame.source.eq(source) if source else True)]
+    return [root / image for image in part.image], truth(part), part.patient_id.to_numpy(str)
+
+
+def predict(predictor: networks.Predictor, files: Sequence[Path | bytes]) -> np.ndarray:
+    """Return the probabilities (images, labels) of image files."""
+    return np.stack([result.probs for result in networks.predict_images(predictor, files)])
 
 
 def soften(films: FilmSet, originals: pd.Series, peer: Path) -> FilmSet:
@@ -114,17 +104,8 @@ def two_way(films: FilmSet) -> FilmSet:
     return replace(films, targets=np.hstack([positive, 1 - positive]))
 
 
-def stage(
-    model: keras.Model,
-    films: FilmSet,
-    weights: np.ndarray,
-    val: dict[str, FilmSet],
-    work: Path,
-    *,
-    epochs: int,
-    steps: int = STEPS,
-) -> None:
-    """Train a network, with checkpoints in `work`; the epoch with the best mean over the validation sets is kept."""
+def stage(model: keras.Model, films: FilmSet, weights, val: dict[str, FilmSet], work: Path, epochs: int, steps=STEPS):
+    """Train a network on images drawn by weights; the epoch with the best mean over the validation sets is kept."""
     labels, loss = COVID_CLASSES, "categorical_crossentropy"
     if films.targets.shape[1] == len(FINDINGS):
         labels = FINDINGS
@@ -140,12 +121,11 @@ def stage(
 
 def train_findings(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.Model, work: Path, epochs: int):
     """Train on real images, then on simulated and real ones, two draws in five of these real."""
-    films, val = of_findings(real["train"]), of_findings(real["val"])
-    stage(model, films, np.ones(len(films)), {"real": val}, work / "real", epochs=16, steps=26)
+    films, val = of_findings(real["train"]), {"real": of_findings(real["val"])}
+    stage(model, films, np.ones(len(films)), val, work / "real", epochs=16, steps=26)
     both = of_findings(sim["train"].join(real["train"]))
     weights = shares([(both.sources == "simulated", 0.6), (both.sources != "simulated", 0.4)])
-    sets = {"simulated": of_findings(sim["val"]), "real": val}
-    stage(model, both, weights, sets, work / "findings", epochs=epochs)
+    stage(model, both, weights, {"simulated": of_findings(sim["val"]), **val}, work / "findings", epochs)
 
 
 def train_covid(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.Model, work: Path, epochs: int):
@@ -156,7 +136,7 @@ def train_covid(sim: dict[str, FilmSet], real: dict[str, FilmSet], model: keras.
     weights = shares([(mask & (positive == has), share) for mask, share in groups for has in (True, False)])
     val = {"simulated": sim["val"], "mixed": real["val"], "cohen": real["val"].where(real["val"].sources == "cohen")}
     sets = {name: two_way(some) for name, some in val.items()}
-    stage(model, two_way(both), weights, sets, work / "covid", epochs=epochs)
+    stage(model, two_way(both), weights, sets, work / "covid", epochs)
 
 
 def thresholds(val: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]) -> dict[str, float]:
@@ -172,7 +152,7 @@ def thresholds(val: list[tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]
     return chosen
 
 
-def finish(kind: str, model: keras.Model, val: list[FilmSet], tests: dict, out: Path, training: dict) -> dict:
+def finish(kind: str, model: keras.Model, val: list[FilmSet], tests: dict, out: Path, training: dict) -> None:
     """Choose thresholds on `val`, export, score `test` once, and write the sidecar and the model card."""
     covid = kind == "covid"
     labels, judged_on = (COVID_CLASSES, "cohen") if covid else (FINDINGS, "nih")
@@ -182,26 +162,25 @@ def finish(kind: str, model: keras.Model, val: list[FilmSet], tests: dict, out: 
         chosen[COVID_CLASSES[1]] = round(1 - chosen[COVID], 6)
     folder = networks.save(model, out / NAMES[kind], labels, thresholds=chosen, training=training)
     predictor = networks.load(folder, threads=1)
-    columns = slice(14, 15) if covid else slice(0, 14)
-    populations = {key: (test.probs(predictor), test.targets[:, columns], test.patients) for key, test in tests.items()}
+    columns, populations = slice(14, 15) if covid else slice(0, 14), {}
+    for key, (files, targets, patients) in tests.items():
+        populations[key] = predict(predictor, files), targets[:, columns], patients
     rows, _ = train.figures(populations, chosen, labels[:1] if covid else labels)
     aurocs = {row["label"]: row for row in rows if row["source"] == judged_on and row["measure"] == "AUROC"}
     not_shown = [label for label, row in aurocs.items() if row["low"] is None or row["low"] <= 0.5]
-    sidecar = {**predictor.info, "not_shown": not_shown, "figures": rows}
-    networks.write_sidecar(folder, sidecar)
+    networks.write_sidecar(folder, {**predictor.info, "not_shown": not_shown, "figures": rows})
     show.card.write(folder)
-    return sidecar
+    print(json.dumps(rows, indent=2), flush=True)
 
 
-def main() -> int:
-    """Train what --only names, or both."""
+def main() -> None:
+    """Train both networks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv and its images")
     parser.add_argument("--imagenet", type=Path, required=True, help="squeezenet_imagenet_notop.h5")
     parser.add_argument("--peer", type=Path, help="probabilities of another CheXNet, by Image Index")
     parser.add_argument("--out", type=Path, default=networks.folder_of("covid-small").parent)
     parser.add_argument("--work", type=Path, default=Path("runs/bundled"), help="checkpoints")
-    parser.add_argument("--only", choices=NAMES, action="append")
     parser.add_argument("--epochs", type=int, nargs=2, default=(14, 10), metavar=("FINDINGS", "COVID"))
     args = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -212,12 +191,9 @@ def main() -> int:
     if args.peer is not None:
         real["train"] = soften(real["train"], frame.original[frame.split == "train"], args.peer)
     sim = {split: simulated(split)[0] for split in ("train", "val")}
-    real_test = images_to_test(frame, args.data)
-    course = images_to_test(data.course_manifest(), data.course_images("test").parent, "simulated")
+    course = images_to_test(data.course_manifest(), data.course_images("test").parent)
     simulated_tests = {("simulated", "held-out seeds"): simulated("test")[1], ("simulated", "course"): course}
     for kind, epochs in zip(NAMES, args.epochs, strict=True):
-        if kind not in (args.only or NAMES):
-            continue
         covid = kind == "covid"
         model = networks.build("SqueezeNet", kind, input_size=SIZE_PX, weights=args.imagenet, dropout=0.2)
         (train_covid if covid else train_findings)(sim, real, model, args.work, epochs)
@@ -235,12 +211,11 @@ def main() -> int:
             "versions": {"cxrkit": cxrkit.__version__, "keras": keras.__version__, "python": platform.python_version()},
         }
         sources = ["cohen", "nih", "hannover"] if covid else ["nih"]
-        tests = simulated_tests | {("real", name): real_test.where(real_test.sources == name) for name in sources}
-        tests |= {("real", "all"): real_test} if covid else {}
+        tests = simulated_tests | {("real", name): images_to_test(frame, args.data, name) for name in sources}
+        tests |= {("real", "all"): images_to_test(frame, args.data)} if covid else {}
         val = [sim["val"], real["val"], *([real["val"].where(real["val"].sources == "cohen")] if covid else [])]
-        print(json.dumps(finish(kind, model, val, tests, args.out, training), indent=2), flush=True)
-    return 0
+        finish(kind, model, val, tests, args.out, training)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -73,7 +73,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, chests, weights, others, photographs):
         super().__init__(workers=1)
-        self.chests, self.share, self.others, self.photographs = chests, weights / weights.sum(), others, photographs
+        self.chests, self.share, self.others, self.photographs = chests, weights / np.sum(weights), others, photographs
 
     def __len__(self):
         return STEPS
@@ -111,9 +111,7 @@ class Batches(keras.utils.PyDataset):
 
     def part(self, pixels, draw, high, wide):
         """Cut out a part, of these shares of the height and the width."""
-        height, width = (
-            round(side * draw.uniform(*share)) for side, share in zip(pixels.shape, (high, wide), strict=True)
-        )
+        height, width = (round(pixels.shape[k] * draw.uniform(*share)) for k, share in enumerate((high, wide)))
         y, x = draw.integers(0, pixels.shape[0] - height + 1), draw.integers(0, pixels.shape[1] - width + 1)
         return pixels[y : y + height, x : x + width]
 
@@ -157,9 +155,8 @@ def train(data, frame):
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     chests, val = frame[frame.split == "train"], frame[frame.split == "val"]
-    weights = chests.source.map(WEIGHTS) * np.where(chests.age < 16, CHILD, 1)
     seeds = range(44_000_000, 44_000_400)
-    weights = np.append(weights, np.full(len(seeds), WEIGHTS["simulated"]))
+    weights = [*chests.source.map(WEIGHTS) * np.where(chests.age < 16, CHILD, 1), *[WEIGHTS["simulated"]] * len(seeds)]
     pixels = np.concatenate([small(data, chests), np.stack(list(simulated(seeds)))])
     others = [to_uint8(one, 128) for _, one in not_chest(data, 0)]
     folders = Path(skimage.data.__file__).parent, Path(sklearn.datasets.__file__).parent / "images"
@@ -171,16 +168,13 @@ def train(data, frame):
     export_onnx(model, _frontal.FOLDER / "frontal.onnx")
     _frontal.session.cache_clear()
     logits = [_frontal.look(film / np.float32(255)).frontal for film in small(data, val)]
+    counts = chests.source.value_counts().to_dict()
+    counts |= {"simulated": len(seeds), "not-chest": len(others), "photographs": len(files)}
     about = {
         "thresholds": {"frontal": round(min(HIGHEST, float(np.quantile(logits, REJECTED))), 2), "inverted": NEGATIVE},
         "command": "python tools/train_frontal.py --data ../shared/real-cxr",
         "date": date.today().isoformat(),
-        "train": {
-            **chests.source.value_counts().to_dict(),
-            "simulated": len(seeds),
-            "not-chest": len(others),
-            "photographs": len(files),
-        },
+        "train": counts,
         "val": len(val),
         "parameters": model.count_params(),
         "sha256": sha256_of(_frontal.FOLDER / "frontal.onnx"),
@@ -194,10 +188,10 @@ def measure(data, frame):
     def row(name, pictures):
         pictures = [replace(one, modality=None, body_part=None, view=None) for one in pictures]
         found = [assess(one).flags for one in pictures]
-        print(f"| {name} | {len(found)} |", end="")
-        for flag in ("not_frontal_chest", "inverted"):
-            share = wilson(sum(flag in flags for flags in found), len(found))
-            print(f" {share.value:.1%} ({share.low:.1%} to {share.high:.1%}) |", end="" if flag[0] == "n" else "\n")
+        flagged = [sum(flag in flags for flags in found) for flag in ("not_frontal_chest", "inverted")]
+        shares = [wilson(count, len(found)) for count in flagged]
+        cells = " | ".join(f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})" for share in shares)
+        print(f"| {name} | {len(found)} | {cells} |")
 
     print("| images | n | `not_frontal_chest` (95% Wilson interval) | `inverted` |\n|---|---|---|---|")
     unseen = frame[(frame.split == "test") | ((frame.split == "val") & (frame.age < 6))]
@@ -209,9 +203,8 @@ def measure(data, frame):
     row("all sources, as negatives", [replace(one, pixels=1 - one.pixels) for one in adults.read])
     row("children under 16", children.read)
     row("children under 6, of `test` and `val`", unseen.read[unseen.age < 6])
-    row(
-        "simulated", [Radiograph(x / np.float32(255), "PNG", x.shape) for x in simulated(range(45_000_000, 45_000_300))]
-    )
+    films = simulated(range(45_000_000, 45_000_300))
+    row("simulated", [Radiograph(film / np.float32(255), "PNG", film.shape) for film in films])
     others = pd.DataFrame(not_chest(data, 1), columns=["kind", "read"])
     for kind, rows in others.groupby("kind"):
         row(kind, rows.read)
@@ -219,7 +212,7 @@ def measure(data, frame):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, images and not-chest")
     parser.add_argument("--measure", action="store_true", help="train nothing")
     arguments = parser.parse_args()

@@ -11,9 +11,10 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import imgaug.augmenters as iaa
@@ -25,9 +26,9 @@ from keras import layers
 
 import cxrkit
 from cxrkit import metrics, phantom, train
-from cxrkit.data import load_films, read_manifest
+from cxrkit.data import FilmSet, load_films, read_manifest
+from cxrkit.film import _frontal, read, resize
 from cxrkit.film import _lungs as lungs
-from cxrkit.film import read, resize
 from cxrkit.labels import DISCLAIMER
 from cxrkit.networks._folders import export_onnx
 
@@ -39,14 +40,6 @@ SIM_SEEDS = {"train": 40_000_000, "val": 41_000_000, "test": 42_000_000}
 SIM_FILMS = {"train": 700, "val": 60, "test": 300}
 #: Share of a batch that is real.
 REAL_SHARE = 0.5
-
-
-class Masked(NamedTuple):
-    """Images (films, S, S) uint8, their lungs (films, S, S) bool, and patients (films,)."""
-
-    pixels: np.ndarray
-    masks: np.ndarray
-    patients: np.ndarray
 
 
 def network(size_px: int = lungs.SIZE_PX) -> keras.Model:
@@ -79,33 +72,28 @@ def _convolve(x, width: int, name: str, rate: int = 1):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def simulated(split: str) -> Masked:
-    """Simulate images of all kinds: findings, COVID-19, leads, letters and the styles of sources."""
+def simulated(split: str) -> FilmSet:
+    """Simulate images of all kinds: findings, COVID-19, leads, letters and the styles of sources; targets are lungs."""
     draw = np.random.default_rng(SIM_SEEDS[split])
     specs = []
     for seed in range(SIM_SEEDS[split], SIM_SEEDS[split] + SIM_FILMS[split]):
-        nuisance = {
-            "marker": draw.choice(["L", "R", None]),
-            "leads": int(draw.choice([0, 0, 0, 2, 4])),
-            "source": draw.choice([None, None, "A", "B", "C"]),
-        }
+        nuisance = {"marker": draw.choice(["L", "R", None]), "leads": int(draw.choice([0, 0, 0, 2, 4]))}
+        nuisance["source"] = draw.choice([None, None, "A", "B", "C"])
         specs.append({"seed": seed, "covid": bool(draw.random() < 0.3), "enrich": 0.75, "nuisance": nuisance})
     films = list(phantom.simulate_many(specs, workers=2, size_px=lungs.SIZE_PX))
-    patients = np.array([f"sim-{film.seed}" for film in films])
-    return Masked(np.stack([film.pixels for film in films]), np.stack([film.lung_mask for film in films]), patients)
+    columns = [(film.pixels, film.lung_mask, "simulated", f"sim-{film.seed}") for film in films]
+    return FilmSet(*map(np.array, zip(*columns, strict=True)))
 
 
-def real(data: Path) -> dict[str, Masked]:
-    """Read the images that have a mask, by split."""
+def real(data: Path) -> dict[str, FilmSet]:
+    """Read the images that have a mask, by split; targets are the lungs, (images, S, S), bool."""
     frame = read_manifest(data / "manifest.csv").frame
     files = {path.stem: path for path in (data / "lung-masks").iterdir()}
-    frame = frame[[Path(image).stem in files for image in frame.image]]
-    sets = {}
+    frame, sets = frame[[Path(image).stem in files for image in frame.image]], {}
     for split, rows in frame.groupby("split"):
-        pixels = load_films(rows, data, lungs.SIZE_PX).pixels
-        drawn = [read(files[Path(image).stem]).pixels > 0.5 for image in rows.image]
-        masks = np.stack([resize(mask.astype(np.float32), lungs.SIZE_PX) >= 0.5 for mask in drawn])
-        sets[str(split)] = Masked(pixels, masks, rows.patient_id.to_numpy(str))
+        drawn = [(read(files[Path(image).stem]).pixels > 0.5).astype(np.float32) for image in rows.image]
+        masks = np.stack([resize(mask, lungs.SIZE_PX) >= 0.5 for mask in drawn])
+        sets[str(split)] = replace(load_films(rows, data, lungs.SIZE_PX), targets=masks)
     return sets
 
 
@@ -132,53 +120,46 @@ def augmenter(seed: int) -> iaa.Augmenter:
 class Batches(keras.utils.PyDataset):
     """Batches of real and simulated images; `train.fit` sets `epoch`."""
 
-    def __init__(self, real: Masked, simulated: Masked):
+    def __init__(self, real: FilmSet, simulated: FilmSet):
         super().__init__(workers=1)
-        self._pixels, self._masks = np.concatenate([real.pixels, simulated.pixels]), [*real.masks, *simulated.masks]
-        shares = ((REAL_SHARE, len(real.pixels)), (1 - REAL_SHARE, len(simulated.pixels)))
+        self._films, self.epoch = real.join(simulated), 0
+        shares = ((REAL_SHARE, len(real)), (1 - REAL_SHARE, len(simulated)))
         self._share = np.concatenate([np.full(count, share / count) for share, count in shares])
-        self.epoch = 0
 
     def __len__(self) -> int:
         return STEPS
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         draw = np.random.default_rng([0, self.epoch, step])
-        chosen = draw.choice(len(self._pixels), BATCH, p=self._share)
-        drawn = [self._masks[k].astype(np.uint8) for k in chosen]
-        maps = [SegmentationMapsOnImage(mask, shape=(*mask.shape, 1)) for mask in drawn]
-        films, moved = augmenter(int(draw.integers(2**31)))(
-            images=list(self._pixels[chosen][..., None]), segmentation_maps=maps
-        )
+        chosen = self._films.where(draw.choice(len(self._films), BATCH, p=self._share))
+        images = list(chosen.pixels[..., None])
+        maps = [SegmentationMapsOnImage(mask.astype(np.uint8), shape=images[0].shape) for mask in chosen.targets]
+        films, moved = augmenter(int(draw.integers(2**31)))(images=images, segmentation_maps=maps)
         masks = np.stack([each.get_arr() for each in moved])[..., None]
         return np.stack(films).astype(np.float32) / 255, masks.astype(np.float32)
 
 
 def loss(masks, probs):
     """Cross-entropy plus one minus the soft Dice of each image (Milletari et al. 2016, arXiv:1606.04797)."""
-    ops = keras.ops
-    entropy = ops.mean(keras.losses.binary_crossentropy(masks, probs), axis=(1, 2))
-    both = ops.sum(masks * probs, axis=(1, 2, 3))
-    dice = (2 * both + 1) / (ops.sum(masks, axis=(1, 2, 3)) + ops.sum(probs, axis=(1, 2, 3)) + 1)
-    return entropy + 1 - dice
+    entropy = keras.ops.mean(keras.losses.binary_crossentropy(masks, probs), axis=(1, 2))
+    return entropy + keras.losses.dice(masks, probs, axis=(1, 2, 3))
 
 
 def overlaps(found: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     """Return "Dice" and "IoU" of each image, (films,) in [0, 1], of lungs (films, S, S), bool, that were found."""
-    both = (found & masks).sum(axis=(1, 2))
-    either, sizes = (found | masks).sum(axis=(1, 2)), found.sum(axis=(1, 2)) + masks.sum(axis=(1, 2))
-    return {"Dice": 2 * both / np.maximum(sizes, 1), "IoU": both / np.maximum(either, 1)}
+    both, either = (pixels.sum(axis=(1, 2)) for pixels in (found & masks, found | masks))
+    return {"Dice": 2 * both / np.maximum(both + either, 1), "IoU": both / np.maximum(either, 1)}
 
 
-def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.DataFrame]:
+def fit(sets: dict[str, list[FilmSet]], folder: Path) -> tuple[keras.Model, pd.DataFrame]:
     """Train; the epoch with the best mean Dice on real and simulated val images is kept."""
     model, batches = network(), Batches(*sets["train"])
 
     def validation(trained: keras.Model) -> dict[str, float]:
         dices = {}
         for name, films in zip(("real", "simulated"), sets["val"], strict=True):
-            probs = trained.predict(films.pixels[..., None].astype(np.float32) / 255, verbose=0)[..., 0]
-            dices[name] = float(np.mean(overlaps(probs >= lungs.THRESHOLD, films.masks)["Dice"]))
+            found = trained.predict(films.scaled(lungs.SIZE_PX), verbose=0)[..., 0] >= lungs.THRESHOLD
+            dices[name] = float(np.mean(overlaps(found, films.targets)["Dice"]))
         return {**dices, "score": float(np.mean(list(dices.values())))}
 
     rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * STEPS)
@@ -186,17 +167,15 @@ def fit(sets: dict[str, list[Masked]], folder: Path) -> tuple[keras.Model, pd.Da
     return model, train.fit(model, batches, epochs=EPOCHS, validation=validation, folder=folder)
 
 
-def score(films: Masked, where: str) -> list[dict]:
+def score(films: FilmSet, where: str) -> Iterator[dict]:
     """Score the network as cxrkit runs it, with intervals by patient."""
     found = np.stack([lungs.lung_outline(mask) for mask in lungs.lung_masks(films.pixels / np.float32(255))])
-    rows = []
-    for measure, values in overlaps(found, films.masks).items():
+    for measure, values in overlaps(found, films.targets).items():
         estimate = metrics.mean_by_patient(values, films.patients, seed=0)
-        numbers = {name: round(getattr(estimate, name), 4) for name in ("value", "low", "high")}
+        numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "lowest": float(values.min())}
+        rounded = {name: round(number, 4) for name, number in numbers.items()}
         counts = {"n": len(values), "patients": len(np.unique(films.patients))}
-        lowest = round(float(values.min()), 4)
-        rows.append({"films": where, "measure": measure, **numbers, "lowest": lowest, **counts})
-    return rows
+        yield {"films": where, "measure": measure, **rounded, **counts}
 
 
 #: The model card, but for its tables.
@@ -238,43 +217,40 @@ def card(info: dict) -> str:
     row = "| {films} | {measure} | {value:.3f} ({low:.3f} to {high:.3f}) | {lowest:.3f} | {n} | {patients} |"
     figures = "\n".join(row.format(**figure) for figure in info["figures"])
     training = "\n".join(f"| {key} | {value} |" for key, value in info["training"].items())
-    return CARD.format(**info | {"disclaimer": DISCLAIMER, "figures": figures, "training": training})
+    return CARD.format(**info | {"figures": figures, "training": training}, disclaimer=DISCLAIMER)
 
 
-def main() -> int:
+def main() -> None:
     """Train, export, score, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, images and lung-masks")
     parser.add_argument("--work", type=Path, default=Path("runs/lungs"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=lungs.FOLDER)
     args = parser.parse_args()
     keras.utils.set_random_seed(0)
     cv2.setNumThreads(1)
     masked, sims = real(args.data), {split: simulated(split) for split in SIM_SEEDS}
     model, curve = fit({split: [masked[split], sims[split]] for split in ("train", "val")}, args.work)
-    args.out.mkdir(parents=True, exist_ok=True)
-    export_onnx(model, args.out / "lungs.onnx")
-    lungs.session.cache_clear()
+    export_onnx(model, lungs.FOLDER / "lungs.onnx")
+    _frontal.session.cache_clear()
     best = curve["epoch"][curve["best"]].max()
     info = {
         "size_px": lungs.SIZE_PX,
         "parameters": model.count_params(),
-        "figures": score(masked["test"], "real, cohen, test") + score(sims["test"], "simulated, held-out seeds"),
+        "figures": [*score(masked["test"], "real, cohen, test"), *score(sims["test"], "simulated, held-out seeds")],
         "training": {
             "command": "`python " + " ".join(sys.argv) + "`",
             "date": date.today().isoformat(),
-            "films": f"{len(sims['train'].pixels)} simulated; {len(masked['train'].pixels)} real with a mask, of "
+            "films": f"{len(sims['train'])} simulated; {len(masked['train'])} real with a mask, of "
             f"{len(np.unique(masked['train'].patients))} patients of cohen",
-            "chosen on": f"val, the mean Dice of {len(masked['val'].pixels)} real and "
-            f"{len(sims['val'].pixels)} simulated films: epoch {best} of {len(curve)}",
+            "chosen on": f"val, the mean Dice of {len(masked['val'])} real and {len(sims['val'])} simulated films: "
+            f"epoch {best} of {len(curve)}",
             "versions": f"cxrkit {cxrkit.__version__}, Keras {keras.__version__}, Python {platform.python_version()}",
         },
     }
-    (args.out / "lungs.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    (args.out / "README.md").write_text(card(info), encoding="utf-8")
+    (lungs.FOLDER / "lungs.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    (lungs.FOLDER / "README.md").write_text(card(info), encoding="utf-8")
     print(card(info))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

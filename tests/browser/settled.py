@@ -1,9 +1,10 @@
 """Reading from a page that may still be laid out or drawn: every value is read again until it is right, or a limit."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import servers
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 #: No state takes longer to appear on a busy machine.
@@ -29,6 +30,16 @@ def steady(read: Callable[[], Value], *, times: int = 5) -> Value:
 
     servers.until(is_steady, "a value that no longer changes", limit_s=LIMIT_S)
     return values[-1]
+
+
+def accessible(page: Page, **options: Any) -> None:
+    """Wait until axe finds nothing; its options choose rules or a part of the page."""
+
+    def violations() -> list[str]:
+        found = Axe().run(page, **options).response["violations"]
+        return [f"{one['id']}: {[node['html'][:160] for node in one['nodes']][:4]}" for one in found]
+
+    becomes(violations, [])
 
 
 def hover(item: Locator, part: float = 0.5) -> None:

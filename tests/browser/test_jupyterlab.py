@@ -43,6 +43,15 @@ def changes(panel: Locator, before: list[list[str]]) -> None:
     servers.until(both, "pictures and predictions change", limit_s=LIMIT_S)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    for path in (servers.ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, folder)
+    with servers.jupyterlab(folder, folder / "home", "--LabApp.expose_app_in_browser=True") as running:
+        yield running
+
+
 @pytest.mark.parametrize(
     ("notebook", "sliders", "dragged", "to", "where"),
     [
@@ -51,33 +60,32 @@ def changes(panel: Locator, before: list[list[str]]) -> None:
     ],
 )
 def test_the_panel_of_a_notebook_follows_sliders_and_a_drag(
-    new_page, tmp_path, console_errors, notebook, sliders, dragged, to, where
+    new_page, server, console_errors, notebook, sliders, dragged, to, where
 ):
-    shutil.copy(servers.ROOT / "notebooks" / f"{notebook}.ipynb", tmp_path)
-    with servers.jupyterlab(tmp_path, tmp_path / "home", "--LabApp.expose_app_in_browser=True") as server:
-        page = new_page(width=1400, height=1000)
-        page.goto(server.address(f"lab/tree/{notebook}.ipynb"))
-        servers.until(lambda: page.evaluate(STATE)["idle"], "the kernel is ready", limit_s=servers.START_S)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page = new_page(width=1400, height=1000)
+    # Without the tabs of the test before.
+    page.goto(server.address(f"lab/tree/{notebook}.ipynb") + "&reset")
+    servers.until(lambda: page.evaluate(STATE)["idle"], "the kernel is ready", limit_s=servers.START_S)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
-        def done() -> bool:
-            state = page.evaluate(STATE)
-            assert state["errors"] == []
-            return state["idle"] and state["run"] == state["cells"] > 0
+    def done() -> bool:
+        state = page.evaluate(STATE)
+        assert state["errors"] == []
+        return state["idle"] and state["run"] == state["cells"] > 0
 
-        servers.until(done, "all cells have run", limit_s=RUN_S)
-        panel = page.locator(".cxrkit-panel")
-        panel.scroll_into_view_if_needed()
-        expect(panel.locator("figure").first).to_be_visible()
-        before = steady(lambda: seen(panel))
-        target = panel.get_by_role("treeitem").filter(has_text=to)
-        target.click()
-        for name, key in sliders.items():
-            panel.get_by_role("slider", name=name).press(key)
-        changes(panel, before)
-        before = steady(lambda: seen(panel))
-        drag(page, panel.get_by_role("treeitem").filter(has_text=dragged), target, where)
-        changes(panel, before)
+    servers.until(done, "all cells have run", limit_s=RUN_S)
+    panel = page.locator(".cxrkit-panel")
+    panel.scroll_into_view_if_needed()
+    expect(panel.locator("figure").first).to_be_visible()
+    before = steady(lambda: seen(panel))
+    target = panel.get_by_role("treeitem").filter(has_text=to)
+    target.click()
+    for name, key in sliders.items():
+        panel.get_by_role("slider", name=name).press(key)
+    changes(panel, before)
+    before = steady(lambda: seen(panel))
+    drag(page, panel.get_by_role("treeitem").filter(has_text=dragged), target, where)
+    changes(panel, before)
     # What JupyterLab itself writes does not count.
     assert [error for error in console_errors if re.search("cxrkit|anywidget|widget", error, re.IGNORECASE)] == []

@@ -11,11 +11,10 @@ import numpy as np
 import psutil
 import pytest
 import servers
-from axe_playwright_python.sync_playwright import Axe
 from film_files import dicom
 from PIL import Image
 from playwright.sync_api import expect
-from settled import becomes
+from settled import accessible, becomes
 
 from cxrkit import dashboard, triage, words
 from cxrkit.dashboard import LIMITS
@@ -103,20 +102,16 @@ def no_english(page):
     becomes(lambda: page.evaluate(f"() => document.body.innerText.match({sentence})?.[0] ?? null"), None)
 
 
-def accessible(page):
-    def violations():
-        found = Axe().run(page, options=WCAG).response["violations"]
-        return [f"{one['id']}: {[node['target'] for node in one['nodes']][:4]}" for one in found]
-
-    becomes(violations, [])
-
-
 def fits(page):
     becomes(lambda: page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], True)
 
 
 def kernels(server):
     return {child.pid for child in psutil.Process(server.process.pid).children()}
+
+
+def lost(page):
+    return page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
 
 
 def gone(pids):
@@ -212,7 +207,7 @@ def test_a_leg_files_that_cannot_be_read_and_a_negative_are_reported_in_the_page
     expect(page.locator(".film .picture img")).to_have_count(1)
     expect(page.locator(".film .bar")).to_have_count(0)
     expect(page.locator(".rounds")).to_be_hidden()
-    accessible(page)
+    accessible(page, options=WCAG)
     reasons = {
         broken: words.Saying("unreadable.damaged", {"kind": "PNG"}),
         pdf: words.Saying("unreadable.stranger", {"what": words.Saying("unreadable.stranger.pdf", {})}),
@@ -227,7 +222,7 @@ def test_a_leg_files_that_cannot_be_read_and_a_negative_are_reported_in_the_page
         no_english(page)
     expect(page.locator(".rounds")).to_be_hidden()
     assert "Traceback" not in page.content()
-    accessible(page)
+    accessible(page, options=WCAG)
     speak(page, "en")
     drop(page, negative)
     shown(page, "negative.jpg")
@@ -385,17 +380,17 @@ def test_every_tab_passes_axe_and_fits(new_page, server, width, dark, tmp_path):
     page = opened(new_page(width=width, dark=dark, reduced_motion="reduce"), server)
     for name in ("table", "lab", "rounds", "about", "film"):
         tab(page, name)
-        accessible(page)
+        accessible(page, options=WCAG)
         fits(page)
     choose(page, "heart")
     fits(page)
     cut = "bars => bars.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
     becomes(lambda: page.locator(".bar .what").evaluate_all(cut), [])
     choose(page, "leg")
-    accessible(page)
+    accessible(page, options=WCAG)
     drop(page, *written(tmp_path / "films", {"broken.png": b"none"}))
     shown(page, "broken.png")
-    accessible(page)
+    accessible(page, options=WCAG)
 
 
 def test_a_contrast_theme_and_paper_show_bars_and_what_is_chosen(new_page, server):
@@ -418,10 +413,6 @@ def test_a_contrast_theme_and_paper_show_bars_and_what_is_chosen(new_page, serve
     expect(page.locator(".notice")).to_be_visible()
     expect(page.locator(".verdict .said")).to_be_visible()
     expect(page.locator(".filled").first).to_have_css("print-color-adjust", "exact")
-
-
-def lost(page):
-    return page.locator("[role=alert]", has_text=words.say("en", "page.lost"))
 
 
 def test_a_page_that_is_reloaded_or_left_early_ends_its_kernel(page, server, films, console_errors):
