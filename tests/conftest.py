@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 
 import matplotlib as mpl
 import pytest
+from hypothesis import settings
 
 mpl.use("Agg")
 # As cxrkit sets it, for test modules that import ONNX Runtime before it.
@@ -18,6 +19,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # something would wait for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A loaded machine takes any time for an example.
+settings.register_profile("any-machine", settings.default, deadline=None)
+settings.load_profile("any-machine")
 
 Report = pytest.TestReport | pytest.CollectReport
 

@@ -7,15 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import rebuild_published
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cxrkit import metrics
 from cxrkit.course import published
 from cxrkit.course.published import _compare
 from cxrkit.metrics import Confusion
-
-no_deadline = settings(deadline=None)
 
 #: The report's best single network, and its best stack of two augmentations.
 BASE, BEST = ("table09", "4"), ("table23", "blur>sharpen")
@@ -78,7 +76,6 @@ def test_all_matrices_that_fit_are_returned_fewest_images_first():
     assert published.rebuild({"precision": "0.0"}, positives=1, negatives=1) == [Confusion(0, 1, 1, 0)]
 
 
-@no_deadline
 @given(
     counts=st.tuples(*[st.integers(0, 8)] * 4),
     digits=st.integers(1, 6),
@@ -179,7 +176,6 @@ def test_330_of_397_is_not_better_than_328(measure, rights, of, differing, p):
     assert found.widest.low < 0 < found.widest.high
 
 
-@no_deadline
 @given(st.tuples(*[st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4)] * 2))
 def test_the_true_pairing_lies_within_the_bounds(classes):
     """Predictions of two rows for positive and negative images; what is known of them is how many each has right."""

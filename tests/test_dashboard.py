@@ -104,7 +104,6 @@ def test_no_pixels_of_a_large_film_stay(session):
     assert film.shown.shape == (560, 373)
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=200), piece=st.integers(1, 70))
 def test_a_file_in_pieces_comes_out_whole(data, piece):
     uploads = Uploads(200)

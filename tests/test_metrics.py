@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
@@ -14,8 +14,6 @@ from cxrkit.metrics._compare import METRICS
 scored = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=30).filter(
     lambda rows: 2 <= sum(y for y, _ in rows) <= len(rows) - 2
 )
-#: Other work may run on the same machine, and the first call imports SciPy.
-slow_machine = settings(deadline=None)
 
 
 def test_wilson_of_8_of_10_is_the_textbook_interval():
@@ -24,7 +22,6 @@ def test_wilson_of_8_of_10_is_the_textbook_interval():
     assert (estimate.low, estimate.high) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
 
 
-@slow_machine
 @given(scored)
 def test_auroc_turns_over_with_the_probabilities_and_ignores_their_scale(rows):
     y, p = (np.array(column) for column in zip(*rows, strict=True))

@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrkit import metrics
 
 counts = st.tuples(*[st.integers(0, 200)] * 4)
-slow_machine = settings(deadline=None)
 
 
 def test_measures_by_hand():
@@ -24,7 +23,6 @@ def test_measures_by_hand():
     assert metrics.Confusion.count([0, 1, 1, 0], [0.5, 0.5, 0.4, 0.1], 0.5) == metrics.Confusion(tp=1, fp=1, fn=1, tn=1)
 
 
-@slow_machine
 @given(counts)
 def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(four):
     for name, estimate in metrics.Confusion(*four).estimates().items():
@@ -38,7 +36,6 @@ def test_every_measure_lies_in_its_interval_and_in_its_bounds_or_says_why_not(fo
             assert floor - 1e-12 <= estimate.low <= estimate.value <= estimate.high <= 1 + 1e-12
 
 
-@slow_machine
 @given(counts.filter(any))
 def test_resampling_gives_the_values_that_counting_gives(four):
     tp, fp, fn, tn = four
@@ -80,7 +77,6 @@ def test_the_interval_of_youden_is_newcombes_example_and_that_of_a_kappa_of_1_is
     assert kappa.low == pytest.approx((metrics.wilson(10, 10).low - 0.5) / 0.5)
 
 
-@slow_machine
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
 def test_one_film_per_patient_gives_wilsons_interval(holds):
     by_film, by_patient = metrics.wilson(sum(holds), len(holds)), metrics.proportion(holds, range(len(holds)))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
@@ -134,7 +134,6 @@ def test_a_batch_depends_on_seed_epoch_and_step_only_and_an_image_without_weight
     assert 0 <= pixels.min() <= pixels.max() <= 1
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 30), batch=st.integers(1, 12), count=st.integers(1, 20))
 def test_without_weights_no_image_is_seen_twice_more_often_than_another(n, batch, count):
     targets = np.arange(n, dtype=np.float32)[:, None]

@@ -122,7 +122,7 @@ def serve(folder: Path, python: Path) -> Iterator[Server]:
         yield Server(folder, home, port)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def _answers(port: int) -> bool:

@@ -19,7 +19,7 @@ from cxrkit.data._course import default_cache_dir
 ROOT = Path(__file__).resolve().parents[1]
 #: Far over what a start takes, for a busy machine.
 START_S = 90.0
-_STOP_S = 20.0
+_STOP_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def served(arguments: list[str], folder: Path, env: dict[str, str], *, token: st
             process.wait()
 
 
-def until(holds: Callable[[], object], what: str, *, limit_s: float = 30.0) -> None:
+def until(holds: Callable[[], object], what: str, *, limit_s: float = START_S) -> None:
     """Wait until something holds; after the limit raise a TimeoutError that names `what`."""
     end = time.monotonic() + limit_s
     while not holds():
