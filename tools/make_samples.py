@@ -17,20 +17,10 @@ from cxrkit.data import course_manifest, simulate_row
 from cxrkit.film import read
 
 SIZE_PX, THUMB_PX = 512, 168
-#: Name, seed of the course's patient, what is done to the image.
-CHOSEN = (
-    ("covid", 600_000_342, ""),
-    ("heart", 600_000_351, ""),
-    ("clear", 600_000_331, ""),
-    ("pneumothorax", 600_000_368, ""),
-    ("edema", 600_000_329, ""),
-    ("mass", 600_000_386, ""),
-    ("nodule", 600_000_338, ""),
-    ("infiltration", 600_000_321, ""),
-    ("cardiomegaly", 600_000_332, ""),
-    ("negative", 600_000_376, "inverted"),
-    ("blurred", 600_000_323, "blurred"),
-)
+#: Seed of the course's patient less 600,000,000, and what is done to the image, by name.
+SEEDS = {"covid": 342, "heart": 351, "clear": 331, "pneumothorax": 368, "edema": 329, "mass": 386, "nodule": 338}
+SEEDS |= {"infiltration": 321, "cardiomegaly": 332, "negative": 376, "blurred": 323}
+SPOILT = {"negative": "inverted", "blurred": "blurred"}
 #: Mean difference of greys, of 255, that another JPEG encoder may make.
 _ALIKE = 1.5
 
@@ -60,10 +50,11 @@ def films() -> list[tuple[samples.Sample, np.ndarray]]:
     """Simulate every sample: what is known of it, and uint8 (SIZE_PX, SIZE_PX)."""
     frame = course_manifest()
     made = []
-    for name, seed, spoilt in CHOSEN:
-        row = next(row for _, row in frame.iterrows() if int(row["seed"]) == seed and row["follow_up"] == 0)
+    for name, seed in SEEDS.items():
+        row = frame[(frame["seed"] == 600_000_000 + seed) & (frame["follow_up"] == 0)].iloc[0]
         film = simulate_row({**row, "width": SIZE_PX})
         pixels = film.pixels
+        spoilt = SPOILT.get(name, "")
         if spoilt:
             pixels = 255 - pixels if spoilt == "inverted" else cv2.GaussianBlur(pixels, (0, 0), SIZE_PX / 128)
         truth = [part.split("=")[0] for part in row["severity"].split("|") if part]
