@@ -62,7 +62,7 @@ explainer = None if args.methods == ["cam"] else explain.explainer(args.model)
 sources = {method: predictor if method == "cam" else explainer for method in args.methods}
 print(f"# Heat maps compared with boxes: {predictor.name}\n")
 print(f"{date.today()}; `python {shlex.join(sys.argv)}`. {DISCLAIMER}\n")
-print(f"Not shown to work on real films: {', '.join(sorted(predictor.not_shown)) or 'none'}.\n")
+print(f"Not shown to work on real images: {', '.join(sorted(predictor.not_shown)) or 'none'}.\n")
 print(
     "Every image that has the finding is scored, positive or not. The pointing game is a share with Wilson's 95% "
     "interval, the rest are means with that of 2,000 draws of patients (seed 0); *box area* is the level of chance for "

@@ -42,7 +42,7 @@ def test_a_card_has_each_measurement_the_thresholds_the_training_and_the_checksu
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({}, "**Not shown to work on real films: COVID-19.** On real test images the interval"),
+        ({}, "**Not shown to work on real images: COVID-19.** On real test images the interval"),
         ({"figures": [FIGURE | {"value": None, "low": None, "high": None, "reason": "why"}]}, "[1] why"),
         ({"figures": []}, "Nothing was measured with cxrkit yet. Triage and every screen say so."),
     ],
@@ -54,4 +54,4 @@ def test_a_card_names_what_is_missing(tmp_path, changes, text):
 @pytest.mark.parametrize("name", networks.bundled())
 def test_the_card_of_a_bundled_model_is_made_from_its_sidecar(name):
     written = (networks.folder_of(name) / "README.md").read_text(encoding="utf-8")
-    assert written == show.card.of_folder(name), "run python -m cxrkit.show._card"
+    assert written == show.card.of_folder(name), "write the output of `cxrkit model show` into README.md"

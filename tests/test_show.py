@@ -127,7 +127,7 @@ def test_bars_have_the_length_of_their_probability_and_name_what_is_positive_or_
     assert [bar.get_width() for bar in axis.patches] == [0.25, 0.75, 0.4, 0]
     text = set(words(figure).splitlines())
     assert {"0.25  positive", "0.75", "0.40  positive", "not predicted"} <= text
-    assert {"Mass †", "Edema", "† not shown to work on real films", "● true"} <= text
+    assert {"Mass †", "Edema", "† not shown to work on real images", "● true"} <= text
     drawn = {segment[0, 0] for part in axis.collections for segment in part.get_segments()}
     assert drawn == set(thresholds.values())
     mass, edema = axis.patches[:2]
@@ -163,13 +163,6 @@ def test_groups_share_a_row_and_differ_by_marker_and_a_name_may_lack_one():
     assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG16"]
     assert [[*line.get_xdata()] for line in axis.lines] == [[0.5, 0.5], [0.3, 0.4]]
     assert [handle.get_marker() for handle in figure.legends[0].legend_handles] == ["o", "D", "|"]
-
-
-def test_a_matrix_shows_shares_or_words_and_cells_without_a_value_are_empty():
-    shares = pd.DataFrame([[0.4, math.nan], [0.5, 0.25]], index=list("ab"), columns=list("xy"))
-    several = pd.DataFrame([["one", "two"], ["three", "four"]])
-    for text, drawn in (((), ["40%", "", "50%", "25%"]), ((several,), ["one", "two", "three", "four"])):
-        assert [one.get_text() for one in show.matrix(shares, *text).axes[0].texts] == drawn
 
 
 @pytest.mark.filterwarnings("error")
@@ -254,5 +247,5 @@ def test_a_tidy_frame_of_estimates_becomes_a_row_per_name():
 def test_the_disclaimer_names_what_is_not_shown_and_what_is_simulated():
     text = show.disclaimer(simulated=True, not_shown=["Pleural_Thickening"])
     assert text.startswith(f"> **{DISCLAIMER}**")
-    assert "Not shown to work on real films: Pleural Thickening." in text
+    assert "Not shown to work on real images: Pleural Thickening." in text
     assert ("simulated" in text, "simulated" in show.disclaimer()) == (True, False)

@@ -203,7 +203,7 @@ def main() -> None:
             "start": "SqueezeNet 1.1, ImageNet weights of keras-squeezenet v1.0 (MIT licence, Copyright (c) 2016 "
             "Refikcanmalli; https://github.com/rcmalli/keras-squeezenet)",
             "simulated_films": len(sim["train"]),
-            "real_films": {str(s): int((real["train"].sources == s).sum()) for s in np.unique(frame.source)},
+            "real_images": {str(s): int((real["train"].sources == s).sum()) for s in np.unique(frame.source)},
             "epochs": epochs,
             "films_an_epoch": STEPS * BATCH,
             "chosen_on": "val: the epoch of the best mean AUROC over populations; thresholds by Youden's J",

@@ -75,7 +75,7 @@ def data(
 ) -> None:
     """Table 4: leave out blurred images, split 3:1:1 by patient, and count beside the report.
 
-    Writes manifest.csv (the images kept), removed.csv, figure.png and results.md.
+    Writes manifest.csv (the images kept), removed.csv, detail.csv (how much fine detail each image has) and results.md.
     """
     from cxrkit import show
     from cxrkit.course import experiments
@@ -87,7 +87,7 @@ def data(
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(found.frame, out / "manifest.csv", root=found.root)
     found.removed.to_csv(out / "removed.csv", index=False)
-    (out / "figure.png").write_bytes(show.experiments.detail(found).png())
+    found.detail.to_csv(out / "detail.csv", index=False)
     text = show.experiments.data_document(found, date=date.today().isoformat(), command=_terminal.command())
     _terminal.write_results(out, markdown, text)
 

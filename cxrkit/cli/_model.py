@@ -75,7 +75,7 @@ def predict(
         triage.score_predictions(answers, found.rows, predictor).to_csv(scores, index=False, lineterminator="\n")
         print(f"{scores}: the measures with 95% intervals by patient")
     if predictor.not_shown:
-        print(f"not shown to work on real films: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)
+        print(f"not shown to work on real images: {', '.join(sorted(predictor.not_shown))}", file=sys.stderr)
     raise typer.Exit(_terminal.ERROR_ROWS if lost else _terminal.OK)
 
 
@@ -93,7 +93,7 @@ def import_(
     networks.import_model(file, out, release=release, trust=trust, expected_sha256=sha256)
     show.card.write(out)
     labels = networks.load(out).labels
-    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real films here")
+    print(f"{out}: {len(labels)} labels ({', '.join(labels)}), none shown to work on real images here")
 
 
 @app.command()

@@ -112,17 +112,14 @@ def sweep(
                     seeds=range(seeds), client=client, progress=progress,
                 )  # fmt: skip
                 found.append(published.beside(swept))
-    nulls = [published.nulls(each) for each in found]
-    parts = {"table": [each.table for each in found], "flips": [each.flips for each in found], "nulls": nulls}
     tables = {
-        name: pd.concat([part.assign(grid=each.name) for each, part in zip(found, some, strict=True)])
-        for name, some in parts.items()
+        name: pd.concat([getattr(each, name).assign(grid=each.name) for each in found]) for name in ("table", "flips")
     }
     figures = {
         each.name: show.sweep_figure(each, simulated=about["simulated"], title=each.name.replace("table", "Table "))
         for each in found
     }
-    text = show.sweeps_markdown(found, nulls, **about)
+    text = show.sweeps_markdown(found, **about)
     _write(out, tables, figures, text, markdown)
 
 

@@ -20,19 +20,9 @@ PYTHONS = ((3, 11), (3, 13))
 #: What a notebook at course scale needs at most.
 MEMORY_GB, DISK_GB = 1.5, 0.2
 _INSTALL = "run `make setup` in the project's folder and use the Python in .venv"
-#: Packages (one name is enough), the purpose, and whether nothing works without it.
-_PACKAGES = (
-    ("numpy", "arrays", True),
-    ("onnxruntime", "running networks", True),
-    ("opencv-python-headless", "resizing images", True),
-    ("pydicom", "reading DICOM", True),
-    ("pandas", "tables", True),
-    ("seaborn", "figures", True),
-    ("imaug", "augmentation", True),
-    ("ipywidgets", "sliders", False),
-    ("tensorflow-cpu tensorflow", "training", False),
-    ("asyncssh", "connecting to a board", False),
-)
+#: Packages without which nothing works; and, one name is enough, those of some notebooks with their purpose.
+_NEEDED = ("numpy", "onnxruntime", "opencv-python-headless", "pydicom", "pandas", "seaborn", "imaug")
+_OPTIONAL = {"ipywidgets": "sliders", "tensorflow-cpu tensorflow": "training", "asyncssh": "connecting to a board"}
 
 
 def check() -> pd.DataFrame:
@@ -50,7 +40,8 @@ def check() -> pd.DataFrame:
         ("processor cores", str(joblib.cpu_count()), True, ""),
         ("memory", size, enough, f"close other programs or find a machine with {MEMORY_GB:g} GB"),
         ("free disk space", f"{free / 1e9:.1f} GB", free >= DISK_GB * 1e9, f"free {DISK_GB:g} GB, or set TMPDIR"),
-        *(_package(*package) for package in _PACKAGES),
+        *(_package(name) for name in _NEEDED),
+        *(_package(*package) for package in _OPTIONAL.items()),
         *(map(_model, networks.bundled()) if networks.bundled() else [("bundled models", "none", False, _INSTALL)]),
     ]
     shown = {True: "yes", False: "no", None: "optional"}
@@ -68,11 +59,12 @@ def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     return min(found, default=None)
 
 
-def _package(names: str, purpose: str, needed: bool) -> tuple[str, str, bool | None, str]:
+def _package(names: str, purpose: str = "") -> tuple[str, str, bool | None, str]:
+    about = f" ({purpose})" if purpose else ""
     for name in names.split():
         with suppress(importlib.metadata.PackageNotFoundError):
-            return f"{name} ({purpose})", importlib.metadata.version(name), True, ""
-    return f"{names.split()[0]} ({purpose})", "missing", False if needed else None, _INSTALL
+            return f"{name}{about}", importlib.metadata.version(name), True, ""
+    return f"{names.split()[0]}{about}", "missing", None if purpose else False, _INSTALL
 
 
 def _model(name: str) -> tuple[str, str, bool, str]:

@@ -116,7 +116,7 @@ def about(predictor: networks.Predictor) -> dict[str, Any]:
     aurocs = {(one["label"], one["source"]): one for one in figures if one["measure"] == "AUROC"}
     labels = [label for label in predictor.labels if any(label == of for of, _ in aurocs)]
     sources = [source for source in _SOURCES if any(source == at for _, at in aurocs)]
-    real = training["real_films"]
+    real = training["real_images"]
     nothing = {"value": None, "low": None, "high": None, "n": 0, "positives": 0}
     return {
         "name": predictor.name,

@@ -129,7 +129,7 @@ def export(
             "the Jetson Nano's GPU (compute capability 5.3) has no int8: TensorRT refuses this file there, and the "
             "runner falls back to ONNX Runtime on the CPU": target == "jetson-nano" and precision == "int8",
             "made for TensorRT 8.2 from its documentation; it was not run on a board": target == "jetson-nano",
-            f"not shown to work on real films: {', '.join(sorted(original.not_shown))}": bool(original.not_shown),
+            f"not shown to work on real images: {', '.join(sorted(original.not_shown))}": bool(original.not_shown),
         }
         # Images are counted, not named, because a name may be a patient's. pandas writes NaN as null.
         measures = {**asdict(agreements[0]), "changed": len(agreements[0].changed), "on": words, "tolerance": allowed}

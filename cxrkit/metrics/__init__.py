@@ -15,7 +15,7 @@ Images that do not fit together, targets other than 0 and 1 and probabilities th
 
 from cxrkit.metrics._bootstrap import mean_by_patient
 from cxrkit.metrics._compare import Comparison, auroc_by_patient, bootstrap, compare, mcnemar
-from cxrkit.metrics._confusion import Confusion
+from cxrkit.metrics._confusion import Confusion, of_counts
 from cxrkit.metrics._estimate import Estimate, proportion, wilson
 from cxrkit.metrics._localisation import localisation_table, score_maps
 from cxrkit.metrics._ranking import auroc, choose_threshold, hanley_mcneil
@@ -37,6 +37,7 @@ __all__ = [
     "localisation_table",
     "mcnemar",
     "mean_by_patient",
+    "of_counts",
     "proportion",
     "runs_table",
     "score_maps",

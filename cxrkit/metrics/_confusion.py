@@ -117,13 +117,17 @@ def confusion_scorer(name: str, y: np.ndarray, p: np.ndarray, threshold: float) 
     outcome = _outcomes(y, p, threshold)
     by_outcome = adder(outcome, 4)
 
-    def of(weights: np.ndarray) -> np.ndarray:
-        four = by_outcome(weights)
-        if name in SHARES:
-            return ratio(*(four[list(part)].sum(axis=0) for part in SHARES[name][:2]))
-        return COMBINED[name](*four)
+    return Scorer(
+        lambda weights: of_counts(name, by_outcome(weights)),
+        *_images_and_reason(name, np.bincount(outcome, minlength=4).tolist()),
+    )
 
-    return Scorer(of, *_images_and_reason(name, np.bincount(outcome, minlength=4).tolist()))
+
+def of_counts(name: str, four: np.ndarray) -> np.ndarray:
+    """Return a measure of `SHARES` or `COMBINED` of counts tp, fp, fn and tn, (4, ...); NaN where it is undefined."""
+    if name in SHARES:
+        return ratio(*(four[list(part)].sum(axis=0) for part in SHARES[name][:2]))
+    return COMBINED[name](*four)
 
 
 def _outcomes(y: np.ndarray, p: np.ndarray, threshold: float) -> np.ndarray:

@@ -29,7 +29,7 @@ def save(
 ) -> Path:
     """Write a model folder: model.keras, model.onnx (with maps) and model.json (`Predictor.info`).
 
-    No label counts as shown to work on real films. `write_sidecar` adds what is measured later.
+    No label counts as shown to work on real images. `write_sidecar` adds what is measured later.
 
     Args:
         model: (N, S, S, 1) -> (N, labels), as `build` makes it.

@@ -1,6 +1,6 @@
 """Published chest networks of others as model folders: CheXNet-Keras and TorchXRayVision.
 
-Labels, preprocessing and thresholds are the original's. No finding counts as shown to work on real films.
+Labels, preprocessing and thresholds are the original's. No finding counts as shown to work on real images.
 """
 
 import importlib

@@ -2,7 +2,7 @@
 
 A model on disk is a folder: `model.onnx`, `model.keras`, `model.json` (the sidecar) and `README.md` (its model
 card). The sidecar holds `name`, `version`, `labels` in order, `input_size` in pixels, `pixel_range` [0, 1],
-`thresholds` per label, `not_shown` (labels not shown to work on real films), `training`, `figures` and `files`
+`thresholds` per label, `not_shown` (labels not shown to work on real images), `training`, `figures` and `files`
 (sha256 of both model files). TensorFlow is imported only for `engine="keras"`.
 """
 
@@ -35,7 +35,7 @@ class Predictor:
         labels: names of the outputs, in order.
         input_size: side of the square that an image is resized to, pixels.
         thresholds: per label; an image is positive for the label from this probability on.
-        not_shown: labels not shown to work on real films.
+        not_shown: labels not shown to work on real images.
         sha256: of the model file that runs.
         info, name, version: the whole sidecar, and two of its entries.
     """

@@ -106,12 +106,10 @@ def _check(size_px, findings, severity, view, sex, age, follow_up) -> None:
 def _severities(seed, follow_up, shown, severity) -> dict[str, float]:
     drawn = stream(seed, "severity", follow_up).random_sample(len(signs.KINDS))
     low, high = SEVERITY_RANGE
-    result = {}
-    for kind, part in zip(signs.KINDS, drawn, strict=True):
-        if kind in shown:
-            value = severity.get(kind) if isinstance(severity, Mapping) else severity
-            result[kind] = float(low + (high - low) * part if value is None else value)
-    return result
+    given = severity if isinstance(severity, Mapping) else dict.fromkeys(shown, severity)
+    values = {kind: given.get(kind) for kind in signs.KINDS if kind in shown}
+    parts = dict(zip(signs.KINDS, drawn, strict=True))
+    return {kind: float(low + (high - low) * parts[kind] if one is None else one) for kind, one in values.items()}
 
 
 def _boxes(lesions: list[np.ndarray]) -> tuple[Box, ...]:
@@ -169,7 +167,7 @@ def simulate(
     _check(size_px, findings, severity, view, sex, age, follow_up)
     extra = Nuisance(**(nuisance or {}))
     if findings is None:
-        findings = () if covid else patients.names(patients.draw_findings(stream(seed, "labels"), 1, enrich=enrich)[0])
+        findings = () if covid else patients.drawn(seed, enrich)
     labels = _severities(seed, follow_up, (*findings, COVID) if covid else findings, severity)
 
     person = anatomy.draw_person(seed, sex, age)
@@ -208,19 +206,15 @@ def simulate_series(
         seed: the patient, as in `simulate`.
         course: "grow", "shrink", "appear" (absent at first), "resolve" (absent at last) or "stable".
         findings: what runs the course, of `KINDS`; None draws as `simulate` does, with at least one finding.
-        options: further arguments of `simulate`, the same for every film.
-    Returns:
-        Films with follow_up 0 to n - 1; where the course is at zero, `labels` do not hold the finding.
+        options: further arguments of `simulate`, the same for every film; `follow_up` runs from 0 to n - 1.
     """
     if course not in COURSES or n < 1:
         raise ValueError(f"course must be one of {', '.join(COURSES)}, and n 1 or more; got {course!r} and {n}.")
     if findings is None:
-        findings = patients.names(patients.draw_findings(stream(check_seed(seed), "labels"), 1, enrich=1.0)[0])
-    films, shown = [], tuple(findings)
-    for k, value in enumerate(COURSES[course](np.linspace(0.0, 1.0, n) if n > 1 else np.ones(1))):
-        severity = {kind: float(value) for kind in shown if value > 0}
-        films.append(simulate(seed, findings=tuple(severity), severity=severity, follow_up=k, **options))
-    return films
+        findings = patients.drawn(check_seed(seed), 1.0)
+    values, shown = COURSES[course](np.linspace(0.0, 1.0, n) if n > 1 else np.ones(1)), tuple(findings)
+    severities = [{kind: float(value) for kind in shown if value > 0} for value in values]
+    return [simulate(seed, findings=one, severity=one, follow_up=k, **options) for k, one in enumerate(severities)]
 
 
 def simulate_many(

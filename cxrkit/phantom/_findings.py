@@ -128,8 +128,7 @@ def _atelectasis_choice(seed: int) -> tuple[int, bool]:
 def _atelectasis(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     """Plates at a base, or a wedge from hilum to diaphragm; the dome is lifted by `shape`."""
     side, wedge = _atelectasis_choice(seed)
-    rng = layout(seed, "Atelectasis")
-    draw = rng.random_sample(14)[2:]
+    draw = layout(seed, "Atelectasis").random_sample(14)[2:]
     sign = anatomy.SIGNS[side]
     top = scene.frame.dome_top(side) / scene.frame.height
     out = scene.x * sign
@@ -152,11 +151,8 @@ def _atelectasis(seed: int, severity: float, scene: Scene, paint: Paint) -> None
         along, off = dx * np.cos(tilt) + dy * np.sin(tilt), dy * np.cos(tilt) - dx * np.sin(tilt)
         bow = off + 0.02 * along * along
         thick = mix(0.20, 0.50, severity)
-        path += (
-            mix(1.7, 4.2, severity)
-            * ramp(np.abs(bow), thick + 0.16, thick - 0.16)
-            * ramp(np.abs(along), half, 0.25 * half)
-        )
+        across = mix(1.7, 4.2, severity) * ramp(np.abs(bow), thick + 0.16, thick - 0.16)
+        path += across * ramp(np.abs(along), half, 0.25 * half)
     paint.solid("Atelectasis", scene, path)
 
 
@@ -300,8 +296,7 @@ def _edema(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     frame = scene.frame
     lines, radius = [], []
     for side, sign in enumerate(anatomy.SIGNS):
-        cx, cy = scene.at(side, 0.36, 0.52)
-        wing = cloud(scene, (cx, cy), (4.9, 6.6), 0.0, 0.75, 0.12 * grain)
+        wing = cloud(scene, scene.at(side, 0.36, 0.52), (4.9, 6.6), 0.0, 0.75, 0.12 * grain)
         part = mix(0.16, 0.58, severity) * wing * np.clip(0.95 + 0.20 * grain, 0.3, 1.5)
         paint.haze("Edema", scene, np.clip(part, 0.0, 0.8) * scene.side(side) * ramp(scene.s, 0.98, 0.70))
         for a, b, c, d in draw[side]:
@@ -359,8 +354,7 @@ def _pleural_thickening(seed: int, severity: float, scene: Scene, paint: Paint) 
     """A band along the chest wall, or a cap over the apex."""
     rng = layout(seed, "Pleural_Thickening")
     draw = rng.random_sample(8)
-    first = int(draw[0] < 0.5)
-    cap = draw[1] < 0.4
+    first, cap = int(draw[0] < 0.5), draw[1] < 0.4
     ragged = texture(rng, scene.rays, 2.4)
     thick = mix(0.45, 1.9, severity)
     for k, side in enumerate([first, 1 - first] if draw[2] < 0.3 else [first]):
@@ -404,9 +398,8 @@ def _covid(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
         for k in range(count):
             d = draw[side, k]
             h = (0.56 + 0.48 * (k + d[0]) / count) if k < 3 else 0.40 + 0.2 * d[0]
-            cx, cy = scene.at(side, 0.70 + 0.16 * d[1], h)
-            size = mix(1.6, 2.7, severity) * (0.8 + 0.4 * d[2])
-            shape_ = cloud(scene, (cx, cy), (size * 0.85, size * 1.25), 0.5 * (d[3] - 0.5), 0.52, rough)
+            centre, size = scene.at(side, 0.70 + 0.16 * d[1], h), mix(1.6, 2.7, severity) * (0.8 + 0.4 * d[2])
+            shape_ = cloud(scene, centre, (size * 0.85, size * 1.25), 0.5 * (d[3] - 0.5), 0.52, rough)
             part = mix(0.17, 0.44, severity) * (0.75 + 0.5 * d[4]) * shape_ * np.clip(1.0 + 0.12 * grain, 0.5, 1.5)
             paint.haze(COVID, scene, np.clip(part, 0.0, 0.6) * scene.side(side))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrkit.labels import FINDINGS
+from cxrkit.phantom._streams import stream
 
 
 @functools.cache
@@ -56,16 +57,14 @@ def draw_findings(rng: np.random.RandomState, n: int, *, enrich: float = 0.0) ->
     """
     if not 0.0 <= enrich <= 1.0:
         raise ValueError(f"enrich must be between 0 (natural rates) and 1 (each film has a finding); got {enrich}.")
-    draw = rng.random_sample((n, 3))
-    sets, _ = _sets()
     chosen = np.empty(n, np.int64)
-    for i, (rich, which, place) in enumerate(draw):
-        given = int(which * len(FINDINGS)) if rich < enrich else None
-        where, total = _cumulative(given)
+    for i, (rich, which, place) in enumerate(rng.random_sample((n, 3))):
+        where, total = _cumulative(int(which * len(FINDINGS)) if rich < enrich else None)
         chosen[i] = where[min(int(np.searchsorted(total, place, side="right")), len(where) - 1)]
-    return sets[chosen]
+    return _sets()[0][chosen]
 
 
-def names(row: np.ndarray) -> tuple[str, ...]:
-    """Findings of one row of `draw_findings`."""
+def drawn(seed: int, enrich: float) -> tuple[str, ...]:
+    """The findings of a patient, drawn from the seed."""
+    (row,) = draw_findings(stream(seed, "labels"), 1, enrich=enrich)
     return tuple(name for name, there in zip(FINDINGS, row, strict=True) if there)

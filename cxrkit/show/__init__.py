@@ -7,7 +7,7 @@ results of these subjects. The arguments that all figures share:
     title: above the figure.
     simulated: the note under the figure names the images as simulated.
     model: the figure shows a model's output, and the note holds the disclaimer.
-    not_shown: labels not shown to work on real films; they are grey and have a †.
+    not_shown: labels not shown to work on real images; they are grey and have a †.
 """
 
 import importlib
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from cxrkit.show import _experiments as experiments
     from cxrkit.show import _rounds as rounds
     from cxrkit.show import _strips as strips
-    from cxrkit.show._images import heat_maps, images, overlay
-    from cxrkit.show._plots import findings, forest, matrix, scores, worth
+    from cxrkit.show._figures import findings, forest, heat_maps, images, matrix, overlay, scores, worth
     from cxrkit.show._style import figure
     from cxrkit.show._tables import disclaimer, table
 
@@ -47,8 +46,7 @@ __all__ = [
 
 #: The file of each function. It is imported when first used: the dashboard's strips need neither matplotlib nor pandas.
 _FILES = {
-    **dict.fromkeys(("heat_maps", "images", "overlay"), "_images"),
-    **dict.fromkeys(("findings", "forest", "matrix", "scores", "worth"), "_plots"),
+    **dict.fromkeys(("findings", "forest", "heat_maps", "images", "matrix", "overlay", "scores", "worth"), "_figures"),
     **dict.fromkeys(("disclaimer", "table"), "_tables"),
     "figure": "_style",
 }

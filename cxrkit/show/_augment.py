@@ -19,7 +19,7 @@ from cxrkit.show._rendered import Html
 from cxrkit.show._strips import FONT, INK, answer, faint, figure, kind, page, rich
 
 if TYPE_CHECKING:
-    from cxrkit.widgets._trial import Trial
+    from cxrkit.widgets._lab import Trial
 
 #: Characters a line above an image, where four images make a row of a figure.
 _TITLE = 26

@@ -1,14 +1,11 @@
 """The model card, README.md beside each model, made from the sidecar alone.
 
-    python -m cxrkit.show._card FOLDER...      # write README.md in each model folder; by default of the bundled models
-
 `figures` in the sidecar is a list of measurements, each a mapping with `split`, `films` ("simulated" or "real"),
 `source` ("course", "nih", "cohen"... or "all"), `label`, `measure` ("AUROC", "sensitivity"...), `value`, `low`, `high`
 (null when undefined), `n` images, `positives` among them, and `reason` (why it is undefined, or empty).
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,7 @@ def of_folder(name_or_folder: Path | str) -> Markdown:
         f"**{DISCLAIMER}**",
         f"A network that takes a frontal chest radiograph ({info['input_size']} by {info['input_size']} pixels, "
         f"resized by cxrkit, bones bright) and gives the probability of {_listed(info['labels'])}.",
-        "Made by `python -m cxrkit.show._card` from model.json; change that and run it again.",
+        "Made by `cxrkit model show` from model.json.",
         "## What it was not shown to do",
         _not_shown(info),
         "## Measured",
@@ -58,7 +55,7 @@ def _not_shown(info: Mapping[str, Any]) -> str:
         return "On real test images the interval of every label's AUROC lies above 0.5."
     why = "On real test images the interval of its AUROC includes 0.5, or there were too few images."
     why = why if info.get("figures") else "Nothing was measured with cxrkit yet."
-    return f"**Not shown to work on real films: {_listed(labels)}.** {why} Triage and every screen say so."
+    return f"**Not shown to work on real images: {_listed(labels)}.** {why} Triage and every screen say so."
 
 
 def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -93,8 +90,3 @@ def _pairs(first: str, second: str, cells: Mapping[str, str]) -> str:
 def _listed(labels: Sequence[str]) -> str:
     names = [escape_markdown(pretty(label)) for label in labels]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-if __name__ == "__main__":
-    for folder in sys.argv[1:] or networks.bundled():
-        write(folder)

@@ -75,10 +75,11 @@ def verdict(found: Comparison) -> Markdown:
     empty = {"truth": {"": "not known or none"}, "here": {"": "none"}, "board": {"": "none"}}
     for row in found.differing.replace(empty).map(escape_markdown).to_dict("records"):
         lines.append(f"- {row['image']}: PC {row['here']}, board {row['board']}, true {row['truth']}")
-    if found.rejected:
-        lines.append(f"Rejected on one of them, no prediction: {escape_markdown(', '.join(found.rejected))}.")
-    if found.unpredicted:
-        lines.append(f"No prediction on one of them: {escape_markdown(', '.join(found.unpredicted))}.")
+    without = {
+        "Rejected on one of them, no prediction": found.rejected,
+        "No prediction on one of them": found.unpredicted,
+    }
+    lines += [f"{words}: {escape_markdown(', '.join(names))}." for words, names in without.items() if names]
     return Markdown("\n".join(lines))
 
 
@@ -98,7 +99,7 @@ def document(found: Comparison, *, command: str, date: str, images: str, note: s
 
 @theme()
 def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool = False) -> Drawing:
-    """Draw the mean time of an image on board and PC, by part, and the report's; `note` stands below."""
+    """Draw the mean time of an image on board and PC, by part, and the report's; `table30` has the percentiles."""
     runs = {"board": found.board.result["seconds"], "PC": found.here.result["seconds"]}
     parts = ("reading", "preprocessing", "inference")
     frame = pd.DataFrame({name: {part: seconds[part]["mean"] for part in parts} for name, seconds in runs.items()}).T
@@ -111,16 +112,11 @@ def times(found: Comparison, *, title: str = "", note: str = "", simulated: bool
     for bar in axis.containers[1]:
         bar.set_hatch("//")
     for place, (name, total) in enumerate(frame.sum(axis=1).items()):
-        words, end = f"{total:.0f} ms, inference as printed", total
-        if name in runs:
-            end = 1000 * (runs[str(name)]["total"]["p95"] or 0.0)
-            words = f"{total:.1f} ms, 95th percentile {end:.1f}"
-            axis.vlines(end, place - 0.38, place + 0.38, color=INK, linewidth=2, label="95th percentile")
-        axis.annotate(words, (max(total, end), place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        words = f"{total:.1f} ms" if name in runs else f"{total:.0f} ms, inference as printed"
+        axis.annotate(words, (total, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
     axis.set(xlabel="\n".join(["milliseconds per image, mean", *textwrap.wrap(note, 110)]), ylabel="")
     tidy(axis)
     axis.margins(x=0.35)
     axis.set_xlim(left=0)
-    handles = {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    key(figure, list(handles.values()))
+    key(figure, axis.get_legend_handles_labels()[0])
     return figure

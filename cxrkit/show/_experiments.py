@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import seaborn
 
 from cxrkit.course import published
-from cxrkit.labels import COVID, DISCLAIMER, NOT_COVID, SPLITS
+from cxrkit.labels import COVID, NOT_COVID, SPLITS
 from cxrkit.metrics import Estimate
-from cxrkit.show import _plots as plots
+from cxrkit.show import _figures as plots
 from cxrkit.show import _style as style
-from cxrkit.show._images import images
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
 from cxrkit.show._style import Drawing, theme
+from cxrkit.show._tables import opening
 from cxrkit.show._tables import table as as_table
 
 if TYPE_CHECKING:
@@ -30,17 +29,6 @@ _TITLES = {
     "unseen": "A source that the network never saw (figure 13)",
     "mixing": "Images of the other source mixed in (table 9)",
     "shortcuts": "Shortcuts: what a COVID-19 network uses",
-}
-#: What the report printed of each experiment.
-_NOTES = {
-    "augmenters": "Report: table 7, accuracy; the number of images is not printed.",
-    "composite": "Report: figure 10, mean AUROC.",
-    "transfer": "Report: mean AUROC with transfer learning (figure 10) and without (figure 12), 1,224 training images.",
-    "unseen": "Report: figure 13, mean AUROC of its COVID-19 network on ChestX-ray14; which images is not printed.",
-    "mixing": "Report: table 9, with the intervals that its counts allow (`published.estimate`).",
-    "shortcuts": "A group of sources that the network never saw is tested on all its images (*never seen*), others on "
-    "the images in test. *Images without COVID-19* is a network that was trained to recognise the source and never "
-    "saw the disease; *the source* shows how well it recognises it.",
 }
 #: The measures of each table; the first is drawn.
 _MEASURES = {
@@ -75,43 +63,16 @@ def printed(result: "Result") -> dict[str, Estimate]:
     return {name: published.estimate(*place) for name, place in places.get(result.name, {}).items()}
 
 
-@theme()
-def detail(found: "CleanedData", *, title: str = "") -> Drawing:
-    """Draw how much fine detail each image has, and the line below which it counts as blurred."""
-    figure = style.figure(style.WIDTH, 2.6, simulated=found.simulated, model=False, title=title)
-    axis = figure.subplots()
-    seaborn.histplot(x=found.detail["detail"], bins=40, color=style.SERIES[0], edgecolor="white", ax=axis)
-    style.line(axis, found.line, "blurred below this")
-    axis.margins(x=0.1)
-    axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
-    style.tidy(axis)
-    return figure
-
-
-@theme()
 def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure of "augmenters", "composite" or "mixing" beside the report's, and differences with their p."""
+    """Draw a measure of "augmenters", "composite" or "mixing" beside the report's; `table` has the differences."""
     here = _of_measure(result, measure).assign(group="measured here")
     theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
     both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group="report (2020)")])
     both["name"] = [_named(result, name) for name in both["setting"]]
-    figure = style.figure(style.WIDTH, 0.42 * len(here) + 1.9, simulated=result.simulated, title=title)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1), sharey=True)
-    mixing = result.name == "mixing"
     low = math.floor(10 * np.nanmin(both[["low", "value"]].to_numpy(float))) / 10
-    about: dict[str, Any] = {"reference": result.extra["always no"].value if mixing else None, "axis": left}
-    plots.forest(
-        both.assign(words=""), xlabel=measure, span=(min(0.5, low), 1.0), reference_name="always negative", **about
-    )
-    ends = {f"difference{end}": end.strip() or "value" for end in ("", " low", " high")}
-    differences = both.head(len(here))[["name", "p", *ends]].rename(columns=ends)
-    differences["words"] = [f"p {p_value(p)}" if math.isfinite(p) else "reference" for p in differences["p"]]
-    xlabel = f"{measure}: difference from {'row 0' if mixing else here['setting'].iloc[0]}"
-    about = {"reference": 0.0, "palette": dict.fromkeys(both["name"], style.INK), "axis": right}
-    plots.forest(differences, xlabel=xlabel, span=None, reference_name="", **about)
-    right.tick_params(left=False)
-    right.locator_params(axis="x", nbins=5)
-    return figure
+    never = result.extra["always no"].value if result.name == "mixing" else None
+    about: dict[str, Any] = {"reference": never, "reference_name": "always negative", "title": title}
+    return plots.forest(both, xlabel=measure, span=(min(0.5, low), 1.0), simulated=result.simulated, **about)
 
 
 def examples(result: "Result", films: "FilmSet") -> Drawing:
@@ -122,11 +83,7 @@ def examples(result: "Result", films: "FilmSet") -> Drawing:
         + "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
         for row in chosen
     ]
-    figure = images([films.pixels[row["row"]] for row in chosen], titles, simulated=result.simulated, model=True)
-    for axis, row in zip(figure.axes, chosen, strict=True):
-        colour, line = ("#2c7a2c", "-") if row["right"] else ("#c0392b", "--")
-        axis.spines[:].set(visible=True, edgecolor=colour, linewidth=4, linestyle=line)
-    return figure
+    return plots.images([films.pixels[row["row"]] for row in chosen], titles, simulated=result.simulated, model=True)
 
 
 @theme()
@@ -158,33 +115,22 @@ def sources(result: "Result", *, title: str = "") -> Drawing:
     if result.name == "shortcuts":
         # "the source" is a test set of one network only.
         table = result.table.query("variant == 'unchanged' and `tested on` != 'the source'")
-        table = table.assign(group=table["trained on"], name=table["tested on"], note=table["seen"])
-        return matrix(table, title=title, simulated=result.simulated)
-    shares = result.table.set_index(["trained on", "tested on", "measure"])["value"]
-    rows = []
-    for row in result.table[result.table["measure"].str.startswith("AUROC")].to_dict("records"):
-        place = row["trained on"], row["tested on"]
-        found = [f"{name} {shares[*place, name]:.2f}" for name in ("recall", "specificity") if (*place, name) in shares]
-        note = [*(["across sources"] if row["measure"] == "AUROC across" else []), ", ".join(found)]
-        note += [] if row["seen"] else ["never seen"]
-        tested = f"{row['tested on']}\n{row['COVID-19']} COVID-19, {row['other']} other"
-        rows.append(row | {"group": row["trained on"], "name": tested, "note": "\n".join(note)})
-    return matrix(pd.DataFrame(rows), title=title, simulated=result.simulated)
+        table = table.assign(name=table["tested on"], note=table["seen"])
+    else:
+        table = result.table[result.table["measure"].str.startswith("AUROC")]
+        counts = [
+            f"\n{ill} COVID-19, {other} other" for ill, other in zip(table["COVID-19"], table["other"], strict=True)
+        ]
+        note = table["measure"].map({"AUROC": "", "AUROC across": "across sources\n"})
+        table = table.assign(name=table["tested on"] + counts, note=note + table["seen"])
+    return matrix(table.assign(group=table["trained on"]), title=title, simulated=result.simulated)
 
 
-def matrix(
-    areas: Mapping[str, Mapping[str, Estimate]] | pd.DataFrame,
-    *,
-    trained: str = "trained on",
-    tested: str = "tested on",
-    title: str = "",
-    simulated: bool = False,
-) -> Drawing:
-    """Draw AUROCs as a matrix with intervals and numbers of images.
+def matrix(areas: Mapping[str, Mapping[str, Estimate]] | pd.DataFrame, **about: Any) -> Drawing:
+    """Draw AUROCs as `show.matrix`, whose further arguments are `about`, with intervals and numbers of images.
 
-    Args:
-        areas: by training set, the AUROC by test set; or a tidy frame, with columns `group` (the training set), `name`
-            (the test set) and perhaps `note`, the last words of a cell. `trained` and `tested` name the axes.
+    `areas` are by training set, then by test set; or a tidy frame, with columns `group` (the training set), `name` (the
+    test set) and perhaps `note`, the last words of a cell.
     """
     frame = areas if isinstance(areas, pd.DataFrame) else plots.tidy_estimates(areas)
     frame = frame.assign(words=[_cell(row) for row in frame.to_dict("records")])
@@ -192,8 +138,8 @@ def matrix(
         frame.pivot(index="group", columns="name", values=part).reindex(frame["group"].unique())[frame["name"].unique()]
         for part in ("value", "words")
     )
-    about: dict[str, Any] = {"xlabel": tested, "ylabel": trained, "title": title, "simulated": simulated}
-    return plots.matrix(values, words.fillna("undefined"), both_ways=True, **about)
+    names = {"xlabel": "tested on", "ylabel": "trained on"}
+    return plots.matrix(values, words.fillna("undefined"), both_ways=True, **names | about)
 
 
 def variants(result: "Result", trained_on: str) -> Drawing:
@@ -251,7 +197,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     The result is of any experiment except "shortcuts"; `measures` None: those that the experiment is about.
     """
     if result.name == "unseen":
-        return _unseen_table(result)
+        return as_table(result.table, by=["trained on", "tested on", "seen"])
     chosen = measures or [name for name in _MEASURES[result.name] if name in set(result.table["measure"])]
     first, *_ = [_of_measure(result, measure) for measure in chosen]
     found, theirs = result.estimates("setting", "measure"), printed(result)
@@ -270,30 +216,26 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     return as_table(pd.DataFrame(rows).fillna(""))
 
 
-def data_document(found: "CleanedData", *, date: str, command: str) -> Markdown:
-    """Return the images of experiment 1 as a Markdown document."""
-    heading = "Images, cleaned and split by patient (table 4)"
+def data_document(found: "CleanedData", **about: str) -> Markdown:
+    """Return the images of experiment 1 as a Markdown document; `about` holds date and command."""
+    title = "Images, cleaned and split by patient (table 4)"
     words = "The report too left out blurred images and split 3:1:1; it does not say whether by patient."
-    return Markdown(f"{_opening(heading, found.name, found.simulated, date, command)} {words}\n\n{counts(found)}\n")
+    head = opening(title, data=found.name, simulated=found.simulated, **about)
+    return Markdown(f"{head} {words}\n\n{counts(found)}\n")
 
 
-def _opening(heading: str, data: str, simulated: bool, date: str, command: str) -> str:
-    images = f"Images: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}."
-    return f"# {heading}\n\n{date}; `{command}`. {DISCLAIMER}\n\n{images}"
-
-
-def document(result: "Result", *, date: str, command: str) -> Markdown:
-    """Return a result as a Markdown document, ready for docs/results, with the date and the command that was run."""
+def document(result: "Result", **about: str) -> Markdown:
+    """Return a result as a Markdown document, ready for docs/results; `about` holds date and command of the run."""
     trainings = f"{len(result.cells)} networks, {result.cells['seconds'].sum() / 60:.0f} minutes of training in all."
-    opening = _opening(_TITLES[result.name], result.data, result.simulated, date, command)
+    head = opening(_TITLES[result.name], data=result.data, simulated=result.simulated, **about)
     parts = [
-        f"{opening} {trained(result)} {trainings}",
+        f"{head} {trained(result)} {trainings}",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
-        f"{_COVERS} {_NOTES[result.name]}",
+        _COVERS,
     ]
     if result.name == "unseen":
-        parts.append(f"The report printed {printed(result)[''].value:.3f}.")
+        parts.append(f"The report printed {printed(result)[''].value:.3f}, and not on which images.")
     if result.name == "mixing":
         parts.append(f"Predicting no COVID-19 at all has an accuracy of {plain(result.extra['always no'])} here.")
     if result.name == "composite":
@@ -320,7 +262,9 @@ def trained(result: "Result") -> str:
 def _shortcut_parts(result: "Result") -> list[str]:
     lost = [f"{count} of {escape_markdown(name)}" for name, count in result.extra["left out"].itertuples(index=False)]
     parts = [
-        f"Images on which no lungs were found are left out of all variants: {', '.join(lost)}.",
+        f"Images on which no lungs were found are left out of all variants: {', '.join(lost)}. A group of sources that "
+        "the network never saw is tested on all its images (*never seen*), others on the images in test. *Images "
+        "without COVID-19* is a network trained to recognise the source (*the source*), which never saw the disease.",
         "## Trained on, tested on",
     ]
     names = result.table["variant"].unique()
@@ -347,15 +291,6 @@ def _shares(result: "Result") -> pd.DataFrame:
     classes = found["COVID-19"].map({True: COVID, False: NOT_COVID})
     # A recorded result has no reasons.
     return found.assign(measure=found["source"] + ", " + classes, reason=found.get("reason", ""))
-
-
-def _unseen_table(result: "Result") -> Markdown:
-    table = result.table.astype({"seen": str}).replace({"seen": {"True": "", "False": ", never seen"}})
-    names = [
-        f"{row['trained on']} → {row['tested on']} ({row['COVID-19']} COVID-19, {row['other']} other{row['seen']})"
-        for row in table.to_dict("records")
-    ]
-    return as_table(table.assign(name=names), by=["name"], first="trained on → tested on")
 
 
 def _of_measure(result: "Result", measure: str) -> pd.DataFrame:

@@ -41,12 +41,15 @@ def pretty(label: str) -> str:
 
 
 def plain(estimate: Estimate, *, digits: int = 3, signed: bool = False) -> str:
-    """Return an estimate with its interval, such as "0.812 (0.700 to 0.900)"; `signed` writes + or -."""
+    """Return an estimate with its interval, such as "0.812 (0.700 to 0.900)"; `signed` writes + or -.
+
+    A mere number, of no images and without a reason, is written alone, other values without an interval say so.
+    """
     form = f"{'+' if signed else ''}.{digits}f"
     if not math.isfinite(estimate.value):
         return "undefined"
     if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return f"{estimate.value:{form}} (no interval)"
+        return f"{estimate.value:{form}}{' (no interval)' if estimate.n or estimate.reason else ''}"
     return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
 
 

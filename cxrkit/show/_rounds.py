@@ -1,17 +1,17 @@
 """Figures and Markdown of rounds and sweeps, beside what the report printed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from cxrkit.metrics import Estimate
 from cxrkit.rounds import COMBINED, Search, Sweep
-from cxrkit.show._plots import forest
+from cxrkit.show._figures import forest
 from cxrkit.show._rendered import Markdown, escape_markdown, p_value, plain
 from cxrkit.show._style import Drawing
-from cxrkit.show._tables import disclaimer
+from cxrkit.show._tables import opening
 from cxrkit.show._tables import table as as_table
 
 #: Differences with a smaller p count as significant.
@@ -74,21 +74,28 @@ def _accuracy(frame: pd.DataFrame, **options: Any) -> Drawing:
     return forest(frame, xlabel="accuracy on the test images", **options)
 
 
-def sweeps_markdown(sweeps: Sequence[Sweep], nulls: Sequence[pd.DataFrame], **about: Any) -> str:
-    """Return sweeps of the same images as a Markdown document; `nulls` are those of `published.nulls` for each."""
+def nulls_table(sweep: Sweep) -> Markdown:
+    """Return why measures have no value, here or in the report, of a sweep from `published.beside`, as a table."""
+    table = sweep.table.rename(columns={"report reason": "in the report"})
+    table["here"] = table["reason"].where(table["value"].isna(), "it has a value here")
+    missing = table[table["value"].isna() | (table["in the report"] != "")]
+    grouped = missing.groupby(["row", "here", "in the report"], sort=False)["measure"].agg(", ".join).reset_index()
+    return as_table(grouped[["row", "measure", "here", "in the report"]])
+
+
+def sweeps_markdown(sweeps: Sequence[Sweep], **about: Any) -> str:
+    """Return sweeps of the same images, from `published.beside`, as a Markdown document."""
     first = sweeps[0]
     lines = [
-        *_head("Single augmentations and stacks", first.label, first.threshold, first.targets, about),
+        _head("Single augmentations and stacks", first.label, first.threshold, first.targets, **about),
         f"{_INTERVALS} If values are drawn at random, the table shows the first of {len(first.seeds)} draws (seeds "
         f"{', '.join(map(str, first.seeds))}) and the range over all draws. The report used another network and 97 "
         "positive and 300 negative images. Its values are rebuilt from what it printed; the last column of its tables "
         "23 and 27 is headed F1 but holds the specificity.",
     ]
-    for sweep, missing in zip(sweeps, nulls, strict=True):
+    for sweep in sweeps:
         lines += [f"## {sweep.name}", sweep_table(sweep), flips_table(sweep.flips, "row")]
-        if len(missing):
-            grouped = missing.groupby(["row", "where", "why"], sort=False)["measure"].agg(", ".join).reset_index()
-            lines += ["Measures without a value:", as_table(grouped[["row", "measure", "where", "why"]])]
+        lines += ["Measures without a value:", nulls_table(sweep)]
     return "\n\n".join(lines) + "\n"
 
 
@@ -122,19 +129,17 @@ def _gain(difference: Estimate, p: float) -> str:
 def rounds_markdown(
     search: Search, measures: pd.DataFrame, flipped: pd.DataFrame, agreement: pd.DataFrame, **about: Any
 ) -> str:
-    """Return the results of rounds as a Markdown document, ready for docs/results.
+    """Return the results of `rounds.search` as a Markdown document, ready for docs/results.
 
     Args:
-        search: from `rounds.search`.
         measures, flipped, agreement: of its `test`.
-        about: `data` and `model`, their names; `simulated`; `not_shown`, the label is not shown to work on real images;
-            `date`; `command`, as typed.
+        about: as for `opening`, and `model`, its name; `not_shown` is whether the label is not shown to work.
     """
     test = search.test
     [(label, threshold)] = test.thresholds.items()
     together = agreement.rename(columns={"agreement": "value"}).query("round == 'all'").iloc[0].to_dict()
     lines = [
-        *_head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, about),
+        _head("Rounds (tables 17 to 29)", label, threshold, search.test_targets, **about),
         f"**{escape_markdown(verdict(search))}**",
         _INTERVALS,
         "## Each round",
@@ -168,14 +173,7 @@ def choices_table(search: Search) -> Markdown:
     return as_table(pd.DataFrame(rows))
 
 
-def _head(title: str, label: str, threshold: float, targets: Any, about: Mapping[str, Any]) -> list[str]:
-    """Return the first paragraphs of a document."""
-    simulated = about["simulated"]
-    return [
-        f"# {title}",
-        f"{about['date']}; `{about['command']}`.",
-        disclaimer(simulated=simulated, not_shown=[label] if about["not_shown"] else ()),
-        f"Data: {escape_markdown(about['data'])}{' (SIMULATED)' if simulated else ''}, {len(targets):,} test images, "
-        f"{int(sum(targets)):,} with {escape_markdown(label)}. Network: {escape_markdown(about['model'])}; positive "
-        f"from {threshold:.3f}.",
-    ]
+def _head(title: str, label: str, threshold: float, targets: Any, *, model: str, not_shown: bool, **about: Any) -> str:
+    head = opening(title, not_shown=[label] if not_shown else (), **about)
+    counts = f"{len(targets):,} test images, {int(sum(targets)):,} with {escape_markdown(label)}"
+    return f"{head} {counts}. Network: {escape_markdown(model)}; positive from {threshold:.3f}."

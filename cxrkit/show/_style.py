@@ -36,7 +36,7 @@ HEAT = ListedColormap(film.HEAT / 255, "heat")
 #: seaborn's palette for colour blindness. Groups also differ by marker: not by colour alone.
 SERIES = tuple(seaborn.color_palette("colorblind", 6).as_hex())
 MARKS = ("o", "D", "s", "^", "v", "P")
-NOT_SHOWN = "not shown to work on real films"
+NOT_SHOWN = "not shown to work on real images"
 Box = tuple[float, float, float, float]
 
 _GRID = "#e6e6e6"

@@ -69,6 +69,16 @@ def disclaimer(*, simulated: bool = False, not_shown: Iterable[str] = ()) -> Mar
     return Markdown("> " + " ".join(words))
 
 
+def opening(title: str, *, data: str, simulated: bool, date: str, command: str, not_shown: Iterable[str] = ()) -> str:
+    """Return the first paragraphs of a document: the title, when and how it was made, the disclaimer, and which images.
+
+    `not_shown` are as for `disclaimer`.
+    """
+    images = f"Images: {escape_markdown(data)}{' (SIMULATED)' if simulated else ''}."
+    warning = disclaimer(simulated=simulated, not_shown=not_shown)
+    return "\n\n".join([f"# {title}", f"{date}; `{command}`.", warning, images])
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"

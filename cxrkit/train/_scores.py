@@ -90,7 +90,7 @@ def figures(
         populations: ("simulated" or "real", source) -> probs and targets (films, labels), patients (films,).
         thresholds, labels: by label, positive from there on; the labels to score, the first of the columns.
     Returns:
-        Rows for a sidecar's `figures`; and the labels not shown to work on real films: those without an AUROC on real
+        Rows for a sidecar's `figures`; and the labels not shown to work on real images: those without an AUROC on real
         images of one source whose interval lies above 0.5.
     """
     measures = {"AUROC": "AUROC", "recall": "sensitivity", "specificity": "specificity"}

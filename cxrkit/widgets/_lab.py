@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
@@ -21,7 +21,6 @@ from cxrkit.show import augment as show
 from cxrkit.widgets._panel import FIELD, GROWS, NEAR, Panel, button, columns, dropdown, row
 from cxrkit.widgets._parameter import WIDE, ParameterEditor
 from cxrkit.widgets._parts import Message, TextOut
-from cxrkit.widgets._trial import Predictions, Trial, joined, predict
 
 _MANY, _SINGLE = "many", "single"
 #: "All" on the slider of `SomeOf`, where None would mean that nothing is chosen; and a recipe without a name.
@@ -30,6 +29,47 @@ _ALL, _OWN = -1, ""
 _SIDE_PX = 224
 #: A changed recipe, and the place of the step that is then chosen.
 _Edited = tuple[Recipe, edit.Place]
+
+
+class Predictions(NamedTuple):
+    """What a network predicts: (images, labels) in [0, 1], and class activation maps (images, labels, h, w)."""
+
+    probs: np.ndarray
+    maps: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Draws of a recipe, beside the images that they were made from.
+
+    Attributes:
+        predictor: the network.
+        names: (draws,), of the images; several draws may be of one image.
+        films, altered: uint8 (H, W) for each draw, before and after; shapes may differ from draw to draw.
+        drawn: for each draw, the recipe as `augment.draw` gives it.
+        before, after: what the network predicts for `films` and for `altered`.
+    """
+
+    predictor: Predictor
+    names: Sequence[str]
+    films: Sequence[np.ndarray]
+    altered: Sequence[np.ndarray]
+    drawn: Sequence[augment.Sequential]
+    before: Predictions
+    after: Predictions
+
+    def positive(self, label: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether a label is positive, before and after: two arrays, bool (draws,)."""
+        column, threshold = self.predictor.labels.index(label), self.predictor.thresholds[label]
+        return self.before.probs[:, column] >= threshold, self.after.probs[:, column] >= threshold
+
+    def greys(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of pixels at each grey level, before and after: two arrays, (256,); images count equally."""
+        before, after = (
+            np.mean([np.bincount(each.ravel(), minlength=256) / each.size for each in films], axis=0)
+            for films in (self.films, self.altered)
+        )
+        return before, after
 
 
 class AugmentLab(Panel):
@@ -367,7 +407,7 @@ class AugmentLab(Panel):
         films = [self._films[name] for name in names]
         drawn = [augment.draw(self.recipe, self.seed.value, k) for k in range(len(films))]
         altered = [augment.apply(one, each[None])[0] for one, each in zip(drawn, films, strict=True)]
-        after = predict(self._predictor, altered)
+        after = _predict(self._predictor, altered)
         self.trial = Trial(self._predictor, names, films, altered, drawn, self._before(names), after)
         self._show_pictures()
 
@@ -376,8 +416,8 @@ class AugmentLab(Panel):
         network = self.network.value
         for name in set(names):
             if (network, name) not in self._known:
-                self._known[network, name] = predict(self._predictor, [self._films[name]])
-        return joined([self._known[network, name] for name in names])
+                self._known[network, name] = _predict(self._predictor, [self._films[name]])
+        return _joined([self._known[network, name] for name in names])
 
     def _show_pictures(self, change: object = None) -> None:
         about: dict[str, Any] = {"simulated": self._simulated, "language": self.language}
@@ -388,3 +428,15 @@ class AugmentLab(Panel):
 
 def _place(text: str) -> edit.Place:
     return tuple(map(int, text.split("."))) if text else ()
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several groups of images as one."""
+    return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _predict(predictor: Predictor, films: Sequence[np.ndarray]) -> Predictions:
+    """Predict images, uint8 (H, W) each, whose shapes may differ."""
+    # One by one: eight at once take as long and 45 MB more, which a page with many visitors needs for each of them.
+    ready = (predictor.prepare(each.astype(np.float32) / 255)[None] for each in films)
+    return _joined([Predictions(*predictor.predict_maps(each, prepared=True)) for each in ready])

@@ -144,10 +144,9 @@ class MarkPanel(_Panel):
     Args:
         lab: trains what a new choice needs, which takes a few seconds.
         mark: the first choice.
-        resamples: of test patients, for the intervals.
     """
 
-    def __init__(self, lab: "MarkLab", *, mark: str = "frame", resamples: int = 500) -> None:
+    def __init__(self, lab: "MarkLab", *, mark: str = "frame") -> None:
         # Imported here: the experiments load pandas, which the dashboard's panels do not need.
         from cxrkit.course.experiments import VARIANTS
 
@@ -160,7 +159,7 @@ class MarkPanel(_Panel):
 
         def draw() -> "Drawing":
             mark, share, variant = self.mark.value, self.share.value, self.variant.value
-            areas = lab.areas(mark, swapped=share, variant=variant, resamples=resamples)
+            areas = lab.areas(mark, swapped=share, variant=variant, resamples=500)
             title = f"mark: {mark}; other mark: {share:.0%} of each class; variant: {variant}"
             return show.forest({"test patients": areas}, title=title, simulated=True)
 

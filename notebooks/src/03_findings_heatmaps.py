@@ -247,9 +247,9 @@ show.table(explain.differences(compared, "cam", seed=0), first="method minus cam
 # | saliency | 0.625 (0.567 to 0.680) | 0.307 (0.279 to 0.335) | 0.007 (0.006 to 0.009) |
 # | an even map | 0.150 | 0.150 | |
 #
-# And on real films? There are 44 boxes on films of ChestX-ray14 at hand, 20 of them on films that the network did not
+# And on real images? There are 44 boxes on films of ChestX-ray14 at hand, 20 of them on films that the network did not
 # learn from. On these `cam` points into the box in 0.200 (0.079 to 0.422), and an even map in 0.123 (0.059 to 0.198):
-# **this small network's maps are not shown to beat chance on real films.** The report prints pictures here and no
+# **this small network's maps are not shown to beat chance on real images.** The report prints pictures here and no
 # score, so there is nothing to set beside it.
 #
 # ## A picker

@@ -331,7 +331,7 @@ measured = experiments.measure("elsewhere", sets, settings, tests, plan=plan, se
 tables = {test: measured.score(test, reference="none").set_index("setting") for test in tests}
 areas = {name: {test: Estimate.from_row(table.loc[name]) for test, table in tables.items()} for name in recipes}
 show.experiments.matrix(
-    areas, trained="augmented with", tested="the same test patients, films ...", simulated=sets.simulated
+    areas, ylabel="augmented with", xlabel="the same test patients, images ...", simulated=sets.simulated
 )
 
 # %% [markdown]

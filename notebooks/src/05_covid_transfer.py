@@ -31,6 +31,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import seaborn as sns
 
 from cxrkit import augment, metrics, show
 from cxrkit.course import check_answer, experiments, published
@@ -60,7 +61,7 @@ OUT = "runs/05_covid_transfer"
 # ## 1. The films: table 4
 #
 # The report leaves out films that are too blurred to read, and deals the rest 3:1:1. Here a film's fine detail is held
-# against its coarser detail, and a line drawn that was fitted on real films. A split by patient is the manifest's.
+# against its coarser detail, and a line drawn that was fitted on real images. A split by patient is the manifest's.
 
 # %%
 clean = experiments.data(MANIFEST, root=ROOT)
@@ -74,8 +75,12 @@ sharp = resize(read(clean.root / clean.frame["image"].iloc[0]).pixels, 256)
 further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
     further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
-figure = show.experiments.detail(clean, title=f"{len(clean.detail)} films of {clean.name}")
-(axis,) = figure.axes
+figure = show.figure(9, 2.6, title=f"{len(clean.detail)} images of {clean.name}", simulated=clean.simulated, model=False)
+axis = figure.subplots()
+sns.histplot(x=clean.detail["detail"], bins=40, ax=axis)
+axis.axvline(clean.line, color="black", label="blurred below this")
+axis.set(xlabel="detail: log ratio of fine to coarser detail", ylabel="images")
+axis.legend()
 for place, (name, value) in enumerate(further.items()):
     height = axis.get_ylim()[1] * (0.2 + 0.25 * place)
     axis.plot(value, height, "D", color="#d62728")
@@ -175,7 +180,7 @@ show.experiments.table(curve)
 # films are few**. But its 0.548 is no property of retraining: the curve still rises at the right edge, and 36 steps are
 # not what random weights need.
 #
-# On real films, whose look the start knows less well, it was the other way round: next to nothing at 20 patients, and
+# On real images, whose look the start knows less well, it was the other way round: next to nothing at 20 patients, and
 # the more, the more films ([docs/results](../docs/results/2026-11-24-covid-transfer.md)).
 #
 # On a source that the start was not trained on, its worth may be another. Our start learned from simulated and real
@@ -223,7 +228,7 @@ show.experiments.table(unseen)
 # The report printed
 
 # %%
-across = unseen.table[(unseen.table["measure"] == "AUROC across") & ~unseen.table["seen"]]
+across = unseen.table.query("measure == 'AUROC across' and seen == 'never seen'")
 rows = {
     f"{row['trained on']}, tested on {row['tested on']}": (None, Estimate.from_row(row))
     for row in across.to_dict("records")
@@ -249,7 +254,7 @@ show.experiments.table(mixing, ("accuracy", "recall", "specificity, own", "speci
 # %% [markdown]
 # - A few films of the other source mend nearly all that it broke; more of them change little.
 # - Rows 2, 3, 4 and 6 are one row here: a batch size is nothing to a new head that is fitted at once. Where all layers
-#   are trained, on real films, they differ ([docs/results](../docs/results/2026-11-24-covid-mixing.md)).
+#   are trained, on real images, they differ ([docs/results](../docs/results/2026-11-24-covid-mixing.md)).
 # - Of the report's six accuracies, the intervals of all but the first overlap, and its test films changed from row to
 #   row. **That batch 8 is best was not shown.** The dotted line is what calling no film would reach, on our films; on
 #   the report's 397 it is

@@ -13,7 +13,7 @@
 # 3. the same patients with the other hospital's mark: what no real hospital can show;
 # 4. where the network looks; a network that is shown no lungs; a network that never saw the disease;
 # 5. what buys something back, what does not, and a panel to try it with;
-# 6. the same questions on 1,800 real films, beside the report's numbers;
+# 6. the same questions on 1,800 real images, beside the report's numbers;
 # 7. a checklist for data of your own, and one command that goes through it.
 #
 # > **cxrkit is a teaching and research tool, not a medical device: do not use it to diagnose or treat.**
@@ -154,7 +154,7 @@ show.images(pair, titles, columns=3, simulated=True)
 kinds = {"marks go with the disease": 0.0, "marks say nothing": 0.5, "no marks": None}
 crossed = {name: lab.areas(MARK, swapped=share, resamples=RESAMPLES) for name, share in kinds.items()}
 show.experiments.matrix(
-    crossed, tested="the same test patients, marks ...", title="AUROC for COVID-19, simulated films", simulated=True
+    crossed, xlabel="the same test patients, marks ...", title="AUROC for COVID-19, simulated films", simulated=True
 )
 
 # %% [markdown]
@@ -309,7 +309,7 @@ MarkPanel(lab, mark=MARK)
 # %% [markdown]
 # ## Real films
 #
-# With real films no mark can be swapped: nobody has the same patient from two hospitals. But a source can be left out,
+# With real images no mark can be swapped: nobody has the same patient from two hospitals. But a source can be left out,
 # the lungs can be masked, and a network can learn the source. So it was done on films of three public collections:
 # `nih` (ChestX-ray14, no COVID-19), `hannover` (nothing else), and `cohen`, the only one with both.
 
@@ -326,7 +326,7 @@ show.table(real.films)
 # without the disease alone.
 
 # %%
-show.experiments.sources(real, title="AUROC for COVID-19, real films")
+show.experiments.sources(real, title="AUROC for COVID-19, real images")
 
 # %% [markdown]
 # ### A floor of more than one half

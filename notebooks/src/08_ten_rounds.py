@@ -255,7 +255,7 @@ show.rounds.sweep_table(orders)
 # stands the F1 of the matrix that each row fits. And four of twelve orders are printed as **null**, without a reason:
 
 # %%
-show.table(published.nulls(orders).query("measure in ['accuracy', 'F1']"))
+show.rounds.nulls_table(orders)
 
 # %% [markdown]
 # An accuracy has a value for every network that answers at all, so that no order of recipes can make it undefined. A
@@ -335,7 +335,7 @@ print(f"Choosing on the test films claims {round((claimed.test.value - chosen.te
 show.disclaimer(simulated=sets.simulated, not_shown=[COVID])
 
 # %% [markdown]
-# On real films, with `covid-small`, it was the same: ten rounds were not shown to change anything
+# On real images, with `covid-small`, it was the same: ten rounds were not shown to change anything
 # ([docs/results](../docs/results/2026-11-30-rounds-covid-small.md)).
 #
 # ## Exercises

@@ -128,7 +128,7 @@ axis.set(xlabel="images", ylabel="")
 figure
 
 # %% [markdown]
-# What is grey was *not shown to work on real films*: on real test films the interval of its AUROC reaches down to 0.5,
+# What is grey was *not shown to work on real images*: on real test images its AUROC's interval reaches down to 0.5,
 # which is chance. Hold that against how well it does on simulated films, below: a test set that looks like the training
 # set flatters a network.
 #
@@ -327,7 +327,7 @@ print(f"{result.counts['all']} files in {result.seconds:.1f} s:", result.counts)
 is_predicted = answers["status"].isin(["ok", "flagged"])
 labels = answers["Predict label"].where(is_predicted, "no prediction").fillna("").replace("", "none")
 counts = labels.str.split("|").explode().value_counts().rename("images").rename_axis("label").reset_index()
-counts["shown to work on real films"] = ["no" if name in not_shown else "" for name in counts["label"]]
+counts["shown to work on real images"] = ["no" if name in not_shown else "" for name in counts["label"]]
 show.table(counts, model=True)
 
 # %%

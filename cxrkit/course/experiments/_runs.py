@@ -105,10 +105,10 @@ def unseen(sets: Sets, plan: Plan, **options: Any) -> Result:
     """Train on all sources, on all but one, and on each that has both classes alone; test on each source.
 
     The table of the result has a row per measure, network (`trained on`) and test source (`tested on`), with `seen`
-    (whether the network was trained on that source), and the test images `COVID-19` and `other`. Measures: "AUROC" for
-    a source with both classes; "recall" and "specificity" for the classes that it has; and "AUROC across": a source of
-    one class against the other class of the training sources, as in the report's figure 13. A network that ranks
-    sources and not patients can have any value there.
+    ("same sources" or "never seen") and the test images `COVID-19` and `other`. Measures: "AUROC" for a source with
+    both classes; "recall" and "specificity" for the classes that it has; and "AUROC across": a source of one class
+    against the other class of the training sources, as in the report's figure 13. A network that ranks sources and not
+    patients can have any value there.
     """
     sources = sets.sources
     trainings = {"all sources": sources}
@@ -140,8 +140,9 @@ def _of_source(measured: Result, name: str, chosen: Sequence[str], source: str) 
     if not (ill and well) and others.any():
         across = measured.score(settings=[name], where=of_source | others)
         parts.append(across.assign(measure="AUROC across"))
-    about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": source in chosen, "COVID-19": ill}
-    return pd.concat(parts).assign(**about, other=well)
+    seen = "same sources" if source in chosen else "never seen"
+    about: dict[str, Any] = {"trained on": name, "tested on": source, "seen": seen, "COVID-19": ill, "other": well}
+    return pd.concat(parts).assign(**about)
 
 
 def mixing(sets: Sets, plan: Plan, **options: Any) -> Result:

@@ -51,17 +51,11 @@ def variant_of(
 
 
 def match_histograms(pixels: np.ndarray, model: np.ndarray) -> np.ndarray:
-    """Give each image (n, H, W), uint8, the grey-level histogram of a model, uint8 of any shape.
+    """Give each image (n, H, W), uint8, the grey-level histogram of all images of a model, (m, H, W), uint8."""
+    from skimage.exposure import match_histograms as matched
 
-    As scikit-image's `match_histograms`, which would sort all pixels of the model again for each image.
-    """
-    counts = np.bincount(model.ravel(), minlength=256)
-    greys = np.flatnonzero(counts)
-    reached, matched = np.cumsum(counts)[greys] / counts.sum(), np.empty_like(pixels)
-    for film, out in zip(pixels, matched, strict=True):
-        share = np.cumsum(np.bincount(film.ravel(), minlength=256)) / film.size
-        out[:] = np.rint(np.interp(share, reached, greys)).astype(np.uint8)[film]
-    return matched
+    flat = model.reshape(-1, model.shape[-1])
+    return np.stack([np.rint(matched(film, flat)).astype(np.uint8) for film in pixels])
 
 
 def _masked(variant: str, found: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
 print. What cannot be rebuilt is NaN with a reason. docs/published.md shows all of it.
 """
 
-from cxrkit.course.published._compare import beside, compare, nulls
+from cxrkit.course.published._compare import beside, compare
 from cxrkit.course.published._read import integration, predictions, table
 from cxrkit.course.published._rebuild import estimate, figures, matrices, matrix, rebuild, validation_films
 
@@ -16,7 +16,6 @@ __all__ = [
     "integration",
     "matrices",
     "matrix",
-    "nulls",
     "predictions",
     "rebuild",
     "table",

@@ -1,6 +1,5 @@
 """Rows of the report compared with one another, and with the rows of a sweep."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -96,20 +95,3 @@ def beside(sweep: Sweep) -> Sweep:
         rows.append((one.value, one.low, one.high, one.reason))
     columns = pd.DataFrame(rows, columns=["report", "report low", "report high", "report reason"])
     return replace(sweep, table=sweep.table.join(columns.set_axis(sweep.table.index)))
-
-
-def nulls(sweep: Sweep) -> pd.DataFrame:
-    """Give the reason for every measure without a value in a sweep from `beside`, here or in the report.
-
-    Columns: `row`, `measure`, `where` ("here" or "report") and `why`, for the report also whether it has a value here.
-    """
-    rows = []
-    for record in sweep.table.to_dict("records"):
-        row, measure = record["row"], record["measure"]
-        here = "it has a value here, so the order alone does not make it undefined"
-        if math.isnan(record["value"]):
-            rows.append((row, measure, "here", record["reason"]))
-            here = f"here it is undefined: {record['reason']}"
-        if record["report reason"]:
-            rows.append((row, measure, "report", f"{record['report reason']}; {here}"))
-    return pd.DataFrame(rows, columns=["row", "measure", "where", "why"])

@@ -10,16 +10,10 @@ import pandas as pd
 
 from cxrkit.course.published._read import cells_of, reasons, rows, table
 from cxrkit.labels import FINDINGS
-from cxrkit.metrics import Confusion, Estimate, hanley_mcneil, wilson
+from cxrkit.metrics import Confusion, Estimate, hanley_mcneil, of_counts, wilson
 
-#: Weights of tp, fp, fn and tn in the numerator and in the denominator of each measure.
-_RATIOS = {
-    "accuracy": ((1, 0, 0, 1), (1, 1, 1, 1)),
-    "precision": ((1, 0, 0, 0), (1, 1, 0, 0)),
-    "recall": ((1, 0, 0, 0), (1, 0, 1, 0)),
-    "specificity": ((0, 0, 0, 1), (0, 1, 0, 1)),
-    "F1": ((2, 0, 0, 0), (2, 1, 1, 0)),
-}
+#: What the report prints of a confusion matrix.
+_MEASURES = ("accuracy", "precision", "recall", "specificity", "F1")
 #: Columns that hold another measure than their name; the last of tables 23 and 27 has the heading F1.
 _HOLDS = {"f1": "F1", "specificity_printed_as_f1": "specificity"}
 #: Test images of tables 10 to 27: their network is that of table 9's row 4, whose measures fit these numbers only.
@@ -43,9 +37,9 @@ def rebuild(printed: Mapping[str, str], *, positives: _Sizes, negatives: _Sizes)
     Returns:
         All that fit, fewest images first; none if the measures contradict one another or these numbers of images.
     """
-    unknown = [name for name in printed if name not in _RATIOS]
+    unknown = [name for name in printed if name not in _MEASURES]
     if unknown or not printed:
-        raise ValueError(f"printed must hold some of {', '.join(_RATIOS)}; got {', '.join(unknown) or 'nothing'}.")
+        raise ValueError(f"printed must hold some of {', '.join(_MEASURES)}; got {', '.join(unknown) or 'nothing'}.")
     totals, others = (np.unique(np.asarray(sizes, np.int64)) for sizes in (positives, negatives))
     for name, sizes in (("positives", totals), ("negatives", others)):
         if not len(sizes) or sizes[0] < 0:
@@ -79,8 +73,7 @@ def _fitting(counts: np.ndarray, printed: Mapping[str, str], measures: Collectio
         if not (whole + decimals).isdecimal() or not 0 <= float(printed[name]) <= 1:
             raise ValueError(f"{name} must be printed as a number in [0, 1], as '0.73333'; got {printed[name]!r}.")
         unit = 10.0 ** -len(decimals)
-        above, below = (counts @ np.array(weights) for weights in _RATIOS[name])
-        away = np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0) - float(printed[name])
+        away = of_counts(name, counts.T) - float(printed[name])
         # Rounded: half a unit of the last digit to either side; truncated: up to a whole unit more.
         counts = counts[(away >= -unit / 2 - _SLACK) & (away < unit - _SLACK)]
     return counts
@@ -89,7 +82,7 @@ def _fitting(counts: np.ndarray, printed: Mapping[str, str], measures: Collectio
 def measure_of(column: str) -> str:
     """Return the measure of a column of the tables `REBUILT`; "" for a setting."""
     name = _HOLDS.get(column, column)
-    return name if name in _RATIOS else ""
+    return name if name in _MEASURES else ""
 
 
 @cache

@@ -1,8 +1,11 @@
-"""Probabilities and measures as figures. Each colour stands beside a word, a mark or a shade that says the same."""
+"""Images, class activation maps, probabilities and measures as figures.
+
+Each colour stands beside a word, a mark or a shade that says the same.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +16,157 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from cxrkit import film
 from cxrkit.labels import COLOURS, COVID
 from cxrkit.metrics import Estimate, Worth
 from cxrkit.show import _style as style
 from cxrkit.show._rendered import plain, pretty
-from cxrkit.show._style import BLUE, GREY, INK, MARKS, NOT_SHOWN, PALE, SERIES, WIDTH, Drawing, key, theme, tidy
+from cxrkit.show._style import (
+    BLUE,
+    GREY,
+    HEAT,
+    INK,
+    MARKS,
+    NOT_SHOWN,
+    PALE,
+    SERIES,
+    WIDTH,
+    Box,
+    Drawing,
+    bare,
+    key,
+    outline,
+    picture,
+    theme,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from cxrkit.explain import BoxedFilm
 
 _PERCENT = FuncFormatter(lambda share, _: f"{share:.2%}" if 0 < share < 0.01 else f"{share:.0%}")
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#9dbbdd"])
 #: Below chance another colour.
 _BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", ["#e8a15c", "#ffffff", "#8fb3d9"])
+#: The blue of the report's table 3, for boxes of the truth.
+_TRUTH = "#1450ff"
+
+
+@theme()
+def images(
+    pixels: np.ndarray | Sequence[np.ndarray],
+    titles: str | Sequence[str] = "",
+    *,
+    columns: int = 4,
+    simulated: bool = False,
+    model: bool = False,
+) -> Drawing:
+    """Draw one radiograph, or several side by side.
+
+    Args:
+        pixels: (H, W), or several of them; float in [0, 1] or uint8, bones bright; sizes may differ.
+        titles, columns: one per image, or none; images in a row.
+    """
+    if isinstance(pixels, np.ndarray) and pixels.ndim == 2:
+        pixels, titles = [pixels], [str(titles)]
+    if not len(pixels) or (titles and len(titles) != len(pixels)):
+        raise ValueError(f"images needs images and one title each, or no titles; got {len(pixels)} and {len(titles)}.")
+    columns, width = min(columns, len(pixels)), WIDTH if len(pixels) > 1 else WIDTH / 2
+    rows = math.ceil(len(pixels) / columns)
+    # 0.17 inches for each line of the longest title beyond the first.
+    more = 0.17 * max((title.count("\n") for title in titles), default=0)
+    figure = style.figure(width, rows * (width / columns + 0.35 + more) + 0.25, simulated=simulated, model=model)
+    for place, (image, title) in enumerate(zip(pixels, titles or [""] * len(pixels), strict=True)):
+        axis = figure.add_subplot(rows, columns, place + 1)
+        picture(axis, image, title)
+        # The room that a row has left is above it, because the layout underestimates long titles.
+        axis.set_anchor("S")
+    return figure
+
+
+@theme()
+def overlay(
+    pixels: np.ndarray,
+    cam: np.ndarray,
+    *,
+    label: str = "",
+    opacity: float = 0.6,
+    scale: float | None = None,
+    boxes: Mapping[str, Sequence[Box]] | None = None,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw a radiograph, its class activation map, and the map laid over the radiograph.
+
+    Args:
+        pixels: (H, W), float in [0, 1] or uint8, bones bright.
+        cam: (h, w), class activation map of a label, any scale; values under 0, evidence against it, are clear.
+        opacity: of the strongest place, in [0, 1].
+        scale: value of `cam` drawn strongest; None takes the map's largest value. Give one to compare maps.
+        boxes: for each finding its boxes (x, y, width, height) in pixels from the top left.
+        title: above the image alone.
+    """
+    cam = np.asarray(cam, np.float32)
+    if cam.ndim != 2:
+        raise ValueError(f"cam must be (h, w); got shape {cam.shape}. Take one image and one label: maps[0, 0].")
+    top = float(cam.max()) if scale is None else scale
+    most = top if top > 0 else 1.0
+    figure = style.figure(WIDTH, WIDTH / 3 + 0.55, simulated=simulated)
+    left, middle, right = figure.subplots(1, 3)
+    picture(left, pixels, title or "image")
+    picture(right, pixels, "map over image", film.heat(cam, cam.shape, scale=most), opacity)
+    for name, found in (boxes or {}).items():
+        outline(left, found, COLOURS.get(name, _TRUTH), name)
+        outline(right, found, COLOURS.get(name, _TRUTH))
+    middle.set_facecolor(PALE)
+    coarse: Any = {"cmap": HEAT, "vmin": 0.0, "vmax": most, "extent": (*left.get_xlim(), *left.get_ylim())}
+    drawn = middle.imshow(np.ma.masked_less_equal(cam, 0), **coarse)
+    bare(middle, f"evidence for {pretty(label)}" if label else "evidence for the label")
+    bar = figure.colorbar(drawn, ax=middle, location="bottom", shrink=0.8, pad=0.02, aspect=30)
+    bar.set_ticks([0.0, most], labels=["none", "most" if top > 0 else "(none here)"])
+    return figure
+
+
+@theme()
+def heat_maps(
+    films: Sequence["BoxedFilm"],
+    findings: Sequence[str],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    *,
+    captions: Sequence[str] | None = None,
+    across: int = 1,
+    opacity: float | None = 0.6,
+    title: str = "",
+    simulated: bool = False,
+) -> Drawing:
+    """Draw heat maps over images beside the truth: first the image, then one panel per method, the truth in blue.
+
+    Args:
+        films, findings: images, with boxes if there are any; the finding that is explained on each.
+        maps: by the method's name one map (h, w) in [0, 1] per image, as `explain.heat_maps` gives.
+        captions: above the last map of each image, instead of the method's name.
+        across: images in a row.
+        opacity: of the strongest place, in [0, 1]; None draws the maps alone, which shows faint ones.
+    """
+    counts = [len(films), len(findings), *map(len, maps.values()), len(films if captions is None else captions)]
+    if not counts[0] or not maps or len(set(counts)) > 1:
+        needs = "a finding, a map of each method and a caption for each"
+        raise ValueError(f"heat_maps needs images, and {needs}; their numbers are {', '.join(map(str, counts))}.")
+    wide, rows = len(maps) + 1, math.ceil(len(films) / across)
+    columns = max(4, across * wide)
+    figure = style.figure(WIDTH, rows * (WIDTH / columns + 0.3) + 0.7, simulated=simulated, title=title)
+    for number, (image, finding) in enumerate(zip(films, findings, strict=True)):
+        row, place = divmod(number, across)
+        names = [pretty(finding), *maps]
+        names[-1] = names[-1] if captions is None else captions[number]
+        heats = [None, *(found[number] for found in maps.values())]
+        for column, (name, heat) in enumerate(zip(names, heats, strict=True), place * wide + 1):
+            axis = figure.add_subplot(rows, columns, row * columns + column)
+            picture(axis, image.pixels, name, heat, opacity)
+            outline(axis, image.boxes_px().get(finding, ()), _TRUTH)
+    if any(image.boxes for image in films):
+        key(figure, [Patch(facecolor="none", edgecolor=_TRUTH, linewidth=2, label="truth")])
+    return figure
 
 
 @theme()
@@ -41,8 +185,6 @@ def findings(
         probs: probability in [0, 1] by label, top to bottom; NaN was not predicted, because COVID-19 is positive.
         thresholds: probability from which a label is positive, for each label in `probs`.
         truth: labels known to be true, marked at the right.
-    Raises:
-        ValueError: a label without a threshold.
     """
     if missing := [label for label in probs if label not in thresholds]:
         raise ValueError(f"thresholds lack {', '.join(missing)}; pass Predictor.thresholds.")
@@ -64,8 +206,7 @@ def findings(
     axis.set_yticks(rows, _daggered(probs, not_shown))
     axis.set_title(title)
     tidy(axis)
-    shades = {"positive": INK, "negative": "#bbbbbb"}
-    handles: list[Any] = [Patch(facecolor=shade, edgecolor=INK, label=name) for name, shade in shades.items()]
+    handles: list[Any] = [Patch(facecolor=INK, label="positive"), Patch(facecolor="#bbbbbb", label="negative")]
     handles.append(Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=11, label="threshold"))
     handles += [Patch(label=f"† {NOT_SHOWN}", **grey)] if set(not_shown) & set(probs) else []
     key(figure, handles, columns=3)
@@ -94,8 +235,8 @@ def forest(
 
     Args:
         estimates: estimates, or numbers without an interval, by name; or by group, then by name; or a tidy frame of
-            them, with `name` and perhaps `group` and `words` (at the right; None writes the numbers). An undefined one
-            shows its reason. At most six groups share the row of a name, each with its colour and marker.
+            them, with `name` and perhaps `group`. An undefined one shows its reason. At most six groups share the row
+            of a name, each with its colour and marker.
         axis: to draw on; None makes a figure.
         palette: colours by name, where there are no groups.
         xlabel: what is measured.
@@ -114,9 +255,8 @@ def forest(
         high = (0.14 + 0.15 * most) * len(names) + 1.4
         axis = style.figure(WIDTH, high, simulated=simulated, model=model).subplots()
     group = frame["group"] if groups else pd.Series("", frame.index)
-    by_group = {name: of for name, (of, _) in looks.items()}
-    colour = group.map(by_group) if groups else frame["name"].map(lambda name: palette.get(name, SERIES[0]))
-    colour = colour.where(~hollow, GREY)
+    by_name = frame["name"].map(lambda name: palette.get(name, SERIES[0]))
+    colour = (group.map(lambda name: looks[name][0]) if groups else by_name).where(~hollow, GREY)
     place = frame["name"].map(names.index) + 0.8 / most * (rows.cumcount() - (rows["name"].transform("size") - 1) / 2)
     axis.hlines(place, frame["low"], frame["high"], colors=colour.tolist(), linewidth=2.5)
     drawn = frame["value"].notna()
@@ -128,11 +268,11 @@ def forest(
     beside: dict[str, Any] = {"va": "center", "fontsize": 8.5, "transform": axis.get_yaxis_transform()}
     sized = "n" in frame and frame["n"].nunique() > 1
     for row, at in zip(frame.to_dict("records"), place.tolist(), strict=True):
-        words = row.get("words")
-        if not math.isfinite(row["value"]) and not words:
+        if not math.isfinite(row["value"]):
             axis.text(0.01, at, f"undefined: {row.get('reason') or 'no value'}", color=GREY, **beside)
         elif not log:
-            axis.text(1.015, at, _numbers(row, sized) if words is None else words, **beside)
+            estimate = Estimate(row["value"], row["low"], row["high"], row.get("n", 0), row.get("reason", ""))
+            axis.text(1.015, at, plain(estimate, digits=2) + (f", n = {estimate.n:,}" if sized else ""), **beside)
     if reference is not None:
         style.line(axis, reference, reference_name, fontsize=8.5, linewidth=1, linestyle="--", zorder=1)
     axis.set_yticks(range(len(names)), _daggered(names, not_shown))
@@ -144,15 +284,12 @@ def forest(
     elif span:
         axis.set_xlim(span)
     axis.set_title(title, pad=16)
-    handles = [
-        Line2D([], [], color=of, marker=mark, label=name, markeredgecolor=INK, linewidth=2.5)
-        for name, (of, mark) in looks.items()
-        if groups
-    ]
+    dot: dict[str, Any] = {"markeredgecolor": INK, "linewidth": 2.5}
+    handles = [Line2D([], [], color=looks[name][0], marker=looks[name][1], label=name, **dot) for name in groups]
     stroke: dict[str, Any] = {"marker": "|", "color": INK, "markersize": 14, "markeredgewidth": 1.6, "zorder": 4}
     handles += [axis.plot(frame[end], place, linestyle="", label=marks_name, **stroke)[0] for end in marks][:1]
     if hollow.any():
-        dot: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
+        dot = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
         handles.append(Line2D([], [], color=GREY, label=f"† {NOT_SHOWN}", **dot))
     figure: Any = axis.figure
     key(figure, handles)
@@ -218,8 +355,7 @@ def scores(
     """
     if axis is None:
         axis = style.figure(WIDTH, 0.8 * len(groups) + 1.1, simulated=simulated).subplots()
-    for row, (name, given) in enumerate(groups.items()):
-        values = np.asarray(given, float)
+    for row, (name, values) in enumerate((name, np.asarray(given, float)) for name, given in groups.items()):
         # Dots of a row are spread so that each is visible; the same each time.
         heights = row + np.random.default_rng(row).uniform(-0.3, 0.3, len(values))
         seaborn.scatterplot(
@@ -266,8 +402,7 @@ def worth(found: Worth, *, finding: str, simulated: bool = False) -> Drawing:
     left.xaxis.set_minor_locator(NullLocator())
     left.set_xlabel(f"prevalence: share of images with {name}")
     left.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, borderpad=0)
-    estimates = tidy_estimates(found.estimates)
-    forest(estimates.assign(n=0), axis=right, palette=colours, reference=None, xlabel="")
+    forest(tidy_estimates(found.estimates).assign(n=0), axis=right, palette=colours, reference=None, xlabel="")
     right.set_title(f"prevalence {found.prevalence:.1%}", fontsize=10)
     return figure
 
@@ -281,13 +416,6 @@ def tidy_estimates(found: Mapping[str, Any]) -> pd.DataFrame:
             estimate = one if isinstance(one, Estimate) else Estimate(float(one), math.nan, math.nan, 0)
             rows.append({**({"group": group} if grouped else {}), "name": name, **vars(estimate)})
     return pd.DataFrame(rows)
-
-
-def _numbers(row: Mapping[Any, Any], sized: bool) -> str:
-    words = plain(Estimate(row["value"], row["low"], row["high"], 0), digits=2)
-    # Without a reason it is a number that never had an interval.
-    words = words if row.get("reason") else words.removesuffix(" (no interval)")
-    return f"{words}, n = {row['n']:,}" if sized else words
 
 
 def _daggered(names: Iterable[str], not_shown: Iterable[str]) -> list[str]:
