@@ -272,7 +272,8 @@ def forest(
             axis.text(0.01, at, f"undefined: {row.get('reason') or 'no value'}", color=GREY, **beside)
         elif not log:
             estimate = Estimate(row["value"], row["low"], row["high"], row.get("n", 0), row.get("reason", ""))
-            axis.text(1.015, at, plain(estimate, digits=2) + (f", n = {estimate.n:,}" if sized else ""), **beside)
+            size = f", n = {estimate.n:,}" if sized and estimate.n else ""
+            axis.text(1.015, at, plain(estimate, digits=2) + size, **beside)
     if reference is not None:
         style.line(axis, reference, reference_name, fontsize=8.5, linewidth=1, linestyle="--", zorder=1)
     axis.set_yticks(range(len(names)), _daggered(names, not_shown))
