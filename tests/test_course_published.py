@@ -25,10 +25,9 @@ def test_tables_and_spreadsheets_have_the_rows_and_numbers_that_the_report_print
     assert " ".join(mixes) == "covid covid_set_normal chestxray14 batch accuracy precision recall f1"
     # 328 right of 397.
     assert mixes["accuracy"].max() == mixes.loc["4", "accuracy"] == pytest.approx(328 / 397, abs=1e-8)
-    frame = published.integration()
-    assert frame.groupby("figure").size().to_dict() == {14: 6, 15: 10, 16: 10}
-    fifteen = frame.query("figure == 15")[["Image Index", "Predict label"]]
-    assert published.predictions().head(10).to_numpy().tolist() == fifteen.to_numpy().tolist()
+    frame = published.spreadsheets().set_index("figure")
+    assert frame.groupby("figure").size().to_dict() == {5: 11, 14: 6, 15: 10, 16: 10}
+    assert frame.loc[5].head(10).to_numpy().tolist() == frame.loc[15].to_numpy().tolist()
 
 
 #: The numerator and the denominator of each measure.
@@ -186,11 +185,6 @@ def test_the_true_pairing_lies_within_the_bounds(classes):
     assert found.p[0] <= true.p <= found.p[1]
     assert found.widest.low <= true.difference.low
     assert true.difference.high <= found.widest.high
-
-
-def test_no_row_is_better_than_328_whatever_the_pairing():
-    frame = published.matrices().query("table in @ROUNDS and tp + tn > 328")
-    assert [published.compare((row.table, row.row), BASE).p[0] > 0.4 for row in frame.itertuples()] == [True] * 3
 
 
 @pytest.mark.parametrize(

@@ -377,12 +377,10 @@ def _hernia(seed: int, severity: float, scene: Scene, paint: Paint) -> None:
     frame = scene.frame
     size = mix(1.9, 5.2, severity)
     wide = size * (1.0 + 0.25 * draw[0])
-    cx = -0.4 + 2.4 * draw[1] + 0.15 * size
-    cy = frame.dome_top(1) + 0.8 - 0.75 * size
-    sac = ball(scene, (cx, cy), (wide, size))
-    level = cy - (0.05 + 0.25 * draw[2]) * size
-    lumen = ball(scene, (cx, cy), (wide - 0.35, size - 0.35))
-    gas = lumen * ramp(scene.y, level + 0.06, level - 0.06)
+    centre = -0.4 + 2.4 * draw[1] + 0.15 * size, frame.dome_top(1) + 0.8 - 0.75 * size
+    sac = ball(scene, centre, (wide, size))
+    level = centre[1] - (0.05 + 0.25 * draw[2]) * size
+    gas = ball(scene, centre, (wide - 0.35, size - 0.35)) * ramp(scene.y, level + 0.06, level - 0.06)
     paint.effects.outside = paint.effects.outside + mix(0.50, 0.45, severity) * sac
     paint.effects.gas = paint.effects.gas + mix(0.70, 0.56, severity) * gas
     paint.mark("Hernia", sac)

@@ -47,8 +47,7 @@ def draw_findings(rng: np.random.RandomState, n: int, *, enrich: float = 0.0) ->
     """Draw the findings of n films.
 
     Args:
-        rng: from `stream`.
-        n: films.
+        rng, n: from `stream`; number of films.
         enrich: part of the films, 0 to 1, that are drawn to hold one finding chosen evenly from the 14, with the
             others as often as they go with it in ChestX-ray14. At 0 the rates are the natural ones, where Hernia is
             on one film of 500.

@@ -27,8 +27,8 @@ def _stored_zlib(data: bytes) -> bytes:
 def encode(pixels: np.ndarray) -> bytes:
     """Encode grey pixels as PNG with stored deflate blocks.
 
-    Compressed bytes differ between zlib, zlib-ng and their releases; stored ones have one form only, so that a
-    checksum of the file holds everywhere. `pixels` are uint8 (H, W), not empty.
+    Compressed bytes differ between zlib, zlib-ng and their releases; stored ones have one form only. `pixels` are
+    uint8 (H, W), not empty.
     """
     height, width = pixels.shape
     rows = np.zeros((height, width + 1), np.uint8)

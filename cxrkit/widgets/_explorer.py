@@ -38,8 +38,6 @@ class RoundsExplorer(Panel):
     Attributes:
         order, language: as above; may be set at any time.
         seen, seen_swapped: the image in that order, and with two rounds swapped (`rounds.OneImage`).
-    Raises:
-        ValueError: no image or network, or an unknown round or language.
     """
 
     _prefix = "rounds"

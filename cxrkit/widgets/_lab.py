@@ -89,8 +89,6 @@ class AugmentLab(Panel):
         recipe, language: as above; may be set at any time.
         trial: the draws that are shown.
         values: a `ParameterEditor` for each parameter of the chosen operation.
-    Raises:
-        ValueError: no image or network, or an unknown recipe or language.
     """
 
     _prefix = "lab"

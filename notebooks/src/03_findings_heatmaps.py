@@ -81,9 +81,9 @@ path = triage.write_table(answers, Path(OUT, "predictions.csv"))
 print(f"{path}: {len(answers)} rows, {(answers['status'] == 'ok').sum()} with an answer")
 
 # %%
-printed = published.predictions()
-display(show.table(printed, title="The report's figure 5"))
 columns = ["Image Index", "Predict label"]
+printed = published.spreadsheets().query("figure == 5")[columns]
+display(show.table(printed, title="The report's figure 5"))
 show.table(answers[columns], rows=len(printed), title="The same here: predictions.csv", model=True)
 
 # %% [markdown]

@@ -54,7 +54,7 @@ OUT = "runs/09_triage"
 # Three lists of names and labels. The first two, as printed, begin like this:
 
 # %%
-printed = published.integration()
+printed = published.spreadsheets()
 shown = {
     figure: show.table(rows.drop(columns="figure"), title=f"The report's figure {figure}")
     for figure, rows in printed.groupby("figure")

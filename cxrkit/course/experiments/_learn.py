@@ -70,8 +70,8 @@ class Plan:
         """The checksum of the pretrained weights."""
         from cxrkit import networks
 
-        weights = Path(self.start)
-        return sha256_of(weights if weights.suffix == ".h5" else networks.folder_of(self.start) / "model.keras")
+        h5 = self.start.endswith(".h5")
+        return sha256_of(Path(self.start) if h5 else networks.folder_of(self.start) / "model.keras")
 
 
 @dataclass(frozen=True, eq=False)

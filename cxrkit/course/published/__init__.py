@@ -5,7 +5,7 @@ print. What cannot be rebuilt is NaN with a reason. docs/published.md shows all 
 """
 
 from cxrkit.course.published._compare import beside, compare
-from cxrkit.course.published._read import integration, predictions, table
+from cxrkit.course.published._read import spreadsheets, table
 from cxrkit.course.published._rebuild import estimate, figures, matrices, matrix, rebuild, validation_films
 
 __all__ = [
@@ -13,11 +13,10 @@ __all__ = [
     "compare",
     "estimate",
     "figures",
-    "integration",
     "matrices",
     "matrix",
-    "predictions",
     "rebuild",
+    "spreadsheets",
     "table",
     "validation_films",
 ]

@@ -47,19 +47,14 @@ def reasons() -> dict[tuple[str, str], tuple[str, str]]:
     return {(name, part): (what, why) for name, part, what, why in _file("reasons").itertuples(index=False, name=None)}
 
 
-def integration() -> pd.DataFrame:
-    """Return the rows that the report shows of its three spreadsheets, spelt as printed (figures 14, 15 and 16).
+def spreadsheets() -> pd.DataFrame:
+    """Return the rows that the report shows of its spreadsheets, spelt as printed.
 
-    Columns: `figure` (14: predicted COVID-19; 15: not, with findings; 16: both merged), `Image Index`, `Predict label`
-    (findings joined by spaces; empty for none). Eight digits, an underscore and three digits name an image of
-    ChestX-ray14, which is older than COVID-19; `covid_` one with COVID-19 of the Kaggle data.
+    Columns: `figure` (5: 14 findings; 14: predicted COVID-19; 15: not, with findings; 16: both merged), `Image Index`,
+    `Predict label` (findings joined by spaces; empty for none). Eight digits, an underscore and three digits name an
+    image of ChestX-ray14, which is older than COVID-19; `covid_` one with COVID-19 of the Kaggle data.
     """
-    return _file("integration").astype({"figure": int})
-
-
-def predictions() -> pd.DataFrame:
-    """Return the rows that figure 5 shows of the 14-finding network's spreadsheet, with columns as `integration`."""
-    return _file("predictions")
+    return _file("spreadsheets").astype({"figure": int})
 
 
 def _file(name: str) -> pd.DataFrame:
