@@ -75,7 +75,8 @@ sharp = resize(read(clean.root / clean.frame["image"].iloc[0]).pixels, 256)
 further = {"a film": detail(sharp)}
 for sigma_px in (1, 2):
     further[f"blurred by {sigma_px} px"] = detail(cv2.GaussianBlur(sharp, (0, 0), sigma_px))
-figure = show.figure(9, 2.6, title=f"{len(clean.detail)} images of {clean.name}", simulated=clean.simulated, model=False)
+title = f"{len(clean.detail)} images of {clean.name}"
+figure = show.figure(9, 2.6, title=title, simulated=clean.simulated, model=False)
 axis = figure.subplots()
 sns.histplot(x=clean.detail["detail"], bins=40, ax=axis)
 axis.axvline(clean.line, color="black", label="blurred below this")
