@@ -8,6 +8,7 @@ import zlib
 import film_files
 import numpy as np
 import pytest
+import tifffile
 from film_files import RAMP, TWELVE, assert_image, by_opencv, chunk, dicom, png, reason, saved, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,7 +57,12 @@ def test_jpeg_one_bit_and_the_first_of_several_pictures_are_read():
         assert_pixels(saved(smooth, "JPEG", quality=95, progressive=progressive), smooth / 255, atol=3 / 255)
     for kind in ("PNG", "TIFF", "BMP"):
         assert_pixels(saved(Image.fromarray(RAMP > 100), kind), RAMP > 100)
-    # Of several pictures the first is read.
+    # Of several pictures the first is read that is no preview.
+    preview = io.BytesIO()
+    with tifffile.TiffWriter(preview) as writer:
+        writer.write(DEEP[::4, ::4], subfiletype=1)
+        writer.write(DEEP)
+    assert_pixels(preview.getvalue(), DEEP / 65535)
     more = {"save_all": True, "append_images": [Image.fromarray(255 - RAMP)]}
     for kind in ("TIFF", "WEBP", "PNG"):
         assert_pixels(saved(Image.fromarray(RAMP), kind, **more, **LOSSLESS.get(kind, {})), RAMP / 255)
@@ -307,7 +313,8 @@ OTHERS = {
     "a PDF": b"%PDF-1.7 \xff\xfe",
     "gzip": b"\x1f\x8b\x08\x00",
     "the PNG file is damaged": b"\x89PNG\r\n\x1a\n",
-    "a JPEG-LS outside DICOM": b"\xff\xd8\xff\xf7\0\x0b\x08",
+    "a JPEG-LS outside DICOM": b"\xff\xd8\xff\xe8\0\x20SPIFF",
+    "a NIfTI volume": b"\x5c\x01\0\0" + bytes(340) + b"n+1\0",
     "HTML": b"<!DOCTYPE html><html>",
     "SVG": b"<svg xmlns='x'/>",
     "text": b"name,finding\n",

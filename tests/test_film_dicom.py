@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import zlib
 
 import numpy as np
 import pydicom
@@ -20,11 +21,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from cxrkit import words
-from cxrkit.film import UnreadableImage, _frontal, read
+from cxrkit.film import UnreadableImage, _dicom_values, _frontal, read
 
 # pydicom warns about the values that these tests write on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
@@ -46,6 +48,7 @@ INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
 # 2 x - 100 = 0, 100, 200, 300. PS3.3 C.11.2.1.2.1 with centre 150.5 and width 201: from 50 to 250.
 RESCALED = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": [150.5, 5], "WindowWidth": [201, 1]}
 SIGMOID = {"WindowCenter": 100, "WindowWidth": 200, "VOILUTFunction": "SIGMOID"}
+YBR = {"PhotometricInterpretation": "YBR_FULL"}
 LUT = {"VOILUTSequence": table([4, 0, 8], BYTES), "WindowCenter": 1, "WindowWidth": 1}
 SHOWN = {
     "signed": (np.array([[-1000, 0, 1000]], np.int16), {}, [[0, 0.5, 1]]),
@@ -60,6 +63,8 @@ SHOWN = {
     "turned over once": (TWELVE, INVERTED | {"bits": 12, "PresentationLUTShape": "INVERSE"}, 1 - TWELVE / 3900),
     # 0.587 * 200 = 117.4
     "colour": (np.full((8, 8, 3), (0, 200, 0), np.uint8), {}, np.full((8, 8), 117 / 255)),
+    "grey in three channels": (np.dstack([TWELVE] * 3), YBR | {"bits": 12}, TWELVE / 4095),
+    "deep luma": (np.dstack([TWELVE, *[TWELVE * 0 + 2048] * 2]), YBR | {"bits": 12}, TWELVE / 4095),
 }
 
 
@@ -214,6 +219,12 @@ def test_padding_after_lossy_coding_is_black_and_does_not_take_the_contrast(unpa
     np.testing.assert_allclose(found[20:], plain[20:], atol=0.1)
 
 
+def test_padding_is_found_where_near_lossless_coding_left_not_one_of_its_pixels():
+    ds = dataset(SQUARE, bits=12, syntax=JPEGLSNearLossless, PixelPaddingValue=4095)
+    frame = np.pad(SQUARE // 2, 8, constant_values=4085)
+    np.testing.assert_array_equal(_dicom_values._padding(frame, ds), frame == 4085)
+
+
 WIDE = np.array([0, 819, 1638, 4095])
 TABLES = [
     ([4, 0, 16], WIDE, 1, "lut_repaired"),
@@ -256,11 +267,14 @@ REQUIRED = (
     "PixelRepresentation",
     "PhotometricInterpretation",
 )
+SINGLE = table([4, 0, 12], BYTES)
+SINGLE[0].LUTDescriptor = 4
 FULL = {"bits": 12, "WindowCenter": 1950.5, "WindowWidth": 3901}
 NOTED = [
     ({"ModalityLUTSequence": [Dataset()]}, "lut_ignored"),
     ({"VOILUTSequence": [Dataset()]}, "lut_ignored"),
     ({"VOILUTSequence": table([4, 0, 12], np.full(4, 7))}, "lut_ignored"),
+    ({"VOILUTSequence": SINGLE}, "lut_ignored"),
     ({"RescaleSlope": None, "RescaleIntercept": None}, "element_missing"),
     ({"RescaleSlope": 0, "RescaleIntercept": 0}, "lut_ignored"),
     ({"VOILUTFunction": ""}, None),
@@ -269,6 +283,9 @@ NOTED = [
     ({"WindowCenter": [None, 1950.5], "WindowWidth": [None, 3901]}, "window_ignored"),
     ({"WindowCenter": 9000, "WindowWidth": 10}, "window_ignored"),
     ({"WindowCenter": 32768, "WindowWidth": 65536}, "window_ignored"),
+    ({"WindowCenter": 2048, "WindowWidth": 65536}, "window_ignored"),
+    ({"WindowCenter": 2048, "WindowWidth": 1}, "window_ignored"),
+    ({"WindowCenter": 128, "WindowWidth": 256}, "window_ignored"),
     *(({name: None}, "element_missing") for name in REQUIRED),
     ({"PhotometricInterpretation": None}, "element_missing"),
     ({"BitsStored": 20}, "element_missing"),
@@ -296,6 +313,7 @@ def test_a_reason_names_the_element_without_which_nothing_can_be_read():
 
 HIGH = {"HighBit": 15, "WindowCenter": 2048, "WindowWidth": 4096}
 TEN, NARROW = {"BitsStored": 10, "HighBit": 9}, {"WindowCenter": 512, "WindowWidth": 1024}
+DEEP = {"bits": 16, "HighBit": 15, "WindowCenter": 2**15, "WindowWidth": 2**16}
 RAMP_10 = np.arange(600, 1240, 10, dtype=np.uint16).reshape(1, 64)
 BITS = {
     "at the top": (SQUARE * 16 + 3, HIGH, SQUARE, "bits_shifted"),
@@ -303,6 +321,7 @@ BITS = {
     "overlay above": (SQUARE | (SQUARE % 3 == 0) * np.uint16(2**13), WINDOW, SQUARE, None),
     "beyond the stated ones": (RAMP_10, TEN | NARROW, np.minimum(RAMP_10, 1023), "bits_clipped"),
     "too few stated": (SQUARE, TEN, SQUARE, "depth_guessed"),
+    "signed by mistake": ((SQUARE * 17).view(np.int16), DEEP, SQUARE * np.uint16(17), "depth_guessed"),
 }
 
 
@@ -310,7 +329,11 @@ BITS = {
 def test_bits_are_where_the_values_show_them(what):
     stored, elements, expected, note = BITS[what]
     found = read(dicom(stored, **WINDOW | elements))
-    plain = read(dicom(expected, **WINDOW | {"HighBit": 11} | {k: v for k, v in elements.items() if k.startswith("W")}))
+    plain = read(
+        dicom(
+            expected, **WINDOW | {k: v for k, v in elements.items() if k[0] == "W"} | {"bits": elements.get("bits", 12)}
+        )
+    )
     np.testing.assert_allclose(found.pixels, plain.pixels, atol=1e-6)
     assert found.notes == ((note,) if note else ())
 
@@ -336,7 +359,9 @@ POLYGON = {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [2, 3, 
 CIRCLE = {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [3, 4], "RadiusOfCircularShutter": 1}
 
 
-@pytest.mark.parametrize("shutter", [RECTANGLE, POLYGON, CIRCLE], ids=lambda one: one["ShutterShape"])
+@pytest.mark.parametrize(
+    "shutter", [RECTANGLE, POLYGON, CIRCLE, RECTANGLE | {"ShutterShape": ["rectangular", "BITMAP"]}]
+)
 def test_outside_a_display_shutter_the_image_is_black(shutter):
     inside = np.zeros(TWELVE.shape, bool)
     inside[1:4, 2:6] = shutter is not CIRCLE
@@ -371,6 +396,7 @@ STREAMS = {
     "8 bits said to be 16": (JPEG, {"BitsAllocated": 16}, "stream_repaired"),
     "8 bits said to be 12": (JPEG, {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}, "stream_repaired"),
     "of colour": (saved(np.repeat(GREY_8[..., None], 3, 2), "JPEG", quality=95), {}, "element_missing"),
+    "of colour, in planes": (saved(np.dstack([GREY_8] * 3), "JPEG"), {"PlanarConfiguration": 1}, "element_missing"),
     "JPEG 2000": (saved(GREY_8, "JPEG2000"), {}, "stream_repaired"),
     "no end marker": (JPEG[:-2], {}, "cut_short"),
 }
@@ -392,6 +418,23 @@ def test_a_compressed_stream_that_disagrees_with_its_header_is_read_as_it_is(wha
     assert note in found.notes or (note is None and not found.notes)
 
 
+def test_plain_pixels_and_streams_are_known_whatever_the_header_calls_them():
+    bare = dicom(GREY_8, PixelData=JPEG + b"\0" * (len(JPEG) % 2), WindowCenter=128, WindowWidth=256)
+    np.testing.assert_allclose(read(bare).pixels, GREY_8 / 255, atol=0.03)
+    # The second is GE's, which has big-endian pixels behind a little-endian header.
+    plain, ge = dicom(SQUARE, **WINDOW), dicom(SQUARE.byteswap(), **WINDOW)
+    for data, uid in ((plain, b"1.2.840.10008.1.2.1.1"), (ge, b"1.2.840.113619.5.2\0\0")):
+        found = read(data.replace(b"1.2.840.10008.1.2.1\0", uid[:20]))
+        np.testing.assert_array_equal(found.pixels, read(plain).pixels)
+        assert found.notes == read(bare).notes == ("stream_repaired",)
+
+
+def test_rubbish_behind_the_pixels_and_a_header_of_zlib_or_of_nothing_but_zeros_do_not_matter():
+    plain = dicom(SQUARE, **WINDOW)
+    for data in (plain + b"\xff" * 600, bytes(128) + without_header(plain), zlib.compress(without_header(plain))):
+        np.testing.assert_array_equal(read(data).pixels, read(plain).pixels)
+
+
 def test_a_jpeg_2000_of_signed_values_is_read_as_signed_whatever_its_header_says():
     ds = dataset(SQUARE.astype(np.int16) - 2048, bits=12)
     ds.compress(JPEG2000Lossless)
@@ -408,6 +451,16 @@ def test_reasons_tell_an_incomplete_file_from_a_compression_that_is_not_supporte
     video = packed(b"\0\0\1\xb3" + bytes(64)).replace(b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.4.95")
     assert "compressed as JPIP Referenced Deflate" in reason(video)
     assert "15 frames" in reason(dicom(np.zeros((150, 10), np.uint16), Rows=10, NumberOfFrames=None))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+def test_a_palette_for_the_lowest_of_signed_values_does_not_wrap(kind):
+    low = int(np.iinfo(kind).min)
+    ds = dataset(GREY_8.astype(kind) + kind(low), PhotometricInterpretation="PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        ds.add_new(f"{colour}PaletteColorLookupTableDescriptor", "SS", [256, low, 16])
+        setattr(ds, f"{colour}PaletteColorLookupTableData", (np.arange(256) * 257).astype("<u2").tobytes())
+    np.testing.assert_allclose(read(written(ds)).pixels, GREY_8 / 255, atol=1e-4)
 
 
 PALETTES = [(16, "u2", 257), (8, "u2", 1), (8, "u1", 1), (16, "u2", 1), (8, "u2", 257)]

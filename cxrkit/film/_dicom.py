@@ -90,7 +90,8 @@ def _parsed(data: bytes, notes: set[str]) -> Any:
     if syntax in ("", DeflatedExplicitVRLittleEndian) or little != stated[1]:
         # Pixels depend on the byte order alone.
         syntax = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-    dataset = read_dataset(file, implicit, little)
+    # Behind the pixels are signatures, padding or rubbish.
+    dataset = read_dataset(file, implicit, little, stop_when=lambda tag, vr, length: tag > 0x7FE00010)
     meta.TransferSyntaxUID = syntax
     dataset.file_meta = meta
     return dataset
@@ -168,7 +169,8 @@ def _describe(dataset: Any, max_pixels: int, notes: set[str]) -> _dicom_bytes.Co
     settle("HighBit", range(stored - 1, allocated), stored - 1)
     settle("PixelRepresentation", (0, 1), int(coded.signed) if coded else 0)
     if samples == 3:
-        settle("PlanarConfiguration", (0, 1), 0)
+        # Decoders return the samples of one pixel side by side, whatever the header says.
+        settle("PlanarConfiguration", (0,) if coded else (0, 1), 0)
     if frame is None:
         share = 2 / 3 if photometric == "YBR_FULL_422" else 1
         needed = max(1, int(rows * columns * samples * allocated * share) // 8)
@@ -190,10 +192,17 @@ def _frame(dataset: Any, notes: set[str]) -> tuple[bytes | None, _dicom_bytes.Co
     syntax, data = meta.TransferSyntaxUID, element.value
     packed = syntax in AllTransferSyntaxes and syntax.is_encapsulated
     if not (packed or element.is_undefined_length) or data[:4] != b"\xfe\xff\x00\xe0":
-        if packed:
-            notes.add("stream_repaired")
-            meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        return None, None
+        if _dicom_bytes.coded(data) is None:
+            if packed or syntax not in AllTransferSyntaxes:
+                notes.add("stream_repaired")
+                # GE's own one has the pixels alone in big-endian order.
+                little = dataset.original_encoding[1] and syntax != "1.2.840.113619.5.2"
+                meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            return None, None
+        # A stream as it is, which nobody put into items.
+        notes.add("stream_repaired")
+        data = dataset.PixelData = encapsulate([data])
+        dataset["PixelData"].is_undefined_length = True
     frame = get_frame(data, 0, number_of_frames=1)
     coded = _dicom_bytes.coded(frame)
     possible = coded.syntaxes if coded else (_dicom_bytes.RLE,) if frame[4:8] == b"\x40\0\0\0" else ()

@@ -37,8 +37,10 @@ class Coded(NamedTuple):
 
 
 def start(data: bytes) -> int:
-    """Return where the elements begin: behind "DICM", which some write without the 128 bytes in front of it."""
-    return 132 if data[128:132] == b"DICM" else 4 if data[:4] == b"DICM" else 0
+    """Return where the elements begin: behind "DICM" or behind 128 bytes; some write one without the other."""
+    if data[128:132] == b"DICM":
+        return 132
+    return 4 if data[:4] == b"DICM" else 128 if data[:128] == bytes(128) and form(data, 128) else 0
 
 
 def is_data_set(data: bytes) -> bool:
@@ -49,7 +51,8 @@ def is_data_set(data: bytes) -> bool:
 def inflated(data: bytes, most: int) -> bytes:
     """Inflate deflated elements, up to this length; nothing where they are damaged or not deflated."""
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
+        # DICOM has no zlib header; some write one.
+        return zlib.decompressobj(zlib.MAX_WBITS if data[:1] == b"x" else -zlib.MAX_WBITS).decompress(data, most)
     except zlib.error:
         return b""
 

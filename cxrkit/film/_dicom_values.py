@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, apply_windowing, pixel_array
+from pydicom.uid import JPEGLSNearLossless
 
 from cxrkit.film import _frontal
 from cxrkit.film._dicom_bytes import Coded
@@ -72,7 +73,16 @@ def _colour(dataset: Any, notes: set[str]) -> tuple[np.ndarray, float]:
     if high > bits:
         notes.add("bits_shifted")
         dataset.BitsStored = high
-    stored = _decoded(dataset, notes) >> (high - bits)
+    stored = _decoded(dataset, notes, raw=True)
+    if stored.ndim == 3:
+        # Three equal channels are grey in RGB, whatever the header says.
+        unlike = np.ptp(stored, axis=2).mean() > 2**high / 32
+        if unlike and high <= 8:
+            stored = _decoded(dataset, notes)
+        elif unlike and dataset.PhotometricInterpretation.startswith("YBR_FULL"):
+            # pydicom converts 8 bits alone; the first channel is the luma.
+            stored = stored[..., :1]
+    stored = stored >> (high - bits)
     if stored.ndim == 3:
         # Of deeper colours the upper 16 bits.
         deep = (stored >> max(0, bits - 16)).astype(np.uint16 if bits > 8 else np.uint8)
@@ -111,12 +121,12 @@ def _stored(dataset: Any, coded: Coded | None, notes: set[str]) -> tuple[np.ndar
             return shifted, padding | _padding(shifted, dataset)
     masked = _masked(raw, bits)
     shown = ~padding
-    if coded and coded.signed and not signed:
-        signs = raw.view(f"i{raw.dtype.itemsize}")
-        if _roughness(signs, shown) < _roughness(masked, shown):
-            notes.add("stream_repaired")
-            dataset.PixelRepresentation = 1
-            return signs, _padding(signs, dataset)
+    if masked.min() < 0 or (coded and coded.signed and not signed):
+        other = raw.view(f"{'u' if signed else 'i'}{raw.dtype.itemsize}")
+        if _roughness(other, shown) < _roughness(masked, shown) / (2 if signed else 1):
+            notes.add("stream_repaired" if coded else "depth_guessed")
+            dataset.PixelRepresentation = int(not signed)
+            return other, _padding(other, dataset)
     if np.array_equal(raw, masked):
         return raw, padding
     if _roughness(masked, shown) <= _roughness(raw, shown):
@@ -164,10 +174,12 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
             break
     # Lossy coding leaves specks in the padding, also where the file was unpacked since: values close to the padding
     # belong to it where they touch the border of the image.
-    reach = 0.03 * float(np.ptp(np.percentile(stored[:: max(1, len(stored) // 256)], (1, 99))))
+    # Near-lossless JPEG-LS may leave not one pixel as it was.
+    lossy = dataset.file_meta.TransferSyntaxUID == JPEGLSNearLossless
+    reach = (0.01 if lossy else 0.03) * float(np.ptp(np.percentile(stored[:: max(1, len(stored) // 256)], (1, 99))))
     near = (stored >= low - reach) & (stored <= high + reach)
     specks = near & ~mask & (cv2.blur(mask.astype(np.float32), (5, 5)) > 0.7)
-    if specks.sum() <= 0.002 * mask.sum():
+    if not lossy and specks.sum() <= 0.002 * mask.sum():
         return mask
     _, parts = cv2.connectedComponents(near.astype(np.uint8))
     border = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
@@ -185,6 +197,7 @@ def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarra
     try:
         for kind in kinds:
             part: Any = np.zeros(shape, np.uint8)
+            kind = kind.strip().upper()
             if kind == "RECTANGULAR":
                 names = ("UpperHorizontal", "LowerHorizontal", "LeftVertical", "RightVertical")
                 top, bottom, left, right = (int(dataset[f"Shutter{name}Edge"].value) for name in names)
@@ -195,10 +208,14 @@ def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarra
             elif kind == "POLYGONAL":
                 corners = np.reshape([int(at) for at in dataset.VerticesOfThePolygonalShutter], (-1, 2)) - 1
                 cv2.fillPoly(part, [corners[:, ::-1].astype(np.int32)], (1,))
+            else:
+                # A bitmap belongs to presentation states.
+                notes.add("shutter_ignored")
+                continue
             shown &= part
     except (AttributeError, KeyError, TypeError, ValueError):
         shown[:] = 0
-    # A bitmap belongs to presentation states; and a shutter that hides nearly all is wrong.
+    # A shutter that hides nearly all is wrong.
     if shown.mean() < 0.05:
         notes.add("shutter_ignored")
         return False
@@ -214,7 +231,8 @@ class _Lut(NamedTuple):
 
     def look_up(self, values: np.ndarray) -> np.ndarray:
         """Map values; those beyond an end take that end's entry."""
-        return self.entries[np.clip((values - self.first).astype(np.int64), 0, len(self.entries) - 1)]
+        # As floats: of signed pixels of 8 or 16 bits the difference would wrap.
+        return self.entries[np.clip((values.astype(float) - self.first).astype(np.int64), 0, len(self.entries) - 1)]
 
 
 def _lut(item: Any, name: str, values: np.ndarray, notes: set[str]) -> _Lut | None:
@@ -223,8 +241,9 @@ def _lut(item: Any, name: str, values: np.ndarray, notes: set[str]) -> _Lut | No
     Writers state 16 bits where the entries have 12 or the reverse, put entries of 8 bits into words or two into each,
     count wrongly, and give the first value without the sign of the values that the table is for.
     """
-    stated, raw = item.get(f"{name}Descriptor"), item.get(f"{name}Data")
-    if stated is None or len(stated) != 3 or not raw:
+    stated = np.atleast_1d(item.get(f"{name}Descriptor") or ())
+    raw = item.get(f"{name}Data") if len(stated) == 3 else None
+    if not raw:
         notes.add("lut_ignored")
         return None
     count, first, bits = (int(number) for number in stated)
@@ -234,7 +253,7 @@ def _lut(item: Any, name: str, values: np.ndarray, notes: set[str]) -> _Lut | No
         words_ = np.frombuffer(raw + b"\0" * (len(raw) % 2), "<u2" if little else ">u2")
     else:
         words_ = (np.atleast_1d(np.asarray(raw, np.int64)) % 2**16).astype(np.uint16)
-    if len(words_) == (count + 1) // 2 and count > 1:
+    if len(words_) == (count + 1) // 2 and count > 1 and bits not in range(9, 16):
         words_ = words_.astype("<u2").view(np.uint8)
     entries = words_.astype(np.int64)[: count if len(words_) < 2 * count else None]
     most = int(entries.max()).bit_length()
@@ -282,8 +301,10 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
         mapped = apply_windowing(np.concatenate([values, [-1e30, 1e30]]), dataset, 0)
         shown = (mapped[:-2] - mapped[-2]) / (mapped[-1] - mapped[-2])
         ends = shown[np.searchsorted(levels, (dark_at, bright_at))]
-        # A window for other values leaves an image of many levels black or white.
-        fits = (ends.max() >= 0.1 and ends.min() <= 0.9) or bright_at - dark_at < 100
+        # A window for other values leaves an image of many levels black, white, both without grey, or blank.
+        greys = counts[(shown > 0.005) & (shown < 0.995)].sum() / counts.sum()
+        flat = np.ptp(ends) < 0.087 and bright_at - dark_at > 2 ** (dataset.BitsStored - 3)
+        fits = (ends.max() >= 0.1 and ends.min() <= 0.9 and greys >= 0.1 and not flat) or bright_at - dark_at < 100
         if not (known and fits):
             notes.add("window_ignored")
         if fits:
@@ -316,7 +337,7 @@ def _stretched(levels: np.ndarray, values: np.ndarray, counts: np.ndarray, datas
     low, high = float(values[counts > 0].min()), float(values[counts > 0].max())
     dark, bright = _quantiles(values, counts, (0.02, 0.98))
     reach = bright - dark
-    if reach > 0 and (low < dark - reach or high > bright + reach):
+    if reach > 0 and (low < dark - reach / 2 or high > bright + reach / 2):
         notes.add("robust_limits")
         near = (values >= dark - reach / 2) & (values <= bright + reach / 2)
         low, high = _quantiles(values[near], counts[near], (0.001, 0.999))

@@ -21,7 +21,7 @@ from cxrkit.film._pixels import MAX_PIXELS, Radiograph, UnreadableImage, check_s
 
 #: How ordinary formats begin. Of WebP and BMP the first bytes alone could be those of another file.
 _FORMATS = re.compile(
-    rb"""(?P<PNG>\x89PNG\r\n\x1a\n) | (?P<JPEG>\xff\xd8\xff(?!\xf7)) | (?P<WEBP>RIFF....WEBP)
+    rb"""(?P<PNG>\x89PNG\r\n\x1a\n) | (?P<JPEG>\xff\xd8\xff(?![\xe8\xf7])) | (?P<WEBP>RIFF....WEBP)
     | (?P<TIFF>II[*+]\0|MM\0[*+]) | (?P<BMP>BM.{24})""",
     re.VERBOSE | re.DOTALL,
 )
@@ -29,8 +29,8 @@ _FORMATS = re.compile(
 _STRANGERS = re.compile(
     rb"""(?P<empty>\Z) | (?P<zeros>\0+\Z) | (?P<pdf>%PDF) | (?P<program>\x7fELF|MZ)
     | (?P<zip>PK\x03\x04) | (?P<gzip>\x1f\x8b) | (?P<bzip2>BZh) | (?P<sevenzip>7z\xbc\xaf) | (?P<rar>Rar!)
-    | (?P<numpy>\x93NUMPY) | (?P<hdf5>\x89HDF) | (?P<nrrd>NRRD)
-    | (?P<gif>GIF8) | (?P<jpeg2000>\0\0\0\x0cjP\x20\x20|\xff\x4f\xff\x51) | (?P<jpegls>\xff\xd8\xff\xf7)
+    | (?P<numpy>\x93NUMPY) | (?P<hdf5>\x89HDF) | (?P<nrrd>NRRD) | (?P<nifti>.{344}n[+i]1\0)
+    | (?P<gif>GIF8) | (?P<jpeg2000>\0\0\0\x0cjP\x20\x20|\xff\x4f\xff\x51) | (?P<jpegls>\xff\xd8\xff[\xe8\xf7])
     | (?P<jpegxl>\0\0\0\x0cJXL\x20|\xff\x0a) | (?P<heic>....ftyp)
     | [\xef\xbb\xbf\x20\t\r\n]* (?i: (?P<html><(?:!doctype\x20html|html|head|body)) | (?P<xml><(?:svg|\?xml)))
     | (?P<text>[\t-\r\x20-\xff]*\Z)""",
@@ -132,6 +132,9 @@ def _decoded(data: bytes, kind: str, max_pixels: int, notes: list[str]) -> Radio
         image = None
         if kind != "TIFF":
             raise
+    # A preview may come before the image.
+    if image and kind == "TIFF" and image.tag_v2.get(254, 0) & 1 and image.n_frames > 1:
+        image.seek(1)
     if image is None or (kind == "TIFF" and _misread(image)):
         from cxrkit.film import _tiff
 
