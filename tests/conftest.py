@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 
 import matplotlib as mpl
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 mpl.use("Agg")
 # As cxrkit sets it, for test modules that import ONNX Runtime before it.
@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A loaded machine takes any time for an example.
-settings.register_profile("any-machine", settings.default, deadline=None)
+settings.register_profile("any-machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
 Report = pytest.TestReport | pytest.CollectReport
