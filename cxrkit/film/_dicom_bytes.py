@@ -127,13 +127,10 @@ def rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
     for begin, end in itertools.pairwise(bounds):
         at, size = begin, 0
         while at < end and size < pixels:
+            # Below 128 bytes follow as they are, above it one that repeats; 128 itself stands for nothing.
             code = frame[at]
-            if code > 128:
-                size, at = size + 257 - code, at + 2
-            elif code < 128:
-                size, at = size + code + 1, at + code + 2
-            else:
-                at += 1
+            size += (code + 1) % 129 if code <= 128 else 257 - code
+            at += 1 if code == 128 else 2 + code * (code < 128)
         # One byte pads a segment to even length; real files have a few more.
         if size < pixels or end - at > 64:
             return False

@@ -112,12 +112,11 @@ def _stored(dataset: Any, coded: Coded | None, notes: set[str]) -> tuple[np.ndar
     bits, high, signed = int(dataset.BitsStored), int(dataset.HighBit) + 1, raw.dtype.kind == "i"
     padding = _padding(raw, dataset)
     if high > bits:
-        shifted = _masked(raw, high) >> (high - bits)
-        if raw.max() < 2**bits and np.any(raw & (2 ** (high - bits) - 1)):
-            # The header is wrong: nothing is there to be shifted down to.
-            notes.add("depth_guessed")
-        else:
-            notes.add("bits_shifted")
+        # The header is wrong where nothing is there to be shifted down to.
+        wrong = raw.max() < 2**bits and np.any(raw & (2 ** (high - bits) - 1))
+        notes.add("depth_guessed" if wrong else "bits_shifted")
+        if not wrong:
+            shifted = _masked(raw, high) >> (high - bits)
             return shifted, padding | _padding(shifted, dataset)
     masked = _masked(raw, bits)
     shown = ~padding
@@ -172,9 +171,8 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
             mask = (stored >= low) & (stored <= high)
         if mask.any():
             break
-    # Lossy coding leaves specks in the padding, also where the file was unpacked since: values close to the padding
-    # belong to it where they touch the border of the image.
-    # Near-lossless JPEG-LS may leave not one pixel as it was.
+    # Lossy coding leaves specks in the padding, also where the file was unpacked since; near-lossless JPEG-LS leaves no
+    # pixel as it was. Values close to the padding belong to it where they touch the border of the image.
     lossy = dataset.file_meta.TransferSyntaxUID == JPEGLSNearLossless
     reach = (0.01 if lossy else 0.03) * float(np.ptp(np.percentile(stored[:: max(1, len(stored) // 256)], (1, 99))))
     near = (stored >= low - reach) & (stored <= high + reach)
@@ -197,21 +195,20 @@ def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarra
     try:
         for kind in kinds:
             part: Any = np.zeros(shape, np.uint8)
-            kind = kind.strip().upper()
-            if kind == "RECTANGULAR":
+            if kind.upper() == "RECTANGULAR":
                 names = ("UpperHorizontal", "LowerHorizontal", "LeftVertical", "RightVertical")
                 top, bottom, left, right = (int(dataset[f"Shutter{name}Edge"].value) for name in names)
                 part[max(top - 1, 0) : bottom, max(left - 1, 0) : right] = 1
-            elif kind == "CIRCULAR":
+            elif kind.upper() == "CIRCULAR":
                 row, column = (int(at) for at in dataset.CenterOfCircularShutter)
                 cv2.circle(part, (column - 1, row - 1), int(dataset.RadiusOfCircularShutter), (1,), cv2.FILLED)
-            elif kind == "POLYGONAL":
+            elif kind.upper() == "POLYGONAL":
                 corners = np.reshape([int(at) for at in dataset.VerticesOfThePolygonalShutter], (-1, 2)) - 1
                 cv2.fillPoly(part, [corners[:, ::-1].astype(np.int32)], (1,))
             else:
                 # A bitmap belongs to presentation states.
                 notes.add("shutter_ignored")
-                continue
+                part[:] = 1
             shown &= part
     except (AttributeError, KeyError, TypeError, ValueError):
         shown[:] = 0
@@ -324,10 +321,8 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
         return levels
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    if slope is None or intercept is None:
-        notes.add("element_missing")
-    if slope == 0:
-        notes.add("lut_ignored")
+    if slope == 0 or None in (slope, intercept):
+        notes.add("lut_ignored" if slope == 0 else "element_missing")
     dataset.RescaleSlope, dataset.RescaleIntercept = slope or 1.0, intercept or 0.0
     return levels.astype(np.float64) * dataset.RescaleSlope + dataset.RescaleIntercept
 

@@ -38,7 +38,6 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
     Raises:
         UnreadableImage: a folder, a pipe or a device, which it does not wait for; or a larger file, which is not read.
-        OSError: the file is missing, forbidden, or on a failing disk. Its message holds the path.
     """
     # On Windows a folder cannot be opened at all.
     _check_ordinary(os.stat(path))

@@ -32,8 +32,6 @@ def lung_masks(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
     Returns:
         For each image (H, W), float32, in [0, 1]: the probability that a pixel is lung. It is 0 everywhere on an
         image without contrast, and low or in patches on an image without lungs; `lung_outline` decides.
-    Raises:
-        ValueError: another shape, or values outside [0, 1].
     """
     small = [resize(as_pixels(pixels), SIZE_PX) for pixels in images]
     network = _frontal.session(FOLDER / "lungs.onnx")

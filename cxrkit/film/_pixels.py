@@ -88,9 +88,7 @@ def as_pixels(pixels: "np.ndarray | Radiograph") -> np.ndarray:
     """Check the pixels of one image, (H, W), bones bright, float in [0, 1] or uint8; and bring them to [0, 1].
 
     Returns:
-        (H, W), float32, in [0, 1]. Floats less than 0.001 outside are clipped.
-    Raises:
-        ValueError: another shape, another type, or values outside [0, 1].
+        (H, W), float32, in [0, 1]. Floats less than 0.001 outside are clipped; others raise a ValueError.
     """
     array = pixels.pixels if isinstance(pixels, Radiograph) else np.asarray(pixels)
     if array.ndim != 2 or not array.size:
@@ -173,12 +171,10 @@ def resize(pixels: np.ndarray, size_px: int | tuple[int, int]) -> np.ndarray:
     fractions. Values never leave the range of the input.
 
     Args:
-        pixels: (H, W), any real dtype; values are not rescaled.
-        size_px: side of a square, or (height, width).
+        pixels: (H, W), not empty, any real dtype; values are not rescaled.
+        size_px: side of a square, or (height, width); at least 1.
     Returns:
         (height, width), float32.
-    Raises:
-        ValueError: pixels not (H, W) with at least one pixel, or a size below 1.
     """
     film: np.ndarray = np.ascontiguousarray(pixels, dtype=np.float32)
     if film.ndim != 2 or not film.size:

@@ -75,8 +75,7 @@ def assess(radiograph: Radiograph) -> Quality:
     - `not_frontal_chest`: `frontal`, the detector's logit, see `film/weights/frontal/README.md`; or `aspect`, longer
       over shorter side; or a DICOM header that names another modality, body part or view.
 
-    Returns:
-        A Quality; its measures are finite for any image.
+    The measures are finite for any image.
     """
     small, look = radiograph.reduced, radiograph.look
     half = resize(small, REDUCED // 2)

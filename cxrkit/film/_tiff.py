@@ -27,7 +27,7 @@ def read(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
         orientation, which is not applied.
     """
     with quietly("tifffile"), tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = next((page for page in file.pages if not page.is_reduced), file.pages.first)
+        page = file.pages.first
         check_size(page.imagelength, page.imagewidth, max_pixels)
         dtype = _check_kind(page)
         # A pixel may take 8 bytes; wider ones count as several.
