@@ -255,7 +255,7 @@ def test_a_run_under_a_boards_memory_outlives_its_link_and_is_found_again(cutter
     server.limit(1024)
     board, link = cutter(once, printed.append)
     many = replace(films, rows=pd.concat([films.rows] * 4, ignore_index=True))
-    found = deploy.bench(board, bundle, out, many, most=None)
+    found = deploy.bench(board, bundle, out, many, most=0)
     assert link.connections == 2
     assert found.result["images"] == {"predicted": 24, "rejected": 0, "failed": 0}
     assert found.result["accuracy"] == {"right": 20, "of": 24, "value": 5 / 6}
@@ -347,7 +347,7 @@ def test_an_image_that_the_runner_would_read_differently_is_prepared_here(films,
     (tmp_path / "packed").mkdir()
     found = replace(films, rows=films.rows.iloc[:5].assign(image=names), root=tmp_path)
     info = {"labels": ["COVID-19", "Not COVID-19"], "input_size": 8}
-    files, *_ = _board.pack(found, None, info, tmp_path / "packed", pillow=True)
+    files, *_ = _board.pack(found, 0, info, tmp_path / "packed", pillow=True)
     expected = ["00000-8.png", "00001-16.png", "00002-c.png.npy", "00003-x.bmp.npy", "00004-y.jpg.npy", "images.csv"]
     assert list(files) == expected
 

@@ -39,10 +39,11 @@ def test_a_class_activation_map_needs_no_tensorflow_and_leaves_nothing_in_the_ho
 @pytest.mark.parametrize(("name", "labels"), [("covid-small", COVID_CLASSES), ("findings14-small", FINDINGS)])
 def test_a_bundled_model_is_small_and_predicts_the_same_in_onnx_and_keras(name, labels):
     films = [np.random.default_rng(seed).random((200 + seed, 260)) for seed in range(3)]
-    by_onnx, by_keras = (networks.load(name, engine=kind).predict(films) for kind in ("onnx", "keras"))
+    predictor, model = networks.load(name), networks.load_keras(name)
+    by_onnx, batch = predictor.predict(films), np.stack([predictor.prepare(film) for film in films])[..., None]
     assert name in networks.bundled()
-    assert networks.load(name).labels == labels
-    assert by_onnx == pytest.approx(by_keras, abs=1e-5)
+    assert predictor.labels == labels
+    assert by_onnx == pytest.approx(np.asarray(model(batch)), abs=1e-5)
     assert ((by_onnx >= 0) & (by_onnx <= 1)).all()
     assert (networks.folder_of(name) / "model.onnx").stat().st_size <= 3_000_000
 
@@ -87,14 +88,14 @@ def test_films_out_of_rank_or_range_are_refused():
 )
 def test_a_changed_folder_is_refused(tmp_path, changes, message):
     folder = shutil.copytree(networks.folder_of("covid-small"), tmp_path / "covid")
-    for kind in ("onnx", "keras"):
+    for kind, load in (("onnx", networks.load), ("keras", networks.load_keras)):
         path = folder / f"model.{kind}"
         path.write_bytes(path.read_bytes()[:-1])
         with pytest.raises(networks.ModelError, match=r"has sha256 .* its sidecar has .*changed or is incomplete"):
-            networks.load(folder, engine=kind)
+            load(folder)
         path.unlink()
         with pytest.raises(networks.ModelError, match=rf"covid/model.{kind} cannot be read \(No such file"):
-            networks.load(folder, engine=kind)
+            load(folder)
     path = folder / "model.json"
     info = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({key: value for key, value in info.items() if value is not None}) if changes else "{")
@@ -104,13 +105,12 @@ def test_a_changed_folder_is_refused(tmp_path, changes, message):
 
 def test_unknown_names_are_refused_with_the_way_out(tmp_path):
     (tmp_path / "own.keras").touch()
-    for name, options, message in (
-        ("covid-smal", {}, r"one of covid-small, findings14-small or a folder .*'covid-smal'"),
-        ("covid-small", {"engine": "torch"}, "engine must be one of onnx, keras; got 'torch'"),
-        (tmp_path / "own.keras", {}, r"a folder with a model\.json; got .*networks\.save makes"),
+    for name, message in (
+        ("covid-smal", r"one of covid-small, findings14-small or a folder .*'covid-smal'"),
+        (tmp_path / "own.keras", r"a folder with a model\.json; got .*networks\.save makes"),
     ):
-        with pytest.raises((networks.ModelError, ValueError), match=message):
-            networks.load(name, **options)
+        with pytest.raises(networks.ModelError, match=message):
+            networks.load(name)
 
 
 @pytest.fixture(scope="module")

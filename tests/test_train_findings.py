@@ -18,7 +18,7 @@ import train_worker
 from typer.testing import CliRunner
 
 from cxrkit import augment, metrics, networks, phantom, train
-from cxrkit.cli import _train as _train_cli
+from cxrkit.cli import _main
 from cxrkit.data import ManifestError, load_films, read_manifest, write_manifest
 from cxrkit.labels import COVID, FINDINGS, join_findings
 
@@ -165,11 +165,12 @@ def test_a_finished_folder_does_not_change_and_two_runs_do_not_write_into_one(tr
 @pytest.mark.slow
 def test_the_command_trains_as_its_options_tell_it_and_tensorflow_stays_quiet(films, tmp_path):
     line = (
-        f"findings {films} --out {tmp_path} --backbone SqueezeNet --weights none --size 64 --epochs 1 --batch-size 4 "
-        "--learning-rate 0.1 --loss weighted --augment vary --best-by auroc --steps 1 --seed 3 --source phantom"
+        f"train findings {films} --out {tmp_path} --backbone SqueezeNet --weights none --size 64 --epochs 1 "
+        "--batch-size 4 --learning-rate 0.1 --loss weighted --augment vary --best-by auroc --steps 1 --seed 3 "
+        "--source phantom"
     ).split()
     plain = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-m", "cxrkit", "train", *line]
+    command = [sys.executable, "-m", "cxrkit", *line]
     done = subprocess.run(command, capture_output=True, text=True, env=plain, check=False, timeout=LIMIT_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Epoch 00001: ")
@@ -184,7 +185,7 @@ def test_the_command_trains_as_its_options_tell_it_and_tensorflow_stays_quiet(fi
         ("--backend torch", "must be tensorflow or jax"),
         ("--cards GPU:0", "--cards must be a number or all; got 'GPU:0'"),
     ):
-        assert message in str(CliRunner().invoke(_train_cli.app, [*line, *options.split()]).exception)
+        assert message in str(CliRunner().invoke(_main.app, [*line, *options.split()]).exception)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """`cxrkit jetson`: connects `cxrkit.deploy`, which each command imports for itself, to a terminal."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,7 @@ BundleFolder = Annotated[Path | None, typer.Option(help=_BUNDLE)]
 Out = Annotated[Path, typer.Option(help="The folder for the results.")]
 _MANIFEST = "Any CSV with a column of images; by default the course's simulated test images."
 Manifest = Annotated[Path | None, typer.Option(help=_MANIFEST)]
-_SPLIT = "Only this split: train, val or test; by default test, where the table has it."
+_SPLIT = "Only this split: train, val or test; by default test, where the table has it, else val, else all images."
 Split = Annotated[str | None, typer.Option(help=_SPLIT)]
 Images = Annotated[int, typer.Option("--films", min=0, help="At most so many images, spread evenly; 0 for all.")]
 Config = Annotated[Path | None, typer.Option("--ssh-config", help="A file instead of your own SSH configuration.")]
@@ -61,52 +61,51 @@ def deploy_(
         print(f"{host}:{place}  verified by sha256, {copied}")
 
 
-@app.command()
-def bench(
-    host: Host,
-    bundle: BundleFolder = None,
-    model: Model = _MODEL,
-    out: Out = Path("bench"),
-    manifest: Manifest = None,
-    root: _terminal.Root = None,
-    columns: _terminal.Columns = None,
-    split: Split = None,
-    images: Images = 100,
-    ssh_config: Config = None,
-    python: Python = "python3",
-    engine: Engine = "auto",
-    keep_rejected: Keep = False,
-    dry_run: Dry = False,
-) -> None:
+def _over_images(default: str) -> Callable:
+    """Return a decorator that makes a command of a function of a board, a bundle, its original, a folder and images."""
+
+    def add(report: Callable) -> None:
+        def command(
+            host: Host,
+            bundle: BundleFolder = None,
+            model: Model = _MODEL,
+            out: Out = Path(default),
+            manifest: Manifest = None,
+            root: _terminal.Root = None,
+            columns: _terminal.Columns = None,
+            split: Split = None,
+            images: Images = 100,
+            ssh_config: Config = None,
+            python: Python = "python3",
+            engine: Engine = "auto",
+            keep_rejected: Keep = False,
+            dry_run: Dry = False,
+        ) -> None:
+            from cxrkit import data, deploy
+
+            board = deploy.Board(host, ssh_config, python, engine, dry_run, keep_rejected=keep_rejected)
+            part = split or ("test" if manifest is None else None)
+            found = data.read_manifest(manifest, root=root, columns=columns, split=part)
+            report(board, _bundle(bundle, model), model, out, found, images)
+
+        app.command(report.__name__, help=report.__doc__)(command)
+
+    return add
+
+
+@_over_images("bench")
+def bench(board: "Board", bundle: Path, _: str, out: Path, images: "DataSet", most: int) -> None:
     """Run a bundle on a board over images: the report's figure 18, with times, memory and temperature."""
     from cxrkit import deploy
 
-    board = deploy.Board(host, ssh_config, python, engine, dry_run, keep_rejected=keep_rejected)
-    found = deploy.bench(
-        board, _bundle(bundle, model), out, _images(manifest, root, columns, split), most=images or None
-    )
+    found = deploy.bench(board, bundle, out, images, most=most)
     if found is not None:
         print(_measured(found, board))
         raise typer.Exit(_terminal.ERROR_ROWS if found.result["images"]["failed"] else _terminal.OK)
 
 
-@app.command()
-def compare(
-    host: Host,
-    bundle: BundleFolder = None,
-    model: Model = _MODEL,
-    out: Out = Path("table30"),
-    manifest: Manifest = None,
-    root: _terminal.Root = None,
-    columns: _terminal.Columns = None,
-    split: Split = None,
-    images: Images = 100,
-    ssh_config: Config = None,
-    python: Python = "python3",
-    engine: Engine = "auto",
-    keep_rejected: Keep = False,
-    dry_run: Dry = False,
-) -> None:
+@_over_images("table30")
+def compare(board: "Board", bundle: Path, model: str, out: Path, images: "DataSet", most: int) -> None:
     """Table 30 of the report: the board and this machine on the same images, and each image whose label differs.
 
     Writes results.md, table30.csv, differing.csv and figure.png, and both runs in the folders board and here.
@@ -115,18 +114,16 @@ def compare(
 
     from cxrkit import deploy, show
 
-    board = deploy.Board(host, ssh_config, python, engine, dry_run, keep_rejected=keep_rejected)
-    chosen = _images(manifest, root, columns, split)
-    found = deploy.table30(board, _bundle(bundle, model), model, out, chosen, most=images or None)
+    found = deploy.table30(board, bundle, model, out, images, most=most)
     if found is None:
         return
     show.device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
     found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
-    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=manifest is None).png())
-    words = "simulated course images" if manifest is None else f"images of {manifest.name}"
-    text = show.device.document(
-        found, command=_terminal.command(), date=date.today().isoformat(), images=words, note=board.simulated
-    )
+    simulated = bool(images.rows["seed"].notna().all())
+    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=simulated).png())
+    words = "simulated course images" if simulated else f"images of {images.name}"
+    today, note = date.today().isoformat(), board.simulated
+    text = show.device.document(found, command=_terminal.command(), date=today, images=words, note=note)
     _terminal.write_results(out, None, text)
     raise typer.Exit(_terminal.ERROR_ROWS if found.unpredicted else _terminal.OK)
 
@@ -139,17 +136,6 @@ def _bundle(bundle: Path | None, model: str) -> Path:
     if bundle is None and not folder.exists():
         print(show.device.exported(deploy.export(model, folder, target="jetson-nano")))
     return folder
-
-
-def _images(manifest: Path | None, root: Path | None, columns: dict | None, split: str | None) -> "DataSet":
-    from cxrkit import data
-
-    part = split or ("test" if manifest is None else None)
-    found = data.read_manifest(manifest, root=root, columns=columns, split=part)
-    is_test = (found.rows["split"] == "test").to_numpy()
-    if split is None and is_test.any():
-        found = replace(found, rows=found.rows[is_test], present=found.present[is_test])
-    return found
 
 
 def _measured(run: "Run", board: "Board") -> str:

@@ -20,11 +20,6 @@ _BACKEND = "tensorflow or jax; by default KERAS_BACKEND, else tensorflow."
 app = typer.Typer(help="Train networks on a manifest's images.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def common() -> None:
-    """Train networks on a manifest's images."""
-
-
 @app.command()
 def findings(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A CSV with columns of images and splits.")],
@@ -55,21 +50,22 @@ def findings(
     After each epoch the AUROC of every finding on `val` is printed, and kept in OUT/run/epochs.csv. If interrupted,
     run the same command again to resume at that epoch. `test` is scored once, at the end.
     """
-    given = {name: value for name, value in locals().items() if name not in ("weights", "sources")}
-    if backend is not None:
-        _choose_backend(backend)
-    from cxrkit import train
-
+    given = dict(locals())
+    if backend not in (None, "tensorflow", "jax"):
+        raise ValueError(f"--backend must be tensorflow or jax; got {backend!r}.")
+    if backend and "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != backend:
+        raise ValueError(f"Keras is in use with another backend here; set KERAS_BACKEND={backend} and start again.")
     if cards != "all" and not cards.isdigit():
         raise ValueError(f"--cards must be a number or all; got {cards!r}.")
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    from cxrkit import train
+
     # First of all: JAX must know its machines before anything is computed.
     places = [name for name in machines.split(",") if name]
     devices = train.devices(None if cards == "all" else int(cards), machines=places, this=this)
-    settings = train.Settings(
-        weights=None if weights == "none" else weights,
-        sources=tuple(sources or ()),
-        **{name: value for name, value in given.items() if name in train.Settings.__dataclass_fields__},
-    )
+    given |= {"weights": None if weights == "none" else weights, "sources": tuple(sources or ())}
+    settings = train.Settings(**{name: given[name] for name in train.Settings.__dataclass_fields__})
     with _terminal.progress("images decoded") as progress:
         train.findings(
             manifest, out, settings, root=root, columns=columns, cache=cache, devices=devices, progress=progress
@@ -79,11 +75,3 @@ def findings(
 
         show.card.write(out)
         print(f"wrote {out}: model.keras, model.onnx, model.json and README.md, its card; the curve is in run/")
-
-
-def _choose_backend(name: str) -> None:
-    if name not in ("tensorflow", "jax"):
-        raise ValueError(f"backend must be tensorflow or jax; got {name!r}.")
-    if "keras" in sys.modules and os.environ.get("KERAS_BACKEND", "tensorflow") != name:
-        raise ValueError(f"Keras is in use with another backend here; set KERAS_BACKEND={name} and start again.")
-    os.environ["KERAS_BACKEND"] = name

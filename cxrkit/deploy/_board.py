@@ -22,7 +22,7 @@ import pandas as pd
 from cxrkit import data, film, networks
 from cxrkit.data import DataSet
 from cxrkit.deploy._compare import Comparison, Run, compare, read_run, run_here, scored
-from cxrkit.deploy._export import RUNNER, Files, read_bundle, spread
+from cxrkit.deploy._export import RUNNER, Files, measured, read_bundle
 from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, SshLink
 
 #: Where copies and runs go on a board, below the home folder.
@@ -89,13 +89,12 @@ def install(board: Board, bundle: Path | str) -> tuple[str, int]:
     Raises:
         DeployError, LinkError: as for `probe`; or no bundle, a full disk, a file whose sha256 is wrong there.
     """
-    _, files = read_bundle(bundle)
     with _linked(board) as link:
-        return _install(link, board, files, "bundles")
+        return _install(link, board, read_bundle(bundle)[1], "bundles")
 
 
 def bench(
-    board: Board, bundle: Path | str, out: Path | str, images: DataSet | None = None, *, most: int | None = 100
+    board: Board, bundle: Path | str, out: Path | str, images: DataSet | None = None, *, most: int = 100
 ) -> Run | None:
     """Run a bundle on a board over images and fetch what it measured; None in a dry run.
 
@@ -104,12 +103,12 @@ def bench(
     Args:
         board, bundle: as for `install`.
         out: the folder for result.json, predictions.csv and log.txt.
-        images: of `data.read_manifest`; None: the course's simulated test images.
-        most: at most so many, spread evenly; None: all.
+        images: of `data.read_manifest`, those of test (without any: of val, then all); None: the course's simulated.
+        most: at most so many, spread evenly; 0: all.
     Raises:
         DeployError, LinkError: as for `install`; or a run that failed.
     """
-    return _runs(board, bundle, Path(out), images, most, None)[0]
+    return _runs(board, bundle, Path(out), images, most)[0]
 
 
 def table30(
@@ -119,7 +118,7 @@ def table30(
     out: Path | str,
     images: DataSet | None = None,
     *,
-    most: int | None = 100,
+    most: int = 100,
 ) -> Comparison | None:
     """Run a bundle on a board and its original here, over the same images: table 30 of the report; None in a dry run.
 
@@ -135,15 +134,14 @@ def table30(
 
 
 def _runs(
-    board: Board, bundle: Path | str, out: Path, images: DataSet | None, most: int | None, model: str | Path | None
+    board: Board, bundle: Path | str, out: Path, images: DataSet | None, most: int, model: str | Path | None = None
 ) -> tuple[Run | None, Run | None, list[str]]:
     """Run a bundle on a board and, where it is given, its original here; return both runs and the images' patients."""
     info, files = read_bundle(bundle)
     if model is not None and networks.load(model).sha256 != info["original"]["sha256"]:
         raise DeployError(f"the bundle was not made from {model}; name its original, {info['name']}.")
     with tempfile.TemporaryDirectory() as scratch, _linked(board) as link:
-        pillow = link.dry or bool(_probe(link, board)["pillow"])
-        keep = board.keep_rejected
+        pillow, keep = link.dry or bool(_probe(link, board)["pillow"]), board.keep_rejected
         sent, here, patients = pack(images, most, info, Path(scratch), pillow=pillow, keep_rejected=keep)
         place, _ = _install(link, board, files, "bundles")
         listed, _ = _install(link, board, sent, "images")
@@ -155,13 +153,7 @@ def _runs(
 
 
 def pack(
-    images: DataSet | None,
-    most: int | None,
-    info: dict[str, Any],
-    folder: Path,
-    *,
-    pillow: bool,
-    keep_rejected: bool = False,
+    images: DataSet | None, most: int, info: dict[str, Any], folder: Path, *, pillow: bool, keep_rejected: bool = False
 ) -> tuple[Files, Path, list[str]]:
     """Write images as a runner takes them into a folder, those that it cannot read as here as resized floats.
 
@@ -173,17 +165,15 @@ def pack(
         from their own files; and the patient of each image, which is never sent.
     """
     found = images or data.read_manifest(split="test")
-    manifest = spread(found.rows, most)
+    (manifest, _), listed = measured(found.rows, most), []
     files: Files = {}
-    listed = []
     for place, image in enumerate(manifest["image"]):
         source = path = found.root / str(image)
         # Characters that any board's file system and locale can hold.
         name, reason, why = f"{place:05d}-{re.sub(r'[^A-Za-z0-9._+-]', '_', path.name)}", "", None
         try:
             if not pillow or not _is_read_there(path):
-                name += ".npy"
-                path = folder / name
+                path = folder / (name := f"{name}.npy")
                 radiograph = film.read(source)
                 why = None if keep_rejected else film.assess(radiograph).rejects
                 np.save(path, film.resize(radiograph.pixels, info["input_size"]))
@@ -199,15 +189,14 @@ def pack(
             f"none of the {len(listed)} images can be read; check the manifest and --root. The first, "
             f"{Path(rows['file'][0]).name}: {rows['reason'][0]}"
         )
-    labels = scored(info["labels"])
-    truth = data.truth(manifest, labels)
+    truth = data.truth(manifest, labels := scored(info["labels"]))
     # A row whose truth is only partly known would be read as "none of the others".
     if not np.isnan(truth).any():
         rows["truth"] = ["|".join(np.array(labels)[row == 1]) for row in truth]
-    sent, here = folder / "images.csv", folder / "here.csv"
-    rows.drop(columns="file").to_csv(sent, index=False, lineterminator="\n")
-    rows.to_csv(here, index=False, lineterminator="\n")
-    return {**files, sent.name: (sent, film.sha256_of(sent))}, here, list(manifest["patient_id"])
+    for name, columns in (("images.csv", rows.columns.drop("file")), ("here.csv", rows.columns)):
+        rows[columns].to_csv(folder / name, index=False, lineterminator="\n")
+    sent = folder / "images.csv"
+    return {**files, sent.name: (sent, film.sha256_of(sent))}, folder / "here.csv", list(manifest["patient_id"])
 
 
 def _is_read_there(path: Path) -> bool:
@@ -262,10 +251,9 @@ def _wrong(link: Link, listed: str, folder: str) -> list[str]:
     """Return which files in a folder there are missing or have another sha256; none in a dry run."""
     # LC_ALL=C, because the answer is parsed. It fails where a file is wrong, and prints which are right.
     command = f"cd {folder} && LC_ALL=C sha256sum -c -"
-    answer = link.run(command, stdin=listed.encode(), source="list of sha256", check=False)
-    right = answer.decode(errors="replace").splitlines()
+    right = link.run(command, stdin=listed.encode(), source="list of sha256", check=False).splitlines()
     names = [] if link.dry else [line[66:] for line in listed.splitlines()]
-    return [name for name in names if f"{name}: OK" not in right]
+    return [name for name in names if f"{name}: OK".encode() not in right]
 
 
 def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:

@@ -19,6 +19,9 @@ from cxrkit.film import UnreadableImage, assess, read, sha256_of
 from cxrkit.labels import COVID, NOT_COVID
 from cxrkit.metrics import Estimate
 
+#: Of two sets of predictions, before and after.
+Pair = Sequence[np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
@@ -60,10 +63,8 @@ class Comparison:
             `low`, `high`, `images`; in seconds per image `seconds` (mean inference), `p95` and `all_seconds` (with
             reading and preprocessing); `memory_mb`. NaN where not known.
         agreement: of the board's predictions with this machine's.
-        differing: the images of `agreement.changed`: `image`, `truth`, `here`, `board` and `difference`, the largest of
-            a probability.
-        rejected: images that one of the two machines rejected, as no frontal chest radiographs, or blank.
-        unpredicted: other images without a prediction on one of the two machines.
+        differing: images of `agreement.changed`: `image`, `truth`, `here`, `board`, `difference` (largest of a label).
+        rejected, unpredicted: images that a machine rejected; others without a prediction on one of the two.
     """
 
     table: pd.DataFrame
@@ -81,18 +82,14 @@ def scored(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def agreement(
-    names: Sequence[str],
-    probs: Sequence[np.ndarray],
-    positive: Sequence[np.ndarray],
-    truth: np.ndarray,
-    patients: Sequence[str] | None,
+    names: Sequence[str], probs: Pair, positive: Pair, truth: np.ndarray, patients: Sequence[str] | None
 ) -> Agreement:
     """Compare two sets of predictions for the same images.
 
     Args:
         names: of the images.
-        probs: before and after, (images, labels) each, in [0, 1].
-        positive: the predictions, before and after, (images, scored labels) each, bool.
+        probs: (images, labels) each, in [0, 1].
+        positive: the predictions, (images, scored labels) each, bool.
         truth: (images, scored labels): 1, 0, or NaN where it is not known.
         patients: of the images; None: every image has another patient.
     """
@@ -139,25 +136,22 @@ def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> 
     before, after = (run.table[both].reset_index(drop=True) for run in (here, board))
     probs = [table[[f"prob_{label}" for label in labels]].to_numpy(float) for table in (before, after)]
     # These columns join labels with a bar.
-    first, second, truth = (
+    *positive, truth = (
         column.str.get_dummies().reindex(columns=scored(labels), fill_value=0).to_numpy(float)
         for column in (before["predicted"], after["predicted"], before["truth"])
     )
     if board.result["accuracy"] is None:
         truth = np.full_like(truth, np.nan)
     owners = None if patients is None else np.asarray(patients)[both].tolist()
-    found = agreement(list(before["image"]), probs, (first, second), truth, owners)
-    differing = before[["image", "truth"]].assign(
-        here=before["predicted"],
-        board=after["predicted"],
-        difference=np.abs(probs[1] - probs[0]).max(axis=1, initial=0.0),
-    )
+    found = agreement(list(before["image"]), probs, positive, truth, owners)
+    differing = before[["image", "truth"]].assign(here=before["predicted"], board=after["predicted"])
+    differing["difference"] = np.abs(probs[1] - probs[0]).max(axis=1, initial=0.0)
     differing = differing[differing["image"].isin(found.changed)].reset_index(drop=True)
     rows = []
     for machine, run, accuracy in (("board", board, found.after), ("PC", here, found.before)):
         ran, device, seconds = run.result["ran"], run.result["device"], run.result["seconds"]
-        what = f"{ran['engine']} {ran['engine_version']}, {ran['precision']}, batch {ran['batch']}"
-        row: dict[str, Any] = {"machine": machine, "what": f"{device['model'] or device['machine']}, {what}"}
+        what = "{} {engine} {engine_version}, {precision}, batch {batch}"
+        row: dict[str, Any] = {"machine": machine, "what": what.format(f"{device['model'] or device['machine']},", **ran)}
         row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
         row |= {"seconds": seconds["inference"]["mean"], "p95": seconds["inference"]["p95"]}
         row |= {"all_seconds": seconds["total"]["mean"], "memory_mb": run.result["memory_mb"]["peak"]}
@@ -167,7 +161,7 @@ def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> 
     return Comparison(pd.DataFrame(rows), found, differing, rejected, unpredicted, board, here)
 
 
-def run_here(model: str | Path, images: Path, out: Path, *, keep_rejected: bool = False) -> Run:
+def run_here(model: str | Path, images: Path, out: Path, *, keep_rejected: bool) -> Run:
     """Run a model folder over a list of images as a runner runs a bundle, with the same log and files in `out`."""
     # In a separate process, so that its peak memory is that of reading and predicting images alone.
     code = "import sys; from cxrkit.deploy import _compare; sys.exit(_compare.measure_here(*sys.argv[1:]))"
@@ -180,7 +174,7 @@ def run_here(model: str | Path, images: Path, out: Path, *, keep_rejected: bool 
     return read_run(out)
 
 
-def measure_here(model: str, images: str, out: str, keep_rejected: str = "") -> int:
+def measure_here(model: str, images: str, out: str, keep_rejected: str) -> int:
     """Do the work of `run_here`; return the exit code."""
     import onnxruntime
 
@@ -204,5 +198,5 @@ def measure_here(model: str, images: str, out: str, keep_rejected: str = "") -> 
     entry |= {"weights_bytes": 0, "activation_bytes": 0}
     engine = SimpleNamespace(name="onnxruntime", version=onnxruntime.__version__, model=entry, run=run)
     engines = runner.Engines(iter([(engine.name, entry, lambda: engine)]))
-    info = {**predictor.info, "scored": list(scored(predictor.labels))}
+    info = {**predictor.info, "scored": scored(predictor.labels)}
     return runner.measure(info, engines, prepare, images, out, memory)

@@ -95,9 +95,8 @@ def export(
     allowed = TOLERANCES[precision] if tolerance is None else tolerance
     original, source = networks.load(model), networks.folder_of(model)
     learn, test, root, words = choose(images, precision)
-    calibration, measured = (prepared(original, rows, root) for rows in (learn, test))
-    before = original.predict(measured, prepared=True)
-    kept = scored(original.labels)
+    calibration, pixels = (prepared(original, rows, root) for rows in (learn, test))
+    before, kept = original.predict(pixels, prepared=True), scored(original.labels)
     columns, limits = [original.labels.index(name) for name in kept], [original.thresholds[name] for name in kept]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
@@ -109,10 +108,10 @@ def export(
             weights, live = _write(source, path, target, precision, size, calibration)
             entry = {"file": path.name, "precision": precision, "batch": size, "sha256": sha256_of(path)}
             models.append({**entry, "weights_bytes": weights, "activation_bytes": live})
-            probs = (before, run(path, measured, size))
+            probs = (before, run(path, pixels, size))
             positive = [each[:, columns] >= limits for each in probs]
-            names, patients = list(test["image"]), list(test["patient_id"])
-            found = agreement(names, probs, positive, data.truth(test, kept), patients)
+            truth, patients = data.truth(test, kept), test["patient_id"].tolist()
+            found = agreement(test["image"].tolist(), probs, positive, truth, patients)
             # NaN is above any tolerance.
             if not found.largest <= allowed:
                 raise DeployError(
@@ -177,29 +176,28 @@ def choose(images: DataSet | None, precision: str) -> tuple[pd.DataFrame, pd.Dat
     else:
         parts = [data.read_manifest(split=part) for part in (("val", "test") if precision == "int8" else ("test",))]
         rows, root, kind = pd.concat([part.rows for part in parts]), parts[0].root, "simulated course images"
-    splits = dict(list(rows.groupby("split")))
-    tests = next((name for name in ("test", "val") if name in splits), "")
-    test = spread(splits.get(tests, rows), MEASURED_IMAGES)
+    test, split = measured(rows, MEASURED_IMAGES)
     if test.empty:
         raise ValueError("the manifest has no images to measure the export on; name another, or leave it out.")
     learn = rows.iloc[:0]
     if precision == "int8":
-        learn = next((splits[name] for name in ("val", "train") if name in splits and name != tests), learn)
         # By patient: other images of measured patients would make the loss look smaller than it is.
-        learn = spread(learn[~learn["patient_id"].isin(set(test["patient_id"]))], CALIBRATION_IMAGES)
+        others = rows[(rows["split"] != split) & ~rows["patient_id"].isin(test["patient_id"])]
+        learn, _ = measured(others[others["split"].isin(("val", "train"))], CALIBRATION_IMAGES)
         if learn.empty:
             raise ValueError(
                 "int8 is calibrated on images of val or train of other patients than those measured; the manifest has "
                 "none. Split it with data.split_by_patient, or leave the manifest out to use the course's images."
             )
-    return learn, test, root, f"{len(test)} {kind}" + (f", split {tests}" if tests else "")
+    return learn, test, root, f"{len(test)} {kind}" + (f", split {split}" if split else "")
 
 
-def spread(rows: pd.DataFrame, most: int | None) -> pd.DataFrame:
-    """Return at most so many rows, spread evenly."""
-    if most is None or len(rows) <= most:
-        return rows
-    return rows.iloc[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+def measured(rows: pd.DataFrame, most: int) -> tuple[pd.DataFrame, str]:
+    """Return the rows of test (without any: of val, then all) and its name; at most so many, evenly spread; 0: all."""
+    split = next((name for name in ("test", "val") if (rows["split"] == name).any()), "")
+    chosen = rows[rows["split"] == split] if split else rows
+    places = np.linspace(0, len(chosen) - 1, min(most or len(chosen), len(chosen)))
+    return chosen.iloc[places.round().astype(int)], split
 
 
 def _write(source: Path, path: Path, target: str, precision: str, batch: int, images: np.ndarray) -> tuple[int, int]:

@@ -61,8 +61,7 @@ def lowered(model: onnx.ModelProto, *, batch: int) -> onnx.ModelProto:
 
 def check_board(model: onnx.ModelProto) -> None:
     """Raise DeployError for an operator that the board's TensorRT lacks."""
-    foreign = sorted({node.op_type for node in model.graph.node} - BOARD_OPS)
-    if foreign:
+    if foreign := sorted({node.op_type for node in model.graph.node} - BOARD_OPS):
         raise DeployError(f"TensorRT 8.2 has no {', '.join(foreign)}. {_WAY_OUT}")
 
 
@@ -73,10 +72,8 @@ def bytes_of(model: onnx.ModelProto) -> tuple[int, int]:
     """
     graph = model.graph
     weights = sum(math.prod(tensor.dims) * _width(tensor.data_type) for tensor in graph.initializer)
-    sizes = {}
-    for value in (*graph.value_info, *graph.input, *graph.output):
-        tensor = value.type.tensor_type
-        sizes[value.name] = math.prod(dim.dim_value for dim in tensor.shape.dim) * _width(tensor.elem_type)
+    types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    sizes = {name: math.prod(d.dim_value for d in t.shape.dim) * _width(t.elem_type) for name, t in types.items()}
     last = {name: place for place, node in enumerate(graph.node) for name in node.input}
     last |= {value.name: len(graph.node) for value in graph.output}
     live = peak = sum(sizes[value.name] for value in graph.input)

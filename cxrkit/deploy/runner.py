@@ -83,12 +83,10 @@ def say(text):
 
 def _found(path, pattern):
     """Return the first group of a pattern in a small text file, or an empty text."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            match = re.search(pattern, file.read(), re.MULTILINE)
-    except OSError:
-        return ""
-    return match.group(1).strip() if match else ""
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        match = re.search(pattern, file.read(), re.MULTILINE)
+        return match.group(1).strip() if match else ""
+    return ""
 
 
 def _number(path, pattern=r"(\d+)", otherwise=0):
@@ -198,19 +196,11 @@ def prepare(data, side, detector=None):
 
 
 class Detector:
-    """Rejects images that are blank, or no frontal chest radiographs, and turns negatives over, as cxrkit does.
-
-    Args:
-        bundle, about: the folder, and what bundle.json says of the network.
-        keep: reject nothing.
-    """
+    """Rejects (but with `keep`) images that are blank or no frontal chest radiographs, and turns negatives over."""
 
     def __init__(self, bundle, about, keep=False):
-        self.limits, self.keep, self.engine = (
-            about["limits"],
-            keep,
-            OnnxEngine(os.path.join(bundle, about["file"]), about),
-        )
+        self.limits, self.keep = about["limits"], keep
+        self.engine = OnnxEngine(os.path.join(bundle, about["file"]), about)
 
     def look(self, small):
         """Return an image's logits for a frontal chest radiograph and for a negative; (H, W) in [0, 1]."""
@@ -384,8 +374,7 @@ def _version(name):
 
 def engines_here():
     """Return the runtimes that can be imported: name -> version."""
-    found = {name: _version(name) for name in RUNTIME_BYTES}
-    return {name: version for name, version in found.items() if version}
+    return {name: version for name, version in zip(RUNTIME_BYTES, map(_version, RUNTIME_BYTES)) if version}
 
 
 def attempts(bundle, info, here, wanted):
@@ -393,18 +382,16 @@ def attempts(bundle, info, here, wanted):
 
     TensorRT comes before the processor, the chosen precision before a lower one, large batches before single images.
     """
-    models = info["models"]
-    able = list(RUNTIME_BYTES) if wanted == "auto" else [wanted]
-    if not set(able) & set(here):
-        names = " or ".join(able)
+    able = [each for each in (TensorrtEngine, OnnxEngine) if wanted in ("auto", each.name)]
+    if not any(each.name in here for each in able):
+        names = " or ".join(each.name for each in able)
         raise RunnerError(f"{names} is not installed for {sys.executable}; install it, or use the Python that has it")
-    classes = {each.name: each for each in (TensorrtEngine, OnnxEngine)}
-    for name in able:
-        for model in models if name in here else ():
-            lower = ["fp16"] if name == "tensorrt" and model["precision"] == "fp32" else []
+    for each in able:
+        for model in info["models"] if each.name in here else ():
+            lower = ["fp16"] if each is TensorrtEngine and model["precision"] == "fp32" else []
             for precision in [model["precision"], *lower]:
                 entry = dict(model, precision=precision)
-                yield name, entry, functools.partial(classes[name], os.path.join(bundle, model["file"]), entry)
+                yield each.name, entry, functools.partial(each, os.path.join(bundle, model["file"]), entry)
 
 
 class Engines:
@@ -467,12 +454,6 @@ class Engines:
     def _note(self, text):
         self.notes.append(text)
         say("note: " + text)
-
-
-def summary(seconds):
-    """Return mean, median and 95th percentile of times in seconds, and their number."""
-    mean, p50, p95 = (np.mean(seconds), *np.percentile(seconds, [50, 95])) if seconds else (None, None, None)
-    return {"mean": mean, "p50": p50, "p95": p95, "images": len(seconds)}
 
 
 @contextlib.contextmanager
@@ -617,9 +598,10 @@ def predictions(info, engines, prepare, images):
 
 
 def _read(prepare, index, name, path, truth, reason, rejected):
-    row = {"index": index, "image": name, "status": "error", "reason": reason or rejected, "truth": truth}
-    if reason or rejected:
-        return row if reason else dict(row, status="rejected")
+    status = "rejected" if rejected and not reason else "error"
+    row = {"index": index, "image": name, "status": status, "reason": reason or rejected, "truth": truth}
+    if row["reason"]:
+        return row
     began = time.perf_counter()
     try:
         with open(path, "rb") as file:
@@ -681,7 +663,10 @@ def measure(info, engines, prepare, images, out, memory):
         wall = time.perf_counter() - began
     os.replace(path + ".part", path)
     engine = engines.engine
-    statistics = {name: summary(values) for name, values in seconds.items()}
+    statistics = {}
+    for name, values in seconds.items():
+        mean, p50, p95 = (np.mean(values), *np.percentile(values, [50, 95])) if values else (None, None, None)
+        statistics[name] = {"mean": mean, "p50": p50, "p95": p95, "images": len(values)}
     accuracy = {"right": right, "of": judged, "value": right / float(judged)} if judged else None
     ran = {name: engine.model[name] for name in ("file", "sha256", "precision", "batch")}
     result = {name: info[name] for name in ("name", "version", "labels")}
@@ -729,15 +714,14 @@ def main(arguments=None):
         memory = {"start": memory_mb()}
         here = engines_here()
         memory["with_runtime"] = memory_mb()
-        engines = Engines(attempts(options.bundle, info, here, options.engine))
-
-        if "onnxruntime" not in here and not options.keep_rejected:
+        engines, detector = Engines(attempts(options.bundle, info, here, options.engine)), None
+        if "onnxruntime" in here:
+            detector = Detector(options.bundle, info["detector"], options.keep_rejected)
+        elif not options.keep_rejected:
             raise RunnerError(
                 "images that are no frontal chest radiographs are recognised with onnxruntime, which is not installed "
                 f"for {sys.executable}; install it, or add --keep-rejected to predict every image"
             )
-        is_there = "onnxruntime" in here
-        detector = Detector(options.bundle, info["detector"], options.keep_rejected) if is_there else None
         prepared = functools.partial(prepare, side=info["input_size"], detector=detector)
         return measure(info, engines, prepared, options.images, options.out, memory)
     except RunnerError as error:

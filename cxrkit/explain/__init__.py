@@ -9,8 +9,7 @@ from a Keras model through tf-keras-vis.
 
 from typing import TYPE_CHECKING
 
-from cxrkit.explain._boxes import BoxedFilm, examples, films_with_boxes, score_films
-from cxrkit.explain._compare import compare, differences, right_places
+from cxrkit.explain._boxes import BoxedFilm, compare, differences, examples, films_with_boxes, right_places, score_films
 from cxrkit.explain._maps import METHODS, explainer, heat_maps
 
 if TYPE_CHECKING:

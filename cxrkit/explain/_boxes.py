@@ -1,9 +1,9 @@
-"""Heat maps compared with boxes: images with boxes, their scores, and which of them to show."""
+"""Heat maps compared with boxes: images with boxes, scores of one or several methods, and which images to show."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from cxrkit.explain._keras import Explainer
 
 Box = tuple[float, float, float, float]
+#: heading -> (measure, threshold or None) of what methods are compared by.
+PAIRED: dict[str, tuple[str, float | None]] = {
+    **{name: (name, None) for name in ("pointing game", "energy inside")},
+    "mask IoU at 0.5": ("mask IoU", 0.5),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +58,12 @@ class BoxedFilm:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A heat map worth showing, and what it was chosen for.
+    """A heat map (H, W) in [0, 1] worth showing, and what it was chosen for.
 
     Args:
-        finding, film: what is explained, and on which image.
+        finding, film, prob: what is explained, on which image, and its predicted probability there.
         which: "better" or "worse"; "only" where a finding has one image.
-        heat: (H, W), in [0, 1].
-        value: its mask IoU at 0.5; 0 for a map without heat.
-        prob: predicted probability of the finding on this image.
+        value: mask IoU of the map at 0.5; 0 for a map without heat.
     """
 
     finding: str
@@ -173,3 +176,63 @@ def one_method(scores: pd.DataFrame) -> str:
     if len(methods) != 1:
         raise ValueError(f"scores must be of one method; got {', '.join(methods) or 'none'}. Choose one of them first.")
     return methods[0]
+
+
+def compare(sources: Mapping[str, Predictor | Explainer], films: Iterable[BoxedFilm]) -> pd.DataFrame:
+    """Score several methods on the same images.
+
+    Args:
+        sources: what draws the maps, by method: {"cam": predictor, "grad-cam": explainer}.
+        films: with boxes; kept in memory.
+    Returns:
+        As `score_films` gives for each method, one below the other; `film` has the same numbers for all.
+    """
+    import pandas as pd
+
+    kept = list(films)
+    return pd.concat([score_films(one, kept, method=name) for name, one in sources.items()], ignore_index=True)
+
+
+def differences(scores: pd.DataFrame, baseline: str = "cam", *, seed: int) -> dict[str, dict[str, metrics.Estimate]]:
+    """Subtract one method's scores from the others', map by map: methods differ less than images do.
+
+    Args:
+        scores: of several methods, as `compare` gives.
+        baseline: the method to subtract.
+        seed: of the resampling of patients.
+    Returns:
+        For each other method, by heading of `PAIRED`, the mean difference with its interval, for `show.table`.
+    """
+    methods = list(scores["method"].unique())
+    if baseline not in methods:
+        raise ValueError(f"baseline must be a method of the scores, {', '.join(methods)}; got {baseline!r}.")
+    found: dict[str, dict[str, metrics.Estimate]] = {method: {} for method in methods if method != baseline}
+    for heading, measure in PAIRED.items():
+        wide = at(scores, *measure).pivot(index=["film", "patient_id"], columns="method", values="value")
+        patients = wide.index.get_level_values("patient_id").to_numpy()
+        for method in found:
+            apart = (wide[method] - wide[baseline]).to_numpy(float)
+            found[method][heading] = metrics.mean_by_patient(apart, patients, seed=seed)
+    return found
+
+
+def right_places(scores: pd.DataFrame) -> pd.DataFrame:
+    """Count, for each finding, whether it is predicted positive and whether its map is hottest in a box.
+
+    Args:
+        scores: of one method, on images that have the finding, as `score_films` gives.
+    Returns:
+        One row per finding, in the order of `scores`: `finding`, `maps`, and how many of these are "positive, inside",
+        "positive, outside", "negative, inside" and "negative, outside". A map without heat is outside.
+    """
+    import pandas as pd
+
+    one_method(scores)
+    game = scores[scores["measure"] == "pointing game"]
+    said = game["called"].map({True: "positive", False: "negative"})
+    place = (game["value"] == 1).map({True: "inside", False: "outside"})
+    kinds = [f"{one}, {where}" for one in ("positive", "negative") for where in ("inside", "outside")]
+    counts = pd.crosstab(game["finding"], said + ", " + place).reindex(columns=kinds, fill_value=0)
+    counts = counts.reindex(game["finding"].unique())
+    counts.insert(0, "maps", counts.sum(axis=1))
+    return counts.rename_axis("finding").reset_index().rename_axis(columns=None)

@@ -50,6 +50,8 @@ class Explainer:
             raise ValueError(f"labels must be {count}, one for each output of {model.name}; got {len(self.labels)}.")
         logits, self.activation = _logits(model)
         self.layer, self.input_size = _feature_layer(model), height
+        self._options: dict[str, Any] = {"penultimate_layer": self.layer, "seek_penultimate_conv_layer": False}
+        self._options |= {"expand_cam": False, "normalize_cam": False}
         self._model, self._preprocess = model, preprocess
         self._most = min(score_cam_channels, model.get_layer(self.layer).output.shape[-1])
         self._logits = keras.Model(model.inputs, logits, name="explained")
@@ -72,12 +74,8 @@ class Explainer:
             the probability: of each sigmoid against its absence, of softmax among the classes.
         """
         batch = self._shown(np.stack([self._predictor.prepare(film) for film in films])[..., None])
-        maker = {
-            "grad-cam": self._grad_cam,
-            "grad-cam++": self._grad_cam_plus_plus,
-            "score-cam": self._score_cam,
-            "saliency": self._saliency,
-        }
+        maker = {"grad-cam": self._grad_cam, "grad-cam++": self._grad_cam_plus_plus}
+        maker |= {"score-cam": self._score_cam, "saliency": self._saliency}
         return np.stack([maker[method](batch, column) for column in columns], axis=1).astype(np.float32)
 
     def _shown(self, batch: np.ndarray) -> np.ndarray:
@@ -104,17 +102,12 @@ class Explainer:
         limited = ops.clip(logits, -_LOGIT_LIMIT, _LOGIT_LIMIT)
         return ops.concatenate([limited, ops.zeros_like(limited[:, :1])], axis=1)
 
-    def _at(self) -> dict[str, Any]:
-        return {"penultimate_layer": self.layer, "expand_cam": False, "normalize_cam": False} | {
-            "seek_penultimate_conv_layer": False
-        }
-
     def _grad_cam(self, batch: np.ndarray, column: int) -> np.ndarray:
         from tf_keras_vis.gradcam import Gradcam
 
         # Evidence against the label is kept for now: like a class activation map it is cut after resizing.
-        maps = Gradcam(self._logits)(lambda logits: logits[:, column], batch, activation_modifier=None, **self._at())
-        return np.asarray(maps)
+        explain = Gradcam(self._logits)
+        return np.asarray(explain(lambda logits: logits[:, column], batch, activation_modifier=None, **self._options))
 
     def _grad_cam_plus_plus(self, batch: np.ndarray, column: int) -> np.ndarray:
         import tensorflow as tf
@@ -124,7 +117,7 @@ class Explainer:
             # tf-keras-vis multiplies by exp(logit), which scales the map of an image and may overflow.
             return logits[:, column] - tf.stop_gradient(logits[:, column])
 
-        return np.asarray(GradcamPlusPlus(self._logits)(level, batch, **self._at()))
+        return np.asarray(GradcamPlusPlus(self._logits)(level, batch, **self._options))
 
     def _saliency(self, batch: np.ndarray, column: int) -> np.ndarray:
         from tf_keras_vis.saliency import Saliency
@@ -140,7 +133,7 @@ class Explainer:
             return shares[:, column] / (shares[:, column] + shares[:, -1])
 
         # One image at a time: the channels that vary most are chosen per image, and memory stays bounded.
-        options = {"batch_size": _COVERED, "max_N": self._most, **self._at()}
+        options = {"batch_size": _COVERED, "max_N": self._most, **self._options}
         return np.concatenate([Scorecam(self._two_way)(prob, one[None], **options) for one in batch])
 
 

@@ -99,11 +99,10 @@ def heat_maps(
     heats = []
     for start in range(0, len(films), _BATCH):
         part = films[start : start + _BATCH]
-        raw = (
-            source.predict_maps(part)[1][:, columns]
-            if isinstance(source, Predictor)
-            else source.raw_maps(part, columns, method)
-        )
+        if isinstance(source, Predictor):
+            raw = source.predict_maps(part)[1][:, columns]
+        else:
+            raw = source.raw_maps(part, columns, method)
         if not np.isfinite(raw).all():
             place, column = (int(index) for index in np.argwhere(~np.isfinite(raw))[0, :2])
             raise ValueError(

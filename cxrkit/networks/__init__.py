@@ -1,4 +1,4 @@
-"""Networks: build, transfer, load, save and import them; one `Predictor` over ONNX Runtime or Keras.
+"""Networks: build, transfer, load, save and import them; one `Predictor`.
 
 A network takes images as (N, H, W, 1) in [0, 1], bones bright, and gives one probability per label. `predict_images`
 is the one path from an image file to these probabilities.

@@ -7,7 +7,6 @@ import importlib
 import math
 import re
 import zipfile
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -79,22 +78,27 @@ def import_model(
         names, points = _release(release, state)
         row_of = {name: row for row, name in enumerate(names) if name}
         labels = (*(name for name in FINDINGS if name in row_of), *(name for name in row_of if name not in FINDINGS))
-        model, title = _xrv_densenet(labels), f"TorchXRayVision {release or 'DenseNet121'}"
+        films = keras.Input((224, 224, 1), name="films")
+        # Its networks take pixels from -1024 to 1024.
+        x = layers.Rescaling(2048.0, -1024.0, name="preprocess")(films)
+        features = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
+        model = with_head(films, features, labels, "sigmoid", name="densenet121")
+        title = f"TorchXRayVision {release or 'DenseNet121'}"
         stored = _from_torch(state, [row_of[name] for name in labels])
         thresholds = {name: points[row_of[name]] for name in labels}
     else:
         raise ModelError(f"{path.name} must be a .h5 of CheXNet-Keras or a .pt of TorchXRayVision.")
-    _fill(model, stored, path)
+    # Every weight, or an error.
+    for layer in model.layers:
+        for variable in layer.weights:
+            key, shape = (layer.name, variable.name), tuple(variable.shape)
+            if key not in stored or stored[key].shape != shape:
+                came = f"shape {stored[key].shape}" if key in stored else "nothing"
+                it_has = f"for {'/'.join(key)} it has {came}, DenseNet121 needs shape {shape}."
+                raise ModelError(f"{path.name} is not this network: {it_has}")
+            variable.assign(stored[key])
     about = {"imported": title, "file": path.name, "sha256": sha256_of(path), "date": date.today().isoformat()}
     return save(model, folder, list(thresholds), name=path.stem, thresholds=thresholds, training=about)
-
-
-def _xrv_densenet(labels: Sequence[str]) -> keras.Model:
-    films = keras.Input((224, 224, 1), name="films")
-    # Its networks take pixels from -1024 to 1024.
-    x = layers.Rescaling(2048.0, -1024.0, name="preprocess")(films)
-    features = keras.applications.DenseNet121(include_top=False, weights=None, input_tensor=x).output
-    return with_head(films, features, labels, "sigmoid", name="densenet121")
 
 
 def _extra(name: str, why: str) -> ModuleType:
@@ -125,9 +129,8 @@ def _torch_state(path: Path, trust: bool, expected_sha256: str | None) -> dict[s
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=False)
         except ModuleNotFoundError as missing:
-            raise ModelError(
-                f"{path.name} is a pickle that needs {missing.name}; install that too, or save a state_dict()."
-            ) from missing
+            way = "install that too, or save a state_dict()."
+            raise ModelError(f"{path.name} is a pickle that needs {missing.name}; {way}") from missing
     state = loaded.state_dict() if hasattr(loaded, "state_dict") else loaded
     if not isinstance(state, dict) or not {"features.conv0.weight", "classifier.weight"} <= state.keys():
         raise ModelError(
@@ -179,20 +182,3 @@ def _keras_layer(layer: str) -> str:
         case [transition] if "transition" in layer:
             return f"pool{transition + 1}_{kind}"
     return "bn" if layer == "features.norm5" else layer
-
-
-def _fill(model: keras.Model, stored: dict[tuple[str, str], np.ndarray], path: Path) -> None:
-    """Set every weight of a model from arrays by layer and name; all of them, or an error."""
-    for layer in model.layers:
-        values = []
-        for variable in layer.weights:
-            array = stored.get((layer.name, variable.name))
-            if array is None or array.shape != tuple(variable.shape):
-                came = "nothing" if array is None else f"shape {array.shape}"
-                raise ModelError(
-                    f"{path.name} is not this network: for {layer.name}/{variable.name} it has {came}, "
-                    f"DenseNet121 needs shape {tuple(variable.shape)}."
-                )
-            values.append(array)
-        if values:
-            layer.set_weights(values)

@@ -1,9 +1,9 @@
-"""One `Predictor` over ONNX Runtime or Keras: radiographs in, probabilities and class activation maps out.
+"""One `Predictor`: radiographs in, probabilities and class activation maps out.
 
 A model on disk is a folder: `model.onnx`, `model.keras`, `model.json` (the sidecar) and `README.md` (its model
 card). The sidecar holds `name`, `version`, `labels` in order, `input_size` in pixels, `pixel_range` [0, 1],
 `thresholds` per label, `not_shown` (labels not shown to work on real images), `training`, `figures` and `files`
-(sha256 of both model files). TensorFlow is imported only for `engine="keras"`.
+(sha256 of both model files). `load` runs `model.onnx`, without TensorFlow.
 """
 
 import hashlib
@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 
 from cxrkit.film import as_pixels, resize, sha256_of
-from cxrkit.networks._start import start_tensorflow
 
 _BUNDLED = Path(__file__).parent / "weights"
-_FILES = {"onnx": "model.onnx", "keras": "model.keras"}
 _REQUIRED = ("name", "version", "labels", "input_size", "pixel_range", "thresholds", "not_shown", "files")
 #: Images of one forward pass, which bounds the memory.
 _BATCH = 16
@@ -110,38 +108,55 @@ def folder_of(name_or_folder: str | Path) -> Path:
     )
 
 
-def load(name_or_folder: str | Path, *, engine: str = "onnx", threads: int | None = None) -> Predictor:
-    """Load a model folder.
+def load(name_or_folder: str | Path, *, threads: int | None = None) -> Predictor:
+    """Load a model folder; its Keras model is loaded by `load_keras`.
 
     Args:
         name_or_folder: a bundled name such as "covid-small", or the path of a model folder.
-        engine: "onnx" (ONNX Runtime) or "keras" (imports TensorFlow).
-        threads: number of threads of one forward pass with ONNX Runtime; None leaves the choice to the runtime.
+        threads: number of threads of one forward pass; None leaves the choice to ONNX Runtime.
     Raises:
         ModelError: no such model, a broken sidecar, or a file whose sha256 is not the sidecar's.
     """
-    if engine not in _FILES:
-        raise ValueError(f"engine must be one of {', '.join(_FILES)}; got {engine!r}.")
-    folder = folder_of(name_or_folder)
-    info, data = read_model(folder, _FILES[engine])
-    run = _onnx_run(data, threads) if engine == "onnx" else _keras_run(folder)
-    return Predictor(info, info["files"][_FILES[engine]], run)
+    import onnxruntime
+
+    info, data = read_model(folder_of(name_or_folder), "model.onnx")
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (film_input,) = session.get_inputs()
+
+    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
+        return session.run(["probs", "maps"] if maps else ["probs"], {film_input.name: batch})
+
+    return Predictor(info, info["files"]["model.onnx"], run)
 
 
-def read_model(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
+def read_model(folder: Path, file: str) -> tuple[dict[str, Any], bytes]:
     """Return a folder's sidecar and the bytes of its "model.onnx" or "model.keras", both checked (ModelError)."""
-    info = _sidecar(folder)
+    name, again = f"{folder.name}/model.json", "copy the model folder again."
     try:
-        data = (folder / name).read_bytes()
+        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name} is no readable JSON ({error}); {again}") from error
+    if missing := [key for key in _REQUIRED if not isinstance(info, dict) or key not in info]:
+        raise ModelError(f"{name} lacks {', '.join(missing)}; export the model again.")
+    for label in info["labels"]:
+        value = info["thresholds"].get(label)
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ModelError(f"{name}: the threshold of {label} must be a number in [0, 1]; got {value!r}.")
+    if (pixel_range := info["pixel_range"]) != [0, 1]:
+        way = "Put the scaling inside the model's graph."
+        raise ModelError(f"{name}: pixel_range must be [0, 1]; got {pixel_range!r}. {way}")
+    try:
+        data = (folder / file).read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"{folder.name}/{name} cannot be read ({error.strerror}); copy the model folder again."
-        ) from error
-    found, expected = hashlib.sha256(data).hexdigest(), str(info["files"].get(name))
+        raise ModelError(f"{folder.name}/{file} cannot be read ({error.strerror}); {again}") from error
+    found, expected = hashlib.sha256(data).hexdigest(), str(info["files"].get(file))
     if found != expected:
         raise ModelError(
-            f"{folder.name}/{name} has sha256 {found[:16]}..., but its sidecar has {expected[:16]}...: the file was "
-            "changed or is incomplete. Copy the model folder again."
+            f"{folder.name}/{file} has sha256 {found[:16]}..., but its sidecar has {expected[:16]}...: the file was "
+            f"changed or is incomplete; {again}"
         )
     return info, data
 
@@ -152,55 +167,3 @@ def write_sidecar(folder: Path, sidecar: dict[str, Any]) -> Path:
     text = json.dumps({**sidecar, "files": files}, indent=2, ensure_ascii=False) + "\n"
     (folder / "model.json").write_text(text, encoding="utf-8")
     return folder
-
-
-def _sidecar(folder: Path) -> dict[str, Any]:
-    try:
-        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder.name}/model.json is no readable JSON ({error}); copy the model folder again."
-        ) from error
-    if missing := [key for key in _REQUIRED if not isinstance(info, dict) or key not in info]:
-        raise ModelError(f"{folder.name}/model.json lacks {', '.join(missing)}; export the model again.")
-    for label in info["labels"]:
-        value = info["thresholds"].get(label)
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ModelError(
-                f"{folder.name}/model.json: the threshold of {label} must be a number in [0, 1]; got {value!r}."
-            )
-    if info["pixel_range"] != [0, 1]:
-        raise ModelError(
-            f"{folder.name}/model.json: pixel_range must be [0, 1]; got {info['pixel_range']!r}. "
-            "Put the scaling inside the model's graph."
-        )
-    return info
-
-
-def _onnx_run(data: bytes, threads: int | None) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    (film_input,) = session.get_inputs()
-
-    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
-        return session.run(["probs", "maps"] if maps else ["probs"], {film_input.name: batch})
-
-    return run
-
-
-def _keras_run(folder: Path) -> Callable[[np.ndarray, bool], list[np.ndarray]]:
-    start_tensorflow()
-    from cxrkit.networks._folders import load_keras
-    from cxrkit.networks._heads import with_maps
-
-    model = with_maps(load_keras(folder))
-
-    def run(batch: np.ndarray, maps: bool) -> list[np.ndarray]:
-        outputs = model(batch, training=False)
-        return [np.asarray(outputs[name]) for name in (("probs", "maps") if maps else ("probs",))]
-
-    return run
