@@ -1,7 +1,4 @@
-"""`cxrkit data`: data sets and manifests; `cxrkit.cli._main` adds it.
-
-Modules are imported inside the commands: `cxrkit --help` answers at once.
-"""
+"""`cxrkit data`: data sets and manifests."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +7,7 @@ import typer
 
 from cxrkit.cli import _terminal
 
-app = typer.Typer(
-    help="Data sets: list, download, check, build a manifest.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Data sets: list, fetch, check, build manifests.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -69,7 +64,7 @@ def build(
 @app.command("check")
 def check(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, or any CSV with a column image.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the images; by default the manifest's.")] = None,
+    root: _terminal.Root = None,
     columns: _terminal.Columns = None,
 ) -> None:
     """Search for patients in two splits, copies, near-duplicates, and missing or changed files."""

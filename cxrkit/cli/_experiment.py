@@ -1,7 +1,6 @@
-"""`cxrkit experiment`: one command per experiment. Functions import Keras and pandas, which take seconds to import."""
+"""`cxrkit experiment`: one command per experiment."""
 
 import inspect
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,12 +83,9 @@ def data(
     with _terminal.progress("images") as progress:
         ratios = (3, 1, 1) if split else None
         found = experiments.data(manifest, root=root, columns=columns, ratios=ratios, progress=progress)
-    out.mkdir(parents=True, exist_ok=True)
+    text, tables = show.experiments.data_document(found, **_terminal.made()), {"removed": found.removed}
+    _terminal.write_results(out, text, tables | {"detail": found.detail}, {}, markdown)
     write_manifest(found.frame, out / "manifest.csv", root=found.root)
-    found.removed.to_csv(out / "removed.csv", index=False)
-    found.detail.to_csv(out / "detail.csv", index=False)
-    text = show.experiments.data_document(found, date=date.today().isoformat(), command=_terminal.command())
-    _terminal.write_results(out, markdown, text)
 
 
 def _run(name: str, chosen: dict[str, Any]) -> None:
@@ -101,7 +97,7 @@ def _run(name: str, chosen: dict[str, Any]) -> None:
     of_plan = {key: value for key, value in chosen.items() if key in experiments.Plan.__dataclass_fields__}
     if "recipe" in of_plan:
         of_plan["recipe"] = augment.load(chosen["recipe"])
-    plan = experiments.Plan(**of_plan)
+    plan, out = experiments.Plan(**of_plan), chosen["out"]
     own = {key: chosen[key] for key in ("recipes", "patients", "sizes", "variants") if chosen.get(key)}
     if "recipes" in own:
         own["recipes"] = {one: augment.load(one) for one in own["recipes"]}
@@ -110,25 +106,19 @@ def _run(name: str, chosen: dict[str, Any]) -> None:
             raise ValueError(f"--sizes takes whole numbers with commas, such as 10,20,40; got {own['sizes']!r}.")
         own["sizes"] = [int(size) for size in own["sizes"].split(",")]
     networks.start_tensorflow()
-    out = chosen["out"]
     with _terminal.progress("images") as progress:
         places = {"root": chosen["root"], "columns": chosen["columns"], "cache": out / "run" / "films"}
         sets = experiments.load(chosen["manifest"], size_px=plan.size_px, progress=progress, **places)
     if name in _ON_SOURCES and sets.simulated and len(sets.sources) == 1:
         sets = experiments.simulated_sources(sets)
+    own |= {"seeds": range(chosen["seeds"]), "out": out, "restart": chosen["restart"]}
     with _terminal.progress("networks") as progress:
-        result = getattr(experiments, name)(
-            sets, plan, seeds=range(chosen["seeds"]), out=out, restart=chosen["restart"], progress=progress, **own
-        )
-    for file, frame in result.frames.items():
-        frame.to_csv(out / f"{file.replace(' ', '-')}.csv", index=False)
-    for file, figure in show.experiments.figures(result, sets.test).items():
-        (out / f"{file}.png").write_bytes(figure.png())
-    today, command = date.today().isoformat(), _terminal.command()
+        result = getattr(experiments, name)(sets, plan, progress=progress, **own)
+    made, figures = _terminal.made(), show.experiments.figures(result, sets.test)
     if chosen.get("record"):
-        result.write(chosen["record"], made_by=f"`{command}`, {today}")
-    text = show.experiments.document(result, date=today, command=command)
-    _terminal.write_results(out, chosen["markdown"], text)
+        result.write(chosen["record"], made_by="`{command}`, {date}".format(**made))
+    tables = {name.replace(" ", "-"): frame for name, frame in result.frames.items()}
+    _terminal.write_results(out, show.experiments.document(result, **made), tables, figures, chosen["markdown"])
 
 
 def _add(name: str, text: str, own: dict[str, Any]) -> None:

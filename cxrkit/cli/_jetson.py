@@ -110,21 +110,17 @@ def compare(board: "Board", bundle: Path, model: str, out: Path, images: "DataSe
 
     Writes results.md, table30.csv, differing.csv and figure.png, and both runs in the folders board and here.
     """
-    from datetime import date
-
     from cxrkit import deploy, show
 
     found = deploy.table30(board, bundle, model, out, images, most=most)
     if found is None:
         return
-    show.device.with_report(found).to_csv(out / "table30.csv", index=False, lineterminator="\n")
-    found.differing.to_csv(out / "differing.csv", index=False, lineterminator="\n")
-    simulated = bool(images.rows["seed"].notna().all())
-    (out / "figure.png").write_bytes(show.device.times(found, note=board.simulated, simulated=simulated).png())
-    words = "simulated course images" if simulated else f"images of {images.name}"
-    today, note = date.today().isoformat(), board.simulated
-    text = show.device.document(found, command=_terminal.command(), date=today, images=words, note=note)
-    _terminal.write_results(out, None, text)
+    simulated, note = bool(images.rows["seed"].notna().all()), board.simulated
+    words = "simulated images" if simulated else f"images of {images.name}"
+    text = show.device.document(found, images=words, note=note, **_terminal.made())
+    tables = {"table30": show.device.with_report(found), "differing": found.differing}
+    figures = {"figure": show.device.times(found, note=note, simulated=simulated)}
+    _terminal.write_results(out, text, tables, figures)
     raise typer.Exit(_terminal.ERROR_ROWS if found.unpredicted else _terminal.OK)
 
 

@@ -1,7 +1,4 @@
-"""`cxrkit model`: wires models and their predictions to a terminal.
-
-Modules are imported inside the commands, so that `cxrkit --help` starts fast.
-"""
+"""`cxrkit model`: models and their predictions."""
 
 import sys
 from pathlib import Path
@@ -113,11 +110,10 @@ def export(
     Prints its size, how far its probabilities differ from the original's, for which images the predicted label
     differs, and the change of accuracy. An export that does not agree within the tolerance leaves nothing behind.
     """
-    from cxrkit import deploy
+    from cxrkit import deploy, show
     from cxrkit.data import read_manifest
-    from cxrkit.show import _device as device
 
     images = None if manifest is None else read_manifest(manifest, root=root, columns=columns)
-    options: Any = {"target": target, "precision": precision, "batch": batch, "images": images, "tolerance": tolerance}
-    result = deploy.export(model, out or deploy.default_folder(model, target, precision), **options)
-    print(device.exported(result))
+    out = out or deploy.default_folder(model, target, precision)
+    how: Any = {"target": target, "precision": precision, "batch": batch, "images": images, "tolerance": tolerance}
+    print(show.device.exported(deploy.export(model, out, **how)))

@@ -1,9 +1,5 @@
-"""`cxrkit rounds` and `cxrkit sweep`; `cxrkit.cli._main` adds them.
+"""`cxrkit rounds` and `cxrkit sweep`, which never import TensorFlow."""
 
-Modules are imported inside the commands, so that `cxrkit --help` is fast; TensorFlow is never imported.
-"""
-
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +67,7 @@ def rounds(
     }
     text = show.rounds_markdown(found, tables["table"], tables["flips"], tables["agreement"], **about)
     figure = show.rounds_figure(tables["table"], found, simulated=about["simulated"])
-    _write(out, tables, {"figure": figure}, text, markdown)
+    _terminal.write_results(out, text, tables, {"figure": figure}, markdown)
 
 
 def sweep(
@@ -120,7 +116,7 @@ def sweep(
         for each in found
     }
     text = show.sweeps_markdown(found, **about)
-    _write(out, tables, figures, text, markdown)
+    _terminal.write_results(out, text, tables, figures, markdown)
 
 
 def _read(
@@ -148,18 +144,6 @@ def _read(
         "model": f"{loaded.name} {loaded.version}",
         "simulated": bool(known["seed"].notna().all()),
         "not_shown": COVID in loaded.not_shown,
-        "date": date.today().isoformat(),
-        "command": _terminal.command(),
+        **_terminal.made(),
     }
     return about, rows, cases
-
-
-def _write(
-    out: Path, tables: "dict[str, pd.DataFrame]", figures: dict[str, Any], text: str, markdown: Path | None
-) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        table.to_csv(out / f"{name}.csv", index=False)
-    for name, figure in figures.items():
-        (out / f"{name}.png").write_bytes(figure.png())
-    _terminal.write_results(out, markdown, text)

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, suppress
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,13 +108,20 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def command() -> str:
-    """Return the command line, quoted for a shell."""
-    return shlex.join(["cxrkit", *sys.argv[1:]])
+def made() -> dict[str, str]:
+    """Return how results were made: the `command` line, quoted for a shell, and the `date`."""
+    return {"command": shlex.join(["cxrkit", *sys.argv[1:]]), "date": date.today().isoformat()}
 
 
-def write_results(out: Path, further: Path | None, text: str) -> None:
-    """Print a text in Markdown, and write it to results.md in an existing folder and, if given, to a further file."""
+def write_results(
+    out: Path, text: str, tables: dict[str, Any], figures: dict[str, Any], further: Path | None = None
+) -> None:
+    """Print a text in Markdown; write it as results.md, also to a further file, tables as CSV and figures as PNG."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n")
+    for name, figure in figures.items():
+        (out / f"{name}.png").write_bytes(figure.png())
     for path in (out / "results.md", *([further] if further else [])):
         path.write_text(text, encoding="utf-8")
     print(text)

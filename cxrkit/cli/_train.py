@@ -1,7 +1,4 @@
-"""`cxrkit train`: wires `cxrkit.train` to a terminal.
-
-Modules are imported inside the command: Keras takes seconds, and its backend must be chosen before the import.
-"""
+"""`cxrkit train`; Keras is imported inside the command, because its backend must be chosen before."""
 
 import os
 import sys

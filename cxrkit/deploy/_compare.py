@@ -150,8 +150,8 @@ def compare(board: Run, here: Run, *, patients: Sequence[str] | None = None) -> 
     rows = []
     for machine, run, accuracy in (("board", board, found.after), ("PC", here, found.before)):
         ran, device, seconds = run.result["ran"], run.result["device"], run.result["seconds"]
-        what = "{} {engine} {engine_version}, {precision}, batch {batch}"
-        row: dict[str, Any] = {"machine": machine, "what": what.format(f"{device['model'] or device['machine']},", **ran)}
+        what = f"{ran['engine']} {ran['engine_version']}, {ran['precision']}, batch {ran['batch']}"
+        row: dict[str, Any] = {"machine": machine, "what": f"{device['model'] or device['machine']}, {what}"}
         row |= {"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": accuracy.n}
         row |= {"seconds": seconds["inference"]["mean"], "p95": seconds["inference"]["p95"]}
         row |= {"all_seconds": seconds["total"]["mean"], "memory_mb": run.result["memory_mb"]["peak"]}

@@ -54,15 +54,12 @@ def build(
     if backbone not in (known := (*BACKBONES, "SqueezeNet", *others)):
         raise ValueError(f"backbone must be one of {', '.join(known)}; got {backbone!r}.")
     if batch_norm_momentum is not None and not 0 <= batch_norm_momentum < 1:
-        raise ValueError(
-            f"batch_norm_momentum must be in [0, 1), or None for the network's own; got {batch_norm_momentum}."
-        )
+        legal = "in [0, 1), or None for the network's own"
+        raise ValueError(f"batch_norm_momentum must be {legal}; got {batch_norm_momentum}.")
     if backbone == "SqueezeNet":
         if weights == "imagenet":
-            raise FileNotFoundError(
-                'SqueezeNet has no weights="imagenet" in Keras; run `cxrkit data fetch squeezenet-imagenet` and pass '
-                "the path that it prints."
-            )
+            way = "run `cxrkit data fetch squeezenet-imagenet` and pass the path that it prints."
+            raise FileNotFoundError(f'SqueezeNet has no weights="imagenet" in Keras; {way}')
         return squeezenet(labels, input_size=input_size, activation=activation, weights=weights, dropout=dropout)
     make = getattr(keras.applications, backbone)
     films = keras.Input((input_size, input_size, 1), name="films")

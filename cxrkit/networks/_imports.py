@@ -150,9 +150,8 @@ def _release(release: str | None, state: dict[str, Any]) -> tuple[list[str], lis
         about = known[release]
     names, points = list(about["labels"]), about.get("op_threshs", [math.nan] * count)
     if len(names) != count:
-        raise ModelError(
-            f"the network has {count} outputs, and {release or 'TorchXRayVision'} has {len(names)}; name its release."
-        )
+        found = f"{release or 'TorchXRayVision'} has {len(names)}; name its release."
+        raise ModelError(f"the network has {count} outputs, and {found}")
     return names, [float(p) if 0 <= float(p) <= 1 else 0.5 for p in points]
 
 

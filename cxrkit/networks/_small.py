@@ -13,10 +13,7 @@ from cxrkit.networks._heads import with_head
 from cxrkit.networks._predictor import ModelError
 
 #: SqueezeNet 1.1's fire modules, as (number, squeeze width, expand width), and after which of them it pools.
-_FIRES = (
-    *((2, 16, 64), (3, 16, 64), (4, 32, 128), (5, 32, 128)),
-    *((6, 48, 192), (7, 48, 192), (8, 64, 256), (9, 64, 256)),
-)
+_FIRES = ((2, 16, 64), (3, 16, 64), (4, 32, 128), (5, 32, 128), (6, 48, 192), (7, 48, 192), (8, 64, 256), (9, 64, 256))
 _POOL_AFTER = (3, 5)
 #: The head uses the outputs of these modules: the middle ones carry texture, the last one shape.
 _READ = (5, 7, 9)
