@@ -19,6 +19,7 @@ import loopback
 import numpy as np
 import pandas as pd
 import pytest
+import servers
 import tiny_models
 
 from cxrkit import data, deploy, networks, phantom
@@ -230,7 +231,7 @@ def test_what_is_damaged_is_refused_in_one_line(python, bundle, tmp_path, name, 
     assert message in done.stderr
 
 
-def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
+def test_tegrastats_is_read_while_it_runs(tmp_path, monkeypatch):
     # Numbers are made up. The first line has the form of a Nano's tegrastats as DataDog's agent is tested against it
     # (datadog-agent, its check of tegrastats), the second that of an Orin. PMIC is always 100; CV0 is off.
     lines = (
@@ -238,21 +239,12 @@ def test_tegrastats_is_read_while_it_runs(python, bundle, films, tmp_path):
         "11-24-2026 17:11:36 RAM 1205/30623MB CPU [0%@729,off] EMC_FREQ 0%@204 VIC_FREQ 729 CV0@-256C cpu@43.5C "
         "Tboard@-3C VDD_GPU_SOC 4788mW/4100mW VIN_SYS_5V0 3842mW/3842mW"
     )
-    program, written = tmp_path / "bin" / "tegrastats", tmp_path / "written"
-    program.parent.mkdir()
+    program, written = tmp_path / "tegrastats", tmp_path / "written"
     program.write_text(f"#!/bin/sh\necho '{lines}\n{lines}'\ntouch {written}\nexec tail -f /dev/null\n")
     program.chmod(0o755)
-    # The list ends when the lines are there.
-    os.mkfifo(listed := tmp_path / "list.csv")
-    command = [python, bundle / "runner.py", bundle, listed, "--out", tmp_path / "out"]
-    env = {**loopback.environment(), "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    run = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
-    with listed.open("w") as file:
-        file.write(f"image\n{films}/covid_0.npy\n")
-        while not written.exists():
-            assert run.poll() is None
-    assert run.wait(timeout=60) == 0
-    seen = result_of(tmp_path / "out")["sensors"]
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with runner.tegrastats() as seen:
+        servers.until(written.exists, "tegrastats was not started")
     assert seen["temperature_c"]["CPU"] == {"mean": 27.5, "max": 27.5, "readings": 2}
     assert {kind: {name: each["max"] for name, each in sensors.items()} for kind, sensors in seen.items()} == {
         "temperature_c": {"PLL": 25.0, "CPU": 27.5, "cpu": 43.5, "Tboard": -3.0},

@@ -37,18 +37,7 @@ def test_a_card_has_each_measurement_the_thresholds_the_training_and_the_checksu
     real = lines.index("### Real images, source cohen, test split")
     assert real < lines.index("### Simulated images, source course, test split")
     assert f"**{DISCLAIMER}**" in lines
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({}, "**Not shown to work on real images: COVID-19.** On real test images the interval"),
-        ({"figures": [FIGURE | {"value": None, "low": None, "high": None, "reason": "why"}]}, "[1] why"),
-        ({"figures": []}, "Nothing was measured with cxrkit yet. Triage and every screen say so."),
-    ],
-)
-def test_a_card_names_what_is_missing(tmp_path, changes, text):
-    assert text in card(tmp_path, INFO | changes)
+    assert "**Not shown to work on real images: COVID-19.** On real test images the interval" in " ".join(lines)
 
 
 @pytest.mark.parametrize("name", networks.bundled())

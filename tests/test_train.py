@@ -178,7 +178,7 @@ def test_a_label_is_shown_to_work_when_one_real_source_puts_its_interval_above_a
 
 
 def compare(starts, epochs=1, **options):
-    return train.compare_starts(starts, film_set(), film_set(), epochs=epochs, batch_size=4, **options)
+    return train.compare_starts(starts, film_set(96), film_set(), epochs=epochs, **options)
 
 
 def test_a_network_that_learns_spreads_its_predictions_and_a_dead_one_does_not():

@@ -98,8 +98,7 @@ def bench(board: "Board", bundle: Path, _: str, out: Path, images: "DataSet", mo
     """Run a bundle on a board over images: the report's figure 18, with times, memory and temperature."""
     from cxrkit import deploy
 
-    found = deploy.bench(board, bundle, out, images, most=most)
-    if found is not None:
+    if found := deploy.bench(board, bundle, out, images, most=most):
         print(_measured(found, board))
         raise typer.Exit(_terminal.ERROR_ROWS if found.result["images"]["failed"] else _terminal.OK)
 
@@ -112,8 +111,7 @@ def compare(board: "Board", bundle: Path, model: str, out: Path, images: "DataSe
     """
     from cxrkit import deploy, show
 
-    found = deploy.table30(board, bundle, model, out, images, most=most)
-    if found is None:
+    if not (found := deploy.table30(board, bundle, model, out, images, most=most)):
         return
     simulated, note = bool(images.rows["seed"].notna().all()), board.simulated
     words = "simulated images" if simulated else f"images of {images.name}"

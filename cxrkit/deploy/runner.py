@@ -124,7 +124,7 @@ def read_image(data):
     """
     if data[:6] == b"\x93NUMPY":
         return _npy(data)
-    if data[:4] != b"\x89PNG" and data[:3] != b"\xff\xd8\xff" and data[:2] != b"BM":
+    if not data.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM")):
         raise UnreadableError("legal are PNG, JPEG, BMP and NPY; " + _ON_PC)
     try:
         from PIL import Image, ImageOps
@@ -148,13 +148,12 @@ def read_image(data):
             array = np.asarray(image).astype(np.uint16)
             full = 2 ** _used_bits(array) - 1
             return np.minimum(array, np.uint16(full)), full
-        alpha = None
-        if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            alpha = np.asarray(image.getchannel("A"))
+        has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+        image = image.convert("RGBA") if has_alpha else image
         grey = np.asarray(image.convert("L") if image.mode in ("1", "L") else image.convert("RGB").convert("L", _LUMA))
+        alpha = np.asarray(image.getchannel("A")) if has_alpha else np.uint8(255)
         # An alpha channel that is opaque or empty everywhere was written by mistake.
-        if alpha is None or alpha.min() == 255 or alpha.max() == 0:
+        if alpha.min() == 255 or alpha.max() == 0:
             return grey, 255
         return (grey / np.float32(255)) * (alpha / np.float32(255)), 1
     except UnreadableError:
@@ -300,8 +299,8 @@ class TensorrtEngine:
         plan_path = os.path.join(os.path.dirname(path), name)
         if not os.path.exists(plan_path):
             self._build(tensorrt, logger, path, plan_path)
+        self.runtime = tensorrt.Runtime(logger)
         with open(plan_path, "rb") as file:
-            self.runtime = tensorrt.Runtime(logger)
             self.engine = self.runtime.deserialize_cuda_engine(file.read())
         if self.engine is None:
             raise RuntimeError(f"TensorRT cannot load its plan; delete {plan_path} and try again")
@@ -439,13 +438,12 @@ class Engines:
             began = time.perf_counter()
             try:
                 self.engine = load()
+                self.load_s = time.perf_counter() - began
+                if self.notes:
+                    self._note(f"running {self.label} instead")
+                return
             except Exception as error:  # Each runtime has other errors; the next runtime is tried after any of them.
                 self._note(f"{self.label} cannot be loaded ({first_line(error)}); falling back")
-                continue
-            self.load_s = time.perf_counter() - began
-            if self.notes:
-                self._note(f"running {self.label} instead")
-            return
         raise RunnerError(
             "no runtime is left that can run this bundle here; see the notes above. Free some memory (on a Jetson, "
             "`sudo systemctl isolate multi-user.target` ends the desktop), or export with a smaller --batch"
@@ -474,9 +472,8 @@ def tegrastats():
                 process.wait()
             file.seek(0)
             text = file.read()
-    heat = re.findall(r"(\w+)@(-?[\d.]+)C\b", text)
     # PMIC is always 100 (github.com/balena-os/balena-jetson/issues/142); a sensor that is off gives -256.
-    heat = [(name, value) for name, value in heat if name != "PMIC" and float(value) > -256]
+    heat = re.findall(r"(?!PMIC@)\b(\w+)@(?!-256)(-?[\d.]+)C\b", text)
     power = re.findall(r"((?:POM|VDD)_\w+(?= \d+/)|\w+(?= \d+mW/)) (\d+)", text)
     for kind, pairs in (("temperature_c", heat), ("power_mw", power)):
         for name in dict(pairs):

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 #: heading -> (measure, threshold or None) of what methods are compared by.
-PAIRED: dict[str, tuple[str, float | None]] = {
-    **{name: (name, None) for name in ("pointing game", "energy inside")},
-    "mask IoU at 0.5": ("mask IoU", 0.5),
+PAIRED: dict = {name: (name, None) for name in ("pointing game", "energy inside")} | {
+    "mask IoU at 0.5": ("mask IoU", 0.5)
 }
 
 

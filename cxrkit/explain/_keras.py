@@ -43,8 +43,7 @@ class Explainer:
         if score_cam_channels < 1:
             raise ValueError(f"score_cam_channels must be at least 1; got {score_cam_channels}.")
         _check(model)
-        height, _, self._channels = model.inputs[0].shape[1:]
-        count = model.outputs[0].shape[1]
+        (height, _, self._channels), count = model.inputs[0].shape[1:], model.outputs[0].shape[1]
         self.labels = tuple(map(str, range(count))) if labels is None else tuple(labels)
         if len(self.labels) != count:
             raise ValueError(f"labels must be {count}, one for each output of {model.name}; got {len(self.labels)}.")
@@ -177,17 +176,12 @@ def _logits(model: keras.Model) -> tuple[Any, str]:
 
 
 def _feature_layer(model: keras.Model) -> str:
-    # Pooling with keepdims and squeeze-and-excite give "maps" of one place.
-    maps = [
-        layer.name
-        for layer in model.layers
-        if not isinstance(layer, layers.InputLayer)
-        and len(shape := getattr(layer.output, "shape", ())) == 4
-        and shape[1:3] != (1, 1)
-    ]
-    if not maps:
-        raise ValueError(f"{model.name} has no layer that gives feature maps; a convolution is needed.")
-    return maps[-1]
+    for layer in reversed(model.layers):
+        shape = () if isinstance(layer, layers.InputLayer) else getattr(layer.output, "shape", ())
+        # Pooling with keepdims and squeeze-and-excite give "maps" of one place.
+        if len(shape) == 4 and shape[1:3] != (1, 1):
+            return layer.name
+    raise ValueError(f"{model.name} has no layer that gives feature maps; a convolution is needed.")
 
 
 def _check(model: keras.Model) -> None:

@@ -42,10 +42,8 @@ class Batches(keras.utils.PyDataset):
         if not len(films):
             raise ValueError("there must be images to train on; got none. See the manifest's column split.")
         if weights is not None and (len(weights) != len(films) or not np.min(weights) >= 0 or not np.sum(weights)):
-            raise ValueError(
-                f"weights must be ({len(films)},), each >= 0 and one above 0; got shape {np.shape(weights)}. "
-                "Pass None to draw all alike."
-            )
+            legal = f"({len(films)},), each >= 0 and one above 0"
+            raise ValueError(f"weights must be {legal}; got shape {np.shape(weights)}. Pass None to draw all alike.")
         self._share = None if weights is None else np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64)
         self._films, self._size_px, self._batch_size = films, size_px, batch_size
         self._steps = steps or -(-len(films) // batch_size)

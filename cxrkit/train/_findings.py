@@ -114,8 +114,8 @@ def findings(
                 # Before the work: a network whose head has no maps cannot be saved.
                 networks.with_maps(keras.models.clone_model(model))
         options: dict[str, Any] = {"cache": run / "films" if cache is None else cache, "progress": progress}
-        parts = {name: read.frame[read.frame["split"] == name] for name in SPLITS}
-        sets = {name: load_films(part, read.root, settings.size_px, **options) for name, part in parts.items()}
+        parts = read.frame.groupby("split")
+        sets = {name: load_films(parts.get_group(name), read.root, settings.size_px, **options) for name in SPLITS}
         chosen = {name: getattr(settings, name) for name in ("size_px", "steps", "batch_size", "augment", "seed")}
         batches = Batches(sets["train"], rows=rows, **chosen)
         with seeded(settings.seed):
@@ -125,9 +125,9 @@ def findings(
                 even = (share == 0) | (share == 1) | (settings.loss == "crossentropy")
                 loss = masked_crossentropy(np.where(even, 1, 1 - share), np.where(even, 1, share))
                 model.compile(keras.optimizers.Adam(settings.learning_rate), loss)
-            validation = aurocs({"val": sets["val"]}, FINDINGS, best_by=settings.best_by)
-            options = {"plateau": True, "folder": run, "devices": devices}
-            fit(model, batches, epochs=settings.epochs, validation=validation, **options)
+            scores = aurocs({"val": sets["val"]}, FINDINGS, best_by=settings.best_by)
+            how: Any = {"plateau": True, "folder": run, "devices": devices}
+            fit(model, batches, epochs=settings.epochs, validation=scores, **how)
         devices.close()
         return sets
 
@@ -197,8 +197,8 @@ def _finish(
 def _build(settings: Settings, network: Callable[[], keras.Model] | None) -> keras.Model:
     size = settings.size_px
     if network is None:
-        options: dict[str, Any] = {name: getattr(settings, name) for name in ("weights", "batch_norm_momentum")}
-        return networks.build(settings.backbone, input_size=size, **options)
+        how: Any = {"weights": settings.weights, "batch_norm_momentum": settings.batch_norm_momentum}
+        return networks.build(settings.backbone, input_size=size, **how)
     model = network()
     if (made := model.input_shape[1:] + model.output_shape[1:]) != (size, size, 1, 14):
         raise ValueError(f"network must make a model of images ({size}, {size}, 1) with 14 outputs; it made {made}.")
@@ -217,11 +217,8 @@ def _same_run(run: Path, manifest: Path, settings: Settings, network: Callable[[
     # Nothing was trained yet: the run before may only have lacked its initial weights.
     if not path.is_file() or not any((run / "state").glob("*")):
         path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-        return
     before = json.loads(path.read_text(encoding="utf-8"))
     keys = [key for key in before | asked if before.get(key) != asked.get(key)]
-    if changed := [f"{key} was {before.get(key)!r}, now {asked.get(key)!r}" for key in keys]:
-        raise ValueError(
-            f"{run.parent} holds a run with other settings ({'; '.join(changed)}); name another folder, or remove this "
-            "one to start again."
-        )
+    if changed := "; ".join(f"{key} was {before.get(key)!r}, now {asked.get(key)!r}" for key in keys):
+        way = "name another folder, or remove this one to start again."
+        raise ValueError(f"{run.parent} holds a run with other settings ({changed}); {way}")

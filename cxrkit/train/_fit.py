@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -44,10 +45,7 @@ def fit(
     Returns:
         As `history`.
     """
-    devices, before = devices or Devices(), None
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        before = history(folder)
+    devices, before = devices or Devices(), None if folder is None else history(folder)
     with devices.scope():
         model.optimizer.build(model.trainable_variables)
         callbacks: list[kc.Callback] = [_Scored(validation, batches, devices, before)]
@@ -118,9 +116,9 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(legacy)  # noqa: NPY002 - restored
 
 
-def report(row: Mapping[str, float], lowest: float) -> str:
+def report(epoch: int, row: Mapping[str, float], lowest: float) -> str:
     """Describe an epoch (a row of the table) as the report's figure 3 does; `lowest` is the lowest val_loss before."""
-    epoch, head = int(row["epoch"]), f"Epoch {int(row['epoch']):05d}"
+    head = f"Epoch {epoch:05d}"
     if "val_loss" in row:
         before = "inf" if lowest == math.inf else f"{lowest:.5f}"
         better = f"improved from {before} to {row['val_loss']:.5f}"
@@ -140,20 +138,17 @@ def report(row: Mapping[str, float], lowest: float) -> str:
 class _Scored(kc.Callback):
     """After each epoch: puts the validation's numbers into the logs, for the callbacks that follow, and prints them."""
 
-    def __init__(
-        self, validation: Callable, batches: keras.utils.PyDataset, devices: Devices, before: pd.DataFrame | None
-    ) -> None:
+    def __init__(self, validation: Callable, batches: Any, devices: Devices, before: pd.DataFrame | None) -> None:
         super().__init__()
         self._validation, self._batches, self._devices = validation, batches, devices
         self._printed = before is not None and devices.process == 0
         self._lowest = math.inf if before is None or "val_loss" not in before else before["val_loss"].min()
         self._twin: keras.Model | None = None
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._batches.epoch, self._started = epoch, time.monotonic()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = logs or {}
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not math.isfinite(logs["loss"]):
             raise ValueError(
                 f"the loss is {logs['loss']} after epoch {epoch + 1}: the training diverged. Start again with a lower "
@@ -164,7 +159,7 @@ class _Scored(kc.Callback):
         row["seconds"] = round(time.monotonic() - self._started, 3)
         logs |= {name: float(value) for name, value in self._devices.from_first(row).items()}
         if self._printed:
-            print(report({"epoch": epoch + 1, **logs}, self._lowest), flush=True)
+            print(report(epoch + 1, logs, self._lowest), flush=True)
         self._lowest = min(self._lowest, logs.get("val_loss", math.inf))
 
     def _scores(self) -> dict[str, float]:
@@ -222,7 +217,8 @@ class _Backup(kc.BackupAndRestore):
 
 
 def _kept(folder: Path, devices: Devices, before: pd.DataFrame) -> list[kc.Callback]:
-    """Return the callbacks that write to a folder; of several processes, only the first writes results."""
+    """Return the callbacks that write to a folder, made if missing; of several processes, the first writes results."""
+    folder.mkdir(parents=True, exist_ok=True)
     # Processes may share a folder, and each needs a copy of the checkpoint.
     backup = _Backup(folder / (f"state-{devices.process}" if devices.process else "state"), devices)
     if devices.process:

@@ -35,11 +35,11 @@ def predict(model: keras.Model, films: FilmSet, *, batch_size: int = 32) -> np.n
     These images were rounded to 8 bits. Numbers to report come from `networks.predict_images`, which does not round.
     The last batch is filled, since another size would compile the network again.
     """
-    found = []
+    found = [np.empty((0, model.output_shape[-1]), np.float32)]
     for start in range(0, len(films), batch_size):
         rows = np.minimum(np.arange(start, start + batch_size), len(films) - 1)
         found.append(np.asarray(model.predict_on_batch(films.where(rows).scaled(model.input_shape[1]))))
-    return np.concatenate(found)[: len(films)] if found else np.empty((0, model.output_shape[-1]), np.float32)
+    return np.concatenate(found)[: len(films)]
 
 
 def aurocs(
@@ -60,14 +60,13 @@ def aurocs(
         targets = np.concatenate([films.targets for films in sets.values()])
         losses = keras.losses.get(model.loss)(targets, np.concatenate(list(probs.values())))
         row = {"val_loss": float(np.mean(keras.ops.convert_to_numpy(losses), dtype=np.float64)), "score": 0.0}
-        means = []
         for name, films in sets.items():
             areas = label_aurocs(films.targets, probs[name])
             row |= {f"{label} ({name})": area for label, area in zip(labels, areas, strict=True)}
-            means.append(float(pd.Series(areas).mean()))
-            row[f"mean auroc ({name})"] = means[-1]
+            row[f"mean auroc ({name})"] = float(pd.Series(areas).mean())
+        mean = pd.Series([row[f"mean auroc ({name})"] for name in sets]).mean()
         # Without any defined AUROC all epochs are alike, and the first is kept.
-        row["score"] = -row["val_loss"] if best_by == "val_loss" else float(np.nan_to_num(pd.Series(means).mean()))
+        row["score"] = -row["val_loss"] if best_by == "val_loss" else float(np.nan_to_num(mean))
         return row
 
     return validation

@@ -1,5 +1,6 @@
 """Initial weights and learning rates compared: the same images, several networks."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,19 +32,13 @@ def prior_loss(targets: np.ndarray) -> float:
 
 
 def compare_starts(
-    starts: Mapping[str, Start],
-    films: FilmSet,
-    val: FilmSet,
-    *,
-    epochs: int,
-    batch_size: int = 32,
-    seeds: Sequence[int] = (0,),
+    starts: Mapping[str, Start], films: FilmSet, val: FilmSet, *, epochs: int, seeds: Sequence[int] = (0,)
 ) -> pd.DataFrame:
     """Train several networks on the same images in the same order, and score the validation images after every epoch.
 
     Args:
         starts: by name.
-        films, val: training images, each once per epoch; validation images.
+        films, val: training images, each once per epoch, 32 in a batch; validation images.
         seeds: of the initial weights and the order; each network is trained once with each.
     Returns:
         One row per start, seed and epoch (0 is before training): `start`, `seed`, `epoch`, `loss` (mean over the
@@ -52,7 +47,7 @@ def compare_starts(
         probabilities within 1e-6 of 0 or 1). A spread of almost 0 means the same prediction for every image: with
         `certain` near 1 the signal exploded, with 0 it vanished.
     """
-    loss = masked_crossentropy()
+    loss, curves = masked_crossentropy(), []
 
     def scores(model: keras.Model) -> dict[str, float]:
         probs = predict(model, val, batch_size=len(val)).astype(np.float64)
@@ -64,16 +59,14 @@ def compare_starts(
             "score": 0.0,
         }
 
-    curves = []
-    for name, start in starts.items():
-        for seed in seeds:
-            with seeded(seed):
-                model = start.network()
-            model.compile(keras.optimizers.Adam(start.learning_rate), loss)
-            first = pd.DataFrame([{"epoch": 0, "loss": np.nan, **scores(model)}])
-            batches = Batches(films, size_px=model.input_shape[1], batch_size=batch_size, seed=seed)
-            curve = pd.concat([first, fit(model, batches, epochs=epochs, validation=scores)])
-            curves.append(curve.assign(start=name, seed=seed))
+    for (name, start), seed in itertools.product(starts.items(), seeds):
+        with seeded(seed):
+            model = start.network()
+        model.compile(keras.optimizers.Adam(start.learning_rate), loss)
+        first = pd.DataFrame([{"epoch": 0, "loss": np.nan, **scores(model)}])
+        batches = Batches(films, size_px=model.input_shape[1], seed=seed)
+        curve = pd.concat([first, fit(model, batches, epochs=epochs, validation=scores)])
+        curves.append(curve.assign(start=name, seed=seed))
         # Compilation leaves much garbage.
         networks.free_memory()
     columns = ["start", "seed", "epoch", "loss", "val_loss", "AUROC", "spread", "certain"]
