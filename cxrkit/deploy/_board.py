@@ -29,10 +29,8 @@ from cxrkit.deploy._link import SIMULATED, DeployError, FolderLink, Link, Say, S
 FOLDER = "cxrkit-device"
 #: Seconds between two readings of the log of a run.
 _POLL_S = 0.5
-_KILLED = {
-    4: "it was killed by signal 4: a package of the Python there was built for another processor",
-    9: "it was killed by signal 9, on a board most often because memory is short",
-}
+_KILLED = {4: ": a package of the Python there was built for another processor"}
+_KILLED |= {9: ", on a board most often because memory is short"}
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,7 @@ def _run(link: Link, board: Board, bundle: str, images: str, out: Path) -> None:
         raise
     link.run(f"rm -rf {place}")
     if code not in (0, 1):
-        how = _KILLED.get(code - 128, f"it was killed by signal {code - 128}") if code > 128 else last
+        how = f"it was killed by signal {code - 128}{_KILLED.get(code - 128, '')}" if code > 128 else last
         way = ". Name with --python one that is there" if code == 127 else ""
         raise DeployError(f"the run on {board.host} failed: {how}{way}")
 

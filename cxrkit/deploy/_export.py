@@ -121,7 +121,7 @@ def export(
                 )
             agreements.append(found)
         shutil.copyfile(RUNNER, unfinished / RUNNER.name)
-        # As it is: ONNX Runtime 1.10, the newest for Python 3.6, reads its opset and IR version.
+        # Unchanged: ONNX Runtime 1.10, the newest for Python 3.6, reads its opset and IR version.
         detector = shutil.copyfile(_frontal.FOLDER / "frontal.onnx", unfinished / "frontal.onnx")
         lines = {name: film.quality_limits()[name] for name in ("frontal", "inverted", "spread", "aspect")}
         notes = {
