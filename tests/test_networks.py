@@ -64,16 +64,11 @@ def test_prepared_films_give_what_the_films_give_in_any_number(monkeypatch):
 
 
 def test_films_out_of_rank_or_range_are_refused():
-    predictor = networks.load("covid-small")
-    for pixels, message in (
-        (np.zeros((4, 4, 3)), r"must be \(H, W\) and not empty; got shape \(4, 4, 3\)"),
-        (np.full((4, 4), 255.0), r"must be in \[0, 1\], or uint8; got float64 from 255 to 255.*cxrkit.film.read"),
-        (np.full((4, 4), np.nan), r"must be in \[0, 1\].*got float64 from nan"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            predictor.predict([pixels])
-        with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 4, 4"):
-            predictor.predict(pixels[None], prepared=True)
+    predictor, pixels = networks.load("covid-small"), np.full((4, 4), np.nan)
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\].*got float64 from nan"):
+        predictor.predict([pixels])
+    with pytest.raises(ValueError, match=r"prepared films must be \(films, .*got shape \(1, 4, 4"):
+        predictor.predict(pixels[None], prepared=True)
 
 
 @pytest.mark.parametrize(
