@@ -453,26 +453,19 @@ def test_reasons_tell_an_incomplete_file_from_a_compression_that_is_not_supporte
     assert "15 frames" in reason(dicom(np.zeros((150, 10), np.uint16), Rows=10, NumberOfFrames=None))
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.int16])
-def test_a_palette_for_the_lowest_of_signed_values_does_not_wrap(kind):
-    low = int(np.iinfo(kind).min)
-    ds = dataset(GREY_8.astype(kind) + kind(low), PhotometricInterpretation="PALETTE COLOR")
-    for colour in ("Red", "Green", "Blue"):
-        ds.add_new(f"{colour}PaletteColorLookupTableDescriptor", "SS", [256, low, 16])
-        setattr(ds, f"{colour}PaletteColorLookupTableData", (np.arange(256) * 257).astype("<u2").tobytes())
-    np.testing.assert_allclose(read(written(ds)).pixels, GREY_8 / 255, atol=1e-4)
-
-
-PALETTES = [(16, "u2", 257), (8, "u2", 1), (8, "u1", 1), (16, "u2", 1), (8, "u2", 257)]
+# The last two begin at the lowest of signed values.
+PALETTES = [(16, "u2", 257, 0), (8, "u2", 1, 0), (8, "u1", 1, 0), (16, "u2", 1, 0), (8, "u2", 257, 0)]
+PALETTES += [(16, "u2", 257, -128), (16, "u2", 257, -(2**15))]
 
 
 @pytest.mark.parametrize("syntax", PLAIN, ids=lambda uid: uid.keyword)
-@pytest.mark.parametrize(("bits", "kind", "scale"), PALETTES)
-def test_palettes_of_any_byte_order_and_depth_are_looked_up(syntax, bits, kind, scale):
-    ds = dataset(GREY_8, syntax=syntax, PhotometricInterpretation="PALETTE COLOR")
+@pytest.mark.parametrize(("bits", "kind", "scale", "low"), PALETTES)
+def test_palettes_of_any_byte_order_and_depth_are_looked_up(syntax, bits, kind, scale, low):
+    stored = (GREY_8.astype(int) + low).astype({0: np.uint8, -128: np.int8}.get(low, np.int16))
+    ds = dataset(stored, syntax=syntax, PhotometricInterpretation="PALETTE COLOR")
     entries = (np.arange(256) * scale).astype("<" + kind).view("<u2")
     for colour in ("Red", "Green", "Blue"):
-        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, bits])
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, low, bits])
         data = entries.astype(">u2") if syntax == ExplicitVRBigEndian else entries
         setattr(ds, f"{colour}PaletteColorLookupTableData", data.tobytes())
     np.testing.assert_allclose(read(written(ds)).pixels, GREY_8 / 255, atol=1e-4)
