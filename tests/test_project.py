@@ -252,7 +252,7 @@ def test_a_room_has_at_most_twenty_names_and_its_files_are_private():
 
 #: Lines of Python. The plan (DESIGN.md, issue 13) is 22,000 of package, 13,000 of tests, 2,000 of tools and 1,200 of
 #: benchmarks; until a number is there, it may only go down.
-LINES = {"cxrkit": 22_140, "tests": 13_170, "tools": 2_000, "benchmarks": 1_200}
+LINES = {"cxrkit": 22_000, "tests": 13_100, "tools": 2_000, "benchmarks": 1_200}
 
 
 def test_the_package_and_its_tests_do_not_grow():
