@@ -63,8 +63,9 @@ def printed(result: "Result") -> dict[str, Estimate]:
     return {name: published.estimate(*place) for name, place in places.get(result.name, {}).items()}
 
 
-def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Drawing:
-    """Draw a measure of "augmenters", "composite" or "mixing" beside the report's; `table` has the differences."""
+def settings(result: "Result", *, title: str = "") -> Drawing:
+    """Draw the measure of "augmenters", "composite" or "mixing" beside the report's; `table` has the differences."""
+    measure = _MEASURES[result.name][0]
     here = _of_measure(result, measure).assign(group="measured here")
     theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
     both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group="report (2020)")])
@@ -77,13 +78,11 @@ def settings(result: "Result", *, measure: str = "AUROC", title: str = "") -> Dr
 
 def examples(result: "Result", films: "FilmSet") -> Drawing:
     """Draw right and wrong predictions of "composite" with both classes ranked, as the report's table 8."""
-    chosen = result.extra["examples"].to_dict("records")
-    titles = [
-        f"{'right' if row['right'] else 'wrong'}: truth {row['truth']}\n({row['chosen as']})\n"
-        + "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
-        for row in chosen
-    ]
-    return plots.images([films.pixels[row["row"]] for row in chosen], titles, simulated=result.simulated, model=True)
+    chosen, titles = result.extra["examples"], []
+    for row in chosen.to_dict("records"):
+        ranks = "\n".join(f"{k}  {row[f'rank {k}']}  {row[f'certainty {k}']:.1%}" for k in (1, 2))
+        titles.append(f"{'right' if row['right'] else 'wrong'}: truth {row['truth']}\n({row['chosen as']})\n{ranks}")
+    return plots.images(films.pixels[chosen["row"]], titles, simulated=result.simulated, model=True)
 
 
 @theme()
@@ -118,11 +117,9 @@ def sources(result: "Result", *, title: str = "") -> Drawing:
         table = table.assign(name=table["tested on"], note=table["seen"])
     else:
         table = result.table[result.table["measure"].str.startswith("AUROC")]
-        counts = [
-            f"\n{ill} COVID-19, {other} other" for ill, other in zip(table["COVID-19"], table["other"], strict=True)
-        ]
+        sizes = "\n" + table["COVID-19"].astype(str) + " COVID-19, " + table["other"].astype(str) + " other"
         note = table["measure"].map({"AUROC": "", "AUROC across": "across sources\n"})
-        table = table.assign(name=table["tested on"] + counts, note=note + table["seen"])
+        table = table.assign(name=table["tested on"] + sizes, note=note + table["seen"])
     return matrix(table.assign(group=table["trained on"]), title=title, simulated=result.simulated)
 
 
@@ -161,7 +158,7 @@ def figures(result: "Result", test: "FilmSet") -> dict[str, Drawing]:
     """Return all figures of a result on its test images, by a name for a file."""
     title, name = f"{_TITLES[result.name]}: {result.data}", result.name
     if name in ("augmenters", "composite", "mixing"):
-        found = {"figure": settings(result, measure=_MEASURES[name][0], title=title)}
+        found = {"figure": settings(result, title=title)}
         return found | ({"examples": examples(result, test)} if name == "composite" else {})
     found = {"figure": (curves if name == "transfer" else sources)(result, title=title)}
     if name == "shortcuts":
@@ -192,9 +189,8 @@ def counts(found: "CleanedData") -> Markdown:
 def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
     """Return measures as a Markdown table, what the report printed beside what was measured.
 
-    With a reference, it holds the difference of the first measure from it, its p and p after Holm.
-
-    The result is of any experiment except "shortcuts"; `measures` None: those that the experiment is about.
+    With a reference, it holds the difference of the first measure from it, its p and p after Holm. The result is of any
+    experiment except "shortcuts"; `measures` None: those that the experiment is about.
     """
     if result.name == "unseen":
         return as_table(result.table, by=["trained on", "tested on", "seen"])

@@ -39,8 +39,6 @@ def table(
         columns: of such a frame: heading -> (measure, threshold or None); None takes all measures under their names.
         rows: how many rows of a frame to show; None shows all. The rest is counted under the table.
         title: a bold line above the table.
-    Raises:
-        ValueError: a measure that the frame does not hold.
     """
     if isinstance(data, pd.DataFrame) and by:
         data, first = _by_row(data, by, columns), first or " and ".join(by)

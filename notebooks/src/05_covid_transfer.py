@@ -247,7 +247,7 @@ show.table(
 
 # %%
 mixing = experiments.mixing(sourced, frozen, seeds=(0, 1, 2), out=Path(OUT, "mixing"))
-show.experiments.settings(mixing, measure="accuracy", title="Table 9, with the intervals that it could have had")
+show.experiments.settings(mixing, title="Table 9, with the intervals that it could have had")
 
 # %%
 show.experiments.table(mixing, ("accuracy", "recall", "specificity, own", "specificity, other"))

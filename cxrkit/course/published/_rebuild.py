@@ -14,8 +14,8 @@ from cxrkit.metrics import Confusion, Estimate, hanley_mcneil, of_counts, wilson
 
 #: What the report prints of a confusion matrix.
 _MEASURES = ("accuracy", "precision", "recall", "specificity", "F1")
-#: Columns that hold another measure than their name; the last of tables 23 and 27 has the heading F1.
-_HOLDS = {"f1": "F1", "specificity_printed_as_f1": "specificity"}
+#: The measure of each column; the last of tables 23 and 27 has the heading F1. Other columns are settings.
+_HOLDS = {name: name for name in _MEASURES} | {"f1": "F1", "specificity_printed_as_f1": "specificity"}
 #: Test images of tables 10 to 27: their network is that of table 9's row 4, whose measures fit these numbers only.
 _POSITIVES, _NEGATIVES = 97, 300
 #: Tables of which each row is one confusion matrix.
@@ -79,19 +79,13 @@ def _fitting(counts: np.ndarray, printed: Mapping[str, str], measures: Collectio
     return counts
 
 
-def measure_of(column: str) -> str:
-    """Return the measure of a column of the tables `REBUILT`; "" for a setting."""
-    name = _HOLDS.get(column, column)
-    return name if name in _MEASURES else ""
-
-
 @cache
 def fitting(name: str, row: str) -> tuple[Confusion, ...]:
     """Return all matrices that fit a row of the tables `REBUILT`, fewest images first; none for a row of nulls."""
     cells = cells_of(name, row)
     if name not in REBUILT:
         raise ValueError(f"a matrix can be rebuilt for rows of {', '.join(REBUILT)}; got {name}.")
-    printed = {measure_of(column): text for column, text in cells.items() if measure_of(column) and text}
+    printed = {_HOLDS[column]: text for column, text in cells.items() if column in _HOLDS and text}
     if not printed:
         return ()
     if name != "table09":
@@ -184,7 +178,7 @@ def _explain(name: str, row: str, column: str, text: str) -> tuple[str, Estimate
             measure, reason = reasons()[name, part]
             return measure, Estimate(float(text), math.nan, math.nan, 0, reason), ""
     if name in REBUILT:
-        measure, reason = measure_of(column), why_not_one(name, row)
+        measure, reason = _HOLDS[column], why_not_one(name, row)
         found = [each.estimates()[measure] for each in fitting(name, row)]
         if not found:
             return measure, Estimate.undefined(0, reason), ""
