@@ -36,6 +36,12 @@ _MEASURES = {
     "transfer": ("AUROC", "accuracy"),
     "mixing": ("accuracy", "precision", "recall", "F1", "AUROC", "specificity, own", "specificity, other"),
 }
+#: What must be known of the report's values.
+_NOTES = {
+    "augmenters": "The report's values (table 7) are accuracies; the number of images is not printed.",
+    "transfer": "The report's values are mean AUROCs after training on 1,224 images (figures 10 and 12).",
+    "mixing": "The report's values have the intervals that its counts allow (`published.estimate`).",
+}
 _COVERS = (
     "Values are means over seeds, with 95% intervals from resamples of test patients and seeds; differences are paired "
     "by image and seed. Intervals cover other patients of the same sources and other seeds, not other hospitals or "
@@ -68,7 +74,7 @@ def settings(result: "Result", *, title: str = "") -> Drawing:
     measure = _MEASURES[result.name][0]
     here = _of_measure(result, measure).assign(group="measured here")
     theirs = pd.DataFrame([{"setting": name, **vars(one)} for name, one in printed(result).items()])
-    both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group="report (2020)")])
+    both = pd.concat([here, theirs[theirs["setting"].isin(here["setting"])].assign(group=_report(result))])
     both["name"] = [_named(result, name) for name in both["setting"]]
     low = math.floor(10 * np.nanmin(both[["low", "value"]].to_numpy(float))) / 10
     never = result.extra["always no"].value if result.name == "mixing" else None
@@ -203,7 +209,7 @@ def table(result: "Result", measures: Sequence[str] | None = None) -> Markdown:
         if result.name == "transfer":
             # The report's numbers belong to the largest training set.
             key = record["mode"] if record["patients"] == first["patients"].max() else None
-        row = {"setting": _named(result, setting), "report (2020)": _brief(theirs[key]) if key in theirs else ""}
+        row = {"setting": _named(result, setting), _report(result): _brief(theirs[key]) if key in theirs else ""}
         row |= {measure: _brief(found[setting][measure]) for measure in chosen}
         if math.isfinite(record.get("difference", math.nan)):
             row[f"{chosen[0]}: difference"] = gain(record)
@@ -228,7 +234,7 @@ def document(result: "Result", **about: str) -> Markdown:
         f"{head} {trained(result)} {trainings}",
         as_table(result.films),
         *(_shortcut_parts(result) if result.name == "shortcuts" else [table(result)]),
-        _COVERS,
+        f"{_COVERS} {_NOTES.get(result.name, '')}".rstrip(),
     ]
     if result.name == "unseen":
         parts.append(f"The report printed {printed(result)[''].value:.3f}, and not on which images.")
@@ -295,6 +301,10 @@ def _of_measure(result: "Result", measure: str) -> pd.DataFrame:
         legal = ", ".join(dict.fromkeys(result.table["measure"]))
         raise ValueError(f"measure must be one of {legal}; got {measure!r}.")
     return found
+
+
+def _report(result: "Result") -> str:
+    return "report (2020), accuracy" if result.name == "augmenters" else "report (2020)"
 
 
 def _named(result: "Result", setting: str) -> str:
