@@ -18,7 +18,7 @@ class StepTree(anywidget.AnyWidget):
     rows: traitlets.List = traitlets.List().tag(sync=True)
     #: Place of the chosen row, as text: "0.2"; "" is the whole.
     chosen = traitlets.Unicode().tag(sync=True)
-    #: What the rows are, read aloud; and how they are moved, shown below them.
+    #: The name of the list for screen readers, and the help below it.
     label = traitlets.Unicode().tag(sync=True)
     help = traitlets.Unicode().tag(sync=True)
 
