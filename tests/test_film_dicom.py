@@ -233,6 +233,8 @@ TABLES = [
     ([4, 0, 8], BYTES.tobytes(), 1, None),
     ([4, 0, 16], BYTES.tobytes(), 1, "lut_repaired"),
     ([4, 0, 12], WIDE.tolist(), 1, None),
+    ([4, 0, 12], BYTES.tobytes(), 1, "lut_repaired"),
+    ([8, 0, 12], WIDE, 1, "lut_repaired"),
     ([6, 0, 12], WIDE, 1, "lut_repaired"),
     ([3, 0, 12], WIDE, 0.4, "lut_repaired"),
     ([4, 0, 12], np.append(WIDE, 0), 1, "lut_repaired"),

@@ -250,7 +250,9 @@ def _lut(item: Any, name: str, values: np.ndarray, notes: set[str]) -> _Lut | No
         words_ = np.frombuffer(raw + b"\0" * (len(raw) % 2), "<u2" if little else ">u2")
     else:
         words_ = (np.atleast_1d(np.asarray(raw, np.int64)) % 2**16).astype(np.uint16)
-    if len(words_) == (count + 1) // 2 and count > 1 and bits not in range(9, 16):
+    # Half as many words as entries hold two each, or half of the entries is missing.
+    bytewise = bits not in range(9, 16) or words_.max() >= 2**bits
+    if bytewise and len(words_) == (count + 1) // 2 and count > 1:
         words_ = words_.astype("<u2").view(np.uint8)
     entries = words_.astype(np.int64)[: count if len(words_) < 2 * count else None]
     most = int(entries.max()).bit_length()
