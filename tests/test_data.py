@@ -129,7 +129,7 @@ def test_tables_of_public_sets_are_joined_with_their_boxes_in_any_order(tmp_path
     ("lines", "wanted"),
     [
         (("a.png", "b.png"), [("a.png", "table:a.png", "", -1), ("b.png", "table:b.png", "", -1)]),
-        (("3 a.png pneumonia cohen", "4 b.png COVID-19 x"), [("a.png", "3", "Pneumonia", -1), ("b.png", "4", "", 1)]),
+        (("3 a.png pneumonia cohen", "4 b.png COVID-19 x"), [("a.png", "3", "Pneumonia", 0), ("b.png", "4", "", 1)]),
         (("3 a.png negative", "4 b.png positive"), [("a.png", "3", "", 0), ("b.png", "4", "", 1)]),
     ],
 )
@@ -298,7 +298,6 @@ def test_boxes_of_a_table_are_scored_and_built_whatever_its_columns_are_called(r
 
 def test_a_set_is_built_with_its_images_alone_and_found_from_another_folder(run_here, tmp_path):
     (tmp_path / "set/images").mkdir(parents=True)
-    (tmp_path / "here").mkdir()
     (tmp_path / "set/metadata.csv").write_text("patientid,finding,view,filename\n1,COVID-19,PA,RA-1.jpg\n")
     table = tmp_path / "here/m.csv"
     build = "data", "build", "covid-chestxray", tmp_path / "set", "--out", table

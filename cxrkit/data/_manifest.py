@@ -128,7 +128,7 @@ def write_manifest(
 
     Args:
         frame: as for `validate`, whose ManifestError it raises.
-        path: where to; an older file is replaced.
+        path: where to; an older file is replaced, a missing folder made.
         root: the folder that the image paths are relative to, to make them relative to the file's; None: no change.
         boxes: those of `DataSet`, for a second table NAME-boxes.csv.
     Returns:
@@ -143,6 +143,7 @@ def write_manifest(
     def moved(rows: pd.DataFrame) -> pd.DataFrame:
         return rows if root is None else rows.assign(image=[Path(way, image).as_posix() for image in rows["image"]])
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, to_csv(moved(frame)).encode())
     if boxes is None or boxes.empty:
         return None

@@ -58,14 +58,20 @@ def read_table(path: Path) -> pd.DataFrame:
     line, added = text.partition("\n")[0].strip(), []
     separator = max(",;\t", key=line.count)
     if covidx := re.fullmatch(r"\S+ \S+\.(?:png|jpe?g) (\S+)( \S+)?", line):
-        kind = "covid" if covidx[1] in ("positive", "negative") else "class"
-        separator, added = " ", [["patient_id", "image", kind, "source"][: 4 if covidx[2] else 3]]
+        is_binary = covidx[1] in ("positive", "negative")
+        names = ["patient_id", "image", "covid" if is_binary else "class", "source"]
+        separator, added = " ", [names[: 4 if covidx[2] else 3]]
     elif separator not in line and line.lower().endswith(_cells.IMAGE_ENDINGS):
         added = [["image"]]
     try:
-        rows = added + list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise ManifestError(f"{path.name} is not a CSV file ({error}); save it as CSV UTF-8.") from error
+    if covidx and not is_binary:
+        # Its classes (normal, pneumonia, COVID-19) exclude each other.
+        rows = [row and [*row, "1" if row[2:3] == ["COVID-19"] else "0"] for row in rows]
+        added[0].append("covid")
+    rows = added + rows
     numbered = {number: row for number, row in enumerate(rows, start=1 - len(added)) if any(map(str.strip, row))}
     if not numbered:
         raise ManifestError(f"{path.name} is empty; it must have a header, with a column image, and a row per image.")
