@@ -1,4 +1,4 @@
-"""A session as plain values and image bytes, as they are sent to the page."""
+"""A session as plain values and image bytes, for the page."""
 
 from typing import Any
 

@@ -94,7 +94,7 @@ def _inside(path: str, name: str) -> list[str]:
 
 
 def _leftover(name: str) -> str:
-    """Return, by its path below the folder, what a file is that an operating system left; "" for an image."""
+    """Return what kind of leftover of an operating system a file is, by its path below the folder; "" for an image."""
     *folders, last = name.lower().split("/")
     known = [(last, _LEFTOVERS), *((folder, _LEFTOVER_FOLDERS) for folder in folders)]
     found = (what for part, table in known for kind, what in table.items() if re.fullmatch(kind, part))
