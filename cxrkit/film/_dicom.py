@@ -199,7 +199,7 @@ def _frame(dataset: Any, notes: set[str]) -> tuple[bytes | None, _dicom_bytes.Co
                 little = dataset.original_encoding[1] and syntax != "1.2.840.113619.5.2"
                 meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
             return None, None
-        # A stream as it is, which nobody put into items.
+        # A compressed stream that was not divided into items.
         notes.add("stream_repaired")
         data = dataset.PixelData = encapsulate([data])
         dataset["PixelData"].is_undefined_length = True

@@ -127,7 +127,7 @@ def rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
     for begin, end in itertools.pairwise(bounds):
         at, size = begin, 0
         while at < end and size < pixels:
-            # Below 128 bytes follow as they are, above it one that repeats; 128 itself stands for nothing.
+            # Codes under 128: literal bytes follow. Over 128: one byte repeats. 128: no data.
             code = frame[at]
             size += (code + 1) % 129 if code <= 128 else 257 - code
             at += 1 if code == 128 else 2 + code * (code < 128)
