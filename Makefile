@@ -21,17 +21,15 @@ demo: setup ## triage the bundled course images and compare with their true labe
 dashboard: setup ## serve the dashboard, a web page, on this machine alone
 	@$(BIN)/cxrkit dashboard
 
-# Fast tests run in two processes with one thread each, because more threads would wait for each other. Slow ones run in
-# one process: they measure time and memory of the notebooks, and start servers, browsers and processes themselves.
-FAST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-    $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+# Two processes with one thread each, because more threads would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+    $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: lint types peers notebooks-check ## lint, types, all tests, every notebook executed
-	$(FAST)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST)
 
 check: lint types notebooks-check ## lint, types and the fast tests
-	$(FAST) -q
+	$(PYTEST) -q -m "not slow"
 
 bench: setup ## run all benchmarks that need no data, or NAME=... ARGS=...
 	$(BIN)/python benchmarks/run.py $(NAME) $(ARGS)

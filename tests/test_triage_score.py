@@ -76,9 +76,6 @@ def test_findings_are_scored_only_on_images_that_reached_their_network():
     assert math.isnan(positive.findings["Mass"]["AUROC"].value)
 
 
-# --- one network over a manifest --------------------------------------------------------------------------------
-
-
 def test_any_network_predicts_a_manifest_row_by_row_into_a_csv(tmp_path):
     # One name that a spreadsheet would run, one that pandas takes for missing, one file broken, one not there.
     for name, level in (("dark.png", 26), ("=1+1,\r.png", 51), ("NA", 51)):

@@ -76,9 +76,3 @@ def test_an_error_comes_back_the_same_from_a_copy_and_from_another_process():
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, pytest.raises(film.UnreadableImage) as got:
         pool.submit(refuse, b"%PDF").result()
     assert got.value.saying == PDF
-
-
-@pytest.mark.parametrize("key", ["unreadable.nothing", "unreadable.stranger"])
-def test_an_error_without_words_or_a_field_is_a_fault_of_ours(key):
-    with pytest.raises(KeyError):
-        words.WordedError(key)

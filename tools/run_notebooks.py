@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import shutil
 import sys
@@ -102,7 +103,9 @@ def run(path: Path, *, cell_s: float = CELL_S, max_bytes: float = MAX_BYTES) -> 
         shutil.copy(path, folder)
         where = {"metadata": {"path": folder}}
         client = NotebookClient(notebook, kernel_name="python3", resources=where, timeout=cell_s)
-        with client.setup_kernel():
+        # As many threads as Binder has, also where the tests have one each.
+        env = {name: value for name, value in os.environ.items() if not name.endswith("_THREADS")}
+        with client.setup_kernel(env=env):
             memory = PeakMemory(client.km.provisioner.pid)
             memory.start()
             if hasattr(memory.root, "cpu_affinity"):
