@@ -203,6 +203,8 @@ class Detector:
 
     def look(self, small):
         """Return an image's logits for a frontal chest radiograph and for a negative; (H, W) in [0, 1]."""
+        if min(small.shape) < 32:
+            return -10.0, -10.0
         small = resize(small, 1, 64)
         low, high = np.sort(small, axis=None)[[82, -83]]
         small = np.clip((small - low) / max(high - low, np.float32(0.01)), 0, 1)

@@ -60,7 +60,9 @@ def session(path: Path = FOLDER / "frontal.onnx") -> "onnxruntime.InferenceSessi
 
 
 def look(pixels: np.ndarray) -> Look:
-    """Look at one picture, (H, W), float in [0, 1], at 64 by 64 pixels; in about 1 ms."""
+    """Look at one picture, (H, W), float in [0, 1], at 64 by 64 pixels; in about 1 ms. One below 32 px is none."""
+    if min(pixels.shape) < 32:
+        return Look(-10.0, -10.0)
     (taken,) = session().get_inputs()
     ((frontal, inverted),) = session().run(None, {taken.name: thumbnail(pixels)[None, ..., None]})[0]
     return Look(float(frontal), float(inverted))
