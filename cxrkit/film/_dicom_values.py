@@ -300,9 +300,9 @@ def _shown(levels: np.ndarray, counts: np.ndarray, dataset: Any, notes: set[str]
         mapped = apply_windowing(np.concatenate([values, [-1e30, 1e30]]), dataset, 0)
         shown = (mapped[:-2] - mapped[-2]) / (mapped[-1] - mapped[-2])
         ends = shown[np.searchsorted(levels, (dark_at, bright_at))]
-        # A window for other values leaves an image of many levels black, white, both without grey, or blank.
+        # A window for other values leaves an image of many levels black, white, without grey, or `blank` (0.087).
         greys = counts[(shown > 0.005) & (shown < 0.995)].sum() / counts.sum()
-        flat = np.ptp(ends) < 0.1 and bright_at - dark_at > 2 ** (dataset.BitsStored - 3)
+        flat = np.ptp(ends) < 0.087 and bright_at - dark_at > 2 ** (dataset.BitsStored - 3)
         fits = (ends.max() >= 0.1 and ends.min() <= 0.9 and greys >= 0.1 and not flat) or bright_at - dark_at < 100
         if not (known and fits):
             notes.add("window_ignored")
