@@ -19,9 +19,14 @@
 # ## Setup
 #
 # TensorFlow greets every program with lines about the processor, which a notebook shows as errors, and takes other
-# libraries along that are not needed here. `start_tensorflow` leaves out both.
+# libraries along that are not needed here. `start_tensorflow` leaves out both. The first line switches off oneDNN, a
+# faster way to compute convolutions that keeps memory for each network built. To train large networks, remove it.
 
 # %%
+import os
+
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
 from cxrkit import networks
 
 networks.start_tensorflow()
