@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 #: heading -> (measure, threshold or None) of what methods are compared by.
-PAIRED: dict = {name: (name, None) for name in ("pointing game", "energy inside")} | {
-    "mask IoU at 0.5": ("mask IoU", 0.5)
+PAIRED: dict[str, tuple[str, float | None]] = {
+    "pointing game": ("pointing game", None),
+    "energy inside": ("energy inside", None),
+    "mask IoU at 0.5": ("mask IoU", 0.5),
 }
 
 

@@ -129,8 +129,12 @@ def rle_fits(frame: bytes, pixels: int, segments: int) -> bool:
         while at < end and size < pixels:
             # Codes under 128: literal bytes follow. Over 128: one byte repeats. 128: no data.
             code = frame[at]
-            size += (code + 1) % 129 if code <= 128 else 257 - code
-            at += 1 if code == 128 else 2 + code * (code < 128)
+            if code > 128:
+                size, at = size + 257 - code, at + 2
+            elif code < 128:
+                size, at = size + code + 1, at + code + 2
+            else:
+                at += 1
         # One byte pads a segment to even length; real files have a few more.
         if size < pixels or end - at > 64:
             return False

@@ -188,21 +188,21 @@ def _padding(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _shutter(dataset: Any, shape: tuple[int, ...], notes: set[str]) -> np.ndarray | bool:
     """Mask what display shutters hide (PS3.3 C.7.6.11)."""
-    kinds = np.atleast_1d(dataset.get("ShutterShape") or [])
-    if not kinds.size:
+    kinds = [str(kind).upper() for kind in np.atleast_1d(dataset.get("ShutterShape") or [])]
+    if not kinds:
         return False
     shown: Any = np.ones(shape, np.uint8)
     try:
         for kind in kinds:
             part: Any = np.zeros(shape, np.uint8)
-            if kind.upper() == "RECTANGULAR":
+            if kind == "RECTANGULAR":
                 names = ("UpperHorizontal", "LowerHorizontal", "LeftVertical", "RightVertical")
                 top, bottom, left, right = (int(dataset[f"Shutter{name}Edge"].value) for name in names)
                 part[max(top - 1, 0) : bottom, max(left - 1, 0) : right] = 1
-            elif kind.upper() == "CIRCULAR":
+            elif kind == "CIRCULAR":
                 row, column = (int(at) for at in dataset.CenterOfCircularShutter)
                 cv2.circle(part, (column - 1, row - 1), int(dataset.RadiusOfCircularShutter), (1,), cv2.FILLED)
-            elif kind.upper() == "POLYGONAL":
+            elif kind == "POLYGONAL":
                 corners = np.reshape([int(at) for at in dataset.VerticesOfThePolygonalShutter], (-1, 2)) - 1
                 cv2.fillPoly(part, [corners[:, ::-1].astype(np.int32)], (1,))
             else:
@@ -323,8 +323,10 @@ def _modality(levels: np.ndarray, dataset: Any, notes: set[str]) -> np.ndarray:
     if "RescaleSlope" not in dataset and "RescaleIntercept" not in dataset:
         return levels
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    if slope == 0 or None in (slope, intercept):
-        notes.add("lut_ignored" if slope == 0 else "element_missing")
+    if slope is None or intercept is None:
+        notes.add("element_missing")
+    if slope == 0:
+        notes.add("lut_ignored")
     dataset.RescaleSlope, dataset.RescaleIntercept = slope or 1.0, intercept or 0.0
     return levels.astype(np.float64) * dataset.RescaleSlope + dataset.RescaleIntercept
 
