@@ -49,8 +49,10 @@ def npy(array):
 def is_the_same_here_and_there(data, side):
     there = runner.prepare(data, side)
     assert (there.shape, there.dtype) == ((side, side), np.float32)
-    assert there == pytest.approx(film.resize(film.read(data).pixels, side), abs=CLOSE)
-    # A prepared array stays the same.
+    here = film.read(data)
+    # Some of these waves pass for a negative; on the board the detector turns it over, after this step.
+    pixels = 1 - here.pixels if "polarity_guessed" in here.notes else here.pixels
+    assert there == pytest.approx(film.resize(pixels, side), abs=CLOSE)
     np.testing.assert_array_equal(runner.prepare(npy(there), side), there)
 
 
@@ -59,6 +61,7 @@ def is_the_same_here_and_there(data, side):
 @example(640, 512, 64, np.uint8)
 @example(1, 1, 64, np.uint8)
 @example(64, 64, 64, np.uint16)
+@example(34, 62, 1, np.uint8)
 def test_an_image_of_any_shape_is_resized_as_here(height, width, side, kind):
     is_the_same_here_and_there(png(picture(height, width, kind=kind)), side)
 
